@@ -1,0 +1,174 @@
+"""What can go wrong, in the domain's words. `web/errors.py` says which HTTP status each of them is."""
+
+from __future__ import annotations
+
+
+class ImgsvcError(Exception):
+    """The root of all errors of the domain. `str()` of one is a sentence for the client."""
+
+
+# --- the request
+
+
+class Invalid(ImgsvcError):
+    """A value in the request is not what it must be."""
+
+
+class SizeMismatch(Invalid):
+    """More or fewer bytes came than were announced."""
+
+    def __init__(self, image_id: str, expected: int, received: int) -> None:
+        super().__init__(f"Image {image_id}: {expected} bytes were announced, {received} received.")
+
+
+class DigestMismatch(Invalid):
+    """The bytes received do not have the digest that the client gave."""
+
+
+class UnknownStore(Invalid):
+    """The request names a store that does not exist or that takes no images."""
+
+    def __init__(self, store_id: str) -> None:
+        super().__init__(f"There is no store {store_id!r}.")
+
+
+class Unauthenticated(ImgsvcError):
+    """The request carries no valid identity."""
+
+
+class Forbidden(ImgsvcError):
+    """The caller may see the thing, but may not do this with it."""
+
+
+class UnsupportedType(ImgsvcError):
+    """The Content-Type of the request is not one that the route takes."""
+
+
+class FormatMismatch(ImgsvcError):
+    """The bytes are not in the declared disk format, or fail that format's safety checks."""
+
+
+class BodyTooLarge(ImgsvcError):
+    """The body of a request is longer than the route takes."""
+
+
+class BodyCut(ImgsvcError):
+    """The body ended before it was whole: the client is gone or too slow."""
+
+
+class BodyMalformed(Invalid):
+    """The framing of the body is broken."""
+
+
+class RangeNotSatisfiable(ImgsvcError):
+    """No byte of the image is in the range that was asked for. size: of the whole image, bytes."""
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+# --- the catalogue
+
+
+class NoSuchImage(ImgsvcError):
+    """No image of that id exists, or the caller may not see it."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"No image found with ID {image_id}.")
+        self.image_id = image_id
+
+
+class NotFound(ImgsvcError):
+    """The thing, not an image, does not exist."""
+
+
+class ImageExists(ImgsvcError):
+    """The id is taken, perhaps by a deleted image."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"Image ID {image_id} already exists.")
+
+
+class WrongStatus(ImgsvcError):
+    """The image is not in a status from which this can be done."""
+
+    def __init__(self, image_id: str, status: str, wanted: str) -> None:
+        super().__init__(f"Image {image_id} is {status}: {wanted}.")
+        self.status = status
+
+
+class ClaimLost(ImgsvcError):
+    """The upload no longer holds its image: its lease ran out, or the image was deleted."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"Image {image_id} was deleted, or taken from this upload, while its bytes arrived.")
+
+
+class CatalogueUnavailable(ImgsvcError):
+    """The database cannot answer now: locked, out of space, unreachable."""
+
+
+# --- limits
+
+
+class TooLarge(ImgsvcError):
+    """More bytes than the size cap or the owner's quota allows."""
+
+
+class QuotaExceeded(ImgsvcError):
+    """More things (tags, properties, ...) than the quota allows."""
+
+
+# --- stores
+
+
+class StoreError(ImgsvcError):
+    """A store could not do what was asked of it. store_id says which one."""
+
+    def __init__(self, store_id: str, message: str) -> None:
+        super().__init__(f"Store {store_id}: {message}")
+        self.store_id = store_id
+
+
+class StoreFull(StoreError):
+    """No space, no inode, over the medium's quota, or larger than its file system takes."""
+
+
+class StoreWriteDenied(StoreError):
+    """The medium refuses to be written: permissions, read-only."""
+
+
+class StoreForbidden(StoreError):
+    """The store refuses to let go of an object."""
+
+
+class StoreUnavailable(StoreError):
+    """The store does not answer, or answered with a fault of its own."""
+
+
+class StoreReadOnly(StoreError):
+    """The store takes no images at all."""
+
+
+class ObjectExists(StoreError):
+    """The store already holds an object under that name, and it is not a stale one."""
+
+
+class ObjectMissing(StoreError):
+    """The object is not in the store."""
+
+
+class ObjectDamaged(StoreError):
+    """The object is shorter than the catalogue says."""
+
+
+class ObjectInUse(StoreError):
+    """The object is held by a clone, a snapshot or another client."""
+
+
+# --- start
+
+
+class ConfigurationError(ImgsvcError):
+    """The configuration cannot be used: key path, value, what is allowed."""

@@ -1,0 +1,290 @@
+"""What the rooms promise each other.
+
+Every method that is said to give a Deferred may give one that has already fired. Sizes are bytes, times
+seconds. All methods are called in the reactor's thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface
+
+__all__ = [
+    "IBudget",
+    "ICatalogue",
+    "IFileBacked",
+    "IIdentity",
+    "IPolicy",
+    "IShare",
+    "IStore",
+    "IStoreMaker",
+    "IStoreReader",
+    "IStoreRegistry",
+    "IStoreWriter",
+    "IThreads",
+    "IConsumer",
+]
+
+
+class IThreads(Interface):
+    """Runs blocking calls elsewhere than on the reactor."""
+
+    def run(function: Any, *arguments: Any) -> Any:
+        """Call `function(*arguments)` in a thread. Deferred of its result; fails with what it raised."""
+
+
+class IShare(Interface):
+    """What one transfer may hold of the process's memory for bytes in flight."""
+
+    block_size = Attribute("int: bytes to gather before a block goes on its way; shrinks as shares grow in number")
+    held = Attribute("int: bytes held now")
+
+    def hold(size: int) -> None:
+        """Count `size` more bytes as held."""
+
+    def free(size: int) -> None:
+        """Count `size` bytes as no longer held."""
+
+    def has_room() -> bool:
+        """Whether more bytes may be asked for now."""
+
+    def when_room(call: Any) -> None:
+        """Call `call()` once, when bytes of others were freed and has_room() may be true again."""
+
+    def close() -> None:
+        """Give the share back, with all that it holds. Any number of times."""
+
+
+class IBudget(Interface):
+    """Bounds the bytes that all transfers of a process hold together."""
+
+    def share() -> IShare:
+        """A share for one more transfer. The caller closes it."""
+
+
+class IStoreWriter(Interface):
+    """Takes the bytes of one object. Used by one upload: write*, commit, settle; or abort at any point.
+
+    One call is under way at a time, but for abort, which may come while a write or commit is not answered.
+    """
+
+    def write(pieces: Any) -> Any:
+        """Append `pieces`, a list of bytes-like objects. Deferred of None: the pieces are free again.
+
+        Fails: StoreFull, StoreWriteDenied, StoreUnavailable. The caller must abort after a failure.
+        """
+
+    def commit() -> Any:
+        """Make all that was written durable and visible under its name, all or nothing. Deferred of Location.
+
+        Fails as write does, and with ObjectExists when the name holds an object which is not that of an
+        earlier upload of the same image that was never settled.
+        """
+
+    def settle() -> Any:
+        """The catalogue holds the location now: drop what only an unsettled upload needs. Deferred of None."""
+
+    def abort() -> Any:
+        """Leave nothing behind of this upload, committed or not; never harm what another upload wrote.
+
+        Deferred of None. Any number of times, after any failure, also when the outcome of a write is unknown.
+        Fails only with StoreError when the medium does not let go; `discard` is then tried again later.
+        """
+
+
+class IStoreReader(IPushProducer):
+    """Gives a span of an object to a consumer, once. Paused and resumed by the consumer."""
+
+    length = Attribute("int: bytes that will be produced")
+
+    def startProducing(consumer: Any) -> Any:
+        """Register with `consumer` (IConsumer) as a push producer, write `length` bytes to it, unregister.
+
+        Deferred of None when the last byte was written. Fails with StoreError when the object ends early or
+        the store fails; fewer bytes were written then. Fails with CancelledError after stopProducing.
+        """
+
+    def stopProducing() -> None:
+        """End, and free all that is held. Any number of times; also if startProducing was never called."""
+
+
+class IFileBacked(Interface):
+    """A reader whose bytes are in an open file. The file stays open until the reader's stopProducing."""
+
+    fd = Attribute("int: file descriptor, open for reading, positioned reads only")
+    offset = Attribute("int: where the span begins in the file")
+    length = Attribute("int: bytes in the span")
+
+
+class IStore(Interface):
+    """Keeps objects, each under the id of its image. Every provider passes the store contract suite."""
+
+    store_id = Attribute("str: the name that the operator gave it")
+    kind = Attribute("str: the maker's kind, as `file`")
+    description = Attribute("str: for people; may be empty")
+    weight = Attribute("int: of two locations the one in the heavier store is read first")
+    read_only = Attribute("bool: takes no images")
+    properties = Attribute("Mapping[str, object]: what /v2/info/stores/detail tells of it")
+
+    def start() -> Any:
+        """Make ready: folders, connections. Deferred of None. Fails with ConfigurationError or StoreError."""
+
+    def stop() -> Any:
+        """Let go of threads and connections. Deferred of None."""
+
+    def writer(name: str, upload_id: str, expected_size: int | None) -> Any:
+        """Begin an object. Deferred of IStoreWriter. upload_id as in `Claim`. expected_size: None is unknown.
+
+        Nothing is visible under `name` until commit. Fails: StoreFull (expected_size does not fit),
+        StoreWriteDenied, StoreUnavailable, StoreReadOnly.
+        """
+
+    def reader(location: Any, span: Any) -> Any:
+        """Open a Location for a Span. Deferred of IStoreReader; the caller ends it with stopProducing.
+
+        Fails: ObjectMissing, ObjectDamaged (shorter than the span), StoreUnavailable.
+        """
+
+    def size(location: Any) -> Any:
+        """Deferred of the object's size. Fails: ObjectMissing, StoreUnavailable."""
+
+    def delete(location: Any) -> Any:
+        """Remove the object of a Location. Deferred of None.
+
+        Fails: ObjectMissing (nothing there), StoreForbidden, ObjectInUse, StoreUnavailable.
+        """
+
+    def unfinished() -> Any:
+        """Deferred of a list of UnfinishedObject: what uploads have begun here and neither settled nor aborted."""
+
+    def discard(name: str, upload_id: str) -> Any:
+        """As abort of that upload's writer would do, by any process. Deferred of None, also if nothing is there."""
+
+    def settle(name: str, upload_id: str) -> Any:
+        """As settle of that upload's writer would do, by any process. Deferred of None, also if nothing is there."""
+
+    def usage() -> Any:
+        """Deferred of StoreUsage. Fails: StoreUnavailable."""
+
+
+class IStoreMaker(IPlugin):
+    """Found by twisted.plugin: knows how to make the stores of one kind."""
+
+    kind = Attribute("str: what `[stores.NAME] kind` says")
+
+    def make(store_id: str, options: Any, services: Any) -> Any:
+        """An IStore, not yet started. options: dict, the store's table less `kind`, `description` and `weight`.
+
+        services: StoreServices. Raises ConfigurationError for an unknown or wrong option.
+        """
+
+
+class IStoreRegistry(Interface):
+    """The stores of this server, by id."""
+
+    default = Attribute("IStore: takes an upload that names none")
+    several = Attribute("bool: more than one store is configured")
+
+    def get(store_id: str) -> Any:
+        """The IStore. Raises UnknownStore."""
+
+    def all() -> Any:
+        """Sequence[IStore], in the order of the configuration."""
+
+
+class ICatalogue(Interface):
+    """What is known of images. Every state change is one compare-and-swap.
+
+    All methods give a Deferred and may fail with CatalogueUnavailable.
+    """
+
+    def start() -> Any:
+        """Open the database; make or upgrade the schema of an SQLite file. Deferred of None."""
+
+    def stop() -> Any:
+        """Close it. Deferred of None."""
+
+    def check() -> Any:
+        """Deferred of None if the database answers."""
+
+    def image(image_id: str) -> Any:
+        """Deferred of Image. Fails with NoSuchImage for an absent or deleted one."""
+
+    def images(query: Any) -> Any:
+        """Deferred of list[Image]: the page of an ImageQuery.
+
+        Fails: Invalid for a marker that is unknown or deleted, Forbidden for one that the caller cannot see.
+        """
+
+    def add(image: Any) -> Any:
+        """Keep a new Image, status queued. Deferred of None. Fails with ImageExists, also for a deleted id."""
+
+    def usage(owner: str) -> Any:
+        """Deferred of int: bytes of the owner's images, each times the number of its locations."""
+
+    def claim(image_id: str, store_id: str, lease: float) -> Any:
+        """queued -> saving, for an upload into that store. Deferred of Claim.
+
+        Fails: NoSuchImage, WrongStatus. The lease runs out `lease` seconds from now by the database's clock.
+        """
+
+    def renew(image_id: str, upload_id: str, lease: float) -> Any:
+        """Deferred of None. Fails with ClaimLost."""
+
+    def activate(image_id: str, upload_id: str, data: Any) -> Any:
+        """saving -> active with a StoredData, and the end of the claim, in one transaction. Deferred of None.
+
+        Fails with ClaimLost when the claim is no longer held or the image is deleted.
+        """
+
+    def release(image_id: str, upload_id: str) -> Any:
+        """The end of a claim without data, after the store let go: saving -> queued, data fields cleared.
+
+        Deferred of bool: whether the claim was still held. A deleted image stays deleted.
+        """
+
+    def expired_uploads() -> Any:
+        """Deferred of list[ExpiredUpload] (at most 100)."""
+
+    def take_over(expired: Any, lease: float) -> Any:
+        """Replace an ExpiredUpload's claim by a new one. Deferred of the new upload id.
+
+        None if another process was faster or the upload was renewed meanwhile. The new claim is ended by release.
+        """
+
+    def is_claimed(image_id: str, upload_id: str) -> Any:
+        """Deferred of bool: whether that claim is held, expired or not."""
+
+    def delete(image_id: str) -> Any:
+        """Any status but deleted -> deleted, and its locations doomed, in one transaction.
+
+        Deferred of list[DoomedLocation]. Fails with NoSuchImage. A claim stays until its upload releases it.
+        """
+
+    def doomed_locations() -> Any:
+        """Deferred of list[DoomedLocation] (at most 100), oldest first."""
+
+    def forget_location(key: int) -> Any:
+        """The store confirmed that a doomed location's bytes are gone. Deferred of None."""
+
+
+class IIdentity(Interface):
+    """Tells who makes a request."""
+
+    challenge = Attribute("str or None: the value of WWW-Authenticate on a 401")
+
+    def identify(headers: Any, peer: Any) -> Any:
+        """Caller, or Deferred of one. headers: twisted Headers of the request; peer: its address, IAddress.
+
+        Raises Unauthenticated.
+        """
+
+
+class IPolicy(Interface):
+    """Decides who may do what."""
+
+    def allows(action: str, caller: Any, image: Any = None) -> bool:
+        """Whether Caller may do `action` (a name of Glance's policies, as `upload_image`) to Image."""

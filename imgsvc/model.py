@@ -1,0 +1,211 @@
+"""The values that rooms hand to each other: images, locations, callers, spans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from attrs import field, frozen
+
+
+class Status(StrEnum):
+    """Where an image stands in its life (Image API v2, "Image statuses")."""
+
+    QUEUED = "queued"
+    SAVING = "saving"
+    UPLOADING = "uploading"
+    IMPORTING = "importing"
+    ACTIVE = "active"
+    DEACTIVATED = "deactivated"
+    PENDING_DELETE = "pending_delete"
+    KILLED = "killed"
+    DELETED = "deleted"
+
+
+TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
+    {
+        Status.QUEUED: frozenset(
+            {Status.SAVING, Status.UPLOADING, Status.IMPORTING, Status.ACTIVE, Status.DELETED}
+        ),
+        Status.SAVING: frozenset({Status.ACTIVE, Status.QUEUED, Status.KILLED, Status.DELETED}),
+        Status.UPLOADING: frozenset({Status.IMPORTING, Status.QUEUED, Status.DELETED}),
+        Status.IMPORTING: frozenset({Status.ACTIVE, Status.QUEUED, Status.DELETED}),
+        Status.ACTIVE: frozenset({Status.DEACTIVATED, Status.PENDING_DELETE, Status.DELETED}),
+        Status.DEACTIVATED: frozenset({Status.ACTIVE, Status.PENDING_DELETE, Status.DELETED}),
+        Status.PENDING_DELETE: frozenset({Status.DELETED, Status.ACTIVE}),
+        Status.KILLED: frozenset({Status.DELETED}),
+        Status.DELETED: frozenset(),
+    }
+)
+"""Which status may follow which."""
+
+
+class Visibility(StrEnum):
+    """Who else than the owner sees an image."""
+
+    PUBLIC = "public"
+    COMMUNITY = "community"
+    SHARED = "shared"
+    PRIVATE = "private"
+
+
+def _frozen_mapping(value: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(value))
+
+
+@frozen
+class Location:
+    """Where the bytes of an image are.
+
+    store_id: the store that holds them. url: the store's own address of the object, as Glance writes it
+    (`file:///folder/id`). metadata: what the store wants to remember beside it.
+    """
+
+    store_id: str
+    url: str
+    metadata: Mapping[str, str] = field(factory=dict, converter=_frozen_mapping, hash=False)
+
+
+@frozen
+class Image:
+    """One image as the catalogue keeps it. Sizes in bytes, min_disk in GiB, min_ram in MiB, times in UTC."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    status: Status = Status.QUEUED
+    name: str | None = None
+    visibility: Visibility = Visibility.SHARED
+    protected: bool = False
+    os_hidden: bool = False
+    owner: str | None = None
+    container_format: str | None = None
+    disk_format: str | None = None
+    min_disk: int = 0
+    min_ram: int = 0
+    size: int | None = None
+    virtual_size: int | None = None
+    checksum: str | None = None
+    os_hash_algo: str | None = None
+    os_hash_value: str | None = None
+    tags: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(factory=dict, converter=_frozen_mapping, hash=False)
+    locations: tuple[Location, ...] = ()
+
+
+@frozen
+class Caller:
+    """Who makes a request. project_id is the owner of all that the caller makes; None: no project."""
+
+    user_id: str | None = None
+    project_id: str | None = None
+    roles: frozenset[str] = frozenset()
+
+    @property
+    def is_admin(self) -> bool:
+        return "admin" in self.roles
+
+
+@frozen
+class Span:
+    """A run of bytes: from `start`, `length` of them."""
+
+    start: int
+    length: int
+
+    @property
+    def stop(self) -> int:
+        """The offset after the last byte."""
+        return self.start + self.length
+
+
+@frozen
+class Claim:
+    """The right of one upload to give an image its bytes, until its lease runs out.
+
+    upload_id: unique; of two claims on one image the later one's id sorts after the earlier one's, so that a
+    store can tell which of two unfinished objects is stale. image: as it was claimed, status `saving`.
+    """
+
+    upload_id: str
+    image: Image
+
+
+@frozen
+class ExpiredUpload:
+    """An upload whose lease ran out: the object that it may have left, and where."""
+
+    image_id: str
+    upload_id: str
+    store_id: str
+
+
+@frozen
+class DoomedLocation:
+    """A location of a deleted image whose bytes the store has not yet confirmed to be gone."""
+
+    key: int
+    image_id: str
+    location: Location
+
+
+@frozen
+class UnfinishedObject:
+    """What a store keeps for an upload that has not been settled: `name` is the image's id."""
+
+    name: str
+    upload_id: str
+
+
+@frozen
+class StoredData:
+    """What is known of an image's bytes once they are all in a store."""
+
+    size: int
+    virtual_size: int | None
+    checksum: str
+    os_hash_algo: str
+    os_hash_value: str
+    location: Location
+
+
+@frozen
+class StoreUsage:
+    """Bytes of a store's medium: all of them, and those still free. None: the store cannot tell."""
+
+    total: int | None
+    free: int | None
+
+
+@frozen
+class Filter:
+    """One condition on the images of a list: `field` `operator` any of `values`.
+
+    field: a column of Image, or `property:KEY` for a custom property, or `tag`.
+    operator: eq, neq, gt, gte, lt, lte, in.
+    values: str, int, bool or datetime, as the column has it; one, but for `in`.
+    """
+
+    field: str
+    operator: str
+    values: tuple[str | int | bool | datetime | None, ...]
+
+
+@frozen
+class ImageQuery:
+    """What a list of images asks for.
+
+    visibility: a Visibility value, `all`, or None for the default set (Image API: everything that the caller
+    sees, less community images of others). sort: (column, descending) pairs; created_at and id are appended
+    as tie breakers. marker: the id after which the page begins. limit: images on the page.
+    """
+
+    caller: Caller
+    limit: int
+    filters: tuple[Filter, ...] = ()
+    visibility: str | None = None
+    sort: tuple[tuple[str, bool], ...] = (("created_at", True),)
+    marker: str | None = None
