@@ -1,7 +1,6 @@
 """The configuration: which options there are, and how a TOML file becomes them.
 
-`structure` reads one table into an attrs class whose fields were made by `option`; stores use it for the options
-of their own kind. Everything wrong is a ConfigurationError of one line: key path, value, what is allowed.
+A kind of store reads its own options the same way: an attrs class made with `option`, and `structure`.
 """
 
 from __future__ import annotations
@@ -12,180 +11,19 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
-import attrs
-from attrs import Attribute, evolve, field, frozen
-from cattrs import AttributeValidationNote, ClassValidationError, Converter, ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn
+from attrs import evolve, field, frozen
 
 from imgsvc.errors import ConfigurationError
+from imgsvc.options import Seconds as Seconds
+from imgsvc.options import Size as Size
+from imgsvc.options import converter
+from imgsvc.options import option as option
+from imgsvc.options import structure as structure
 
-T = TypeVar("T")
-
-Size = Annotated[int, "bytes"]
-"""Bytes. In TOML an integer, or text as "256 MiB" (1024s) or "10 GB" (1000s)."""
-
-Seconds = Annotated[float, "seconds"]
-"""A length of time. In TOML a number, or text as "60 s", "5 min", "2 h"."""
-
-KIB: Final = 1024
 MIB: Final = 1024**2
 TIB: Final = 1024**4
-
-_SIZE_UNITS: Final = {"B": 1} | {
-    letter + suffix: base**power
-    for power, letter in enumerate("KMGT", 1)
-    for suffix, base in (("B", 1000), ("iB", 1024))
-}
-_TIME_UNITS: Final = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
-
-_ALLOWED: Final[dict[object, str]] = {
-    Size: 'a size in bytes, as 1048576 or "1 MiB"',
-    Seconds: 'a time in seconds, as 60 or "1 min"',
-    bool: "true or false",
-    int: "an integer",
-    float: "a number",
-    str: "a string",
-    tuple[str, ...]: "a list of strings",
-}
-
-
-class _OutOfRange(ConfigurationError):
-    """The text begins with the option's own name; `structure` puts the path in front."""
-
-
-def option(
-    help: str,
-    default: Any = attrs.NOTHING,
-    *,
-    at_least: float | None = None,
-    choices: Sequence[str] = (),
-) -> Any:
-    """A field of an options class. Without `default` the option must be given.
-
-    The field's type is one of bool, int, float, str, tuple[str, ...], Size, Seconds. help: a sentence for the
-    operator. at_least: lowest value (for a tuple: length). choices: the only values allowed.
-    """
-
-    def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
-        measure = len(value) if isinstance(value, tuple) else value
-        if (at_least is not None and measure < at_least) or (choices and value not in choices):
-            raise _OutOfRange(f"{attribute.name} = {value!r}: must be {allowed(type(instance), attribute.name)}")
-
-    metadata = {"help": help, "at_least": at_least, "choices": tuple(choices)}
-    return field(default=default, metadata=metadata, validator=check)
-
-
-def allowed(cls: type[Any], name: str) -> str:
-    """What the option `name` of an options class may be, in words."""
-    attribute = attrs.fields_dict(attrs.resolve_types(cls))[name]
-    if attribute.metadata.get("choices"):
-        return "one of " + ", ".join(attribute.metadata["choices"])
-    text = _ALLOWED.get(attribute.type, "a table")
-    if attribute.metadata.get("at_least") is not None:
-        text += f", at least {attribute.metadata['at_least']}"
-    return text
-
-
-def structure(cls: type[T], table: Mapping[str, object], path: str) -> T:
-    """The options class `cls` from a TOML table. path: the table's own key path, as `stores.local`; may be empty.
-
-    Raises ConfigurationError for unknown or missing keys, wrong types and values out of range.
-    """
-    if not isinstance(table, Mapping):
-        raise ConfigurationError(f"{path} = {table!r}: must be a table")
-    try:
-        return _converter.structure(table, cls)
-    except ClassValidationError as error:
-        raise ConfigurationError(_complaint(error, table, path)) from None
-
-
-def _complaint(error: ClassValidationError, table: Mapping[str, Any], path: str) -> str:
-    """The first thing wrong in an error of cattrs, as one line."""
-    prefix = f"{path}." if path else ""
-    first = error.exceptions[0]
-    if isinstance(first, _OutOfRange):
-        return f"{prefix}{first}"
-    if isinstance(first, ConfigurationError):
-        return str(first)
-    options = attrs.fields_dict(error.cl)
-    if isinstance(first, ForbiddenExtraKeysError):
-        return f"{prefix}{sorted(first.extra_fields)[0]}: no such option; there are {', '.join(options)}"
-    name = next(note.name for note in first.__notes__ if isinstance(note, AttributeValidationNote))
-    if name not in table:
-        return f"{prefix}{name}: must be given: {allowed(error.cl, name)}"
-    if isinstance(first, ClassValidationError):
-        return _complaint(first, table[name], f"{prefix}{name}")
-    return f"{prefix}{name} = {table[name]!r}: must be {allowed(error.cl, name)}"
-
-
-def _quantity(value: object, units: Mapping[str, float]) -> float:
-    """A number, or text of a number and one of `units`. Raises ValueError."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value) if isinstance(value, float) else value
-    else:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", value) if isinstance(value, str) else None
-        if match is None or (match[2] and match[2] not in units):
-            raise ValueError(value)
-        number = (float(match[1]) if "." in match[1] else int(match[1])) * units.get(match[2], 1)
-    if not 0 <= number < 2**63:
-        raise ValueError(value)
-    return number
-
-
-def _size(value: object, _: object) -> int:
-    number = _quantity(value, _SIZE_UNITS)
-    if number != int(number):
-        raise ValueError(value)
-    return int(number)
-
-
-def _seconds(value: object, _: object) -> float:
-    return float(_quantity(value, _TIME_UNITS))
-
-
-def _exactly(*types: type) -> Any:
-    """A hook that takes values of these types as they are, and no bool for an int."""
-
-    def take(value: Any, target: Any) -> Any:
-        if type(value) not in types:
-            raise TypeError(value)
-        return target(value)
-
-    return take
-
-
-def _strings(value: object, _: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise TypeError(value)
-    return tuple(value)
-
-
-def _table_hook(cls: type[Any]) -> Any:
-    read = make_dict_structure_fn(cls, _converter, _cattrs_forbid_extra_keys=True)
-
-    def take(value: Any, target: Any) -> Any:
-        if not isinstance(value, Mapping):
-            raise TypeError(value)
-        return read(value, target)
-
-    return take
-
-
-_converter: Final = Converter(detailed_validation=True)
-_converter.register_structure_hook_factory(attrs.has, _table_hook)
-_converter.register_structure_hook(bool, _exactly(bool))
-_converter.register_structure_hook(int, _exactly(int))
-_converter.register_structure_hook(float, _exactly(int, float))
-_converter.register_structure_hook(str, _exactly(str))
-_converter.register_structure_hook_func(lambda type: type == tuple[str, ...], _strings)
-_converter.register_structure_hook_func(lambda type: type == Mapping[str, object], lambda value, _: dict(value))
-_converter.register_structure_hook_func(lambda type: type == Size, _size)
-_converter.register_structure_hook_func(lambda type: type == Seconds, _seconds)
-
-
-# --- the options
 
 
 @frozen
@@ -291,9 +129,7 @@ class Quotas:
     """[quotas]"""
 
     user_storage: Size = option("What the images of one owner may take in all stores together. 0: no limit.", 0)
-    image_size_total: Size = option(
-        "When the images of a project take so much, it may upload no more. 0: no limit.", 0
-    )
+    image_size_total: Size = option("When the images of a project take so much, it may upload no more. 0: no limit.", 0)
     image_count_uploading: int = option("Uploads of one project at a time. 0: no limit.", 0, at_least=0)
     properties: int = option("Custom properties of one image. Negative: no limit.", 128)
     tags: int = option("Tags of one image. Negative: no limit.", 128)
@@ -391,7 +227,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def to_json(config: Config) -> str:
     """The configuration as text, for `from_json` in another process."""
-    return json.dumps(_converter.unstructure(config))
+    return json.dumps(converter.unstructure(config))
 
 
 def from_json(text: str) -> Config:
@@ -415,7 +251,7 @@ def _stores(table: Any, _: object) -> Stores:
                 f"stores.{name}: the name must be letters, digits, '.', '_', '-', and not begin with os_glance"
             )
     default = table.get("default", next(iter(stores)) if len(stores) == 1 else "local")
-    return Stores(default=cast(str, default), stores=stores)
+    return Stores(default=cast("str", default), stores=stores)
 
 
 def _store(name: str, table: Any) -> Store:
@@ -429,8 +265,8 @@ def _store(name: str, table: Any) -> Store:
 
 
 _STORE_KEYS: Final = frozenset({"kind", "description", "weight"})
-_converter.register_structure_hook(Stores, _stores)
-_converter.register_unstructure_hook(
+converter.register_structure_hook(Stores, _stores)
+converter.register_unstructure_hook(
     Stores, lambda stores: {"default": stores.default} | {n: _store_table(s) for n, s in stores.stores.items()}
 )
 
