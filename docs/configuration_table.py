@@ -1,0 +1,89 @@
+"""Writes the tables of docs/configuration.md from the classes of imgsvc/config.py.
+
+python docs/configuration_table.py           rewrite the file
+python docs/configuration_table.py --check   exit with 1 if it is not current
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from imgsvc.config import Config, Seconds, Size, Store
+from imgsvc.options import allowed
+
+PAGE = Path(__file__).with_name("configuration.md")
+BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
+
+
+def tables() -> str:
+    """The tables of all sections, as Markdown."""
+    return "\n".join(_table(name, cls) for name, cls in _sections(Config, ""))
+
+
+def page(text: str) -> str:
+    """The page `text` with its tables made anew."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{tables()}\n{END}{after}"
+
+
+def _sections(cls: type[Any], path: str) -> Iterator[tuple[str, type[Any]]]:
+    for attribute in attrs.fields(attrs.resolve_types(cls)):
+        if attrs.has(attribute.type):
+            name = path + attribute.name
+            yield name, attribute.type
+            yield from _sections(attribute.type, f"{name}.")
+    if cls.__name__ == "Stores":
+        yield f"{path}NAME", Store
+
+
+def _table(name: str, cls: type[Any]) -> str:
+    rows = [f"## [{name}]\n", "| option | default | what it is | what is allowed |", "|---|---|---|---|"]
+    for attribute in attrs.fields(attrs.resolve_types(cls)):
+        if "help" in attribute.metadata:
+            cells = (
+                f"`{attribute.name}`",
+                _default(attribute),
+                attribute.metadata["help"],
+                allowed(cls, attribute.name),
+            )
+            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _default(attribute: attrs.Attribute[Any]) -> str:
+    if attribute.default is attrs.NOTHING:
+        return "must be given"
+    return f"`{_toml(attribute.default, attribute.type)}`"
+
+
+def _toml(value: Any, type: Any) -> str:
+    if type == Size:
+        for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+            if value and value % 1024**power == 0:
+                return f'"{value // 1024**power} {unit}"'
+        return str(value)
+    if type == Seconds:
+        return f'"{value:g} s"'
+    return json.dumps(value)
+
+
+def main(arguments: list[str]) -> int:
+    text = PAGE.read_text(encoding="utf-8")
+    current = page(text)
+    if arguments == ["--check"]:
+        if current != text:
+            print(f"{PAGE} is not current: run `python docs/{Path(__file__).name}`", file=sys.stderr)
+        return int(current != text)
+    PAGE.write_text(current, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

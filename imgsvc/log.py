@@ -1,0 +1,118 @@
+"""How the log is written: one line an event, as text or as JSON.
+
+`twistd --logger imgsvc.log.text` or `--logger imgsvc.log.json_lines` writes to standard output. Events below
+`info` are dropped by txaio before they are made; `set_level` lets them through.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Literal, TextIO
+
+import txaio
+from twisted.logger import ILogObserver, LogEvent, formatEvent
+from zope.interface import implementer
+
+Format = Literal["text", "json"]
+
+
+def make_observer(format: Format, stream: TextIO) -> ILogObserver:
+    """An observer that writes each event to `stream` and flushes it."""
+    return JsonObserver(stream) if format == "json" else TextObserver(stream)
+
+
+def text() -> ILogObserver:
+    """For `twistd --logger`: text on standard output."""
+    return make_observer("text", sys.stdout)
+
+
+def json_lines() -> ILogObserver:
+    """For `twistd --logger`: JSON on standard output."""
+    return make_observer("json", sys.stdout)
+
+
+def set_level(level: str) -> None:
+    """The lowest level that is logged: critical, error, warn, info, debug or trace."""
+    txaio.set_global_log_level(level)
+
+
+@implementer(ILogObserver)
+class TextObserver:
+    """`TIME LEVEL NAMESPACE [REQUEST] MESSAGE`; further lines of a message or a traceback begin with a tab."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._clock = _Timestamps()
+
+    def __call__(self, event: LogEvent) -> None:
+        request = f" [{event['request_id']}]" if event.get("request_id") else ""
+        message = "\n".join(filter(None, (_message(event), _traceback(event)))).rstrip()
+        line = f"{self._clock.text(event)} {_level(event)} {_namespace(event)}{request} {message}"
+        self._stream.write(line.replace("\r", "\\r").replace("\n", "\n\t") + "\n")
+        self._stream.flush()
+
+
+@implementer(ILogObserver)
+class JsonObserver:
+    """An object a line: time (ISO 8601, UTC), level, namespace, message; request_id and traceback if there are."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._clock = _Timestamps()
+        self._encode = json.JSONEncoder(separators=(",", ":")).encode
+
+    def __call__(self, event: LogEvent) -> None:
+        entry = {
+            "time": self._clock.text(event),
+            "level": _level(event),
+            "namespace": _namespace(event),
+            "message": _message(event),
+        }
+        if event.get("request_id"):
+            entry["request_id"] = str(event["request_id"])
+        if "log_failure" in event:
+            entry["traceback"] = _traceback(event)
+        self._stream.write(self._encode(entry) + "\n")
+        self._stream.flush()
+
+
+class _Timestamps:
+    """Writes times of events, the calendar part once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._prefix = ""
+
+    def text(self, event: LogEvent) -> str:
+        moment: float = event.get("log_time") or time.time()
+        second = int(moment)
+        if second != self._second:
+            self._second, self._prefix = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._prefix}.{int((moment - second) * 1000):03d}Z"
+
+
+def _level(event: LogEvent) -> str:
+    level = event.get("log_level")
+    return level.name if level is not None else "info"
+
+
+def _namespace(event: LogEvent) -> str:
+    return str(event.get("log_namespace") or "-")
+
+
+def _message(event: LogEvent) -> str:
+    """The message. `formatEvent` is right for every event; plain formats do not need its detours."""
+    format = event.get("log_format")
+    if type(format) is str and "()" not in format and "log_flattened" not in event:
+        try:
+            return format.format_map(event)
+        except Exception:
+            return formatEvent(event)  # a message that says what could not be formatted, and why
+    return formatEvent(event)
+
+
+def _traceback(event: LogEvent) -> str:
+    failure = event.get("log_failure")
+    return failure.getTraceback().rstrip() if failure is not None else ""
