@@ -1,0 +1,6 @@
+"""What is known of images, in SQL. The only package that imports SQLAlchemy."""
+
+from imgsvc.catalogue.catalogue import Catalogue
+from imgsvc.catalogue.database import Database
+
+__all__ = ["Catalogue", "Database"]

@@ -1,0 +1,90 @@
+"""The catalogue as the other rooms see it: which job each call is, and where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import text
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from imgsvc.catalogue import images, uploads
+from imgsvc.catalogue.database import Database
+from imgsvc.interfaces import ICatalogue
+from imgsvc.model import Claim, DoomedLocation, ExpiredUpload, Image, ImageQuery, StoredData
+
+__all__ = ["Catalogue"]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@implementer(ICatalogue)
+class Catalogue:
+    """Keeps images in a Database. now: the clock of `updated_at` and `deleted_at`; leases go by the database's."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime] = _utc_now) -> None:
+        self._database = database
+        self._now = now
+
+    def start(self) -> Deferred[None]:
+        return self._database.start()
+
+    def stop(self) -> Deferred[None]:
+        return self._database.stop()
+
+    def check(self) -> Deferred[None]:
+        return self._database.read(lambda connection: connection.execute(text("SELECT 1")).close())
+
+    def image(self, image_id: str) -> Deferred[Image]:
+        return self._database.read_row(lambda connection: images.find_image(connection, image_id))
+
+    def images(self, query: ImageQuery) -> Deferred[list[Image]]:
+        return self._database.read(lambda connection: images.list_images(connection, query))
+
+    def add(self, image: Image) -> Deferred[None]:
+        return self._database.write(lambda connection: images.add_image(connection, image))
+
+    def usage(self, owner: str) -> Deferred[int]:
+        return self._database.read(lambda connection: images.owner_usage(connection, owner))
+
+    def uploading(self, owner: str) -> Deferred[int]:
+        return self._database.read(lambda connection: images.count_uploading(connection, owner))
+
+    def claim(self, image_id: str, store_id: str, lease: float) -> Deferred[Claim]:
+        now = self._now()
+        return self._database.write(lambda connection: uploads.claim_image(connection, image_id, store_id, lease, now))
+
+    def renew(self, image_id: str, upload_id: str, lease: float) -> Deferred[None]:
+        return self._database.write(lambda connection: uploads.renew_claim(connection, image_id, upload_id, lease))
+
+    def activate(self, image_id: str, upload_id: str, data: StoredData) -> Deferred[None]:
+        now = self._now()
+        return self._database.write(
+            lambda connection: uploads.activate_image(connection, image_id, upload_id, data, now)
+        )
+
+    def release(self, image_id: str, upload_id: str) -> Deferred[bool]:
+        now = self._now()
+        return self._database.write(lambda connection: uploads.release_claim(connection, image_id, upload_id, now))
+
+    def expired_uploads(self) -> Deferred[list[ExpiredUpload]]:
+        return self._database.read(uploads.list_expired_uploads)
+
+    def take_over(self, expired: ExpiredUpload, lease: float) -> Deferred[str | None]:
+        return self._database.write(lambda connection: uploads.take_over_claim(connection, expired, lease))
+
+    def is_claimed(self, image_id: str, upload_id: str) -> Deferred[bool]:
+        return self._database.read(lambda connection: uploads.claim_is_held(connection, image_id, upload_id))
+
+    def delete(self, image_id: str) -> Deferred[list[DoomedLocation]]:
+        now = self._now()
+        return self._database.write(lambda connection: images.delete_image(connection, image_id, now))
+
+    def doomed_locations(self) -> Deferred[list[DoomedLocation]]:
+        return self._database.read(images.list_doomed_locations)
+
+    def forget_location(self, key: int) -> Deferred[None]:
+        return self._database.write(lambda connection: images.forget_location(connection, key))

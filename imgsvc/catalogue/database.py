@@ -1,0 +1,225 @@
+"""The way to the database: which thread a job runs in, and what its failures mean.
+
+A job is a function of a SQLAlchemy `Connection`. Only the outermost edge of a job is here; what it does is in
+`images.py` and `uploads.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import txaio
+from attrs import frozen
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, ProgrammingError
+from twisted.internet.defer import Deferred, fail, succeed
+
+from imgsvc.catalogue import schema
+from imgsvc.errors import CatalogueUnavailable, ConfigurationError
+from imgsvc.interfaces import IThreads
+
+__all__ = ["Database"]
+
+log = txaio.make_logger()
+
+T = TypeVar("T")
+Job = Callable[[Connection], T]
+
+_FAULTS_OF_THE_JOB = (IntegrityError, DataError, ProgrammingError)
+
+
+@frozen
+class _Raised:
+    """What a job ended with instead of a result."""
+
+    error: Exception
+
+
+class Database:
+    """An SQLite file, shared with other processes of the same host.
+
+    Writes go one after the other through one thread. Those that wait while a transaction is under way make up the
+    next one together and share its fsync. Reads never wait for writes (write-ahead log), so reads of a single row
+    run on the calling thread, and all others in the reader threads.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        writer_threads: IThreads,
+        reader_threads: IThreads,
+        busy_timeout: float = 5.0,
+    ) -> None:
+        """url: as `sqlite:///folder/file`. writer_threads: has one thread. busy_timeout: seconds to wait for a lock.
+
+        Raises ConfigurationError for a URL that is not of an SQLite file.
+        """
+        self._url = url
+        self._writer_threads = writer_threads
+        self._reader_threads = reader_threads
+        self._writers = _engine(url, busy_timeout)
+        event.listen(self._writers, "begin", _begin_immediate)
+        self._readers = _engine(url, busy_timeout)
+        self._here_engine = _engine(url, 0.0)
+        self._here: Connection | None = None
+        self._waiting: list[tuple[Job[Any], Deferred[Any]]] = []
+        self._writing: Deferred[None] | None = None
+        self._started = False
+
+    def start(self) -> Deferred[None]:
+        """Make or upgrade the schema, and open the connection of this thread. Deferred of None.
+
+        Fails: CatalogueUnavailable; ConfigurationError when the schema is of a later version.
+        """
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        await self._writer_threads.run(self._prepare)
+        self._here = self._here_engine.connect()
+        self._started = True
+
+    def stop(self) -> Deferred[None]:
+        """Finish the writes that wait, refuse others, close all connections. Deferred of None. Any number of times."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._started = False
+        if self._writing is not None:
+            await self._writing
+        if self._here is not None:
+            self._here.close()
+            self._here = None
+        self._here_engine.dispose()
+        await self._reader_threads.run(self._readers.dispose)
+        await self._writer_threads.run(self._writers.dispose)
+
+    def write(self, job: Job[T]) -> Deferred[T]:
+        """Run `job` in a transaction, in the writer thread. Deferred of its result, fired after the commit.
+
+        A job that raises is undone alone, and the Deferred fails with what it raised. Fails with
+        CatalogueUnavailable when the database failed; all jobs of the transaction are undone then.
+        """
+        if not self._started:
+            return fail(CatalogueUnavailable("The catalogue is closed."))
+        waiting: Deferred[T] = Deferred()
+        self._waiting.append((job, waiting))
+        if self._writing is None:
+            finished: Deferred[None] = Deferred()
+            self._writing = finished
+            Deferred.fromCoroutine(self._write_waiting()).chainDeferred(finished)
+        return waiting
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            jobs = [job for job, _ in batch]
+            try:
+                outcomes = await self._writer_threads.run(self._transaction, jobs)
+            except CatalogueUnavailable as error:
+                outcomes = [_Raised(CatalogueUnavailable(str(error))) for _ in batch]
+            for (_, waiting), outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, _Raised):
+                    waiting.errback(outcome.error)
+                else:
+                    waiting.callback(outcome)
+        self._writing = None
+
+    def _transaction(self, jobs: list[Job[Any]]) -> list[Any]:
+        """Run in the writer thread: the results of the jobs, _Raised for each that raised."""
+        try:
+            with self._writers.begin() as connection:
+                return [_attempt(connection, job) for job in jobs]
+        except DatabaseError as error:
+            raise _unavailable(error) from error
+
+    def read(self, job: Job[T]) -> Deferred[T]:
+        """Run `job`, which only reads, in a reader thread. Deferred of its result.
+
+        Each of its statements sees the database as of the statement's begin. Fails as `write` does.
+        """
+        if not self._started:
+            return fail(CatalogueUnavailable("The catalogue is closed."))
+        return self._reader_threads.run(self._reading, job)  # type: ignore[no-any-return]
+
+    def _reading(self, job: Job[T]) -> T:
+        try:
+            with self._readers.connect() as connection:
+                return job(connection)
+        except _FAULTS_OF_THE_JOB:
+            raise
+        except DatabaseError as error:
+            raise _unavailable(error) from error
+
+    def read_row(self, job: Job[T]) -> Deferred[T]:
+        """As `read`, for a single statement that touches few rows by their keys: runs at once, in this thread."""
+        if self._here is None:
+            return fail(CatalogueUnavailable("The catalogue is closed."))
+        try:
+            return succeed(job(self._here))
+        except DatabaseError as error:
+            # While the log of a killed process is being recovered even a reader must wait, which this thread may not.
+            log.debug("Reading again in a thread: {error}", error=error)
+            return self.read(job)
+        except Exception:
+            return fail()
+
+    def _prepare(self) -> None:
+        try:
+            with self._readers.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+                current = schema.revision(connection)
+            if current != schema.HEAD:
+                # The lock of BEGIN IMMEDIATE lets one process of several upgrade, and the others find it done.
+                with self._writers.begin() as connection:
+                    schema.upgrade(connection)
+        except DatabaseError as error:
+            raise _unavailable(error) from error
+
+
+def _engine(url: str, busy_timeout: float) -> Engine:
+    """An engine whose connections begin no transaction by themselves."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(f"database.url: {url!r} is not a URL as sqlite:///folder/file") from error
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        raise ConfigurationError(f"database.url: {url!r} is not the URL of a file as sqlite:///folder/file")
+    # As many connections as there are threads, each kept open: pool_size 0 sets no bound.
+    engine = create_engine(
+        parsed,
+        poolclass=QueuePool,
+        pool_size=0,
+        connect_args={"timeout": busy_timeout, "isolation_level": None},
+    )
+    event.listen(engine, "connect", _set_up_connection)
+    return engine
+
+
+def _set_up_connection(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that reads first and writes later would fail at once when another process writes in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _attempt(connection: Connection, job: Job[Any]) -> Any:
+    """The job's result, or the error that it raised, with all that it did undone."""
+    connection.exec_driver_sql("SAVEPOINT job")
+    try:
+        result = job(connection)
+    except Exception as error:
+        if isinstance(error, DatabaseError) and not isinstance(error, _FAULTS_OF_THE_JOB):
+            raise
+        result = _Raised(error)
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
+    connection.exec_driver_sql("RELEASE SAVEPOINT job")
+    return result
+
+
+def _unavailable(error: DatabaseError) -> CatalogueUnavailable:
+    log.error("The database failed: {error}", error=error.orig)
+    return CatalogueUnavailable(f"The catalogue cannot answer now: {error.orig}.")

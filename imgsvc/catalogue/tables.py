@@ -1,0 +1,105 @@
+"""The tables of the catalogue.
+
+Times are whole microseconds since 1970 UTC: every database compares and adds integers alike, and none rounds them.
+`migrations/` makes these tables; a test holds that both agree.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+__all__ = ["image_locations", "image_properties", "image_tags", "images", "metadata", "uploads"]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    # Set as long as clients find no image under this id: the row stays, so that the id stays taken.
+    Column("deleted_at", BigInteger),
+    Column("status", String(30), nullable=False),
+    Column("name", String(255)),
+    Column("visibility", String(30), nullable=False),
+    Column("protected", Boolean, nullable=False),
+    Column("os_hidden", Boolean, nullable=False),
+    Column("owner", String(255)),
+    Column("container_format", String(30)),
+    Column("disk_format", String(30)),
+    Column("min_disk", Integer, nullable=False),
+    Column("min_ram", Integer, nullable=False),
+    Column("size", BigInteger),
+    Column("virtual_size", BigInteger),
+    Column("checksum", String(32)),
+    Column("os_hash_algo", String(64)),
+    Column("os_hash_value", String(128)),
+    # How many uploads have claimed the image so far; upload ids begin with it.
+    Column("claims", Integer, nullable=False, server_default="0"),
+    # The default list walks the first index backwards; the others serve look-ups by name and by project.
+    Index(None, "deleted_at", "created_at", "id"),
+    Index(None, "deleted_at", "name"),
+    Index(None, "owner", "deleted_at", "created_at", "id"),
+    sqlite_with_rowid=False,
+)
+
+image_properties = Table(
+    "image_properties",
+    metadata,
+    Column("image_id", ForeignKey("images.id"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+image_tags = Table(
+    "image_tags",
+    metadata,
+    Column("image_id", ForeignKey("images.id"), primary_key=True),
+    Column("value", String(255), primary_key=True),
+    Index(None, "value", "image_id"),
+    sqlite_with_rowid=False,
+)
+
+image_locations = Table(
+    "image_locations",
+    metadata,
+    # Never used twice: a late `forget_location` must not meet another location under its key.
+    Column("key", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("image_id", ForeignKey("images.id"), nullable=False, index=True),
+    Column("store_id", String(255), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    # Set when the image is deleted; the row goes when the store has confirmed that the bytes are gone.
+    Column("doomed_at", BigInteger, index=True),
+    sqlite_autoincrement=True,
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("image_id", ForeignKey("images.id"), primary_key=True),
+    Column("upload_id", String(64), nullable=False),
+    Column("store_id", String(255), nullable=False),
+    # By the database's clock.
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
