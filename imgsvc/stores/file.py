@@ -1,0 +1,211 @@
+"""A store that keeps each object as a file in a folder, in the layout of Glance's file store."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+import txaio
+from attrs import frozen
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from imgsvc import kernel
+from imgsvc.errors import ConfigurationError, ObjectDamaged, ObjectMissing, StoreFull, StoreUnavailable
+from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
+from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
+from imgsvc.options import Size, option, structure
+from imgsvc.stores.disk import Disk, Fault
+from imgsvc.stores.faults import delete_fault, read_fault, write_fault
+from imgsvc.stores.file_reader import FileReader, OpenFile
+from imgsvc.stores.file_writer import FileWriter, WriteOptions
+from imgsvc.stores.folder import Folder, is_name, share_folder
+from imgsvc.stores.locks import LockBusy
+from imgsvc.stores.pieces import UNIT
+from imgsvc.stores.readahead import ReadAhead
+from imgsvc.stores.services import StoreServices
+from imgsvc.stores.shield import shielded
+
+T = TypeVar("T")
+
+log = txaio.make_logger()
+
+FLUSHERS: Final = 2
+"""Threads that flush beside the writes; more of them would only make the disk seek."""
+_SCHEMES: Final = ("file", "filesystem")
+
+
+@frozen
+class FileOptions:
+    """[stores.NAME] with kind = "file"."""
+
+    path: str = option("The folder of the images.", "images")
+    fsync: bool = option(
+        "Have every image on the disk before it is active. false: a power failure may lose some.", True
+    )
+    file_perm: str = option('Permissions of the files, octal, as "0640". 0: what the umask leaves.', "0")
+    thin_provisioning: bool = option("Leave holes in the files in the place of zeros.", False)
+    threads: int = option("Calls to the file system that may be under way at a time.", 8, at_least=1)
+    min_free: Size = option("Take no image that would leave less than this free.", 0)
+
+
+@implementer(IStore)
+class FileStore:
+    """Objects as files of one folder. Several processes, on several hosts, may share the folder."""
+
+    kind = "file"
+    read_only = False
+
+    def __init__(self, store_id: str, options: FileOptions, mode: int, services: StoreServices) -> None:
+        """mode: options.file_perm as a number."""
+        self.store_id = store_id
+        self.description = ""
+        self.weight = 0
+        self._options = options
+        self._write_options = WriteOptions(options.fsync, mode, options.thin_provisioning)
+        self._services = services
+        self._folder = Folder(os.path.abspath(services.data_folder / options.path), options.fsync)
+        self._running: Disk | None = None
+        self.properties: Mapping[str, object] = MappingProxyType(
+            {
+                "data_dir": self._folder.path,
+                "chunk_size": UNIT,
+                "thin_provisioning": options.thin_provisioning,
+            }
+        )
+
+    @property
+    def _disk(self) -> Disk:
+        if self._running is None:
+            raise StoreUnavailable(self.store_id, "it is not running.")
+        return self._running
+
+    def start(self) -> Deferred[None]:
+        """See IStore."""
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        make_threads = self._services.make_threads
+        self._running = disk = Disk(
+            self.store_id,
+            self._folder,
+            make_threads(f"{self.store_id}-files", self._options.threads),
+            make_threads(f"{self.store_id}-flush", FLUSHERS),
+            self._services.clock,
+        )
+        try:
+            disk.local = await disk.threads.run(self._prepare)
+        except (OSError, LockBusy) as error:
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            raise ConfigurationError(
+                f"stores.{self.store_id}.path = {self._options.path!r}: {self._folder.path}: {reason};"
+                " must be a folder that may be written, on a file system with hard links and locks"
+            ) from error
+        log.info("Store {store} keeps images in {path}", store=self.store_id, path=self._folder.path)
+
+    def _prepare(self) -> bool:
+        """Make the folder ready. Whether it is on this machine. In a thread."""
+        self._folder.prepare()
+        share_folder(self._folder.path, self._write_options.mode)
+        return kernel.is_local(self._folder.path)
+
+    def stop(self) -> Deferred[None]:
+        """See IStore."""
+        disk, self._running = self._running, None
+        if disk is not None:
+            disk.threads.stop()
+            disk.flushers.stop()
+        return succeed(None)
+
+    def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
+        """See IStore."""
+        opening = Deferred.fromCoroutine(self._writer(name, upload_id, expected_size))
+        return shielded(opening, lambda writer: writer.abort())
+
+    async def _writer(self, name: str, upload_id: str, expected_size: int | None) -> IStoreWriter:
+        usage = await self._disk.run("make", write_fault, self._folder.usage)
+        needed = (expected_size or 0) + self._options.min_free
+        if usage.free is not None and needed > usage.free:
+            raise StoreFull(self.store_id, f"{expected_size} bytes do not fit.")
+        fd = await self._disk.run("make", write_fault, self._folder.begin, name, upload_id)
+        location = Location(self.store_id, f"file://{self._folder.path}/{name}")
+        return FileWriter(self._disk, name, upload_id, fd, location, self._write_options)
+
+    def reader(self, location: Location, span: Span) -> Deferred[IStoreReader]:
+        """See IStore."""
+        opening = Deferred.fromCoroutine(self._reader(location, span))
+        return shielded(opening, lambda reader: reader.stopProducing())
+
+    async def _reader(self, location: Location, span: Span) -> IStoreReader:
+        disk, name = self._disk, self._name(location)
+        cached = kernel.open_cached(self._folder.final(name)) if disk.local else None
+        if cached is None:
+            fd, size = await disk.run("open", read_fault, self._folder.open, name)
+        else:
+            fd, size = cached, os.fstat(cached).st_size
+        file = OpenFile(disk, fd)
+        if span.stop > size:
+            file.close()
+            raise ObjectDamaged(self.store_id, f"the object has {size} bytes, fewer than {span.stop}.")
+        if disk.local:
+            return FileReader(self.store_id, file, span, self._services.budget)
+        return ReadAhead(self.store_id, file.read, file.close, span, self._services.budget)
+
+    def size(self, location: Location) -> Deferred[int]:
+        """See IStore."""
+        return self._named(location, "look at", read_fault, self._folder.size)
+
+    def delete(self, location: Location) -> Deferred[None]:
+        """See IStore."""
+        return self._named(location, "delete", delete_fault, self._folder.delete)
+
+    def unfinished(self) -> Deferred[list[UnfinishedObject]]:
+        """See IStore."""
+        return self._call("list", read_fault, self._folder.unfinished)
+
+    def discard(self, name: str, upload_id: str) -> Deferred[None]:
+        """See IStore."""
+        return self._call("discard", delete_fault, self._folder.discard, name, upload_id)
+
+    def settle(self, name: str, upload_id: str) -> Deferred[None]:
+        """See IStore."""
+        return self._call("settle", write_fault, self._folder.settle, name, upload_id)
+
+    def usage(self) -> Deferred[StoreUsage]:
+        """See IStore."""
+        return self._call("look at", read_fault, self._folder.usage)
+
+    def _call(self, action: str, fault: Fault, function: Callable[..., T], *arguments: str) -> Deferred[T]:
+        async def call() -> T:
+            return await self._disk.run(action, fault, function, *arguments)
+
+        return shielded(Deferred.fromCoroutine(call()))
+
+    def _named(self, location: Location, action: str, fault: Fault, function: Callable[[str], T]) -> Deferred[T]:
+        try:
+            return self._call(action, fault, function, self._name(location))
+        except ObjectMissing:
+            return fail()
+
+    def _name(self, location: Location) -> str:
+        """The object that a location means: nothing outside the folder, whoever wrote the URL. Raises ObjectMissing."""
+        scheme, _, path = location.url.partition("://")
+        folder, _, name = path.rpartition("/")
+        if scheme not in _SCHEMES or os.path.normpath(folder) != self._folder.path or not is_name(name):
+            raise ObjectMissing(self.store_id, "the location is not in the store's folder.")
+        return name
+
+
+def make(store_id: str, options: Mapping[str, object], services: StoreServices) -> FileStore:
+    """See IStoreMaker."""
+    path = f"stores.{store_id}"
+    given = options.get("file_perm")
+    if type(given) is int:  # TOML has octal integers
+        options = {**options, "file_perm": format(given, "o")}
+    structured = structure(FileOptions, options, path)
+    if not re.fullmatch(r"(0o)?[0-7]{1,4}", structured.file_perm) or (mode := int(structured.file_perm, 8)) > 0o777:
+        raise ConfigurationError(f'{path}.file_perm = {given!r}: must be permissions in octal, as "0640" or 0o640')
+    return FileStore(store_id, structured, mode, services)

@@ -1,0 +1,111 @@
+"""An object of a folder, open for reading."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from zope.interface import implementer
+
+from imgsvc import kernel
+from imgsvc.errors import ObjectDamaged, StoreError
+from imgsvc.interfaces import IBudget, IFileBacked
+from imgsvc.model import Span
+from imgsvc.stores.disk import Disk
+from imgsvc.stores.faults import read_fault
+from imgsvc.stores.readahead import ReadAhead
+from imgsvc.stores.shield import shielded
+
+T = TypeVar("T")
+
+SCRATCH: Final = 256 * 1024
+"""Bytes of the buffer that is read into for the sake of the page cache."""
+
+INLINE: Final = 64 * 1024
+"""Up to so many bytes a read of the page cache costs less than to have a thread do it."""
+
+
+class OpenFile:
+    """A descriptor and all that uses it. Closed when its owner wants that and no thread is at work on it."""
+
+    def __init__(self, disk: Disk, fd: int) -> None:
+        self._disk = disk
+        self._users = 0
+        self._closing = False
+        self.fd = fd
+
+    def read(self, offset: int, size: int) -> Deferred[bytes]:
+        """The bytes there, fewer only at the file's end. Fails with StoreError."""
+        if self._disk.local and size <= INLINE and not self._closing:
+            cached = kernel.read_cached(self.fd, offset, size)
+            if cached is not None:
+                return succeed(cached)
+        return self._use("read", _read, offset, size)
+
+    def load(self, offset: int, size: int) -> Deferred[None]:
+        """See IFileBacked."""
+        return self._use("read", self._load, offset, size)
+
+    def close(self) -> None:
+        """Use the file no more. To be called once."""
+        self._closing = True
+        if self._users:
+            return
+        # The last user of a deleted file frees its blocks, which may take long.
+        if self._disk.local and os.fstat(self.fd).st_nlink:
+            os.close(self.fd)
+        else:
+            Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        with suppress(StoreError):  # it is in the log; the descriptor is gone, and nothing was written through it
+            await self._disk.run("close", read_fault, os.close, self.fd)
+
+    def _use(self, action: str, function: Callable[[int, int, int], T], offset: int, size: int) -> Deferred[T]:
+        """Call `function(fd, offset, size)` in a thread."""
+        if self._closing:
+            return fail(CancelledError())
+        self._users += 1
+        using = Deferred.fromCoroutine(self._disk.run(action, read_fault, function, self.fd, offset, size))
+        return shielded(using.addBoth(self._used))
+
+    def _used(self, result: T) -> T:
+        self._users -= 1
+        if self._closing and not self._users:
+            self.close()
+        return result
+
+    def _load(self, fd: int, offset: int, size: int) -> None:
+        """Read into nowhere: unlike readahead(2) and MAP_POPULATE, this waits for the bytes and tells of errors."""
+        scratch = bytearray(min(size, SCRATCH))
+        end = offset + size
+        while offset < end:
+            count = os.preadv(fd, [memoryview(scratch)[: end - offset]], offset)
+            if count == 0:
+                raise ObjectDamaged(self._disk.store_id, f"the object ends at byte {offset}, before its end.")
+            offset += count
+
+
+@implementer(IFileBacked)
+class FileReader(ReadAhead):
+    """A reader whose file may also be sent by sendfile(2)."""
+
+    def __init__(self, store_id: str, file: OpenFile, span: Span, budget: IBudget) -> None:
+        super().__init__(store_id, file.read, file.close, span, budget)
+        self._file = file
+        self.fd = file.fd
+        self.offset = span.start
+
+    def load(self, offset: int, length: int) -> Deferred[None]:
+        """See IFileBacked."""
+        return self._file.load(offset, length)
+
+
+def _read(fd: int, offset: int, size: int) -> bytes:
+    data = os.pread(fd, size, offset)
+    while len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
+        data += more
+    return data

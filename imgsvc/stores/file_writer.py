@@ -1,0 +1,148 @@
+"""One upload into a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, DeferredLock
+from zope.interface import implementer
+
+from imgsvc.errors import StoreError, StoreUnavailable
+from imgsvc.interfaces import IStoreWriter
+from imgsvc.model import Location
+from imgsvc.stores.disk import Disk
+from imgsvc.stores.faults import delete_fault, write_fault
+from imgsvc.stores.pieces import Buffer, write_all, write_sparse
+from imgsvc.stores.shield import shielded
+
+T = TypeVar("T")
+
+FLUSH_EVERY: Final = 64 * 1024 * 1024
+"""Bytes after which a flush begins beside the writes, so that little is left to be waited for at the end."""
+
+
+@frozen
+class WriteOptions:
+    """How files are written.
+
+    durable: flush to the disk. mode: permissions of the file, 0 for what the umask leaves. sparse: zeros as holes.
+    """
+
+    durable: bool = True
+    mode: int = 0
+    sparse: bool = False
+
+
+@implementer(IStoreWriter)
+class FileWriter:
+    """Writes the file of one upload and gives it its name. Owns `fd`.
+
+    Calls take turns, and each goes on to its end though its caller cancels: what a thread does cannot be taken back.
+    """
+
+    def __init__(
+        self, disk: Disk, name: str, upload_id: str, fd: int, location: Location, options: WriteOptions
+    ) -> None:
+        self._disk = disk
+        self._name = name
+        self._upload_id = upload_id
+        self._fd: int | None = fd
+        self._location = location
+        self._options = options
+        self._size = 0
+        self._flushed = 0
+        self._flush: Deferred[None] | None = None
+        self._failure: StoreError | None = None
+        self._turns = DeferredLock()
+
+    def write(self, pieces: Sequence[Buffer]) -> Deferred[None]:
+        """See IStoreWriter."""
+        return self._in_turn(lambda: self._write(pieces))
+
+    def commit(self) -> Deferred[Location]:
+        """See IStoreWriter."""
+        return self._in_turn(self._commit)
+
+    def settle(self) -> Deferred[None]:
+        """See IStoreWriter."""
+        return self._in_turn(
+            lambda: self._disk.run("settle", write_fault, self._disk.folder.settle, self._name, self._upload_id)
+        )
+
+    def abort(self) -> Deferred[None]:
+        """See IStoreWriter."""
+        self._failure = StoreUnavailable(self._disk.store_id, "the upload was aborted.")
+        return self._in_turn(self._abort)
+
+    def _in_turn(self, step: Callable[[], Awaitable[T]]) -> Deferred[T]:
+        async def taken() -> T:
+            return await step()
+
+        return shielded(self._turns.run(lambda: Deferred.fromCoroutine(taken())))
+
+    async def _write(self, pieces: Sequence[Buffer]) -> None:
+        fd = self._usable()
+        put = write_sparse if self._options.sparse else write_all
+        try:
+            self._size = await self._disk.run("write", write_fault, put, fd, self._size, pieces)
+        except StoreError as error:
+            self._failure = error
+            raise
+        if self._options.durable and self._size - self._flushed >= FLUSH_EVERY and not self._flushing:
+            self._flushed = self._size
+            self._flush = Deferred.fromCoroutine(self._flush_beside(fd))
+
+    async def _flush_beside(self, fd: int) -> None:
+        """The kernel reports a failed flush once: whoever comes next must hear of it from us."""
+        try:
+            await self._disk.flush(write_fault, os.fdatasync, fd)
+        except StoreError as error:
+            self._failure = self._failure or error
+
+    @property
+    def _flushing(self) -> bool:
+        return self._flush is not None and not self._flush.called
+
+    async def _commit(self) -> Location:
+        if self._flush is not None:
+            await self._flush
+        fd = self._usable()
+        self._fd = None
+        await self._disk.run("finish", write_fault, self._finish, fd, self._size)
+        if self._failure is not None:
+            raise self._failure
+        await self._disk.run("publish", write_fault, self._disk.folder.publish, self._name, self._upload_id)
+        return self._location
+
+    def _finish(self, fd: int, size: int) -> None:
+        """Make the file what it will be, on the disk, and close it. In a thread."""
+        try:
+            if self._options.sparse:
+                os.ftruncate(fd, size)
+            if self._options.mode:
+                os.fchmod(fd, self._options.mode)
+            if self._options.durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    async def _abort(self) -> None:
+        if self._flush is not None:
+            await self._flush
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with suppress(StoreError):  # it is in the log; the descriptor is gone all the same, and the bytes go next
+                await self._disk.run("close", write_fault, os.close, fd)
+        await self._disk.run("discard", delete_fault, self._disk.folder.discard, self._name, self._upload_id)
+
+    def _usable(self) -> int:
+        """The descriptor, while the upload may go on."""
+        if self._failure is not None:
+            raise self._failure
+        if self._fd is None:
+            raise StoreUnavailable(self._disk.store_id, "the upload is at its end already.")
+        return self._fd

@@ -1,0 +1,199 @@
+"""Objects in a folder: how their names, links and locks stand for what has happened to them.
+
+    ID                  the object, in the layout of Glance's file store
+    .ID.UPLOAD.part     what an upload has written. Another link to the object itself once that is committed, until it
+                        is settled: the same inode tells whose object it is
+    .imgsvc-lock        a byte of it is locked while links of one name are compared and changed; its absence tells
+                        that the medium is not mounted
+
+Every function blocks, belongs into a thread, and raises OSError.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from errno import ENODEV
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from attrs import frozen
+
+from imgsvc.errors import Invalid
+from imgsvc.model import StoreUsage, UnfinishedObject
+from imgsvc.stores.locks import name_lock
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_UPLOAD: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_PART: Final = re.compile(rf"\.({_NAME.pattern})\.({_UPLOAD.pattern})\.part")
+
+
+class NameTaken(Exception):
+    """The name has an object that is not a stale one."""
+
+
+class UploadDiscarded(Exception):
+    """Another process removed what this upload had written."""
+
+
+@frozen
+class Folder:
+    """The folder `path`, absolute. durable: changes of names reach the disk before a function returns."""
+
+    path: str
+    durable: bool
+
+    @property
+    def lock(self) -> str:
+        """The path of the file whose bytes are locked."""
+        return f"{self.path}/.imgsvc-lock"
+
+    def final(self, name: str) -> str:
+        """The path of an object. Raises Invalid for a name that cannot be one."""
+        if not is_name(name):
+            raise Invalid(f"{name!r} cannot be the name of an object.")
+        return f"{self.path}/{name}"
+
+    def part(self, name: str, upload_id: str) -> str:
+        """The path of what an upload writes. Raises Invalid for a name that cannot be one."""
+        if not is_name(name) or not _UPLOAD.fullmatch(upload_id):
+            raise Invalid(f"{name!r}, {upload_id!r} cannot be the names of an object and an upload.")
+        return f"{self.path}/.{name}.{upload_id}.part"
+
+    def prepare(self) -> None:
+        """Make the folder, and prove that files can be made, linked and locked in it."""
+        Path(self.path).mkdir(parents=True, exist_ok=True)
+        os.close(os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with name_lock(self.lock, ""):
+            pass
+        probe = f"{self.path}/.imgsvc-probe-{uuid4()}"
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            os.link(probe, f"{probe}-link")
+            os.unlink(f"{probe}-link")
+        finally:
+            os.unlink(probe)
+        self._sync()
+
+    def begin(self, name: str, upload_id: str) -> int:
+        """Make the file of an upload. Its descriptor, for writing."""
+        path = self.part(name, upload_id)
+        self._check_mounted()
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def publish(self, name: str, upload_id: str) -> None:
+        """Give what an upload has written its final name, durably.
+
+        Replaces the object of an earlier upload that was never settled. Raises NameTaken, UploadDiscarded, LockBusy.
+        """
+        part, final = self.part(name, upload_id), self.final(name)
+        with name_lock(self.lock, name):
+            inode = _inode(part)
+            if inode is None:
+                raise UploadDiscarded(upload_id)
+            there = _inode(final)
+            if there is not None and there != inode:
+                if there not in self._earlier(name, upload_id):
+                    raise NameTaken(name)
+                os.unlink(final)
+            if there != inode:
+                os.link(part, final)
+        self._sync()
+
+    def discard(self, name: str, upload_id: str) -> None:
+        """Remove what an upload has left, and nothing of any other. Raises LockBusy."""
+        part, final = self.part(name, upload_id), self.final(name)
+        with name_lock(self.lock, name):
+            inode = _inode(part)
+            if inode is None:
+                return
+            if inode == _inode(final):
+                os.unlink(final)
+                self._sync()  # else a power failure might bring back the object without the link that tells whose it is
+            os.unlink(part)
+
+    def settle(self, name: str, upload_id: str) -> None:
+        """Remove the link that tells whose the object is."""
+        self._check_mounted()
+        Path(self.part(name, upload_id)).unlink(missing_ok=True)
+
+    def open(self, name: str) -> tuple[int, int]:
+        """Open an object for reading. Its descriptor and its size."""
+        try:
+            fd = os.open(self.final(name), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._check_mounted()
+            raise
+        try:
+            return fd, os.fstat(fd).st_size
+        except OSError:
+            os.close(fd)
+            raise
+
+    def size(self, name: str) -> int:
+        """Bytes of an object."""
+        try:
+            return os.stat(self.final(name)).st_size
+        except FileNotFoundError:
+            self._check_mounted()
+            raise
+
+    def delete(self, name: str) -> None:
+        """Remove an object, durably."""
+        self._check_mounted()
+        os.unlink(self.final(name))
+        self._sync()
+
+    def unfinished(self) -> list[UnfinishedObject]:
+        """What uploads have begun and neither settled nor discarded, in the order of names and uploads."""
+        self._check_mounted()
+        found = (_PART.fullmatch(entry) for entry in sorted(os.listdir(self.path)))
+        return [UnfinishedObject(match[1], match[2]) for match in found if match]
+
+    def usage(self) -> StoreUsage:
+        """Bytes of the file system, and those of them that are left for ordinary users."""
+        self._check_mounted()
+        figures = os.statvfs(self.path)
+        return StoreUsage(figures.f_blocks * figures.f_frsize, figures.f_bavail * figures.f_frsize)
+
+    def _earlier(self, name: str, upload_id: str) -> Iterator[int | None]:
+        """The inodes of what earlier uploads of the same image have left."""
+        for other in self.unfinished():
+            if other.name == name and other.upload_id < upload_id:
+                yield _inode(self.part(name, other.upload_id))
+
+    def _check_mounted(self) -> None:
+        if not os.path.exists(self.lock):
+            raise OSError(ENODEV, "the medium is not mounted, or its lock file was removed", self.lock)
+
+    def _sync(self) -> None:
+        if self.durable:
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+def is_name(name: str) -> bool:
+    """Whether an object may have that name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def _inode(path: str) -> int | None:
+    """The number of a file, None if there is none."""
+    try:
+        return os.lstat(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def share_folder(path: str, file_mode: int) -> None:
+    """Let those enter the folder who may read its files, as Glance's file store does for file_perm."""
+    readers = file_mode & (stat.S_IRGRP | stat.S_IROTH)
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    if readers and mode | readers >> 2 != mode:
+        os.chmod(path, mode | readers >> 2)

@@ -1,0 +1,191 @@
+"""A store in the memory of one process, for tests and play."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, execute, succeed
+from zope.interface import implementer
+
+from imgsvc.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreFull, StoreUnavailable
+from imgsvc.interfaces import IBudget, IStore, IStoreReader, IStoreWriter
+from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
+from imgsvc.options import Size, option, structure
+from imgsvc.stores.readahead import ReadAhead
+from imgsvc.stores.services import StoreServices
+
+SCHEME: Final = "memory:///"
+
+
+@frozen
+class MemoryOptions:
+    """[stores.NAME] with kind = "memory"."""
+
+    capacity: Size = option("What the store holds at most. 0: no limit.", 0)
+
+
+@frozen
+class _Object:
+    upload_id: str
+    data: bytes
+
+
+@implementer(IStore)
+class MemoryStore:
+    """Keeps objects in dictionaries. What is in it ends with the process, and no other process sees it."""
+
+    kind = "memory"
+    read_only = False
+
+    def __init__(self, store_id: str, capacity: int, budget: IBudget) -> None:
+        """capacity: bytes, 0 for no limit."""
+        self.store_id = store_id
+        self.description = ""
+        self.weight = 0
+        self.properties: Mapping[str, object] = MappingProxyType({})
+        self._capacity = capacity
+        self._budget = budget
+        self._objects: dict[str, _Object] = {}
+        self._uploads: dict[tuple[str, str], list[bytes]] = {}
+
+    def start(self) -> Deferred[None]:
+        """See IStore."""
+        return succeed(None)
+
+    def stop(self) -> Deferred[None]:
+        """See IStore."""
+        return succeed(None)
+
+    def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
+        """See IStore."""
+        return execute(self._writer, name, upload_id, expected_size)
+
+    def _writer(self, name: str, upload_id: str, expected_size: int | None) -> IStoreWriter:
+        self._check_room(expected_size or 0)
+        self._uploads[name, upload_id] = []
+        return MemoryWriter(self, name, upload_id)
+
+    def reader(self, location: Location, span: Span) -> Deferred[IStoreReader]:
+        """See IStore."""
+        return execute(self._reader, location, span)
+
+    def _reader(self, location: Location, span: Span) -> IStoreReader:
+        data = self._object(location).data
+        if span.stop > len(data):
+            raise ObjectDamaged(self.store_id, f"the object has {len(data)} bytes, fewer than {span.stop}.")
+
+        def read(offset: int, size: int) -> Deferred[bytes]:
+            return succeed(data[offset : offset + size])
+
+        return ReadAhead(self.store_id, read, _nothing, span, self._budget)
+
+    def size(self, location: Location) -> Deferred[int]:
+        """See IStore."""
+        return execute(lambda: len(self._object(location).data))
+
+    def delete(self, location: Location) -> Deferred[None]:
+        """See IStore."""
+
+        def delete() -> None:
+            self._object(location)
+            del self._objects[location.url.removeprefix(SCHEME)]
+
+        return execute(delete)
+
+    def unfinished(self) -> Deferred[list[UnfinishedObject]]:
+        """See IStore."""
+        return succeed([UnfinishedObject(*key) for key in sorted(self._uploads)])
+
+    def discard(self, name: str, upload_id: str) -> Deferred[None]:
+        """See IStore."""
+        if self._uploads.pop((name, upload_id), None) is not None and self._owner(name) == upload_id:
+            del self._objects[name]
+        return succeed(None)
+
+    def settle(self, name: str, upload_id: str) -> Deferred[None]:
+        """See IStore."""
+        self._uploads.pop((name, upload_id), None)
+        return succeed(None)
+
+    def usage(self) -> Deferred[StoreUsage]:
+        """See IStore."""
+        if not self._capacity:
+            return succeed(StoreUsage(None, None))
+        return succeed(StoreUsage(self._capacity, max(0, self._capacity - self._used())))
+
+    def append(self, name: str, upload_id: str, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Add bytes to what an upload has written. Raises StoreFull, StoreUnavailable."""
+        self._check_room(sum(map(len, pieces)))
+        self._begun(name, upload_id).extend(map(bytes, pieces))
+
+    def publish(self, name: str, upload_id: str) -> Location:
+        """Make what an upload has written the object. Raises ObjectExists, StoreUnavailable."""
+        pieces = self._begun(name, upload_id)
+        owner = self._owner(name)
+        if owner is not None and ((name, owner) not in self._uploads or owner > upload_id):
+            raise ObjectExists(self.store_id, f"there is an object {name} already.")
+        self._objects[name] = _Object(upload_id, b"".join(pieces))
+        pieces.clear()
+        return Location(self.store_id, SCHEME + name)
+
+    def _begun(self, name: str, upload_id: str) -> list[bytes]:
+        if (name, upload_id) not in self._uploads:
+            raise StoreUnavailable(self.store_id, "the upload was discarded meanwhile.")
+        return self._uploads[name, upload_id]
+
+    def _owner(self, name: str) -> str | None:
+        found = self._objects.get(name)
+        return None if found is None else found.upload_id
+
+    def _object(self, location: Location) -> _Object:
+        found = self._objects.get(location.url.removeprefix(SCHEME))
+        if found is None:
+            raise ObjectMissing(self.store_id, "the object is not there.")
+        return found
+
+    def _used(self) -> int:
+        written = sum(len(piece) for pieces in self._uploads.values() for piece in pieces)
+        return written + sum(len(found.data) for found in self._objects.values())
+
+    def _check_room(self, size: int) -> None:
+        if self._capacity and self._used() + size > self._capacity:
+            raise StoreFull(self.store_id, f"{size} bytes do not fit.")
+
+
+@implementer(IStoreWriter)
+class MemoryWriter:
+    """One upload into a MemoryStore."""
+
+    def __init__(self, store: MemoryStore, name: str, upload_id: str) -> None:
+        self._store = store
+        self._name = name
+        self._upload_id = upload_id
+
+    def write(self, pieces: Sequence[bytes | bytearray | memoryview]) -> Deferred[None]:
+        """See IStoreWriter."""
+        return execute(self._store.append, self._name, self._upload_id, pieces)
+
+    def commit(self) -> Deferred[Location]:
+        """See IStoreWriter."""
+        return execute(self._store.publish, self._name, self._upload_id)
+
+    def settle(self) -> Deferred[None]:
+        """See IStoreWriter."""
+        return self._store.settle(self._name, self._upload_id)
+
+    def abort(self) -> Deferred[None]:
+        """See IStoreWriter."""
+        return self._store.discard(self._name, self._upload_id)
+
+
+def _nothing() -> None:
+    """A reader of memory holds nothing open."""
+
+
+def make(store_id: str, options: Mapping[str, object], services: StoreServices) -> MemoryStore:
+    """See IStoreMaker."""
+    capacity = structure(MemoryOptions, options, f"stores.{store_id}").capacity
+    return MemoryStore(store_id, capacity, services.budget)

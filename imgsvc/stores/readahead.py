@@ -1,0 +1,180 @@
+"""A producer that reads ahead of its consumer, for any store that can read at an offset."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IConsumer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from imgsvc.errors import ObjectDamaged
+from imgsvc.interfaces import IBudget, IShare, IStoreReader
+from imgsvc.model import Span
+
+Read = Callable[[int, int], Deferred[bytes]]
+"""Offset and size to the bytes there: fewer of them only at the object's end. Fails with StoreError."""
+
+DEPTH: Final = 2
+"""Blocks to have in hand: one goes out while the next one is read."""
+
+
+@define(eq=False)
+class _Block:
+    """A part of the span that was asked for; data: None until it came."""
+
+    offset: int
+    size: int
+    data: bytes | None = None
+
+
+@implementer(IStoreReader)
+class ReadAhead:
+    """Gives a span of an object to a consumer, in blocks sized by the budget, with at most `depth` of them in hand.
+
+    close: called once, when the reader is stopped; reads may be under way then.
+    """
+
+    def __init__(
+        self,
+        store_id: str,
+        read: Read,
+        close: Callable[[], None],
+        span: Span,
+        budget: IBudget,
+        depth: int = DEPTH,
+    ) -> None:
+        self.length = span.length
+        self._store_id = store_id
+        self._read = read
+        self._close = close
+        self._budget = budget
+        self._depth = depth
+        self._next = span.start
+        self._stop = span.stop
+        self._blocks: deque[_Block] = deque()
+        self._reading = 0
+        self._paused = False
+        self._advancing = False
+        self._waiting_for_room = False
+        self._stopped = False
+        self._share: IShare | None = None
+        self._consumer: IConsumer | None = None
+        self._done: Deferred[None] | None = None
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """See IStoreReader."""
+        done: Deferred[None] = Deferred(lambda _: self.stopProducing())
+        self._done = done
+        if self._stopped:
+            self._end(Failure(CancelledError()))
+            return done
+        self._consumer = consumer
+        self._share = self._budget.share()
+        consumer.registerProducer(self, True)
+        self._advance()
+        return done
+
+    def pauseProducing(self) -> None:
+        """See IPushProducer."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """See IPushProducer."""
+        self._paused = False
+        self._advance()
+
+    def stopProducing(self) -> None:
+        """See IStoreReader. The consumer stays registered: whoever stops the reader ends the consumer."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._consumer = None
+        self._end(Failure(CancelledError()))
+        self._close()
+
+    def _advance(self) -> None:
+        """Do all that can be done now. Not re-entered by what a consumer or a read that answers at once calls back."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self._write_block() or self._ask_for_block():
+                pass
+        finally:
+            self._advancing = False
+        if self._done is not None and not self._blocks and self._next == self._stop:
+            self._end(None)
+
+    def _write_block(self) -> bool:
+        """Hand the first block in hand to the consumer, if it wants it now."""
+        if self._done is None or self._paused or not self._blocks:
+            return False
+        data = self._blocks[0].data
+        if data is None:
+            return False
+        assert self._consumer is not None and self._share is not None
+        share = self._share
+        self._blocks.popleft()
+        self._consumer.write(data)  # which may stop us
+        share.free(len(data))
+        return True
+
+    def _ask_for_block(self) -> bool:
+        """Begin one more read, within depth and budget."""
+        if self._done is None or self._next == self._stop or len(self._blocks) >= self._depth:
+            return False
+        assert self._share is not None
+        if not self._share.has_room():
+            if not self._blocks and not self._waiting_for_room:
+                self._waiting_for_room = True
+                self._share.when_room(self._room)
+            return False
+        block = _Block(self._next, min(self._share.block_size, self._stop - self._next))
+        self._next += block.size
+        self._blocks.append(block)
+        self._share.hold(block.size)
+        self._reading += 1
+        self._read(block.offset, block.size).addBoth(self._took, block)
+        return True
+
+    def _room(self) -> None:
+        self._waiting_for_room = False
+        self._advance()
+
+    def _took(self, data: bytes | Failure, block: _Block) -> None:
+        self._reading -= 1
+        if isinstance(data, Failure):
+            self._end(data)
+        elif len(data) != block.size:
+            end = block.offset + len(data)
+            self._end(Failure(ObjectDamaged(self._store_id, f"the object ends at byte {end}, before its end.")))
+        else:
+            block.data = data
+        self._give_back()
+        self._advance()
+
+    def _end(self, failure: Failure | None) -> None:
+        """Tell the consumer, unless it is gone, and the caller that nothing more comes."""
+        done, self._done = self._done, None
+        if done is None:
+            return
+        self._blocks.clear()
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.unregisterProducer()
+        self._give_back()
+        if failure is None:
+            done.callback(None)
+        else:
+            done.errback(failure)
+
+    def _give_back(self) -> None:
+        """Give the memory back after the end, when no read fills it any more."""
+        if self._done is None and not self._reading and self._share is not None:
+            self._share.close()
+            self._share = None

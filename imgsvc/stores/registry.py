@@ -1,0 +1,89 @@
+"""The stores of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import txaio
+from twisted.internet.defer import Deferred
+from twisted.plugin import getPlugins
+from zope.interface import implementer
+
+from imgsvc import config
+from imgsvc.errors import ConfigurationError, StoreError, UnknownStore
+from imgsvc.interfaces import IStore, IStoreMaker, IStoreRegistry
+from imgsvc.stores.services import StoreServices
+from twisted import plugins
+
+log = txaio.make_logger()
+
+
+@implementer(IStoreRegistry)
+class Registry:
+    """The stores of this server, by id. Starts and stops them."""
+
+    def __init__(self, stores: Sequence[IStore], default: str) -> None:
+        """`default` is the id of one of `stores`."""
+        self._stores = {store.store_id: store for store in stores}
+        self._started: list[IStore] = []
+        self.default = self._stores[default]
+        self.several = len(self._stores) > 1
+
+    def get(self, store_id: str) -> IStore:
+        """See IStoreRegistry."""
+        if store_id not in self._stores:
+            raise UnknownStore(store_id)
+        return self._stores[store_id]
+
+    def all(self) -> Sequence[IStore]:
+        """See IStoreRegistry."""
+        return tuple(self._stores.values())
+
+    def start(self) -> Deferred[None]:
+        """Start every store, in turn. Deferred of None; fails as the first one does, the others are stopped then."""
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        for store in self.all():
+            self._started.append(store)
+            try:
+                await store.start()
+            except BaseException:
+                await self._stop()
+                raise
+
+    def stop(self) -> Deferred[None]:
+        """Stop the stores that were started, last one first. Deferred of None; what fails is logged."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        while self._started:
+            store = self._started.pop()
+            try:
+                await store.stop()
+            except StoreError as error:
+                log.error("Store {store} does not stop: {error}", store=store.store_id, error=error)
+
+
+def make_stores(stores: Mapping[str, config.Store], default: str, services: StoreServices) -> Registry:
+    """The stores of a configuration, not yet started. default: the id of the one that takes uploads which name none.
+
+    Raises ConfigurationError for an unknown kind or default, and for wrong options of a store.
+    """
+    makers: dict[str, IStoreMaker] = {maker.kind: maker for maker in getPlugins(IStoreMaker, plugins)}
+    made = [_make(store_id, table, makers, services) for store_id, table in stores.items()]
+    writable = [store.store_id for store in made if not store.read_only]
+    if default not in writable:
+        raise ConfigurationError(
+            f"stores.default = {default!r}: must be a store that takes images: {', '.join(writable) or 'there is none'}"
+        )
+    return Registry(made, default)
+
+
+def _make(store_id: str, table: config.Store, makers: Mapping[str, IStoreMaker], services: StoreServices) -> IStore:
+    if table.kind not in makers:
+        raise ConfigurationError(f"stores.{store_id}.kind = {table.kind!r}: must be one of {', '.join(sorted(makers))}")
+    store: IStore = makers[table.kind].make(store_id, table.options, services)
+    store.description = table.description
+    store.weight = table.weight
+    return store

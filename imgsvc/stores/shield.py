@@ -1,0 +1,37 @@
+"""Work that must go on to its end although nobody waits for it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import txaio
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+log = txaio.make_logger()
+
+
+def ignore(result: object) -> None:
+    """For results that hold nothing."""
+
+
+def shielded(work: Deferred[T], dispose: Callable[[T], object] = ignore) -> Deferred[T]:
+    """A Deferred that fires as `work` does, and whose cancellation leaves `work` alone.
+
+    A call in a thread cannot be taken back: if the wait for it is cancelled, `dispose` gets what it brings in the end.
+    """
+    answer: Deferred[T] = Deferred()
+
+    def done(result: T | Failure) -> None:
+        if not answer.called:
+            answer.callback(result)
+        elif isinstance(result, Failure):
+            log.warn("A call that was given up failed: {error}", error=result.value)
+        else:
+            dispose(result)
+
+    work.addBoth(done)
+    return answer
