@@ -192,12 +192,13 @@ class Config:
 
 def is_local(endpoint: str) -> bool:
     """Whether nothing but this machine can reach a server endpoint of Twisted, as far as its text tells."""
-    kind, *arguments = [re.sub(r"\\(.)", r"\1", part) for part in re.findall(r"((?:\\.|[^:\\])+)(?::|$)", endpoint)]
+    parts = re.findall(r"(?:\\.|[^:\\])+", endpoint)
+    kind, *arguments = [re.sub(r"\\(.)", r"\1", part) for part in parts] or [""]
     if kind == "unix" or (kind == "systemd" and "domain=UNIX" in arguments):
         return True
-    interface = next((a.removeprefix("interface=") for a in arguments if a.startswith("interface=")), "")
     if kind not in ("tcp", "tcp6", "ssl"):
         return False
+    interface = dict(argument.split("=", 1) for argument in arguments if "=" in argument).get("interface", "")
     try:
         return ip_address(interface).is_loopback
     except ValueError:

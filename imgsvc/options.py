@@ -117,7 +117,7 @@ def _quantity(value: object, units: Mapping[str, float]) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = float(value) if isinstance(value, float) else value
     else:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", value) if isinstance(value, str) else None
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]*)", value) if isinstance(value, str) else None
         if match is None or (match[2] and match[2] not in units):
             raise ValueError(value)
         number = (float(match[1]) if "." in match[1] else int(match[1])) * units.get(match[2], 1)

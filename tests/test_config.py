@@ -1,0 +1,254 @@
+"""Tests of imgsvc.options and imgsvc.config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import evolve, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.config import Config, Identity, Quotas, Server, Store, Stores, from_json, is_local, load, to_json
+from imgsvc.errors import ConfigurationError
+from imgsvc.options import Seconds, Size, allowed, option, structure
+
+
+@frozen
+class Inner:
+    depth: int = option("How deep.", 1, at_least=1)
+
+
+@frozen
+class Sample:
+    path: str = option("Where.")
+    flag: bool = option("Whether.", False)
+    count: int = option("How many.", 2, at_least=1)
+    ratio: float = option("How much.", 0.5)
+    size: Size = option("How large.", 1024)
+    time: Seconds = option("How long.", 1.0)
+    names: tuple[str, ...] = option("Which.", ())
+    colour: str = option("What colour.", "red", choices=("red", "blue"))
+    inner: Inner = Inner()
+
+
+class StructureTests(SynchronousTestCase):
+    """A table becomes an options class, or one line says what is wrong with it."""
+
+    def sample(self, **table: object) -> Sample:
+        return structure(Sample, {"path": "images", **table}, "stores.local")
+
+    def refusal(self, **table: object) -> str:
+        message = str(self.assertRaises(ConfigurationError, self.sample, **table))
+        self.assertNotIn("\n", message)
+        return message
+
+    def test_defaults(self) -> None:
+        """What the table leaves out has its default."""
+        self.assertEqual(self.sample(), Sample(path="images"))
+
+    def test_values(self) -> None:
+        """Values of every type are taken."""
+        table = {
+            "flag": True,
+            "count": 3,
+            "ratio": 2,
+            "size": "1 KiB",
+            "time": 3,
+            "names": ["a", "b"],
+            "colour": "blue",
+            "inner": {"depth": 4},
+        }
+        self.assertEqual(self.sample(**table), Sample("images", True, 3, 2.0, 1024, 3.0, ("a", "b"), "blue", Inner(4)))
+
+    def test_unknown_key(self) -> None:
+        """An unknown key is named with its path, beside those that exist."""
+        message = self.refusal(pth="x")
+        self.assertTrue(message.startswith("stores.local.pth: no such option; there are path, flag, count"), message)
+
+    def test_missing_key(self) -> None:
+        """An option without default must be given."""
+        error = self.assertRaises(ConfigurationError, structure, Sample, {}, "stores.local")
+        self.assertEqual(str(error), "stores.local.path: must be given: a string")
+
+    def test_wrong_types(self) -> None:
+        """Nothing is turned into another type: not text into numbers, numbers into text, nor either into a bool."""
+        wrong: dict[str, tuple[object, ...]] = {
+            "path": (1, None, ["a"], True),
+            "flag": (0, 1, "true", None),
+            "count": ("3", 3.0, True, None),
+            "ratio": ("0.5", True, None),
+            "size": (True, None, 0.5, -1, "1 parsec", "-1 B", "1 KiB 2", "", [1], 2**63, "0.5 B", float("nan")),
+            "time": (True, None, -0.1, "1 MiB", "soon", float("inf"), "٣ s"),
+            "names": ("a", [1], {"a": 1}, None),
+            "inner": (3, "depth", ["depth"]),
+        }
+        for name, values in wrong.items():
+            for value in values:
+                self.assertEqual(
+                    self.refusal(**{name: value}),
+                    f"stores.local.{name} = {value!r}: must be {allowed(Sample, name)}",
+                )
+
+    def test_out_of_range(self) -> None:
+        """A value below the least one and one that is not among the choices are refused, also in inner tables."""
+        self.assertEqual(self.refusal(count=0), "stores.local.count = 0: must be an integer, at least 1")
+        self.assertEqual(self.refusal(colour="green"), "stores.local.colour = 'green': must be one of red, blue")
+        self.assertEqual(
+            self.refusal(inner={"depth": 0}), "stores.local.inner.depth = 0: must be an integer, at least 1"
+        )
+        self.assertEqual(self.refusal(inner={"depht": 0}), "stores.local.inner.depht: no such option; there are depth")
+
+    def test_not_a_table(self) -> None:
+        """A value in the place of the table is refused."""
+        error = self.assertRaises(ConfigurationError, structure, Sample, 3, "stores.local")  # type: ignore[arg-type]
+        self.assertEqual(str(error), "stores.local = 3: must be a table")
+
+    def test_units(self) -> None:
+        """Sizes and times are read with their units."""
+        sizes = {"0": 0, "12": 12, "12 B": 12, "1KiB": 1024, "1.5 MiB": 1572864, "10 GB": 10**10, "2 TiB": 2 * 1024**4}
+        for text, size in sizes.items():
+            self.assertEqual(self.sample(size=text).size, size)
+        times = {"0.5": 0.5, "250 ms": 0.25, "60 s": 60, "5min": 300, "2 h": 7200, "1 d": 86400}
+        for text, seconds in times.items():
+            self.assertEqual(self.sample(time=text).time, seconds)
+
+    @given(st.integers(0, 2**20), st.sampled_from([("B", 1), ("KiB", 2**10), ("MB", 10**6), ("TiB", 2**40)]))
+    @settings(derandomize=True, deadline=None, max_examples=50)
+    def test_any_size(self, number: int, unit: tuple[str, int]) -> None:
+        """A whole number of a unit is exactly so many bytes."""
+        self.assertEqual(self.sample(size=f"{number} {unit[0]}").size, number * unit[1])
+
+
+class ConfigTests(SynchronousTestCase):
+    """The configuration file."""
+
+    def load(self, text: str, listen: tuple[str, ...] = ()) -> Config:
+        path = Path(self.mktemp())
+        path.write_text(text, encoding="utf-8")
+        return load(path, listen)
+
+    def refusal(self, text: str) -> str:
+        return str(self.assertRaises(ConfigurationError, self.load, text))
+
+    def test_nothing(self) -> None:
+        """No file and an empty file give the same defaults, with one store in a folder."""
+        self.assertEqual(load(), Config())
+        self.assertEqual(self.load(""), Config())
+        self.assertEqual(Config().stores.stores, {"local": Store(kind="file", options={"path": "images"})})
+
+    def test_file(self) -> None:
+        """The file's values are taken, and what a store's kind must read is left as it is."""
+        config = self.load(
+            """
+            [server]
+            memory_budget = "64 MiB"
+            [stores]
+            default = "b"
+            [stores.a]
+            kind = "memory"
+            [stores.b]
+            kind = "file"
+            path = "images"
+            weight = 3
+            """
+        )
+        self.assertEqual(config.server, Server(memory_budget=64 * 1024**2))
+        self.assertEqual(
+            config.stores,
+            Stores("b", {"a": Store("memory"), "b": Store("file", weight=3, options={"path": "images"})}),
+        )
+
+    def test_listen(self) -> None:
+        """Endpoints of the command line replace those of the file."""
+        config = self.load('[server]\nlisten = ["unix:/a"]', ("unix:/b", "unix:/c"))
+        self.assertEqual(config.server.listen, ("unix:/b", "unix:/c"))
+        self.assertRaises(ConfigurationError, load, None, ("tcp:80",))
+
+    def test_not_readable(self) -> None:
+        """A file that is missing or no TOML is refused with its path, and the place of the fault."""
+        path = Path(self.mktemp())
+        error = self.assertRaises(ConfigurationError, load, path)
+        self.assertEqual(str(error), f"{path}: cannot be read: No such file or directory")
+        self.assertIn("(at line 2, column 5)", self.refusal("[server]\nx = y\n"))
+        path.write_bytes(b"\xff")
+        self.assertIn("is not TOML", str(self.assertRaises(ConfigurationError, load, path)))
+
+    def test_only_store_is_default(self) -> None:
+        """One store needs no `default`; of several, one must be named."""
+        self.assertEqual(self.load('[stores.a]\nkind = "memory"').stores.default, "a")
+        text = '[stores.a]\nkind = "memory"\n[stores.b]\nkind = "memory"\n'
+        self.assertEqual(self.refusal(text), "stores.default = 'local': must be one of a, b")
+
+    def test_wrong_stores(self) -> None:
+        """A store without kind, with a name that clients could not write, or which is no table, is refused."""
+        self.assertEqual(self.refusal("[stores.a]\npath = 'x'"), "stores.a.kind: must be given: a string")
+        self.assertEqual(self.refusal("[stores]\na = 1"), "stores.a = 1: must be a table")
+        self.assertEqual(self.refusal("stores = 1"), "stores = 1: must be a table")
+        self.assertEqual(self.refusal("[stores]\ndefault = 3"), "stores.default = 3: must be one of local")
+        for name in ("a,b", "os_glance_staging_store", "", "a b", "-a"):
+            self.assertIn("the name must be", self.refusal(f"[stores.'{name}']\nkind = 'memory'"))
+
+    def test_limits(self) -> None:
+        """A page may not be larger by default than at most."""
+        self.assertIn("api.limit_default = 50: must be at most", self.refusal("[api]\nlimit_default=50\nlimit_max=10"))
+
+    def test_json(self) -> None:
+        """A configuration survives its way to another process."""
+        config = Config(
+            server=Server(listen=("unix:/a", "unix:/b"), grace=1.5),
+            stores=Stores("a", {"a": Store("s3", "text", -1, {"bucket": "x", "nested": {"a": [1, 2.5, True]}})}),
+            quotas=Quotas(user_storage=2**62, tags=-1),
+            identity=Identity("proxy"),
+        )
+        self.assertEqual(from_json(to_json(config)), config)
+        self.assertEqual(from_json(to_json(Config())), Config())
+
+
+class LocalTests(SynchronousTestCase):
+    """Without identity the server is reached from its own machine only."""
+
+    local = (
+        "tcp:9292:interface=127.0.0.1",
+        "tcp:interface=127.1.2.3:port=9292",
+        "tcp:9292:interface=localhost",
+        r"tcp6:9292:interface=\:\:1",
+        "ssl:9292:interface=127.0.0.1:privateKey=key.pem",
+        "unix:/run/imgsvc.sock",
+        r"unix:/run/a\:b:mode=660",
+        "systemd:domain=UNIX:index=0",
+    )
+    remote = (
+        "tcp:9292",
+        "tcp:9292:interface=",
+        "tcp:9292:interface=0.0.0.0",
+        "tcp:9292:interface=192.0.2.1",
+        "tcp:9292:interface=127.0.0.1:interface=0.0.0.0",
+        r"tcp:9292:interface=\:\:",
+        "tcp6:9292",
+        "ssl:9292:privateKey=key.pem",
+        "systemd:domain=INET:index=0",
+        "haproxy:tcp:9292:interface=127.0.0.1",
+        r"tcp:9292:x=\:interface=127.0.0.1",
+        "",
+        ":",
+    )
+
+    def test_is_local(self) -> None:
+        """Loopback addresses and unix sockets are local; whatever cannot be told is not."""
+        for endpoint in self.local:
+            self.assertTrue(is_local(endpoint), endpoint)
+        for endpoint in self.remote:
+            self.assertFalse(is_local(endpoint), endpoint)
+
+    def test_refused(self) -> None:
+        """One endpoint that others reach is enough to refuse, unless it is allowed or there is an identity."""
+        server = Server(listen=("unix:/a", "tcp:80"))
+        error = self.assertRaises(ConfigurationError, Config, server=server)
+        self.assertIn("server.listen = 'tcp:80': with identity.mode = 'none'", str(error))
+        for identity in (Identity("none", allow_remote=True), Identity("proxy")):
+            self.assertEqual(Config(server=server, identity=identity).server, server)
+
+    def test_holds_for_changed_copies(self) -> None:
+        """The rule holds however a configuration is made."""
+        self.assertRaises(ConfigurationError, evolve, Config(), server=Server(listen=("tcp:80",)))
