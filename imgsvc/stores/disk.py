@@ -15,7 +15,7 @@ from imgsvc.stores.locks import LockBusy
 from imgsvc.stores.services import Threads
 
 T = TypeVar("T")
-Fault = Callable[[str, str, OSError], StoreError]
+Fault = Callable[[str, str, str, OSError], StoreError]
 
 LOCK_PATIENCE: Final = 5.0
 """Seconds to wait for the lock of a name, which is held for microseconds unless its holder is stopped."""
@@ -37,25 +37,28 @@ class Disk:
     clock: IReactorTime
     local: bool = False
 
-    async def run(self, action: str, fault: Fault, function: Callable[..., T], *arguments: Any) -> T:
+    async def run(self, action: str, path: str, fault: Fault, function: Callable[..., T], *arguments: Any) -> T:
         """The result of `function(*arguments)`, called in a thread; again while the lock that it needs is busy.
 
-        Raises what `fault` makes of an OSError, ObjectExists and StoreUnavailable. action: a verb for the message.
+        Raises what `fault` makes of an OSError, ObjectExists and StoreUnavailable.
+        action and path: for the message, what is done and to which file.
         """
-        return await self._run(self.threads, action, fault, function, *arguments)
+        return await self._run(self.threads, action, path, fault, function, *arguments)
 
-    async def flush(self, fault: Fault, function: Callable[..., T], *arguments: Any) -> T:
+    async def flush(self, path: str, fault: Fault, function: Callable[..., T], *arguments: Any) -> T:
         """As `run`, in the threads for flushes."""
-        return await self._run(self.flushers, "flush", fault, function, *arguments)
+        return await self._run(self.flushers, "flush", path, fault, function, *arguments)
 
-    async def _run(self, threads: Threads, action: str, fault: Fault, function: Callable[..., T], *arguments: Any) -> T:
+    async def _run(
+        self, threads: Threads, action: str, path: str, fault: Fault, function: Callable[..., T], *arguments: Any
+    ) -> T:
         deadline = self.clock.seconds() + LOCK_PATIENCE
         while True:
             try:
                 result: T = await threads.run(function, *arguments)
                 return result
             except OSError as error:
-                raise fault(self.store_id, action, error) from error
+                raise fault(self.store_id, action, path, error) from error
             except NameTaken as error:
                 raise ObjectExists(self.store_id, f"there is an object {error} already.") from error
             except UploadDiscarded as error:

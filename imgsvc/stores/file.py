@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import txaio
 from attrs import frozen
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from imgsvc import kernel
@@ -27,7 +27,7 @@ from imgsvc.stores.locks import LockBusy
 from imgsvc.stores.pieces import UNIT
 from imgsvc.stores.readahead import ReadAhead
 from imgsvc.stores.services import StoreServices
-from imgsvc.stores.shield import shielded
+from imgsvc.stores.shield import ignore, shielded
 
 T = TypeVar("T")
 
@@ -122,31 +122,31 @@ class FileStore:
 
     def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
         """See IStore."""
-        opening = Deferred.fromCoroutine(self._writer(name, upload_id, expected_size))
-        return shielded(opening, lambda writer: writer.abort())
+        return _whole(self._writer(name, upload_id, expected_size), lambda writer: writer.abort())
 
     async def _writer(self, name: str, upload_id: str, expected_size: int | None) -> IStoreWriter:
-        usage = await self._disk.run("make", write_fault, self._folder.usage)
+        path = self._folder.part(name, upload_id)
+        usage = await self._disk.run("make", path, write_fault, self._folder.usage)
         needed = (expected_size or 0) + self._options.min_free
         if usage.free is not None and needed > usage.free:
             raise StoreFull(self.store_id, f"{expected_size} bytes do not fit.")
-        fd = await self._disk.run("make", write_fault, self._folder.begin, name, upload_id)
+        fd = await self._disk.run("make", path, write_fault, self._folder.begin, name, upload_id)
         location = Location(self.store_id, f"file://{self._folder.path}/{name}")
         return FileWriter(self._disk, name, upload_id, fd, location, self._write_options)
 
     def reader(self, location: Location, span: Span) -> Deferred[IStoreReader]:
         """See IStore."""
-        opening = Deferred.fromCoroutine(self._reader(location, span))
-        return shielded(opening, lambda reader: reader.stopProducing())
+        return _whole(self._reader(location, span), lambda reader: reader.stopProducing())
 
     async def _reader(self, location: Location, span: Span) -> IStoreReader:
         disk, name = self._disk, self._name(location)
-        cached = kernel.open_cached(self._folder.final(name)) if disk.local else None
+        path = self._folder.final(name)
+        cached = kernel.open_cached(path) if disk.local else None
         if cached is None:
-            fd, size = await disk.run("open", read_fault, self._folder.open, name)
+            fd, size = await disk.run("open", path, read_fault, self._folder.open, name)
         else:
             fd, size = cached, os.fstat(cached).st_size
-        file = OpenFile(disk, fd)
+        file = OpenFile(disk, path, fd)
         if span.stop > size:
             file.close()
             raise ObjectDamaged(self.store_id, f"the object has {size} bytes, fewer than {span.stop}.")
@@ -156,39 +156,39 @@ class FileStore:
 
     def size(self, location: Location) -> Deferred[int]:
         """See IStore."""
-        return self._named(location, "look at", read_fault, self._folder.size)
+        return _whole(self._at(location, "look at", read_fault, self._folder.size))
 
     def delete(self, location: Location) -> Deferred[None]:
         """See IStore."""
-        return self._named(location, "delete", delete_fault, self._folder.delete)
+        return _whole(self._at(location, "delete", delete_fault, self._folder.delete))
 
     def unfinished(self) -> Deferred[list[UnfinishedObject]]:
         """See IStore."""
-        return self._call("list", read_fault, self._folder.unfinished)
+        return _whole(self._look("list", self._folder.unfinished))
 
     def discard(self, name: str, upload_id: str) -> Deferred[None]:
         """See IStore."""
-        return self._call("discard", delete_fault, self._folder.discard, name, upload_id)
+        return _whole(self._end("discard", delete_fault, self._folder.discard, name, upload_id))
 
     def settle(self, name: str, upload_id: str) -> Deferred[None]:
         """See IStore."""
-        return self._call("settle", write_fault, self._folder.settle, name, upload_id)
+        return _whole(self._end("settle", write_fault, self._folder.settle, name, upload_id))
 
     def usage(self) -> Deferred[StoreUsage]:
         """See IStore."""
-        return self._call("look at", read_fault, self._folder.usage)
+        return _whole(self._look("look at", self._folder.usage))
 
-    def _call(self, action: str, fault: Fault, function: Callable[..., T], *arguments: str) -> Deferred[T]:
-        async def call() -> T:
-            return await self._disk.run(action, fault, function, *arguments)
+    async def _look(self, action: str, function: Callable[[], T]) -> T:
+        return await self._disk.run(action, self._folder.path, read_fault, function)
 
-        return shielded(Deferred.fromCoroutine(call()))
+    async def _at(self, location: Location, action: str, fault: Fault, function: Callable[[str], T]) -> T:
+        name = self._name(location)
+        return await self._disk.run(action, self._folder.final(name), fault, function, name)
 
-    def _named(self, location: Location, action: str, fault: Fault, function: Callable[[str], T]) -> Deferred[T]:
-        try:
-            return self._call(action, fault, function, self._name(location))
-        except ObjectMissing:
-            return fail()
+    async def _end(
+        self, action: str, fault: Fault, function: Callable[[str, str], None], name: str, upload_id: str
+    ) -> None:
+        await self._disk.run(action, self._folder.part(name, upload_id), fault, function, name, upload_id)
 
     def _name(self, location: Location) -> str:
         """The object that a location means: nothing outside the folder, whoever wrote the URL. Raises ObjectMissing."""
@@ -197,6 +197,11 @@ class FileStore:
         if scheme not in _SCHEMES or os.path.normpath(folder) != self._folder.path or not is_name(name):
             raise ObjectMissing(self.store_id, "the location is not in the store's folder.")
         return name
+
+
+def _whole(call: Coroutine[Any, Any, T], dispose: Callable[[T], object] = ignore) -> Deferred[T]:
+    """A call that goes on to its end though nobody waits for it any more: what is done in a thread is done."""
+    return shielded(Deferred.fromCoroutine(call), dispose)
 
 
 def make(store_id: str, options: Mapping[str, object], services: StoreServices) -> FileStore:

@@ -31,8 +31,9 @@ INLINE: Final = 64 * 1024
 class OpenFile:
     """A descriptor and all that uses it. Closed when its owner wants that and no thread is at work on it."""
 
-    def __init__(self, disk: Disk, fd: int) -> None:
+    def __init__(self, disk: Disk, path: str, fd: int) -> None:
         self._disk = disk
+        self._path = path
         self._users = 0
         self._closing = False
         self.fd = fd
@@ -43,11 +44,11 @@ class OpenFile:
             cached = kernel.read_cached(self.fd, offset, size)
             if cached is not None:
                 return succeed(cached)
-        return self._use("read", _read, offset, size)
+        return self._use(_read, offset, size)
 
     def load(self, offset: int, size: int) -> Deferred[None]:
         """See IFileBacked."""
-        return self._use("read", self._load, offset, size)
+        return self._use(self._load, offset, size)
 
     def close(self) -> None:
         """Use the file no more. To be called once."""
@@ -62,14 +63,14 @@ class OpenFile:
 
     async def _close(self) -> None:
         with suppress(StoreError):  # it is in the log; the descriptor is gone, and nothing was written through it
-            await self._disk.run("close", read_fault, os.close, self.fd)
+            await self._disk.run("close", self._path, read_fault, os.close, self.fd)
 
-    def _use(self, action: str, function: Callable[[int, int, int], T], offset: int, size: int) -> Deferred[T]:
+    def _use(self, function: Callable[[int, int, int], T], offset: int, size: int) -> Deferred[T]:
         """Call `function(fd, offset, size)` in a thread."""
         if self._closing:
             return fail(CancelledError())
         self._users += 1
-        using = Deferred.fromCoroutine(self._disk.run(action, read_fault, function, self.fd, offset, size))
+        using = Deferred.fromCoroutine(self._disk.run("read", self._path, read_fault, function, self.fd, offset, size))
         return shielded(using.addBoth(self._used))
 
     def _used(self, result: T) -> T:

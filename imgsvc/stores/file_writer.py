@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredLock
@@ -51,6 +51,7 @@ class FileWriter:
         self._name = name
         self._upload_id = upload_id
         self._fd: int | None = fd
+        self._path = disk.folder.part(name, upload_id)
         self._location = location
         self._options = options
         self._size = 0
@@ -69,9 +70,7 @@ class FileWriter:
 
     def settle(self) -> Deferred[None]:
         """See IStoreWriter."""
-        return self._in_turn(
-            lambda: self._disk.run("settle", write_fault, self._disk.folder.settle, self._name, self._upload_id)
-        )
+        return self._in_turn(self._settle)
 
     def abort(self) -> Deferred[None]:
         """See IStoreWriter."""
@@ -88,7 +87,7 @@ class FileWriter:
         fd = self._usable()
         put = write_sparse if self._options.sparse else write_all
         try:
-            self._size = await self._disk.run("write", write_fault, put, fd, self._size, pieces)
+            self._size = await self._call("write", put, fd, self._size, pieces)
         except StoreError as error:
             self._failure = error
             raise
@@ -99,7 +98,7 @@ class FileWriter:
     async def _flush_beside(self, fd: int) -> None:
         """The kernel reports a failed flush once: whoever comes next must hear of it from us."""
         try:
-            await self._disk.flush(write_fault, os.fdatasync, fd)
+            await self._disk.flush(self._path, write_fault, os.fdatasync, fd)
         except StoreError as error:
             self._failure = self._failure or error
 
@@ -112,10 +111,10 @@ class FileWriter:
             await self._flush
         fd = self._usable()
         self._fd = None
-        await self._disk.run("finish", write_fault, self._finish, fd, self._size)
+        await self._call("finish", self._finish, fd, self._size)
         if self._failure is not None:
             raise self._failure
-        await self._disk.run("publish", write_fault, self._disk.folder.publish, self._name, self._upload_id)
+        await self._call("publish", self._disk.folder.publish, self._name, self._upload_id)
         return self._location
 
     def _finish(self, fd: int, size: int) -> None:
@@ -136,8 +135,15 @@ class FileWriter:
         fd, self._fd = self._fd, None
         if fd is not None:
             with suppress(StoreError):  # it is in the log; the descriptor is gone all the same, and the bytes go next
-                await self._disk.run("close", write_fault, os.close, fd)
-        await self._disk.run("discard", delete_fault, self._disk.folder.discard, self._name, self._upload_id)
+                await self._call("close", os.close, fd)
+        folder = self._disk.folder
+        await self._disk.run("discard", self._path, delete_fault, folder.discard, self._name, self._upload_id)
+
+    async def _settle(self) -> None:
+        await self._call("settle", self._disk.folder.settle, self._name, self._upload_id)
+
+    async def _call(self, action: str, function: Callable[..., T], *arguments: Any) -> T:
+        return await self._disk.run(action, self._path, write_fault, function, *arguments)
 
     def _usable(self) -> int:
         """The descriptor, while the upload may go on."""
