@@ -1,0 +1,186 @@
+"""The arrows between the rooms, and other rules that hold for every module, read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "imgsvc"
+
+GROUND = {"interfaces", "model", "errors", "kernel", "threads"}
+"""What every room of the server may import."""
+
+ARROWS = {
+    "errors": set(),
+    "model": set(),
+    "interfaces": set(),
+    "log": set(),
+    "kernel": {"errors"},
+    "threads": {"interfaces"},
+    "options": {"errors"},
+    "config": {"errors", "options"},
+    "web": GROUND | {"operations"},
+    "operations": GROUND | {"pipeline"},
+    "tasks": GROUND | {"pipeline"},
+    "catalogue": GROUND | {"config", "options"},
+    "pipeline": GROUND | {"config", "options"},
+    "stores": GROUND | {"config", "options"},
+    "identity": GROUND | {"config", "options"},
+    "client": {"model"},
+}
+"""Which rooms a room may import beside itself and the version in `imgsvc`. Rooms that are not named may import all."""
+
+COMPOSERS = {"compose", "tap", "workers", "worker"}
+"""The rooms that wire the others, and that none of them imports."""
+
+LIBRARIES = {
+    "klein": {"web"},
+    "werkzeug": {"web"},
+    "sqlalchemy": {"catalogue"},
+    "alembic": {"catalogue"},
+    "treq": {"client"},
+    "click": {"client"},
+    "cattrs": {"options"},
+    "twisted.internet.reactor": COMPOSERS | {"client"},
+    "twisted.internet.asyncioreactor": set(),
+    "asyncio": set(),
+}
+"""Who may import a library that has one place in the house."""
+
+LONGEST = 400
+
+
+@frozen
+class Module:
+    path: Path
+    tree: ast.Module
+    lines: int
+
+    @property
+    def room(self) -> str:
+        """The package or module directly in imgsvc; empty for imgsvc itself."""
+        first = self.path.relative_to(PACKAGE).parts[0]
+        return "" if first == "__init__.py" else first.removesuffix(".py")
+
+    @property
+    def name(self) -> str:
+        return str(self.path.relative_to(ROOT))
+
+    def imports(self) -> Iterator[str]:
+        """The full names of all that the module imports: `a.b.c` also for `from a.b import c`."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = node.module or ""
+                if node.level:
+                    package = self.path.relative_to(ROOT).parts[: -node.level]
+                    base = ".".join((*package, base)).rstrip(".")
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def modules() -> list[Module]:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        found.append(Module(path, ast.parse(text, str(path)), text.count("\n")))
+    return found
+
+
+class ArchitectureTests(SynchronousTestCase):
+    """The house is built as its plan says."""
+
+    def setUp(self) -> None:
+        self.modules = modules()
+
+    def test_all_are_read(self) -> None:
+        """The modules that the rules speak of are found, and their imports too."""
+        rooms = {module.room for module in self.modules}
+        self.assertTrue(rooms >= {"", "config", "errors", "identity", "interfaces", "model"}, rooms)
+        policy = next(module for module in self.modules if module.name == "imgsvc/identity/policy.py")
+        self.assertIn("imgsvc.interfaces.IPolicy", set(policy.imports()))
+
+    def test_arrows(self) -> None:
+        """A room imports only those that it may."""
+        wrong = []
+        for module in self.modules:
+            if module.room not in ARROWS:
+                continue
+            for name in module.imports():
+                root, _, rest = name.partition(".")
+                target = rest.partition(".")[0]
+                if root == "imgsvc" and target not in ARROWS[module.room] | {module.room, "__version__", ""}:
+                    wrong.append(f"{module.name} imports {name}")
+        self.assertEqual(wrong, [])
+
+    def test_rooms_are_known(self) -> None:
+        """Every room has its arrows, but for those that wire the others."""
+        rooms = {module.room for module in self.modules} - {""}
+        self.assertEqual(rooms - ARROWS.keys() - COMPOSERS, set())
+
+    def test_libraries(self) -> None:
+        """A library with one place in the house is imported there only."""
+        wrong = []
+        for module in self.modules:
+            for name in module.imports():
+                for library, rooms in LIBRARIES.items():
+                    if f"{name}.".startswith(f"{library}.") and module.room not in rooms:
+                        wrong.append(f"{module.name} imports {name}")
+        self.assertEqual(wrong, [])
+
+    def test_length(self) -> None:
+        """A module has at most so many lines: past that it does more than one job."""
+        self.assertEqual([module.name for module in self.modules if module.lines > LONGEST], [])
+
+    def test_no_print(self) -> None:
+        """Only the client prints; the server logs."""
+        wrong = [
+            f"{module.name}:{node.lineno}"
+            for module in self.modules
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+            if module.room != "client"
+        ]
+        self.assertEqual(wrong, [])
+
+    def test_no_bare_except(self) -> None:
+        """No handler takes everything, exits of the process included."""
+        wrong = [
+            f"{module.name}:{node.lineno}"
+            for module in self.modules
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ExceptHandler) and node.type is None
+        ]
+        self.assertEqual(wrong, [])
+
+    def test_future_annotations(self) -> None:
+        """Every module that defines something does so with annotations that are not evaluated."""
+        wrong = [
+            module.name
+            for module in self.modules
+            if any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in module.tree.body)
+            and "__future__.annotations" not in module.imports()
+        ]
+        self.assertEqual(wrong, [])
+
+
+class DocumentTests(SynchronousTestCase):
+    """What is written down beside the code is true of it."""
+
+    def test_configuration_page(self) -> None:
+        """The tables of docs/configuration.md are those of the code."""
+        result = subprocess.run(
+            [sys.executable, ROOT / "docs" / "configuration_table.py", "--check"],
+            env={"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual((result.returncode, result.stderr), (0, ""))

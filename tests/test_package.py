@@ -1,0 +1,88 @@
+"""The wheel, built and installed for real."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).parent.parent
+
+KINDS = """
+import imgsvc
+from twisted.plugin import getPlugins
+from imgsvc.interfaces import IStoreMaker
+print(imgsvc.__file__, *sorted(maker.kind for maker in getPlugins(IStoreMaker)))
+"""
+
+
+class WheelTests(SynchronousTestCase):
+    """What is installed is all that is needed, and twistd finds it."""
+
+    def run_in(self, folder: Path, *command: str | Path, **environment: str) -> str:
+        """The output of a command that must succeed."""
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        self.assertEqual(result.returncode, 0, result.stdout)
+        return result.stdout
+
+    def test_installed(self) -> None:
+        """A wheel in an environment of its own gives twistd the service, and the server both kinds of stores."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(parents=True)
+        self.run_in(ROOT, sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
+        (wheel,) = folder.glob("*.whl")
+        self.check_names(zipfile.ZipFile(wheel).namelist())
+
+        python = folder / "venv" / "bin" / "python"
+        self.run_in(folder, sys.executable, "-m", "venv", "--without-pip", "venv")
+        site = Path(self.run_in(folder, python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+        # Only the libraries are borrowed: pth files in there, as that of an editable install, are not read again.
+        (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        pip = (sys.executable, "-m", "pip", "--python", python)
+        self.run_in(folder, *pip, "install", "-q", "--no-deps", "--no-index", "--ignore-installed", wheel)
+
+        path, *kinds = self.run_in(folder, python, "-c", KINDS).split()
+        self.assertTrue(Path(path).is_relative_to(site), path)
+        self.assertEqual(kinds, ["file", "memory"])
+        usage = self.run_in(folder, python, "-c", "from twisted.scripts.twistd import run; run()", "--help")
+        self.assertRegex(usage, r"(?m)^ +imgsvc ")
+        self.assertIn("--version", self.run_in(folder, python.parent / "imgsvc", "--help"))
+
+    def check_names(self, names: list[str]) -> None:
+        """Nothing but imgsvc, and in Twisted's package nothing but plugins."""
+        code = [name for name in names if ".dist-info/" not in name]
+        self.assertEqual([name for name in code if not name.startswith(("imgsvc/", "twisted/plugins/imgsvc_"))], [])
+        self.assertEqual([name for name in code if name.endswith((".pyc", ".cache"))], [])
+        self.assertIn("twisted/plugins/imgsvc_service.py", code)
+        self.assertIn("twisted/plugins/imgsvc_stores.py", code)
+
+
+class CheckoutTests(SynchronousTestCase):
+    """The service is found from the sources too."""
+
+    def test_checkout(self) -> None:
+        """With the checkout on the path, twistd lists the service."""
+        result = subprocess.run(
+            [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--help"],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertRegex(result.stdout, r"(?m)^ +imgsvc ")
