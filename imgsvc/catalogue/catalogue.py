@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import text
 from twisted.internet.defer import Deferred
@@ -11,6 +12,8 @@ from zope.interface import implementer
 
 from imgsvc.catalogue import images, uploads
 from imgsvc.catalogue.database import Database
+from imgsvc.catalogue.rows import image_from_row
+from imgsvc.errors import NoSuchImage
 from imgsvc.interfaces import ICatalogue
 from imgsvc.model import Claim, DoomedLocation, ExpiredUpload, Image, ImageQuery, StoredData
 
@@ -39,7 +42,12 @@ class Catalogue:
         return self._database.read(lambda connection: connection.execute(text("SELECT 1")).close())
 
     def image(self, image_id: str) -> Deferred[Image]:
-        return self._database.read_row(lambda connection: images.find_image(connection, image_id))
+        def image_of(rows: Sequence[Sequence[Any]]) -> Image:
+            for row in rows:
+                return image_from_row(row)
+            raise NoSuchImage(image_id)
+
+        return self._database.rows(images.IMAGE_BY_ID, {"image_id": image_id}).addCallback(image_of)
 
     def images(self, query: ImageQuery) -> Deferred[list[Image]]:
         return self._database.read(lambda connection: images.list_images(connection, query))

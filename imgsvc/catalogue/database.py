@@ -6,16 +6,17 @@ A job is a function of a SQLAlchemy `Connection`. Only the outermost edge of a j
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import txaio
 from attrs import frozen
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, ProgrammingError
 from twisted.internet.defer import Deferred, fail, succeed
 
 from imgsvc.catalogue import schema
+from imgsvc.catalogue.statements import Statement
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError
 from imgsvc.interfaces import IThreads
 
@@ -61,8 +62,8 @@ class Database:
         self._writers = _engine(url, busy_timeout)
         event.listen(self._writers, "begin", _begin_immediate)
         self._readers = _engine(url, busy_timeout)
-        self._here_engine = _engine(url, 0.0)
-        self._here: Connection | None = None
+        self._driver_error = self._readers.dialect.loaded_dbapi.Error
+        self._here: PoolProxiedConnection | None = None
         self._waiting: list[tuple[Job[Any], Deferred[Any]]] = []
         self._writing: Deferred[None] | None = None
         self._started = False
@@ -76,7 +77,9 @@ class Database:
 
     async def _start(self) -> None:
         await self._writer_threads.run(self._prepare)
-        self._here = self._here_engine.connect()
+        self._here = self._readers.raw_connection()
+        self._here.detach()
+        self._here.cursor().execute("PRAGMA busy_timeout = 0")
         self._started = True
 
     def stop(self) -> Deferred[None]:
@@ -90,7 +93,6 @@ class Database:
         if self._here is not None:
             self._here.close()
             self._here = None
-        self._here_engine.dispose()
         await self._reader_threads.run(self._readers.dispose)
         await self._writer_threads.run(self._writers.dispose)
 
@@ -146,23 +148,23 @@ class Database:
         try:
             with self._readers.connect() as connection:
                 return job(connection)
-        except _FAULTS_OF_THE_JOB:
-            raise
-        except DatabaseError as error:
+        except (DatabaseError, self._driver_error) as error:
             raise _unavailable(error) from error
 
-    def read_row(self, job: Job[T]) -> Deferred[T]:
-        """As `read`, for a single statement that touches few rows by their keys: runs at once, in this thread."""
+    def rows(self, statement: Statement, values: Mapping[str, Any]) -> Deferred[Sequence[Sequence[Any]]]:
+        """The rows of a statement that touches few of them, by their keys. Runs at once, in this thread.
+
+        Fails as `write` does.
+        """
         if self._here is None:
             return fail(CatalogueUnavailable("The catalogue is closed."))
         try:
-            return succeed(job(self._here))
-        except DatabaseError as error:
+            rows = statement.driver_rows(self._here, self._readers.dialect, values)
+        except self._driver_error as error:
             # While the log of a killed process is being recovered even a reader must wait, which this thread may not.
             log.debug("Reading again in a thread: {error}", error=error)
-            return self.read(job)
-        except Exception:
-            return fail()
+            return self.read(lambda connection: statement.rows(connection, **values))
+        return succeed(rows)
 
     def _prepare(self) -> None:
         try:
@@ -220,6 +222,7 @@ def _attempt(connection: Connection, job: Job[Any]) -> Any:
     return result
 
 
-def _unavailable(error: DatabaseError) -> CatalogueUnavailable:
-    log.error("The database failed: {error}", error=error.orig)
-    return CatalogueUnavailable(f"The catalogue cannot answer now: {error.orig}.")
+def _unavailable(error: Exception) -> CatalogueUnavailable:
+    cause = error.orig if isinstance(error, DatabaseError) else error
+    log.error("The database failed: {cause}", cause=cause)
+    return CatalogueUnavailable(f"The catalogue cannot answer now: {cause}.")

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from imgsvc.catalogue.filters import may_see, select_page, sort_columns
+from imgsvc.catalogue.filters import marker_statement, page_statement, shape_of, values_of
 from imgsvc.catalogue.rows import COLUMNS, image_from_row, microseconds, select_images
+from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
 from imgsvc.errors import Forbidden, ImageExists, Invalid, NoSuchImage
 from imgsvc.model import TRANSITIONS, DoomedLocation, Image, ImageQuery, Location, Status
 
 __all__ = [
+    "BATCH",
+    "IMAGE_BY_ID",
     "add_image",
     "count_uploading",
     "delete_image",
@@ -31,138 +34,157 @@ __all__ = [
 BATCH: Final = 100
 """How many rows of a backlog are given at once."""
 
-_IMAGE_BY_ID: Final = select_images().where(images.c.id == bindparam("image_id"), images.c.deleted_at.is_(None))
-_texts: dict[str, str] = {}
+_ITSELF: Final = images.c.id == bindparam("image_id")
+_LIVE: Final = images.c.deleted_at.is_(None)
+
+# --- read
+
+IMAGE_BY_ID: Final = Statement(select_images().where(_ITSELF, _LIVE))
 
 
 def find_image(connection: Connection, image_id: str) -> Image:
-    """Raises NoSuchImage. One statement, kept as text: this is the read that every request begins with."""
-    dialect = connection.dialect
-    try:
-        statement = _texts[dialect.name]
-    except KeyError:
-        statement = _texts[dialect.name] = str(_IMAGE_BY_ID.compile(dialect=dialect))
-    parameters: Any = (image_id,) if dialect.positional else {"image_id": image_id}
-    row = connection.exec_driver_sql(statement, parameters).first()
-    if row is None:
-        raise NoSuchImage(image_id)
-    return image_from_row(row)
+    """Raises NoSuchImage."""
+    for row in IMAGE_BY_ID.rows(connection, image_id=image_id):
+        return image_from_row(row)
+    raise NoSuchImage(image_id)
 
 
 def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
     """Raises Invalid, Forbidden. One statement, and one for the marker."""
-    marker: Sequence[Any] | None = None
+    shape = shape_of(query)
+    marker: Sequence[Any] = ()
     if query.marker is not None:
-        columns = [column for column, _ in sort_columns(query.sort)]
-        found = connection.execute(
-            select(may_see(query.caller).label("may_see"), *columns).where(
-                images.c.id == query.marker, images.c.deleted_at.is_(None)
-            )
-        ).first()
-        if found is None:
+        found = marker_statement(shape).rows(connection, **values_of(query))
+        if not found:
             raise Invalid(f"The marker {query.marker} is not the ID of an image.")
-        visible, *marker = found
+        visible, *marker = found[0]
         if not visible:
             raise Forbidden(f"The marker {query.marker} is an image that you may not see.")
-    return [image_from_row(row) for row in connection.execute(select_page(query, marker))]
+    page = page_statement(shape, tuple([value is None for value in marker]))
+    return [image_from_row(row) for row in page.rows(connection, **values_of(query, marker))]
+
+
+_USAGE: Final = Statement(
+    select(func.coalesce(func.sum(images.c.size), 0))
+    .select_from(images.join(image_locations, image_locations.c.image_id == images.c.id))
+    .where(images.c.owner == bindparam("owner"), _LIVE, images.c.status != Status.KILLED.value)
+)
+_UPLOADING: Final = Statement(
+    select(func.count())
+    .select_from(images)
+    .where(
+        images.c.owner == bindparam("owner"),
+        _LIVE,
+        images.c.status.in_([Status.SAVING.value, Status.UPLOADING.value, Status.IMPORTING.value]),
+    )
+)
+
+
+def owner_usage(connection: Connection, owner: str) -> int:
+    """Bytes of the owner's images, each times the number of its locations."""
+    return int(_USAGE.rows(connection, owner=owner)[0][0])
+
+
+def count_uploading(connection: Connection, owner: str) -> int:
+    """How many of the owner's images wait for bytes."""
+    return int(_UPLOADING.rows(connection, owner=owner)[0][0])
+
+
+# --- add
+
+_ADD_IMAGE: Final = Statement(insert(images).values({name: bindparam(name) for name in COLUMNS}))
+_ADD_PROPERTY: Final = Statement(
+    insert(image_properties).values(image_id=bindparam("image_id"), name=bindparam("name"), value=bindparam("value"))
+)
+_ADD_TAG: Final = Statement(insert(image_tags).values(image_id=bindparam("image_id"), value=bindparam("value")))
 
 
 def add_image(connection: Connection, image: Image) -> None:
     """Raises ImageExists; ValueError for an image that is more than a new one."""
     if image.status is not Status.QUEUED or image.locations:
-        raise ValueError(f"Image {image.id} is not new: {image.status}, {len(image.locations)} locations")
+        raise ValueError(f"image {image.id} is not new: {image.status}, {len(image.locations)} locations")
     values = {name: getattr(image, name) for name in COLUMNS}
-    values["created_at"] = microseconds(image.created_at)
-    values["updated_at"] = microseconds(image.updated_at)
+    values |= {
+        "created_at": microseconds(image.created_at),
+        "updated_at": microseconds(image.updated_at),
+        "status": image.status.value,
+        "visibility": image.visibility.value,
+    }
     try:
-        connection.execute(insert(images), values)
+        _ADD_IMAGE.run(connection, **values)
     except IntegrityError as error:
         raise ImageExists(image.id) from error
-    if image.properties:
-        rows = [{"image_id": image.id, "name": name, "value": value} for name, value in image.properties.items()]
-        connection.execute(insert(image_properties), rows)
-    if image.tags:
-        rows = [{"image_id": image.id, "value": tag} for tag in sorted(set(image.tags))]
-        connection.execute(insert(image_tags), rows)
-
-
-def owner_usage(connection: Connection, owner: str) -> int:
-    """Bytes of the owner's images, each times the number of its locations."""
-    total = (
-        select(func.coalesce(func.sum(images.c.size), 0))
-        .select_from(images.join(image_locations, image_locations.c.image_id == images.c.id))
-        .where(images.c.owner == owner, images.c.deleted_at.is_(None), images.c.status != Status.KILLED)
+    _ADD_PROPERTY.run_for_each(
+        connection,
+        [{"image_id": image.id, "name": name, "value": value} for name, value in image.properties.items()],
     )
-    return int(connection.execute(total).scalar_one())
+    _ADD_TAG.run_for_each(connection, [{"image_id": image.id, "value": tag} for tag in set(image.tags)])
 
 
-def count_uploading(connection: Connection, owner: str) -> int:
-    """How many of the owner's images wait for bytes."""
-    waiting = (Status.SAVING, Status.UPLOADING, Status.IMPORTING)
-    number = select(func.count()).select_from(images)
-    number = number.where(images.c.owner == owner, images.c.deleted_at.is_(None), images.c.status.in_(waiting))
-    return connection.execute(number).scalar_one()
+# --- change
 
 
-def move(
-    connection: Connection,
-    image_id: str,
-    source: Status,
-    target: Status,
-    now: datetime,
-    *conditions: Any,
-    **changes: Any,
-) -> bool:
-    """Compare-and-swap of an image's status; `changes` are set along with it. Whether the image was in `source`.
+def move(source: Status, target: Status, *conditions: ColumnElement[bool], **changes: Any) -> Update:
+    """Compare-and-swap of the status of the image `image_id`, at the time `now`; no row when it is not in `source`.
 
-    conditions: more that must hold of the row. Raises ValueError for a move that TRANSITIONS does not have.
+    conditions: more that must hold. changes: columns set along with it. Raises ValueError for a move that
+    TRANSITIONS does not have.
     """
     if target not in TRANSITIONS[source]:
         raise ValueError(f"no image goes from {source} to {target}")
-    moved = connection.execute(
+    return (
         update(images)
-        .where(images.c.id == image_id, images.c.status == source, *conditions)
-        .values(status=target, updated_at=microseconds(now), **changes)
+        .where(_ITSELF, images.c.status == source.value, *conditions)
+        .values(status=target.value, updated_at=bindparam("now"), **changes)
     )
-    return moved.rowcount == 1
+
+
+# --- delete
+
+_DELETE_IMAGE: Final = Statement(
+    update(images)
+    .where(
+        _ITSELF,
+        images.c.status.in_([source.value for source, targets in TRANSITIONS.items() if Status.DELETED in targets]),
+    )
+    .values(status=Status.DELETED.value, updated_at=bindparam("now"), deleted_at=bindparam("now"))
+)
+_ITS_LOCATIONS: Final = image_locations.c.image_id == bindparam("of_image")
+_DOOMED: Final = image_locations.c.doomed_at.is_not(None)
+_DOOM_LOCATIONS: Final = Statement(update(image_locations).where(_ITS_LOCATIONS).values(doomed_at=bindparam("now")))
+_FORGET_LOCATION: Final = Statement(
+    delete(image_locations).where(image_locations.c.key == bindparam("location_key"), _DOOMED)
+)
+
+
+def _select_doomed(condition: ColumnElement[bool]) -> Select[Any]:
+    columns = image_locations.c
+    doomed = select(columns.key, columns.image_id, columns.store_id, columns.url, columns.metadata)
+    return doomed.where(condition).order_by(columns.doomed_at, columns.key)
+
+
+_DOOMED_OF_IMAGE: Final = Statement(_select_doomed(_ITS_LOCATIONS))
+_OLDEST_DOOMED: Final = Statement(_select_doomed(_DOOMED).limit(BATCH))
 
 
 def delete_image(connection: Connection, image_id: str, now: datetime) -> list[DoomedLocation]:
     """Any status -> deleted, and its locations doomed. Raises NoSuchImage."""
-    sources = [source for source, targets in TRANSITIONS.items() if Status.DELETED in targets]
     moment = microseconds(now)
-    deleted = connection.execute(
-        update(images)
-        .where(images.c.id == image_id, images.c.status.in_(sources))
-        .values(status=Status.DELETED, updated_at=moment, deleted_at=moment)
-    )
-    if deleted.rowcount == 0:
+    if _DELETE_IMAGE.run(connection, image_id=image_id, now=moment) == 0:
         raise NoSuchImage(image_id)
-    its_locations = image_locations.c.image_id == image_id
-    connection.execute(update(image_locations).where(its_locations).values(doomed_at=moment))
-    return _doomed_locations(connection, its_locations)
+    _DOOM_LOCATIONS.run(connection, of_image=image_id, now=moment)
+    return [_doomed_location(*row) for row in _DOOMED_OF_IMAGE.rows(connection, of_image=image_id)]
 
 
 def list_doomed_locations(connection: Connection) -> list[DoomedLocation]:
     """The oldest of those whose bytes may still be there."""
-    return _doomed_locations(connection, image_locations.c.doomed_at.is_not(None))
+    return [_doomed_location(*row) for row in _OLDEST_DOOMED.rows(connection)]
 
 
-def _doomed_locations(connection: Connection, condition: Any) -> list[DoomedLocation]:
-    columns = image_locations.c
-    doomed = (
-        select(columns.key, columns.image_id, columns.store_id, columns.url, columns.metadata)
-        .where(condition)
-        .order_by(columns.doomed_at, columns.key)
-        .limit(BATCH)
-    )
-    return [
-        DoomedLocation(key, image_id, Location(store_id, url, json.loads(metadata)))
-        for key, image_id, store_id, url, metadata in connection.execute(doomed)
-    ]
+def _doomed_location(key: int, image_id: str, store_id: str, url: str, metadata: str) -> DoomedLocation:
+    return DoomedLocation(key, image_id, Location(store_id, url, json.loads(metadata)))
 
 
 def forget_location(connection: Connection, key: int) -> None:
     """Drop a doomed location. Any number of times."""
-    columns = image_locations.c
-    connection.execute(delete(image_locations).where(and_(columns.key == key, columns.doomed_at.is_not(None))))
+    _FORGET_LOCATION.run(connection, location_key=key)

@@ -39,6 +39,8 @@ COLUMNS: Final = (
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+# `json.loads` less its care for text that JSON is only a part of, a quarter of the time of a row.
+_parse: Final = json.JSONDecoder().raw_decode
 _STATUSES: Final = {status.value: status for status in Status}
 _VISIBILITIES: Final = {visibility.value: visibility for visibility in Visibility}
 
@@ -50,7 +52,7 @@ def microseconds(time: datetime) -> int:
 
 def instant(value: int) -> datetime:
     """The datetime, in UTC, of what `microseconds` gave."""
-    return _EPOCH + timedelta(microseconds=value)
+    return datetime.fromtimestamp(value / 1_000_000, UTC)
 
 
 def location_text(metadata: Any) -> str:
@@ -78,19 +80,20 @@ def select_images(source: FromClause = images) -> Select[Any]:
 
 def image_from_row(row: Sequence[Any]) -> Image:
     """The Image of a row of `select_images`. Tags come sorted, locations as they were added."""
-    *plain, tags, properties, locations = row
-    values = dict(zip(COLUMNS, plain, strict=True))
-    values["created_at"] = instant(values["created_at"])
-    values["updated_at"] = instant(values["updated_at"])
-    values["status"] = _STATUSES[values["status"]]
-    values["visibility"] = _VISIBILITIES[values["visibility"]]
-    values["protected"] = bool(values["protected"])
-    values["os_hidden"] = bool(values["os_hidden"])
-    return Image(
-        **values,
-        tags=tuple(sorted([tag for (tag,) in json.loads(tags)])),
-        properties=dict(json.loads(properties)),
-        locations=tuple(
-            [Location(store_id, url, json.loads(text)) for _, store_id, url, text in sorted(json.loads(locations))]
-        ),
-    )
+    image_id, created_at, updated_at, status, name, visibility, protected, hidden, *plain = row[:-3]
+    tags, properties, locations = [_parse(text)[0] for text in row[-3:]]
+    fields: list[Any] = [
+        image_id,
+        instant(created_at),
+        instant(updated_at),
+        _STATUSES[status],
+        name,
+        _VISIBILITIES[visibility],
+        bool(protected),
+        bool(hidden),
+        *plain,
+        tuple(sorted([tag for (tag,) in tags])),
+        dict(properties),
+        tuple([Location(store_id, url, _parse(text)[0]) for _, store_id, url, text in sorted(locations)]),
+    ]
+    return Image(*fields)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, insert, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, delete, exists, insert, select, update
 
 from imgsvc.catalogue.dialects import database_clock
 from imgsvc.catalogue.images import BATCH, find_image, move
-from imgsvc.catalogue.rows import location_text
+from imgsvc.catalogue.rows import location_text, microseconds
+from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, images, uploads
-from imgsvc.errors import ClaimLost, NoSuchImage, WrongStatus
+from imgsvc.errors import ClaimLost, WrongStatus
 from imgsvc.model import Claim, ExpiredUpload, Status, StoredData
 
 __all__ = [
@@ -29,120 +30,157 @@ __all__ = [
     "take_over_claim",
 ]
 
-_NO_DATA: Final = {
-    "size": None,
-    "virtual_size": None,
-    "checksum": None,
-    "os_hash_algo": None,
-    "os_hash_value": None,
-}
+_OF_IMAGE: Final = uploads.c.image_id == bindparam("of_image")
+_IS_CLAIM: Final = (_OF_IMAGE, uploads.c.upload_id == bindparam("of_upload"))
+_EXPIRED: Final = uploads.c.expires_at <= database_clock()
+_LEASE_END: Final = database_clock() + bindparam("lease", type_=BigInteger)
+
+_CLAIM: Final = Statement(move(Status.QUEUED, Status.SAVING, claims=images.c.claims + 1))
+_ACTIVATE: Final = Statement(
+    move(
+        Status.SAVING,
+        Status.ACTIVE,
+        exists().where(*_IS_CLAIM),
+        size=bindparam("data_size"),
+        virtual_size=bindparam("data_virtual_size"),
+        checksum=bindparam("data_checksum"),
+        os_hash_algo=bindparam("data_hash_algo"),
+        os_hash_value=bindparam("data_hash_value"),
+    )
+)
+_REQUEUE: Final = Statement(
+    move(
+        Status.SAVING,
+        Status.QUEUED,
+        size=None,
+        virtual_size=None,
+        checksum=None,
+        os_hash_algo=None,
+        os_hash_value=None,
+    )
+)
+_COUNT_CLAIM: Final = Statement(
+    update(images).where(images.c.id == bindparam("image_id")).values(claims=images.c.claims + 1)
+)
+_CLAIMS: Final = Statement(select(images.c.claims).where(images.c.id == bindparam("image_id")))
+
+_ADD_UPLOAD: Final = Statement(
+    insert(uploads).values(
+        image_id=bindparam("image_id"),
+        upload_id=bindparam("upload_id"),
+        store_id=bindparam("store_id"),
+        expires_at=_LEASE_END,
+    )
+)
+_RENEW: Final = Statement(
+    update(uploads)
+    .where(*_IS_CLAIM, exists().where(images.c.id == uploads.c.image_id, images.c.deleted_at.is_(None)))
+    .values(expires_at=_LEASE_END)
+)
+_TAKE_OVER: Final = Statement(
+    update(uploads).where(*_IS_CLAIM, _EXPIRED).values(upload_id=bindparam("new_upload"), expires_at=_LEASE_END)
+)
+_END: Final = Statement(delete(uploads).where(*_IS_CLAIM))
+_HELD: Final = Statement(select(uploads.c.image_id).where(*_IS_CLAIM))
+_LONGEST_EXPIRED: Final = Statement(
+    select(uploads.c.image_id, uploads.c.upload_id, uploads.c.store_id)
+    .where(_EXPIRED)
+    .order_by(uploads.c.expires_at)
+    .limit(BATCH)
+)
+_ADD_LOCATION: Final = Statement(
+    insert(image_locations).values(
+        image_id=bindparam("image_id"),
+        store_id=bindparam("store_id"),
+        url=bindparam("url"),
+        metadata=bindparam("metadata"),
+    )
+)
 
 
 def claim_image(connection: Connection, image_id: str, store_id: str, lease: float, now: datetime) -> Claim:
     """queued -> saving. Raises NoSuchImage, WrongStatus."""
-    if not move(connection, image_id, Status.QUEUED, Status.SAVING, now):
-        image = find_image(connection, image_id)
-        raise WrongStatus(image_id, image.status, "data can be uploaded to a queued image only")
-    upload_id = _next_upload_id(connection, image_id)
-    connection.execute(
-        insert(uploads).values(image_id=image_id, upload_id=upload_id, store_id=store_id, expires_at=_after(lease))
-    )
-    return Claim(upload_id, find_image(connection, image_id))
+    claimed = _CLAIM.run(connection, image_id=image_id, now=microseconds(now))
+    image = find_image(connection, image_id)
+    if not claimed:
+        raise WrongStatus(image_id, image.status, "only a queued image takes data")
+    upload_id = _upload_id(connection, image_id)
+    _ADD_UPLOAD.run(connection, image_id=image_id, upload_id=upload_id, store_id=store_id, lease=_microseconds(lease))
+    return Claim(upload_id, image)
 
 
 def renew_claim(connection: Connection, image_id: str, upload_id: str, lease: float) -> None:
     """Raises ClaimLost, also when the image was deleted: no bytes that still come are of use then."""
-    renewed = connection.execute(
-        update(uploads)
-        .where(
-            *_is_claim(image_id, upload_id),
-            exists().where(images.c.id == uploads.c.image_id, images.c.deleted_at.is_(None)),
-        )
-        .values(expires_at=_after(lease))
-    )
-    if renewed.rowcount == 0:
+    renewed = _RENEW.run(connection, of_image=image_id, of_upload=upload_id, lease=_microseconds(lease))
+    if not renewed:
         raise ClaimLost(image_id)
 
 
 def activate_image(connection: Connection, image_id: str, upload_id: str, data: StoredData, now: datetime) -> None:
     """saving -> active, and the end of the claim. Raises ClaimLost."""
-    activated = move(
+    activated = _ACTIVATE.run(
         connection,
-        image_id,
-        Status.SAVING,
-        Status.ACTIVE,
-        now,
-        exists().where(*_is_claim(image_id, upload_id)),
-        size=data.size,
-        virtual_size=data.virtual_size,
-        checksum=data.checksum,
-        os_hash_algo=data.os_hash_algo,
-        os_hash_value=data.os_hash_value,
+        image_id=image_id,
+        of_image=image_id,
+        of_upload=upload_id,
+        now=microseconds(now),
+        data_size=data.size,
+        data_virtual_size=data.virtual_size,
+        data_checksum=data.checksum,
+        data_hash_algo=data.os_hash_algo,
+        data_hash_value=data.os_hash_value,
     )
     if not activated:
         raise ClaimLost(image_id)
     location = data.location
-    connection.execute(
-        insert(image_locations).values(
-            image_id=image_id,
-            store_id=location.store_id,
-            url=location.url,
-            metadata=location_text(location.metadata),
-        )
+    _ADD_LOCATION.run(
+        connection,
+        image_id=image_id,
+        store_id=location.store_id,
+        url=location.url,
+        metadata=location_text(location.metadata),
     )
-    connection.execute(delete(uploads).where(*_is_claim(image_id, upload_id)))
+    _END.run(connection, of_image=image_id, of_upload=upload_id)
 
 
 def release_claim(connection: Connection, image_id: str, upload_id: str, now: datetime) -> bool:
     """The end of a claim without data: saving -> queued. Whether the claim was held."""
-    released = connection.execute(delete(uploads).where(*_is_claim(image_id, upload_id)))
-    if released.rowcount == 0:
+    if not _END.run(connection, of_image=image_id, of_upload=upload_id):
         return False
-    move(connection, image_id, Status.SAVING, Status.QUEUED, now, **_NO_DATA)
+    _REQUEUE.run(connection, image_id=image_id, now=microseconds(now))
     return True
 
 
 def list_expired_uploads(connection: Connection) -> list[ExpiredUpload]:
     """Those that have been expired longest first."""
-    columns = uploads.c
-    expired = (
-        select(columns.image_id, columns.upload_id, columns.store_id)
-        .where(columns.expires_at <= database_clock())
-        .order_by(columns.expires_at)
-        .limit(BATCH)
-    )
-    return [ExpiredUpload(*row) for row in connection.execute(expired)]
+    return [ExpiredUpload(*row) for row in _LONGEST_EXPIRED.rows(connection)]
 
 
 def take_over_claim(connection: Connection, expired: ExpiredUpload, lease: float) -> str | None:
     """The upload id of the claim that replaces the expired one; None if that was renewed, released or taken over."""
-    upload_id = _next_upload_id(connection, expired.image_id)
-    taken = connection.execute(
-        update(uploads)
-        .where(*_is_claim(expired.image_id, expired.upload_id), uploads.c.expires_at <= database_clock())
-        .values(upload_id=upload_id, expires_at=_after(lease))
+    if not _COUNT_CLAIM.run(connection, image_id=expired.image_id):
+        return None
+    upload_id = _upload_id(connection, expired.image_id)
+    taken = _TAKE_OVER.run(
+        connection,
+        of_image=expired.image_id,
+        of_upload=expired.upload_id,
+        new_upload=upload_id,
+        lease=_microseconds(lease),
     )
-    return upload_id if taken.rowcount == 1 else None
+    return upload_id if taken else None
 
 
 def claim_is_held(connection: Connection, image_id: str, upload_id: str) -> bool:
     """Whether that claim is held, expired or not."""
-    return connection.execute(select(uploads.c.image_id).where(*_is_claim(image_id, upload_id))).first() is not None
+    return bool(_HELD.rows(connection, of_image=image_id, of_upload=upload_id))
 
 
-def _is_claim(image_id: str, upload_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return uploads.c.image_id == image_id, uploads.c.upload_id == upload_id
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
 
 
-def _after(lease: float) -> ColumnElement[int]:
-    """`lease` seconds from now."""
-    return database_clock() + round(lease * 1_000_000)
-
-
-def _next_upload_id(connection: Connection, image_id: str) -> str:
-    """An id that sorts after all earlier ones of the image. Raises NoSuchImage."""
-    connection.execute(update(images).where(images.c.id == image_id).values(claims=images.c.claims + 1))
-    number: Any = connection.execute(select(images.c.claims).where(images.c.id == image_id)).scalar()
-    if number is None:
-        raise NoSuchImage(image_id)
+def _upload_id(connection: Connection, image_id: str) -> str:
+    """An id for the claim that was just counted: sorts after all earlier ones of the image, equals no other."""
+    ((number,),) = _CLAIMS.rows(connection, image_id=image_id)
     return f"{number:06d}-{secrets.token_hex(6)}"
