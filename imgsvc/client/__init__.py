@@ -1,0 +1,42 @@
+"""A client of the Image API v2: calls for programs, and the `imgsvc` command.
+
+The public names are those of `__all__`.
+"""
+
+from imgsvc.client.api import ImageClient
+from imgsvc.client.body import Body
+from imgsvc.client.errors import (
+    AmbiguousName,
+    Broken,
+    ClientError,
+    ImageChanged,
+    LocalFileError,
+    Malformed,
+    NoData,
+    NoSuchImage,
+    Refused,
+    Unreachable,
+    VerificationFailed,
+)
+from imgsvc.client.inspection import guess_disk_format
+from imgsvc.client.progress import Progress
+from imgsvc.client.view import ImageView
+
+__all__ = [
+    "AmbiguousName",
+    "Body",
+    "Broken",
+    "ClientError",
+    "ImageChanged",
+    "ImageClient",
+    "ImageView",
+    "LocalFileError",
+    "Malformed",
+    "NoData",
+    "NoSuchImage",
+    "Progress",
+    "Refused",
+    "Unreachable",
+    "VerificationFailed",
+    "guess_disk_format",
+]

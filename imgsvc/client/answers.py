@@ -1,0 +1,70 @@
+"""Reading the server's answers: the message of an error, the place of a range."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any, Final
+
+from twisted.web.iweb import IResponse
+
+from imgsvc.client.errors import Malformed
+
+MESSAGE_LIMIT: Final = 500
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)$")
+
+
+def header(response: IResponse, name: str) -> str | None:
+    """The last value of a header, without blanks around it; None if absent."""
+    values = response.headers.getRawHeaders(name)
+    return str(values[-1]).strip() if values else None
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without anything that a terminal would obey."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def error_message(content_type: str, body: bytes) -> str:
+    """What an error body says to people, from HTML, JSON or plain text (Image API contract, "Error bodies")."""
+    text = body.decode("utf-8", "replace")
+    if "json" in content_type:
+        text = _json_message(text)
+    elif "html" not in content_type:
+        # Plain text begins with the status line, which the caller has already.
+        text = re.sub(r"\A\s*\d{3} [^\n]*\n", "", text)
+    message = printable(_without_markup(text))
+    return message if len(message) <= MESSAGE_LIMIT else message[:MESSAGE_LIMIT] + "..."
+
+
+def _json_message(text: str) -> str:
+    try:
+        document: Any = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(document, dict):
+        for candidate in (document, *document.values()):
+            if isinstance(candidate, dict) and isinstance(candidate.get("message"), str):
+                return str(candidate["message"])
+    return text
+
+
+def _without_markup(text: str) -> str:
+    text = re.sub(r"(?is)<(head|title|h1|script|style)\b.*?</\1\s*>", " ", text)
+    return html.unescape(re.sub(r"</?[A-Za-z!][^>]*>", " ", text))
+
+
+def content_range(response: IResponse) -> tuple[int, int, int | None]:
+    """First offset, number of bytes and whole size (None: not told) of a 206. Raises Malformed."""
+    value = header(response, "content-range")
+    match = _CONTENT_RANGE.match(value or "")
+    if match is None or int(match[2]) < int(match[1]):
+        raise Malformed(f"The server gave a part of the image without saying which: Content-Range {value!r}.")
+    return int(match[1]), int(match[2]) - int(match[1]) + 1, None if match[3] == "*" else int(match[3])
+
+
+def strong_etag(response: IResponse) -> str | None:
+    """The entity tag, if it is one that If-Range may carry (RFC 9110, section 13.1.5)."""
+    value = header(response, "etag")
+    return value if value and value.startswith('"') else None

@@ -1,0 +1,86 @@
+"""What can go wrong for a client, in words that can be shown to its user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ClientError(Exception):
+    """Base of all failures that the client raises on purpose."""
+
+
+class Refused(ClientError):
+    """The server answered, and the answer is no.
+
+    status: the HTTP status code. message: the server's own words, without markup; may be empty.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"The server refused ({status}): {message}" if message else f"The server refused ({status}).")
+        self.status = status
+        self.message = message
+
+
+class NoSuchImage(ClientError):
+    """No image has that id or name."""
+
+    def __init__(self, id_or_name: str) -> None:
+        super().__init__(f"There is no image with the id or name {id_or_name!r}.")
+
+
+class AmbiguousName(ClientError):
+    """Several images have that name. ids: theirs."""
+
+    def __init__(self, name: str, ids: Sequence[str]) -> None:
+        super().__init__(f"Several images are named {name!r}; use one of these ids: {', '.join(ids)}.")
+        self.ids = tuple(ids)
+
+
+class NoData(ClientError):
+    """The image has no data to download."""
+
+    def __init__(self, image_id: str, status: str) -> None:
+        super().__init__(f"Image {image_id} is {status}: it has no data to download.")
+
+
+class Unreachable(ClientError):
+    """No connection to the server could be made."""
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(f"Cannot reach the Image API at {endpoint}: {reason}")
+
+
+class Broken(ClientError):
+    """A transfer or an answer ended before it was whole. Trying again may help."""
+
+
+class ImageChanged(Broken):
+    """The data of the image is not what it was when the download began."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"The data of image {image_id} changed during the download.")
+
+
+class Malformed(Broken):
+    """The server's answer is not one that the Image API gives."""
+
+
+class VerificationFailed(ClientError):
+    """The bytes here and the bytes there are not the same.
+
+    algorithm: of the digest, or `size`. kept: the path under which the wrong file was kept, if there is one.
+    """
+
+    def __init__(self, image_id: str, algorithm: str, expected: object, found: object, kept: str | None = None) -> None:
+        text = f"Image {image_id} does not verify: its {algorithm} is {expected}, that of the bytes here is {found}."
+        super().__init__(f"{text} They were kept as {kept}." if kept else text)
+        self.algorithm = algorithm
+        self.kept = kept
+
+
+class LocalFileError(ClientError):
+    """A file on this machine could not be read or written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path

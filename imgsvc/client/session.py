@@ -1,0 +1,185 @@
+"""Requests to one Image API, with credentials; what fails comes out as a ClientError."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
+
+from treq.client import HTTPClient
+from twisted.internet import error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    HTTPConnectionPool,
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from imgsvc.client.answers import error_message, header
+from imgsvc.client.body import Body
+from imgsvc.client.connections import make_agent
+from imgsvc.client.errors import Broken, Malformed, Refused, Unreachable
+
+DOCUMENT_LIMIT: Final = 64 * 1024 * 1024
+ERROR_LIMIT: Final = 64 * 1024
+
+
+@implementer(IAgent)
+class _PlainAgent:
+    """Asks for bytes as they are. treq offers gzip, of which a range would be another range."""
+
+    def __init__(self, agent: IAgent) -> None:
+        self._agent = agent
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
+    ) -> Deferred[IResponse]:
+        headers = Headers() if headers is None else headers.copy()
+        headers.setRawHeaders(b"accept-encoding", [b"identity"])
+        return self._agent.request(method, uri, headers, bodyProducer)
+
+
+class Session:
+    """One endpoint, its credentials and its connections.
+
+    endpoint: URL of the Image API, with or without `/v2`. headers: sent with every request. auth: user and
+    password for HTTP Basic. agent: makes the requests; by default one with `connections` kept-alive connections.
+    stall_limit: seconds that the server may be silent. Owns the connections; `close` ends them.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        reactor: Any,
+        *,
+        headers: Mapping[str, str],
+        auth: tuple[str, str] | None,
+        agent: IAgent | None,
+        connections: int,
+        stall_limit: float,
+    ) -> None:
+        parts = urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{endpoint!r} is no http or https URL")
+        self.endpoint = endpoint.rstrip("/").removesuffix("/v2")
+        self.clock: IReactorTime = reactor
+        self.stall_limit = stall_limit
+        self._reactor = reactor
+        self._headers = dict(headers)
+        self._auth = auth
+        self._pool = HTTPConnectionPool(reactor, persistent=True)
+        self._pool.maxPersistentPerHost = connections
+        self._agent = agent or make_agent(reactor, self._pool)
+
+    async def close(self) -> None:
+        """Close the idle connections."""
+        await self._pool.closeCachedConnections()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        agent: IAgent | None = None,
+        answer_limit: float | None = None,
+        **arguments: Any,
+    ) -> IResponse:
+        """The response, whatever its status is, its body not read. path: below the endpoint, with its query.
+
+        agent: another one than the session's. answer_limit: seconds until the headers of the answer must be
+        there; default stall_limit, 0 is no limit. arguments: to treq's request (params, data, ...).
+        Raises Unreachable, Broken.
+        """
+        treq = HTTPClient(_PlainAgent(agent or self._agent))
+        sent: Deferred[Any] = treq.request(
+            method,
+            self.endpoint + path,
+            headers=_headers({**self._headers, **(headers or {})}),
+            auth=self._auth,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
+            **arguments,
+        )
+        limit = self.stall_limit if answer_limit is None else answer_limit
+        if limit:
+            sent.addTimeout(limit, self._reactor, onTimeoutCancel=_no_answer)
+        response: IResponse = await sent.addErrback(self._explain)
+        return response
+
+    async def document(self, method: str, path: str, **arguments: Any) -> Any:
+        """The JSON of a successful answer; None when it has no body. Raises as request, Refused and Malformed."""
+        headers = {"Accept": "application/json", **arguments.pop("headers", {})}
+        response = await self.request(method, path, headers=headers, **arguments)
+        if not 200 <= response.code < 300:
+            raise await self.refusal(response)
+        content = await self._content(response, DOCUMENT_LIMIT)
+        if not content:
+            return None
+        try:
+            return json.loads(content)
+        except ValueError as problem:
+            raise Malformed(f"The server's answer to {method} {path} is no JSON.") from problem
+
+    async def refusal(self, response: IResponse) -> Refused:
+        """The error that an unsuccessful response stands for; reads its body."""
+        try:
+            content = await self._content(response, ERROR_LIMIT)
+        except Broken:
+            content = b""
+        message = error_message(header(response, "content-type") or "", content)
+        return Refused(response.code, message or bytes(response.phrase).decode("latin-1"))
+
+    def body(self, response: IResponse) -> Body:
+        """The response's body."""
+        return Body(response, self.clock, self.stall_limit)
+
+    async def _content(self, response: IResponse, limit: int) -> bytes:
+        if response.length == 0:
+            return b""
+        body, content = self.body(response), bytearray()
+        try:
+            async for block in body:
+                content += block
+                if len(content) > limit:
+                    break
+        finally:
+            body.close()
+        return bytes(content[:limit])
+
+    def _explain(self, failure: Failure) -> NoReturn:
+        """Raise what a failure of Twisted's client means to the user."""
+        problem = failure.value
+        if failure.check(ResponseNeverReceived, ResponseFailed, RequestTransmissionFailed, RequestGenerationFailed):
+            causes = [reason.value for reason in problem.reasons]  # type: ignore[union-attr]
+            cause = causes[0]
+            if failure.check(RequestGenerationFailed):
+                raise cause
+            if failure.check(ResponseNeverReceived) and not isinstance(cause, error.ConnectionClosed):
+                # Before the first byte only TLS fails with something else than the end of the connection.
+                raise Unreachable(self.endpoint, str(cause) or type(cause).__name__) from problem
+            raise Broken(f"The connection to {self.endpoint} was lost: {_words(cause)}") from problem
+        if failure.check(error.ConnectError, error.DNSLookupError, error.TimeoutError, error.ConnectBindError):
+            raise Unreachable(self.endpoint, _words(problem)) from problem
+        failure.raiseException()
+
+
+def _headers(values: Mapping[str, str]) -> Headers:
+    return Headers({name: [value] for name, value in values.items()})
+
+
+def _no_answer(_result: object, limit: float) -> NoReturn:
+    raise Broken(f"The server did not answer within {limit:.0f} seconds.")
+
+
+def _words(problem: BaseException | None) -> str:
+    return " ".join(str(problem).split()).rstrip(".") + "."

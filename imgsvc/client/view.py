@@ -1,0 +1,87 @@
+"""An image as the server shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+from imgsvc.client.errors import Malformed
+
+BASE_FIELDS: Final = frozenset(
+    (
+        "id",
+        "name",
+        "status",
+        "visibility",
+        "protected",
+        "os_hidden",
+        "owner",
+        "container_format",
+        "disk_format",
+        "min_disk",
+        "min_ram",
+        "tags",
+        "size",
+        "virtual_size",
+        "checksum",
+        "os_hash_algo",
+        "os_hash_value",
+        "created_at",
+        "updated_at",
+        "self",
+        "file",
+        "schema",
+        "stores",
+        "locations",
+        "direct_url",
+    )
+)
+"""The fields that the Image API itself defines; every other one is a custom property."""
+
+
+@frozen
+class ImageView:
+    """The fields of an image that a client works with. Sizes in bytes.
+
+    document: the whole JSON object as the server sent it. properties: the custom ones.
+    """
+
+    id: str
+    name: str | None
+    status: str
+    size: int | None
+    checksum: str | None
+    os_hash_algo: str | None
+    os_hash_value: str | None
+    disk_format: str | None
+    container_format: str | None
+    visibility: str | None
+    tags: tuple[str, ...]
+    properties: Mapping[str, str]
+    document: Mapping[str, Any]
+
+    @classmethod
+    def from_document(cls, document: Any) -> ImageView:
+        """From the JSON of an image. Raises Malformed when it is none."""
+        if not isinstance(document, dict) or not isinstance(document.get("id"), str):
+            raise Malformed("The server's answer is no image.")
+        size = document.get("size")
+        if size is not None and (not isinstance(size, int) or size < 0):
+            raise Malformed(f"The server gives image {document['id']} the size {size!r}.")
+        return cls(
+            id=document["id"],
+            name=document.get("name"),
+            status=str(document.get("status")),
+            size=size,
+            checksum=document.get("checksum"),
+            os_hash_algo=document.get("os_hash_algo"),
+            os_hash_value=document.get("os_hash_value"),
+            disk_format=document.get("disk_format"),
+            container_format=document.get("container_format"),
+            visibility=document.get("visibility"),
+            tags=tuple(document.get("tags") or ()),
+            properties={key: value for key, value in document.items() if key not in BASE_FIELDS},
+            document=document,
+        )

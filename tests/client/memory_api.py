@@ -1,0 +1,404 @@
+"""A small Image API in memory that speaks the contract over loopback, and breaks as it is told.
+
+It runs in threads of its own and blocks where it likes, so it is independent of the reactor under test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from attrs import define, field
+
+BLOCK = 256 * 1024
+
+
+@define
+class Data:
+    """The bytes of an image: given ones, or `size` zeros that take no memory."""
+
+    size: int
+    content: bytes | None
+    md5: str
+    hash_value: str
+
+    @classmethod
+    def of(cls, content: bytes, algorithm: str = "sha512") -> Data:
+        return cls(len(content), content, hashlib.md5(content).hexdigest(), hashlib.new(algorithm, content).hexdigest())
+
+    def blocks(self, start: int, stop: int) -> Iterator[bytes]:
+        for offset in range(start, stop, BLOCK):
+            end = min(offset + BLOCK, stop)
+            yield bytes(end - offset) if self.content is None else self.content[offset:end]
+
+
+@define
+class Seen:
+    """A request, as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+@define
+class Faults:
+    """What goes wrong; each number counts down as it happens."""
+
+    refuse_data: tuple[int, str] | None = None
+    """Answer a PUT of data with this before reading its body."""
+    cut_uploads_after: int | None = None
+    """Close the connection of a PUT after so many bytes."""
+    stall_uploads_after: int | None = None
+    store_wrong: bool = False
+    """Pretend to have stored other bytes."""
+    unavailable: int = 0
+    """Answer so many GETs of data with 503."""
+    cut_downloads: list[int] = field(factory=list)
+    """Cut the next GETs of data after so many bytes of their bodies."""
+    stall_downloads_after: int | None = None
+    send_wrong: bool = False
+    """Turn the first byte of every answer."""
+    no_ranges: bool = False
+    refuse_ranges: bool = False
+    no_etag: bool = False
+    hold_downloads: threading.Event | None = None
+    """GETs of data stop after their first block until this is set."""
+
+
+class MemoryImageApi(ThreadingHTTPServer):
+    """Serves at `endpoint` between start and stop. images: documents by id. seen: all requests so far."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server_address[1]}"
+        self.images: dict[str, dict[str, Any]] = {}
+        self.data: dict[str, Data] = {}
+        self.stores: list[dict[str, str]] = []
+        self.seen: list[Seen] = []
+        self.faults = Faults()
+        self.stopping = threading.Event()
+        self.lock = threading.Lock()
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.page_size = 25
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are part of the tests."""
+
+    def add(self, content: bytes | None = None, *, algorithm: str = "sha512", **fields: Any) -> dict[str, Any]:
+        """An image, active when it has content."""
+        document = self.create(fields)
+        if content is not None:
+            self.fill(document["id"], Data.of(content, algorithm), algorithm)
+        return document
+
+    def create(self, fields: dict[str, Any]) -> dict[str, Any]:
+        image_id = fields.get("id") or str(uuid.uuid4())
+        document = {
+            "id": image_id,
+            "name": None,
+            "status": "queued",
+            "visibility": "shared",
+            "protected": False,
+            "size": None,
+            "checksum": None,
+            "os_hash_algo": None,
+            "os_hash_value": None,
+            "disk_format": None,
+            "container_format": None,
+            "tags": [],
+            "min_disk": 0,
+            "min_ram": 0,
+            "created_at": "2026-11-24T08:00:00Z",
+            "updated_at": "2026-11-24T08:00:00Z",
+            "self": f"/v2/images/{image_id}",
+            "file": f"/v2/images/{image_id}/file",
+            "schema": "/v2/schemas/image",
+        } | fields
+        self.images[image_id] = document
+        return document
+
+    def fill(self, image_id: str, data: Data, algorithm: str = "sha512") -> None:
+        self.data[image_id] = data
+        self.images[image_id] |= {
+            "status": "active",
+            "size": data.size,
+            "checksum": data.md5,
+            "os_hash_algo": algorithm,
+            "os_hash_value": data.hash_value,
+        }
+
+    def etag(self, image_id: str) -> str | None:
+        return None if self.faults.no_etag else f'"{self.data[image_id].hash_value[:32]}"'
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: MemoryImageApi
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silent."""
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except (ConnectionError, ValueError):
+            self.close_connection = True
+
+    def do_GET(self) -> None:
+        self._route()
+
+    do_POST = do_PUT = do_DELETE = do_PATCH = do_GET
+
+    def _route(self) -> None:
+        parts = urlsplit(self.path)
+        self.server.seen.append(Seen(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
+        for method, pattern, handler in ROUTES:
+            match = re.fullmatch(pattern, parts.path)
+            if match and method == self.command:
+                arguments = [unquote(group) for group in match.groups()]
+                return handler(self, *arguments)
+        self._refuse(404, "The resource could not be found.")
+
+    # answers
+
+    def _answer(self, status: int, body: bytes = b"", content_type: str | None = None, **headers: Any) -> None:
+        self.send_response(status)
+        if content_type:
+            self.send_header("Content-Type", content_type)
+        for name, value in headers.items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), str(value))
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _json(self, status: int, document: Any) -> None:
+        self._answer(status, json.dumps(document).encode(), "application/json")
+
+    def _refuse(self, status: int, message: str) -> None:
+        accept = self.headers.get("Accept", "")
+        line = f"{status} {self.responses[status][0]}"
+        if "json" in accept:
+            document = {"message": f"{message}<br /><br />\n\n\n", "code": line, "title": line[4:]}
+            self._json(status, document)
+        elif accept in ("", "text/plain", "application/octet-stream"):
+            self._answer(status, f"{line}\n\n{message}\n\n".encode(), "text/plain; charset=UTF-8")
+        else:
+            page = f"<html><head><title>{line}</title></head><body><h1>{line}</h1>{message}<br /><br /></body></html>"
+            self._answer(status, page.encode(), "text/html; charset=UTF-8")
+
+    # requests
+
+    def _document(self) -> Any:
+        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _image(self, image_id: str) -> dict[str, Any] | None:
+        image = self.server.images.get(image_id)
+        if image is None:
+            self._refuse(404, f"No image found with ID {image_id}.")
+        return image
+
+    def create(self) -> None:
+        fields = self._document()
+        if fields.get("id") in self.server.images:
+            return self._refuse(409, f"Image ID {fields['id']} already exists.")
+        self._json(201, self.server.create(fields))
+
+    def show(self, image_id: str) -> None:
+        if image := self._image(image_id):
+            self._json(200, image)
+
+    def update(self, image_id: str) -> None:
+        operations = self._document()
+        if image := self._image(image_id):
+            for operation in operations:
+                image[operation["path"][1:]] = operation["value"]
+            self._json(200, image)
+
+    def delete(self, image_id: str) -> None:
+        image = self._image(image_id)
+        if image is None:
+            return
+        if image["protected"]:
+            return self._refuse(403, f"Image {image_id} is protected and cannot be deleted.")
+        del self.server.images[image_id]
+        self.server.data.pop(image_id, None)
+        self._answer(204)
+
+    def list(self) -> None:
+        query = parse_qsl(urlsplit(self.path).query)
+        given = dict(query)
+        limit, marker = int(given.pop("limit", self.server.page_size)), given.pop("marker", None)
+        images = list(self.server.images.values())
+        for key, value in given.items():
+            if key == "name" and ":" in value:
+                if not value.startswith("in:"):
+                    return self._refuse(400, f"Unable to filter by unknown operator '{value.split(':')[0]}'.")
+                value = re.sub(r"\\(.)", r"\1", value[3:].strip('"'))
+            images = [image for image in images if image.get(key) == value]
+        if marker:
+            ids = [image["id"] for image in images]
+            images = images[ids.index(marker) + 1 :]
+        page = {"images": images[:limit], "first": "/v2/images", "schema": "/v2/schemas/images"}
+        if images[:limit] and len(images) >= limit:
+            following = [*((k, v) for k, v in query if k != "marker"), ("marker", images[limit - 1]["id"])]
+            page["next"] = "/v2/images?" + urlencode(following)
+        self._json(200, page)
+
+    def list_stores(self) -> None:
+        if not self.server.stores:
+            return self._refuse(404, "Multi backend is not supported at this site.")
+        self._json(200, {"stores": self.server.stores})
+
+    def import_info(self) -> None:
+        self._json(200, {"import-methods": {"description": "", "type": "array", "value": ["web-download"]}})
+
+    def put_data(self, image_id: str) -> None:
+        faults = self.server.faults
+        image = self.server.images.get(image_id)
+        early = faults.refuse_data or (None if image else (404, f"No image found with ID {image_id}."))
+        if early is None and image and image["status"] != "queued":
+            early = (409, f"Image {image_id} is {image['status']}: it takes data only while queued.")
+        if early:
+            self._refuse(*early)
+            return self._linger()
+        assert image is not None
+        image["status"] = "saving"
+        md5, sha512, size = hashlib.md5(), hashlib.sha512(), 0
+        kept: list[bytes] | None = []
+        for block in self._body():
+            md5.update(block)
+            sha512.update(block)
+            size += len(block)
+            kept = None if kept is None or size > 64 * BLOCK else [*kept, block]
+            if faults.cut_uploads_after is not None and size >= faults.cut_uploads_after:
+                image["status"] = "queued"
+                self.connection.shutdown(socket.SHUT_RDWR)
+                raise ConnectionError("told to cut")
+            if faults.stall_uploads_after is not None and size >= faults.stall_uploads_after:
+                self.server.stopping.wait()
+                raise ConnectionError("told to stall")
+        announced = self.headers.get("X-OpenStack-Image-Size")
+        if announced is not None and int(announced) != size:
+            image["status"] = "queued"
+            return self._refuse(400, f"{announced} bytes were announced and {size} came.")
+        content = None if kept is None else b"".join(kept)
+        value = sha512.hexdigest()
+        self.server.fill(image_id, Data(size, content, md5.hexdigest(), "0" * 128 if faults.store_wrong else value))
+        self._answer(204)
+
+    def _body(self) -> Iterator[bytes]:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while length := int(self.rfile.readline(), 16):
+                yield self.rfile.read(length)
+                self.rfile.readline()
+            self.rfile.readline()
+            return
+        left = int(self.headers["Content-Length"])
+        while left:
+            block = self.rfile.read1(min(left, BLOCK))
+            if not block:
+                raise ConnectionError("the client is gone")
+            left -= len(block)
+            yield block
+
+    def _linger(self) -> None:
+        """Say that nothing more comes, and give the client a moment to hear it before its bytes are refused."""
+        self.wfile.flush()
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(1)
+        try:
+            while self.connection.recv(BLOCK):
+                pass
+        except OSError:
+            pass
+        self.close_connection = True
+
+    def get_data(self, image_id: str) -> None:
+        if self._image(image_id) is None:
+            return
+        faults, data = self.server.faults, self.server.data.get(image_id)
+        with self.server.lock:
+            unavailable, faults.unavailable = faults.unavailable, max(0, faults.unavailable - 1)
+            limit = faults.cut_downloads.pop(0) if faults.cut_downloads and data and not unavailable else None
+        if unavailable:
+            return self._refuse(503, "The store does not answer.")
+        if data is None:
+            return self._answer(204)
+        etag = self.server.etag(image_id)
+        asked = None if faults.no_ranges else self.headers.get("Range")
+        if asked and faults.refuse_ranges:
+            return self._refuse(400, "The store cannot read at an offset.")
+        if asked and self.headers.get("If-Range", etag) != etag:
+            asked = None
+        start, stop, status = 0, data.size, 200
+        headers: dict[str, Any] = {"ETag": etag, "Content_MD5": data.md5}
+        if asked:
+            first, last = re.fullmatch(r"bytes=(\d+)-(\d*)", asked).groups()  # type: ignore[union-attr]
+            start, stop, status = int(first), min(data.size, int(last) + 1 if last else data.size), 206
+            if start >= data.size:
+                return self._answer(416, Content_Range=f"bytes */{data.size}")
+            headers["Content_Range"] = f"bytes {start}-{stop - 1}/{data.size}"
+        self.send_response(status)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(stop - start))
+        for name, value in headers.items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        self._send(data, start, stop, limit)
+
+    def _send(self, data: Data, start: int, stop: int, limit: int | None) -> None:
+        faults, sent = self.server.faults, 0
+        for block in data.blocks(start, stop):
+            if faults.send_wrong and not sent and block:
+                block = bytes([block[0] ^ 1]) + block[1:]
+            if limit is not None and sent + len(block) > limit:
+                self.wfile.write(block[: limit - sent])
+                self.wfile.flush()
+                self.connection.shutdown(socket.SHUT_RDWR)
+                raise ConnectionError("told to cut")
+            self.wfile.write(block)
+            sent += len(block)
+            if faults.stall_downloads_after is not None and sent >= faults.stall_downloads_after:
+                self.wfile.flush()
+                self.server.stopping.wait()
+                raise ConnectionError("told to stall")
+            if faults.hold_downloads is not None:
+                self.wfile.flush()
+                faults.hold_downloads.wait()
+
+
+IMAGE = r"/v2/images/([^/]+)"
+ROUTES: list[tuple[str, str, Callable[..., None]]] = [
+    ("POST", "/v2/images", _Handler.create),
+    ("GET", "/v2/images", _Handler.list),
+    ("GET", IMAGE, _Handler.show),
+    ("PATCH", IMAGE, _Handler.update),
+    ("DELETE", IMAGE, _Handler.delete),
+    ("PUT", IMAGE + "/file", _Handler.put_data),
+    ("GET", IMAGE + "/file", _Handler.get_data),
+    ("GET", "/v2/info/stores", _Handler.list_stores),
+    ("GET", "/v2/info/import", _Handler.import_info),
+]

@@ -1,0 +1,412 @@
+"""ImageClient against an Image API over loopback."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Coroutine
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+from twisted.web.client import FileBodyProducer
+
+from imgsvc.client import (
+    AmbiguousName,
+    Broken,
+    ImageChanged,
+    ImageClient,
+    LocalFileError,
+    NoData,
+    NoSuchImage,
+    Refused,
+    Unreachable,
+    VerificationFailed,
+)
+from tests.client.memory_api import MemoryImageApi
+
+SOME = os.urandom(3_000_000)
+
+
+class ApiTestCase(TestCase):
+    """A client and the API that it talks to."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        self.api = MemoryImageApi()
+        self.api.start()
+        self.addCleanup(self.api.stop)
+        self.client = ImageClient(self.api.endpoint, reactor, stall_limit=5)
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.client.close()))
+
+    def file(self, content: bytes) -> str:
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(content)
+        return path
+
+    def content(self, path: str) -> bytes:
+        with open(path, "rb") as file:
+            return file.read()
+
+    async def cancel_after(self, count: int, transfer: Callable[..., Coroutine[Any, Any, object]]) -> None:
+        """Begin a transfer, cancel it when `count` bytes have moved, and see that it ends."""
+        running: Deferred[object] = Deferred()
+
+        def moved(stage: str, done: int, total: int | None) -> None:
+            if done >= count:
+                reactor.callLater(0, running.cancel)
+
+        running = Deferred.fromCoroutine(transfer(progress=moved))
+        await self.assertFailure(running, CancelledError)
+
+    def sent(self, method: str) -> list[dict[str, str]]:
+        return [seen.headers for seen in self.api.seen if seen.method == method]
+
+
+class MetadataTests(ApiTestCase):
+    async def test_create_and_show(self) -> None:
+        """An image is shown as it was created."""
+        made = await self.client.create(name="cirros", disk_format="raw", tags=["small"], os_distro="cirros")
+        shown = await self.client.show(made.id)
+        self.assertEqual(shown, made)
+        self.assertEqual((shown.name, shown.status, shown.tags), ("cirros", "queued", ("small",)))
+        self.assertEqual(shown.properties, {"os_distro": "cirros"})
+
+    async def test_credentials(self) -> None:
+        """Token, headers and user go with every request."""
+        client = ImageClient(
+            self.api.endpoint + "/v2/", reactor, token="secret", headers={"X-Roles": "member"}, auth=("ann", "pw")
+        )
+        await client.create(name="x")
+        await client.close()
+        [headers] = self.sent("POST")
+        self.assertEqual((headers["x-auth-token"], headers["x-roles"]), ("secret", "member"))
+        self.assertEqual(headers["authorization"], "Basic " + base64.b64encode(b"ann:pw").decode())
+
+    async def test_pages(self) -> None:
+        """All pages are read, each when its first image is asked for."""
+        wanted = [self.api.add(name=f"image {number}")["id"] for number in range(7)]
+        self.assertEqual([image.id async for image in self.client.images(page_size=3)], wanted)
+        self.assertEqual(len(self.api.seen), 3)
+        async for _ in self.client.images(page_size=3):
+            break
+        self.assertEqual(len(self.api.seen), 4)
+
+    async def test_filters(self) -> None:
+        """Filters are passed on, and kept from page to page."""
+        self.api.add(name="a b&c")
+        wanted = [self.api.add(b"x", name="d")["id"] for _ in range(3)]
+        found = [image.id async for image in self.client.images(page_size=2, status="active")]
+        self.assertEqual(found, wanted)
+
+    async def test_find(self) -> None:
+        """An image is found by its id, and by its name, also one that looks like an operator or a path."""
+        for name in ("cirros", "ubuntu:22.04", 'in:"a",b', "a/b", "späti"):
+            image = self.api.add(name=name)
+            self.assertEqual((await self.client.find(image["id"])).id, image["id"])
+            self.assertEqual((await self.client.find(name)).id, image["id"])
+
+    async def test_find_fails(self) -> None:
+        """A name that nobody or several have is an error of its own."""
+        twins = [self.api.add(name="twin")["id"] for _ in range(2)]
+        with self.assertRaises(NoSuchImage):
+            await self.client.find("nobody")
+        with self.assertRaises(AmbiguousName) as caught:
+            await self.client.find("twin")
+        self.assertEqual(caught.exception.ids, tuple(twins))
+
+    async def test_update_and_delete(self) -> None:
+        """Fields are changed; a protected image is not deleted; an unprotected one is."""
+        image = self.api.add()
+        self.assertIs((await self.client.update(image["id"], protected=True)).document["protected"], True)
+        with self.assertRaises(Refused) as caught:
+            await self.client.delete(image["id"])
+        self.assertEqual(
+            (caught.exception.status, caught.exception.message),
+            (403, f"Image {image['id']} is protected and cannot be deleted."),
+        )
+        await self.client.update(image["id"], protected=False, color="red")
+        await self.client.delete(image["id"])
+        self.assertEqual(self.api.images, {})
+
+    async def test_stores_and_info(self) -> None:
+        """The stores are listed; a server that has only one lists none."""
+        self.assertEqual(await self.client.stores(), [])
+        self.api.stores = [{"id": "fast", "default": "true"}, {"id": "cheap"}]
+        self.assertEqual(await self.client.stores(), self.api.stores)
+        self.assertEqual((await self.client.info())["import-methods"]["value"], ["web-download"])
+
+    async def test_unreachable(self) -> None:
+        """No server at all is told apart from one that answers badly."""
+        client = ImageClient("http://127.0.0.1:1", reactor)
+        with self.assertRaises(Unreachable):
+            await client.show("x")
+
+    def test_bad_endpoint(self) -> None:
+        """An endpoint that is no URL is refused at once."""
+        for endpoint in ("127.0.0.1:9292", "ftp://host", "http://"):
+            self.assertRaises(ValueError, ImageClient, endpoint, reactor)
+
+
+class UploadTests(ApiTestCase):
+    async def test_upload(self) -> None:
+        """A file's bytes arrive; size, store and the known digest are announced."""
+        for size in (0, 1, 1024 * 1024, len(SOME)):
+            content = SOME[:size]
+            image = self.api.add()
+            shown: list[tuple[str, int, int | None]] = []
+            done = await self.client.upload(
+                image["id"],
+                self.file(content),
+                store="fast",
+                digests={"sha256": hashlib.sha256(content).hexdigest()},
+                progress=lambda *moved, shown=shown: shown.append(moved),
+            )
+            self.assertEqual((done.status, done.size, self.api.data[image["id"]].content), ("active", size, content))
+            headers = self.sent("PUT")[-1]
+            self.assertEqual((headers["content-length"], headers["x-openstack-image-size"]), (str(size), str(size)))
+            self.assertEqual(headers["x-image-meta-store"], "fast")
+            digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+            self.assertEqual(headers["repr-digest"], f"sha-256=:{digest}:")
+            self.assertEqual([moved[1] for moved in shown[-1:]], [size] if size else [])
+
+    async def test_producer(self) -> None:
+        """A producer's bytes arrive, and the digest that is known of them is compared."""
+        for right in (True, False):
+            digest = hashlib.sha512(SOME if right else b"").hexdigest()
+            image = self.api.add()
+            uploading = self.client.upload(image["id"], FileBodyProducer(BytesIO(SOME)), digests={"sha512": digest})
+            if right:
+                self.assertEqual((await uploading).size, len(SOME))
+            else:
+                with self.assertRaises(VerificationFailed):
+                    await uploading
+
+    async def test_wrong_digest(self) -> None:
+        """A server that stored something else is found out."""
+        self.api.faults.store_wrong = True
+        with self.assertRaises(VerificationFailed) as caught:
+            await self.client.upload(self.api.add()["id"], self.file(SOME))
+        self.assertEqual(caught.exception.algorithm, "sha512")
+
+    async def test_early_refusal(self) -> None:
+        """A refusal that comes while bytes are still sent is heard, and ends the sending."""
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.truncate(500_000_000)
+        for status, words in ((413, "The quota is used up."), (409, "Another upload runs.")):
+            self.api.faults.refuse_data = (status, words)
+            with self.assertRaises(Refused) as caught:
+                await self.client.upload(self.api.add()["id"], path)
+            self.assertEqual((caught.exception.status, caught.exception.message), (status, words))
+
+    async def test_cut(self) -> None:
+        """A connection that is lost in the middle is told as such."""
+        self.api.faults.cut_uploads_after = 1_000_000
+        with self.assertRaises(Broken):
+            await self.client.upload(self.api.add()["id"], self.file(SOME * 10))
+
+    async def test_stall(self) -> None:
+        """A server that takes nothing any more is given up."""
+        self.api.faults.stall_uploads_after = 1
+        client = ImageClient(self.api.endpoint, reactor, stall_limit=0.3)
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.truncate(100_000_000)
+        with self.assertRaises(Broken) as caught:
+            await client.upload(self.api.add()["id"], path)
+        self.assertIn("took nothing", str(caught.exception))
+        await client.close()
+
+    async def test_file_shrinks(self) -> None:
+        """A file that becomes shorter while it is sent is named."""
+        path = self.file(SOME * 10)
+
+        def shrink(stage: str, done: int, total: int | None) -> None:
+            os.truncate(path, 0)
+
+        with self.assertRaises(LocalFileError) as caught:
+            await self.client.upload(self.api.add()["id"], path, progress=shrink)
+        self.assertEqual(caught.exception.path, path)
+
+    async def test_no_file(self) -> None:
+        """A file that cannot be read is told before anything is sent."""
+        for path in ("/nonexistent", "/dev/null/x"):
+            with self.assertRaises(LocalFileError):
+                await self.client.upload("x", path)
+        self.assertEqual(self.api.seen, [])
+
+    async def test_cancel(self) -> None:
+        """An upload can be cancelled in the middle."""
+        self.api.faults.stall_uploads_after = 1
+        image, path = self.api.add()["id"], self.file(SOME * 10)
+        await self.cancel_after(2_000_000, partial(self.client.upload, image, path))
+
+
+class DownloadTests(ApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.image = self.api.add(SOME, disk_format="raw")["id"]
+        self.path = self.mktemp()
+
+    def ranges(self) -> list[str]:
+        return [headers["range"] for headers in self.sent("GET") if "range" in headers]
+
+    def leftovers(self) -> list[str]:
+        name = os.path.basename(self.path)
+        folder = os.path.dirname(self.path) or "."
+        return sorted(entry[len(name) :] for entry in os.listdir(folder) if entry.startswith(name))
+
+    async def test_parallel(self) -> None:
+        """The file is put together of ranges, under its name only when it is whole."""
+        algorithm = await self.client.download(self.image, self.path, piece_size=500_000)
+        self.assertEqual((algorithm, self.content(self.path) == SOME), ("sha512", True))
+        self.assertEqual(len(self.ranges()), 6)
+        self.assertEqual(self.leftovers(), [""])
+
+    async def test_sizes(self) -> None:
+        """Empty and one-byte images come too."""
+        for content in (b"", b"x"):
+            image = self.api.add(content)["id"]
+            await self.client.download(image, self.path)
+            self.assertEqual(self.content(self.path), content)
+
+    async def test_other_digests(self) -> None:
+        """What cannot be computed here is left for MD5; without any digest nothing is compared."""
+        for algorithm, used in (("sha256", "sha256"), ("unheard-of", "md5"), (None, "md5")):
+            self.api.images[self.image]["os_hash_algo"] = algorithm
+            self.api.images[self.image]["os_hash_value"] = hashlib.sha256(SOME).hexdigest()
+            self.assertEqual(await self.client.download(self.image, self.path), used)
+        self.api.images[self.image]["checksum"] = None
+        self.assertIsNone(await self.client.download(self.image, self.path))
+
+    async def test_breaks(self) -> None:
+        """Pieces that break are taken up where they broke; a store that is away for a moment is waited for."""
+        self.api.faults.cut_downloads = [1, 300_000, 0, 262_144]
+        self.api.faults.unavailable = 1
+        await self.client.download(self.image, self.path, piece_size=1_000_000, connections=2)
+        self.assertEqual(self.content(self.path) == SOME, True)
+        self.assertIn("bytes=0-999999", self.ranges())
+
+    async def test_without_ranges(self) -> None:
+        """A server without ranges sends one stream, also after a break."""
+        for fault in ("no_ranges", "refuse_ranges"):
+            setattr(self.api.faults, fault, True)
+            self.api.faults.cut_downloads = [700_000]
+            await self.client.download(self.image, self.path, piece_size=500_000)
+            self.assertEqual(self.content(self.path) == SOME, True)
+            setattr(self.api.faults, fault, False)
+
+    async def test_continue(self) -> None:
+        """A download that was cancelled goes on where it was, and fetches nothing twice."""
+        self.api.faults.stall_downloads_after = 400_000
+        download = partial(self.client.download, self.image, self.path, connections=1)
+        await self.cancel_after(400_000, partial(download, piece_size=1_000_000))
+        self.assertEqual(self.leftovers(), [".part", ".part.state"])
+        self.api.faults.stall_downloads_after = None
+        self.api.seen.clear()
+        await download(piece_size=2_000_000, resume=True)
+        self.assertEqual(self.content(self.path) == SOME, True)
+        self.assertEqual(self.leftovers(), [""])
+        begins = [int(asked[6:].split("-")[0]) for asked in self.ranges()]
+        self.assertEqual(begins[1:], [1_000_000, 2_000_000])
+        self.assertTrue(0 < begins[0] < 1_000_000)
+
+    async def test_continue_changed(self) -> None:
+        """What was left of other data is not gone on with."""
+        self.api.images[self.image]["os_hash_algo"] = None
+        self.api.images[self.image]["checksum"] = None
+        await self.cancel_after(600_000, partial(self.client.download, self.image, self.path, piece_size=500_000))
+        other = bytes(reversed(SOME))
+        self.api.data[self.image] = self.api.data[self.image].of(other)
+        await self.client.download(self.image, self.path, piece_size=500_000, resume=True)
+        self.assertEqual(self.content(self.path) == other, True)
+
+    async def test_changed(self) -> None:
+        """Data that change during a download are not mixed."""
+
+        def change(stage: str, done: int, total: int | None) -> None:
+            self.api.data[self.image] = self.api.data[self.image].of(bytes(reversed(SOME)))
+
+        with self.assertRaises(ImageChanged):
+            await self.client.download(self.image, self.path, piece_size=300_000, connections=1, progress=change)
+        self.assertNotIn("", self.leftovers())
+
+    async def test_mismatch(self) -> None:
+        """Wrong bytes are kept under another name, and the name that was asked for stays as it was."""
+        self.api.faults.send_wrong = True
+        with open(self.path, "wb") as file:
+            file.write(b"before")
+        with self.assertRaises(VerificationFailed) as caught:
+            await self.client.download(self.image, self.path)
+        self.assertEqual(caught.exception.kept, self.path + ".bad")
+        self.assertEqual(self.content(self.path), b"before")
+        self.assertEqual(self.leftovers(), ["", ".bad"])
+
+    async def test_refused(self) -> None:
+        """No data, no image: told at once, and nothing is left."""
+        with self.assertRaises(NoData):
+            await self.client.download(self.api.add()["id"], self.path)
+        with self.assertRaises(Refused) as caught:
+            await self.client.download("nobody", self.path)
+        self.assertEqual(caught.exception.status, 404)
+        self.assertEqual(self.leftovers(), [])
+
+    async def test_two_writers(self) -> None:
+        """A second download to the same name is refused while the first runs."""
+        self.api.faults.stall_downloads_after = 1
+        begun: Deferred[None] = Deferred()
+        first = Deferred.fromCoroutine(
+            self.client.download(self.image, self.path, progress=lambda *_: begun.called or begun.callback(None))
+        )
+        await begun
+        with self.assertRaises(LocalFileError) as caught:
+            await self.client.download(self.image, self.path)
+        self.assertIn("another download", str(caught.exception))
+        first.cancel()
+        await self.assertFailure(first, CancelledError)
+
+    async def test_stall(self) -> None:
+        """A server that sends nothing any more counts as broken."""
+        self.api.faults.stall_downloads_after = 1
+        client = ImageClient(self.api.endpoint, reactor, stall_limit=0.2)
+        body = await client.open_range(self.image)
+        with self.assertRaises(Broken) as caught:
+            async for _ in body:
+                pass
+        self.assertIn("sent nothing", str(caught.exception))
+        await client.close()
+
+    async def test_stream(self) -> None:
+        """Bytes come in order, one block at a time, over breaks."""
+        self.api.faults.cut_downloads = [700_000, 1]
+        taken: list[bytes] = []
+        running = 0
+
+        async def write(block: bytes) -> None:
+            nonlocal running
+            running += 1
+            self.assertEqual(running, 1)
+            await deferLater(reactor, 0)
+            taken.append(block)
+            running -= 1
+
+        self.assertEqual(await self.client.stream(self.image, write), "sha512")
+        self.assertEqual(b"".join(taken) == SOME, True)
+
+    async def test_open_range(self) -> None:
+        """A range is that range, and the answer says where it begins and how long the whole is."""
+        body = await self.client.open_range(self.image, 5, 10)
+        self.assertEqual((body.whole, body.start, body.total), (False, 5, len(SOME)))
+        self.assertEqual(b"".join([block async for block in body]), SOME[5:15])
+        body = await self.client.open_range(self.image, len(SOME) - 3)
+        self.assertEqual(b"".join([block async for block in body]), SOME[-3:])
+        with self.assertRaises(NoData):
+            await self.client.open_range(self.api.add()["id"])
