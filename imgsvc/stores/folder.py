@@ -15,6 +15,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from errno import ENODEV
 from pathlib import Path
 from typing import Final
@@ -90,7 +91,7 @@ class Folder:
         Replaces the object of an earlier upload that was never settled. Raises NameTaken, UploadDiscarded, LockBusy.
         """
         part, final = self.part(name, upload_id), self.final(name)
-        with name_lock(self.lock, name):
+        with self._locked(name):
             inode = _inode(part)
             if inode is None:
                 raise UploadDiscarded(upload_id)
@@ -106,7 +107,7 @@ class Folder:
     def discard(self, name: str, upload_id: str) -> None:
         """Remove what an upload has left, and nothing of any other. Raises LockBusy."""
         part, final = self.part(name, upload_id), self.final(name)
-        with name_lock(self.lock, name):
+        with self._locked(name):
             inode = _inode(part)
             if inode is None:
                 return
@@ -164,6 +165,10 @@ class Folder:
         for other in self.unfinished():
             if other.name == name and other.upload_id < upload_id:
                 yield _inode(self.part(name, other.upload_id))
+
+    def _locked(self, name: str) -> AbstractContextManager[None]:
+        self._check_mounted()
+        return name_lock(self.lock, name)
 
     def _check_mounted(self) -> None:
         if not os.path.exists(self.lock):

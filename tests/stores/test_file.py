@@ -1,13 +1,39 @@
-"""The store in a folder: the contract, with and without its options."""
+"""The store in a folder: the contract, its layout and its options."""
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
+import os
+import stat
+from pathlib import Path
 
-from imgsvc.interfaces import IStore
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from imgsvc.errors import (
+    ConfigurationError,
+    Invalid,
+    ObjectDamaged,
+    ObjectMissing,
+    StoreFull,
+    StoreUnavailable,
+)
+from imgsvc.interfaces import IFileBacked, IStore
+from imgsvc.model import Location, Span
 from imgsvc.stores.file import make
 from imgsvc.stores.services import StoreServices
-from tests.support.store_contract import StoreProperties
+from tests.support.store_contract import (
+    DATA,
+    EARLIER,
+    NAME,
+    Consumer,
+    StoreContract,
+    StoreProperties,
+    put,
+    read,
+    result_of,
+    store_services,
+    write,
+)
 
 
 class FileStoreTests(StoreProperties, SynchronousTestCase):
@@ -15,3 +41,294 @@ class FileStoreTests(StoreProperties, SynchronousTestCase):
 
     def make_store(self, services: StoreServices) -> IStore:
         return make("local", {}, services)
+
+
+class SparseFileStoreTests(StoreProperties, SynchronousTestCase):
+    """The file store keeps the contract when it leaves holes and does not flush."""
+
+    def make_store(self, services: StoreServices) -> IStore:
+        return make("local", {"thin_provisioning": True, "fsync": False}, services)
+
+
+class RemoteFileStoreTests(StoreContract, SynchronousTestCase):
+    """The file store keeps the contract on a file system that other machines serve."""
+
+    def make_store(self, services: StoreServices) -> IStore:
+        return make("local", {}, services)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.store._disk.local = False
+
+    def test_is_not_file_backed(self) -> None:
+        """A file that another machine serves is not offered to the reactor's thread."""
+        location = result_of(put(self.store, NAME, EARLIER, DATA))
+        reader = result_of(self.store.reader(location, Span(0, 1)))
+        self.assertFalse(IFileBacked.providedBy(reader))
+        reader.stopProducing()
+
+
+class FileTests(SynchronousTestCase):
+    """What only the file store does."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.services = store_services(self.folder)
+        self.images = self.folder / "images"
+
+    def start(self, **options: object) -> IStore:
+        """A running store with these options."""
+        store = make("local", options, self.services)
+        result_of(store.start())
+        self.addCleanup(store.stop)
+        return store
+
+    def names(self) -> set[str]:
+        """What is in the folder beside the lock."""
+        return set(os.listdir(self.images)) - {".imgsvc-lock"}
+
+    # --- layout
+
+    def test_layout(self) -> None:
+        """An object is a file named by its image, at the URL that Glance would give it."""
+        location = result_of(put(self.start(), NAME, EARLIER, DATA))
+        self.assertEqual(Location("local", f"file://{self.images}/{NAME}"), location)
+        self.assertEqual({NAME}, self.names())
+        self.assertEqual(DATA, (self.images / NAME).read_bytes())
+
+    def test_file_of_glance(self) -> None:
+        """A file that Glance wrote is read and deleted by either scheme of its URLs."""
+        store = self.start()
+        for scheme in ("file", "filesystem"):
+            (self.images / NAME).write_bytes(DATA)
+            location = Location("local", f"{scheme}://{self.images}//{NAME}")
+            self.assertEqual(DATA, result_of(read(store, location)))
+            result_of(store.delete(location))
+            self.assertEqual(set(), self.names())
+
+    def test_unfinished_part(self) -> None:
+        """While an upload is under way its file is hidden and carries its id; then both names are one file."""
+        writer = result_of(write(self.start(), NAME, EARLIER, DATA))
+        part = f".{NAME}.{EARLIER}.part"
+        self.assertEqual({part}, self.names())
+        result_of(writer.commit())
+        self.assertEqual({NAME, part}, self.names())
+        self.assertTrue(os.path.samefile(self.images / NAME, self.images / part))
+
+    def test_foreign_locations(self) -> None:
+        """A location means a file of the folder and nothing else, whoever wrote it."""
+        store = self.start()
+        (self.folder / NAME).write_bytes(b"secret")
+        for url in (
+            f"file://{self.folder}/{NAME}",
+            f"file://{self.images}/../{NAME}",
+            f"file://{self.images}/.imgsvc-lock",
+            f"file://{self.images}/",
+            f"http://{self.images}/{NAME}",
+            str(self.images / NAME),
+        ):
+            for call in (store.size, store.delete, lambda location: store.reader(location, Span(0, 1))):
+                with self.assertRaises(ObjectMissing, msg=url):
+                    result_of(call(Location("local", url)))
+
+    def test_impossible_names(self) -> None:
+        """Names that would leave the folder or be taken for something else are refused."""
+        store = self.start()
+        for name, upload_id in (("../x", "1"), ("a/b", "1"), (".x", "1"), ("", "1"), ("x", ""), ("x", "a/b")):
+            for call in (store.discard, store.settle, lambda name, upload: store.writer(name, upload, None)):
+                with self.assertRaises(Invalid, msg=f"{name!r} {upload_id!r}"):
+                    result_of(call(name, upload_id))
+
+    def test_existing_folder(self) -> None:
+        """A store begins with what is in its folder: two of them share it."""
+        location = result_of(put(self.start(), NAME, EARLIER, DATA))
+        self.assertEqual(DATA, result_of(read(self.start(), location)))
+
+    def test_same_upload_twice(self) -> None:
+        """An upload id is used once: what it has written is not written over."""
+        store = self.start()
+        writer = result_of(write(store, NAME, EARLIER, DATA))
+        with self.assertRaises(StoreUnavailable):
+            result_of(store.writer(NAME, EARLIER, None))
+        location = result_of(writer.commit())
+        self.assertEqual(DATA, result_of(read(store, location)))
+
+    # --- reading
+
+    def test_file_backed(self) -> None:
+        """A reader offers its file for as long as it is not stopped."""
+        store = self.start()
+        location = result_of(put(store, NAME, EARLIER, DATA))
+        reader = result_of(store.reader(location, Span(100, 50)))
+        verifyObject(IFileBacked, reader)
+        self.assertEqual((100, 50), (reader.offset, reader.length))
+        result_of(reader.load(100, 50))
+        self.assertEqual(DATA[100:150], os.pread(reader.fd, 50, 100))
+        reader.stopProducing()
+        with self.assertRaises(OSError):
+            os.fstat(reader.fd)
+
+    def test_deleted_while_read(self) -> None:
+        """A download goes on to its end when the object is deleted meanwhile, and its file is closed then."""
+        store = self.start()
+        location = result_of(put(store, NAME, EARLIER, DATA))
+        reader = result_of(store.reader(location, Span(0, len(DATA))))
+        consumer = Consumer(pausing=True)
+        producing = reader.startProducing(consumer)
+        result_of(store.delete(location))
+        consumer.resume()
+        result_of(producing)
+        self.assertEqual(DATA, consumer.data)
+        reader.stopProducing()
+        with self.assertRaises(OSError):
+            os.fstat(reader.fd)
+
+    def test_truncated_while_read(self) -> None:
+        """A file that ends earlier than it did is damaged, and no byte is made up for those that miss."""
+        store = self.start()
+        content = DATA * 4
+        location = result_of(put(store, NAME, EARLIER, content))
+        reader = result_of(store.reader(location, Span(0, len(content))))
+        consumer = Consumer(pausing=True)
+        producing = reader.startProducing(consumer)
+        os.truncate(self.images / NAME, len(content) - 1)
+        with self.assertRaises(ObjectDamaged):
+            result_of(reader.load(0, len(content)))
+        consumer.resume()
+        with self.assertRaises(ObjectDamaged):
+            result_of(producing)
+        self.assertTrue(content.startswith(consumer.data))
+        self.assertIsNone(consumer.producer)
+        reader.stopProducing()
+
+    def test_no_descriptor_is_left(self) -> None:
+        """Uploads and downloads, ended in any way, leave no file open."""
+        store = self.start()
+        before = set(os.listdir("/proc/self/fd"))
+        location = result_of(put(store, NAME, EARLIER, DATA))
+        result_of(read(store, location))
+        for number in range(3):
+            writer = result_of(write(store, "aborted", str(number), DATA))
+            result_of(writer.abort())
+        result_of(store.reader(location, Span(0, 1))).stopProducing()
+        with self.assertRaises(ObjectDamaged):
+            result_of(store.reader(location, Span(0, len(DATA) + 1)))
+        self.assertEqual(before, set(os.listdir("/proc/self/fd")))
+
+    # --- options
+
+    def test_properties(self) -> None:
+        """The store tells of itself what Glance's file store does."""
+        expected = {"data_dir": str(self.images), "chunk_size": 65536, "thin_provisioning": False}
+        self.assertEqual(expected, dict(self.start().properties))
+
+    def test_absolute_path(self) -> None:
+        """A path that is absolute is taken as it is."""
+        elsewhere = Path(self.mktemp()).absolute() / "deep" / "er"
+        location = result_of(put(self.start(path=str(elsewhere)), NAME, EARLIER, DATA))
+        self.assertEqual(f"file://{elsewhere}/{NAME}", location.url)
+
+    def test_permissions(self) -> None:
+        """Files get the permissions of the options; without them, what the umask leaves."""
+        self.addCleanup(os.umask, os.umask(0o027))
+        for number, (given, expected) in enumerate(((0, 0o640), ("0604", 0o604), ("0o444", 0o444), (0o600, 0o600))):
+            result_of(put(self.start(file_perm=str(given) if given == 0 else given), f"object{number}", "1", b""))
+            self.assertEqual(expected, stat.S_IMODE((self.images / f"object{number}").stat().st_mode))
+
+    def test_folder_permissions(self) -> None:
+        """Who may read the files may enter the folder."""
+        self.images.mkdir(parents=True, mode=0o700)
+        self.start(file_perm="0600")
+        self.assertEqual(0o700, stat.S_IMODE(self.images.stat().st_mode))
+        self.start(file_perm="0644")
+        self.assertEqual(0o711, stat.S_IMODE(self.images.stat().st_mode))
+
+    def test_thin_provisioning(self) -> None:
+        """With thin provisioning stretches of zeros take no space, at the end of the file too."""
+        content = bytes(1 << 20) + DATA + bytes(1 << 20)
+        for thin in (False, True):
+            location = result_of(put(self.start(thin_provisioning=thin), f"thin{thin}", EARLIER, content))
+            self.assertEqual(content, result_of(read(self.start(), location)))
+        self.assertGreaterEqual((self.images / "thinFalse").stat().st_blocks * 512, len(content))
+        self.assertLess((self.images / "thinTrue").stat().st_blocks * 512, len(DATA) + (256 << 10))
+
+    def test_wrong_options(self) -> None:
+        """A wrong option is refused with its path, its value and what is allowed."""
+        for options, complaint in (
+            ({"paht": "images"}, r"stores\.local\.paht: .*path"),
+            ({"path": 1}, r"stores\.local\.path = 1: must be a string"),
+            ({"fsync": "yes"}, r"stores\.local\.fsync = 'yes': must be true or false"),
+            ({"threads": 0}, r"stores\.local\.threads = 0: must be an integer, at least 1"),
+            ({"file_perm": "0999"}, r"stores\.local\.file_perm = '0999': must be permissions in octal"),
+            ({"file_perm": "07777"}, r"stores\.local\.file_perm = '07777': must be permissions in octal"),
+            ({"file_perm": 640}, r"stores\.local\.file_perm = 640: must be permissions in octal"),
+            ({"min_free": "much"}, r"stores\.local\.min_free = 'much': must be a size"),
+        ):
+            with self.assertRaisesRegex(ConfigurationError, complaint):
+                make("local", options, self.services)
+
+    # --- the medium
+
+    def test_announced_size(self) -> None:
+        """An upload whose announced size does not fit is refused before its first byte."""
+        store = self.start()
+        with self.assertRaises(StoreFull):
+            result_of(store.writer(NAME, EARLIER, 1 << 62))
+        self.assertEqual(set(), self.names())
+
+    def test_min_free(self) -> None:
+        """Uploads are refused that would leave less free than the operator wants."""
+        with self.assertRaises(StoreFull):
+            result_of(self.start(min_free=1 << 62).writer(NAME, EARLIER, None))
+
+    def test_usage(self) -> None:
+        """The usage is that of the file system."""
+        figures = os.statvfs(self.folder.parent)
+        self.assertEqual(figures.f_blocks * figures.f_frsize, result_of(self.start().usage()).total)
+
+    def test_not_mounted(self) -> None:
+        """When the medium is away its objects are not missing: the store is not available."""
+        store = self.start()
+        location = result_of(put(store, NAME, EARLIER, DATA))
+        writer = result_of(write(store, NAME, "2", DATA))
+        os.rename(self.images, self.folder / "away")
+        self.images.mkdir()
+        for call in (
+            lambda: store.size(location),
+            lambda: store.delete(location),
+            lambda: store.reader(location, Span(0, 1)),
+            lambda: store.writer(NAME, "3", None),
+            store.unfinished,
+            store.usage,
+            writer.commit,
+            writer.abort,
+            lambda: store.settle(NAME, "2"),
+            lambda: store.discard(NAME, "2"),
+        ):
+            with self.assertRaises(StoreUnavailable):
+                result_of(call())
+        self.assertEqual([], os.listdir(self.images))
+        self.images.rmdir()
+        os.rename(self.folder / "away", self.images)
+        self.assertEqual(DATA, result_of(read(store, location)))
+        result_of(writer.abort())
+        self.assertEqual({NAME}, self.names())
+
+    def test_unusable_folder(self) -> None:
+        """A folder that cannot be is refused at the start, with the path of the option."""
+        self.folder.mkdir()
+        self.images.write_text("in the way")
+        store = make("local", {}, self.services)
+        with self.assertRaisesRegex(ConfigurationError, r"stores\.local\.path = 'images': .*File exists"):
+            result_of(store.start())
+        result_of(store.stop())
+
+    def test_not_running(self) -> None:
+        """A store that is not running is not available."""
+        store = make("local", {}, self.services)
+        with self.assertRaises(StoreUnavailable):
+            result_of(store.usage())
+        result_of(store.start())
+        result_of(store.stop())
+        with self.assertRaises(StoreUnavailable):
+            result_of(store.writer(NAME, EARLIER, None))

@@ -1,0 +1,194 @@
+"""The producer that reads ahead, over reads that a test answers by hand."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from imgsvc.errors import ObjectDamaged, StoreUnavailable
+from imgsvc.interfaces import IStoreReader
+from imgsvc.model import Span
+from imgsvc.pipeline.budget import SMALLEST_BLOCK, Budget
+from imgsvc.stores.readahead import ReadAhead
+from tests.support.store_contract import Consumer
+
+BLOCK = SMALLEST_BLOCK
+
+
+class ReadAheadTests(SynchronousTestCase):
+    """Blocks of the smallest size, in an object of five and a half of them."""
+
+    def setUp(self) -> None:
+        self.budget = Budget(4 * BLOCK)
+        self.object = b"".join(bytes([number]) * BLOCK for number in range(6))[: 5 * BLOCK + BLOCK // 2]
+        self.asked: list[tuple[int, int, Deferred[bytes]]] = []
+        self.closed = 0
+        self.consumer = Consumer()
+        self.reader = self.make_reader(Span(0, len(self.object)))
+
+    def make_reader(self, span: Span, depth: int = 2) -> ReadAhead:
+        def read(offset: int, size: int) -> Deferred[bytes]:
+            self.asked.append((offset, size, Deferred()))
+            return self.asked[-1][2]
+
+        def close() -> None:
+            self.closed += 1
+
+        return ReadAhead("store", read, close, span, self.budget, depth)
+
+    def answer(self, index: int = 0) -> None:
+        """Answer one of the reads that are under way."""
+        offset, size, answer = self.asked.pop(index)
+        answer.callback(self.object[offset : offset + size])
+
+    def test_interface(self) -> None:
+        """It is a reader."""
+        verifyObject(IStoreReader, self.reader)
+
+    def test_depth(self) -> None:
+        """It asks for the next blocks before the first one is written, and for no more than its depth."""
+        self.reader.startProducing(self.consumer)
+        self.assertEqual([(0, BLOCK), (BLOCK, BLOCK)], [read[:2] for read in self.asked])
+        self.answer()
+        self.assertEqual(self.object[:BLOCK], self.consumer.data)
+        self.assertEqual([BLOCK, 2 * BLOCK], [read[0] for read in self.asked])
+
+    def test_order(self) -> None:
+        """Blocks are written in order, in whatever order they come."""
+        producing = self.make_reader(Span(3, len(self.object) - 3), depth=4).startProducing(self.consumer)
+        while self.asked:
+            self.answer(len(self.asked) - 1)
+        self.assertEqual(self.object[3:], self.consumer.data)
+        self.successResultOf(producing)
+        self.assertEqual((0, 0), (self.budget.held, self.budget.shares))
+
+    def test_pause_bounds_memory(self) -> None:
+        """While the consumer wants nothing, no more than the depth is read."""
+        self.reader.startProducing(self.consumer)
+        self.consumer.pause()
+        self.answer()
+        self.answer()
+        self.assertEqual(([], b""), (self.asked, self.consumer.data))
+        self.assertEqual(2 * BLOCK, self.budget.held)
+        self.consumer.resume()
+        self.assertEqual(self.object[: 2 * BLOCK], self.consumer.data)
+        self.assertEqual(2, len(self.asked))
+
+    def test_budget(self) -> None:
+        """Where others hold the whole budget nothing is read until they free some of it."""
+        other = self.budget.share()
+        other.hold(4 * BLOCK)
+        self.reader.startProducing(self.consumer)
+        self.assertEqual([], self.asked)
+        other.free(BLOCK)
+        self.assertEqual(1, len(self.asked))
+        self.answer()
+        self.assertEqual(self.object[:BLOCK], self.consumer.data)
+        self.assertEqual(1, len(self.asked))
+
+    def test_stopped_while_it_waits_for_room(self) -> None:
+        """A reader that was stopped asks for nothing when there is room at last."""
+        other = self.budget.share()
+        other.hold(4 * BLOCK)
+        self.start_and_stop()
+        other.close()
+        self.assertEqual(([], 0, 0), (self.asked, self.budget.held, self.budget.shares))
+
+    def start_and_stop(self) -> None:
+        producing = self.reader.startProducing(self.consumer)
+        self.reader.stopProducing()
+        self.failureResultOf(producing, CancelledError)
+
+    def test_stop(self) -> None:
+        """A stop closes the object once; memory is held while reads fill it, and what they bring is dropped."""
+        self.start_and_stop()
+        self.reader.stopProducing()
+        self.assertEqual((1, 2 * BLOCK), (self.closed, self.budget.held))
+        self.answer()
+        self.answer()
+        self.assertEqual((0, 0), (self.budget.held, self.budget.shares))
+        self.assertEqual(([], b""), (self.asked, self.consumer.data))
+
+    def test_stop_within_write(self) -> None:
+        """The consumer may stop the reader while it is being written to."""
+        producing = self.reader.startProducing(self.consumer)
+        self.consumer.first_write.addCallback(lambda _: self.reader.stopProducing())
+        self.answer()
+        self.failureResultOf(producing, CancelledError)
+        self.assertEqual(self.object[:BLOCK], self.consumer.data)
+        self.answer()
+        self.assertEqual((0, 0), (self.budget.held, self.budget.shares))
+
+    def test_not_closed_at_the_end(self) -> None:
+        """The object stays open after the last byte, until the reader is stopped."""
+        producing = self.reader.startProducing(self.consumer)
+        while self.asked:
+            self.answer()
+        self.successResultOf(producing)
+        self.assertEqual(0, self.closed)
+        self.reader.stopProducing()
+        self.assertEqual(1, self.closed)
+
+    def test_failed_read(self) -> None:
+        """A read that fails ends the production as it failed, with the consumer set free."""
+        producing = self.reader.startProducing(self.consumer)
+        self.asked.pop()[2].errback(StoreUnavailable("store", "is away"))
+        self.failureResultOf(producing, StoreUnavailable)
+        self.assertIsNone(self.consumer.producer)
+        self.answer()
+        self.assertEqual((b"", 0, 0), (self.consumer.data, self.budget.held, self.budget.shares))
+
+    def test_short_read(self) -> None:
+        """An object that ends early is damaged; what came before is written and no more."""
+        producing = self.reader.startProducing(self.consumer)
+        self.answer()
+        self.asked.pop(0)[2].callback(b"short")
+        failure = self.failureResultOf(producing, ObjectDamaged)
+        self.assertIn(f"byte {BLOCK + 5}", str(failure.value))
+        self.assertEqual(self.object[:BLOCK], self.consumer.data)
+
+    def test_many_immediate_reads(self) -> None:
+        """Reads that answer at once are no recursion, however many they are."""
+        size = 3000 * BLOCK
+        zeros = bytes(BLOCK)
+        reader = ReadAhead("store", lambda _, size: succeed(zeros[:size]), lambda: None, Span(0, size), self.budget)
+
+        class Counter(Consumer):
+            count = 0
+
+            def write(self, data: bytes) -> None:
+                self.count += len(data)
+                self.producer.pauseProducing()
+                self.producer.resumeProducing()
+
+        counter = Counter()
+        self.successResultOf(reader.startProducing(counter))
+        self.assertEqual(size, counter.count)
+
+    @settings(derandomize=True, deadline=None, max_examples=100)
+    @given(st.integers(0, 6 * BLOCK), st.integers(0, 6 * BLOCK), st.lists(st.integers(0, 3)), st.integers(1, 4))
+    def test_any_schedule(self, start: int, length: int, steps: list[int], depth: int) -> None:
+        """Whatever the order of answers, pauses and resumptions, the span comes whole and all memory goes back."""
+        self.setUp()
+        start = min(start, len(self.object))
+        span = Span(start, min(length, len(self.object) - start))
+        producing = self.make_reader(span, depth).startProducing(self.consumer)
+        for step in steps:
+            if producing.called:
+                break
+            if step == 0:
+                self.consumer.pause()
+            elif step == 1:
+                self.consumer.resume()
+            elif self.asked:
+                self.answer(step % len(self.asked))
+        while not producing.called:
+            self.consumer.resume()
+            if self.asked:
+                self.answer()
+        self.assertEqual(self.object[span.start : span.stop], self.consumer.data)
+        self.assertFalse(self.consumer.written_while_paused)
+        self.assertEqual((0, 0), (self.budget.held, self.budget.shares))

@@ -1,0 +1,113 @@
+"""The stores of a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from imgsvc.config import Store
+from imgsvc.errors import ConfigurationError, StoreUnavailable, UnknownStore
+from imgsvc.interfaces import IStore, IStoreMaker, IStoreRegistry
+from imgsvc.stores.memory import MemoryStore
+from imgsvc.stores.registry import Registry, make_stores
+from tests.support.store_contract import store_services
+from twisted import plugins
+
+
+class FragileStore(MemoryStore):
+    """Tells a list what is called, and may fail at it."""
+
+    def __init__(self, store_id: str, calls: list[str], failing: str = "") -> None:
+        super().__init__(store_id, 0, store_services(Path()).budget)
+        self._calls = calls
+        self._failing = failing
+
+    def start(self) -> Deferred[None]:
+        return self._call("start")
+
+    def stop(self) -> Deferred[None]:
+        return self._call("stop")
+
+    def _call(self, name: str) -> Deferred[None]:
+        self._calls.append(f"{name} {self.store_id}")
+        return fail(StoreUnavailable(self.store_id, "is away.")) if name == self._failing else succeed(None)
+
+
+class RegistryTests(SynchronousTestCase):
+    """From tables to running stores."""
+
+    def setUp(self) -> None:
+        self.services = store_services(Path(self.mktemp()).absolute())
+
+    def make(self, default: str, **tables: Store) -> Registry:
+        return make_stores(tables, default, self.services)
+
+    def test_makers(self) -> None:
+        """The kinds of stores are plugins."""
+        makers = list(getPlugins(IStoreMaker, plugins))
+        self.assertLessEqual({"file", "memory"}, {maker.kind for maker in makers})
+        for maker in makers:
+            verifyObject(IStoreMaker, maker)
+
+    def test_stores(self) -> None:
+        """Every table becomes a store, in order, with its name, description and weight."""
+        registry = self.make(
+            "b",
+            a=Store(kind="file", description="slow", weight=-1, options={"path": "elsewhere"}),
+            b=Store(kind="memory", weight=7),
+        )
+        verifyObject(IStoreRegistry, registry)
+        told = [(store.store_id, store.kind, store.description, store.weight) for store in registry.all()]
+        self.assertEqual([("a", "file", "slow", -1), ("b", "memory", "", 7)], told)
+        for store in registry.all():
+            verifyObject(IStore, store)
+            self.assertIs(store, registry.get(store.store_id))
+        self.assertIs(registry.get("b"), registry.default)
+        self.assertTrue(registry.several)
+        self.successResultOf(registry.start())
+        self.assertTrue((self.services.data_folder / "elsewhere").is_dir())
+        self.successResultOf(registry.stop())
+
+    def test_one_store(self) -> None:
+        """One store is not several."""
+        self.assertFalse(self.make("a", a=Store(kind="memory")).several)
+
+    def test_unknown_store(self) -> None:
+        """A name that is not configured is an error of the request."""
+        with self.assertRaises(UnknownStore):
+            self.make("a", a=Store(kind="memory")).get("b")
+
+    def test_unknown_kind(self) -> None:
+        """A kind that does not exist is refused, with the kinds that do."""
+        with self.assertRaisesRegex(ConfigurationError, r"stores\.a\.kind = 'tape': must be one of file, memory"):
+            self.make("a", a=Store(kind="tape"))
+
+    def test_wrong_option(self) -> None:
+        """A wrong option of a store is refused."""
+        with self.assertRaisesRegex(ConfigurationError, r"stores\.a\.capacity"):
+            self.make("a", a=Store(kind="memory", options={"capacity": "lots"}))
+
+    def test_unknown_default(self) -> None:
+        """The default is one of the stores."""
+        with self.assertRaisesRegex(ConfigurationError, r"stores\.default = 'b': .*: a$"):
+            self.make("b", a=Store(kind="memory"))
+
+    def test_start_and_stop(self) -> None:
+        """Stores start in order and stop in reverse; one that does not stop does not keep the others from it."""
+        calls: list[str] = []
+        registry = Registry([FragileStore("a", calls), FragileStore("b", calls, "stop")], "a")
+        self.successResultOf(registry.start())
+        self.successResultOf(registry.stop())
+        self.successResultOf(registry.stop())
+        self.assertEqual(["start a", "start b", "stop b", "stop a"], calls)
+
+    def test_failed_start(self) -> None:
+        """If a store does not start, those that did are stopped."""
+        calls: list[str] = []
+        stores = [FragileStore("a", calls), FragileStore("b", calls, "start"), FragileStore("c", calls)]
+        self.failureResultOf(Registry(stores, "a").start(), StoreUnavailable)
+        self.assertEqual(["start a", "start b", "stop b", "stop a"], calls)

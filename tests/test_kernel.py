@@ -1,0 +1,123 @@
+"""What the kernel tells at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc import kernel
+from tests.stores.children import become_nobody, in_child, mount_disk, mount_tmpfs, own_mounts
+
+SIZE = 1 << 20
+
+
+class KernelTests(SynchronousTestCase):
+    """A file on the disk, in the page cache and out of it."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute()
+        self.content = os.urandom(SIZE)
+        self.path.write_bytes(self.content)
+        self.fd = os.open(self.path, os.O_RDONLY)
+        self.addCleanup(os.close, self.fd)
+
+    def make_cold(self) -> None:
+        """Have the kernel forget the bytes of the file."""
+        os.fsync(self.fd)
+        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def test_open_cached(self) -> None:
+        """A file whose name is in memory is opened for reading, and not inherited."""
+        fd = kernel.open_cached(str(self.path))
+        assert fd is not None
+        self.addCleanup(os.close, fd)
+        self.assertEqual(self.content[:10], os.read(fd, 10))
+        self.assertFalse(os.get_inheritable(fd))
+
+    def test_open_nothing(self) -> None:
+        """A file that is not there, or not for us, is not opened."""
+        self.assertIsNone(kernel.open_cached(f"{self.path}.not"))
+
+        def check() -> None:
+            self.path.chmod(0)
+            become_nobody()
+            assert kernel.open_cached(str(self.path)) is None
+
+        in_child(check)
+
+    def test_open_cold(self) -> None:
+        """A name that would have to be looked for on the disk is not opened until somebody else looked for it."""
+
+        def check() -> None:
+            own_mounts()
+            folder = Path("mounted").absolute()
+            source = Path("source").absolute()
+            source.mkdir()
+            (source / "file").write_bytes(b"content")
+            mount_disk(folder, source)
+            assert kernel.open_cached(f"{folder}/file") is None
+            fd = os.open(folder / "file", os.O_RDONLY)
+            assert not kernel.resident(fd, 0, 7)
+            assert kernel.open_cached(f"{folder}/file") is not None
+
+        in_child(check)
+
+    def test_resident(self) -> None:
+        """Bytes are in memory after they were read, page by page, and are not when the kernel forgot them."""
+        self.assertTrue(kernel.resident(self.fd, 0, SIZE))
+        self.make_cold()
+        self.assertFalse(kernel.resident(self.fd, 0, SIZE))
+        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
+        os.pread(self.fd, 10, 8192)
+        self.assertTrue(kernel.resident(self.fd, 8192, 4096))
+        self.assertTrue(kernel.resident(self.fd, 8200, 1))
+        self.assertFalse(kernel.resident(self.fd, 8191, 2))
+        self.assertFalse(kernel.resident(self.fd, 8192, 4097))
+        self.assertTrue(kernel.resident(self.fd, 12345, 0))
+
+    def test_resident_beyond_the_end(self) -> None:
+        """What is not in the file is not in memory."""
+        self.assertFalse(kernel.resident(self.fd, 0, SIZE + 4096))
+
+    def test_resident_of_others(self) -> None:
+        """Of a file of another user the kernel does not tell, and nothing is believed."""
+
+        def check() -> None:
+            become_nobody()
+            assert not kernel.resident(self.fd, 0, 4096)
+
+        in_child(check)
+
+    def test_resident_bad_descriptor(self) -> None:
+        """What cannot be mapped is not in memory."""
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, folder)
+        self.assertFalse(kernel.resident(folder, 0, 1))
+
+    def test_read_cached(self) -> None:
+        """Bytes in memory are read; if some of them are not, none is."""
+        self.assertEqual(self.content[100:70000], kernel.read_cached(self.fd, 100, 69900))
+        self.assertIsNone(kernel.read_cached(self.fd, SIZE - 1, 2))
+        self.make_cold()
+        self.assertIsNone(kernel.read_cached(self.fd, 0, 100))
+
+    def test_read_cached_elsewhere(self) -> None:
+        """A file system that cannot tell whether it would wait is not read."""
+
+        def check() -> None:
+            own_mounts()
+            folder = Path("mounted").absolute()
+            mount_tmpfs(folder, "size=1m")
+            (folder / "file").write_bytes(b"content")
+            fd = os.open(folder / "file", os.O_RDONLY)
+            assert kernel.read_cached(fd, 0, 7) is None
+            assert kernel.resident(fd, 0, 7)
+
+        in_child(check)
+
+    def test_is_local(self) -> None:
+        """Disks of this machine are local; what a process or another machine serves is not."""
+        self.assertTrue(kernel.is_local(str(self.path)))
+        self.assertFalse(kernel.is_local("/proc"))
