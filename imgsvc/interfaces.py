@@ -17,6 +17,7 @@ __all__ = [
     "ICatalogue",
     "IFileBacked",
     "IIdentity",
+    "IOutlet",
     "IPolicy",
     "IShare",
     "IStore",
@@ -25,7 +26,6 @@ __all__ = [
     "IStoreRegistry",
     "IStoreWriter",
     "IThreads",
-    "IConsumer",
 ]
 
 
@@ -117,6 +117,12 @@ class IFileBacked(Interface):
     fd = Attribute("int: file descriptor, open for reading, positioned reads only")
     offset = Attribute("int: where the span begins in the file")
     length = Attribute("int: bytes in the span")
+
+    def load(offset: int, length: int) -> Any:
+        """Bring these bytes of the file into the kernel's memory, in a thread of the store. Deferred of None.
+
+        Fails with ObjectDamaged when the file ends before them, StoreUnavailable when it cannot be read.
+        """
 
 
 class IStore(Interface):
@@ -225,6 +231,9 @@ class ICatalogue(Interface):
     def usage(owner: str) -> Any:
         """Deferred of int: bytes of the owner's images, each times the number of its locations."""
 
+    def uploading(owner: str) -> Any:
+        """Deferred of int: images of the owner that wait for bytes (saving, uploading, importing)."""
+
     def claim(image_id: str, store_id: str, lease: float) -> Any:
         """queued -> saving, for an upload into that store. Deferred of Claim.
 
@@ -288,3 +297,19 @@ class IPolicy(Interface):
 
     def allows(action: str, caller: Any, image: Any = None) -> bool:
         """Whether Caller may do `action` (a name of Glance's policies, as `upload_image`) to Image."""
+
+
+class IOutlet(IConsumer):
+    """The answer to a request, its headers set and not yet sent: where a delivery writes to."""
+
+    def plain_transport() -> Any:
+        """The transport, if it is a plain socket to which a file may be sent as it is; else None."""
+
+    def lend_transport() -> None:
+        """Write the headers to the transport and leave it without a producer, for the caller to register one."""
+
+    def take_back_transport(sent: int) -> None:
+        """The caller has unregistered its producer, after `sent` bytes of the body."""
+
+    def cut() -> None:
+        """Break the connection off, so that nobody takes what was sent for the whole."""

@@ -1,0 +1,216 @@
+"""From a configuration to a server: the one module that knows all the others, and what each of them gets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import txaio
+from sqlalchemy import make_url
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+
+from imgsvc import __version__
+from imgsvc.catalogue import Catalogue, Database
+from imgsvc.config import Config
+from imgsvc.errors import ConfigurationError
+from imgsvc.identity.none import LocalAdministrator
+from imgsvc.identity.policy import DefaultPolicy
+from imgsvc.identity.proxy import Proxy
+from imgsvc.interfaces import IIdentity
+from imgsvc.operations.access import Access
+from imgsvc.operations.deletion import Deletion
+from imgsvc.operations.downloads import Downloads
+from imgsvc.operations.images import Images, RecordLimits
+from imgsvc.operations.limits import Quotas
+from imgsvc.operations.uploads import UploadRules, Uploads
+from imgsvc.pipeline.budget import Budget
+from imgsvc.pipeline.delivery import Delivery
+from imgsvc.stores.registry import make_stores
+from imgsvc.stores.services import StoreServices, Threads
+from imgsvc.tasks.reaper import Reaper
+from imgsvc.threads import ReactorThreads
+from imgsvc.web.access_log import log_access
+from imgsvc.web.app import ImageApi
+from imgsvc.web.creation import ImageReader
+from imgsvc.web.data import DataRoutes
+from imgsvc.web.images import ImageRoutes
+from imgsvc.web.info import InfoRoutes
+from imgsvc.web.listing import ListReader
+from imgsvc.web.schemas import SchemaRoutes, image_schema
+from imgsvc.web.site import StreamingSite
+
+log = txaio.make_logger()
+
+READER_THREADS = 4
+UNDO_TIME = 5.0
+"""Seconds that the undo of transfers may take which were cut off at the end of the grace period."""
+
+Listen = Callable[[StreamingSite], Awaitable[list[IListeningPort]]]
+
+
+class Server:
+    """One process that serves the API. start() and stop() once each."""
+
+    def __init__(
+        self, config: Config, data_folder: Path, reactor: Any, make_threads: Callable[[str, int], Threads] | None = None
+    ) -> None:
+        """reactor: provides IReactorTime and IReactorThreads. make_threads: a pool, from its name and its size.
+
+        Raises ConfigurationError.
+        """
+        make_threads = make_threads or (lambda name, size: ReactorThreads(reactor, name, size))
+        self._config = config
+        self._reactor = reactor
+        self._ports: list[IListeningPort] = []
+        self._database_url = database_url(config, data_folder)
+        self._threads = [
+            writer := make_threads("catalogue-writer", 1),
+            readers := make_threads("catalogue-readers", READER_THREADS),
+            digests := make_threads("digests", digest_threads()),
+        ]
+        budget = Budget(config.server.memory_budget)
+        self._catalogue = Catalogue(Database(self._database_url, writer, readers, config.database.busy_timeout))
+        self._stores = make_stores(
+            config.stores.stores,
+            config.stores.default,
+            StoreServices(make_threads=make_threads, budget=budget, data_folder=data_folder, clock=reactor),
+        )
+        access = Access(self._catalogue, DefaultPolicy())
+        deletion = Deletion(access, self._catalogue, self._stores)
+        self._uploads = Uploads(
+            access=access,
+            catalogue=self._catalogue,
+            stores=self._stores,
+            quotas=Quotas(
+                self._catalogue,
+                size_cap=config.images.size_cap,
+                user_storage=config.quotas.user_storage,
+                image_size_total=config.quotas.image_size_total,
+                image_count_uploading=config.quotas.image_count_uploading,
+            ),
+            budget=budget,
+            digest_threads=digests,
+            clock=reactor,
+            rules=UploadRules(
+                lease=config.server.upload_lease,
+                hash_algorithm=config.images.hash,
+                check_format=config.images.check_format,
+                vmdk_types=config.images.vmdk_allowed_types,
+                nonfatal_gpt=config.images.gpt_safety_checks_nonfatal,
+            ),
+        )
+        self._reaper = Reaper(
+            self._catalogue,
+            self._stores,
+            deletion,
+            clock=reactor,
+            interval=config.server.reaper_interval,
+            lease=config.server.upload_lease,
+        )
+        schema = image_schema(config.images.disk_formats, config.images.container_formats)
+        api = ImageApi(
+            self._identity(),
+            [
+                DataRoutes(
+                    self._uploads,
+                    Downloads(access, self._stores),
+                    Delivery(reactor, config.server.send_timeout),
+                    self._stores.several,
+                ),
+                ImageRoutes(
+                    Images(access, self._catalogue, RecordLimits(config.quotas.properties, config.quotas.tags)),
+                    deletion,
+                    ImageReader(schema),
+                    ListReader(config.api.limit_default, config.api.limit_max),
+                    [store.store_id for store in self._stores.all()],
+                ),
+                SchemaRoutes(schema),
+                InfoRoutes(access, self._stores),
+            ],
+            several_stores=self._stores.several,
+            public_endpoint=config.server.public_endpoint,
+            disable_file=config.server.disable_file,
+        )
+        self.site = StreamingSite(
+            api, reactor, config.server.idle_timeout, log_access if config.server.access_log else None
+        )
+
+    def _identity(self) -> IIdentity:
+        if self._config.identity.mode == "proxy":
+            return Proxy(self._config.identity.proxy.peers)
+        return LocalAdministrator()
+
+    async def start(self, listen: Listen) -> None:
+        """Open the catalogue and the stores, and then serve where `listen` binds the site.
+
+        Raises ConfigurationError, CatalogueUnavailable, StoreError, CannotListenError.
+        """
+        await self._catalogue.start()
+        await self._stores.start()
+        self._reaper.start()
+        self._ports = await listen(self.site)
+        log.info(
+            "imgsvc {version} on {addresses}; database {database}; stores {stores}, default {default}; identity {identity}",
+            version=__version__,
+            addresses=", ".join(address_of(port) for port in self._ports),
+            database=make_url(self._database_url).render_as_string(hide_password=True),
+            stores=", ".join(f"{store.store_id} ({store.kind})" for store in self._stores.all()),
+            default=self._stores.default.store_id,
+            identity=self._config.identity.mode,
+        )
+
+    async def stop(self) -> None:
+        """Take no more connections, let the transfers that are under way finish within the grace, and close all."""
+        for port in self._ports:
+            await _maybe(port.stopListening())
+        self.site.finish_connections()
+        await self._until_idle(self._config.server.grace)
+        await _maybe(self._reaper.stop())
+        self.site.cut_connections()
+        await self._until_idle(UNDO_TIME)
+        await self._catalogue.stop()
+        await self._stores.stop()
+        for threads in self._threads:
+            threads.stop()
+        log.info("stopped")
+
+    async def _until_idle(self, seconds: float) -> None:
+        """Wait until no connection is open and no upload at work, but no longer than this."""
+        until = self._reactor.seconds() + seconds
+        while (self.site.connections or self._uploads.running) and self._reactor.seconds() < until:
+            pause: Deferred[None] = Deferred()
+            self._reactor.callLater(0.05, pause.callback, None)
+            await pause
+        if self.site.connections or self._uploads.running:
+            log.warn(
+                "{connections} connections and {uploads} uploads did not end in {seconds} s",
+                connections=len(self.site.connections),
+                uploads=len(self._uploads.running),
+                seconds=seconds,
+            )
+
+
+def digest_threads() -> int:
+    """One for each core: digests keep a core busy, and no more of them help."""
+    return max(2, len(os.sched_getaffinity(0)))
+
+
+def database_url(config: Config, data_folder: Path) -> str:
+    """The URL of the database; a relative path of SQLite is in the data folder. Raises ConfigurationError."""
+    url = make_url(config.database.url)
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        url = url.set(database=str(data_folder / url.database))
+    return url.render_as_string(hide_password=False)
+
+
+def address_of(port: IListeningPort) -> str:
+    """Where a port listens, for people and for scripts: `http://127.0.0.1:9292` or the path of a unix socket."""
+    host: Any = port.getHost()
+    return f"http://{host.host}:{host.port}" if hasattr(host, "port") else f"unix:{host.name.decode()}"
+
+
+async def _maybe(result: Any) -> Any:
+    return await result if isinstance(result, Deferred) else result

@@ -1,0 +1,1 @@
+"""What each call means: permission, limits, state, undo. No HTTP, no SQL."""

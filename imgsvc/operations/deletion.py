@@ -1,0 +1,48 @@
+"""The end of an image, and of its bytes."""
+
+from __future__ import annotations
+
+import txaio
+from attrs import define
+
+from imgsvc.errors import Forbidden, ImgsvcError, ObjectMissing
+from imgsvc.interfaces import ICatalogue, IStoreRegistry
+from imgsvc.model import Caller, DoomedLocation
+from imgsvc.operations.access import Access
+
+log = txaio.make_logger()
+
+
+@define
+class Deletion:
+    """Deletes images. The record goes first: a crash in between leaves bytes that the reaper finds, never an image
+    without its bytes."""
+
+    access: Access
+    catalogue: ICatalogue
+    stores: IStoreRegistry
+
+    async def delete(self, caller: Caller, image_id: str) -> None:
+        """The image is gone, and its bytes as soon as their stores let go of them.
+
+        Raises NoSuchImage, Forbidden (protected, not the owner). A store that cannot delete now is asked again later.
+        """
+        image = await self.access.image(caller, image_id, "delete_image")
+        if image.protected:
+            raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
+        for doomed in await self.catalogue.delete(image_id):
+            await self.remove(doomed)
+
+    async def remove(self, doomed: DoomedLocation) -> bool:
+        """Have a store delete what no image needs any more. Whether it did; what went wrong is logged."""
+        location = doomed.location
+        try:
+            try:
+                await self.stores.get(location.store_id).delete(location)
+            except ObjectMissing:
+                log.info("image {image}: {url} was gone already", image=doomed.image_id, url=location.url)
+            await self.catalogue.forget_location(doomed.key)
+        except ImgsvcError as error:
+            log.error("image {image}: its bytes are deleted later: {error}", image=doomed.image_id, error=str(error))
+            return False
+        return True

@@ -1,0 +1,80 @@
+"""Images as records: made, shown and listed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import define, frozen
+
+from imgsvc.errors import Forbidden, QuotaExceeded
+from imgsvc.interfaces import ICatalogue
+from imgsvc.model import Caller, Image, ImageQuery, Visibility
+from imgsvc.operations.access import Access
+
+
+@frozen
+class RecordLimits:
+    """How many properties and tags an image may have; a negative number is unlimited."""
+
+    properties: int = 128
+    tags: int = 128
+
+
+def utc_now() -> datetime:
+    """The time now."""
+    return datetime.now(UTC)
+
+
+@define
+class Images:
+    """Makes, shows and lists images. now: the time, for the dates of new images."""
+
+    access: Access
+    catalogue: ICatalogue
+    limits: RecordLimits
+    now: Callable[[], datetime] = utc_now
+
+    async def create(self, caller: Caller, fields: Mapping[str, Any], properties: Mapping[str, str]) -> Image:
+        """Keep a new image, status queued. fields: base fields of Image that the caller sets.
+
+        Raises Forbidden, QuotaExceeded, ImageExists.
+        """
+        owner = fields.get("owner", caller.project_id) or None
+        if owner != caller.project_id and not caller.is_admin:
+            raise Forbidden(f"You are not permitted to make images owned by {owner!r}.")
+        now = self.now()
+        values = {**fields, "owner": owner, "tags": tuple(dict.fromkeys(fields.get("tags", ())))}
+        image = Image(
+            id=values.pop("id", None) or str(uuid.uuid4()),
+            created_at=now,
+            updated_at=now,
+            visibility=Visibility(values.pop("visibility", Visibility.SHARED)),
+            properties=properties,
+            **values,
+        )
+        self.access.require("add_image", caller, image)
+        if image.visibility is Visibility.PUBLIC:
+            self.access.require("publicize_image", caller, image)
+        elif image.visibility is Visibility.COMMUNITY:
+            self.access.require("communitize_image", caller, image)
+        self._check("tags", len(image.tags), self.limits.tags)
+        self._check("properties", len(properties), self.limits.properties)
+        await self.catalogue.add(image)
+        return image
+
+    async def show(self, caller: Caller, image_id: str) -> Image:
+        """Raises NoSuchImage."""
+        return await self.access.image(caller, image_id)
+
+    async def list(self, query: ImageQuery) -> list[Image]:
+        """A page of images. Raises Forbidden; Invalid for a marker that does not exist."""
+        self.access.require("get_images", query.caller)
+        page: list[Image] = await self.catalogue.images(query)
+        return page
+
+    def _check(self, what: str, number: int, limit: int) -> None:
+        if 0 <= limit < number:
+            raise QuotaExceeded(f"An image may have {limit} {what}, not {number}.")

@@ -1,0 +1,264 @@
+"""The bytes of an image: from a producer into a store, and the image from queued to active."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import txaio
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from imgsvc.errors import (
+    BodyCut,
+    ClaimLost,
+    DigestMismatch,
+    ImgsvcError,
+    Invalid,
+    SizeMismatch,
+    StoreUnavailable,
+    WrongStatus,
+)
+from imgsvc.interfaces import IBudget, ICatalogue, IStore, IStoreRegistry, IStoreWriter, IThreads
+from imgsvc.model import Caller, Claim, Image, Status, StoredData
+from imgsvc.operations.access import Access
+from imgsvc.operations.limits import Allowance, Quotas
+from imgsvc.operations.progress import Progress
+from imgsvc.pipeline.digests import Digest
+from imgsvc.pipeline.inspection import Inspection
+from imgsvc.pipeline.intake import Intake
+
+log = txaio.make_logger()
+
+
+@frozen
+class UploadRequest:
+    """What a client says of the bytes that it sends.
+
+    expected_size: bytes; None: unknown. store_id: None is the default store. digests: algorithm of hashlib to the raw
+    digest that the bytes must have (RFC 9530).
+    """
+
+    expected_size: int | None = None
+    store_id: str | None = None
+    digests: Mapping[str, bytes] = field(factory=dict)
+
+
+@frozen
+class UploadRules:
+    """How uploads are treated. lease: seconds. The rest as in `[images]` of the configuration."""
+
+    lease: float = 60.0
+    hash_algorithm: str = "sha512"
+    check_format: bool = True
+    vmdk_types: tuple[str, ...] = ()
+    nonfatal_gpt: tuple[str, ...] = ()
+
+
+@define(eq=False)
+class Uploads:
+    """Takes the bytes of images. `running` holds every upload until it and its undo have ended."""
+
+    access: Access
+    catalogue: ICatalogue
+    stores: IStoreRegistry
+    quotas: Quotas
+    budget: IBudget
+    digest_threads: IThreads
+    clock: IReactorTime
+    rules: UploadRules
+    running: set[Upload] = field(factory=set, init=False)
+
+    async def put(self, caller: Caller, image_id: str, request: UploadRequest, body: Any) -> None:
+        """Store all that `body` (IBodyProducer) produces and make the image active.
+
+        Every refusal comes before the body is asked for its first byte. Raises Invalid, NoSuchImage, Forbidden,
+        WrongStatus, TooLarge; while the bytes come also SizeMismatch, DigestMismatch, FormatMismatch, ClaimLost
+        (deleted meanwhile), StoreError, BodyCut. After any error that comes later than the claim the image is queued
+        again and nothing of the bytes is kept.
+        """
+        await self.quotas.before_lookup(caller.project_id, request.expected_size)
+        store = self.stores.default if request.store_id is None else self.stores.get(request.store_id)
+        image = await self.access.image(caller, image_id, "upload_image")
+        if image.status is not Status.QUEUED:
+            raise WrongStatus(image_id, image.status, "only a queued image takes data")
+        if image.disk_format is None or image.container_format is None:
+            raise Invalid(f"Image {image_id}: disk_format and container_format must be set before its data comes.")
+        allowance = await self.quotas.allowance(image.owner)
+        if request.expected_size is not None:
+            allowance.check(image_id, request.expected_size)
+        claim = await self.catalogue.claim(image_id, store.store_id, self.rules.lease)
+        upload = Upload(self, claim, store, request, allowance)
+        self.running.add(upload)
+        await upload.start(body)
+
+
+class Upload:
+    """One claimed upload. It owns its undo: those who stop waiting for it cannot keep it from cleaning up."""
+
+    def __init__(
+        self, uploads: Uploads, claim: Claim, store: IStore, request: UploadRequest, allowance: Allowance
+    ) -> None:
+        self._uploads = uploads
+        self._claim = claim
+        self._store = store
+        self._request = request
+        self._allowance = allowance
+        self._share = uploads.budget.share()
+        self._progress = Progress(uploads.clock, uploads.rules.lease, self._renew, self._stalled)
+        self._intake: Intake | None = None
+        self._writer: IStoreWriter | None = None
+        self._stopped: ImgsvcError | None = None
+        self._outcome: Deferred[None] = Deferred(lambda _: self.stop(BodyCut("The client is gone.")))
+        self.ended: Deferred[None] | None = None
+        """Fires when all that the upload does has ended, its undo too."""
+
+    @property
+    def image(self) -> Image:
+        """The image as it was claimed."""
+        return self._claim.image
+
+    def start(self, body: Any) -> Deferred[None]:
+        """Begin. The Deferred fires with what the client is to be told, and may be cancelled when it is gone."""
+        self.ended = Deferred.fromCoroutine(self._run(body))
+        self.ended.addErrback(self._broken)
+        return self._outcome
+
+    def stop(self, why: ImgsvcError) -> None:
+        """End with this error, unless all bytes are here already: then go on to the end."""
+        if self._intake is None:
+            self._stopped = why
+        elif not self._intake.complete:
+            self._intake.fail(Failure(why))
+
+    async def _run(self, body: Any) -> None:
+        try:
+            data = await self._receive(body)
+            await self._uploads.catalogue.activate(self.image.id, self._claim.upload_id, data)
+        except ImgsvcError as error:
+            log.info("image {image}: upload failed: {error}", image=self.image.id, error=str(error))
+            await self._undo()
+            self._tell(Failure(error))
+        except Exception:
+            failure = Failure()
+            log.failure("image {image}: upload failed", failure=failure, image=self.image.id)
+            await self._undo()
+            self._tell(failure)
+        else:
+            log.info(
+                "image {image}: active, {size} bytes in store {store}",
+                image=self.image.id,
+                size=data.size,
+                store=self._store.store_id,
+            )
+            self._tell(None)
+            await self._settle()
+        finally:
+            self._progress.stop()
+            self._share.close()
+            self._uploads.running.discard(self)
+
+    async def _receive(self, body: Any) -> StoredData:
+        """All bytes of the body into the store, committed. Raises as Uploads.put says."""
+        rules, image = self._uploads.rules, self.image
+        expected = self._request.expected_size
+        writer = self._writer = await self._store.writer(image.id, self._claim.upload_id, expected)
+        if self._stopped is not None:
+            raise self._stopped
+        threads = self._uploads.digest_threads
+        digests = {
+            algorithm: Digest(algorithm, threads)
+            for algorithm in {"md5", rules.hash_algorithm, *self._request.digests}
+        }
+        inspection = self._inspection()
+        self._intake = intake = Intake(
+            [writer.write, *(digest.consume for digest in digests.values())],
+            self._share,
+            admit=self._admit,
+            look=inspection.feed if inspection else _look_at_nothing,
+        )
+        self._progress.watch(intake)
+        await intake.receive(body)
+
+        if expected is not None and intake.size != expected:
+            raise SizeMismatch(image.id, expected, intake.size)
+        for algorithm, wanted in self._request.digests.items():
+            if digests[algorithm].digest() != wanted:
+                raise DigestMismatch(f"Image {image.id}: the bytes received do not have the {algorithm} that was given.")
+        virtual_size = inspection.finish() if inspection else None
+        (await self._uploads.quotas.allowance(image.owner)).check(image.id, intake.size)
+        location = await writer.commit()
+        return StoredData(
+            size=intake.size,
+            virtual_size=virtual_size,
+            checksum=digests["md5"].hexdigest(),
+            os_hash_algo=rules.hash_algorithm,
+            os_hash_value=digests[rules.hash_algorithm].hexdigest(),
+            location=location,
+        )
+
+    def _inspection(self) -> Inspection | None:
+        if self.image.container_format != "bare" or self.image.disk_format is None:
+            return None
+        rules = self._uploads.rules
+        return Inspection(
+            self.image.id,
+            self.image.disk_format,
+            enforce=rules.check_format,
+            vmdk_types=rules.vmdk_types,
+            nonfatal_gpt=rules.nonfatal_gpt,
+        )
+
+    def _admit(self, size: int) -> None:
+        expected = self._request.expected_size
+        if expected is not None and size > expected:
+            raise SizeMismatch(self.image.id, expected, size)
+        self._allowance.check(self.image.id, size)
+
+    async def _undo(self) -> None:
+        """Nothing kept, image queued. What the store or the catalogue cannot do now, the reaper does later."""
+        try:
+            if self._writer is not None:
+                await self._writer.abort()
+            await self._uploads.catalogue.release(self.image.id, self._claim.upload_id)
+        except ImgsvcError as error:
+            log.error("image {image}: left for the reaper: {error}", image=self.image.id, error=str(error))
+
+    async def _settle(self) -> None:
+        try:
+            assert self._writer is not None
+            await self._writer.settle()
+        except ImgsvcError as error:
+            log.error("image {image}: left for the reaper: {error}", image=self.image.id, error=str(error))
+
+    def _tell(self, result: Failure | None) -> None:
+        """Say the outcome, to those who still wait."""
+        if not self._outcome.called:
+            self._outcome.callback(result)  # type: ignore[arg-type]  # a Failure makes it fail
+
+    def _renew(self) -> Deferred[None]:
+        renewed: Deferred[None] = self._uploads.catalogue.renew(
+            self.image.id, self._claim.upload_id, self._uploads.rules.lease
+        )
+        return renewed.addErrback(self._not_renewed)
+
+    def _not_renewed(self, failure: Failure) -> None:
+        log.error("image {image}: lease not renewed: {error}", image=self.image.id, error=failure.getErrorMessage())
+        if failure.check(ClaimLost):
+            self.stop(failure.value)
+
+    def _stalled(self) -> None:
+        """The store does not move. Its thread cannot be ended: the client is told, and the lease runs out."""
+        error = StoreUnavailable(self._store.store_id, f"image {self.image.id}: no progress for too long.")
+        self._tell(Failure(error))
+        self.stop(error)
+
+    def _broken(self, failure: Failure) -> None:
+        log.failure("image {image}: upload broken", failure=failure, image=self.image.id)
+        self._tell(failure)
+
+
+def _look_at_nothing(piece: bytes | bytearray) -> None:
+    """For uploads whose format is not inspected."""

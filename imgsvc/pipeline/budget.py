@@ -1,0 +1,101 @@
+"""How much memory the bytes in flight may take, shared out fairly among the transfers of a process."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from zope.interface import implementer
+
+from imgsvc.interfaces import IBudget, IShare
+
+KIB = 1 << 10
+MIB = 1 << 20
+SMALLEST_BLOCK = 64 * KIB
+LARGEST_BLOCK = MIB
+BLOCKS_IN_FLIGHT = 8
+"""Blocks that one transfer may hold when there is plenty: enough to keep every lane of it busy."""
+
+
+@implementer(IShare)
+class Share:
+    """One transfer's part of a Budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._closed = False
+        self.held = 0
+
+    @property
+    def block_size(self) -> int:
+        """See IShare."""
+        return self._budget.block_size
+
+    def hold(self, size: int) -> None:
+        """See IShare."""
+        self.held += size
+        self._budget.held += size
+
+    def free(self, size: int) -> None:
+        """See IShare."""
+        if self._closed:
+            return
+        self.held -= size
+        self._budget.freed(size)
+
+    def has_room(self) -> bool:
+        """See IShare."""
+        return self.held < self._budget.most_held and self._budget.held < self._budget.size
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """See IShare."""
+        self._budget.waiting.append(call)
+
+    def close(self) -> None:
+        """See IShare."""
+        if not self._closed:
+            self._closed = True
+            self._budget.shares -= 1
+            self._budget.freed(self.held)
+            self.held = 0
+
+
+@implementer(IBudget)
+class Budget:
+    """Bounds the bytes in flight of a process to `size`.
+
+    Each share may hold an equal part, but no more than keeps its lanes busy. Blocks are an eighth of that, so
+    that they shrink as the transfers grow in number. Where so many transfers are under way that even the smallest
+    blocks would exceed the whole, those that come last wait for the bytes of others to be freed.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.held = 0
+        self.shares = 0
+        self.waiting: deque[Callable[[], None]] = deque()
+
+    @property
+    def most_held(self) -> int:
+        """Bytes that one share may hold."""
+        part = self.size // max(self.shares, 1)
+        return max(SMALLEST_BLOCK, min(part, BLOCKS_IN_FLIGHT * LARGEST_BLOCK))
+
+    @property
+    def block_size(self) -> int:
+        """Bytes of a block now: a power of two."""
+        part = self.most_held // BLOCKS_IN_FLIGHT
+        return max(SMALLEST_BLOCK, min(LARGEST_BLOCK, 1 << (part.bit_length() - 1)))
+
+    def share(self) -> Share:
+        """See IBudget."""
+        self.shares += 1
+        return Share(self)
+
+    def freed(self, size: int) -> None:
+        """Count bytes as no longer held, and wake those that wait for room, in the order in which they came."""
+        self.held -= size
+        for _ in range(len(self.waiting)):
+            if self.held >= self.size:
+                return
+            self.waiting.popleft()()

@@ -1,0 +1,102 @@
+"""Brings the bytes of a store's reader to the client, by the shortest way that there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
+from zope.interface import implementer
+
+from imgsvc import kernel
+from imgsvc.interfaces import IFileBacked, IOutlet, IStoreReader
+from imgsvc.pipeline.sendfile import SendfileProducer
+from imgsvc.pipeline.stall import StallTimer
+
+SMALL = 64 << 10
+"""Bytes up to which a span that is in memory goes out in one write with its headers."""
+
+
+@define
+class Delivery:
+    """Sends readers to outlets. send_timeout: seconds for which a client may take nothing."""
+
+    clock: IReactorTime
+    send_timeout: float
+
+    async def send(self, reader: IStoreReader, outlet: IOutlet) -> None:
+        """Write all of the reader to the outlet. The reader is ended in every case.
+
+        When the store fails after the first byte, or the client takes nothing for too long, the connection is cut
+        and the error raised: what was sent must not pass for the whole.
+        """
+        try:
+            if IFileBacked.providedBy(reader):
+                if reader.length <= SMALL:
+                    data = b"" if reader.length == 0 else kernel.read_cached(reader.fd, reader.offset, reader.length)
+                    if data is not None:
+                        outlet.write(data)
+                        return
+                transport = outlet.plain_transport()
+                if transport is not None:
+                    await self._sendfile(reader, outlet, transport)
+                    return
+            await self._produce(reader, outlet)
+        except Exception:
+            outlet.cut()
+            raise
+        finally:
+            reader.stopProducing()
+
+    async def _sendfile(self, reader: Any, outlet: IOutlet, transport: Any) -> None:
+        stall = StallTimer(self.clock, self.send_timeout, outlet.cut)
+        try:
+            await SendfileProducer(reader, outlet, transport, stall).start()
+        finally:
+            stall.stop()
+
+    async def _produce(self, reader: IStoreReader, outlet: IOutlet) -> None:
+        stall = StallTimer(self.clock, self.send_timeout, outlet.cut)
+        done: Deferred[None] = reader.startProducing(_WatchedOutlet(outlet, stall))
+        try:
+            await done
+        finally:
+            stall.stop()
+
+
+@implementer(IConsumer, IPushProducer)
+class _WatchedOutlet:
+    """Stands between a reader and the outlet, and tells a StallTimer when bytes move."""
+
+    def __init__(self, outlet: IOutlet, stall: StallTimer) -> None:
+        self._outlet = outlet
+        self._stall = stall
+        self._producer: Any = None
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See IConsumer."""
+        self._producer = producer
+        self._outlet.registerProducer(self, streaming)
+
+    def unregisterProducer(self) -> None:
+        """See IConsumer."""
+        self._outlet.unregisterProducer()
+
+    def write(self, data: bytes) -> None:
+        """See IConsumer. A paused reader does not write, so each write means that the client took something."""
+        self._stall.moved()
+        self._outlet.write(data)
+
+    def pauseProducing(self) -> None:
+        """See IPushProducer."""
+        self._producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See IPushProducer."""
+        self._stall.moved()
+        self._producer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """See IPushProducer."""
+        self._producer.stopProducing()

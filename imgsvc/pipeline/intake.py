@@ -1,0 +1,192 @@
+"""The consumer of an upload: joins what arrives into blocks and hands them to lanes, within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.python.failure import Failure
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
+
+from imgsvc.interfaces import IShare
+from imgsvc.pipeline.digests import Piece
+from imgsvc.pipeline.lanes import Block, Lane
+
+SMALL = 8 << 10
+"""Pieces below this many bytes are copied together: an object for each would weigh more than its bytes."""
+
+
+@implementer(IConsumer)
+class Intake:
+    """Takes the bytes of one upload from a push producer.
+
+    A block goes to all lanes at once when it is full. At the share's limit the producer is paused; it goes on when
+    lanes have let go of enough. `admit` is called with the number of bytes taken so far before any of them goes on
+    its way, and `look` with each piece of a block: both may raise to refuse the upload.
+
+    lanes: functions that take a list of bytes-like objects and give a Deferred of None, one call at a time.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[Callable[[list[Piece]], Deferred[None]]],
+        share: IShare,
+        admit: Callable[[int], None] = lambda size: None,
+        look: Callable[[bytes | bytearray], None] = lambda piece: None,
+    ) -> None:
+        self._lanes = [Lane(consume, self._block_done, self.fail) for consume in lanes]
+        self._share = share
+        self._admit = admit
+        self._look = look
+        self._producer: Any = None
+        self._paused = False
+        self._waits_for_room = False
+        self._pieces: list[bytes | bytearray] = []
+        self._gathered = 0
+        self._failure: Failure | None = None
+        self._done: Deferred[None] | None = None
+        self.complete = False
+        """Whether the last byte was taken."""
+        self.size = 0
+        """Bytes taken."""
+        self.consumed_blocks = 0
+        """Blocks that have left: it grows as long as every lane moves."""
+
+    def receive(self, body: IBodyProducer) -> Deferred[None]:
+        """Take all that `body` produces.
+
+        Fires when every lane has consumed its last block, or fails with the first failure, of the body, of a lane or of
+        those who refuse; no lane is at work any more then.
+        """
+        self._done = done = Deferred()
+        body.startProducing(self).addCallbacks(self._ended, self.fail)
+        return done
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See IConsumer. Push producers only."""
+        if self._producer is not None or not streaming:
+            raise RuntimeError("an intake takes one push producer")
+        self._producer = IPushProducer(producer)
+        if not self._share.has_room():
+            self._pause()
+
+    def unregisterProducer(self) -> None:
+        """See IConsumer."""
+        self._producer = None
+
+    def write(self, data: bytes) -> None:
+        """See IConsumer. What comes after a failure is dropped."""
+        if self._failure is not None:
+            return
+        size = len(data)
+        self.size += size
+        try:
+            self._admit(self.size)
+        except Exception:  # a refusal of the caller's
+            self.fail(Failure())
+            return
+        self._share.hold(size)
+        self._gather(data)
+        if self._gathered >= self._share.block_size:
+            self._send_block()
+        if not self._share.has_room():
+            # What is gathered must go on its way too, or nothing may ever be freed.
+            self._send_block()
+            self._pause()
+
+    def fail(self, failure: Failure) -> None:
+        """End the upload: stop the producer, drop what waits. `receive` fails with the first failure."""
+        if self._failure is not None:
+            return
+        self._failure = failure
+        self._drop_gathered()
+        for lane in self._lanes:
+            lane.stop()
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            producer.stopProducing()
+        self._finish_if_idle()
+
+    def _ended(self, _: object) -> None:
+        """No more bytes come."""
+        self.complete = True
+        self._send_block()
+        self._finish_if_idle()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no lane has work."""
+        return all(lane.idle for lane in self._lanes)
+
+    def _gather(self, data: bytes) -> None:
+        last = self._pieces[-1] if self._pieces else None
+        if len(data) >= SMALL:
+            self._pieces.append(data)
+        elif isinstance(last, bytearray):
+            last += data
+        else:
+            self._pieces.append(bytearray(data))
+        self._gathered += len(data)
+
+    def _drop_gathered(self) -> None:
+        self._share.free(self._gathered)
+        self._pieces, self._gathered = [], 0
+
+    def _send_block(self) -> None:
+        if not self._pieces:
+            return
+        try:
+            for piece in self._pieces:
+                self._look(piece)
+        except Exception:  # a refusal of the caller's
+            self.fail(Failure())
+            return
+        block = Block(list(self._pieces), self._gathered, len(self._lanes))
+        self._pieces, self._gathered = [], 0
+        for lane in self._lanes:
+            lane.put(block)
+
+    def _block_done(self, block: Block) -> None:
+        block.lanes_left -= 1
+        if block.lanes_left == 0:
+            block.pieces = []
+            self.consumed_blocks += 1
+            self._share.free(block.size)
+            if self._paused:
+                self._resume_if_room()
+        self._finish_if_idle()
+
+    def _pause(self) -> None:
+        if self._producer is not None and not self._paused:
+            self._paused = True
+            self._producer.pauseProducing()
+        if self._share.held == 0 and not self._waits_for_room:
+            # Nothing of ours can free room: others must.
+            self._waits_for_room = True
+            self._share.when_room(self._room_of_others)
+
+    def _room_of_others(self) -> None:
+        self._waits_for_room = False
+        self._resume_if_room()
+
+    def _resume_if_room(self) -> None:
+        if self._failure is not None or self._producer is None:
+            return
+        if self._share.has_room():
+            if self._paused:
+                self._paused = False
+                self._producer.resumeProducing()
+        else:
+            self._pause()
+
+    def _finish_if_idle(self) -> None:
+        if self._done is None or not self.idle or not (self.complete or self._failure):
+            return
+        done, self._done = self._done, None
+        if self._failure is not None:
+            done.errback(self._failure)
+        else:
+            done.callback(None)

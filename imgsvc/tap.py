@@ -1,0 +1,85 @@
+"""`twistd imgsvc`: from the command line to a service."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.logger import ILogObserver
+from twisted.python import usage
+
+from imgsvc import config, log
+from imgsvc.errors import ConfigurationError
+
+
+class Options(usage.Options):
+    """The options of `twistd imgsvc`."""
+
+    synopsis = "[options]"
+    longdesc = "Serves the OpenStack Image API v2."
+    optParameters = [
+        ["config", "c", None, "TOML file with the configuration; without it the defaults hold"],
+        ["data", "d", "imgsvc-data", "folder that relative paths of the configuration are in; made if absent"],
+        ["log-format", None, "text", "how the log is written: text or json"],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Where to listen, a server endpoint string of Twisted; may be given several times, replaces server.listen"""
+        self["listen"].append(endpoint)
+
+    opt_l = opt_listen
+
+    def postOptions(self) -> None:
+        """Read the configuration and choose the log's format."""
+        try:
+            path = Path(self["config"]) if self["config"] else None
+            self.configuration = config.load(path, self["listen"])
+            self.data_folder = Path(self["data"]).absolute()
+            _make_folder(self.data_folder)
+        except ConfigurationError as error:
+            raise usage.UsageError(str(error)) from error
+        if self["log-format"] not in ("text", "json"):
+            raise usage.UsageError(f"--log-format = {self['log-format']!r}: must be text or json")
+        parent: Any = self.parent
+        if parent is not None and not parent.get("logger") and not parent.get("syslog"):
+            _log_options.update(format=self["log-format"], stream=_log_stream(parent))
+            parent["logger"] = f"{__name__}.log_observer"
+
+
+_log_options: dict[str, Any] = {}
+
+
+def log_observer() -> ILogObserver:
+    """For twistd, which takes a log observer by its name only: the one that the options chose."""
+    return log.make_observer(**_log_options)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--data = {str(folder)!r}: cannot be made: {error.strerror}") from error
+
+
+def _log_stream(parent: Any) -> Any:
+    """Where twistd would write to: the log file if it was given one, or when it goes to the background."""
+    path = parent.get("logfile") or ("" if parent.get("nodaemon") else "twistd.log")
+    return sys.stdout if path in ("", "-") else open(path, "a", encoding="utf-8")
+
+
+def makeService(options: Options) -> IService:
+    """Called by twistd."""
+    from twisted.internet import reactor
+
+    from imgsvc.workers import make_service
+
+    try:
+        return make_service(options.configuration, options.data_folder, reactor)
+    except ConfigurationError as error:
+        raise usage.UsageError(str(error)) from error

@@ -1,0 +1,180 @@
+"""Mounts the route groups on Klein, and does for every request what is the same for all of them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import txaio
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from imgsvc.errors import BodyMalformed, ImgsvcError, Invalid, RangeNotSatisfiable
+from imgsvc.interfaces import IIdentity
+from imgsvc.web.errors import error_body, status_of
+from imgsvc.web.render import answer_json, answer_nothing
+from imgsvc.web.routes import Route, RouteGroup
+from imgsvc.web.site import StreamingRequest
+from imgsvc.web.versions import version_ids, versions_document
+
+log = txaio.make_logger()
+
+METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
+LONGEST_REQUEST_ID = 64
+MEDIA_TYPE = "application/vnd.openstack.images-v2"
+
+
+class ImageApi(Resource):
+    """The root of the HTTP interface.
+
+    groups: the parts of the API. public_endpoint: what links to this server begin with; empty: as the request has it.
+    disable_file: a file whose existence makes the health check fail.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        identity: IIdentity,
+        groups: Iterable[RouteGroup],
+        several_stores: bool,
+        public_endpoint: str = "",
+        disable_file: str = "",
+    ) -> None:
+        super().__init__()
+        self._identity = identity
+        self._version_ids = version_ids(several_stores)
+        self._aliases = frozenset(version.encode() for version in self._version_ids)
+        self._public_endpoint = public_endpoint.rstrip("/")
+        self._disable_file = disable_file
+        self._methods: dict[str, set[str]] = {}
+        self._klein = Klein()
+        self._klein.url_map.merge_slashes = False  # it would answer with redirects
+        self._klein.url_map.strict_slashes = True
+        self._mount(Route("GET", "/versions", self._versions, open=True))
+        self._mount(Route("GET", "/healthcheck", self._healthcheck, open=True))
+        self._mount(Route("HEAD", "/healthcheck", self._healthcheck, open=True))
+        for group in groups:
+            for route in group.routes():
+                self._mount(route)
+        self._klein.handle_errors(Exception)(self._failed)
+        self._resource = self._klein.resource()
+
+    def render(self, request: StreamingRequest) -> Any:
+        """See IResource."""
+        segments = request.postpath
+        if segments[0] != b"v2":
+            if segments[0] in self._aliases:
+                segments[0] = b"v2"
+            elif MEDIA_TYPE in (request.getHeader(b"accept") or b"").decode("latin-1"):
+                segments.insert(0, b"v2")
+        if segments[0] == b"v2":
+            request.request_id = _request_id(request.getHeader(b"x-openstack-request-id"))
+            request.setHeader(b"x-openstack-request-id", request.request_id.encode("latin-1"))
+        return self._resource.render(request)
+
+    def _mount(self, route: Route) -> None:
+        methods = self._methods.setdefault(route.path, set())
+        methods.add(route.method)
+        identify = self._identity.identify
+
+        async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
+            if request.method == b"HEAD" and route.method != "HEAD":  # werkzeug takes HEAD for GET
+                raise MethodNotAllowed(sorted(methods))
+            if len(request.request_id) > LONGEST_REQUEST_ID:
+                raise Invalid(f"X-Openstack-Request-ID is longer than {LONGEST_REQUEST_ID} characters.")
+            if not route.open:
+                caller = identify(request.requestHeaders, request.client)
+                request.caller = await caller if isinstance(caller, Deferred) else caller
+            if not route.takes_body and request.body.announced:
+                raise Invalid(f"{route.method} {route.path} takes no body.")
+            return await route.handler(request, **arguments)
+
+        self._klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(handle)
+
+    # --- routes that belong to no group
+
+    async def _versions(self, request: StreamingRequest, status: int = 200) -> bytes:
+        base = self._public_endpoint or _own_url(request)
+        return answer_json(request, versions_document(self._version_ids, base), status)
+
+    async def _healthcheck(self, request: StreamingRequest) -> bytes:
+        disabled = bool(self._disable_file) and os.path.exists(self._disable_file)
+        if disabled:
+            request.setResponseCode(503)
+        elif request.method == b"HEAD":
+            return answer_nothing(request)
+        text = b"DISABLED BY FILE" if disabled else b"OK"
+        request.setHeader(b"content-type", b"text/plain; charset=UTF-8")
+        request.setHeader(b"content-length", b"%d" % len(text))
+        return text
+
+    # --- errors
+
+    def _failed(self, request: StreamingRequest, failure: Failure) -> bytes | Deferred[bytes]:
+        """Called by Klein with whatever a route raised."""
+        return Deferred.fromCoroutine(self._answer_failure(request, failure))
+
+    async def _answer_failure(self, request: StreamingRequest, failure: Failure) -> bytes:
+        error = failure.value
+        if isinstance(error, HTTPException) and error.code in (404, 405):
+            path = [segment.decode("utf-8") for segment in request.prepath + request.postpath]
+            if path[0] == "versions":
+                return await self._versions(request)
+            if path[0] not in ("v2", "healthcheck"):
+                return await self._versions(request, 300)
+            try:
+                if path[0] == "v2":
+                    await _maybe(self._identity.identify(request.requestHeaders, request.client))
+            except ImgsvcError as refusal:
+                error = refusal
+        return self._answer_error(request, error, failure)
+
+    def _answer_error(self, request: StreamingRequest, error: BaseException, failure: Failure) -> bytes:
+        if isinstance(error, ImgsvcError):
+            status, message = status_of(error), str(error)
+        elif isinstance(error, HTTPException):
+            status, message = error.code or 500, f"{request.method.decode()} {request.path.decode('latin-1')} is not here."
+            if isinstance(error, MethodNotAllowed):
+                allowed = [method for method in error.valid_methods or () if method != "HEAD" or "GET" not in (error.valid_methods or ())]
+                request.setHeader("allow", ", ".join(sorted(allowed)))
+                message = f"{request.path.decode('latin-1')} takes {', '.join(sorted(allowed))}."
+            elif request.method not in METHODS:
+                status, message = 501, f"There is no method {request.method.decode('latin-1')}."
+        elif isinstance(error, UnicodeDecodeError):
+            status, message = 400, "The request has bytes that are not UTF-8."
+        else:
+            status, message = 500, "The server failed; its log says why."
+        if status == 500:
+            log.failure("{request} failed", failure=failure, request=request.request_id or request.path)
+        if status == 401 and self._identity.challenge:
+            request.setHeader(b"www-authenticate", self._identity.challenge.encode())
+        accept = request.getHeader(b"accept")
+        body, content_type = error_body(accept.decode("latin-1") if accept else None, status, message)
+        request.setResponseCode(status)
+        request.setHeader(b"content-type", content_type.encode())
+        request.setHeader(b"content-length", b"%d" % len(body))
+        return body
+
+
+async def _maybe(result: Any) -> Any:
+    return await result if isinstance(result, Awaitable) else result
+
+
+def _request_id(given: bytes | None) -> str:
+    """The id of a request: the client's own, or a new one; always with the prefix `req-`."""
+    if not given:
+        return f"req-{uuid.uuid4()}"
+    text = given.decode("latin-1")
+    return text if text.startswith("req-") else f"req-{text}"
+
+
+def _own_url(request: StreamingRequest) -> str:
+    scheme = "https" if request.isSecure() else "http"
+    host = request.getHeader(b"host") or b"localhost"
+    return f"{scheme}://{host.decode('latin-1')}"

@@ -1,0 +1,139 @@
+"""The bytes of images: `/v2/images/{image_id}/file`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final
+
+from attrs import define
+from twisted.web.iweb import UNKNOWN_LENGTH
+from werkzeug.http import http_date, parse_etags
+
+from imgsvc.errors import Invalid, RangeNotSatisfiable, UnsupportedType
+from imgsvc.model import Image, Span
+from imgsvc.operations.downloads import Downloads
+from imgsvc.operations.uploads import UploadRequest, Uploads
+from imgsvc.pipeline.delivery import Delivery
+from imgsvc.web.ranges import parse_content_range, parse_range
+from imgsvc.web.render import answer_nothing
+from imgsvc.web.routes import Route
+from imgsvc.web.site import StreamingRequest
+
+_DIGEST: Final = re.compile(r"\s*(sha-256|sha-512)\s*=\s*:([A-Za-z0-9+/=]*):\s*", re.IGNORECASE)
+_ALGORITHMS: Final = {"sha-256": "sha256", "sha-512": "sha512"}
+
+
+@define
+class DataRoutes:
+    """Upload and download."""
+
+    uploads: Uploads
+    downloads: Downloads
+    delivery: Delivery
+    several_stores: bool
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        path = "/v2/images/<image_id>/file"
+        return [
+            Route("PUT", path, self.upload, takes_body=True),
+            Route("GET", path, self.download),
+        ]
+
+    async def upload(self, request: StreamingRequest, image_id: str) -> bytes:
+        """204, or the errors of Uploads.put."""
+        content_type = request.getHeader("content-type") or ""
+        if content_type.partition(";")[0].strip().lower() != "application/octet-stream":
+            raise UnsupportedType("The Content-Type of image data is application/octet-stream.")
+        upload = UploadRequest(
+            expected_size=_expected_size(request),
+            store_id=request.getHeader("x-image-meta-store") if self.several_stores else None,
+            digests={**_digests(request, "content-digest"), **_digests(request, "repr-digest")},
+        )
+        await self.uploads.put(request.caller, image_id, upload, request.body)
+        return answer_nothing(request)
+
+    async def download(self, request: StreamingRequest, image_id: str) -> bytes | None:
+        """200, 206, 204 without data, 304; the errors of Downloads and of the range."""
+        source = await self.downloads.find(request.caller, image_id)
+        if source is None:
+            return answer_nothing(request)
+        image = source.image
+        etag = _etag(image)
+        if etag is not None:
+            request.setHeader(b"etag", b'"%s"' % etag)
+            if parse_etags(request.getHeader("if-none-match")).contains_weak(etag.decode()):
+                return answer_nothing(request, 304)
+        span = _asked_span(request, source.size, etag)
+        reader = await self.downloads.open(source, span or Span(0, source.size))
+        if reader is None:
+            request.responseHeaders.removeHeader(b"etag")
+            return answer_nothing(request)
+        _describe(request, image, source.size, span)
+        await self.delivery.send(reader, request)
+        return None
+
+
+def _expected_size(request: StreamingRequest) -> int | None:
+    """Bytes that the client announces; None if it does not. Glance takes 0 as unknown, and so do its clients."""
+    header = request.getHeader("x-openstack-image-size")
+    if header is not None:
+        if not (header.isascii() and header.strip().isdigit()) or len(header) > 19:
+            raise Invalid(f"X-OpenStack-Image-Size {header!r} is not a number of bytes.")
+        return int(header) or None
+    return None if request.body.length is UNKNOWN_LENGTH else request.body.length or None
+
+
+def _digests(request: StreamingRequest, name: str) -> dict[str, bytes]:
+    """The digests of RFC 9530 that the client gives, by hashlib's names. Other algorithms are ignored, as it asks."""
+    digests = {}
+    for item in (request.getHeader(name) or "").split(","):
+        match = _DIGEST.fullmatch(item)
+        if match is not None:
+            try:
+                digests[_ALGORITHMS[match.group(1).lower()]] = base64.b64decode(match.group(2), validate=True)
+            except binascii.Error as error:
+                raise Invalid(f"{name} {item!r} is not base64.") from error
+        elif item.strip().lower().startswith(tuple(_ALGORITHMS)):
+            raise Invalid(f"{name} {item!r} is not ALGORITHM=:BASE64:.")
+    return digests
+
+
+def _etag(image: Image) -> bytes | None:
+    """Strong: the bytes of an image never change. None if no digest is known."""
+    value = image.os_hash_value or image.checksum
+    return None if value is None else value[:64].encode()
+
+
+def _asked_span(request: StreamingRequest, size: int, etag: bytes | None) -> Span | None:
+    """The part that is asked for; None for the whole."""
+    asked = request.getHeader("range")
+    try:
+        if asked is not None:
+            condition = request.getHeader("if-range")
+            if condition is not None and (etag is None or condition.strip() != f'"{etag.decode()}"'):
+                return None
+            return parse_range(asked, size)
+        asked = request.getHeader("content-range")
+        return None if asked is None else parse_content_range(asked, size)
+    except RangeNotSatisfiable:
+        request.setHeader(b"content-range", b"bytes */%d" % size)
+        raise
+
+
+def _describe(request: StreamingRequest, image: Image, size: int, span: Span | None) -> None:
+    """Set the headers of an answer with data."""
+    request.setHeader(b"content-type", b"application/octet-stream")
+    request.setHeader(b"accept-ranges", b"bytes")
+    request.setHeader(b"last-modified", http_date(image.updated_at).encode())
+    if image.checksum is not None:
+        # Of the whole image, also for a part, and in hex: glanceclient and openstacksdk compare it as it is.
+        request.setHeader(b"content-md5", image.checksum.encode())
+    if span is None:
+        request.setHeader(b"content-length", b"%d" % size)
+    else:
+        request.setResponseCode(206)
+        request.setHeader(b"content-length", b"%d" % span.length)
+        request.setHeader(b"content-range", b"bytes %d-%d/%d" % (span.start, span.stop - 1, size))

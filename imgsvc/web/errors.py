@@ -1,0 +1,72 @@
+"""One table: what went wrong -> the HTTP status; and one body for each of the ways in which clients read errors."""
+
+from __future__ import annotations
+
+import html
+import json
+from http import HTTPStatus
+from typing import Final
+
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+from imgsvc import errors
+
+STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
+    errors.Invalid: 400,
+    errors.BodyCut: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.StoreForbidden: 403,
+    errors.NoSuchImage: 404,
+    errors.NotFound: 404,
+    errors.ObjectMissing: 404,
+    errors.ImageExists: 409,
+    errors.WrongStatus: 409,
+    errors.ObjectExists: 409,
+    errors.ObjectInUse: 409,
+    errors.ClaimLost: 410,
+    errors.StoreReadOnly: 410,
+    errors.TooLarge: 413,
+    errors.QuotaExceeded: 413,
+    errors.BodyTooLarge: 413,
+    errors.StoreFull: 413,
+    errors.UnsupportedType: 415,
+    errors.FormatMismatch: 415,
+    errors.RangeNotSatisfiable: 416,
+    errors.StoreWriteDenied: 503,
+    errors.StoreUnavailable: 503,
+    errors.ObjectDamaged: 503,
+    errors.CatalogueUnavailable: 503,
+}
+"""The nearest class of an error's ancestry counts."""
+
+
+def status_of(error: errors.ImgsvcError) -> int:
+    """The HTTP status of an error; 500 for one that the table does not know."""
+    for kind in type(error).__mro__:
+        if kind in STATUS:
+            return STATUS[kind]
+    return 500
+
+
+def error_body(accept: str | None, status: int, message: str) -> tuple[bytes, str]:
+    """The body of an error and its Content-Type, in what the Accept header asks for.
+
+    Browsers, and clients that take anything, get HTML: glanceclient cannot read flat JSON. Clients that name no type get
+    plain text.
+    """
+    phrase = HTTPStatus(status).phrase
+    line = f"{status} {phrase}"
+    offered = ["text/html", "application/json"]
+    best = parse_accept_header(accept, MIMEAccept).best_match(offered) if accept else None
+    if best == "application/json":
+        document = {"message": message, "code": line, "title": phrase}
+        return json.dumps(document, ensure_ascii=False).encode(), "application/json"
+    if best == "text/html":
+        page = (
+            f"<html>\n <head>\n  <title>{line}</title>\n </head>\n <body>\n  <h1>{line}</h1>\n"
+            f"  {html.escape(message)}<br /><br />\n </body>\n</html>"
+        )
+        return page.encode(), "text/html; charset=UTF-8"
+    return f"{line}\n\n{message}\n".encode(), "text/plain; charset=UTF-8"

@@ -1,0 +1,74 @@
+"""Images as records: `/v2/images` and `/v2/images/{image_id}`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define
+
+from imgsvc.operations.deletion import Deletion
+from imgsvc.operations.images import Images
+from imgsvc.web.bodies import read_json_object
+from imgsvc.web.creation import ImageReader
+from imgsvc.web.listing import ListReader
+from imgsvc.web.render import answer_json, answer_nothing, image_document
+from imgsvc.web.routes import Route
+from imgsvc.web.site import StreamingRequest
+
+
+@define
+class ImageRoutes:
+    """Create, list, show and delete. store_ids: of all stores, in the order of the configuration."""
+
+    images: Images
+    deletion: Deletion
+    reader: ImageReader
+    listing: ListReader
+    store_ids: Sequence[str]
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        return [
+            Route("POST", "/v2/images", self.create, takes_body=True),
+            Route("GET", "/v2/images", self.list),
+            Route("GET", "/v2/images/<image_id>", self.show),
+            Route("DELETE", "/v2/images/<image_id>", self.delete),
+        ]
+
+    @property
+    def _several_stores(self) -> bool:
+        return len(self.store_ids) > 1
+
+    async def create(self, request: StreamingRequest) -> bytes:
+        """201 with the image."""
+        fields, properties = self.reader.read(await read_json_object(request.body))
+        image = await self.images.create(request.caller, fields, properties)
+        scheme = "https" if request.isSecure() else "http"
+        host = (request.getHeader(b"host") or b"localhost").decode("latin-1")
+        request.setHeader("location", f"{scheme}://{host}/v2/images/{image.id}")
+        if self._several_stores:
+            request.setHeader("openstack-image-store-ids", ",".join(self.store_ids))
+        return answer_json(request, image_document(image, self._several_stores), 201)
+
+    async def list(self, request: StreamingRequest) -> bytes:
+        """200 with a page of images."""
+        asked = self.listing.read(request.caller, request.args)
+        page = await self.images.list(asked.query)
+        document = {
+            "images": [image_document(image, self._several_stores) for image in page],
+            "first": asked.link(None),
+            "schema": "/v2/schemas/images",
+        }
+        if page and len(page) == asked.query.limit:
+            document["next"] = asked.link(page[-1].id)
+        return answer_json(request, document)
+
+    async def show(self, request: StreamingRequest, image_id: str) -> bytes:
+        """200 with the image."""
+        image = await self.images.show(request.caller, image_id)
+        return answer_json(request, image_document(image, self._several_stores))
+
+    async def delete(self, request: StreamingRequest, image_id: str) -> bytes:
+        """204."""
+        await self.deletion.delete(request.caller, image_id)
+        return answer_nothing(request)

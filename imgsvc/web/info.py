@@ -1,0 +1,64 @@
+"""What the server can do: `/v2/info/...`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+
+from imgsvc.errors import NotFound
+from imgsvc.interfaces import IStore, IStoreRegistry
+from imgsvc.operations.access import Access
+from imgsvc.web.render import answer_json
+from imgsvc.web.routes import Route
+from imgsvc.web.site import StreamingRequest
+
+
+@define
+class InfoRoutes:
+    """Stores and import methods."""
+
+    access: Access
+    stores: IStoreRegistry
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        return [
+            Route("GET", "/v2/info/stores", self.list_stores),
+            Route("GET", "/v2/info/stores/detail", self.list_stores_in_detail),
+            Route("GET", "/v2/info/import", self.list_import_methods),
+        ]
+
+    async def list_stores(self, request: StreamingRequest) -> bytes:
+        """200 with the stores; 404 when there is but one, as Glance has it."""
+        self._require_several()
+        return answer_json(request, {"stores": [self._brief(store) for store in self.stores.all()]})
+
+    async def list_stores_in_detail(self, request: StreamingRequest) -> bytes:
+        """200 with all that an administrator may know; 404 when there is but one store."""
+        self._require_several()
+        self.access.require("stores_info_detail", request.caller)
+        detailed = [
+            {**self._brief(store), "type": store.kind, "weight": store.weight, "properties": dict(store.properties)}
+            for store in self.stores.all()
+        ]
+        return answer_json(request, {"stores": detailed})
+
+    async def list_import_methods(self, request: StreamingRequest) -> bytes:
+        """200 with the import methods: there are none."""
+        methods = {"description": "Import methods available.", "type": "array", "value": []}
+        return answer_json(request, {"import-methods": methods})
+
+    def _require_several(self) -> None:
+        if not self.stores.several:
+            raise NotFound("There is but one store.")
+
+    def _brief(self, store: IStore) -> dict[str, Any]:
+        brief = {"id": store.store_id}
+        if store.description:
+            brief["description"] = store.description
+        if store is self.stores.default:
+            brief["default"] = "true"
+        if store.read_only:
+            brief["read-only"] = "true"
+        return brief

@@ -1,0 +1,197 @@
+"""Reads the query of `GET /v2/images` (Image API, "List images")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from attrs import define, frozen
+
+from imgsvc.errors import Invalid
+from imgsvc.model import Caller, Filter, ImageQuery, Visibility
+
+CHOICES: Final = frozenset({"id", "name", "status", "container_format", "disk_format"})
+TEXTS: Final = frozenset({"owner", "checksum", "os_hash_algo", "os_hash_value"})
+NUMBERS: Final = frozenset({"size", "virtual_size", "min_disk", "min_ram"})
+TIMES: Final = frozenset({"created_at", "updated_at"})
+TIME_OPERATORS: Final = frozenset({"gt", "gte", "lt", "lte", "eq", "neq"})
+SORT_KEYS: Final = CHOICES | TIMES | {"size"}
+NOT_FILTERS: Final = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status", "deleted"})
+MEMBER_STATUSES: Final = frozenset({"pending", "accepted", "rejected", "all"})
+LARGEST_NUMBER: Final = 2**63 - 1
+
+Arguments = Mapping[bytes, Sequence[bytes]]
+
+
+@frozen
+class AskedList:
+    """A list as it was asked for."""
+
+    query: ImageQuery
+    parameters: tuple[tuple[str, str], ...]
+
+    def link(self, marker: str | None) -> str:
+        """The path of a page of the same list: the first one, or the one after `marker`."""
+        more = () if marker is None else (("marker", marker),)
+        text = urlencode(self.parameters + more)
+        return f"/v2/images?{text}" if text else "/v2/images"
+
+
+@define
+class ListReader:
+    """limit_default, limit_max: images on a page."""
+
+    limit_default: int
+    limit_max: int
+
+    def read(self, caller: Caller, arguments: Arguments) -> AskedList:
+        """Raises Invalid."""
+        try:
+            parameters = [
+                (key.decode("utf-8"), value.decode("utf-8")) for key, values in arguments.items() for value in values
+            ]
+        except UnicodeDecodeError as error:
+            raise Invalid("The query is not UTF-8.") from error
+        last = dict(parameters)
+        if "changes-since" in last:
+            raise Invalid("changes-since is not a filter of this version of the API.")
+        _one_of("member_status", last.get("member_status", "accepted"), MEMBER_STATUSES)
+        if "visibility" in last:
+            _one_of("visibility", last["visibility"], {*Visibility, "all"})
+        if any("\0" in text for pair in parameters for text in pair):
+            raise Invalid("The query holds a NUL character.")
+        filters = [_filter(key, value) for key, value in parameters if key not in NOT_FILTERS]
+        if "os_hidden" not in last:
+            filters.append(Filter("os_hidden", "eq", (False,)))
+        query = ImageQuery(
+            caller=caller,
+            limit=min(_number("limit", last["limit"]) if "limit" in last else self.limit_default, self.limit_max),
+            filters=tuple(filters),
+            visibility=last.get("visibility"),
+            sort=_sort(parameters),
+            marker=last.get("marker"),
+        )
+        return AskedList(query, tuple((key, value) for key, value in parameters if key != "marker"))
+
+
+def _filter(key: str, value: str) -> Filter:
+    if key in CHOICES:
+        return _choice(key, value)
+    if key in NUMBERS:
+        return Filter(key, "eq", (_number(key, value),))
+    base, _, bound = key.rpartition("_")
+    if base in NUMBERS and bound in ("min", "max"):
+        return Filter(base, "gte" if bound == "min" else "lte", (_number(key, value),))
+    reader: Callable[[str, str], Filter] | None = {
+        "os_hidden": lambda key, value: _flag(key, value.lower()),
+        "protected": _flag,
+        "created_at": _time,
+        "updated_at": _time,
+    }.get(key)
+    if reader is not None:
+        return reader(key, value)
+    if key in TEXTS or key == "tag":
+        return Filter(key, "eq", (value,))
+    return Filter(f"property:{key}", "eq", (value,))
+
+
+def _choice(key: str, value: str) -> Filter:
+    """`VALUE`, `eq:VALUE` or `in:A,B`. In a name any other word before a colon is part of the name."""
+    operator, colon, rest = value.partition(":")
+    if not colon:
+        return Filter(key, "eq", (value,))
+    if operator == "in":
+        return Filter(key, "in", _split(rest))
+    if operator == "eq":
+        return Filter(key, "eq", (rest,))
+    if key == "name":
+        return Filter(key, "eq", (value,))
+    raise Invalid(f"{key}={value!r}: {operator!r} is not an operator; there are eq and in.")
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """Values between commas. One that holds a comma stands in double quotes; a backslash escapes within these."""
+    values: list[str] = []
+    position = 0
+    while True:
+        if text.startswith('"', position):
+            value, position = _quoted(text, position + 1)
+        else:
+            stop = text.find(",", position)
+            stop = len(text) if stop < 0 else stop
+            value, position = text[position:stop], stop
+            if '"' in value:
+                raise Invalid(f"in:{text}: a quote within a value that does not begin with one.")
+        values.append(value)
+        if position == len(text):
+            return tuple(values)
+        if text[position] != ",":
+            raise Invalid(f"in:{text}: a quoted value is followed by a comma.")
+        position += 1
+
+
+def _quoted(text: str, position: int) -> tuple[str, int]:
+    value = ""
+    while position < len(text):
+        character = text[position]
+        if character == '"':
+            return value, position + 1
+        if character == "\\" and position + 1 < len(text):
+            position += 1
+            character = text[position]
+        value += character
+        position += 1
+    raise Invalid(f"in:{text}: a quoted value has no end.")
+
+
+def _number(key: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit()) or len(value) > 19:
+        raise Invalid(f"{key}={value!r} is not a number of 0 or more.")
+    return min(int(value), LARGEST_NUMBER)
+
+
+def _flag(key: str, value: str) -> Filter:
+    _one_of(key, value, {"true", "false"})
+    return Filter(key, "eq", (value == "true",))
+
+
+def _time(key: str, value: str) -> Filter:
+    operator, colon, rest = value.partition(":")
+    if not colon or operator.isdigit() or "-" in operator:
+        operator, rest = "eq", value
+    _one_of(f"operator of {key}", operator, TIME_OPERATORS)
+    try:
+        moment = datetime.fromisoformat(rest)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Invalid(f"{key}={value!r} is not a time of ISO 8601.") from error
+    return Filter(key, operator, (moment,))
+
+
+def _sort(parameters: Sequence[tuple[str, str]]) -> tuple[tuple[str, bool], ...]:
+    keys = [value for key, value in parameters if key == "sort_key"]
+    directions = [value for key, value in parameters if key == "sort_dir"]
+    combined = [value for key, value in parameters if key == "sort"]
+    if combined:
+        if keys or directions:
+            raise Invalid("sort does not go together with sort_key and sort_dir.")
+        parts = [part.strip().partition(":") for text in combined for part in text.split(",")]
+        keys, directions = [part[0] for part in parts], [part[2] or "desc" for part in parts]
+    else:
+        keys = keys or ["created_at"]
+        directions = directions or ["desc"]
+        if len(directions) == 1:
+            directions *= len(keys)
+        if len(directions) != len(keys):
+            raise Invalid("There must be one sort_dir for all sort_keys, or one for each.")
+    for key, direction in zip(keys, directions, strict=True):
+        _one_of("sort key", key, SORT_KEYS)
+        _one_of("sort direction", direction, {"asc", "desc"})
+    return tuple((key, direction == "desc") for key, direction in zip(keys, directions, strict=True))
+
+
+def _one_of(what: str, value: Any, allowed: Any) -> None:
+    if value not in allowed:
+        raise Invalid(f"The {what} {value!r} is none of {', '.join(sorted(allowed))}.")

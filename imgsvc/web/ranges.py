@@ -1,0 +1,54 @@
+"""Which bytes a download asks for (RFC 9110 section 14; Image API, "Download binary image data")."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from imgsvc.errors import Invalid, RangeNotSatisfiable
+from imgsvc.model import Span
+
+_RANGE: Final = re.compile(r"\s*bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*", re.IGNORECASE | re.ASCII)
+_CONTENT_RANGE: Final = re.compile(r"\s*bytes\s+(\d{1,19})\s*-\s*(\d{1,19})\s*/\s*(\d{1,19}|\*)\s*", re.IGNORECASE | re.ASCII)
+
+
+def parse_range(header: str, size: int) -> Span:
+    """The span that a Range header asks for, of an object of `size` bytes. An end beyond the size is clipped.
+
+    Raises Invalid for more than one range, RangeNotSatisfiable for what cannot be read or has no byte in the object.
+    """
+    if "," in header:
+        raise Invalid("Only one range can be asked for in a request.")
+    match = _RANGE.fullmatch(header)
+    if match is None or match.group(1) == match.group(2) == "":
+        raise RangeNotSatisfiable(f"The Range {header!r} cannot be read.", size)
+    first, last = match.groups()
+    if not first:
+        length = int(last)
+        # Glance reads `bytes=-0` as `0-`, and so do its clients' tests.
+        start, stop = (max(0, size - length) if length else 0), size
+    else:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            raise RangeNotSatisfiable(f"The Range {header!r} ends before it begins.", size)
+    return _span(header, start, stop, size)
+
+
+def parse_content_range(header: str, size: int) -> Span:
+    """The span that a Content-Range header asks for: a form from before Range that the Image API still takes.
+
+    Raises RangeNotSatisfiable.
+    """
+    match = _CONTENT_RANGE.fullmatch(header)
+    if match is None:
+        raise RangeNotSatisfiable(f"The Content-Range {header!r} cannot be read.", size)
+    start, last, length = match.groups()
+    if int(last) < int(start) or (length != "*" and int(last) >= int(length)) or (length == "*" and int(last) >= size):
+        raise RangeNotSatisfiable(f"The Content-Range {header!r} is not within the image.", size)
+    return _span(header, int(start), min(int(last) + 1, size), size)
+
+
+def _span(header: str, start: int, stop: int, size: int) -> Span:
+    if start >= size:
+        raise RangeNotSatisfiable(f"The range {header!r} begins beyond the {size} bytes of the image.", size)
+    return Span(start, stop - start)

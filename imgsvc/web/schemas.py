@@ -1,0 +1,143 @@
+"""The JSON schemas that the API publishes, and that it checks requests with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from attrs import define
+
+from imgsvc.model import Status, Visibility
+from imgsvc.web.render import answer_json
+from imgsvc.web.routes import Route
+from imgsvc.web.site import StreamingRequest
+
+UUID_PATTERN: Final = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
+LARGEST_INTEGER: Final = 2**31 - 1
+
+
+def _text(description: str, length: int, **more: Any) -> dict[str, Any]:
+    return {"type": ["null", "string"], "maxLength": length, "description": description, **more}
+
+
+def _read_only(kind: str | list[str], description: str, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "readOnly": True, "description": description, **more}
+
+
+def base_properties(disk_formats: Sequence[str], container_formats: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The base fields of an image (Image API, "Show image schema")."""
+    amount = {"type": "integer", "minimum": 0, "maximum": LARGEST_INTEGER}
+    return {
+        "id": {"type": "string", "pattern": UUID_PATTERN, "description": "Identifier of the image, a UUID"},
+        "name": _text("Name for people; need not be unique", 255),
+        "status": _read_only("string", "Where the image stands in its life", enum=[status.value for status in Status]),
+        "visibility": {"type": "string", "description": "Who else sees the image", "enum": [item.value for item in Visibility]},
+        "protected": {"type": "boolean", "description": "Whether the image cannot be deleted"},
+        "os_hidden": {"type": "boolean", "description": "Whether lists leave the image out unless asked for hidden ones"},
+        "owner": _text("Project that owns the image", 255),
+        "container_format": _text("Container around the disk", 255, enum=[None, *container_formats]),
+        "disk_format": _text("Format of the disk", 255, enum=[None, *disk_formats]),
+        "min_disk": {**amount, "description": "Disk needed to boot the image, GiB"},
+        "min_ram": {**amount, "description": "Memory needed to boot the image, MiB"},
+        "tags": {
+            "type": "array",
+            "items": {"type": "string", "maxLength": 255},
+            "description": "Words to group images by",
+        },
+        "size": _read_only(["null", "integer"], "Size of the data in bytes"),
+        "virtual_size": _read_only(["null", "integer"], "Size of the disk within the image in bytes"),
+        "checksum": _read_only(["null", "string"], "MD5 of the data, hex", maxLength=32),
+        "os_hash_algo": _read_only(["null", "string"], "Algorithm of os_hash_value", maxLength=64),
+        "os_hash_value": _read_only(["null", "string"], "Digest of the data, hex", maxLength=128),
+        "created_at": _read_only("string", "When the image was made, UTC"),
+        "updated_at": _read_only("string", "When the image was last changed, UTC"),
+        "self": _read_only("string", "Path of the image"),
+        "file": _read_only("string", "Path of the data"),
+        "schema": _read_only("string", "Path of this schema"),
+        "direct_url": _read_only("string", "Where the first copy of the data is"),
+        "stores": _read_only("string", "Stores that hold the data, separated by commas"),
+        "locations": {
+            "type": "array",
+            "description": "Where the copies of the data are",
+            "items": {
+                "type": "object",
+                "required": ["url", "metadata"],
+                "properties": {"url": {"type": "string", "maxLength": 255}, "metadata": {"type": "object"}},
+            },
+        },
+    }
+
+
+def operator_properties() -> dict[str, dict[str, Any]]:
+    """Custom properties that have a meaning of their own (Glance ships them as schema-image.json)."""
+    reference = {"type": ["null", "string"], "pattern": UUID_PATTERN, "is_base": False}
+    texts = {
+        "instance_uuid": "Server that the image was made from",
+        "architecture": "Processor architecture that the image needs",
+        "os_distro": "Short name of the operating system's distribution",
+        "os_version": "Version of the operating system, as its distributor writes it",
+        "description": "What the image is, for people",
+        "cinder_encryption_key_id": "Key of the encrypted volume that the image was made from",
+    }
+    return {
+        "kernel_id": {**reference, "description": "Image of the kernel that boots this one"},
+        "ramdisk_id": {**reference, "description": "Image of the ramdisk that boots this one"},
+        **{key: {"type": "string", "is_base": False, "description": text} for key, text in texts.items()},
+        "cinder_encryption_key_deletion_policy": {
+            "type": "string",
+            "is_base": False,
+            "enum": ["on_image_deletion", "do_not_delete"],
+            "description": "Whether the key is deleted together with the image",
+        },
+    }
+
+
+def image_schema(disk_formats: Sequence[str], container_formats: Sequence[str]) -> dict[str, Any]:
+    """The schema `image`."""
+    return {
+        "name": "image",
+        "properties": {**base_properties(disk_formats, container_formats), **operator_properties()},
+        "additionalProperties": {"type": "string"},
+        "links": [
+            {"rel": "self", "href": "{self}"},
+            {"rel": "enclosure", "href": "{file}"},
+            {"rel": "describedby", "href": "{schema}"},
+        ],
+    }
+
+
+def images_schema(image: dict[str, Any]) -> dict[str, Any]:
+    """The schema `images`: a page of a list."""
+    return {
+        "name": "images",
+        "properties": {
+            "images": {"type": "array", "items": image},
+            "first": {"type": "string"},
+            "next": {"type": "string"},
+            "schema": {"type": "string"},
+        },
+        "links": [
+            {"rel": "first", "href": "{first}"},
+            {"rel": "next", "href": "{next}"},
+            {"rel": "describedby", "href": "{schema}"},
+        ],
+    }
+
+
+@define
+class SchemaRoutes:
+    """`/v2/schemas/...`"""
+
+    image: dict[str, Any]
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        documents = {"image": self.image, "images": images_schema(self.image)}
+        return [Route("GET", f"/v2/schemas/{name}", _giver(schema)) for name, schema in documents.items()]
+
+
+def _giver(document: dict[str, Any]) -> Any:
+    async def give(request: StreamingRequest) -> bytes:
+        return answer_json(request, document)
+
+    return give

@@ -1,0 +1,152 @@
+"""The real daemon, `twistd imgsvc`, as a child process on a free port of the loopback address."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+START_TIME = 30.0
+
+
+class Daemon:
+    """A daemon with its data in `folder`.
+
+    tables: TOML text of the configuration. listen: endpoint; its port is known once it has started. wrap: a command
+    that the daemon is run by, as strace. environment: variables that are added.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        toml: str = "",
+        listen: str = "tcp:0:interface=127.0.0.1",
+        wrap: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.log_file = folder / "log.txt"
+        self._config = folder / "imgsvc.toml"
+        self._listen = listen
+        self._wrap = wrap
+        self._environment = {**os.environ, **(environment or {})}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config.write_text(toml)
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the server."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Of the daemon itself, also below a wrapper."""
+        assert self.process is not None
+        pid = self.process.pid
+        if self._wrap:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            return int(children[0])
+        return pid
+
+    def start(self) -> Daemon:
+        """Start, and wait until it serves. Raises AssertionError with the log if it does not."""
+        start = self.log_file.stat().st_size if self.log_file.exists() else 0
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *self._wrap,
+                    *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()"),
+                    *("-n", "--pidfile=", "imgsvc", "--config", str(self._config)),
+                    *("--data", str(self.data), "--listen", self._listen),
+                ],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        until = time.monotonic() + START_TIME
+        while time.monotonic() < until:
+            text = self.log(start)
+            serving = re.search(r"imgsvc \S+ on (http://127\.0\.0\.1:(\d+)|unix:)", text)
+            if serving:
+                self.port = int(serving.group(2) or 0)
+                return self
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)  # the one way to wait for a process that says it is ready in a file
+        self.kill()
+        raise AssertionError(f"the daemon does not start:\n{self.log(start)}")
+
+    def log(self, start: int = 0) -> str:
+        """What it has logged, from this byte on."""
+        return self.log_file.read_bytes()[start:].decode("utf-8", "replace")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the daemon."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone. Any number of times."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                if self._wrap:
+                    self.signal(signal.SIGKILL)
+                self.process.kill()
+            self.process.wait()
+
+    def stop(self, patience: float = 30.0) -> int:
+        """SIGTERM; its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        return self.process.wait(patience)
+
+    # --- a client that does no more than it is told
+
+    def request(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None, timeout: float = 60.0
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers (lower case) and body of the answer to one request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            answer = connection.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def image(self, **fields: Any) -> str:
+        """The id of a new image, raw and bare unless told otherwise."""
+        document = {"disk_format": "raw", "container_format": "bare", **fields}
+        status, _, body = self.request("POST", "/v2/images", body=json.dumps(document).encode())
+        assert status == 201, body
+        return str(json.loads(body)["id"])
+
+    def show(self, image_id: str) -> dict[str, Any]:
+        """The image as it is now."""
+        status, _, body = self.request("GET", f"/v2/images/{image_id}")
+        assert status == 200, body
+        document: dict[str, Any] = json.loads(body)
+        return document
+
+    def put(self, image_id: str, data: Any, **headers: str) -> int:
+        """Upload; the status."""
+        lines = {"Content-Type": "application/octet-stream", **headers}
+        return self.request("PUT", f"/v2/images/{image_id}/file", lines, data)[0]
+
+    def get(self, image_id: str) -> bytes:
+        """The whole data."""
+        status, _, body = self.request("GET", f"/v2/images/{image_id}/file")
+        assert status == 200, status
+        return body
