@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import txaio
 from attrs import frozen
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from twisted.internet.defer import Deferred, fail, succeed
 
 from imgsvc.catalogue import schema
@@ -26,8 +26,6 @@ log = txaio.make_logger()
 
 T = TypeVar("T")
 Job = Callable[[Connection], T]
-
-_FAULTS_OF_THE_JOB = (IntegrityError, DataError, ProgrammingError)
 
 
 @frozen
@@ -56,13 +54,12 @@ class Database:
 
         Raises ConfigurationError for a URL that is not of an SQLite file.
         """
-        self._url = url
         self._writer_threads = writer_threads
         self._reader_threads = reader_threads
         self._writers = _engine(url, busy_timeout)
         event.listen(self._writers, "begin", _begin_immediate)
         self._readers = _engine(url, busy_timeout)
-        self._driver_error = self._readers.dialect.loaded_dbapi.Error
+        self._driver = self._readers.dialect.loaded_dbapi
         self._here: PoolProxiedConnection | None = None
         self._waiting: list[tuple[Job[Any], Deferred[Any]]] = []
         self._writing: Deferred[None] | None = None
@@ -76,10 +73,7 @@ class Database:
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
-        await self._writer_threads.run(self._prepare)
-        self._here = self._readers.raw_connection()
-        self._here.detach()
-        self._here.cursor().execute("PRAGMA busy_timeout = 0")
+        self._here = await self._writer_threads.run(self._prepare)
         self._started = True
 
     def stop(self) -> Deferred[None]:
@@ -118,8 +112,8 @@ class Database:
             jobs = [job for job, _ in batch]
             try:
                 outcomes = await self._writer_threads.run(self._transaction, jobs)
-            except CatalogueUnavailable as error:
-                outcomes = [_Raised(CatalogueUnavailable(str(error))) for _ in batch]
+            except Exception as error:
+                outcomes = [_Raised(error)] * len(batch)
             for (_, waiting), outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, _Raised):
                     waiting.errback(outcome.error)
@@ -131,9 +125,29 @@ class Database:
         """Run in the writer thread: the results of the jobs, _Raised for each that raised."""
         try:
             with self._writers.begin() as connection:
-                return [_attempt(connection, job) for job in jobs]
-        except DatabaseError as error:
+                return [self._attempt(connection, job) for job in jobs]
+        except (DBAPIError, self._driver.Error) as error:
             raise _unavailable(error) from error
+
+    def _attempt(self, connection: Connection, job: Job[Any]) -> Any:
+        """The job's result, or the error that it raised, with all that it did undone."""
+        cursor = connection.connection.cursor()
+        cursor.execute("SAVEPOINT job")
+        try:
+            result = job(connection)
+        except Exception as error:
+            if self._is_outage(error):
+                raise
+            result = _Raised(error)
+            cursor.execute("ROLLBACK TO SAVEPOINT job")
+        cursor.execute("RELEASE SAVEPOINT job")
+        return result
+
+    def _is_outage(self, error: Exception) -> bool:
+        """Whether the database failed, and not the job."""
+        driver = self._driver
+        faults_of_the_job = (driver.IntegrityError, driver.DataError, driver.ProgrammingError)
+        return isinstance(error, driver.DatabaseError) and not isinstance(error, faults_of_the_job)
 
     def read(self, job: Job[T]) -> Deferred[T]:
         """Run `job`, which only reads, in a reader thread. Deferred of its result.
@@ -148,7 +162,7 @@ class Database:
         try:
             with self._readers.connect() as connection:
                 return job(connection)
-        except (DatabaseError, self._driver_error) as error:
+        except (DBAPIError, self._driver.Error) as error:
             raise _unavailable(error) from error
 
     def rows(self, statement: Statement, values: Mapping[str, Any]) -> Deferred[Sequence[Sequence[Any]]]:
@@ -159,14 +173,16 @@ class Database:
         if self._here is None:
             return fail(CatalogueUnavailable("The catalogue is closed."))
         try:
-            rows = statement.driver_rows(self._here, self._readers.dialect, values)
-        except self._driver_error as error:
+            # All rows at once, because it is the end of the rows that ends the read.
+            rows = statement.execute(self._here, self._readers.dialect, values).fetchall()
+        except self._driver.Error as error:
             # While the log of a killed process is being recovered even a reader must wait, which this thread may not.
             log.debug("Reading again in a thread: {error}", error=error)
             return self.read(lambda connection: statement.rows(connection, **values))
         return succeed(rows)
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> PoolProxiedConnection:
+        """Run in the writer thread: the connection for the reads of the calling thread."""
         try:
             with self._readers.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
@@ -175,7 +191,11 @@ class Database:
                 # The lock of BEGIN IMMEDIATE lets one process of several upgrade, and the others find it done.
                 with self._writers.begin() as connection:
                     schema.upgrade(connection)
-        except DatabaseError as error:
+            here = self._readers.raw_connection()
+            here.detach()
+            here.cursor().execute("PRAGMA busy_timeout = 0")
+            return here
+        except (DBAPIError, self._driver.Error) as error:
             raise _unavailable(error) from error
 
 
@@ -208,21 +228,7 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _attempt(connection: Connection, job: Job[Any]) -> Any:
-    """The job's result, or the error that it raised, with all that it did undone."""
-    connection.exec_driver_sql("SAVEPOINT job")
-    try:
-        result = job(connection)
-    except Exception as error:
-        if isinstance(error, DatabaseError) and not isinstance(error, _FAULTS_OF_THE_JOB):
-            raise
-        result = _Raised(error)
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
-    connection.exec_driver_sql("RELEASE SAVEPOINT job")
-    return result
-
-
 def _unavailable(error: Exception) -> CatalogueUnavailable:
-    cause = error.orig if isinstance(error, DatabaseError) else error
+    cause = error.orig if isinstance(error, DBAPIError) else error
     log.error("The database failed: {cause}", cause=cause)
     return CatalogueUnavailable(f"The catalogue cannot answer now: {cause}.")

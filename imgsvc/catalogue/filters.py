@@ -45,7 +45,7 @@ _OPERATORS: Final[Mapping[str, Callable[[Column[Any], Sequence[BindParameter[Any
     "gte": lambda column, values: column >= values[0],
     "lt": lambda column, values: column < values[0],
     "lte": lambda column, values: column <= values[0],
-    "in": lambda column, values: column.in_(values),
+    "in": lambda column, values: column.in_(values) if values else false(),
 }
 
 

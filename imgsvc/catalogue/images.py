@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, delete, func, insert, or_, select, update
 
 from imgsvc.catalogue.filters import marker_statement, page_statement, shape_of, values_of
 from imgsvc.catalogue.rows import COLUMNS, image_from_row, microseconds, select_images
@@ -36,6 +35,11 @@ BATCH: Final = 100
 
 _ITSELF: Final = images.c.id == bindparam("image_id")
 _LIVE: Final = images.c.deleted_at.is_(None)
+
+
+def _status_is(*statuses: Status) -> ColumnElement[bool]:
+    return or_(*(images.c.status == status.value for status in statuses))
+
 
 # --- read
 
@@ -75,7 +79,7 @@ _UPLOADING: Final = Statement(
     .where(
         images.c.owner == bindparam("owner"),
         _LIVE,
-        images.c.status.in_([Status.SAVING.value, Status.UPLOADING.value, Status.IMPORTING.value]),
+        _status_is(Status.SAVING, Status.UPLOADING, Status.IMPORTING),
     )
 )
 
@@ -112,13 +116,14 @@ def add_image(connection: Connection, image: Image) -> None:
     }
     try:
         _ADD_IMAGE.run(connection, **values)
-    except IntegrityError as error:
+    except connection.dialect.loaded_dbapi.IntegrityError as error:
         raise ImageExists(image.id) from error
-    _ADD_PROPERTY.run_for_each(
-        connection,
-        [{"image_id": image.id, "name": name, "value": value} for name, value in image.properties.items()],
-    )
-    _ADD_TAG.run_for_each(connection, [{"image_id": image.id, "value": tag} for tag in set(image.tags)])
+    properties = [{"image_id": image.id, "name": name, "value": value} for name, value in image.properties.items()]
+    tags = [{"image_id": image.id, "value": tag} for tag in set(image.tags)]
+    if properties:
+        _ADD_PROPERTY.run_for_each(connection, properties)
+    if tags:
+        _ADD_TAG.run_for_each(connection, tags)
 
 
 # --- change
@@ -143,10 +148,7 @@ def move(source: Status, target: Status, *conditions: ColumnElement[bool], **cha
 
 _DELETE_IMAGE: Final = Statement(
     update(images)
-    .where(
-        _ITSELF,
-        images.c.status.in_([source.value for source, targets in TRANSITIONS.items() if Status.DELETED in targets]),
-    )
+    .where(_ITSELF, _status_is(*(source for source, targets in TRANSITIONS.items() if Status.DELETED in targets)))
     .values(status=Status.DELETED.value, updated_at=bindparam("now"), deleted_at=bindparam("now"))
 )
 _ITS_LOCATIONS: Final = image_locations.c.image_id == bindparam("of_image")

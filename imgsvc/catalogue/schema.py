@@ -9,10 +9,12 @@ from sqlalchemy import Connection, inspect, text
 
 from imgsvc.errors import ConfigurationError
 
-__all__ = ["HEAD", "revision", "upgrade"]
+__all__ = ["HEAD", "MIGRATIONS", "revision", "upgrade"]
 
 HEAD: Final = "0001"
 """Alembic's newest revision. Known here, so that Alembic need not be imported while nothing is to be upgraded."""
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
 
 def revision(connection: Connection) -> str | None:
@@ -34,7 +36,7 @@ def upgrade(connection: Connection) -> None:
     if revision(connection) == HEAD:
         return
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     try:
         command.upgrade(config, "head")

@@ -1,6 +1,7 @@
 """Statements that are run over and over: compiled once, and handed to the driver as text.
 
-SQLAlchemy's own way from a statement to its rows costs three times what the read of an image costs in SQLite.
+SQLAlchemy makes the SQL and keeps the connections and transactions. Its way from a statement to the result is left
+out: around the read of an image by SQLite (15 us) it took 50 us.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from attrs import frozen
 from sqlalchemy import Connection, Dialect, PoolProxiedConnection
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -38,7 +40,7 @@ class Statement:
     """A select, insert, update or delete whose bindparams are given at each run, by name.
 
     Other values in it stay what they are. All values go to the driver, and come from it, as they are: they have the
-    types that the database keeps.
+    types that the database keeps. All methods raise the driver's own errors.
     """
 
     def __init__(self, clause: Executable) -> None:
@@ -50,33 +52,28 @@ class Statement:
             return self._by_dialect[dialect.name]
         except KeyError:
             assert isinstance(self.clause, ClauseElement)
-            sql: Any = self.clause.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+            sql: Any = self.clause.compile(dialect=dialect)
             constants = {name: bind.value for name, bind in sql.binds.items() if not bind.required}
             compiled = _Compiled(str(sql), sql.positiontup if dialect.positional else None, sql.binds.keys(), constants)
             self._by_dialect[dialect.name] = compiled
             return compiled
 
-    def rows(self, connection: Connection, **values: Any) -> Sequence[Sequence[Any]]:
-        """All rows of a select. Raises the driver's own errors."""
-        return self.driver_rows(connection.connection, connection.dialect, values)
-
-    def driver_rows(
-        self, connection: PoolProxiedConnection, dialect: Dialect, values: Values
-    ) -> Sequence[Sequence[Any]]:
-        """As `rows`, on a connection of the driver."""
+    def execute(self, connection: PoolProxiedConnection, dialect: Dialect, values: Values) -> DBAPICursor:
+        """Run it on a connection of the driver."""
         compiled = self._compiled(dialect)
         cursor = connection.cursor()
         cursor.execute(compiled.text, compiled.parameters(values))
-        return cursor.fetchall()
+        return cursor
+
+    def rows(self, connection: Connection, **values: Any) -> Sequence[Sequence[Any]]:
+        """All rows of a select."""
+        return self.execute(connection.connection, connection.dialect, values).fetchall()
 
     def run(self, connection: Connection, **values: Any) -> int:
         """Insert, update or delete; the number of rows that were."""
-        compiled = self._compiled(connection.dialect)
-        return connection.exec_driver_sql(compiled.text, compiled.parameters(values)).rowcount
+        return self.execute(connection.connection, connection.dialect, values).rowcount
 
     def run_for_each(self, connection: Connection, rows: Iterable[Values]) -> None:
         """Insert, update or delete for each of some sets of values."""
         compiled = self._compiled(connection.dialect)
-        parameters = [compiled.parameters(values) for values in rows]
-        if parameters:
-            connection.exec_driver_sql(compiled.text, parameters)
+        connection.connection.cursor().executemany(compiled.text, [compiled.parameters(values) for values in rows])

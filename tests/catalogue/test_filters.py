@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgsvc.errors import Forbidden, Invalid
+from imgsvc.model import Caller, Filter, Image, ImageQuery, Status, Visibility
+from tests.catalogue.rigs import ADMIN, NOON, CatalogueTestCase
+
+ME = Caller(project_id="me")
+YOU = Caller(project_id="you")
+NOBODY = Caller()
+SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
+
+
+class QueryTestCase(CatalogueTestCase):
+    def ids(self, query: ImageQuery) -> list[str]:
+        return [image.id for image in self.successResultOf(self.catalogue.images(query))]
+
+    def names(self, caller: Caller = ADMIN, limit: int = 100, **query: Any) -> list[str | None]:
+        """The names of the images that are listed, in alphabetical order unless `sort` says otherwise."""
+        query.setdefault("sort", (("name", False),))
+        images = self.successResultOf(self.catalogue.images(ImageQuery(caller, limit, **query)))
+        return [image.name for image in images]
+
+
+class VisibilityTest(QueryTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        for visibility in Visibility:
+            for owner in ("me", "you", None):
+                self.add(name=f"{visibility.value} of {owner}", visibility=visibility, owner=owner)
+
+    def test_usual_list(self) -> None:
+        """A project sees its own images and public ones."""
+        public = ["public of None", "public of me", "public of you"]
+        self.assertEqual(self.names(ME), ["community of me", "private of me", *public, "shared of me"])
+        self.assertEqual(self.names(YOU), ["community of you", "private of you", *public, "shared of you"])
+        self.assertEqual(self.names(NOBODY), public)
+
+    def test_everything_visible(self) -> None:
+        """`all` adds the community images of others."""
+        community = ["community of None", "community of me", "community of you"]
+        public = ["public of None", "public of me", "public of you"]
+        self.assertEqual(self.names(ME, visibility="all"), [*community, "private of me", *public, "shared of me"])
+        self.assertEqual(self.names(NOBODY, visibility="all"), [*community, *public])
+
+    def test_one_visibility(self) -> None:
+        """A visibility that is named is the only one in the list."""
+        for visibility in ("public", "community"):
+            names = [f"{visibility} of {owner}" for owner in (None, "me", "you")]
+            for caller in (ME, NOBODY, ADMIN):
+                self.assertEqual(self.names(caller, visibility=visibility), names)
+        for visibility in ("private", "shared"):
+            self.assertEqual(self.names(ME, visibility=visibility), [f"{visibility} of me"])
+            self.assertEqual(self.names(NOBODY, visibility=visibility), [])
+            self.assertEqual(len(self.names(ADMIN, visibility=visibility)), 3)
+
+    def test_administrator(self) -> None:
+        """An administrator sees all but the community images of others, and with `all` those too."""
+        administrator = Caller(project_id="me", roles=frozenset({"admin"}))
+        hidden = {"community of None", "community of you"}
+        everything = self.names(administrator, visibility="all")
+        self.assertEqual(len(everything), 12)
+        self.assertEqual(self.names(administrator), [name for name in everything if name not in hidden])
+        self.assertEqual(
+            self.names(ADMIN),
+            [name for name in everything if name not in {"community of me", "community of you"}],
+        )
+
+    def test_marker_seen_by_id(self) -> None:
+        """The marker is an image that the caller may see by its id, in the list or not."""
+        seen = {
+            ME: {"community", "public", "private of me", "shared of me", "shared of None"},
+            NOBODY: {"community", "public", "shared of None"},
+            ADMIN: {"community", "public", "private", "shared"},
+        }
+        images = self.successResultOf(self.catalogue.images(ImageQuery(ADMIN, 100, visibility="all")))
+        for caller, names in seen.items():
+            for image in images:
+                listed = self.catalogue.images(ImageQuery(caller, 100, marker=image.id))
+                if image.name in names or image.visibility in names:
+                    self.successResultOf(listed)
+                else:
+                    self.failureResultOf(listed, Forbidden)
+
+
+class FilterTest(QueryTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.plain = self.add(name="a", min_ram=1, tags=("x",), properties={"os": "debian", "empty": ""})
+        self.other = self.add(
+            name="b",
+            min_ram=2,
+            os_hidden=True,
+            protected=True,
+            owner="you",
+            disk_format="raw",
+            tags=("x", "y"),
+            properties={"os": "ubuntu"},
+            created_at=NOON + timedelta(microseconds=1),
+        )
+        self.large = self.add_active(
+            {"size": 2**40}, name="c", min_ram=3, created_at=NOON + timedelta(microseconds=2), disk_format="qcow2"
+        )
+
+    def check(self, names: str, *filters: tuple[str, str, tuple[Any, ...]]) -> None:
+        listed = self.names(filters=tuple(Filter(*one) for one in filters))
+        self.assertEqual("".join(str(name) for name in listed), names, filters)
+
+    def test_equal(self) -> None:
+        """`eq` takes every column, and null for what is unset."""
+        self.check("abc")
+        self.check("b", ("name", "eq", ("b",)))
+        self.check("", ("name", "eq", ("B",)))
+        self.check("a", ("id", "eq", (self.plain.id,)))
+        self.check("c", ("status", "eq", (Status.ACTIVE,)))
+        self.check("c", ("status", "eq", ("active",)))
+        self.check("b", ("owner", "eq", ("you",)))
+        self.check("ac", ("owner", "eq", (None,)))
+        self.check("b", ("os_hidden", "eq", (True,)))
+        self.check("ac", ("protected", "eq", (False,)))
+        self.check("c", ("size", "eq", (2**40,)))
+        self.check("c", ("os_hash_value", "eq", ("d" * 128,)))
+        self.check("abc", ("visibility", "eq", ("shared",)))
+
+    def test_order(self) -> None:
+        """Numbers and times are compared, and null is in no order."""
+        self.check("bc", ("min_ram", "gte", (2,)))
+        self.check("c", ("min_ram", "gt", (2,)))
+        self.check("ab", ("min_ram", "lte", (2,)))
+        self.check("a", ("min_ram", "lt", (2,)))
+        self.check("c", ("size", "gte", (0,)))
+        self.check("", ("size", "lt", (2**40,)))
+        time = self.other.created_at
+        for operator, names in {"eq": "b", "neq": "ac", "gt": "c", "gte": "bc", "lt": "a", "lte": "ab"}.items():
+            self.check(names, ("created_at", operator, (time,)))
+        self.check("b", ("created_at", "gte", (time,)), ("created_at", "lt", (self.large.created_at,)))
+
+    def test_unequal_to_null(self) -> None:
+        """What is unset is unequal to every value."""
+        self.check("ac", ("disk_format", "neq", ("raw",)))
+
+    def test_in(self) -> None:
+        """`in` takes any of several values, and none of none."""
+        self.check("ab", ("name", "in", ("a", "b", "x")))
+        self.check("bc", ("disk_format", "in", ("raw", "qcow2")))
+        self.check("", ("name", "in", ()))
+
+    def test_tags(self) -> None:
+        """An image must have all the tags."""
+        self.check("ab", ("tag", "eq", ("x",)))
+        self.check("b", ("tag", "eq", ("x",)), ("tag", "eq", ("y",)))
+        self.check("", ("tag", "eq", ("x",)), ("tag", "eq", ("z",)))
+        self.check("b", ("tag", "in", ("y", "z")))
+
+    def test_properties(self) -> None:
+        """A custom property must be there with the value."""
+        self.check("a", ("property:os", "eq", ("debian",)))
+        self.check("ab", ("property:os", "in", ("debian", "ubuntu")))
+        self.check("a", ("property:empty", "eq", ("",)))
+        self.check("", ("property:absent", "eq", ("",)))
+        self.check("", ("property:os", "eq", ("debian",)), ("property:os", "eq", ("ubuntu",)))
+        self.check("", ("property:a:b' OR '1'='1", "eq", ("' OR '1'='1",)))
+
+    def test_together(self) -> None:
+        """All filters must hold, and what the caller may not see stays out."""
+        self.check("b", ("tag", "eq", ("x",)), ("property:os", "eq", ("ubuntu",)), ("protected", "eq", (True,)))
+        self.assertEqual(self.names(ME, filters=(Filter("name", "eq", ("b",)),)), [])
+
+    def test_same_shape(self) -> None:
+        """Queries that differ in values only give each its own images."""
+        for _ in range(2):
+            for name in "abc":
+                self.check(name, ("name", "eq", (name,)))
+            self.check("", ("name", "eq", (None,)))
+        self.assertEqual(self.names(YOU), ["b"])
+        self.assertEqual(self.names(ME), [])
+
+    def test_unknown(self) -> None:
+        """A column or operator that images do not have is refused."""
+        for one in (("deleted_at", "eq", (1,)), ("claims", "eq", (1,)), ("", "eq", ("a",)), ("name", "like", ("a",))):
+            query = ImageQuery(ADMIN, 10, filters=(Filter(*one),))
+            self.failureResultOf(self.catalogue.images(query), Invalid)
+        self.failureResultOf(self.catalogue.images(ImageQuery(ADMIN, 10, sort=(("tags", True),))), Invalid)
+
+
+class PageTest(QueryTestCase):
+    def test_marker(self) -> None:
+        """An unknown or deleted marker is invalid."""
+        image = self.add()
+        self.successResultOf(self.catalogue.delete(image.id))
+        for marker in (image.id, "nothing", ""):
+            self.failureResultOf(self.catalogue.images(ImageQuery(ADMIN, 10, marker=marker)), Invalid)
+
+    def test_limit(self) -> None:
+        """A page has at most `limit` images, 0 too."""
+        for _ in range(3):
+            self.add()
+        self.assertEqual([len(self.ids(ImageQuery(ADMIN, limit))) for limit in range(5)], [0, 1, 2, 3, 3])
+
+    def test_default_order(self) -> None:
+        """The newest image comes first."""
+        images = [self.add(created_at=NOON + timedelta(microseconds=place)) for place in range(3)]
+        self.assertEqual(self.ids(ImageQuery(ADMIN, 10)), [image.id for image in reversed(images)])
+
+    def test_tie_breakers(self) -> None:
+        """Images of equal keys are in the order of their age, as the one key runs, and descending after several."""
+        images = [self.add(name="x", created_at=NOON + timedelta(seconds=place)).id for place in range(3)]
+        backwards = images[::-1]
+        self.assertEqual(self.ids(ImageQuery(ADMIN, 10, sort=(("name", False),))), images)
+        self.assertEqual(self.ids(ImageQuery(ADMIN, 10, sort=(("name", True),))), backwards)
+        self.assertEqual(self.ids(ImageQuery(ADMIN, 10, sort=(("name", False), ("size", False)))), backwards)
+
+    def test_pages(self) -> None:
+        """Pages one after the other are the whole list in its order, whatever it is sorted by."""
+        projects = count()
+        values = st.fixed_dictionaries(
+            {
+                "name": st.sampled_from([None, "", "a", "B", "é"]),
+                "size": st.sampled_from([None, 0, 2**40]),
+                "disk_format": st.sampled_from([None, "raw", "qcow2"]),
+                "created_at": st.sampled_from([NOON, NOON + timedelta(microseconds=1)]),
+                "updated_at": st.sampled_from([NOON + timedelta(days=1), NOON + timedelta(days=2)]),
+            }
+        )
+        sorts = st.lists(st.tuples(st.sampled_from(SORT_KEYS), st.booleans()), max_size=4).map(tuple)
+        ids = st.uuids(version=4)
+
+        @settings(max_examples=60, deadline=None, derandomize=True, database=None)
+        @given(st.dictionaries(ids, values, max_size=8), sorts, st.integers(1, 4))
+        def pages(rows: dict[UUID, dict[str, Any]], sort: tuple[tuple[str, bool], ...], limit: int) -> None:
+            number = next(projects)
+            # Ids of earlier examples are taken; their number in front makes them others, and keeps their order.
+            images = [
+                self.add(id=f"{number:08d}{str(image_id)[8:]}{place:02d}"[-36:], owner=f"project {number}", **fields)
+                for place, (image_id, fields) in enumerate(rows.items())
+            ]
+            query = ImageQuery(Caller(project_id=f"project {number}"), limit, sort=sort)
+            wanted = [image.id for image in in_order(images, sort)]
+            self.assertEqual(self.ids(evolve(query, limit=100)), wanted)
+            listed: list[str] = []
+            while page := self.ids(query):
+                listed += page
+                query = evolve(query, marker=page[-1])
+            self.assertEqual(listed, wanted)
+
+        pages()
+
+
+class IndexTest(QueryTestCase):
+    def test_default_list(self) -> None:
+        """The default list is read in the order of an index, from the marker on, and not sorted."""
+        statements: list[str] = []
+        connection = self.other_connection()
+        images = [self.add_public(owner="me") for _ in range(3)]
+
+        def watch(thread_connection: Any) -> None:
+            driver = thread_connection.connection.dbapi_connection
+            assert isinstance(driver, sqlite3.Connection)
+            driver.set_trace_callback(statements.append)
+
+        self.successResultOf(self.database.read(watch))
+        self.successResultOf(self.catalogue.images(ImageQuery(ME, 2, marker=images[0].id)))
+        plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + statements[-1])]
+        self.assertIn(
+            "SEARCH images USING INDEX ix_images_deleted_at_created_at_id (deleted_at=? AND created_at<?)", plan
+        )
+        self.assertNotIn("SCAN images", " ".join(plan))
+
+
+def in_order(images: list[Image], sort: tuple[tuple[str, bool], ...]) -> list[Image]:
+    """The order that the API asks for, by plain sorting: stable, from the last key to the first."""
+    descending = sort[0][1] if len(sort) == 1 else True
+    keys = dict(reversed((*sort, ("created_at", descending), ("id", descending))))
+    # A key given again is a tie breaker that breaks nothing: the first counts.
+    order = [(name, keys[name]) for name in dict.fromkeys(name for name, _ in (*sort, ("created_at", 0), ("id", 0)))]
+    for name, down in reversed(order):
+        images = sorted(images, key=lambda image: rank(getattr(image, name)), reverse=down)
+    return images
+
+
+def rank(value: Any) -> tuple[bool, Any]:
+    return (value is not None, 0 if value is None else value)

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
+from zope.interface.verify import verifyObject
+
+from imgsvc.catalogue.images import move
+from imgsvc.catalogue.rows import instant, microseconds
+from imgsvc.errors import ImageExists, NoSuchImage
+from imgsvc.interfaces import ICatalogue
+from imgsvc.model import TRANSITIONS, DoomedLocation, ImageQuery, Location, Status, Visibility
+from tests.catalogue.rigs import ADMIN, CatalogueTestCase, new_image
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+few = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+
+
+class ImagesTest(CatalogueTestCase):
+    def test_interface(self) -> None:
+        """The catalogue has all that ICatalogue asks for."""
+        verifyObject(ICatalogue, self.catalogue)
+
+    def test_whole_image(self) -> None:
+        """Every field comes back as it was given."""
+        image = new_image(
+            name="ubuntu",
+            visibility=Visibility.COMMUNITY,
+            protected=True,
+            os_hidden=True,
+            owner="me",
+            container_format="bare",
+            disk_format="qcow2",
+            min_disk=3,
+            min_ram=4,
+            size=2**62,
+            virtual_size=2**62 + 1,
+            checksum="a" * 32,
+            os_hash_algo="sha512",
+            os_hash_value="b" * 128,
+            tags=("a", "b"),
+            properties={"architecture": "x86_64", "empty": ""},
+        )
+        self.successResultOf(self.catalogue.add(image))
+        self.assertEqual(self.get(image.id), image)
+        self.assertEqual(dict(self.get(image.id).properties), dict(image.properties))
+
+    def test_empty_image(self) -> None:
+        """What was not given is null, false or empty."""
+        image = self.add()
+        self.assertEqual(self.get(image.id), image)
+
+    def test_any_text(self) -> None:
+        """Names, tags and properties hold any text, the empty one, quotes and NUL too."""
+
+        @few
+        @given(st.none() | words, st.frozensets(words, max_size=4), st.dictionaries(words, words, max_size=4))
+        def holds(name: str | None, tags: frozenset[str], properties: dict[str, str]) -> None:
+            image = self.add(name=name, tags=tuple(sorted(tags)), properties=properties)
+            found = self.get(image.id)
+            self.assertEqual((found.name, found.tags, dict(found.properties)), (name, image.tags, properties))
+
+        holds()
+
+    def test_repeated_tags(self) -> None:
+        """A tag given twice is kept once."""
+        image = self.add(tags=("b", "a", "b"))
+        self.assertEqual(self.get(image.id).tags, ("a", "b"))
+
+    def test_id_taken(self) -> None:
+        """An id is given once, and nothing of the second image is kept."""
+        image = self.add(properties={"a": "1"})
+        second = new_image(id=image.id, properties={"b": "2"}, tags=("t",))
+        self.failureResultOf(self.catalogue.add(second), ImageExists)
+        self.assertEqual(self.get(image.id), image)
+        self.assertEqual(dict(self.get(image.id).properties), {"a": "1"})
+
+    def test_deleted_id_taken(self) -> None:
+        """The id of a deleted image is not given again."""
+        image = self.add()
+        self.successResultOf(self.catalogue.delete(image.id))
+        self.failureResultOf(self.catalogue.add(new_image(id=image.id)), ImageExists)
+
+    def test_not_new(self) -> None:
+        """Only queued images without data are added."""
+        for image in (
+            new_image(status=Status.ACTIVE),
+            new_image(locations=(Location("local", "file:///x"),)),
+        ):
+            self.failureResultOf(self.catalogue.add(image), ValueError)
+
+    def test_unencodable_text(self) -> None:
+        """Text that is no Unicode is refused, and the catalogue goes on."""
+        self.failureResultOf(self.catalogue.add(new_image(name="\ud800")), UnicodeEncodeError)
+        self.add()
+
+    def test_absent(self) -> None:
+        """An image that was never added is not found, whatever the id looks like."""
+        for image_id in ("", "nothing", "x" * 300, "' OR 1=1 --"):
+            self.failureResultOf(self.catalogue.image(image_id), NoSuchImage)
+
+    def test_times(self) -> None:
+        """Times are kept to the microsecond."""
+
+        @few
+        @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
+        def keeps(time: datetime) -> None:
+            self.assertEqual(instant(microseconds(time)), time)
+
+        keeps()
+
+    def test_check(self) -> None:
+        """A database that answers is sound."""
+        self.assertIsNone(self.successResultOf(self.catalogue.check()))
+
+
+class DeleteTest(CatalogueTestCase):
+    def test_delete(self) -> None:
+        """A deleted image is gone for readers, lists and a second deletion."""
+        image = self.add_public()
+        self.assertEqual(self.successResultOf(self.catalogue.delete(image.id)), [])
+        self.failureResultOf(self.catalogue.image(image.id), NoSuchImage)
+        self.failureResultOf(self.catalogue.delete(image.id), NoSuchImage)
+        self.assertEqual(self.successResultOf(self.catalogue.images(ImageQuery(ADMIN, 10))), [])
+
+    def test_absent(self) -> None:
+        """What was never added cannot be deleted."""
+        self.failureResultOf(self.catalogue.delete("nothing"), NoSuchImage)
+
+    def test_every_status(self) -> None:
+        """An image is deleted from every status from which TRANSITIONS lets it go, and from no other."""
+        connection = self.other_connection()
+        for status in Status:
+            image = self.add()
+            connection.execute("UPDATE images SET status = ? WHERE id = ?", (status.value, image.id))
+            deleted = self.catalogue.delete(image.id)
+            if Status.DELETED in TRANSITIONS[status]:
+                self.successResultOf(deleted)
+            else:
+                self.failureResultOf(deleted, NoSuchImage)
+
+    def test_row_stays(self) -> None:
+        """The row tells when the image was deleted."""
+        image = self.add()
+        self.successResultOf(self.catalogue.delete(image.id))
+        row = self.other_connection().execute("SELECT status, deleted_at, updated_at FROM images").fetchall()
+        self.assertEqual(row, [("deleted", microseconds(self.now), microseconds(self.now))])
+
+    def test_doomed(self) -> None:
+        """The locations of deleted images are doomed until they are forgotten, the oldest first."""
+        images = [self.add_active() for _ in range(3)]
+        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations()), [])
+        doomed: list[DoomedLocation] = []
+        for image in reversed(images):
+            self.now = self.now + timedelta(seconds=1)
+            of_image = self.successResultOf(self.catalogue.delete(image.id))
+            self.assertEqual([(one.image_id, one.location) for one in of_image], [(image.id, image.locations[0])])
+            self.assertEqual(dict(of_image[0].location.metadata), {"inode": "7"})
+            doomed += of_image
+        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations()), doomed)
+        self.successResultOf(self.catalogue.forget_location(doomed[1].key))
+        self.successResultOf(self.catalogue.forget_location(doomed[1].key))
+        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations()), [doomed[0], doomed[2]])
+
+    def test_living_location(self) -> None:
+        """The location of an image that is not deleted cannot be forgotten."""
+        image = self.add_active()
+        self.successResultOf(self.catalogue.forget_location(1))
+        self.assertEqual(len(self.get(image.id).locations), 1)
+
+    def test_key_used_once(self) -> None:
+        """The key of a forgotten location is never that of another."""
+        first = self.successResultOf(self.catalogue.delete(self.add_active().id))
+        self.successResultOf(self.catalogue.forget_location(first[0].key))
+        second = self.successResultOf(self.catalogue.delete(self.add_active().id))
+        self.assertGreater(second[0].key, first[0].key)
+
+
+class UsageTest(CatalogueTestCase):
+    def test_usage(self) -> None:
+        """The bytes of a project's images count once for each location; those of others and deleted ones do not."""
+        self.assertEqual(self.successResultOf(self.catalogue.usage("me")), 0)
+        self.add_active({"size": 100}, owner="me")
+        twice = self.add_active({"size": 2**50}, owner="me")
+        self.add_active({"size": 7}, owner="you")
+        self.add(owner="me")
+        gone = self.add_active({"size": 1000}, owner="me")
+        self.successResultOf(self.catalogue.delete(gone.id))
+        self.other_connection().execute(
+            "INSERT INTO image_locations (image_id, store_id, url, metadata) VALUES (?, 'b', 'u', '{}')", (twice.id,)
+        )
+        self.assertEqual(self.successResultOf(self.catalogue.usage("me")), 100 + 2 * 2**50)
+        self.assertEqual([location.store_id for location in self.get(twice.id).locations], ["local", "b"])
+
+    def test_uploading(self) -> None:
+        """Images of a project that wait for bytes are counted, until they are active or deleted."""
+        first, second, third = (self.add(owner="me") for _ in range(3))
+        self.add(owner="you")
+        self.assertEqual(self.successResultOf(self.catalogue.uploading("me")), 0)
+        for image in (first, second, third):
+            self.successResultOf(self.catalogue.claim(image.id, "local", 60))
+        self.successResultOf(self.catalogue.delete(third.id))
+        self.add_active(owner="me")
+        self.assertEqual(self.successResultOf(self.catalogue.uploading("me")), 2)
+
+
+class MoveTest(CatalogueTestCase):
+    def test_transitions(self) -> None:
+        """No statement moves an image where TRANSITIONS does not let it go."""
+        for source in Status:
+            for target in Status:
+                if target in TRANSITIONS[source]:
+                    move(source, target)
+                else:
+                    self.assertRaises(ValueError, move, source, target)
+
+
+class StatementsTest(CatalogueTestCase):
+    def setUp(self) -> None:
+        self.statements: list[str] = []
+
+        def trace(connection: object, record: object) -> None:
+            connection.set_trace_callback(self.statements.append)  # type: ignore[attr-defined]
+
+        event.listen(Pool, "connect", trace)
+        self.addCleanup(event.remove, Pool, "connect", trace)
+        super().setUp()
+
+    def count(self, call: object) -> int:
+        self.statements.clear()
+        self.successResultOf(call())  # type: ignore[operator]
+        return len(self.statements)
+
+    def test_reads(self) -> None:
+        """An image is one statement, a list is one, and one more for its marker, however many images there are."""
+        images = [self.add_active(tags=("a", "b"), properties={"a": "1", "b": "2"}) for _ in range(20)]
+        self.assertEqual(self.count(lambda: self.catalogue.image(images[0].id)), 1)
+        query = ImageQuery(ADMIN, 15)
+        # The first read of a thread opens its connection.
+        self.successResultOf(self.catalogue.images(query))
+        self.assertEqual(self.count(lambda: self.catalogue.images(query)), 1)
+        self.assertEqual(self.count(lambda: self.catalogue.images(evolve(query, marker=images[3].id))), 2)
+
+    def test_add(self) -> None:
+        """A new image is a statement for itself, one each property and tag, and four of the transaction."""
+        image = new_image(tags=("a", "b"), properties={"a": "1", "b": "2"})
+        self.assertEqual(self.count(lambda: self.catalogue.add(image)), 1 + 2 + 2 + 4)

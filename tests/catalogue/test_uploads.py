@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from threading import Barrier, Thread
+
+from imgsvc.catalogue import Catalogue
+from imgsvc.errors import ClaimLost, NoSuchImage, WrongStatus
+from imgsvc.model import Claim, ExpiredUpload, Status
+from tests.catalogue.rigs import CatalogueTestCase, HeldThreads, stored_data
+
+
+def claim_with_others(catalogue: Catalogue, image_id: str, barrier: Barrier, results: list[object]) -> None:
+    """Claim when all others at the barrier do, and keep the claim or the error."""
+    barrier.wait()
+    claim = catalogue.claim(image_id, "local", 60)
+    claim.addErrback(lambda failure: failure.value).addCallback(results.append)
+
+
+class UploadTestCase(CatalogueTestCase):
+    def claim(self, image_id: str, lease: float = 60) -> Claim:
+        claim = self.successResultOf(self.catalogue.claim(image_id, "local", lease))
+        assert isinstance(claim, Claim)
+        return claim
+
+    def is_claimed(self, claim: Claim) -> bool:
+        return bool(self.successResultOf(self.catalogue.is_claimed(claim.image.id, claim.upload_id)))
+
+
+class ClaimTest(UploadTestCase):
+    def test_claim(self) -> None:
+        """A claimed image is saving, and the claim holds it as it is then."""
+        image = self.add(properties={"a": "1"})
+        claim = self.claim(image.id)
+        self.assertEqual(claim.image, self.get(image.id))
+        self.assertEqual((claim.image.status, claim.image.updated_at), (Status.SAVING, self.now))
+        self.assertEqual(dict(claim.image.properties), {"a": "1"})
+        self.assertTrue(self.is_claimed(claim))
+
+    def test_second_claim(self) -> None:
+        """An image that is claimed cannot be claimed, also after the lease ran out."""
+        image = self.add()
+        self.claim(image.id, lease=-1)
+        failure = self.failureResultOf(self.catalogue.claim(image.id, "local", 60), WrongStatus)
+        self.assertEqual(failure.value.status, "saving")
+
+    def test_other_statuses(self) -> None:
+        """Only a queued image can be claimed; an absent or deleted one is not found."""
+        active = self.add_active()
+        self.failureResultOf(self.catalogue.claim(active.id, "local", 60), WrongStatus)
+        self.successResultOf(self.catalogue.delete(active.id))
+        for image_id in (active.id, "nothing"):
+            self.failureResultOf(self.catalogue.claim(image_id, "local", 60), NoSuchImage)
+
+    def test_ids_ascend(self) -> None:
+        """Each claim of an image has an id that sorts after all before."""
+        image = self.add()
+        upload_ids = []
+        for _ in range(12):
+            claim = self.claim(image.id, lease=-1)
+            upload_ids.append(claim.upload_id)
+            expired = ExpiredUpload(image.id, claim.upload_id, "local")
+            upload_ids.append(self.successResultOf(self.catalogue.take_over(expired, 60)))
+            self.assertTrue(self.successResultOf(self.catalogue.release(image.id, upload_ids[-1])))
+        self.assertEqual(upload_ids, sorted(set(upload_ids)))
+        self.assertEqual([int(one.partition("-")[0]) for one in upload_ids], list(range(1, 25)))
+
+    def test_one_winner_of_a_batch(self) -> None:
+        """Of claims in one transaction the first wins."""
+        image = self.add()
+        threads = HeldThreads()
+        database = self.open_database(writer_threads=threads)
+        catalogue = Catalogue(database)
+        started = catalogue.start()
+        threads.release()
+        self.successResultOf(started)
+        self.stop_at_end(catalogue, threads)
+        claims = [catalogue.claim(image.id, "local", 60) for _ in range(5)]
+        threads.release()
+        threads.release()
+        self.assertEqual(self.successResultOf(claims[0]).image.status, Status.SAVING)
+        for claim in claims[1:]:
+            self.failureResultOf(claim, WrongStatus)
+
+    def stop_at_end(self, catalogue: Catalogue, threads: HeldThreads) -> None:
+        def stop() -> None:
+            stopped = catalogue.stop()
+            threads.release()
+            self.successResultOf(stopped)
+
+        self.addCleanup(stop)
+
+    def test_one_winner_of_many(self) -> None:
+        """Of many catalogues that claim at the same time one wins."""
+        catalogues = [self.open_catalogue(self.open_database()) for _ in range(4)]
+        for _ in range(10):
+            image = self.add()
+            barrier = Barrier(len(catalogues))
+            results: list[object] = []
+
+            threads = [
+                Thread(target=claim_with_others, args=(catalogue, image.id, barrier, results))
+                for catalogue in catalogues
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertEqual(sorted(type(result).__name__ for result in results), ["Claim"] + 3 * ["WrongStatus"])
+
+
+class ActivateTest(UploadTestCase):
+    def test_activate(self) -> None:
+        """An activated image has its data's fields and location, and is not claimed any more."""
+        image = self.add()
+        claim = self.claim(image.id)
+        self.now += timedelta(seconds=1)
+        data = stored_data(image.id)
+        self.successResultOf(self.catalogue.activate(image.id, claim.upload_id, data))
+        active = self.get(image.id)
+        self.assertEqual((active.status, active.updated_at), (Status.ACTIVE, self.now))
+        self.assertEqual(active.created_at, image.created_at)
+        self.assertEqual((active.size, active.virtual_size, active.checksum), (1000, 2000, data.checksum))
+        self.assertEqual((active.os_hash_algo, active.os_hash_value), (data.os_hash_algo, data.os_hash_value))
+        self.assertEqual(active.locations, (data.location,))
+        self.assertEqual(dict(active.locations[0].metadata), {"inode": "7"})
+        self.assertFalse(self.is_claimed(claim))
+        self.failureResultOf(self.catalogue.activate(image.id, claim.upload_id, data), ClaimLost)
+        self.assertEqual(len(self.get(image.id).locations), 1)
+
+    def test_expired(self) -> None:
+        """A claim that ran out and that nobody took over is still good."""
+        image = self.add()
+        claim = self.claim(image.id, lease=-1)
+        self.successResultOf(self.catalogue.activate(image.id, claim.upload_id, stored_data(image.id)))
+
+    def test_lost(self) -> None:
+        """An upload whose claim is another's, released, or whose image is deleted gives the image nothing."""
+        image = self.add()
+        old = self.claim(image.id)
+        self.successResultOf(self.catalogue.release(image.id, old.upload_id))
+        new = self.claim(image.id)
+        for upload_id in (old.upload_id, "nothing"):
+            activated = self.catalogue.activate(image.id, upload_id, stored_data(image.id))
+            self.failureResultOf(activated, ClaimLost)
+        self.assertEqual(self.get(image.id).status, Status.SAVING)
+        self.successResultOf(self.catalogue.delete(image.id))
+        self.failureResultOf(self.catalogue.activate(image.id, new.upload_id, stored_data(image.id)), ClaimLost)
+        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations()), [])
+
+    def test_undone_whole(self) -> None:
+        """When the end of the claim fails, the image stays saving and has no location."""
+        image = self.add()
+        claim = self.claim(image.id)
+        other = self.other_connection()
+        other.execute("CREATE TRIGGER refuse BEFORE DELETE ON uploads BEGIN SELECT RAISE(ABORT, 'refused'); END")
+        activated = self.catalogue.activate(image.id, claim.upload_id, stored_data(image.id))
+        self.failureResultOf(activated, sqlite3.IntegrityError)
+        self.assertEqual((self.get(image.id).status, self.get(image.id).locations), (Status.SAVING, ()))
+        other.execute("DROP TRIGGER refuse")
+        self.successResultOf(self.catalogue.activate(image.id, claim.upload_id, stored_data(image.id)))
+
+
+class ReleaseTest(UploadTestCase):
+    def test_release(self) -> None:
+        """A released image is queued, without data fields, and can be claimed again."""
+        image = self.add(size=5, virtual_size=6, checksum="c", os_hash_algo="sha512", os_hash_value="d")
+        claim = self.claim(image.id)
+        self.assertTrue(self.successResultOf(self.catalogue.release(image.id, claim.upload_id)))
+        queued = self.get(image.id)
+        self.assertEqual(queued.status, Status.QUEUED)
+        data = (queued.size, queued.virtual_size, queued.checksum, queued.os_hash_algo, queued.os_hash_value)
+        self.assertEqual(data, (None,) * 5)
+        self.assertFalse(self.is_claimed(claim))
+        self.claim(image.id)
+
+    def test_not_held(self) -> None:
+        """Releasing what is not held says so and changes nothing."""
+        image = self.add()
+        claim = self.claim(image.id)
+        for image_id, upload_id in ((image.id, "nothing"), ("nothing", claim.upload_id)):
+            self.assertFalse(self.successResultOf(self.catalogue.release(image_id, upload_id)))
+        self.assertEqual(self.get(image.id).status, Status.SAVING)
+        self.assertTrue(self.is_claimed(claim))
+
+    def test_deleted(self) -> None:
+        """A claim outlives its image's deletion, and its release leaves the image deleted."""
+        image = self.add()
+        claim = self.claim(image.id)
+        self.successResultOf(self.catalogue.delete(image.id))
+        self.assertTrue(self.is_claimed(claim))
+        self.assertTrue(self.successResultOf(self.catalogue.release(image.id, claim.upload_id)))
+        self.failureResultOf(self.catalogue.image(image.id), NoSuchImage)
+        self.assertFalse(self.is_claimed(claim))
+
+
+class LeaseTest(UploadTestCase):
+    def expired(self) -> list[ExpiredUpload]:
+        return list(self.successResultOf(self.catalogue.expired_uploads()))
+
+    def test_expired_uploads(self) -> None:
+        """Claims whose lease ran out are listed, the longest expired first; others are not."""
+        late, later, _ = (self.add() for _ in range(3))
+        second = self.claim(later.id, lease=-1)
+        first = self.claim(late.id, lease=-10)
+        self.claim(self.add().id, lease=1000)
+        self.assertEqual(
+            self.expired(),
+            [ExpiredUpload(late.id, first.upload_id, "local"), ExpiredUpload(later.id, second.upload_id, "local")],
+        )
+
+    def test_renew(self) -> None:
+        """A renewed claim is expired no more."""
+        claim = self.claim(self.add().id, lease=-1)
+        self.successResultOf(self.catalogue.renew(claim.image.id, claim.upload_id, 60))
+        self.assertEqual(self.expired(), [])
+
+    def test_renew_lost(self) -> None:
+        """A claim that is not held, or whose image is deleted, is not renewed."""
+        claim = self.claim(self.add().id)
+        self.failureResultOf(self.catalogue.renew(claim.image.id, "nothing", 60), ClaimLost)
+        self.failureResultOf(self.catalogue.renew("nothing", claim.upload_id, 60), ClaimLost)
+        self.successResultOf(self.catalogue.delete(claim.image.id))
+        self.failureResultOf(self.catalogue.renew(claim.image.id, claim.upload_id, 60), ClaimLost)
+
+    def test_take_over(self) -> None:
+        """An expired claim gets a new holder, whom the old one cannot disturb, and one only."""
+        claim = self.claim(self.add().id, lease=-1)
+        (expired,) = self.expired()
+        other = self.open_catalogue(self.open_database())
+        upload_id = self.successResultOf(other.take_over(expired, 60))
+        self.assertGreater(upload_id, claim.upload_id)
+        self.assertIsNone(self.successResultOf(self.catalogue.take_over(expired, 60)))
+        self.assertEqual(self.expired(), [])
+        self.assertFalse(self.is_claimed(claim))
+        image_id = claim.image.id
+        self.failureResultOf(self.catalogue.renew(image_id, claim.upload_id, 60), ClaimLost)
+        self.failureResultOf(self.catalogue.activate(image_id, claim.upload_id, stored_data(image_id)), ClaimLost)
+        self.assertFalse(self.successResultOf(self.catalogue.release(image_id, claim.upload_id)))
+        self.assertTrue(self.successResultOf(self.catalogue.release(image_id, upload_id)))
+        self.assertEqual(self.get(image_id).status, Status.QUEUED)
+
+    def test_take_over_renewed(self) -> None:
+        """A claim that was renewed or released meanwhile is not taken over."""
+        claim = self.claim(self.add().id, lease=-1)
+        (expired,) = self.expired()
+        self.successResultOf(self.catalogue.renew(claim.image.id, claim.upload_id, 60))
+        self.assertIsNone(self.successResultOf(self.catalogue.take_over(expired, 60)))
+        self.assertTrue(self.is_claimed(claim))
+        self.successResultOf(self.catalogue.release(claim.image.id, claim.upload_id))
+        self.assertIsNone(self.successResultOf(self.catalogue.take_over(expired, 60)))
+        unknown = ExpiredUpload("nothing", "nothing", "local")
+        self.assertIsNone(self.successResultOf(self.catalogue.take_over(unknown, 60)))
+
+    def test_take_over_deleted(self) -> None:
+        """The claim on a deleted image is taken over and released like any other."""
+        claim = self.claim(self.add().id, lease=-1)
+        self.successResultOf(self.catalogue.delete(claim.image.id))
+        (expired,) = self.expired()
+        upload_id = self.successResultOf(self.catalogue.take_over(expired, 60))
+        self.assertTrue(self.successResultOf(self.catalogue.release(claim.image.id, upload_id)))
+        self.assertEqual(self.expired(), [])
