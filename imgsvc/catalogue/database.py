@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from imgsvc.catalogue import schema
 from imgsvc.catalogue.statements import Statement
-from imgsvc.errors import CatalogueUnavailable, ConfigurationError
+from imgsvc.errors import CatalogueUnavailable, ConfigurationError, Invalid
 from imgsvc.interfaces import IThreads
 
 __all__ = ["Database"]
@@ -138,7 +138,7 @@ class Database:
         except Exception as error:
             if self._is_outage(error):
                 raise
-            result = _Raised(error)
+            result = _Raised(_for_the_client(error))
             cursor.execute("ROLLBACK TO SAVEPOINT job")
         cursor.execute("RELEASE SAVEPOINT job")
         return result
@@ -162,6 +162,8 @@ class Database:
         try:
             with self._readers.connect() as connection:
                 return job(connection)
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise _for_the_client(error) from error
         except (DBAPIError, self._driver.Error) as error:
             raise _unavailable(error) from error
 
@@ -175,6 +177,9 @@ class Database:
         try:
             # All rows at once, because it is the end of the rows that ends the read.
             rows = statement.execute(self._here, self._readers.dialect, values).fetchall()
+        except UnicodeEncodeError:
+            # What is no text is the key of no row.
+            return succeed([])
         except self._driver.Error as error:
             # While the log of a killed process is being recovered even a reader must wait, which this thread may not.
             log.debug("Reading again in a thread: {error}", error=error)
@@ -226,6 +231,16 @@ def _set_up_connection(connection: Any, record: Any) -> None:
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail at once when another process writes in between.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _for_the_client(error: Exception) -> Exception:
+    """Invalid, where the driver refused a value that only came through; else the error itself."""
+    match error:
+        case UnicodeEncodeError():
+            return Invalid("A text holds characters that are not Unicode.")
+        case OverflowError():
+            return Invalid("A number is larger than 64 bits hold.")
+    return error
 
 
 def _unavailable(error: Exception) -> CatalogueUnavailable:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     BindParameter,
     Column,
     ColumnElement,
+    Dialect,
     Integer,
     and_,
     bindparam,
@@ -85,7 +86,7 @@ def values_of(query: ImageQuery, marker: Marker = ()) -> dict[str, Any]:
 
 
 @lru_cache(_STATEMENTS_KEPT)
-def page_statement(shape: ImageQuery, marker_nulls: tuple[bool, ...]) -> Statement:
+def page_statement(shape: ImageQuery, marker_nulls: tuple[bool, ...], dialect: Dialect) -> Statement:
     """The select of a page of whole images; rows are for `image_from_row`.
 
     marker_nulls: which of the marker's values are NULL; empty for the first page. Raises Invalid for a field, an
@@ -99,15 +100,16 @@ def page_statement(shape: ImageQuery, marker_nulls: tuple[bool, ...]) -> Stateme
     # The limit comes before what the images have many of: else that is gathered for all images and then sorted.
     limited = page.order_by(*_ordering(order)).limit(bindparam("limit", type_=Integer)).subquery("page")
     whole = select_images(limited).order_by(*_ordering([(limited.c[str(column.name)], down) for column, down in order]))
-    return Statement(whole)
+    return Statement.for_dialect(whole, dialect)
 
 
 @lru_cache(_STATEMENTS_KEPT)
-def marker_statement(shape: ImageQuery) -> Statement:
+def marker_statement(shape: ImageQuery, dialect: Dialect) -> Statement:
     """The select of whether the caller may see the marker's image, and of its Marker."""
     columns = [column for column, _ in _order(shape)]
     marker = select(_may_see(shape.caller), *columns)
-    return Statement(marker.where(images.c.id == bindparam("marker"), images.c.deleted_at.is_(None)))
+    marker = marker.where(images.c.id == bindparam("marker"), images.c.deleted_at.is_(None))
+    return Statement.for_dialect(marker, dialect)
 
 
 # --- who sees what (Image API v2, "visibility")

@@ -58,13 +58,13 @@ def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
     shape = shape_of(query)
     marker: Sequence[Any] = ()
     if query.marker is not None:
-        found = marker_statement(shape).rows(connection, **values_of(query))
+        found = marker_statement(shape, connection.dialect).rows(connection, **values_of(query))
         if not found:
             raise Invalid(f"The marker {query.marker} is not the ID of an image.")
         visible, *marker = found[0]
         if not visible:
             raise Forbidden(f"The marker {query.marker} is an image that you may not see.")
-    page = page_statement(shape, tuple([value is None for value in marker]))
+    page = page_statement(shape, tuple([value is None for value in marker]), connection.dialect)
     return [image_from_row(row) for row in page.rows(connection, **values_of(query, marker))]
 
 

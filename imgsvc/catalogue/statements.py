@@ -6,13 +6,12 @@ out: around the read of an image by SQLite (15 us) it took 50 us.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 from sqlalchemy import Connection, Dialect, PoolProxiedConnection
 from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ClauseElement
 
 __all__ = ["Statement"]
@@ -27,7 +26,7 @@ class _Compiled:
     text: str
     order: Sequence[str] | None
     """The names of the parameters in their order; None if the driver takes them by name."""
-    names: Collection[str]
+    names: Sequence[str]
     constants: Values
 
     def parameters(self, values: Values) -> Any:
@@ -43,19 +42,27 @@ class Statement:
     types that the database keeps. All methods raise the driver's own errors.
     """
 
-    def __init__(self, clause: Executable) -> None:
-        self.clause = clause
+    def __init__(self, clause: ClauseElement) -> None:
+        self._clause: ClauseElement | None = clause
         self._by_dialect: dict[str, _Compiled] = {}
+
+    @classmethod
+    def for_dialect(cls, clause: ClauseElement, dialect: Dialect) -> Statement:
+        """Compiled at once, for this dialect only: keeps the text and lets go of the clause, which is far larger."""
+        statement = cls(clause)
+        statement._compiled(dialect)
+        statement._clause = None
+        return statement
 
     def _compiled(self, dialect: Dialect) -> _Compiled:
         try:
             return self._by_dialect[dialect.name]
         except KeyError:
-            assert isinstance(self.clause, ClauseElement)
-            sql: Any = self.clause.compile(dialect=dialect)
+            assert self._clause is not None
+            sql: Any = self._clause.compile(dialect=dialect)
             constants = {name: bind.value for name, bind in sql.binds.items() if not bind.required}
-            compiled = _Compiled(str(sql), sql.positiontup if dialect.positional else None, sql.binds.keys(), constants)
-            self._by_dialect[dialect.name] = compiled
+            order = tuple(sql.positiontup) if dialect.positional else None
+            self._by_dialect[dialect.name] = compiled = _Compiled(str(sql), order, tuple(sql.binds), constants)
             return compiled
 
     def execute(self, connection: PoolProxiedConnection, dialect: Dialect, values: Values) -> DBAPICursor:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from imgsvc.catalogue import Catalogue, Database
-from imgsvc.errors import CatalogueUnavailable, ConfigurationError, ImageExists, NoSuchImage
+from imgsvc.errors import CatalogueUnavailable, ConfigurationError, ImageExists, Invalid, NoSuchImage
 from imgsvc.interfaces import IThreads
 from imgsvc.model import ImageQuery
 from tests.catalogue.rigs import ADMIN, CatalogueTestCase, HeldThreads, new_image
@@ -60,7 +60,7 @@ class BatchTest(CatalogueTestCase):
         added = [self.held.add(one) for one in (before, image, unencodable, image, after)]
         self.threads.release()
         self.threads.release()
-        self.failureResultOf(added.pop(2), UnicodeEncodeError)
+        self.failureResultOf(added.pop(2), Invalid)
         self.failureResultOf(added.pop(2), ImageExists)
         for waiting in added:
             self.successResultOf(waiting)

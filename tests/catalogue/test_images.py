@@ -11,9 +11,9 @@ from zope.interface.verify import verifyObject
 
 from imgsvc.catalogue.images import move
 from imgsvc.catalogue.rows import instant, microseconds
-from imgsvc.errors import ImageExists, NoSuchImage
+from imgsvc.errors import ImageExists, Invalid, NoSuchImage
 from imgsvc.interfaces import ICatalogue
-from imgsvc.model import TRANSITIONS, DoomedLocation, ImageQuery, Location, Status, Visibility
+from imgsvc.model import TRANSITIONS, DoomedLocation, Filter, ImageQuery, Location, Status, Visibility
 from tests.catalogue.rigs import ADMIN, CatalogueTestCase, new_image
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -94,9 +94,18 @@ class ImagesTest(CatalogueTestCase):
             self.failureResultOf(self.catalogue.add(image), ValueError)
 
     def test_unencodable_text(self) -> None:
-        """Text that is no Unicode is refused, and the catalogue goes on."""
-        self.failureResultOf(self.catalogue.add(new_image(name="\ud800")), UnicodeEncodeError)
+        """Text that is no Unicode is refused, is in no image, and the catalogue goes on."""
+        self.failureResultOf(self.catalogue.add(new_image(name="\ud800")), Invalid)
+        self.failureResultOf(self.catalogue.image("\ud800"), NoSuchImage)
+        query = ImageQuery(ADMIN, 10, filters=(Filter("name", "eq", ("\ud800",)),))
+        self.failureResultOf(self.catalogue.images(query), Invalid)
         self.add()
+
+    def test_large_numbers(self) -> None:
+        """A number that the database cannot hold is refused."""
+        self.failureResultOf(self.catalogue.add(new_image(min_ram=2**63)), Invalid)
+        query = ImageQuery(ADMIN, 10, filters=(Filter("size", "lt", (2**63,)),))
+        self.failureResultOf(self.catalogue.images(query), Invalid)
 
     def test_absent(self) -> None:
         """An image that was never added is not found, whatever the id looks like."""
