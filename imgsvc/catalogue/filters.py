@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from attrs import evolve
 from sqlalchemy import (
     BindParameter,
     Column,
@@ -53,7 +54,8 @@ _OPERATORS: Final[Mapping[str, Callable[[Column[Any], Sequence[BindParameter[Any
 def shape_of(query: ImageQuery) -> ImageQuery:
     """The query without its values."""
     caller = query.caller
-    return ImageQuery(
+    return evolve(
+        query,
         caller=Caller(
             project_id=None if caller.project_id is None else "",
             roles=frozenset({"admin"}) if caller.is_admin else frozenset(),
@@ -67,8 +69,6 @@ def shape_of(query: ImageQuery) -> ImageQuery:
             )
             for condition in query.filters
         ),
-        visibility=query.visibility,
-        sort=query.sort,
         marker=None if query.marker is None else "",
     )
 

@@ -1,1 +1,1 @@
-"""The history of the tables, for Alembic."""
+"""The history of the tables, for Alembic. It goes forward only."""

@@ -83,8 +83,3 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_uploads_expires_at", "uploads", ["expires_at"])
-
-
-def downgrade() -> None:
-    for table in ("uploads", "image_locations", "image_tags", "image_properties", "images"):
-        op.drop_table(table)

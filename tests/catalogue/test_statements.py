@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from sqlalchemy import Connection, Integer, bindparam, create_engine, insert, select
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.catalogue.statements import Statement
+from imgsvc.catalogue.tables import metadata, uploads
+
+
+class StatementTest(SynchronousTestCase):
+    """Statements for drivers that take parameters by place, and for those that take them by name."""
+
+    def open(self, paramstyle: str) -> Connection:
+        engine = create_engine("sqlite://", paramstyle=paramstyle)
+        self.addCleanup(engine.dispose)
+        connection = engine.connect()
+        self.addCleanup(connection.close)
+        metadata.create_all(connection)
+        return connection
+
+    def statements(self) -> tuple[Statement, Statement]:
+        names = ("image_id", "upload_id", "store_id")
+        add = insert(uploads).values({name: bindparam(name) for name in names} | {"expires_at": 5})
+        found = select(uploads.c.image_id, uploads.c.expires_at).where(
+            uploads.c.upload_id == bindparam("wanted"), uploads.c.expires_at + bindparam("more", type_=Integer) > 6
+        )
+        return Statement(add), Statement(found)
+
+    def test_values(self) -> None:
+        """Values are given by their names, in any number of runs, and constants stay."""
+        for paramstyle in ("qmark", "named"):
+            connection = self.open(paramstyle)
+            add, found = self.statements()
+            self.assertEqual(add.run(connection, store_id="s", upload_id="u1", image_id="i1"), 1)
+            rows = [{"image_id": f"i{number}", "upload_id": f"u{number}", "store_id": "s"} for number in (2, 3)]
+            add.run_for_each(connection, rows)
+            for number in (1, 2, 3):
+                wanted = {"wanted": f"u{number}", "not_in_it": 1}
+                self.assertEqual(list(found.rows(connection, more=2, **wanted)), [(f"i{number}", 5)])
+                self.assertEqual(list(found.rows(connection, more=1, **wanted)), [])
+
+    def test_missing(self) -> None:
+        """A value that is not given is an error, not null."""
+        for paramstyle in ("qmark", "named"):
+            _, found = self.statements()
+            self.assertRaises(KeyError, found.rows, self.open(paramstyle), wanted="u1")
