@@ -14,6 +14,7 @@ from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 
+from imgsvc import __version__
 from imgsvc.client.answers import printable
 from imgsvc.client.api import ImageClient
 from imgsvc.client.downloads import CONNECTIONS
@@ -155,7 +156,7 @@ def _pairs(values: Iterable[str], separator: str, form: str) -> Iterable[tuple[s
 @click.option("--token", envvar=["IMGSVC_TOKEN", "OS_TOKEN"], help="Sent as X-Auth-Token.")
 @click.option("--header", "-H", "headers", multiple=True, callback=_headers, help="A header, as 'NAME: VALUE'.")
 @click.option("--user", envvar="IMGSVC_USER", help="For HTTP Basic; the password is taken from IMGSVC_PASSWORD.")
-@click.version_option(package_name="imgsvc")
+@click.version_option(__version__)
 @click.pass_context
 def main(context: click.Context, endpoint: str, token: str | None, headers: dict[str, str], user: str | None) -> None:
     """Keep disk images on a server that speaks the OpenStack Image API v2.

@@ -37,6 +37,13 @@ class ThreadedFile:
         """Deferred of None when all of `data` stands at `offset`. Fails with LocalFileError."""
         return self._run(self._call, _write_all, data, offset)
 
+    def digest(self, offset: int, digest: Any, buffer: bytearray) -> Deferred[int]:
+        """Read what `buffer` holds at `offset` and add it to a hashlib object. Deferred of the bytes, 0 at the end.
+
+        Fails with LocalFileError. One call at a time may use a buffer.
+        """
+        return self._run(self._call, _digest_some, offset, digest, buffer)
+
     def sync(self) -> Deferred[None]:
         """Deferred of None when the file's bytes are on the medium. Fails with LocalFileError."""
         return self._run(self._call, os.fsync)
@@ -71,6 +78,12 @@ def _write_all(fd: int, data: bytes, offset: int) -> None:
     while left:
         written = os.pwrite(fd, left, offset)
         left, offset = left[written:], offset + written
+
+
+def _digest_some(fd: int, offset: int, digest: Any, buffer: bytearray) -> int:
+    count = os.preadv(fd, [buffer], offset)
+    digest.update(memoryview(buffer)[:count])
+    return count
 
 
 def open_for_reading(path: str) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from imgsvc.client.errors import LocalFileError
 from imgsvc.client.files import Runner, ThreadedFile
 from imgsvc.client.view import ImageView
 
-DIGEST_BLOCK: Final = 8 * 1024 * 1024
+DIGEST_BLOCK: Final = 4 * 1024 * 1024
 
 
 @define
@@ -105,10 +105,9 @@ class PartialFile:
 
     async def digest(self, algorithm: str, moved: Callable[[int], None]) -> str:
         """Hex of the file's digest, read in threads. moved: called with the bytes read so far."""
-        digest, offset = new_digest(algorithm), 0
-        while block := await self._file.read(offset, DIGEST_BLOCK):
-            await self._run(digest.update, block)
-            offset += len(block)
+        digest, offset, buffer = new_digest(algorithm), 0, bytearray(DIGEST_BLOCK)
+        while count := await self._file.digest(offset, digest, buffer):
+            offset += count
             moved(offset)
         return str(digest.hexdigest())
 

@@ -32,7 +32,7 @@ COMMIT_LIMIT: Final = 600.0
 class FileProducer:
     """Produces a file, reading in threads, and computes digests of what it produces.
 
-    Holds one block, and one more while that is read. file: stays the caller's, who closes it when the transfer
+    Holds one block and the one after it. file: stays the caller's, who closes it when the transfer
     is over. length: bytes to produce. run: where digests are computed. moved: called with the bytes produced so
     far. digests: hex by algorithm, whole once the Deferred of startProducing has fired.
     """
@@ -94,13 +94,16 @@ class FileProducer:
         offset = 0
         block = await self._read(offset)
         while block and not self._stopped:
+            # Before it is written: the server may answer the moment that it has the last byte.
+            digesting = [self._run(digest.update, block) for digest in self._digests.values()]
+            following, *_ = await together([self._read(offset + len(block)), *digesting])
+            while self._paused is not None:
+                await self._paused
+            if self._stopped:
+                return
             offset += len(block)
             consumer.write(block)
             self._moved(offset)
-            digesting = [self._run(digest.update, block) for digest in self._digests.values()]
-            following, *_ = await together([self._read(offset), *digesting])
-            while self._paused is not None:
-                await self._paused
             block = following
         if offset != self.length and not self._stopped:
             raise LocalFileError(self._file.path, f"ended after {offset} of {self.length} bytes")
@@ -158,7 +161,7 @@ async def send(
         )
         if not 200 <= response.code < 300:
             raise await session.refusal(response)
-        if not watched.finished:
+        if not watched.all_written:
             raise Broken("The server said that it has the image before all of it was sent.")
     except Broken as problem:
         if not stalled:
@@ -172,22 +175,39 @@ async def send(
 
 @implementer(IBodyProducer)
 class _WatchedProducer:
-    """Passes on to a producer, and tells a watch whenever its bytes moved."""
+    """Passes on to a producer, and tells a watch whenever its bytes moved.
+
+    A producer may find out that it is at its end only when the server has had all bytes and has answered, so
+    they are counted: all_written is true when nothing is missing.
+    """
 
     def __init__(self, producer: IBodyProducer, watch: _Watch, stall_limit: float) -> None:
         self.length = producer.length
-        self.finished = False
+        self._written = 0
+        self._finished = False
+        self._consumer: IConsumer | None = None
         self._producer = producer
         self._watch = watch
         self._stall_limit = stall_limit
 
+    @property
+    def all_written(self) -> bool:
+        return self._finished or self._written == self.length
+
+    def write(self, data: bytes) -> None:
+        """What the producer writes."""
+        self._written += len(data)
+        if self._consumer is not None:
+            self._consumer.write(data)
+
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         def finished(result: None) -> None:
-            self.finished = True
+            self._finished = True
             self._watch.allow(COMMIT_LIMIT)
 
         self._watch.allow(self._stall_limit)
-        sending: Deferred[None] = self._producer.startProducing(consumer)
+        self._consumer = consumer
+        sending: Deferred[None] = self._producer.startProducing(self)
         return sending.addCallback(finished)
 
     def pauseProducing(self) -> None:

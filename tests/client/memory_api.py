@@ -19,6 +19,8 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from attrs import define, field
 
 BLOCK = 256 * 1024
+KEPT = 100_000_000
+"""Longer uploads are only digested."""
 
 
 @define
@@ -291,7 +293,9 @@ class _Handler(BaseHTTPRequestHandler):
             md5.update(block)
             sha512.update(block)
             size += len(block)
-            kept = None if kept is None or size > 64 * BLOCK else [*kept, block]
+            kept = None if size > KEPT else kept
+            if kept is not None:
+                kept.append(block)
             if faults.cut_uploads_after is not None and size >= faults.cut_uploads_after:
                 image["status"] = "queued"
                 self.connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,28 @@
+"""Write some bytes of an image to standard output, with plain treq.
+
+python examples/download_range.py ENDPOINT IMAGE_ID FIRST LAST > bytes
+"""
+
+import os
+import sys
+
+import treq
+from twisted.internet.task import react
+
+
+async def main(reactor, endpoint, image_id, first, last):
+    headers = {"Range": f"bytes={int(first)}-{int(last)}", "Accept": "application/octet-stream"}
+    if token := os.environ.get("OS_TOKEN"):
+        headers["X-Auth-Token"] = token
+    response = await treq.get(
+        f"{endpoint}/v2/images/{image_id}/file", headers=headers, unbuffered=True, reactor=reactor
+    )
+    if response.code != 206:
+        # 200: no ranges here. 204: no data yet. 416: no byte of the image is in the range.
+        sys.exit(f"The server answered {response.code}: {await response.text()}")
+    print(response.headers.getRawHeaders("content-range")[0], file=sys.stderr)
+    await response.collect(sys.stdout.buffer.write)
+
+
+if __name__ == "__main__":
+    react(main, sys.argv[1:])

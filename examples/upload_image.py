@@ -1,0 +1,29 @@
+"""Make an image of a file: python examples/upload_image.py ENDPOINT FILE [NAME]"""
+
+import os
+import sys
+
+from twisted.internet.task import react
+
+from imgsvc.client import ImageClient, guess_disk_format
+
+
+async def main(reactor, endpoint, path, name=None):
+    async with ImageClient(endpoint, reactor, token=os.environ.get("OS_TOKEN")) as client:
+        image = await client.create(
+            name=name or os.path.basename(path),
+            disk_format=guess_disk_format(path),
+            container_format="bare",
+        )
+
+        def progress(stage, done, total):
+            print(f"\r{done * 100 // total} %", end="", file=sys.stderr)
+
+        # Size and digests are compared with what the server stored; a mismatch raises VerificationFailed.
+        image = await client.upload(image.id, path, progress=progress)
+        print("", file=sys.stderr)
+        print(image.id, image.status, image.size, image.os_hash_value)
+
+
+if __name__ == "__main__":
+    react(main, sys.argv[1:])

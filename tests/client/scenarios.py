@@ -1,0 +1,216 @@
+"""What the command and the examples do for a user, against any Image API."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 120
+
+if TYPE_CHECKING:
+    Base = SynchronousTestCase
+else:
+    Base = object
+
+
+def environment() -> dict[str, str]:
+    """This process's, so that children import this tree and take nothing from the user's settings."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "IMGSVC_"))}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def qcow2(size: int) -> bytes:
+    """The first bytes of a qcow2 disk of `size` bytes: header of version 3, 64 KiB clusters, no backing file."""
+    header = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 3, 0, 0, 16, size, 0, 1, 196608, 65536, 1, 0, 0)
+    return (header + struct.pack(">QQQII", 0, 0, 0, 4, 104)).ljust(262144, b"\0")
+
+
+class ClientProcesses(Base):
+    """Runs the command and the examples. Mixed into a test case that sets `endpoint` in setUp, then calls prepare."""
+
+    endpoint: str
+
+    def prepare(self) -> None:
+        """Make the folder that the children work in."""
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+
+    def python(self, *arguments: str | Path, text: bool = True) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=self.folder,
+            env=environment(),
+            capture_output=True,
+            text=text,
+            timeout=LIMIT,
+        )
+
+    def imgsvc(self, *arguments: str | Path, code: int = 0, text: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the command; it must end with `code`."""
+        done = self.python("-m", "imgsvc.client", "--endpoint", self.endpoint, *arguments, text=text)
+        self.assertEqual(done.returncode, code, f"{arguments}: {done.stderr!r}")
+        return done
+
+    def example(self, name: str, *arguments: str | Path) -> str:
+        done = self.python(ROOT / "examples" / name, self.endpoint, *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def file(self, name: str, content: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content)
+        return path
+
+    def upload(self, content: bytes, *options: str) -> str:
+        return self.imgsvc("upload", self.file("source", content), *options).stdout.strip()
+
+    def document(self, image_id: str) -> dict[str, object]:
+        return json.loads(self.imgsvc("show", image_id, "--json").stdout)
+
+
+class ClientScenarios(ClientProcesses):
+    """What must hold of every Image API. Mixed in as ClientProcesses is."""
+
+    def test_round_trip(self) -> None:
+        """A file comes back as it was, by id and by name."""
+        content = os.urandom(5_000_001)
+        image_id = self.upload(content, "--name", "round trip")
+        done = self.imgsvc("download", "round trip")
+        self.assertIn("sha512 matches", done.stderr)
+        self.assertEqual((self.folder / f"{image_id}.raw").read_bytes() == content, True)
+        self.imgsvc("download", image_id, "-o", "other", "--connections", "2")
+        self.assertEqual((self.folder / "other").read_bytes() == content, True)
+        self.assertEqual(self.imgsvc("download", image_id, "-o", "-", text=False).stdout == content, True)
+        self.assertEqual(sorted(os.listdir(self.folder)), sorted(["source", f"{image_id}.raw", "other"]))
+
+    def test_large(self) -> None:
+        """An image of several pieces comes back over several connections."""
+        path = self.file("source", b"")
+        with path.open("r+b") as file:
+            for offset in range(0, 80_000_000, 7_000_000):
+                file.seek(offset)
+                file.write(os.urandom(100_000))
+        image_id = self.imgsvc("upload", path).stdout.strip()
+        self.imgsvc("download", image_id, "-o", "copy")
+        self.assertEqual((self.folder / "copy").read_bytes() == path.read_bytes(), True)
+
+    def test_fields(self) -> None:
+        """What the options say is what the image has."""
+        options = "--name n --tag a --tag b --property os_distro=debian --property empty= --visibility private"
+        options += " --min-disk 3 --min-ram 512 --container-format bare"
+        image = self.document(self.upload(qcow2(1 << 30), *options.split()))
+        self.assertEqual((image["name"], sorted(image["tags"])), ("n", ["a", "b"]))  # type: ignore[call-overload]
+        self.assertEqual((image["os_distro"], image["empty"], image["visibility"]), ("debian", "", "private"))
+        self.assertEqual((image["min_disk"], image["min_ram"]), (3, 512))
+        self.assertEqual((image["disk_format"], image["container_format"]), ("qcow2", "bare"))
+        self.assertEqual((image["status"], image["size"]), ("active", 262144))
+
+    def test_empty(self) -> None:
+        """An empty file makes an active, empty image."""
+        image_id = self.upload(b"")
+        self.assertEqual((self.document(image_id)["size"], self.document(image_id)["status"]), (0, "active"))
+        self.imgsvc("download", image_id, "-o", "empty")
+        self.assertEqual((self.folder / "empty").read_bytes(), b"")
+
+    def test_chosen_id(self) -> None:
+        """A chosen id is taken; an image that has data does not take them twice, and is not harmed."""
+        image_id = str(uuid.uuid4())
+        self.assertEqual(self.upload(b"once", "--id", image_id), image_id)
+        done = self.imgsvc("upload", self.file("again", b"twice"), "--id", image_id, code=1)
+        self.assertIn("409", done.stderr)
+        self.assertEqual(self.imgsvc("download", image_id, "-o", "-").stdout, "once")
+
+    def test_protected(self) -> None:
+        """A protected image is not deleted."""
+        image_id = self.upload(b"x", "--protected")
+        self.assertIs(self.document(image_id)["protected"], True)
+        self.assertIn("403", self.imgsvc("delete", image_id, code=1).stderr)
+
+    def test_list(self) -> None:
+        """Images are listed by name and status, as many as wanted, for people and for programs."""
+        ids = {self.upload(b"x", "--name", "twin") for _ in range(3)}
+        table = self.imgsvc("list", "--name", "twin").stdout.splitlines()
+        self.assertEqual({line.split()[0] for line in table[1:]}, ids)
+        documents = json.loads(self.imgsvc("list", "--json", "--status", "active", "--name", "twin").stdout)
+        self.assertEqual({document["id"] for document in documents}, ids)
+        self.assertEqual(len(json.loads(self.imgsvc("list", "--limit", "2", "--json").stdout)), 2)
+        self.assertEqual(json.loads(self.imgsvc("list", "--json", "--name", "nobody").stdout), [])
+        self.assertIn("Several images", self.imgsvc("show", "twin", code=1).stderr)
+
+    def test_show(self) -> None:
+        """All fields are shown, one a line."""
+        image_id = self.upload(b"x", "--property", "color=red")
+        lines = dict(line.split(None, 1) for line in self.imgsvc("show", image_id).stdout.splitlines())
+        self.assertEqual(
+            (lines["id"], lines["color"], lines["status"], lines["size"]), (image_id, "red", "active", "1")
+        )
+
+    def test_delete(self) -> None:
+        """Images are deleted; one that is not there does not keep the others."""
+        ids = [self.upload(b"x") for _ in range(2)]
+        missing = str(uuid.uuid4())
+        self.assertIn(missing, self.imgsvc("delete", ids[0], missing, ids[1], code=1).stderr)
+        for image_id in ids:
+            self.imgsvc("show", image_id, code=1)
+
+    def test_stores(self) -> None:
+        """Stores are listed, or it is said that there is only one."""
+        done = self.imgsvc("stores")
+        self.assertTrue(done.stdout or "one store only" in done.stderr)
+
+    def test_no_such_image(self) -> None:
+        """An image that is not there is refused, and no file is left."""
+        done = self.imgsvc("download", "nobody", code=1)
+        self.assertEqual((done.stdout, done.stderr), ("", "There is no image with the id or name 'nobody'.\n"))
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_usage(self) -> None:
+        """A wrong command line is told as such, before anything is sent."""
+        for arguments in (
+            ["upload", "missing"],
+            ["upload", str(self.file("f", b"")), "--property", "nonsense"],
+            ["upload", str(self.file("f", b"")), "--property", "size=3"],
+            ["upload", str(self.file("f", b"")), "--visibility", "none"],
+            ["download", "x", "-o", "-", "--continue"],
+            ["delete"],
+            ["-H", "nonsense", "list"],
+        ):
+            self.imgsvc(*arguments, code=2)
+
+    def test_unreachable(self) -> None:
+        """No server is told as such, with its address."""
+        done = self.python("-m", "imgsvc.client", "--endpoint", "http://127.0.0.1:1", "list")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("http://127.0.0.1:1", done.stderr)
+
+    def test_local_file(self) -> None:
+        """A folder that cannot be written is told, with its name."""
+        image_id = self.upload(b"x")
+        done = self.imgsvc("download", image_id, "-o", "missing/file", code=6)
+        self.assertIn("missing/file.part: No such file or directory", done.stderr)
+
+    def test_example_upload(self) -> None:
+        """The example uploads a file."""
+        image_id, status, size, *_ = self.example("upload_image.py", self.file("f", b"abc"), "mine").split()
+        self.assertEqual((status, size, self.document(image_id)["name"]), ("active", "3", "mine"))
+
+    def test_example_range(self) -> None:
+        """The example gets the bytes that it asks for."""
+        image_id = self.upload(b"0123456789")
+        self.assertEqual(self.example("download_range.py", image_id, "2", "5"), "2345")
+
+    def test_example_list(self) -> None:
+        """The example lists images with the digest of their data."""
+        image_id = self.upload(b"abc", "--name", "listed")
+        [line] = self.example("list_images.py", "name=listed").splitlines()
+        digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        self.assertEqual(line, f"{image_id} active 3 {digest} listed")
