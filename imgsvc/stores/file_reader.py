@@ -44,11 +44,11 @@ class OpenFile:
             cached = kernel.read_cached(self.fd, offset, size)
             if cached is not None:
                 return succeed(cached)
-        return self._use(_read, offset, size)
+        return self._use(lambda fd: os.pread(fd, size, offset))
 
     def load(self, offset: int, size: int) -> Deferred[None]:
         """See IFileBacked."""
-        return self._use(self._load, offset, size)
+        return self._use(lambda fd: self._load(fd, offset, size))
 
     def close(self) -> None:
         """Use the file no more. To be called once."""
@@ -65,12 +65,12 @@ class OpenFile:
         with suppress(StoreError):  # it is in the log; the descriptor is gone, and nothing was written through it
             await self._disk.run("close", self._path, read_fault, os.close, self.fd)
 
-    def _use(self, function: Callable[[int, int, int], T], offset: int, size: int) -> Deferred[T]:
-        """Call `function(fd, offset, size)` in a thread."""
+    def _use(self, function: Callable[[int], T]) -> Deferred[T]:
+        """Call `function(fd)` in a thread."""
         if self._closing:
             return fail(CancelledError())
         self._users += 1
-        using = Deferred.fromCoroutine(self._disk.run("read", self._path, read_fault, function, self.fd, offset, size))
+        using = Deferred.fromCoroutine(self._disk.run("read", self._path, read_fault, function, self.fd))
         return shielded(using.addBoth(self._used))
 
     def _used(self, result: T) -> T:
@@ -103,10 +103,3 @@ class FileReader(ReadAhead):
     def load(self, offset: int, length: int) -> Deferred[None]:
         """See IFileBacked."""
         return self._file.load(offset, length)
-
-
-def _read(fd: int, offset: int, size: int) -> bytes:
-    data = os.pread(fd, size, offset)
-    while len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
-        data += more
-    return data

@@ -130,7 +130,7 @@ class ReadAhead:
             return False
         assert self._share is not None
         if not self._share.has_room():
-            if not self._blocks and not self._waiting_for_room:
+            if not self._waiting_for_room:
                 self._waiting_for_room = True
                 self._share.when_room(self._room)
             return False

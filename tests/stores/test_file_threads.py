@@ -19,10 +19,11 @@ from tests.support.store_contract import DATA, EARLIER, NAME, Consumer, StoreCon
 MIB = 1 << 20
 
 
-class ThreadedFileStoreTests(StoreContract, TestCase):
-    """The file store keeps the contract in threads."""
+class Threaded:
+    """A file store in `threads` threads."""
 
     timeout = 60
+    threads = 8
 
     def make_services(self) -> StoreServices:
         return store_services(
@@ -30,7 +31,7 @@ class ThreadedFileStoreTests(StoreContract, TestCase):
         )
 
     def make_store(self, services: StoreServices) -> IStore:
-        return make("local", {}, services)
+        return make("local", {"threads": self.threads}, services)
 
     def make_cold(self) -> None:
         """Have the kernel forget the bytes of the object."""
@@ -41,6 +42,10 @@ class ThreadedFileStoreTests(StoreContract, TestCase):
     @property
     def images(self) -> Path:
         return self.services.data_folder / "images"
+
+
+class ThreadedFileStoreTests(Threaded, StoreContract, TestCase):
+    """The file store keeps the contract in threads."""
 
     async def test_large_object(self) -> None:
         """An object that is flushed in the middle is written and read whole, from the disk too."""
@@ -65,6 +70,26 @@ class ThreadedFileStoreTests(StoreContract, TestCase):
         await gatherResults([Deferred.fromCoroutine(round_trip(number)) for number in range(30)], consumeErrors=True)
         self.assert_memory_is_free()
 
+    async def test_abort_beside_write(self) -> None:
+        """An abort that overtakes a write waits for it, and then leaves nothing."""
+        writer = await self.store.writer(NAME, EARLIER, None)
+        writing = writer.write([bytes(8 * MIB)])
+        await writer.abort()
+        self.assertTrue(writing.called)
+        await writing
+        self.assertEqual([".imgsvc-lock"], os.listdir(self.images))
+
+
+class OneThreadTests(Threaded, StoreContract, TestCase):
+    """The file store keeps the contract in a single thread, in which calls are done in the order they were made."""
+
+    threads = 1
+
+    async def rest(self) -> None:
+        """Wait until all calls under way have ended: each round trip lets every one of them make a step."""
+        for _ in range(10):
+            await self.store.usage()
+
     async def test_abandoned_calls(self) -> None:
         """Whoever stops waiting for a writer or a reader leaves nothing open, and nothing on the disk."""
         location = await put(self.store, NAME, EARLIER, DATA)
@@ -74,10 +99,9 @@ class ThreadedFileStoreTests(StoreContract, TestCase):
             opening.cancel()
             with self.assertRaises(CancelledError):
                 await opening
-        for _ in range(1000):
-            if set(os.listdir("/proc/self/fd")) == before and not await self.store.unfinished():
-                return
-        self.fail("something was left open")
+        await self.rest()
+        self.assertEqual(before, set(os.listdir("/proc/self/fd")))
+        self.assertEqual([], await self.store.unfinished())
 
     async def test_stop_while_reading(self) -> None:
         """A reader that is stopped while threads read keeps its file open for these, and no longer."""
@@ -94,18 +118,6 @@ class ThreadedFileStoreTests(StoreContract, TestCase):
         await loading
         with self.assertRaises(CancelledError):
             await reader.load(0, 1)
-        for _ in range(1000):
-            if set(os.listdir("/proc/self/fd")) == before:
-                break
-            await self.store.usage()
+        await self.rest()
         self.assertEqual(before, set(os.listdir("/proc/self/fd")))
         self.assert_memory_is_free()
-
-    async def test_abort_beside_write(self) -> None:
-        """An abort that overtakes a write waits for it, and then leaves nothing."""
-        writer = await self.store.writer(NAME, EARLIER, None)
-        writing = writer.write([bytes(8 * MIB)])
-        await writer.abort()
-        self.assertTrue(writing.called)
-        await writing
-        self.assertEqual([".imgsvc-lock"], os.listdir(self.images))
