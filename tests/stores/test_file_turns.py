@@ -26,19 +26,19 @@ class SlowThreads(ImmediateThreads):
 
     def __init__(self) -> None:
         self.busy = False
-        self._waiting: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = []
+        self.waiting: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = []
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         if not self.busy:
             return super().run(function, *arguments)
-        self._waiting.append((Deferred(), function, arguments))
-        return self._waiting[-1][0]
+        self.waiting.append((Deferred(), function, arguments))
+        return self.waiting[-1][0]
 
     def go_on(self) -> None:
         """Do all that waits, whether or not somebody waits for it."""
         self.busy = False
-        while self._waiting:
-            answer, function, arguments = self._waiting.pop(0)
+        while self.waiting:
+            answer, function, arguments = self.waiting.pop(0)
             super().run(function, *arguments).chainDeferred(answer)
 
 
@@ -69,7 +69,7 @@ class TurnsTests(SynchronousTestCase):
         writing.cancel()
         self.failureResultOf(writing, CancelledError)
         aborting = writer.abort()
-        self.assertNoResult(aborting)
+        self.assertEqual(1, len(self.threads.waiting))
         self.threads.go_on()
         self.successResultOf(aborting)
         self.assertEqual([".imgsvc-lock"], self.names())
