@@ -15,7 +15,6 @@ from twisted.internet.interfaces import IListeningPort
 from imgsvc import __version__
 from imgsvc.catalogue import Catalogue, Database
 from imgsvc.config import Config
-from imgsvc.errors import ConfigurationError
 from imgsvc.identity.none import LocalAdministrator
 from imgsvc.identity.policy import DefaultPolicy
 from imgsvc.identity.proxy import Proxy
@@ -52,7 +51,7 @@ Listen = Callable[[StreamingSite], Awaitable[list[IListeningPort]]]
 
 
 class Server:
-    """One process that serves the API. start() and stop() once each."""
+    """One process that serves the API. start() and then stop(), once each."""
 
     def __init__(
         self, config: Config, data_folder: Path, reactor: Any, make_threads: Callable[[str, int], Threads] | None = None
@@ -65,6 +64,7 @@ class Server:
         self._config = config
         self._reactor = reactor
         self._ports: list[IListeningPort] = []
+        self._patient_until = 0.0
         self._database_url = database_url(config, data_folder)
         self._threads = [
             writer := make_threads("catalogue-writer", 1),
@@ -153,7 +153,8 @@ class Server:
         self._reaper.start()
         self._ports = await listen(self.site)
         log.info(
-            "imgsvc {version} on {addresses}; database {database}; stores {stores}, default {default}; identity {identity}",
+            "imgsvc {version} on {addresses}; database {database}; stores {stores}, default {default};"
+            " identity {identity}",
             version=__version__,
             addresses=", ".join(address_of(port) for port in self._ports),
             database=make_url(self._database_url).render_as_string(hide_password=True),
@@ -177,19 +178,22 @@ class Server:
             threads.stop()
         log.info("stopped")
 
+    def hasten(self) -> None:
+        """Of a stop that is under way: wait no longer for what it waits for."""
+        self._patient_until = self._reactor.seconds()
+
     async def _until_idle(self, seconds: float) -> None:
         """Wait until no connection is open and no upload at work, but no longer than this."""
-        until = self._reactor.seconds() + seconds
-        while (self.site.connections or self._uploads.running) and self._reactor.seconds() < until:
+        self._patient_until = self._reactor.seconds() + seconds
+        while (self.site.connections or self._uploads.running) and self._reactor.seconds() < self._patient_until:
             pause: Deferred[None] = Deferred()
             self._reactor.callLater(0.05, pause.callback, None)
             await pause
         if self.site.connections or self._uploads.running:
             log.warn(
-                "{connections} connections and {uploads} uploads did not end in {seconds} s",
+                "{connections} connections and {uploads} uploads did not end in time",
                 connections=len(self.site.connections),
                 uploads=len(self._uploads.running),
-                seconds=seconds,
             )
 
 

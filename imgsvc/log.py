@@ -9,18 +9,25 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import txaio
-from twisted.logger import ILogObserver, LogEvent, formatEvent
+from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLevel, PredicateResult, formatEvent
 from zope.interface import implementer
 
 Format = Literal["text", "json"]
 
 
 def make_observer(format: Format, stream: TextIO) -> ILogObserver:
-    """An observer that writes each event to `stream` and flushes it."""
-    return JsonObserver(stream) if format == "json" else TextObserver(stream)
+    """An observer that writes each event to `stream` and flushes it, but not what Twisted says of its own doings."""
+    observer = JsonObserver(stream) if format == "json" else TextObserver(stream)
+    return FilteringLogObserver(observer, [_tells_something])  # type: ignore[list-item]  # a function is a predicate
+
+
+def _tells_something(event: LogEvent) -> Any:
+    """For messages of `twisted.python.log`, as that a port was opened: only errors are of interest."""
+    legacy = event.get("log_namespace") == "log_legacy" and event.get("log_level") is LogLevel.info
+    return PredicateResult.no if legacy else PredicateResult.maybe
 
 
 def text() -> ILogObserver:

@@ -37,15 +37,15 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration and choose the log's format."""
+        if self["log-format"] not in ("text", "json"):
+            raise usage.UsageError(f"--log-format = {self['log-format']!r}: must be text or json")
         try:
             path = Path(self["config"]) if self["config"] else None
             self.configuration = config.load(path, self["listen"])
             self.data_folder = Path(self["data"]).absolute()
             _make_folder(self.data_folder)
         except ConfigurationError as error:
-            raise usage.UsageError(str(error)) from error
-        if self["log-format"] not in ("text", "json"):
-            raise usage.UsageError(f"--log-format = {self['log-format']!r}: must be text or json")
+            raise _refusal(error) from error
         parent: Any = self.parent
         if parent is not None and not parent.get("logger") and not parent.get("syslog"):
             _log_options.update(format=self["log-format"], stream=_log_stream(parent))
@@ -82,4 +82,9 @@ def makeService(options: Options) -> IService:
     try:
         return make_service(options.configuration, options.data_folder, reactor)
     except ConfigurationError as error:
-        raise usage.UsageError(str(error)) from error
+        raise _refusal(error) from error
+
+
+def _refusal(error: ConfigurationError) -> SystemExit:
+    """Ends twistd with this one line and status 1. For a UsageError it would print all its help, or a traceback."""
+    return SystemExit(f"imgsvc: {error}")

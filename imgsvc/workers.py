@@ -1,14 +1,16 @@
-"""Runs the server in this process, or in several that share its ports."""
+"""Several processes that serve on the same ports, and their parent, which binds these and accepts nothing itself.
+
+The parent tells a worker through the pipe of its standard input: a line of JSON first (what it serves), then `stop` and
+`hasten`. The end of the pipe is the end of the parent. A worker tells through its standard output, in lines of JSON:
+its log, and once `{"serving": true}`.
+"""
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import signal
-import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,110 +19,50 @@ from attrs import define, field
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, ProcessProtocol
-from twisted.internet.tcp import Port
-from twisted.logger import LogLevel, globalLogBeginner
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from imgsvc import config as configuration
 from imgsvc.compose import Server, address_of
 from imgsvc.config import Config
-from imgsvc.errors import ConfigurationError, ImgsvcError
-from imgsvc.log import make_observer
-from imgsvc.web.site import StreamingSite
+from imgsvc.process import exit_with, on_sigterm, start_or_exit, stop
+from imgsvc.service import ServerService
 
 log = txaio.make_logger()
 
 FIRST_PORT_FD = 3
-CANNOT_START = 3
-"""Exit status of a worker that cannot start, and would not if it were tried again."""
+"""The first of the descriptors that a worker finds its listening sockets at, in the order of server.listen."""
 SHORT_LIFE = 5.0
-"""Seconds; a worker that ends sooner is replaced only after a pause."""
+"""Seconds; a worker that ends sooner is replaced only after a pause of ..."""
 PAUSE = 1.0
-MARGIN = 10.0
+MARGIN = 15.0
 """Seconds that a worker may take to stop beyond the grace of its transfers."""
 
 
 def make_service(config: Config, data_folder: Path, reactor: Any) -> IService:
     """What twistd runs. Raises ConfigurationError."""
+    server = Server(config, data_folder, reactor)  # what is wrong with the configuration is said here, once
     if config.server.workers == 1:
-        return ServerService(Server(config, data_folder, reactor), config.server.listen, reactor)
-    Server(config, data_folder, reactor)  # what is wrong with the configuration is said here, once
+        return ServerService(server, config.server.listen, reactor)
     return WorkersService(config, data_folder, reactor)
-
-
-class ServerService(Service):
-    """The server in this process."""
-
-    def __init__(self, server: Server, endpoints: tuple[str, ...], reactor: Any) -> None:
-        self._server = server
-        self._endpoints = endpoints
-        self._reactor = reactor
-        self._starting: Deferred[None] | None = None
-
-    def startService(self) -> None:
-        """Called by twistd before the reactor runs."""
-        super().startService()
-        self._reactor.callWhenRunning(self._start)
-
-    def stopService(self) -> Deferred[None]:
-        """Called by twistd; the reactor stops when the Deferred has fired."""
-        super().stopService()
-        return Deferred.fromCoroutine(self._server.stop())
-
-    def _start(self) -> None:
-        exit_cleanly_on_sigterm(self._reactor)
-        start_or_exit(self._server.start(self._listen), self._reactor)
-
-    async def _listen(self, site: StreamingSite) -> list[IListeningPort]:
-        return [await serverFromString(self._reactor, endpoint).listen(site) for endpoint in self._endpoints]
-
-
-def exit_cleanly_on_sigterm(reactor: Any) -> None:
-    """SIGTERM is how the daemon is told to stop: its exit status is 0 then. twistd would end by the signal."""
-    signal.signal(signal.SIGTERM, lambda number, frame: reactor.callFromThread(reactor.stop))
-
-
-def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any) -> None:
-    """Run `starting`; if it fails, say why in one line and end the process with a status that tells."""
-
-    def failed(failure: Failure) -> None:
-        if failure.check(ImgsvcError, CannotListenError):
-            log.critical("cannot start: {error}", error=failure.getErrorMessage())
-        else:
-            log.failure("cannot start", failure=failure)
-        exit_with(CANNOT_START if failure.check(ConfigurationError, CannotListenError) else 1)
-        reactor.stop()
-
-    Deferred.fromCoroutine(starting).addErrback(failed)
-
-
-def exit_with(status: int) -> None:
-    """Let the process end with this exit status, once twistd is done: it has no way to be told."""
-
-    def end() -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-    atexit.register(end)
-
-
-# --- the parent of workers
 
 
 @define(eq=False)
 class WorkersService(Service):
-    """Binds the ports and keeps `server.workers` processes that accept from them."""
+    """Binds the ports and keeps `server.workers` processes that accept from them.
+
+    The first worker shows whether the configuration can be served: the others follow when it serves, and the parent
+    stops when it cannot. From then on every worker that ends is replaced.
+    """
 
     config: Config
     data_folder: Path
     reactor: Any
     _ports: list[IListeningPort] = field(factory=list, init=False)
     _workers: set[Worker] = field(factory=set, init=False)
+    _served: bool = field(default=False, init=False)
 
     def startService(self) -> None:
         """Called by twistd before the reactor runs."""
@@ -128,203 +70,139 @@ class WorkersService(Service):
         self.reactor.callWhenRunning(self._start)
 
     def _start(self) -> None:
-        exit_cleanly_on_sigterm(self.reactor)
+        on_sigterm(self.reactor, self._stop_or_hasten)
         start_or_exit(self._bind(), self.reactor)
 
     async def _bind(self) -> None:
         for endpoint in self.config.server.listen:
-            port: Any = await serverFromString(self.reactor, endpoint).listen(Factory())
+            port: Any = await serverFromString(self.reactor, endpoint).listen(SilentFactory())
             port.stopReading()  # the workers accept
-            os.set_inheritable(port.fileno(), True)
             self._ports.append(port)
-        log.info(
-            "{number} workers on {addresses}",
-            number=self.config.server.workers,
-            addresses=", ".join(address_of(port) for port in self._ports),
-        )
-        for _ in range(self.config.server.workers):
-            self._spawn()
+        self._spawn()
 
     def _spawn(self) -> None:
         if not self.running:
             return
-        fds = [port.fileno() for port in self._ports]  # type: ignore[attr-defined]
-        worker = Worker(self.reactor, self._ended)
+        worker = Worker(self.reactor, self._serving, self._ended)
         self._workers.add(worker)
+        descriptors = [port.fileno() for port in self._ports]  # type: ignore[attr-defined]
         self.reactor.spawnProcess(
             worker,
             sys.executable,
-            [sys.executable, "-m", "imgsvc.workers"],
+            [sys.executable, "-m", "imgsvc.worker"],
             env=os.environ,
-            childFDs={0: "w", 1: "r", 2: 2, **{FIRST_PORT_FD + n: fd for n, fd in enumerate(fds)}},
+            childFDs={0: "w", 1: "r", 2: "r", **dict(enumerate(descriptors, FIRST_PORT_FD))},
         )
-        worker.tell({"config": configuration.to_json(self.config), "data_folder": str(self.data_folder)})
+        document = {"config": configuration.to_json(self.config), "data_folder": str(self.data_folder)}
+        worker.tell(json.dumps(document))
 
-    def _ended(self, worker: Worker, status: int | None, lived: float) -> None:
+    def _serving(self) -> None:
+        if self._served:
+            return
+        self._served = True
+        number = self.config.server.workers
+        log.info("{number} workers on {ports}", number=number, ports=", ".join(map(address_of, self._ports)))
+        for _ in range(number - 1):
+            self._spawn()
+
+    def _ended(self, worker: Worker, how: str, lived: float) -> None:
         self._workers.discard(worker)
         if not self.running:
             return
-        log.error("worker {pid} ended (status {status}) after {lived:.1f} s", pid=worker.pid, status=status, lived=lived)
-        if status == CANNOT_START:
-            exit_with(CANNOT_START)
-            self.running = 0
-            self.reactor.stop()
-        else:
-            self.reactor.callLater(PAUSE if lived < SHORT_LIFE else 0, self._spawn)
+        if not self._served:
+            exit_with(1)
+            stop(self.reactor)
+            return
+        log.error("worker {pid} ended ({how}) after {lived:.1f} s", pid=worker.pid, how=how, lived=lived)
+        self.reactor.callLater(PAUSE if lived < SHORT_LIFE else 0, self._spawn)
 
-    def stopService(self) -> Deferred[Any]:
+    def _stop_or_hasten(self) -> None:
+        if self.running:
+            stop(self.reactor)
+        else:
+            for worker in self._workers:
+                worker.tell("hasten")
+
+    def stopService(self) -> Deferred[None]:
         """Called by twistd; the reactor stops when the Deferred has fired."""
         Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        ended = gatherResults([worker.stop(self.config.server.grace + MARGIN) for worker in self._workers])
         for port in self._ports:
-            stopping = port.stopListening()
-            if stopping is not None:
-                await stopping
-        patience = self.config.server.grace + MARGIN
-        await gatherResults([worker.stop(patience) for worker in self._workers])
+            closed = port.stopListening()
+            if closed is not None:
+                await closed
+        await ended
+
+
+class SilentFactory(Factory):
+    """Of ports that nobody accepts from."""
+
+    noisy = False
 
 
 class Worker(ProcessProtocol):
     """A child process, as its parent sees it: what it is told, what it logs, how it ends."""
 
-    def __init__(self, reactor: Any, ended: Callable[[Worker, int | None, float], None]) -> None:
+    def __init__(self, reactor: Any, serving: Callable[[], None], ended: Callable[[Worker, str, float], None]) -> None:
+        """ended: called with how it ended, for people, and the seconds that it lived."""
         self._reactor = reactor
+        self._serving = serving
         self._ended = ended
         self._born = reactor.seconds()
-        self._line = b""
+        self._lines = {1: b"", 2: b""}
         self._gone: Deferred[None] = Deferred()
+        self._process: Any = None
         self.pid = 0
 
     def connectionMade(self) -> None:
         """Called when the process runs."""
-        self.pid = self.transport.pid
+        self._process = self.transport
+        self.pid = self._process.pid
 
-    def tell(self, document: object) -> None:
-        """Send a line of JSON. The pipe stays open: the child stops when its parent is gone."""
-        self.transport.write(json.dumps(document).encode() + b"\n")
+    def tell(self, line: str) -> None:
+        """Send a line."""
+        self._process.write(line.encode() + b"\n")
 
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Called with what the child logs, one JSON object a line."""
-        *lines, self._line = (self._line + data).split(b"\n")
+    def stop(self, patience: float) -> Deferred[None]:
+        """Have it stop, and kill it after `patience` seconds. Fires when the process has ended."""
+        self.tell("stop")
+        kill = self._reactor.callLater(patience, self._process.signalProcess, "KILL")
+        return self._gone.addCallback(lambda _: kill.cancel() if kill.active() else None)
+
+    def childDataReceived(self, descriptor: int, data: bytes) -> None:
+        """Called with what the process says."""
+        *lines, self._lines[descriptor] = (self._lines[descriptor] + data).split(b"\n")
         for line in lines:
-            self._log(line)
+            self._hear(line)
 
-    def _log(self, line: bytes) -> None:
+    def _hear(self, line: bytes) -> None:
         try:
-            event = json.loads(line)
-            level = LogLevel.lookupByName(event["level"])
+            said = json.loads(line)
+            level = LogLevel.lookupByName(said["level"])
         except (ValueError, KeyError, TypeError):
-            log.info("worker {pid}: {line}", pid=self.pid, line=line.decode("utf-8", "replace"))
+            if line == SERVING:
+                self._serving()
+            else:  # what Python itself, or a library, writes about a fault
+                log.error("worker {pid}: {line}", pid=self.pid, line=line.decode("utf-8", "replace"))
             return
-        message = "\n".join(filter(None, [event.get("message"), event.get("traceback")]))
-        getattr(log, _TXAIO_NAMES.get(level.name, level.name))(
-            "worker {pid}: {message}", pid=self.pid, message=message, request_id=event.get("request_id")
+        Logger(namespace=said["namespace"]).emit(
+            level,
+            "worker {pid}: {text}",
+            pid=self.pid,
+            text="\n".join(filter(None, (said["message"], said.get("traceback")))),
+            request_id=said.get("request_id"),
         )
 
     def processEnded(self, reason: Failure) -> None:
         """Called when the process has ended and its pipes are closed."""
-        self._ended(self, getattr(reason.value, "exitCode", None), self._reactor.seconds() - self._born)
+        signal, status = getattr(reason.value, "signal", None), getattr(reason.value, "exitCode", None)
+        how = f"status {status}" if signal is None else f"signal {signal}"
+        self._ended(self, how, self._reactor.seconds() - self._born)
         self._gone.callback(None)
 
-    def stop(self, patience: float) -> Deferred[None]:
-        """SIGTERM now, SIGKILL after `patience` seconds. Fires when the process has ended."""
-        self.transport.signalProcess("TERM")
-        kill = self._reactor.callLater(patience, self.transport.signalProcess, "KILL")
-        return self._gone.addCallback(lambda _: kill.cancel() if kill.active() else None)
 
-
-_TXAIO_NAMES = {"warn": "warn", "critical": "critical"}
-
-
-# --- the worker itself
-
-
-class FairPort(Port):
-    """Accepts one connection a turn of the reactor, so that the workers share what arrives at once."""
-
-    numberAccepts = property(lambda self: 1, lambda self, number: None)
-
-
-class AdoptingReactor:
-    """A reactor for endpoints, on which every listen*() takes the next socket that the parent has bound."""
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._fd = FIRST_PORT_FD
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-    def _adopt(self, factory: Any) -> IListeningPort:
-        with socket.socket(fileno=os.dup(self._fd)) as bound:
-            family = bound.family
-        fd, self._fd = self._fd, self._fd + 1
-        if family == socket.AF_UNIX:
-            adopted: IListeningPort = self._reactor.adoptStreamPort(fd, family, factory)
-            return adopted
-        port = FairPort._fromListeningDescriptor(self._reactor, fd, family, factory)
-        port.startListening()
-        return port
-
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> IListeningPort:
-        """See IReactorTCP."""
-        return self._adopt(factory)
-
-    def listenSSL(self, port: int, factory: Any, context: Any, backlog: int = 50, interface: str = "") -> IListeningPort:
-        """See IReactorSSL."""
-        return self._adopt(TLSMemoryBIOFactory(context, False, factory))
-
-    def listenUNIX(self, address: Any, factory: Any, **options: Any) -> IListeningPort:
-        """See IReactorUNIX."""
-        return self._adopt(factory)
-
-    def adoptStreamPort(self, fd: int, family: int, factory: Any) -> IListeningPort:
-        """See IReactorSocket: a port that the parent was given by systemd."""
-        return self._adopt(factory)
-
-
-def main() -> None:
-    """A worker: reads its configuration from standard input and serves until told to stop or left alone."""
-    from twisted.internet import reactor as installed
-    from twisted.internet.stdio import StandardIO
-    from twisted.protocols.basic import LineReceiver
-
-    reactor: Any = installed
-    globalLogBeginner.beginLoggingTo([make_observer("json", sys.stdout)], redirectStandardIO=False)
-
-    class Parent(LineReceiver):
-        delimiter = b"\n"
-        MAX_LENGTH = 1 << 20
-
-        def lineReceived(self, line: bytes) -> None:
-            told = json.loads(line)
-            config = configuration.from_json(told["config"])
-            try:
-                server = Server(config, Path(told["data_folder"]), reactor)
-            except ConfigurationError as error:
-                log.critical("cannot start: {error}", error=str(error))
-                exit_with(CANNOT_START)
-                reactor.stop()
-                return
-            reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(server.stop()))
-            adopting = AdoptingReactor(reactor)
-
-            async def listen(site: StreamingSite) -> list[IListeningPort]:
-                return [await serverFromString(adopting, text).listen(site) for text in config.server.listen]
-
-            start_or_exit(server.start(listen), reactor)
-
-        def connectionLost(self, reason: Failure = Failure(EOFError())) -> None:
-            if reactor.running:
-                reactor.stop()
-
-    parent = Parent()
-    reactor.callWhenRunning(exit_cleanly_on_sigterm, reactor)
-    reactor.callWhenRunning(lambda: StandardIO(parent))
-    reactor.run()
-
-
-if __name__ == "__main__":
-    main()
+SERVING = b'{"serving": true}'
+"""What a worker says when it serves."""

@@ -23,6 +23,7 @@ ARROWS = {
     "interfaces": set(),
     "log": set(),
     "kernel": {"errors"},
+    "process": {"errors"},
     "threads": {"interfaces"},
     "options": {"errors"},
     "config": {"errors", "options"},
@@ -37,7 +38,7 @@ ARROWS = {
 }
 """Which rooms a room may import beside itself and the version in `imgsvc`. Rooms that are not named may import all."""
 
-COMPOSERS = {"compose", "tap", "workers", "worker"}
+COMPOSERS = {"compose", "service", "tap", "workers", "worker"}
 """The rooms that wire the others, and that none of them imports."""
 
 LIBRARIES = {

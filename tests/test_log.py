@@ -49,6 +49,12 @@ class ObserverTests(SynchronousTestCase):
             '{"time":"1970-01-01T00:00:00.500Z","level":"info","namespace":"-","message":"b"}\n',
         )
 
+    def test_legacy(self) -> None:
+        """What Twisted says of opened ports is left out, its errors are not."""
+        for level in (LogLevel.info, LogLevel.critical):
+            self.write("text", log_namespace="log_legacy", log_level=level, log_format="Site starting")
+        self.assertEqual(self.stream.getvalue(), "2025-11-24T16:00:00.062Z critical log_legacy Site starting\n")
+
     def test_json(self) -> None:
         """An entry has time, level, namespace and the formatted message, and nothing that is not there."""
         self.assertEqual(

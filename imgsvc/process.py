@@ -1,0 +1,62 @@
+"""How a process that serves begins, is told to stop, and what its exit status says."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import txaio
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.python.failure import Failure
+
+from imgsvc.errors import ImgsvcError
+
+log = txaio.make_logger()
+
+
+def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any) -> Deferred[None]:
+    """Run `starting`; if it fails, say why in one line, and end the process with status 1.
+
+    The Deferred fires when it has ended, either way.
+    """
+
+    def failed(failure: Failure) -> None:
+        if failure.check(ImgsvcError, CannotListenError):
+            log.critical("cannot start: {error}", error=failure.getErrorMessage())
+        else:
+            log.failure("cannot start", failure=failure)
+        exit_with(1)
+        stop(reactor)
+
+    return Deferred.fromCoroutine(starting).addErrback(failed)
+
+
+def stop(reactor: Any) -> None:
+    """Stop the reactor, whether or not it stops already."""
+    with suppress(ReactorNotRunning):
+        reactor.stop()
+
+
+def on_sigterm(reactor: Any, told: Callable[[], None]) -> None:
+    """Call `told` in the reactor at each SIGTERM. Without this, twistd ends by the signal and not with status 0.
+
+    To be called when the reactor runs, which sets its own handler.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: reactor.callFromThread(told))
+
+
+def exit_with(status: int) -> None:
+    """Let the process end with this exit status, once twistd is done: it has no way to be told."""
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    atexit.register(end)

@@ -1,0 +1,63 @@
+"""The server as a service of twistd, in the process of twistd itself or in a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+
+from imgsvc.compose import Server
+from imgsvc.process import on_sigterm, start_or_exit, stop
+from imgsvc.web.site import StreamingSite
+
+
+class ServerService(Service):
+    """Serves on `endpoints` from startService to the end of stopService.
+
+    The first SIGTERM stops the reactor, and so the service. ports: the reactor that the endpoints listen with.
+    """
+
+    def __init__(self, server: Server, endpoints: tuple[str, ...], reactor: Any, ports: Any = None) -> None:
+        self._server = server
+        self._endpoints = endpoints
+        self._reactor = reactor
+        self._ports = ports or reactor
+        self._started: Deferred[None] | None = None
+        self.serving: Deferred[None] = Deferred()
+        """Fires when the ports are open. Never, if the start fails."""
+
+    def startService(self) -> None:
+        """Called before the reactor runs."""
+        super().startService()
+        self._reactor.callWhenRunning(self._start)
+
+    def _start(self) -> None:
+        on_sigterm(self._reactor, self.stop_or_hasten)
+        self._started = start_or_exit(self._serve(), self._reactor)
+
+    async def _serve(self) -> None:
+        await self._server.start(self._listen)
+        self.serving.callback(None)
+
+    async def _listen(self, site: StreamingSite) -> list[IListeningPort]:
+        return [await serverFromString(self._ports, endpoint).listen(site) for endpoint in self._endpoints]
+
+    def stop_or_hasten(self) -> None:
+        """Stop gracefully; when told again, do not wait for the transfers that are under way."""
+        if self.running:
+            stop(self._reactor)
+        else:
+            self._server.hasten()
+
+    def stopService(self) -> Deferred[None]:
+        """Called when the reactor stops, which it does when the Deferred has fired."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._started is not None:
+            await self._started  # what has not begun cannot be ended
+        await self._server.stop()

@@ -1,0 +1,147 @@
+"""One of several processes that serve, `python -m imgsvc.worker`. `workers.py` says how its parent talks with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import txaio
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IListeningPort, IReadDescriptor
+from twisted.logger import globalLogBeginner
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from imgsvc import config as configuration
+from imgsvc.compose import Server
+from imgsvc.log import make_observer
+from imgsvc.process import stop
+from imgsvc.service import ServerService
+from imgsvc.workers import FIRST_PORT_FD, SERVING
+
+log = txaio.make_logger()
+
+
+def main() -> None:
+    """Read from standard input what to serve, and serve until told to stop or left alone."""
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    globalLogBeginner.beginLoggingTo([make_observer("json", sys.stdout)], redirectStandardIO=False)
+    with open(0, "rb", buffering=0, closefd=False) as parent:
+        line = parent.readline()
+    if not line:
+        return
+    told = json.loads(line)
+    config = configuration.from_json(told["config"])
+    server = Server(config, Path(told["data_folder"]), reactor)
+    service = ServerService(server, config.server.listen, reactor, AdoptingReactor(reactor))
+    service.serving.addCallback(lambda _: say(SERVING))
+    service.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.addReader(Parent(reactor, service))
+    reactor.run()
+
+
+def say(line: bytes) -> None:
+    """Send a line to the parent."""
+    sys.stdout.write(line.decode() + "\n")
+    sys.stdout.flush()
+
+
+@implementer(IReadDescriptor)
+class Parent:
+    """The pipe by which the parent tells the worker to stop."""
+
+    def __init__(self, reactor: Any, service: ServerService) -> None:
+        self._reactor = reactor
+        self._service = service
+
+    def fileno(self) -> int:
+        """See IFileDescriptor."""
+        return 0
+
+    def logPrefix(self) -> str:
+        """See ILoggingContext."""
+        return "Parent"
+
+    def doRead(self) -> None:
+        """See IReadDescriptor."""
+        told = os.read(0, 1024).split()
+        if b"hasten" in told:
+            self._service.stop_or_hasten()
+        else:  # told to stop, or the parent is gone
+            stop(self._reactor)
+        if not told:
+            self._reactor.removeReader(self)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IFileDescriptor."""
+
+
+class AdoptingReactor:
+    """A reactor for endpoints, on which every listen*() takes the next socket that the parent has bound."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._next = FIRST_PORT_FD
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def _adopt(self, factory: Any) -> IListeningPort:
+        descriptor, self._next = self._next, self._next + 1
+        with socket.socket(fileno=descriptor) as bound:  # which the port makes a duplicate of
+            port: Any
+            if bound.family == socket.AF_UNIX:
+                port = SharedUnixPort._fromListeningDescriptor(self._reactor, descriptor, factory)
+                port.mode = stat.S_IMODE(os.stat(bound.getsockname()).st_mode)
+            else:
+                port = SharedPort._fromListeningDescriptor(self._reactor, descriptor, bound.family, factory)
+        port.startListening()
+        return port  # type: ignore[no-any-return]
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> IListeningPort:
+        """See IReactorTCP."""
+        return self._adopt(factory)
+
+    def listenSSL(
+        self, port: int, factory: Any, context: Any, backlog: int = 50, interface: str = ""
+    ) -> IListeningPort:
+        """See IReactorSSL."""
+        return self._adopt(TLSMemoryBIOFactory(context, False, factory))
+
+    def listenUNIX(self, address: Any, factory: Any, *options: Any, **named: Any) -> IListeningPort:
+        """See IReactorUNIX."""
+        return self._adopt(factory)
+
+    def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> IListeningPort:
+        """See IReactorSocket: a port that the parent was given by systemd."""
+        return self._adopt(factory)
+
+
+class SharedPort(tcp.Port):
+    """Accepts one connection a turn of the reactor, so that the workers share what arrives at once."""
+
+    numberAccepts = property(lambda self: 1, lambda self, number: None)
+
+
+class SharedUnixPort(unix.Port):
+    """The same for a unix socket, whose path belongs to the parent."""
+
+    _shouldShutdown = False
+    numberAccepts = property(lambda self: 1, lambda self, number: None)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Called when the port is closed: like a TCP port, leave the path alone."""
+        tcp.Port.connectionLost(self, reason)
+
+
+if __name__ == "__main__":
+    main()
