@@ -13,6 +13,9 @@ from zope.interface import implementer
 
 from imgsvc.errors import BodyCut, BodyTooLarge
 
+SCATTERED = 16
+"""Pieces from which on what one read has brought is joined: a write for each tiny chunk would cost more."""
+
 
 class BodySource(Protocol):
     """Where a body comes from: the connection."""
@@ -33,6 +36,9 @@ class RequestBody:
 
     length: bytes that were announced, or UNKNOWN_LENGTH. The Deferred of startProducing fails with BodyCut when the
     connection ends first, and with BodyMalformed when the framing is broken.
+
+    The parser only leaves here what it has decoded; `deliver` hands it on when the parser is done with what one read
+    brought. So no consumer, and no answer, ever runs within the parser.
     """
 
     def __init__(self, source: BodySource, length: int | None, expects_continue: bool) -> None:
@@ -46,23 +52,35 @@ class RequestBody:
         self._done: Deferred[None] | None = None
         self._failure: Failure | None = None
         self._paused = True
-        self._discard = False
+        self._used = False
 
     @property
     def announced(self) -> bool:
         """Whether the request says that it has a body: a length over 0, or a transfer encoding."""
         return self.length is UNKNOWN_LENGTH or self.length > 0
 
+    @property
+    def rest(self) -> float:
+        """Bytes that are still to come; infinite if that is not known, or if they may never be sent."""
+        if self.complete:
+            return 0
+        unknown = self.length is UNKNOWN_LENGTH or self._expects_continue or self._failure is not None
+        return float("inf") if unknown else self.length - self.received
+
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """See IBodyProducer. Sends `100 Continue` if the client waits for it."""
-        if self._consumer is not None or self._discard:
-            raise RuntimeError("this body has been consumed")
         if self._failure is not None:
             return fail(self._failure)
+        if self._used:
+            raise RuntimeError("this body has been consumed")
+        self._used = True
         self._consumer = consumer
-        self._done = done = Deferred(self._cancelled)
-        if self._expects_continue and not self.received and not self.complete:
-            self._source.send_continue()
+        done: Deferred[None] = Deferred(self._cancelled)
+        self._done = done
+        if self._expects_continue and not self.complete:
+            self._expects_continue = False
+            if not self.received:
+                self._source.send_continue()
         self._paused = False
         consumer.registerProducer(self, True)
         if not self._paused:
@@ -71,7 +89,7 @@ class RequestBody:
 
     def pauseProducing(self) -> None:
         """See IPushProducer."""
-        if not self._paused:
+        if self._consumer is not None and not self._paused:
             self._paused = True
             self._source.pause_body()
 
@@ -80,48 +98,67 @@ class RequestBody:
         if self._consumer is None:
             return
         self._paused = False
-        while self._waiting and not self._paused:
-            self._consumer.write(self._waiting.popleft())
-            if self._consumer is None:
-                return
-        if not self._paused:
+        self._write_waiting()
+        if self._flows:
             self._source.resume_body()  # also at the end: a lost connection must be noticed
-            if self.complete:
-                self._fire(None)
+            self.deliver()
 
     def stopProducing(self) -> None:
-        """See IBodyProducer. The Deferred of startProducing does not fire."""
-        self._discard, self._consumer, self._done = True, None, None
-        self._waiting.clear()
+        """See IBodyProducer. The Deferred of startProducing does not fire, and no more is read from the socket."""
+        self._leave_rest()
+        self._done = None
+        self._end()
 
     # --- called by the request
 
     def data_received(self, data: bytes) -> None:
-        """The next bytes from the connection: at most what one recv() held while paused."""
+        """The next bytes from the parser."""
         self.received += len(data)
-        if self._discard:
-            return
-        if self._paused or self._waiting or self._consumer is None:
+        if self._failure is None and not self._ended:
             self._waiting.append(data)
-        else:
-            self._consumer.write(data)
 
     def all_received(self) -> None:
         """The body is whole."""
         self.complete = True
-        if not self._paused and not self._waiting:
-            self._fire(None)
 
     def lost(self, failure: Failure) -> None:
-        """No more will come. Only noted: `tell` fires, after those who wait for the request's end were told."""
-        if not self.complete and self._failure is None:
-            self._failure = failure
+        """No more will come. Only noted: `deliver` fails, after those who wait for the request's end were told."""
+        if not self.complete:
+            self._failure = self._failure or failure
             self._waiting.clear()
 
-    def tell(self) -> None:
-        """Fail the consumer if the body was lost."""
+    def deliver(self) -> None:
+        """Hand on what has come, and the end."""
+        self._write_waiting()
         if self._failure is not None:
             self._fire(self._failure)
+        elif self.complete and self._flows:
+            self._fire(None)
+
+    def fail(self, failure: Failure) -> None:
+        """End the body with this error, whatever has come of it."""
+        self._leave_rest()
+        self._failure = self._failure or failure
+        self._waiting.clear()
+        self.deliver()
+
+    # ---
+
+    @property
+    def _flows(self) -> bool:
+        return self._consumer is not None and not self._paused
+
+    @property
+    def _ended(self) -> bool:
+        return self._used and self._consumer is None
+
+    def _write_waiting(self) -> None:
+        if len(self._waiting) > SCATTERED:
+            joined = b"".join(self._waiting)
+            self._waiting.clear()
+            self._waiting.append(joined)
+        while self._waiting and self._consumer is not None and not self._paused:
+            self._consumer.write(self._waiting.popleft())
 
     def _cancelled(self, done: Deferred[None]) -> None:
         if self._failure is not None:  # klein cancels the handlers of lost requests: say what was lost instead
@@ -130,47 +167,57 @@ class RequestBody:
             self.stopProducing()
 
     def _fire(self, result: Failure | None) -> None:
-        consumer, self._consumer = self._consumer, None
-        done, self._done = self._done, None
-        self._discard = True
+        consumer, done = self._consumer, self._done
+        self._done = None
+        self._end()
         if consumer is not None:
             consumer.unregisterProducer()
         if done is not None:
-            done.callback(result)  # type: ignore[arg-type]  # a Failure makes it fail
+            done.callback(result)  # a Failure makes it fail
+
+    def _leave_rest(self) -> None:
+        if not self.complete and self._failure is None:
+            self._source.pause_body()
+
+    def _end(self) -> None:
+        self._used, self._consumer = True, None
+        self._waiting.clear()
 
 
 @implementer(IConsumer)
 class _Gatherer:
     """Joins a body in memory up to a limit."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, body: RequestBody, limit: int) -> None:
+        self._body = body
         self._limit = limit
-        self._producer: Any = None
         self.data = bytearray()
-        self.too_large = False
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        self._producer = producer
+        """See IConsumer."""
 
     def unregisterProducer(self) -> None:
-        self._producer = None
+        """See IConsumer."""
 
     def write(self, data: bytes) -> None:
-        if len(self.data) + len(data) > self._limit:
-            self.too_large = True
-            self.data.clear()
-            self._producer.pauseProducing()
-            raise BodyTooLarge(f"The body is longer than {self._limit} bytes.")
+        """See IConsumer."""
         self.data += data
+        if len(self.data) > self._limit:
+            self._body.fail(Failure(too_large(self._limit)))
 
 
 async def read_all(body: RequestBody, limit: int) -> bytes:
     """The whole body. Raises BodyTooLarge over `limit` bytes, BodyCut, BodyMalformed."""
     if body.length is not UNKNOWN_LENGTH and body.length > limit:
-        raise BodyTooLarge(f"The body is longer than {limit} bytes.")
-    gatherer = _Gatherer(limit)
+        raise too_large(limit)
+    gatherer = _Gatherer(body, limit)
     await body.startProducing(gatherer)
     return bytes(gatherer.data)
+
+
+def too_large(limit: int) -> BodyTooLarge:
+    """The error of a body that is longer than `limit` bytes."""
+    return BodyTooLarge(f"The body is longer than {limit} bytes.")
 
 
 def cut(reason: Any) -> Failure:

@@ -1,10 +1,11 @@
 """The HTTP/1.1 server: requests that reach their route when the headers are complete, with the body still unread.
 
-twisted.web calls a resource after the whole body was read. Here `gotLength` begins the request, and its body is a
-producer (`web/body.py`). What twisted.web does not refuse and HTTP does (RFC 9112, sections 3.2, 5.2, 6.1) is refused.
+twisted.web calls a resource after the whole body was read. Here the channel begins a request once its parser is done
+with what one read of the socket brought, and the body is a producer (`web/body.py`).
 
 This is the one module that touches names which Twisted does not promise to keep: `HTTPChannel._command`, `_path`,
-`_version`, `_respondToBadRequestAndDisconnect`, and `Request.gotLength`, `handleContentChunk`, `requestReceived`.
+`_version`, `_waitingForTransport`, `_receivedHeaderSize`, `_receivedHeaderCount`, `_respondToBadRequestAndDisconnect`,
+and `Request.gotLength`, `handleContentChunk`, `requestReceived`.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import txaio
 from twisted.internet import interfaces
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from imgsvc.errors import BodyMalformed
+from imgsvc.errors import BodyCut, BodyMalformed
 from imgsvc.interfaces import IOutlet
+from imgsvc.web import head
 from imgsvc.web.body import RequestBody, cut
 
 log = txaio.make_logger()
@@ -33,38 +35,36 @@ LINGER_BYTES = 1 << 20
 """Bytes read, and dropped, of a body after its refusal, so that the client gets to read the answer ..."""
 LINGER_TIME = 5.0
 """... and seconds for which this goes on."""
-LONGEST_LENGTH = 19
-"""Digits of a Content-Length."""
-READ_SIZE = 256 << 10
-"""Bytes read from a socket at once while few bodies are on their way ..."""
-READ_SIZE_OF_MANY = 64 << 10
+SMALL_REST = 64 << 10
+"""Bytes up to which the rest of a refused body is read to its end, and the connection kept."""
+HEAD_READ_SIZE = 16 << 10
+"""Bytes read from a socket at once for heads: what a client may make the parser do in one turn of the reactor ..."""
+BODY_READ_SIZE = 256 << 10
+"""... for a body, ..."""
+BODY_READ_SIZE_OF_MANY = 64 << 10
 MANY = 64
-"""... and when there are this many connections or more."""
+"""... and for a body while this many connections or more are open."""
 
 
 @implementer(IOutlet)
 class StreamingRequest(server.Request):
     """A request whose `body` is a RequestBody."""
 
+    channel: Any
     body: RequestBody
     caller: Any = None
     request_id: str = ""
-    _begun = True
+    _line: tuple[bytes, bytes, bytes] | None = None
 
     def gotLength(self, length: int | None) -> None:
         """Called by the channel when the headers are complete."""
         expects = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
         self.requestHeaders.removeHeader(b"expect")  # the channel would send 100 by itself
         self.content = BytesIO()
+        self._line = (self.channel._command, self.channel._path, self.channel._version)
         self.body = RequestBody(self.channel, length, expects and self.channel._version == b"HTTP/1.1")
-        if length != 0:
-            self._begun = False
-            self.channel.begin_soon(self)
-
-    def begin(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Run the route. Called by the channel once its parser is done with the headers."""
-        self._begun = True
-        super().requestReceived(command, path, version)
+        if self.body_pending:
+            self.channel.pause_body()
 
     def handleContentChunk(self, data: bytes) -> None:
         """Called by the channel with decoded bytes of the body."""
@@ -73,24 +73,24 @@ class StreamingRequest(server.Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Called by the channel at the end of the body."""
         self.body.all_received()
-        if not self.body.announced:
-            super().requestReceived(command, path, version)
+
+    def go_on(self) -> None:
+        """Called by the channel when its parser is done: run the route, once, and hand the body on."""
+        if self._line is not None:
+            (command, target, version), self._line = self._line, None
+            super().requestReceived(command, head.origin_form(target), version)
+        self.body.deliver()
 
     def process(self) -> None:
-        """Refuse paths that are not UTF-8; otherwise find the resource and render it."""
-        try:
-            unquote_to_bytes(self.path).decode("utf-8")
-        except UnicodeDecodeError:
-            self.setResponseCode(400)
-            self.answer(b"The path is not UTF-8.")
+        """Refuse targets that are no path of UTF-8; otherwise find the resource and render it."""
+        refusal = head.check_path(self.method, self.path)
+        if refusal is None:
+            super().process()
             return
-        super().process()
-
-    def answer(self, text: bytes) -> None:
-        """Finish with a line of plain text, outside of any route."""
+        self.setResponseCode(refusal.code)
         self.setHeader(b"content-type", b"text/plain; charset=utf-8")
-        self.setHeader(b"content-length", b"%d" % len(text))
-        self.write(text)
+        self.setHeader(b"content-length", b"%d" % len(refusal.text))
+        self.write(refusal.text)
         self.finish()
 
     @property
@@ -99,22 +99,27 @@ class StreamingRequest(server.Request):
         return not self.body.complete
 
     def write(self, data: bytes) -> None:
-        """See IRequest. An answer that comes before the end of the body ends the connection."""
+        """See IRequest. An answer that comes long before the end of the body ends the connection."""
         if not self.startedWriting and self.channel is not None:
-            if self.body_pending:
+            if self.body.rest > SMALL_REST:
                 self.channel.persistent = False
             if not self.channel.persistent:
                 self.setHeader(b"connection", b"close")
         super().write(data)
 
+    def finish(self) -> None:
+        """See IRequest. Nothing is left to do when the client is gone."""
+        if self.channel is not None:
+            super().finish()
+
     def connectionLost(self, reason: Failure) -> None:
         """Called by the channel. First klein learns that nobody waits, then the consumer of the body."""
-        body = self.__dict__.get("body")
-        if body is not None:
-            body.lost(cut(reason))
+        head_complete = self.content is not None
+        if head_complete:
+            self.body.lost(cut(reason))
         super().connectionLost(reason)
-        if body is not None:
-            body.tell()
+        if head_complete:
+            self.body.deliver()
 
     # --- IOutlet
 
@@ -139,6 +144,7 @@ class StreamingRequest(server.Request):
         self.sentLength += sent
         if self.channel is not None:
             self.channel.transport.registerProducer(self.channel, True)
+            self.channel.resumeProducing()  # what filled the transport before has gone
 
     def cut(self) -> None:
         """See IOutlet."""
@@ -148,12 +154,17 @@ class StreamingRequest(server.Request):
 
 @implementer(interfaces.IHalfCloseableProtocol)
 class StreamingChannel(http.HTTPChannel):
-    """One connection."""
+    """One connection.
+
+    While its parser is in line mode, it is idle or reads a head; then it reads a body, or waits for an answer. At the
+    end of a refused request it lingers.
+    """
 
     site: StreamingSite
-    _waiting_request: StreamingRequest | None = None
-    _reading_headers = False
+    transport: Any
+    _head_begun = False
     _body_paused = False
+    _going_on = False
     _linger: int | None = None
 
     # --- the connection
@@ -161,11 +172,10 @@ class StreamingChannel(http.HTTPChannel):
     def connectionMade(self) -> None:
         """Called by the transport."""
         self.site.connections.add(self)
-        if hasattr(self.transport, "bufferSize"):
-            self.transport.bufferSize = READ_SIZE if len(self.site.connections) < MANY else READ_SIZE_OF_MANY
+        self._set_read_size(HEAD_READ_SIZE)
         super().connectionMade()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Called by the transport."""
         self.site.connections.discard(self)
         super().connectionLost(reason)
@@ -177,108 +187,114 @@ class StreamingChannel(http.HTTPChannel):
             if self._linger <= 0:
                 self.transport.pauseProducing()  # the time-out ends it
             return
-        if self.line_mode and self._reading_headers:
+        ahead = not self.line_mode and not self._reads_body
+        if self.line_mode and self._head_begun:
             LineReceiver.dataReceived(self, data)  # a slow head has one time-out, not one a byte
         else:
-            self._reading_headers = bool(self.line_mode)
+            self._head_begun = bool(self.line_mode)
             super().dataReceived(data)
-        self._begin_waiting()
+        if ahead:
+            self.transport.pauseProducing()  # requestDone resumes: no more than one read is kept of later requests
+        self._go_on()
+
+    @property
+    def _reads_body(self) -> bool:
+        return not self.line_mode and bool(self.requests) and self.requests[-1].body_pending
+
+    def _go_on(self) -> None:
+        """Let the requests go on that the parser has met: outside of the parser, and one after the other."""
+        if self._going_on:
+            return  # the answer to one request had the next one parsed: the loop below comes to it
+        self._going_on = True
+        try:
+            last = None
+            while not self.line_mode and self.requests and self.requests[-1] is not last:
+                last = self.requests[-1]
+                last.go_on()
+        finally:
+            self._going_on = False
 
     def readConnectionLost(self) -> None:
         """See IHalfCloseableProtocol: the client sends no more; it may still wait for the answer to what it sent."""
-        if self._linger is None and self.requests and not self.requests[-1].body_pending:
-            self.persistent = False
-        else:
+        self.persistent = False
+        if self._linger is not None or self.line_mode or self._reads_body:
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
         """See IHalfCloseableProtocol: the answer was sent, and the client may read it."""
 
-    def begin_soon(self, request: StreamingRequest) -> None:
-        """Begin a request that has a body as soon as the parser is done with what it has read."""
-        self._waiting_request = request
-        self._arguments = (self._command, self._path, self._version)
-        self.pause_body()
-
-    def _begin_waiting(self) -> None:
-        request, self._waiting_request = self._waiting_request, None
-        if request is not None and request.channel is not None:
-            request.begin(*self._arguments)
-
     def finish_soon(self) -> None:
-        """The server stops: end now if idle, else after the answer that is under way."""
-        if self.requests:
-            self.persistent = False
-        else:
+        """The server stops: end now if no head is complete, else after the answer that is under way."""
+        self.persistent = False
+        if self.line_mode:
             self.loseConnection()
+
+    def timeoutConnection(self) -> None:
+        """Called when the client was silent for too long."""
+        if self._linger is not None:
+            self.transport.abortConnection()
+        else:
+            super().timeoutConnection()
 
     # --- what must be refused
 
     def lineReceived(self, line: bytes) -> None:
-        """Called by the parser. Refuses folded headers (RFC 9112 section 5.2)."""
-        if line[:1] in (b" ", b"\t") and self._reading_headers:
-            self.refuse(400, b"A header line begins with a blank.")
-            return
-        super().lineReceived(line)
+        """Called by the parser."""
+        if line[:1] in (b" ", b"\t"):
+            self.refuse(head.FOLDED)
+        else:
+            super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Called by the parser."""
-        self.refuse(431, b"A header line is too long.")
+        self.refuse(head.HEAD_TOO_LARGE if self.requests else head.LINE_TOO_LONG)
 
     def headerReceived(self, line: bytes) -> bool:
         """Called by the parser."""
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length" and len(value.strip()) > LONGEST_LENGTH:
-            self.refuse(400, b"The Content-Length is not a size.")
+        refusal = head.check_header(line)
+        if refusal is not None:
+            self.refuse(refusal)
             return False
         return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
         """Called by the parser."""
-        self._reading_headers = False
-        headers = self.requests[-1].requestHeaders
-        hosts = headers.getRawHeaders(b"host", [])
-        if len(hosts) > 1 or (not hosts and self._version != b"HTTP/1.0"):
-            self.refuse(400, b"A request has one Host header.")
-        elif headers.hasHeader(b"transfer-encoding") and self._version == b"HTTP/1.0":
-            self.refuse(400, b"HTTP/1.0 has no transfer encodings.")
+        self._head_begun = False
+        refusal = head.check_headers(self.requests[-1].requestHeaders, self._version)
+        if refusal is not None:
+            self.refuse(refusal)
         else:
             super().allHeadersReceived()
 
+    def allContentReceived(self) -> None:
+        """Called by the parser at the end of a request."""
+        if self._linger is None:  # the parser takes the head of a refused request for one without a body
+            super().allContentReceived()
+            if self.requests[-1].finished:
+                super().requestDone(self.requests[-1])
+
     def _respondToBadRequestAndDisconnect(self) -> None:
-        request = self.requests[-1] if self.requests else None
-        body = None if request is None else request.__dict__.get("body")
-        if body is not None and not body.complete:
-            # Broken framing within a body: its consumer is told, and the route answers.
-            body.lost(Failure(BodyMalformed("The chunked encoding of the body is broken.")))
-            self.site.clock.callLater(0, body.tell)
+        if self._reads_body:  # its consumer is told, and the route answers
+            self.requests[-1].body.lost(Failure(BodyMalformed("The chunked encoding of the body is broken.")))
             self.pause_body()
         elif self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
-            self.refuse(431, b"The headers are too large.")
+            self.refuse(head.HEAD_TOO_LARGE)
         else:
-            self.refuse(400, b"The request is not HTTP/1.1.")
+            self.refuse(head.NOT_HTTP)
 
-    def refuse(self, code: int, text: bytes) -> None:
+    def refuse(self, refusal: head.Refusal) -> None:
         """Answer a request that cannot be read, and close."""
         if self._linger is not None:
             return
-        phrase = http.RESPONSES.get(code, b"Bad Request")
-        phrase = phrase if isinstance(phrase, bytes) else phrase.encode("ascii")
-        self.transport.write(
-            b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
-            b"Connection: close\r\n\r\n%s" % (code, phrase, len(text), text)
-        )
-        log.info("{peer}: {code} {text}", peer=self.transport.getPeer(), code=code, text=text.decode())
+        self.transport.write(refusal.answer)
+        log.info("{peer}: {code} {text}", peer=self.transport.getPeer(), code=refusal.code, text=refusal.text.decode())
         self._close_gently()
 
     def _close_gently(self) -> None:
-        """Close so that the client can read the answer: a close with unread bytes would send a reset (RFC 9112, 9.6)."""
+        """Close so that the client can read the answer: unread bytes would make it a reset (RFC 9112 section 9.6)."""
         self._linger = LINGER_BYTES
-        self._reading_headers = False
-        self.length = None  # the parser must not take the head for that of a request without a body
         self.clearLineBuffer()
         self.setRawMode()
-        self.rawDataReceived = lambda data: None  # type: ignore[method-assign]
         self.transport.unregisterProducer()
         if not self.isSecure():
             self.transport.loseWriteConnection()  # flush, then FIN; reading goes on
@@ -296,9 +312,11 @@ class StreamingChannel(http.HTTPChannel):
     def resume_body(self) -> None:
         """See BodySource."""
         self._body_paused = False
-        self.transport.resumeProducing()
-        if self.requests and self.requests[-1].body_pending:
-            self.setTimeout(self.site.timeOut)  # setTimeout(None) forgot it
+        self._set_read_size(BODY_READ_SIZE if len(self.site.connections) < MANY else BODY_READ_SIZE_OF_MANY)
+        if not self._waitingForTransport:  # who does not read its answers is not read either
+            self.transport.resumeProducing()
+        if self._reads_body:
+            self.setTimeout(self.site.timeOut)
 
     def send_continue(self) -> None:
         """See BodySource."""
@@ -312,22 +330,22 @@ class StreamingChannel(http.HTTPChannel):
 
     def requestDone(self, request: StreamingRequest) -> None:
         """Called by the request when it is finished."""
-        self._body_paused = False
         if request.body_pending:
+            request.body.fail(Failure(BodyCut("The answer came before the body was whole.")))
+        self._body_paused = False
+        self._set_read_size(HEAD_READ_SIZE)
+        self.setTimeout(self.site.timeOut)  # setTimeout(None) has forgotten it
+        if not request.body_pending:
+            super().requestDone(request)
+        elif self.persistent:
+            self.resume_body()  # the little that is left is dropped
+        else:
             self.requests.remove(request)
             self._close_gently()
-            return
-        super().requestDone(request)
-        if self.persistent and not self.requests and self._linger is None:
-            self._reading_headers = False
-            self.setTimeout(self.site.timeOut)
 
-    def timeoutConnection(self) -> None:
-        """Called when the client was silent for too long."""
-        if self._linger is not None:
-            self.transport.abortConnection()
-        else:
-            super().timeoutConnection()
+    def _set_read_size(self, size: int) -> None:
+        if hasattr(self.transport, "bufferSize"):
+            self.transport.bufferSize = size
 
 
 class StreamingSite(server.Site):
@@ -336,7 +354,7 @@ class StreamingSite(server.Site):
     access_log: called with each finished request. idle_timeout: seconds for which a client may send nothing.
     """
 
-    protocol = StreamingChannel
+    protocol: Any = StreamingChannel
     noisy = False
 
     def __init__(
@@ -361,7 +379,7 @@ class StreamingSite(server.Site):
     def stopFactory(self) -> None:
         """Nothing to close."""
 
-    def log(self, request: StreamingRequest) -> None:
+    def log(self, request: Any) -> None:
         """Called by each request when it is finished."""
         if self._access_log is not None:
             self._access_log(request)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.compose import Server
 from imgsvc.config import Config, structure
+from imgsvc.interfaces import IStore
 from tests.support.threads import ImmediateThreads
 
 
@@ -35,19 +40,55 @@ class Answer:
 
 
 class Connection:
-    """A client's connection, byte for byte."""
+    """A client's connection, byte for byte.
+
+    What the client has sent waits while the server does not read, as it would in the kernel.
+    """
 
     def __init__(self, server: MemoryServer, peer: Any = None) -> None:
         self._server = server
+        self._unread: deque[bytes] = deque()
+        self._reading = False
         self.transport = _Transport(peerAddress=peer)
+        self.transport.resumed = lambda: server.clock.callLater(0, self._read)
+        self.lost = False
         self.channel: Any = server.site.buildProtocol(peer)
         self.channel.makeConnection(self.transport)
-        self.lost = False
 
     def send(self, data: bytes) -> None:
         """Give bytes to the server, and let it do what it does at once."""
-        self.channel.dataReceived(data)
+        self._unread.append(data)
+        self._read()
         self._server.clock.advance(0)
+
+    def close_writing(self) -> None:
+        """Send no more; all that was sent must have been read."""
+        assert not self._unread
+        self.channel.readConnectionLost()
+        self._server.clock.advance(0)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that the server has not read."""
+        return sum(map(len, self._unread))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has closed the connection, or at least its half."""
+        return self.transport.disconnecting or self.transport.write_closed
+
+    def _read(self) -> None:
+        if self._reading:
+            return
+        self._reading = True
+        try:
+            while self._unread and self.transport.reads and not self.lost:
+                data = self._unread.popleft()
+                if len(data) > self.transport.bufferSize:
+                    self._unread.appendleft(data[self.transport.bufferSize :])
+                self.channel.dataReceived(data[: self.transport.bufferSize])
+        finally:
+            self._reading = False
 
     def lose(self, reason: Exception | None = None) -> None:
         """The connection is gone."""
@@ -72,9 +113,23 @@ class Connection:
 
 
 class _Transport(StringTransport):
-    """A StringTransport whose half can be closed, and that can be cut."""
+    """A StringTransport that reads and stops as a socket does, whose half can be closed, and that can be cut."""
 
     write_closed = False
+    aborting = False
+    bufferSize = 1 << 16
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(lenient=True, **arguments)
+        self.resumed: Callable[[], object] = lambda: None
+
+    @property
+    def reads(self) -> bool:
+        return self.producerState == "producing" and not self.disconnecting
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        self.resumed()
 
     def loseWriteConnection(self) -> None:
         self.write_closed = True
@@ -96,16 +151,43 @@ class _Transport(StringTransport):
 class MemoryServer:
     """A Server with a catalogue in `folder` and the stores of the configuration, driven by hand.
 
-    tables: the configuration as it would stand in TOML; by default one memory store.
+    tables: the configuration as it would stand in TOML; by default one memory store. wrap_store: given each store of
+    it, gives the one that takes its place.
     """
 
-    def __init__(self, folder: Path, tables: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tables: dict[str, Any] | None = None,
+        wrap_store: Callable[[IStore], IStore] | None = None,
+    ) -> None:
         self.clock = Clock()
+        self.folder = folder
         tables = {"stores": {"local": {"kind": "memory"}}, **(tables or {})}
         self.config = structure(Config, tables, "")
         self.server = Server(self.config, folder, self.clock, lambda name, size: ImmediateThreads())
         self.site = self.server.site
+        if wrap_store is not None:
+            self._wrap(wrap_store)
         self.start()
+
+    def _wrap(self, wrap: Callable[[IStore], IStore]) -> None:
+        registry: Any = self.server._stores  # which all that use stores share
+        registry._stores = {store.store_id: wrap(store) for store in registry.all()}
+        registry.default = registry.get(registry.default.store_id)
+
+    def store(self, store_id: str = "local") -> Any:
+        """A store of the server."""
+        return self.server._stores.get(store_id)
+
+    def expire_leases(self) -> None:
+        """Let the leases of all uploads be over by the database's clock."""
+        with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection, connection:
+            connection.execute("UPDATE uploads SET expires_at = 0")
+
+    def run_reaper(self) -> None:
+        """One round of the reaper."""
+        fired(self.server._reaper.round())
 
     def start(self) -> None:
         """Called once."""
@@ -167,11 +249,12 @@ class ServerTestCase(SynchronousTestCase):
     """A test with a MemoryServer. `tables` is its configuration."""
 
     tables: dict[str, Any] | None = None
+    wrap_store: Callable[[IStore], IStore] | None = None
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.folder.mkdir(parents=True)
-        self.server = MemoryServer(self.folder, self.tables)
+        self.server = MemoryServer(self.folder, self.tables, type(self).wrap_store)
         self.addCleanup(self.server.stop)
 
 

@@ -1,0 +1,82 @@
+"""What HTTP refuses in the head of a request, and twisted.web does not (RFC 9112, sections 3.2, 5.2, 6.1 and 6.3)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from attrs import frozen
+from twisted.web.http import RESPONSES
+from twisted.web.http_headers import Headers
+
+LONGEST_LENGTH = 19
+"""Digits of a Content-Length."""
+
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(:\d*)?", re.ASCII)
+_ABSOLUTE: Final = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
+
+
+@frozen
+class Refusal:
+    """Why a request is not read any further. code: the HTTP status."""
+
+    code: int
+    text: bytes
+
+    @property
+    def answer(self) -> bytes:
+        """The whole answer, after which the connection ends."""
+        return (
+            b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+            b"Connection: close\r\n\r\n%s" % (self.code, RESPONSES[self.code], len(self.text), self.text)
+        )
+
+
+HEAD_TOO_LARGE: Final = Refusal(431, b"The headers are too large.")
+LINE_TOO_LONG: Final = Refusal(414, b"The request line is too long.")
+FOLDED: Final = Refusal(400, b"A line of the head begins with a blank.")
+NOT_HTTP: Final = Refusal(400, b"The request is not HTTP/1.1.")
+
+
+def check_header(line: bytes) -> Refusal | None:
+    """What is wrong with one header line."""
+    name, _, value = line.partition(b":")
+    name, value = name.lower(), value.strip(b" \t")
+    if name == b"content-length" and len(value) > LONGEST_LENGTH:
+        return Refusal(400, b"The Content-Length is not a size.")
+    if name == b"transfer-encoding" and value.lower() != b"chunked":
+        return Refusal(501, b"The one transfer encoding that is understood is chunked.")
+    return None
+
+
+def check_headers(headers: Headers, version: bytes) -> Refusal | None:
+    """What is wrong with the headers of a request of this HTTP version."""
+    hosts = headers.getRawHeaders(b"host", [])
+    if len(hosts) > 1 or (not hosts and version != b"HTTP/1.0"):
+        return Refusal(400, b"A request has one Host header.")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        return Refusal(400, b"The Host is not the name of a host.")
+    if version == b"HTTP/1.0" and headers.hasHeader(b"transfer-encoding"):
+        return Refusal(400, b"HTTP/1.0 has no transfer encodings.")
+    return None
+
+
+def check_path(method: bytes, path: bytes) -> Refusal | None:
+    """What is wrong with the path of a request, still percent-encoded."""
+    try:
+        unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return Refusal(400, b"The path is not UTF-8.")
+    if not path.startswith(b"/") and (method, path) != (b"OPTIONS", b"*"):
+        return Refusal(400, b"The target of the request is no path.")
+    return None
+
+
+def origin_form(target: bytes) -> bytes:
+    """The target of a request without the scheme and the authority that a client may put before the path."""
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None:
+        return target
+    path = target[absolute.end() :]
+    return path if path.startswith(b"/") else b"/" + path
