@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 Progress = Callable[[str, int, int | None], None]
 """`progress(stage, done, total)`: stage is `upload`, `download` or `verify`; bytes; total None is unknown."""
@@ -35,9 +35,10 @@ def format_time(seconds: float) -> str:
 
 
 class ProgressLine:
-    """A Progress that rewrites one line of a terminal: share, rate, time left.
+    """A Progress that rewrites one line of a terminal, every INTERVAL seconds at most: share, rate, time left.
 
-    stream: where the line goes; nothing is written when it is no terminal. clock: for the rate.
+    stream: where the line goes; nothing is written when it is no terminal. clock: for the rate. Whoever uses it
+    ends it.
     """
 
     def __init__(self, stream: TextIO, clock: IReactorTime) -> None:
@@ -45,29 +46,48 @@ class ProgressLine:
         self._clock = clock
         self._shows = stream.isatty()
         self._stage = ""
-        self._began = self._shown = 0.0
-        self._first = 0
+        self._began = 0.0
+        self._first = self._done = 0
+        self._total: int | None = None
         self._width = 0
+        self._pause: IDelayedCall | None = None
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         """Say that `done` bytes of `total` are behind us."""
         if not self._shows:
             return
-        now = self._clock.seconds()
         if stage != self._stage:
-            self._stage, self._began, self._shown, self._first = stage, now, now - INTERVAL, done
-        if now - self._shown >= INTERVAL or done == total:
-            self._shown = now
-            self._write(self._line(done, total, now - self._began))
+            self.end()
+            self._stage, self._began, self._first = stage, self._clock.seconds(), done
+        self._done, self._total = done, total
+        if self._pause is None:
+            self._write()
+            self._pause = self._clock.callLater(INTERVAL, self._pause_ended, done)
 
     def end(self) -> None:
-        """Leave the line, so that other text can follow."""
+        """Show where it ended and leave the line, so that other text can follow. Any number of times."""
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.cancel()
+            self._write()
         if self._width:
             self._stream.write("\n")
             self._stream.flush()
             self._width = 0
 
-    def _line(self, done: int, total: int | None, seconds: float) -> str:
+    def _pause_ended(self, shown: int) -> None:
+        self._pause = None
+        if self._done != shown:
+            self(self._stage, self._done, self._total)
+
+    def _write(self) -> None:
+        line = self._line(self._clock.seconds() - self._began)
+        self._stream.write("\r" + line.ljust(self._width))
+        self._stream.flush()
+        self._width = len(line)
+
+    def _line(self, seconds: float) -> str:
+        done, total = self._done, self._total
         parts = [LABELS.get(self._stage, self._stage)]
         if total:
             parts.append(f"{100 * done // total:3} %")
@@ -78,8 +98,3 @@ class ProgressLine:
             if total is not None:
                 parts.append(f"{format_time((total - done) * seconds / moved)} left")
         return "  ".join(parts)
-
-    def _write(self, line: str) -> None:
-        self._stream.write("\r" + line.ljust(self._width))
-        self._stream.flush()
-        self._width = len(line)

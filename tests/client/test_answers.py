@@ -1,0 +1,110 @@
+"""What is read from the server's answers, and from files, without a server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.client import ClientError, ImageView, LocalFileError, Malformed, guess_disk_format
+from imgsvc.client.answers import error_message, printable
+from tests.client.scenarios import qcow2
+
+HTML = b"""<html>
+ <head>
+  <title>404 Not Found</title>
+ </head>
+ <body>
+  <h1>404 Not Found</h1>
+  No image found with ID &lt;x&gt;.<br /><br />
+
+
+ </body>
+</html>"""
+
+
+class ErrorMessageTests(SynchronousTestCase):
+    def test_shapes(self) -> None:
+        """The message comes out of every shape that servers and proxies send."""
+        for content_type, body, message in (
+            ("text/html; charset=UTF-8", HTML, "No image found with ID <x>."),
+            (
+                "application/json",
+                b'{"message": "Gone.<br /><br />\\n\\n", "code": "410 Gone", "title": "Gone"}',
+                "Gone.",
+            ),
+            ("application/json", b'{"error": {"message": "No.", "code": 401}}', "No."),
+            ("application/json", b"no json", "no json"),
+            ("application/json", b'["a"]', '["a"]'),
+            ("text/plain; charset=UTF-8", b"409 Conflict\n\nIt is saving.\n\n", "It is saving."),
+            ("text/plain", b"5 < 6 and 7 > 2", "5 < 6 and 7 > 2"),
+            ("", b"", ""),
+            ("", b"\xff", "�"),
+        ):
+            self.assertEqual(error_message(content_type, body), message)
+
+    def test_long(self) -> None:
+        """A page without an end is not shown whole."""
+        self.assertLess(len(error_message("text/plain", b"word " * 100_000)), 600)
+
+    @settings(derandomize=True, deadline=None, max_examples=200)
+    @given(st.sampled_from(["text/html", "application/json", ""]), st.binary(max_size=200))
+    def test_any(self, content_type: str, body: bytes) -> None:
+        """No body fails to be shown, and none moves the terminal."""
+        self.assertTrue(error_message(content_type, body).isprintable())
+
+    def test_printable(self) -> None:
+        """Line ends and escapes become blanks."""
+        self.assertEqual(printable(" a\n\tb\x1b[31mc\x07 é "), "a b [31mc é")
+
+
+class ImageViewTests(SynchronousTestCase):
+    def test_nonsense(self) -> None:
+        """What is no image is an error of the client's, not of Python's."""
+        for document in (None, [], {}, {"id": 3}, {"id": "x", "size": "3"}, {"id": "x", "size": -1}):
+            self.assertIsInstance(self.assertRaises(Malformed, ImageView.from_document, document), ClientError)
+
+
+class InspectionTests(SynchronousTestCase):
+    def path(self, content: bytes) -> str:
+        path = Path(self.mktemp())
+        path.write_bytes(content)
+        return str(path)
+
+    def test_contents(self) -> None:
+        """Formats are known by their content; what is not recognised is raw."""
+        iso = bytes(32768) + b"\x01CD001\x01" + bytes(2041) + b"\xffCD001\x01" + bytes(100_000)
+        table = bytearray(2_000_000)
+        table[446:462] = bytes((0, 0, 2, 0, 0xEE, 255, 255, 255)) + (1).to_bytes(4, "little") + bytes([255] * 4)
+        table[510:512] = b"\x55\xaa"
+        for content, wanted in (
+            (b"", "raw"),
+            (os.urandom(100), "raw"),
+            (bytes(3_000_000), "raw"),
+            (qcow2(1 << 30), "qcow2"),
+            (iso, "iso"),
+            (bytes(table), "raw"),
+            (bytes(table[:512]) + iso[512:], "iso"),
+        ):
+            self.assertEqual(guess_disk_format(self.path(content)), wanted)
+
+    def test_real_images(self) -> None:
+        """What qemu-img makes is recognised."""
+        qemu = shutil.which("qemu-img")
+        self.assertIsNotNone(qemu, "these tests need qemu-img (Debian: qemu-utils)")
+        for made, wanted in (("qcow2", "qcow2"), ("vmdk", "vmdk"), ("vdi", "vdi"), ("vpc", "vhd"), ("vhdx", "vhdx")):
+            path = self.mktemp()
+            subprocess.run([str(qemu), "create", "-q", "-f", made, path, "10M"], check=True)
+            self.assertEqual(guess_disk_format(path), wanted)
+
+    def test_unknown_to_the_api(self) -> None:
+        """A format that the Image API has no name for is refused, and so is a file that is not there."""
+        path = self.mktemp()
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qed", path, "10M"], check=True)
+        self.assertIn("qed", str(self.assertRaises(LocalFileError, guess_disk_format, path)))
+        self.assertRaises(LocalFileError, guess_disk_format, "/nonexistent")
