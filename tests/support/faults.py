@@ -1,0 +1,157 @@
+"""A store that fails when it is told to, around one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IConsumer
+from zope.interface import implementer
+
+from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
+from imgsvc.model import Location, Span
+
+Call = Callable[[], Deferred[Any]]
+
+
+@implementer(IStore)
+class FaultyStore:
+    """Hands every call to `inner`, but for those that were told to fail or to hang.
+
+    Calls are named as the methods of IStore, and `write`, `commit`, `settle_writer`, `abort` of its writers. `calls`
+    holds the names of all that were made. read_only: writer() says so.
+    """
+
+    def __init__(self, inner: IStore) -> None:
+        self.inner = inner
+        self.calls: list[str] = []
+        self.cut_after: int | None = None
+        """Bytes that a reader gives before it fails."""
+        self._errors: dict[str, tuple[Exception, bool]] = {}
+        self._hanging: set[str] = set()
+        self._hung: list[tuple[Call, Deferred[Any]]] = []
+
+    def fail(self, call: str, error: Exception, *, done: bool = False) -> None:
+        """From now on `call` fails with this error. done: after it was done, as when an answer gets lost."""
+        self._errors[call] = error, done
+
+    def hang(self, call: str) -> None:
+        """From now on `call` does not answer."""
+        self._hanging.add(call)
+
+    def heal(self) -> None:
+        """From now on nothing fails; calls that hang are made."""
+        self._errors.clear()
+        self._hanging.clear()
+        self.cut_after = None
+        hung, self._hung = self._hung, []
+        for call, answer in hung:
+            call().chainDeferred(answer)
+
+    @property
+    def hung(self) -> int:
+        """How many calls hang."""
+        return len(self._hung)
+
+    def do(self, name: str, call: Call) -> Deferred[Any]:
+        """Make a call, or not."""
+        self.calls.append(name)
+        if name in self._hanging:
+            answer: Deferred[Any] = Deferred(lambda _: None)  # what hangs cannot be called off
+            self._hung.append((call, answer))
+            return answer
+        error, done = self._errors.get(name, (None, False))
+        if error is None:
+            return call()
+        return call().addCallback(lambda _: fail(error)) if done else fail(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
+        """See IStore."""
+        made: Call = lambda: self.inner.writer(name, upload_id, expected_size)  # noqa: E731
+        return self.do("writer", made).addCallback(lambda writer: FaultyWriter(self, writer))
+
+    def reader(self, location: Location, span: Span) -> Deferred[IStoreReader]:
+        """See IStore."""
+        opened = self.do("reader", lambda: self.inner.reader(location, span))
+        if self.cut_after is None:
+            return opened
+        return opened.addCallback(BrokenReader, self.cut_after, self._errors["read"][0])
+
+    def size(self, location: Location) -> Deferred[int]:
+        """See IStore."""
+        return self.do("size", lambda: self.inner.size(location))
+
+    def delete(self, location: Location) -> Deferred[None]:
+        """See IStore."""
+        return self.do("delete", lambda: self.inner.delete(location))
+
+    def unfinished(self) -> Deferred[Any]:
+        """See IStore."""
+        return self.do("unfinished", lambda: self.inner.unfinished())
+
+    def discard(self, name: str, upload_id: str) -> Deferred[None]:
+        """See IStore."""
+        return self.do("discard", lambda: self.inner.discard(name, upload_id))
+
+    def settle(self, name: str, upload_id: str) -> Deferred[None]:
+        """See IStore."""
+        return self.do("settle", lambda: self.inner.settle(name, upload_id))
+
+
+@implementer(IStoreWriter)
+@define(eq=False)
+class FaultyWriter:
+    """A writer of a FaultyStore."""
+
+    store: FaultyStore
+    inner: IStoreWriter
+
+    def write(self, pieces: Any) -> Deferred[None]:
+        """See IStoreWriter."""
+        return self.store.do("write", lambda: self.inner.write(pieces))
+
+    def commit(self) -> Deferred[Location]:
+        """See IStoreWriter."""
+        return self.store.do("commit", lambda: self.inner.commit())
+
+    def settle(self) -> Deferred[None]:
+        """See IStoreWriter."""
+        return self.store.do("settle_writer", lambda: self.inner.settle())
+
+    def abort(self) -> Deferred[None]:
+        """See IStoreWriter."""
+        return self.store.do("abort", lambda: self.inner.abort())
+
+
+@implementer(IStoreReader)
+class BrokenReader:
+    """Gives the first bytes of an object as zeros, and then fails."""
+
+    def __init__(self, inner: IStoreReader, stop: int, error: Exception) -> None:
+        self.length = inner.length
+        self._inner = inner
+        self._stop = stop
+        self._error = error
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """See IStoreReader."""
+        consumer.registerProducer(self, True)
+        if self._stop:
+            consumer.write(bytes(self._stop))
+        consumer.unregisterProducer()
+        return fail(self._error)
+
+    def pauseProducing(self) -> None:
+        """See IPushProducer."""
+
+    def resumeProducing(self) -> None:
+        """See IPushProducer."""
+
+    def stopProducing(self) -> None:
+        """See IStoreReader."""
+        self._inner.stopProducing()

@@ -1,0 +1,411 @@
+"""Uploads that are refused before their first byte, and in which order the reasons are looked at."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from imgsvc.errors import StoreFull, StoreReadOnly, StoreUnavailable, StoreWriteDenied
+from tests.web.rigs import (
+    ADMIN,
+    BEHIND_PROXY,
+    MEMBER,
+    MEMORY,
+    ONE_STORE,
+    READER,
+    STRANGER,
+    THREE_STORES,
+    ApiTestCase,
+    chunked,
+    identity,
+)
+
+ABSENT = "11111111-2222-3333-4444-555555555555"
+
+
+class RequestTests(ApiTestCase):
+    """What the request itself says."""
+
+    def test_content_type(self) -> None:
+        """Anything but application/octet-stream is 415."""
+        image = self.server.image()["id"]
+        for given in ("application/json", "text/plain", "application/octet-streams", "", "octet-stream"):
+            answer = self.server.put(image, b"data", **{"Content-Type": given})
+            self.assertEqual(answer.status, 415, given)
+        self.assertEqual(self.server.request("PUT", f"/v2/images/{image}/file", body=b"data").status, 415)
+        self.assert_undone(image)
+
+    def test_content_type_with_parameters(self) -> None:
+        """Parameters and case of the Content-Type do not matter."""
+        for given in ("application/octet-stream; charset=binary", "Application/Octet-Stream;q=1"):
+            self.assertEqual(self.server.put(self.server.image()["id"], b"data", **{"Content-Type": given}).status, 204)
+
+    def test_size_that_is_no_number(self) -> None:
+        """An X-OpenStack-Image-Size that is not a number of bytes is 400."""
+        image = self.server.image()["id"]
+        for given in ("four", "-4", "4.0", "0x4", "", "4 4", "\xb2", "9" * 20):
+            answer = self.server.put(image, b"data", **{"X-OpenStack-Image-Size": given})
+            self.assertEqual(answer.status, 400, given)
+        self.assert_undone(image)
+
+    def test_formats(self) -> None:
+        """An image whose formats are not both set takes no data: 400."""
+        for missing in ({"disk_format": None}, {"container_format": None}, {"disk_format": None, "container_format": None}):
+            image = self.server.image(**missing)["id"]
+            self.assertEqual(self.server.put(image, b"data").status, 400)
+            self.assert_queued(image)
+        self.assert_nothing_kept()
+
+    def test_absent_and_deleted(self) -> None:
+        """An image that never was, and one that is no more, are 404; so is an id that cannot be one."""
+        image = self.server.image()["id"]
+        self.server.request("DELETE", f"/v2/images/{image}")
+        for image_id in (ABSENT, image, "x", "x" * 100, "%F0%9F%92%BE"):
+            self.assertEqual(self.server.put(image_id, b"data").status, 404, image_id)
+        self.assert_nothing_kept()
+
+    def test_store_is_left_alone(self) -> None:
+        """A refusal leaves the store alone."""
+        self.server.put(ABSENT, b"data")
+        self.assertNotIn("writer", self.server.store().calls)
+
+
+class StatusTests(ApiTestCase):
+    """Only a queued image takes data."""
+
+    def set_status(self, image_id: str, status: str) -> None:
+        """As if something of another time had left the image so."""
+        with sqlite3.connect(self.folder / "imgsvc.sqlite") as connection:
+            connection.execute("UPDATE images SET status = ? WHERE id = ?", (status, image_id))
+        connection.close()
+
+    def test_each(self) -> None:
+        """Every status but queued is 409, and stays."""
+        for status in ("saving", "uploading", "importing", "deactivated", "killed"):
+            image = self.server.image()["id"]
+            self.set_status(image, status)
+            self.assertEqual(self.server.put(image, b"data").status, 409, status)
+            self.assertEqual(self.status(image), status)
+        self.assert_nothing_kept()
+
+    def test_active(self) -> None:
+        """An image takes data once."""
+        image = self.server.image()["id"]
+        self.assertEqual(self.server.put(image, b"data").status, 204)
+        before = self.show(image)
+        self.assertEqual(self.server.put(image, b"others").status, 409)
+        self.assertEqual(self.show(image), before)
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
+
+    def test_saving(self) -> None:
+        """A second upload meanwhile is 409, and does the first no harm."""
+        image = self.server.image()["id"]
+        first = self.begin_put(image, 4, b"da")
+        self.assertEqual(self.status(image), "saving")
+        self.assertEqual(self.server.put(image, b"others").status, 409)
+        first.send(b"ta")
+        self.assertEqual(self.final_status(first), 204)
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
+
+    def test_status_before_formats(self) -> None:
+        """An image that is not queued is 409 also when its formats are missing."""
+        image = self.server.image(disk_format=None)["id"]
+        self.set_status(image, "importing")
+        self.assertEqual(self.server.put(image, b"data").status, 409)
+
+    def test_lost_race(self) -> None:
+        """Of two uploads that both have seen the image queued, the one that claims it later is 409."""
+        image = self.server.image()["id"]
+        catalogue = self.server.server._catalogue
+        claim = catalogue.claim
+
+        def claim_late(*arguments: Any) -> Any:
+            catalogue.claim = claim
+            self.assertEqual(self.server.put(image, b"first").status, 204)
+            return claim(*arguments)
+
+        catalogue.claim = claim_late  # type: ignore[method-assign]  # between the look-up and the claim
+        self.assertEqual(self.server.put(image, b"second").status, 409)
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"first")
+
+
+class PermissionTests(ApiTestCase):
+    """Who may upload, behind a proxy that knows who everybody is."""
+
+    tables: dict[str, Any] | None = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
+
+    def made(self, **fields: Any) -> str:
+        """A new image of the project blue."""
+        body = b'{"disk_format": "raw", "container_format": "bare", "visibility": "%s"}'
+        visibility = fields.get("visibility", "shared").encode()
+        headers = ADMIN if visibility == b"public" else MEMBER
+        answer = self.server.request("POST", "/v2/images", headers, body % visibility)
+        self.assertEqual(answer.status, 201)
+        made: str = answer.json["id"]
+        return made
+
+    def put(self, image_id: str, who: dict[str, str]) -> int:
+        """Upload as somebody."""
+        return self.server.put(image_id, b"data", **who).status
+
+    def test_member_and_admin(self) -> None:
+        """A member of the owning project and an administrator of any may upload."""
+        self.assertEqual(self.put(self.made(), MEMBER), 204)
+        self.assertEqual(self.put(self.made(), ADMIN), 204)
+
+    def test_nobody(self) -> None:
+        """Without a confirmed identity it is 401, whatever else is wrong."""
+        image = self.made()
+        for headers in ({}, {**MEMBER, "X-Identity-Status": "Invalid"}):
+            self.assertEqual(self.put(image, headers), 401)
+            self.assertEqual(self.server.request("PUT", f"/v2/images/{image}/file", headers, b"data").status, 401)
+            self.assertEqual(self.put(ABSENT, headers), 401)
+        self.assert_queued(image, **MEMBER)
+
+    def test_reader(self) -> None:
+        """A reader of the owning project sees the image and may not upload: 403."""
+        image = self.made()
+        self.assertEqual(self.put(image, READER), 403)
+        self.assert_queued(image, **MEMBER)
+        self.assert_nothing_kept()
+
+    def test_visible_to_strangers(self) -> None:
+        """What a stranger sees, but may not write, is 403."""
+        for visibility in ("public", "community"):
+            image = self.made(visibility=visibility)
+            self.assertEqual(self.put(image, STRANGER), 403, visibility)
+            self.assert_queued(image, **MEMBER)
+
+    def test_invisible_to_strangers(self) -> None:
+        """What a stranger does not see is 404, also when more is wrong with it."""
+        for visibility in ("shared", "private"):
+            image = self.made(visibility=visibility)
+            self.assertEqual(self.put(image, STRANGER), 404, visibility)
+            self.assertEqual(self.put(image, MEMBER), 204)
+            self.assertEqual(self.put(image, STRANGER), 404, visibility)
+
+    def test_without_reader_role(self) -> None:
+        """Who has no role at all sees nothing: 404."""
+        self.assertEqual(self.put(self.made(), identity("blue")), 404)
+
+    def test_permission_before_status(self) -> None:
+        """A reader is 403 on an image that is active already."""
+        image = self.made()
+        self.put(image, MEMBER)
+        self.assertEqual(self.put(image, READER), 403)
+
+
+class LimitTests(ApiTestCase):
+    """Limits that an announced size exceeds, or that are used up."""
+
+    tables: dict[str, Any] | None = {
+        "stores": ONE_STORE,
+        "identity": BEHIND_PROXY,
+        "images": {"size_cap": 1000},
+        "quotas": {"image_size_total": 2000, "image_count_uploading": 2, "user_storage": 1800},
+    }
+
+    def made(self) -> str:
+        """A new image of the project blue."""
+        answer = self.server.request(
+            "POST", "/v2/images", MEMBER, b'{"disk_format": "raw", "container_format": "bare"}'
+        )
+        made: str = answer.json["id"]
+        return made
+
+    def put(self, image_id: str, size: int, **headers: str) -> int:
+        """Upload that many bytes as a member."""
+        return self.server.put(image_id, bytes(size), **MEMBER, **headers).status
+
+    def test_size_cap(self) -> None:
+        """A size over the cap is 413, the cap itself is not."""
+        image = self.made()
+        self.assertEqual(self.put(image, 1001), 413)
+        self.assertEqual(self.put(image, 0, **{"X-OpenStack-Image-Size": "1001"}), 413)
+        self.assert_queued(image, **MEMBER)
+        self.assert_nothing_kept()
+        self.assertEqual(self.put(image, 1000), 204)
+
+    def test_user_storage(self) -> None:
+        """A size over what is left of the owner's storage is 413."""
+        self.assertEqual(self.put(self.made(), 1000), 204)
+        image = self.made()
+        self.assertEqual(self.put(image, 801), 413)
+        self.assert_queued(image, **MEMBER)
+        self.assertEqual(self.put(image, 800), 204)
+
+    def test_size_total(self) -> None:
+        """What would exceed the project's total is 413 before the image is looked up."""
+        self.assertEqual(self.put(self.made(), 1000), 204)
+        self.assertEqual(self.put(ABSENT, 1001), 413)
+        self.assertEqual(self.put(ABSENT, 1000), 404)
+
+    def test_size_total_is_of_the_project(self) -> None:
+        """What others have used does not count."""
+        self.assertEqual(self.put(self.made(), 1000), 204)
+        self.assertEqual(self.server.put(ABSENT, bytes(1001), **STRANGER).status, 404)
+
+    def test_count_uploading(self) -> None:
+        """As many uploads as a project may have at a time; one more is 413 before the image is looked up."""
+        first, second = self.made(), self.made()
+        lines = [f"{name}: {value}" for name, value in MEMBER.items()]
+        connections = [self.begin_put(image, 10, b"12345", *lines) for image in (first, second)]
+        self.assertEqual(self.put(self.made(), 4), 413)
+        self.assertEqual(self.put(ABSENT, 4), 413)
+        self.assertEqual(self.server.put(ABSENT, b"data", **STRANGER).status, 404)
+        for connection in connections:
+            connection.send(b"67890")
+            self.assertEqual(self.final_status(connection), 204)
+        self.assertEqual(self.put(self.made(), 4), 204)
+
+    def test_order(self) -> None:
+        """Content-Type, size header, quota, store, image: what comes first is told."""
+        wrong = {"Content-Type": "text/plain", "X-OpenStack-Image-Size": "x"}
+        self.assertEqual(self.server.put(ABSENT, b"", **MEMBER, **wrong).status, 415)
+        del wrong["Content-Type"]
+        self.assertEqual(self.server.put(ABSENT, b"", **MEMBER, **wrong).status, 400)
+        self.assertEqual(self.put(ABSENT, 2001), 413)
+        self.assertEqual(self.put(ABSENT, 1001), 404)
+
+
+class UsedUpTests(ApiTestCase):
+    """A project that has already more than its total."""
+
+    tables: dict[str, Any] | None = {
+        "stores": ONE_STORE,
+        "identity": BEHIND_PROXY,
+        "quotas": {"image_size_total": 4},
+    }
+
+    def test_any(self) -> None:
+        """Where the total is used up, a size need not be announced: 413."""
+        body = b'{"disk_format": "raw", "container_format": "bare"}'
+        images = [self.server.request("POST", "/v2/images", MEMBER, body).json["id"] for _ in range(2)]
+        self.assertEqual(self.server.put(images[0], b"data", **MEMBER).status, 204)
+        chunks = {"Transfer-Encoding": "chunked", **MEMBER}
+        self.assertEqual(self.server.put(images[1], chunked(b"x"), **chunks).status, 413)
+        self.assert_queued(images[1], **MEMBER)
+
+
+class StoreIdTests(ApiTestCase):
+    """`X-Image-Meta-Store` where there are several stores."""
+
+    tables: dict[str, Any] | None = {"stores": THREE_STORES}
+
+    def test_named_and_default(self) -> None:
+        """Bytes go to the store that is named, else to the default one; the image says where they are."""
+        for headers, store_id in (({}, "fast"), ({"X-Image-Meta-Store": "cheap"}, "cheap")):
+            image = self.server.image()["id"]
+            self.assertEqual(self.server.put(image, b"data", **headers).status, 204)
+            self.assertEqual(self.show(image)["stores"], store_id)
+        self.assertEqual(self.server.store("far").calls.count("writer"), 0)
+
+    def test_unknown(self) -> None:
+        """A store that is not there, or not for clients, is 400, before the image is looked up."""
+        image = self.server.image()["id"]
+        for store_id in ("slow", "os_glance_staging_store", "os_glance_tasks_store", "FAST", ""):
+            self.assertEqual(self.server.put(image, b"data", **{"X-Image-Meta-Store": store_id}).status, 400, store_id)
+            self.assertEqual(self.server.put(ABSENT, b"data", **{"X-Image-Meta-Store": store_id}).status, 400)
+        self.assert_queued(image)
+        self.assert_nothing_kept(("fast", "cheap", "far"))
+
+
+class OneStoreIdTests(ApiTestCase):
+    """`X-Image-Meta-Store` where there is one store."""
+
+    def test_ignored(self) -> None:
+        """The header is not looked at."""
+        image = self.server.image()["id"]
+        self.assertEqual(self.server.put(image, b"data", **{"X-Image-Meta-Store": "elsewhere"}).status, 204)
+
+
+class RefusingStoreTests(ApiTestCase):
+    """Stores that will not begin an object."""
+
+    def test_each(self) -> None:
+        """Read-only is 410, full 413, denied and unreachable 503; the image is queued again."""
+        for error, status in (
+            (StoreReadOnly("local", "takes no images."), 410),
+            (StoreFull("local", "is full."), 413),
+            (StoreWriteDenied("local", "may not be written."), 503),
+            (StoreUnavailable("local", "does not answer."), 503),
+        ):
+            image = self.server.image()["id"]
+            self.server.store().fail("writer", error)
+            answer = self.server.put(image, b"data")
+            self.assertEqual(answer.status, status)
+            self.assertNotIn("retry-after", answer.headers)
+            self.server.store().heal()
+            self.assert_queued(image)
+            self.assert_nothing_kept()
+            self.assertEqual(self.server.put(image, b"again").status, 204)
+            self.server.request("DELETE", f"/v2/images/{image}")
+
+    def test_announced_size_does_not_fit(self) -> None:
+        """A size that the store has no room for is 413 before its first byte is asked for."""
+        image = self.server.image()["id"]
+        connection = self.begin_put(image, MEMORY["capacity"] + 1, b"", "Expect: 100-continue")
+        self.assertEqual([answer.status for answer in connection.answers()], [413])
+        self.assert_undone(image)
+
+
+class CatalogueTests(ApiTestCase):
+    """A database that cannot answer."""
+
+    tables: dict[str, Any] | None = {"stores": ONE_STORE, "database": {"busy_timeout": 0}}
+
+    def test_locked(self) -> None:
+        """An upload that cannot be claimed is 503, and can be tried again."""
+        image = self.server.image()["id"]
+        other = sqlite3.connect(self.folder / "imgsvc.sqlite", isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        self.assertEqual(self.server.put(image, b"data").status, 503)
+        other.execute("ROLLBACK")
+        self.assert_undone(image)
+
+    def test_locked_at_the_end(self) -> None:
+        """An upload that cannot be made active is 503; its bytes go at once, its claim when the database answers."""
+        image = self.server.image()["id"]
+        connection = self.begin_put(image, 4, b"da")
+        other = sqlite3.connect(self.folder / "imgsvc.sqlite", isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        connection.send(b"ta")
+        self.assertEqual(self.final_status(connection), 503)
+        self.assert_nothing_kept()
+        other.execute("ROLLBACK")
+        self.assertEqual(self.status(image), "saving")
+        self.server.expire_leases()
+        self.server.run_reaper()
+        self.assert_undone(image)
+
+
+class ContinueTests(ApiTestCase):
+    """`Expect: 100-continue`"""
+
+    def answers(self, image_id: str, *lines: str) -> list[int]:
+        """The statuses that a client gets which sends nothing before 100."""
+        connection = self.begin_put(image_id, 4, b"", "Expect: 100-continue", *lines)
+        return [answer.status for answer in connection.answers()]
+
+    def test_accepted(self) -> None:
+        """An upload that is taken is told to go on, and then answered."""
+        image = self.server.image()["id"]
+        connection = self.begin_put(image, 4, b"", "Expect: 100-continue")
+        self.assertEqual([answer.status for answer in connection.answers()], [100])
+        self.assertEqual(self.status(image), "saving")
+        connection.send(b"data")
+        self.assertEqual([answer.status for answer in connection.answers()], [100, 204])
+
+    def test_refused(self) -> None:
+        """A refusal comes without 100."""
+        image = self.server.image()["id"]
+        self.assertEqual(self.answers(ABSENT), [404])
+        self.assertEqual(self.answers(image, "Content-Type: text/plain"), [415])
+        self.assertEqual(self.answers(image, "X-OpenStack-Image-Size: x"), [400])
+        self.server.store().fail("writer", StoreUnavailable("local", "does not answer."))
+        self.assertEqual(self.answers(image), [503])
+        self.server.store().heal()
+        self.assertEqual(self.server.put(image, b"data").status, 204)
+        self.assertEqual(self.answers(image), [409])
