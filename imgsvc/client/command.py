@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from itertools import count
 from typing import Any, Final, NoReturn
 
 import click
-from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import react
 
 from imgsvc import __version__
 from imgsvc.client.answers import printable
@@ -25,103 +23,18 @@ from imgsvc.client.errors import (
     LocalFileError,
     Refused,
     Unreachable,
-    VerificationFailed,
 )
 from imgsvc.client.inspection import guess_disk_format
 from imgsvc.client.output import write_to_descriptor
 from imgsvc.client.partial import part_path
-from imgsvc.client.progress import ProgressLine, format_size
+from imgsvc.client.progress import format_size
+from imgsvc.client.running import REFUSED, Settings, Tools, run, say
+from imgsvc.client.session import check_endpoint
 from imgsvc.client.view import BASE_FIELDS, ImageView
 from imgsvc.model import Visibility
 
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:9292"
 CLEANUP_LIMIT: Final = 10.0
-
-REFUSED: Final = 1
-USAGE: Final = 2
-UNREACHABLE: Final = 3
-WRONG_BYTES: Final = 4
-INCOMPLETE: Final = 5
-LOCAL_FILE: Final = 6
-EXIT_CODES: Final[tuple[tuple[type[ClientError], int], ...]] = (
-    (Unreachable, UNREACHABLE),
-    (VerificationFailed, WRONG_BYTES),
-    (Broken, INCOMPLETE),
-    (LocalFileError, LOCAL_FILE),
-)
-"""What ends with which code; every other ClientError is the server's no, REFUSED."""
-
-
-@frozen
-class Settings:
-    """How to reach the server."""
-
-    endpoint: str
-    token: str | None
-    headers: dict[str, str]
-    auth: tuple[str, str] | None
-
-
-@frozen
-class Session:
-    """What a subcommand works with while the reactor runs."""
-
-    client: ImageClient
-    reactor: Any
-    progress: ProgressLine
-
-
-Work = Callable[[Session], Coroutine[Deferred[Any], Any, int]]
-
-
-def run(settings: Settings, work: Work) -> NoReturn:
-    """Run the reactor until `work` has given its exit code, and exit with it.
-
-    SIGINT and SIGTERM cancel the work; the reactor goes on until its cleaning up has ended.
-    """
-    react(_react, (settings, work))
-
-
-async def _react(reactor: Any, settings: Settings, work: Work) -> NoReturn:
-    progress = ProgressLine(sys.stderr, reactor)
-    client = ImageClient(settings.endpoint, reactor, token=settings.token, headers=settings.headers, auth=settings.auth)
-    working = Deferred.fromCoroutine(work(Session(client, reactor, progress)))
-    ended: Deferred[None] = Deferred()
-
-    def interrupt() -> Deferred[None]:
-        working.cancel()
-        return ended
-
-    reactor.addSystemEventTrigger("before", "shutdown", interrupt)
-    try:
-        code = await working
-    except CancelledError:
-        progress.end()
-        say("Interrupted.")
-        code = INCOMPLETE
-    except ClientError as error:
-        progress.end()
-        say(f"{error}")
-        code = exit_code(error)
-    except BrokenPipeError:
-        # Nobody reads the output any more; what is still buffered must not fail again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = LOCAL_FILE
-    finally:
-        progress.end()
-        await client.close()
-        ended.callback(None)
-    raise SystemExit(code)
-
-
-def exit_code(error: ClientError) -> int:
-    """The exit code that tells of this error."""
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), REFUSED)
-
-
-def say(text: str) -> None:
-    """A message to the user, beside the output."""
-    click.echo(printable(text), err=True)
 
 
 def _headers(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> dict[str, str]:
@@ -171,8 +84,10 @@ def main(context: click.Context, endpoint: str, token: str | None, headers: dict
       5  interrupted or broken off; may be tried again, a download with --continue
       6  a local file cannot be read or written
     """
-    if not endpoint.startswith(("http://", "https://")):
-        raise click.BadParameter(f"{endpoint!r} is no http or https URL", param_hint="--endpoint")
+    try:
+        check_endpoint(endpoint)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--endpoint") from error
     auth = (user, os.environ.get("IMGSVC_PASSWORD", "")) if user else None
     context.obj = Settings(endpoint, token, headers, auth)
 
@@ -194,11 +109,11 @@ def main(context: click.Context, endpoint: str, token: str | None, headers: dict
 @click.pass_obj
 def upload(settings: Settings, /, file: str, **options: Any) -> None:
     """Make an image of FILE and print its id."""
-    run(settings, lambda session: _upload(session, file, **options))
+    run(settings, lambda tools: _upload(tools, file, **options))
 
 
 async def _upload(
-    session: Session,
+    tools: Tools,
     file: str,
     *,
     name: str | None,
@@ -214,22 +129,21 @@ async def _upload(
     fields = {key: value for key, value in options.items() if value is not None}
     fields["name"] = os.path.basename(file) if name is None else name
     fields["disk_format"] = disk_format or guess_disk_format(file)
+    if protected:
+        fields["protected"] = True
     fields |= properties | ({"tags": list(tags)} if tags else {}) | ({"id": image_id} if image_id else {})
-    client = session.client
+    client = tools.client
     image = await _create_or_take(client, fields, image_id)
     try:
-        image = await client.upload(image.id, file, store=store, progress=session.progress)
-        # Only now: a protected image could not be deleted if its upload failed.
-        if protected:
-            await client.update(image.id, protected=True)
+        image = await client.upload(image.id, file, store=store, progress=tools.progress)
     except (ClientError, CancelledError):
-        session.progress.end()
+        tools.progress.end()
         if keep or image_id:
             say(f"Image {image.id} stays; upload again with --id {image.id}.")
         else:
-            await _take_back(session, image.id)
+            await _take_back(tools, image.id, protected)
         raise
-    session.progress.end()
+    tools.progress.end()
     say(f"Image {image.id} is {image.status}: {format_size(image.size or 0)}, {image.disk_format}, verified.")
     click.echo(image.id)
     return 0
@@ -250,9 +164,14 @@ async def _create_or_take(client: ImageClient, fields: dict[str, Any], image_id:
         return image
 
 
-async def _take_back(session: Session, image_id: str) -> None:
-    deleting = Deferred.fromCoroutine(session.client.delete(image_id))
-    deleting.addTimeout(CLEANUP_LIMIT, session.reactor, onTimeoutCancel=_not_in_time)
+async def _take_back(tools: Tools, image_id: str, protected: bool) -> None:
+    async def delete() -> None:
+        if protected:
+            await tools.client.update(image_id, protected=False)
+        await tools.client.delete(image_id)
+
+    deleting = Deferred.fromCoroutine(delete())
+    deleting.addTimeout(CLEANUP_LIMIT, tools.reactor, onTimeoutCancel=_not_in_time)
     try:
         await deleting
     except ClientError as error:
@@ -275,14 +194,14 @@ def download(settings: Settings, id_or_name: str, output: str | None, resume: bo
     """Get the data of an image, verified against its digest."""
     if output == "-" and resume:
         raise click.UsageError("--continue needs a file.")
-    run(settings, lambda session: _download(session, id_or_name, output, resume, connections))
+    run(settings, lambda tools: _download(tools, id_or_name, output, resume, connections))
 
 
-async def _download(session: Session, id_or_name: str, output: str | None, resume: bool, connections: int) -> int:
-    client, progress = session.client, session.progress
+async def _download(tools: Tools, id_or_name: str, output: str | None, resume: bool, connections: int) -> int:
+    client, progress = tools.client, tools.progress
     image = await client.find(id_or_name)
     if output == "-":
-        write = write_to_descriptor(session.reactor, sys.stdout.fileno())
+        write = write_to_descriptor(tools.reactor, sys.stdout.fileno())
         algorithm = await client.stream(image, write, progress=progress)
         target = "standard output"
     else:
@@ -315,13 +234,13 @@ def _file_name(image: ImageView) -> str:
 def list_images(settings: Settings, /, limit: int | None, as_json: bool, **filters: str | None) -> None:
     """List images, the newest first."""
     given = {key: value for key, value in filters.items() if value is not None}
-    run(settings, lambda session: _list(session, limit, as_json, given))
+    run(settings, lambda tools: _list(tools, limit, as_json, given))
 
 
-async def _list(session: Session, limit: int | None, as_json: bool, filters: dict[str, str]) -> int:
+async def _list(tools: Tools, limit: int | None, as_json: bool, filters: dict[str, str]) -> int:
     shown = count(1)
     first = True
-    async for image in session.client.images(page_size=min(limit, 1000) if limit else None, **filters):
+    async for image in tools.client.images(page_size=min(limit, 1000) if limit else None, **filters):
         if as_json:
             click.echo(("[\n" if first else ",\n") + json.dumps(dict(image.document), ensure_ascii=False), nl=False)
         else:
@@ -344,11 +263,11 @@ async def _list(session: Session, limit: int | None, as_json: bool, filters: dic
 @click.pass_obj
 def show(settings: Settings, id_or_name: str, as_json: bool) -> None:
     """Show all fields of an image."""
-    run(settings, lambda session: _show(session, id_or_name, as_json))
+    run(settings, lambda tools: _show(tools, id_or_name, as_json))
 
 
-async def _show(session: Session, id_or_name: str, as_json: bool) -> int:
-    image = await session.client.find(id_or_name)
+async def _show(tools: Tools, id_or_name: str, as_json: bool) -> int:
+    image = await tools.client.find(id_or_name)
     if as_json:
         click.echo(json.dumps(dict(image.document), indent=2, ensure_ascii=False))
         return 0
@@ -365,14 +284,14 @@ async def _show(session: Session, id_or_name: str, as_json: bool) -> int:
 @click.pass_obj
 def delete(settings: Settings, ids: tuple[str, ...]) -> None:
     """Delete images and their data. Goes on when one of them is refused."""
-    run(settings, lambda session: _delete(session, ids))
+    run(settings, lambda tools: _delete(tools, ids))
 
 
-async def _delete(session: Session, ids: tuple[str, ...]) -> int:
+async def _delete(tools: Tools, ids: tuple[str, ...]) -> int:
     refusals = 0
     for image_id in ids:
         try:
-            await session.client.delete(image_id)
+            await tools.client.delete(image_id)
         except Refused as refusal:
             say(f"Image {image_id} was not deleted. {refusal}")
             refusals += 1
@@ -386,8 +305,8 @@ def stores(settings: Settings) -> None:
     run(settings, _stores)
 
 
-async def _stores(session: Session) -> int:
-    found = await session.client.stores()
+async def _stores(tools: Tools) -> int:
+    found = await tools.client.stores()
     if not found:
         say("The server has one store only, which takes every image.")
     for store in found:

@@ -47,6 +47,17 @@ class _PlainAgent:
         return self._agent.request(method, uri, headers, bodyProducer)
 
 
+def check_endpoint(endpoint: str) -> None:
+    """Raise ValueError unless it is a URL that requests can go to."""
+    try:
+        parts = urlsplit(endpoint)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"{endpoint!r} is no http or https URL")
+
+
 class Session:
     """One endpoint, its credentials and its connections.
 
@@ -66,9 +77,7 @@ class Session:
         connections: int,
         stall_limit: float,
     ) -> None:
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{endpoint!r} is no http or https URL")
+        check_endpoint(endpoint)
         self.endpoint = endpoint.rstrip("/").removesuffix("/v2")
         self.clock: IReactorTime = reactor
         self.stall_limit = stall_limit

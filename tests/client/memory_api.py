@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -81,9 +82,11 @@ class MemoryImageApi(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.endpoint = f"http://127.0.0.1:{self.server_address[1]}"
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+        self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_address[1]}"
         self.images: dict[str, dict[str, Any]] = {}
         self.data: dict[str, Data] = {}
         self.stores: list[dict[str, str]] = []

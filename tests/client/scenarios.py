@@ -185,6 +185,8 @@ class ClientScenarios(ClientProcesses):
             ["-H", "nonsense", "list"],
         ):
             self.imgsvc(*arguments, code=2)
+        for endpoint in ("localhost", "http://", "http://host:port"):
+            self.imgsvc("--endpoint", endpoint, "list", code=2)
 
     def test_unreachable(self) -> None:
         """No server is told as such, with its address."""

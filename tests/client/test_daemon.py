@@ -1,0 +1,43 @@
+"""The command and the examples against the real daemon."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.client.scenarios import ROOT, ClientScenarios
+from tests.support.daemon import Daemon
+
+
+class DaemonScenarioTests(ClientScenarios, SynchronousTestCase):
+    """All scenarios, and what only a server with bytes on a disk can show."""
+
+    def setUp(self) -> None:
+        self.prepare()
+        daemon = Daemon(Path(self.mktemp()).absolute(), environment={"PYTHONPATH": str(ROOT)})
+        self.addCleanup(daemon.kill)
+        self.endpoint = daemon.start().endpoint
+
+    def test_wrong_format(self) -> None:
+        """Bytes that are not what they are said to be are refused, and the new image is deleted again."""
+        source = self.file("source", os.urandom(1_000_000))
+        done = self.imgsvc("upload", source, "--disk-format", "qcow2", code=1)
+        self.assertIn("The server refused (415)", done.stderr)
+        self.assertIn("was deleted again", done.stderr)
+        self.assertEqual(self.imgsvc("list", "--json").stdout, "[]\n")
+
+    def test_early_refusal(self) -> None:
+        """A refusal is heard although most of a large file was not sent."""
+        image_id = self.upload(b"x")
+        source = self.file("large", b"")
+        os.truncate(source, 1_000_000_000)
+        self.assertIn("(409)", self.imgsvc("upload", source, "--id", image_id, code=1).stderr)
+
+    def test_wrong_format_of_a_large_file(self) -> None:
+        """The daemon need not get all of a file to refuse it."""
+        source = self.file("large", b"")
+        os.truncate(source, 1_000_000_000)
+        done = self.imgsvc("upload", source, "--disk-format", "qcow2", code=1)
+        self.assertIn("(415)", done.stderr)

@@ -1,0 +1,88 @@
+"""The command over TLS."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.client.memory_api import MemoryImageApi
+from tests.client.scenarios import LIMIT, environment
+
+
+def write_certificate(path: Path) -> None:
+    """A certificate for 127.0.0.1 that signs itself, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "imgsvc test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + secret)
+
+
+class TlsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+        self.certificate = self.folder / "certificate.pem"
+        write_certificate(self.certificate)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate)
+        self.api = MemoryImageApi(context)
+        self.api.start()
+        self.addCleanup(self.api.stop)
+
+    def imgsvc(self, *arguments: str, code: int = 0, trusted: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "imgsvc.client", "--endpoint", self.api.endpoint, *arguments],
+            cwd=self.folder,
+            env={**environment(), **({"SSL_CERT_FILE": str(self.certificate)} if trusted else {})},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done
+
+    def test_round_trip(self) -> None:
+        """Bytes go and come over TLS."""
+        content = os.urandom(3_000_000)
+        (self.folder / "source").write_bytes(content)
+        image_id = self.imgsvc("upload", "source").stdout.strip()
+        self.imgsvc("download", image_id, "-o", "copy")
+        self.assertEqual((self.folder / "copy").read_bytes() == content, True)
+
+    def test_early_refusal(self) -> None:
+        """A refusal is heard over TLS too while bytes are sent."""
+        self.api.faults.refuse_data = (413, "Full.")
+        (self.folder / "source").touch()
+        os.truncate(self.folder / "source", 300_000_000)
+        self.assertIn("The server refused (413): Full.", self.imgsvc("upload", "source", code=1).stderr)
+
+    def test_untrusted(self) -> None:
+        """A server whose certificate is not trusted counts as one that cannot be reached."""
+        done = self.imgsvc("list", code=3, trusted=False)
+        self.assertIn("certificate", done.stderr)
+        self.assertEqual(self.api.seen, [])
