@@ -26,7 +26,7 @@ from imgsvc.model import Caller, Claim, Image, Status, StoredData
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Allowance, Quotas
 from imgsvc.operations.progress import Progress
-from imgsvc.pipeline.digests import Digest
+from imgsvc.pipeline.digests import Digest, Piece
 from imgsvc.pipeline.inspection import Inspection
 from imgsvc.pipeline.intake import Intake
 
@@ -260,5 +260,5 @@ class Upload:
         self._tell(failure)
 
 
-def _look_at_nothing(piece: bytes | bytearray) -> None:
+def _look_at_nothing(piece: Piece) -> None:
     """For uploads whose format is not inspected."""

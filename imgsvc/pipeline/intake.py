@@ -35,7 +35,7 @@ class Intake:
         lanes: Sequence[Callable[[list[Piece]], Deferred[None]]],
         share: IShare,
         admit: Callable[[int], None] = lambda size: None,
-        look: Callable[[bytes | bytearray], None] = lambda piece: None,
+        look: Callable[[Piece], None] = lambda piece: None,
     ) -> None:
         self._lanes = [Lane(consume, self._block_done, self.fail) for consume in lanes]
         self._share = share
@@ -44,8 +44,9 @@ class Intake:
         self._producer: Any = None
         self._paused = False
         self._waits_for_room = False
-        self._pieces: list[bytes | bytearray] = []
+        self._pieces: list[Piece] = []
         self._gathered = 0
+        self._in_flight = 0
         self._failure: Failure | None = None
         self._done: Deferred[None] | None = None
         self.complete = False
@@ -77,7 +78,7 @@ class Intake:
         """See IConsumer."""
         self._producer = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Piece) -> None:
         """See IConsumer. What comes after a failure is dropped."""
         if self._failure is not None:
             return
@@ -118,10 +119,10 @@ class Intake:
 
     @property
     def idle(self) -> bool:
-        """Whether no lane has work."""
-        return all(lane.idle for lane in self._lanes)
+        """Whether no lane has work, or is about to get some."""
+        return self._in_flight == 0
 
-    def _gather(self, data: bytes) -> None:
+    def _gather(self, data: Piece) -> None:
         last = self._pieces[-1] if self._pieces else None
         if len(data) >= SMALL:
             self._pieces.append(data)
@@ -144,8 +145,9 @@ class Intake:
         except Exception:  # a refusal of the caller's
             self.fail(Failure())
             return
-        block = Block(list(self._pieces), self._gathered, len(self._lanes))
+        block = Block(self._pieces, self._gathered, len(self._lanes))
         self._pieces, self._gathered = [], 0
+        self._in_flight += 1
         for lane in self._lanes:
             lane.put(block)
 
@@ -154,6 +156,7 @@ class Intake:
         if block.lanes_left == 0:
             block.pieces = []
             self.consumed_blocks += 1
+            self._in_flight -= 1
             self._share.free(block.size)
             if self._paused:
                 self._resume_if_room()

@@ -5,6 +5,7 @@ with what one read of the socket brought, and the body is a producer (`web/body.
 
 This is the one module that touches names which Twisted does not promise to keep: `HTTPChannel._command`, `_path`,
 `_version`, `_waitingForTransport`, `_receivedHeaderSize`, `_receivedHeaderCount`, `_respondToBadRequestAndDisconnect`,
+`_transferDecoder`, `_finishRequestBody`,
 and `Request.gotLength`, `handleContentChunk`, `requestReceived`.
 """
 
@@ -28,6 +29,7 @@ from imgsvc.errors import BodyCut, BodyMalformed
 from imgsvc.interfaces import IOutlet
 from imgsvc.web import head
 from imgsvc.web.body import RequestBody, cut
+from imgsvc.web.chunked import ChunkedDecoder, MalformedChunks
 
 log = txaio.make_logger()
 
@@ -255,7 +257,17 @@ class StreamingChannel(http.HTTPChannel):
         if refusal is not None:
             self.refuse(refusal)
             return False
-        return bool(super().headerReceived(line))
+        read = bool(super().headerReceived(line))
+        if isinstance(self._transferDecoder, http._ChunkedTransferDecoder):
+            self._transferDecoder = ChunkedDecoder(self.requests[-1].handleContentChunk, self._finishRequestBody)
+        return read
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Called by the parser with bytes of a body."""
+        try:
+            super().rawDataReceived(data)
+        except MalformedChunks:
+            self._respondToBadRequestAndDisconnect()
 
     def allHeadersReceived(self) -> None:
         """Called by the parser."""

@@ -1,0 +1,107 @@
+"""Decodes the chunked transfer coding (RFC 9112 section 7.1) without copying the bytes of large chunks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+Piece = bytes | memoryview
+
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+LONGEST_LINE: Final = 4 << 10
+"""Bytes of a size line with its extensions, or of one line of trailers."""
+LONGEST_TRAILERS: Final = 16 << 10
+"""Bytes of all trailers; they are dropped."""
+SMALL: Final = 8 << 10
+"""Bytes below which pieces are joined: what is done for each of them would cost more than the copy."""
+
+
+class MalformedChunks(ValueError):
+    """The bytes are not chunks."""
+
+
+class ChunkedDecoder:
+    """Takes what is read from a connection; gives the bytes of the body, and what follows its end.
+
+    on_data: called with pieces, in order; a memoryview is of bytes that do not change. on_end: called once, with the
+    bytes after the last chunk. Neither may call back into the decoder.
+    """
+
+    def __init__(self, on_data: Callable[[Piece], None], on_end: Callable[[bytes], None]) -> None:
+        self._on_data = on_data
+        self._on_end = on_end
+        self._left = 0
+        self._chunk_ends = False
+        self._in_trailers = False
+        self._trailers = 0
+        self._rest = b""
+        self._small: list[Piece] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decode the next bytes. Raises MalformedChunks; nothing may be given to it after that."""
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        try:
+            end = self._decode(data)
+        finally:
+            self._flush()
+        if end is not None:
+            self._on_end(data[end:])
+
+    def _decode(self, data: bytes) -> int | None:
+        """Where the body ends in `data`; None if it does not."""
+        view = memoryview(data)
+        position, size = 0, len(data)
+        while position < size:
+            if self._left:
+                stop = min(position + self._left, size)
+                self._give(view[position:stop])
+                self._left -= stop - position
+                position = stop
+            elif self._chunk_ends:
+                if size - position < 2 and data[position:] == b"\r":
+                    return self._keep(data, position)
+                if data[position : position + 2] != b"\r\n":
+                    raise MalformedChunks("a chunk is longer than its size")
+                position += 2
+                self._chunk_ends = False
+            elif self._in_trailers:
+                stop = data.find(b"\r\n", position)
+                if stop < 0:
+                    return self._keep(data, position)
+                self._trailers += stop + 2 - position
+                if self._trailers > LONGEST_TRAILERS:
+                    raise MalformedChunks("the trailers are too long")
+                if stop == position:
+                    return stop + 2
+                position = stop + 2
+            else:
+                line = _SIZE_LINE.match(data, position, position + LONGEST_LINE)
+                if line is None:
+                    if b"\n" in data[position:]:
+                        raise MalformedChunks("a chunk has no size")
+                    return self._keep(data, position)
+                position = line.end()
+                self._left = int(line.group(1), 16)
+                self._chunk_ends = self._left > 0
+                self._in_trailers = self._left == 0
+        return None
+
+    def _keep(self, data: bytes, position: int) -> None:
+        """Wait for the end of a line."""
+        if len(data) - position > LONGEST_LINE:
+            raise MalformedChunks("a line is too long")
+        self._rest = data[position:]
+
+    def _give(self, piece: memoryview) -> None:
+        if len(piece) < SMALL:
+            self._small.append(piece)
+        else:
+            self._flush()
+            self._on_data(piece)
+
+    def _flush(self) -> None:
+        if self._small:
+            pieces, self._small = self._small, []
+            self._on_data(b"".join(pieces))
