@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from typing import Final
-
 from attrs import define
 from twisted.web.iweb import UNKNOWN_LENGTH
 from werkzeug.http import http_date, parse_etags
@@ -16,13 +11,11 @@ from imgsvc.model import Image, Span
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.uploads import UploadRequest, Uploads
 from imgsvc.pipeline.delivery import Delivery
+from imgsvc.web.digests import parse_digests
 from imgsvc.web.ranges import parse_content_range, parse_range
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.routes import Route
 from imgsvc.web.site import StreamingRequest
-
-_DIGEST: Final = re.compile(r"\s*(sha-256|sha-512)\s*=\s*:([A-Za-z0-9+/=]*):\s*", re.IGNORECASE)
-_ALGORITHMS: Final = {"sha-256": "sha256", "sha-512": "sha512"}
 
 
 @define
@@ -50,7 +43,7 @@ class DataRoutes:
         upload = UploadRequest(
             expected_size=_expected_size(request),
             store_id=request.getHeader("x-image-meta-store") if self.several_stores else None,
-            digests={**_digests(request, "content-digest"), **_digests(request, "repr-digest")},
+            digests=_digests(request),
         )
         await self.uploads.put(request.caller, image_id, upload, request.body)
         return answer_nothing(request)
@@ -86,19 +79,15 @@ def _expected_size(request: StreamingRequest) -> int | None:
     return None if request.body.length is UNKNOWN_LENGTH else request.body.length or None
 
 
-def _digests(request: StreamingRequest, name: str) -> dict[str, bytes]:
-    """The digests of RFC 9530 that the client gives, by hashlib's names. Other algorithms are ignored, as it asks."""
-    digests = {}
-    for item in (request.getHeader(name) or "").split(","):
-        match = _DIGEST.fullmatch(item)
-        if match is not None:
-            try:
-                digests[_ALGORITHMS[match.group(1).lower()]] = base64.b64decode(match.group(2), validate=True)
-            except binascii.Error as error:
-                raise Invalid(f"{name} {item!r} is not base64.") from error
-        elif item.strip().lower().startswith(tuple(_ALGORITHMS)):
-            raise Invalid(f"{name} {item!r} is not ALGORITHM=:BASE64:.")
-    return digests
+def _digests(request: StreamingRequest) -> dict[str, bytes]:
+    """What the bytes must have. A body is the whole representation here, so both headers say the same."""
+    headers = request.requestHeaders
+    content, representation = [
+        parse_digests(name, headers.getRawHeaders(name, [])) for name in ("content-digest", "repr-digest")
+    ]
+    if any(content[algorithm] != representation[algorithm] for algorithm in content.keys() & representation.keys()):
+        raise Invalid("Content-Digest and Repr-Digest contradict each other.")
+    return content | representation
 
 
 def _etag(image: Image) -> bytes | None:
