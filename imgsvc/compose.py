@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import txaio
-from sqlalchemy import make_url
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
 from imgsvc import __version__
-from imgsvc.catalogue import Catalogue, Database
+from imgsvc.catalogue import Catalogue, Database, locate, without_password
 from imgsvc.config import Config
 from imgsvc.identity.none import LocalAdministrator
 from imgsvc.identity.policy import DefaultPolicy
@@ -65,7 +64,7 @@ class Server:
         self._reactor = reactor
         self._ports: list[IListeningPort] = []
         self._patient_until = 0.0
-        self._database_url = database_url(config, data_folder)
+        self._database_url = locate(config.database.url, data_folder)
         self._threads = [
             writer := make_threads("catalogue-writer", 1),
             readers := make_threads("catalogue-readers", READER_THREADS),
@@ -105,7 +104,7 @@ class Server:
         self._reaper = Reaper(
             self._catalogue,
             self._stores,
-            deletion,
+            remove=deletion.remove,
             clock=reactor,
             interval=config.server.reaper_interval,
             lease=config.server.upload_lease,
@@ -116,8 +115,7 @@ class Server:
             [
                 DataRoutes(
                     self._uploads,
-                    Downloads(access, self._stores),
-                    Delivery(reactor, config.server.send_timeout),
+                    Downloads(access, self._stores, Delivery(reactor, config.server.send_timeout)),
                     self._stores.several,
                 ),
                 ImageRoutes(
@@ -157,7 +155,7 @@ class Server:
             " identity {identity}",
             version=__version__,
             addresses=", ".join(address_of(port) for port in self._ports),
-            database=make_url(self._database_url).render_as_string(hide_password=True),
+            database=without_password(self._database_url),
             stores=", ".join(f"{store.store_id} ({store.kind})" for store in self._stores.all()),
             default=self._stores.default.store_id,
             identity=self._config.identity.mode,
@@ -200,14 +198,6 @@ class Server:
 def digest_threads() -> int:
     """One for each core: digests keep a core busy, and no more of them help."""
     return max(2, len(os.sched_getaffinity(0)))
-
-
-def database_url(config: Config, data_folder: Path) -> str:
-    """The URL of the database; a relative path of SQLite is in the data folder. Raises ConfigurationError."""
-    url = make_url(config.database.url)
-    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
-        url = url.set(database=str(data_folder / url.database))
-    return url.render_as_string(hide_password=False)
 
 
 def address_of(port: IListeningPort) -> str:

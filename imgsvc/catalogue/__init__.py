@@ -2,5 +2,6 @@
 
 from imgsvc.catalogue.catalogue import Catalogue
 from imgsvc.catalogue.database import Database
+from imgsvc.catalogue.url import locate, without_password
 
-__all__ = ["Catalogue", "Database"]
+__all__ = ["Catalogue", "Database", "locate", "without_password"]

@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 import txaio
 from attrs import frozen
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred, fail, succeed
 
 from imgsvc.catalogue import schema
 from imgsvc.catalogue.statements import Statement
+from imgsvc.catalogue.url import parse
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError, Invalid
 from imgsvc.interfaces import IThreads
 
@@ -206,12 +207,9 @@ class Database:
 
 def _engine(url: str, busy_timeout: float) -> Engine:
     """An engine whose connections begin no transaction by themselves."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigurationError(f"database.url: {url!r} is not a URL as sqlite:///folder/file") from error
+    parsed = parse(url)
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        raise ConfigurationError(f"database.url: {url!r} is not the URL of a file as sqlite:///folder/file")
+        raise ConfigurationError(f"database.url = {url!r}: must be the URL of a file as sqlite:///folder/file")
     # As many connections as there are threads, each kept open: pool_size 0 sets no bound.
     engine = create_engine(
         parsed,

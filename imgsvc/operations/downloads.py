@@ -8,9 +8,10 @@ import txaio
 from attrs import define, frozen
 
 from imgsvc.errors import Forbidden, ObjectMissing, StoreError
-from imgsvc.interfaces import IStoreReader, IStoreRegistry
+from imgsvc.interfaces import IOutlet, IStoreReader, IStoreRegistry
 from imgsvc.model import Caller, Image, Location, Span, Status
 from imgsvc.operations.access import Access
+from imgsvc.pipeline.delivery import Delivery
 
 log = txaio.make_logger()
 
@@ -26,10 +27,11 @@ class Source:
 
 @define
 class Downloads:
-    """Opens images for reading."""
+    """Opens images for reading, and sends them."""
 
     access: Access
     stores: IStoreRegistry
+    delivery: Delivery
 
     async def find(self, caller: Caller, image_id: str) -> Source | None:
         """What there is to read; None if the image has no data (yet).
@@ -61,6 +63,10 @@ class Downloads:
         if failed is not None:
             raise failed
         return None
+
+    async def send(self, reader: IStoreReader, outlet: IOutlet) -> None:
+        """Write all of the reader to the client; see Delivery.send."""
+        await self.delivery.send(reader, outlet)
 
     def _ordered(self, locations: Sequence[Location]) -> Sequence[Location]:
         """Those in the heavier stores first (the Image API calls it the store's weight)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import txaio
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -10,8 +12,7 @@ from twisted.internet.task import LoopingCall
 
 from imgsvc.errors import ImgsvcError, NoSuchImage
 from imgsvc.interfaces import ICatalogue, IStore, IStoreRegistry
-from imgsvc.model import ExpiredUpload, Image, UnfinishedObject
-from imgsvc.operations.deletion import Deletion
+from imgsvc.model import DoomedLocation, ExpiredUpload, Image, UnfinishedObject
 
 log = txaio.make_logger()
 
@@ -20,12 +21,13 @@ log = txaio.make_logger()
 class Reaper:
     """Looks at the catalogue and the stores at start and every `interval` seconds. Any number of processes may do so.
 
-    lease: seconds for which a taken over upload is this process's to clean up.
+    remove: has a store delete what no image needs; never fails. lease: seconds for which a taken over upload is this
+    process's to clean up.
     """
 
     catalogue: ICatalogue
     stores: IStoreRegistry
-    deletion: Deletion
+    remove: Callable[[DoomedLocation], Awaitable[bool]]
     clock: IReactorTime
     interval: float
     lease: float
@@ -55,7 +57,7 @@ class Reaper:
             for expired in await self.catalogue.expired_uploads():
                 await self._take_over(expired)
             for doomed in await self.catalogue.doomed_locations():
-                await self.deletion.remove(doomed)
+                await self.remove(doomed)
         except ImgsvcError as error:
             log.error("reaper: {error}", error=str(error))
         for store in self.stores.all():

@@ -10,7 +10,6 @@ from imgsvc.errors import Invalid, RangeNotSatisfiable, UnsupportedType
 from imgsvc.model import Image, Span
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.uploads import UploadRequest, Uploads
-from imgsvc.pipeline.delivery import Delivery
 from imgsvc.web.digests import parse_digests
 from imgsvc.web.ranges import parse_content_range, parse_range
 from imgsvc.web.render import answer_nothing
@@ -24,7 +23,6 @@ class DataRoutes:
 
     uploads: Uploads
     downloads: Downloads
-    delivery: Delivery
     several_stores: bool
 
     def routes(self) -> list[Route]:
@@ -65,7 +63,7 @@ class DataRoutes:
             request.responseHeaders.removeHeader(b"etag")
             return answer_nothing(request)
         _describe(request, image, source.size, span)
-        await self.delivery.send(reader, request)
+        await self.downloads.send(reader, request)
         return None
 
 
