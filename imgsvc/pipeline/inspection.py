@@ -5,8 +5,9 @@ The formats and their safety checks are those of oslo.utils, which Glance, Nova 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import txaio
 from oslo_utils.imageutils import format_inspector
@@ -14,15 +15,23 @@ from oslo_utils.imageutils import format_inspector
 from imgsvc.errors import FormatMismatch
 
 log = txaio.make_logger()
+# What the inspectors find is told to the client; without a handler, logging would write it to standard error too.
+logging.getLogger(format_inspector.__name__).addHandler(logging.NullHandler())
 
-DECIDED_AFTER = 256 << 10
-"""Bytes after which no format can begin to match that has not done so (models.md measured the same)."""
+UNIT: Final = 64 << 10
+"""Bytes that inspectors are fed at once, whatever came at once, so that equal bytes get equal verdicts.
 
-INSPECTABLE = frozenset({"raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "iso", "gpt", "luks"})
+The first unit tells every format: of all signatures the one that comes last, that of ISO 9660, ends at 34 KiB.
+"""
+
+INSPECTABLE: Final = frozenset({"raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "iso", "gpt", "luks"})
 """Disk formats that content can be checked against; of any other, unrecognised bytes are accepted only."""
 
-ALWAYS_REFUSED = frozenset({"qed"})
+ALWAYS_REFUSED: Final = frozenset({"qed"})
 """Formats that are recognised in order to be refused."""
+
+LARGEST_DISK: Final = (1 << 63) - 1
+"""Bytes. What a header tells beyond that is no size."""
 
 
 class Inspection:
@@ -47,30 +56,23 @@ class Inspection:
         self._enforce = enforce
         self._vmdk_types = frozenset(kind.lower() for kind in vmdk_types)
         self._nonfatal_gpt = frozenset(nonfatal_gpt)
-        self._inspectors: dict[str, Any] = {
-            name: inspector()
-            for name, inspector in format_inspector.ALL_FORMATS.items()
-            if name != "raw"
-        }
         self._size = 0
+        self._unit = bytearray()
+        self._recognised = False
+        self._inspector: Any = None
+        """Of the format that the bytes turned out to have, if it has anything to tell."""
+        self._inspecting = True
 
     def feed(self, piece: bytes | bytearray) -> None:
         """Look at the next piece. Raises FormatMismatch when it is certain that the declared format is not there."""
         self._size += len(piece)
-        if not self._inspectors:
-            return
-        for name, inspector in list(self._inspectors.items()):
-            try:
-                inspector.eat_chunk(bytes(piece) if isinstance(piece, bytearray) else piece)
-            except Exception as error:  # the inspectors parse hostile bytes; any failure means "not this format"
-                log.debug("Image {image}: not {format}: {error}", image=self._image_id, format=name, error=error)
-                del self._inspectors[name]
-        if self._size >= DECIDED_AFTER:
-            self._drop_the_decided()
-        declared = self._inspectors.get(self._declared)
-        gone = declared is None or (declared.complete and not _matches(declared))
-        if self._enforce and gone and self._declared in INSPECTABLE - {"raw"}:
-            raise self._mismatch("its content is not of that format")
+        rest = memoryview(piece)
+        while rest and self._inspecting:
+            part = rest[: UNIT - len(self._unit)]
+            rest = rest[len(part) :]
+            self._unit += part
+            if len(self._unit) == UNIT:
+                self._eat_unit()
 
     def finish(self) -> int | None:
         """All bytes were fed: the virtual size in bytes, None if unknown.
@@ -79,43 +81,68 @@ class Inspection:
         """
         if self._size == 0:
             return 0 if self._declared == "raw" else None
-        for inspector in self._inspectors.values():
-            inspector.finish()
-        found = {name: inspector for name, inspector in self._inspectors.items() if _matches(inspector)}
+        if self._unit:
+            self._eat_unit()
+        if self._inspecting:
+            self._judge()
+        return self._size if self._declared == "raw" else self._virtual_size()
+
+    def _eat_unit(self) -> None:
+        unit = bytes(self._unit)
+        self._unit.clear()
+        if not self._recognised:
+            self._recognised = True
+            self._recognise(unit)
+            return
+        was_complete = self._inspector.complete
+        if not self._eats(self._inspector, unit):
+            self._inspector = None
+            self._inspecting = False
+            self._refuse("it is broken")
+        # Some inspectors find only with the unit after that they want to know more.
+        elif was_complete and self._inspector.complete:
+            self._judge()
+
+    def _recognise(self, unit: bytes) -> None:
+        """Find out from the first unit what the bytes are, and keep the inspector that must see the rest."""
+        found = {}
+        for name, inspector_class in format_inspector.ALL_FORMATS.items():
+            inspector = inspector_class()
+            if name != "raw" and self._eats(inspector, unit) and _matches(inspector):
+                found[name] = inspector
         if "iso" in found:
             found.pop("gpt", None)  # a bootable ISO carries a partition table too
-        if self._enforce:
-            self._check_match(found)
-            for name, inspector in found.items():
-                if self._declared != "raw" or name == "gpt":
-                    self._check_safety(name, inspector)
-        if self._declared == "raw":
-            return self._size
-        return self._virtual_size(found)
-
-    def _drop_the_decided(self) -> None:
-        for name, inspector in list(self._inspectors.items()):
-            if not _matches(inspector):
-                del self._inspectors[name]
+        self._check_match(found)
+        # A raw disk may hold anything, but its partition table must be sound.
+        self._inspector = found.get("gpt" if self._declared == "raw" else self._declared)
+        if self._declared in found.keys() & {"vmdk"} and not found["vmdk"].region("descriptor").complete:
+            # Real ones have some hundred bytes. As many as QEMU takes, 1 MiB, would be held for each upload.
+            self._inspector = None
+            self._refuse(f"its descriptor does not end within the first {UNIT} bytes")
+        self._inspecting = self._inspector is not None
 
     def _check_match(self, found: dict[str, Any]) -> None:
         refused = ALWAYS_REFUSED & found.keys()
+        expected = {self._declared} & INSPECTABLE - {"raw"}
         if refused:
-            raise self._mismatch(f"its content is {', '.join(sorted(refused))}, which is not accepted")
-        if self._declared == "raw":
+            self._refuse(f"its content is {', '.join(sorted(refused))}, which is not accepted")
+        elif self._declared == "raw":
             return
-        if len(found) > 1:
-            raise self._mismatch(f"its content is several formats at once: {', '.join(sorted(found))}")
-        actual = next(iter(found), "raw")
-        if actual != (self._declared if self._declared in INSPECTABLE else "raw"):
-            raise self._mismatch(f"its content is {actual}")
+        elif len(found) > 1:
+            self._refuse(f"its content is several formats at once: {', '.join(sorted(found))}")
+        elif found.keys() != expected:
+            self._refuse(f"its content is {next(iter(found), 'raw')}")
 
-    def _check_safety(self, name: str, inspector: Any) -> None:
+    def _judge(self) -> None:
+        """The inspector has seen all that it wants: check that the image is safe."""
+        inspector = self._inspector
+        self._inspecting = False
+        inspector.finish()
         try:
             inspector.safety_check()
         except format_inspector.SafetyCheckFailed as failed:
             failures = dict(failed.failures)
-            if name == "gpt":
+            if inspector.NAME == "gpt":
                 for check in self._nonfatal_gpt & failures.keys():
                     log.warn(
                         "Image {image}: gpt check {check} failed: {failure}",
@@ -125,29 +152,38 @@ class Inspection:
                     )
             if failures:
                 reasons = "; ".join(f"{check}: {failure}" for check, failure in sorted(failures.items()))
-                raise self._mismatch(f"it fails the safety checks of {name} ({reasons})") from failed
+                self._refuse(f"it fails the safety checks of {inspector.NAME} ({reasons})")
         except format_inspector.ImageFormatError as error:
-            raise self._mismatch(f"it cannot be checked as {name} ({error})") from error
-        if name == "vmdk":
-            self._check_vmdk_type(inspector)
+            self._refuse(f"it cannot be checked as {inspector.NAME} ({error})")
+        else:
+            if inspector.NAME == "vmdk" and inspector.vmdktype not in self._vmdk_types:
+                self._refuse(f"a vmdk of type {inspector.vmdktype} is not accepted")
 
-    def _check_vmdk_type(self, inspector: Any) -> None:
-        kind = getattr(inspector, "vmdktype", None)
-        if kind and kind != "formatnotfound" and kind not in self._vmdk_types:
-            raise self._mismatch(f"a vmdk of type {kind} is not accepted")
-
-    def _virtual_size(self, found: dict[str, Any]) -> int | None:
-        inspector = found.get(self._declared)
+    def _virtual_size(self) -> int | None:
+        inspector = self._inspector
         if inspector is None:
             return None
         try:
-            return inspector.virtual_size or None
+            size: int = inspector.virtual_size
         except Exception as error:  # a header that lies about itself
             log.debug("Image {image}: no virtual size: {error}", image=self._image_id, error=error)
             return None
+        if inspector.NAME in ("gpt", "luks"):  # these count the bytes that they see, which were not all
+            size += self._size - inspector.actual_size
+        return size if 0 < size <= LARGEST_DISK else None
 
-    def _mismatch(self, reason: str) -> FormatMismatch:
-        return FormatMismatch(f"Image {self._image_id} is declared as {self._declared}: {reason}.")
+    def _eats(self, inspector: Any, unit: bytes) -> bool:
+        """Feed an inspector. Whether it found nothing that its format does not allow."""
+        try:
+            inspector.eat_chunk(unit)
+        except Exception as error:  # the inspectors parse hostile bytes; any failure means "not this format"
+            log.debug("Image {image}: not {format}: {error}", image=self._image_id, format=inspector.NAME, error=error)
+            return False
+        return True
+
+    def _refuse(self, reason: str) -> None:
+        if self._enforce:
+            raise FormatMismatch(f"Image {self._image_id} is declared as {self._declared}: {reason}.")
 
 
 def _matches(inspector: Any) -> bool:

@@ -1,0 +1,390 @@
+"""What the bytes of real, broken and hostile images are taken for."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.errors import FormatMismatch
+from imgsvc.pipeline.inspection import INSPECTABLE, UNIT, Inspection
+from tests.support.real_images import (
+    DISKS,
+    FORMATS,
+    ISOS,
+    Format,
+    convert,
+    create,
+    empty_mbr,
+    gpt_disk,
+    info,
+    qemu_img,
+)
+
+VMDK_TYPES = ("streamOptimized", "monolithicSparse")
+SIZE = 3 << 20
+
+
+def inspect(data: bytes, disk_format: str, pieces: int = UNIT, **rules: Any) -> int | None:
+    """The virtual size of bytes that come in pieces of a size."""
+    inspection = Inspection("an-image", disk_format, **{"vmdk_types": VMDK_TYPES, **rules})
+    for start in range(0, len(data), pieces):
+        inspection.feed(data[start : start + pieces])
+    return inspection.finish()
+
+
+def verdict(data: bytes, disk_format: str, pieces: int = UNIT, **rules: Any) -> int | str | None:
+    """As `inspect`, or the reason of the refusal."""
+    try:
+        return inspect(data, disk_format, pieces, **rules)
+    except FormatMismatch as refusal:
+        return str(refusal)
+
+
+@cache
+def folder() -> Path:
+    """Where the images of this module are made, once."""
+    made = tempfile.TemporaryDirectory(prefix="imgsvc-images-")
+    _folders.append(made)
+    return Path(made.name)
+
+
+_folders: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def tearDownModule() -> None:
+    """Called by trial."""
+    while _folders:
+        _folders.pop().cleanup()
+    folder.cache_clear()
+    image.cache_clear()
+
+
+@cache
+def image(format: Format) -> Path:
+    """A disk of 3 MiB that is neither empty nor full, in this format."""
+    raw = folder() / "disk.raw"
+    if not raw.exists():
+        raw.write_bytes((bytes(range(256)) * 2048).ljust(SIZE, b"\0"))
+    return convert(raw, format, folder() / f"{format}.img")
+
+
+@cache
+def luks_volume() -> bytes:
+    """An encrypted volume of 2 MiB."""
+    secret = ("--object", "secret,id=s,data=passphrase", "-o", "key-secret=s,iter-time=10")
+    return create(folder() / "luks.img", "2M", "luks", *secret).read_bytes()
+
+
+def with_footer(vmdk: bytes) -> bytes:
+    """A stream-optimised VMDK as VMware's tools write it: its header says that the true one is at the end."""
+    marker = struct.pack("<QII496x", 1, 0, 3)
+    return vmdk[:56] + b"\xff" * 8 + vmdk[64:] + marker + vmdk[:512] + bytes(512)
+
+
+class FormatTests(SynchronousTestCase):
+    """What each format is told by."""
+
+    def test_each_format(self) -> None:
+        """Images of qemu-img are accepted as what they are, with the virtual size that qemu-img tells."""
+        for format in FORMATS:
+            path = image(format)
+            self.assertEqual(
+                info(path, format.qemu)["virtual-size"], inspect(path.read_bytes(), format.api), str(format)
+            )
+
+    def test_each_other_format(self) -> None:
+        """Images of qemu-img are refused as anything else but raw; raw is as large as its bytes."""
+        for format in FORMATS:
+            data = image(format).read_bytes()
+            for other in INSPECTABLE - {format.api, "raw"} | {"ami", "aki", "ari", "ploop"}:
+                self.assertIn(f"declared as {other}: its content is {format.api}", str(verdict(data, other)))
+            self.assertEqual(len(data), inspect(data, "raw"))
+
+    def test_iso(self) -> None:
+        """Bootable media are ISO images as large as their volume, although they have a partition table too."""
+        for medium in ISOS:
+            data = medium.bytes()
+            blocks, size = struct.unpack_from("<L", data, 0x8050)[0], struct.unpack_from("<H", data, 0x8080)[0]
+            self.assertEqual(blocks * size, inspect(data, "iso"), medium.file)
+            self.assertEqual(len(data), inspect(data, "raw"), medium.file)
+            self.assertIn("its content is iso", str(verdict(data, "gpt")), medium.file)
+
+    def test_bootable_disks(self) -> None:
+        """Bootable disks and kernels are raw disks."""
+        for medium in DISKS:
+            data = medium.bytes()
+            self.assertEqual(len(data), inspect(data, "raw"), medium.file)
+            self.assertIn("declared as qcow2", str(verdict(data, "qcow2")), medium.file)
+
+    def test_gpt(self) -> None:
+        """A disk with a protective MBR is gpt, or raw, and as large as its bytes."""
+        data = gpt_disk(SIZE)
+        self.assertEqual((SIZE, SIZE), (inspect(data, "gpt"), inspect(data, "raw")))
+        self.assertIn("its content is gpt", str(verdict(data, "vhd")))
+        self.assertIn("its content is raw", str(verdict(bytes(SIZE), "gpt")))
+
+    def test_luks(self) -> None:
+        """A LUKS volume is as large as what follows its header; its second version is not accepted."""
+        data = luks_volume()
+        self.assertEqual(2 << 20, inspect(data, "luks"))
+        second = data[:6] + b"\0\2" + data[8:]
+        self.assertIn("LUKS version 2 is not supported", str(verdict(second, "luks")))
+
+    def test_fat(self) -> None:
+        """A file system of FAT in a disk without partitions is not taken for a partition table."""
+        sector = bytearray(empty_mbr(512))
+        sector[0x10], sector[0x15] = 2, 0xF8
+        self.assertEqual(SIZE, inspect(bytes(sector).ljust(SIZE, b"\0"), "raw"))
+
+    def test_nothing(self) -> None:
+        """No bytes at all are accepted in every format."""
+        self.assertEqual(0, inspect(b"", "raw"))
+        for disk_format in (INSPECTABLE | {"ami", "ploop"}) - {"raw"}:
+            self.assertIsNone(inspect(b"", disk_format), disk_format)
+
+    def test_few_bytes(self) -> None:
+        """A byte or a sector of zeros is raw and nothing else."""
+        for size in (1, 63, 64, 511, 512):
+            self.assertEqual(size, inspect(bytes(size), "raw"))
+            self.assertIsNone(inspect(bytes(size), "aki"))
+            for disk_format in INSPECTABLE - {"raw"}:
+                self.assertIn("its content is raw", str(verdict(bytes(size), disk_format)))
+
+    def test_uninspectable(self) -> None:
+        """Formats that cannot be inspected take what is not recognised, with no virtual size."""
+        for disk_format in ("ami", "aki", "ari", "ploop"):
+            self.assertIsNone(inspect(b"\x7fELF" + bytes(SIZE), disk_format))
+
+    def test_qed(self) -> None:
+        """A QED image is refused, also as a raw disk."""
+        path = create(folder() / "qed.img", "3M", "qed")
+        for disk_format in ("raw", "qcow2", "ploop"):
+            self.assertIn("its content is qed", str(verdict(path.read_bytes(), disk_format)))
+
+    def test_two_formats(self) -> None:
+        """Bytes that are two formats at once are refused as both, and accepted as a raw disk."""
+        data = bytearray(image(Format("qcow2", "qcow2")).read_bytes())
+        data[0x8001:0x8006] = b"CD001"
+        for disk_format in ("qcow2", "iso", "ami"):
+            self.assertIn("several formats at once: iso, qcow2", str(verdict(bytes(data), disk_format)))
+        self.assertEqual(len(data), inspect(bytes(data), "raw"))
+
+    def test_not_enforced(self) -> None:
+        """Without enforcement nothing is refused; only a true declaration gives a virtual size."""
+        data = image(Format("qcow2", "qcow2")).read_bytes()
+        self.assertEqual(SIZE, inspect(data, "qcow2", enforce=False))
+        self.assertIsNone(inspect(data, "vmdk", enforce=False))
+        self.assertIsNone(inspect(data, "ploop", enforce=False))
+        self.assertEqual(512, inspect(empty_mbr(512), "raw", enforce=False))
+        self.assertEqual(512, inspect(b"QED\0".ljust(512, b"\0"), "raw", enforce=False))
+
+    def test_early(self) -> None:
+        """A wrong format is refused by the first unit, an unsafe one by the second."""
+        inspection = Inspection("an-image", "qcow2")
+        inspection.feed(bytes(UNIT - 1))
+        with self.assertRaises(FormatMismatch):
+            inspection.feed(b"\0")
+        inspection = Inspection("an-image", "raw")
+        inspection.feed(empty_mbr(UNIT))
+        with self.assertRaises(FormatMismatch):
+            inspection.feed(bytes(UNIT))
+
+
+class SafetyTests(SynchronousTestCase):
+    """Images that would read other files of a host, or that nobody can check."""
+
+    def test_backing_file(self) -> None:
+        """A qcow2 with a backing file is refused."""
+        options = ("-b", str(image(FORMATS[0])), "-F", "qcow2")
+        path = create(folder() / "backed.qcow2", "3M", "qcow2", *options)
+        self.assertIn("backing_file: Image has a backing file", str(verdict(path.read_bytes(), "qcow2")))
+
+    def test_data_file(self) -> None:
+        """A qcow2 with an external data file is refused."""
+        data_file = folder() / "data.raw"
+        path = create(folder() / "split.qcow2", "3M", "qcow2", "-o", f"data_file={data_file},data_file_raw=on")
+        self.assertIn("data_file: Image has data_file set", str(verdict(path.read_bytes(), "qcow2")))
+
+    def test_unknown_features(self) -> None:
+        """A qcow2 with a feature that the inspector does not know is refused."""
+        data = bytearray(image(FORMATS[0]).read_bytes())
+        for bit in (5, 17, 63):
+            data[72:80] = struct.pack(">Q", 1 << bit)
+            self.assertIn("unknown_features", str(verdict(bytes(data), "qcow2")), f"bit {bit}")
+
+    def test_vmdk_extents(self) -> None:
+        """A VMDK whose bytes are in other files, or in files with a path, is refused."""
+        flat = create(folder() / "flat.vmdk", "3M", "vmdk", "-o", "subformat=monolithicFlat")
+        self.assertIn("Unsupported subformat", str(verdict(flat.read_bytes(), "vmdk")))
+        sparse = image(Format("vmdk", "vmdk", "subformat=monolithicSparse"))
+        data = sparse.read_bytes().replace(b'SPARSE "vmdk', b'SPARSE "/etc', 1)
+        self.assertIn("Invalid extent filenames found", str(verdict(data, "vmdk")))
+
+    def test_vmdk_types(self) -> None:
+        """A VMDK of a type that the operator did not list is refused."""
+        for kind in VMDK_TYPES:
+            data = image(Format("vmdk", "vmdk", f"subformat={kind}")).read_bytes()
+            self.assertEqual(SIZE, inspect(data, "vmdk", vmdk_types=(kind,)))
+            others = [other for other in VMDK_TYPES if other != kind]
+            refusal = verdict(data, "vmdk", vmdk_types=others)
+            self.assertIn(f"a vmdk of type {kind.lower()} is not accepted", str(refusal))
+
+    def test_vmdk_footer(self) -> None:
+        """A streamOptimized VMDK that is cut short of its footer is refused."""
+        data = with_footer(image(Format("vmdk", "vmdk", "subformat=streamOptimized")).read_bytes())
+        for pieces in (len(data), UNIT, 1000):
+            self.assertEqual(SIZE, inspect(data, "vmdk", pieces))
+            self.assertIn("(footer: ", str(verdict(data[:-512], "vmdk", pieces)))
+
+    def test_vmdk_descriptor(self) -> None:
+        """A VMDK whose descriptor would take much memory is refused at once."""
+        data = bytearray(image(Format("vmdk", "vmdk", "subformat=monolithicSparse")).read_bytes())
+        data[36:44] = struct.pack("<Q", 2000)
+        self.assertIn("its descriptor does not end", str(verdict(bytes(data), "vmdk")))
+        self.assertIsNone(inspect(bytes(data), "vmdk", enforce=False))
+
+    def test_partition_table(self) -> None:
+        """A partition table without a partition is refused, also in a raw disk."""
+        for disk_format in ("gpt", "raw"):
+            self.assertIn("no partitions defined", str(verdict(empty_mbr(SIZE), disk_format)))
+
+    def test_nonfatal_partition_table(self) -> None:
+        """The check of the partition table may be made a matter of the log."""
+        for disk_format in ("gpt", "raw"):
+            self.assertEqual(SIZE, inspect(empty_mbr(SIZE), disk_format, nonfatal_gpt=("mbr",)))
+
+
+class ChunkingTests(SynchronousTestCase):
+    """Equal bytes get equal verdicts, in whatever pieces they come."""
+
+    def test_sizes(self) -> None:
+        """Fed whole, by the unit, by more and by odd sizes, every image gets the same verdict in every format."""
+        images = {str(format): image(format).read_bytes() for format in FORMATS}
+        images["flat"] = create(folder() / "f.vmdk", "3M", "vmdk", "-o", "subformat=monolithicFlat").read_bytes()
+        images["iso"] = ISOS[0].bytes()
+        images["gpt"] = gpt_disk(1 << 20)
+        for name, data in images.items():
+            for disk_format in sorted(INSPECTABLE):
+                expected = verdict(data, disk_format)
+                for pieces in (len(data), UNIT - 1, UNIT + 1, 256 << 10, 4097):
+                    self.assertEqual(expected, verdict(data, disk_format, pieces), f"{name} as {disk_format}")
+
+    def test_bytes(self) -> None:
+        """A text that describes a VMDK is told byte by byte too."""
+        data = create(folder() / "b.vmdk", "3M", "vmdk", "-o", "subformat=monolithicFlat").read_bytes()
+        self.assertIn("Unsupported subformat", str(verdict(data, "vmdk", 1)))
+
+    @settings(derandomize=True, deadline=None, max_examples=60)
+    @given(st.sampled_from(FORMATS), st.lists(st.integers(1, 400_000), min_size=1, max_size=12), st.booleans())
+    def test_any_pieces(self, format: Format, sizes: list[int], copied: bool) -> None:
+        """Any cutting gives the verdict of the whole."""
+        data = image(format).read_bytes()
+        inspection = Inspection("an-image", format.api, vmdk_types=VMDK_TYPES)
+        start = 0
+        for size in (*sizes, *[300_001] * (len(data) // 300_000 + 1)):
+            piece = data[start : start + size]
+            inspection.feed(bytearray(piece) if copied else piece)
+            start += len(piece)
+        self.assertEqual(inspect(data, format.api), inspection.finish())
+
+
+class HostileTests(SynchronousTestCase):
+    """Headers that are made to cost memory, time or a crash."""
+
+    @settings(derandomize=True, deadline=None, max_examples=300)
+    @given(
+        st.sampled_from(FORMATS),
+        st.lists(st.tuples(st.integers(0, 1100), st.binary(min_size=1, max_size=16)), min_size=1, max_size=6),
+    )
+    def test_any_damage(self, format: Format, damage: list[tuple[int, bytes]]) -> None:
+        """Whatever is written over a header, the verdict is a size that a catalogue can keep, None or a refusal."""
+        data = bytearray(image(format).read_bytes()[: 5 * UNIT])
+        for offset, what in damage:
+            data[offset : offset + len(what)] = what
+        for disk_format in (format.api, "raw", "ploop"):
+            result = verdict(bytes(data), disk_format)
+            if isinstance(result, int):
+                self.assertTrue(0 < result < 1 << 63)
+            self.assertEqual(result, verdict(bytes(data), disk_format, 7777))
+
+    def test_sizes_that_are_none(self) -> None:
+        """A virtual size that no database can hold is not known."""
+        data = bytearray(image(FORMATS[0]).read_bytes())
+        data[24:32] = b"\xff" * 8
+        self.assertIsNone(inspect(bytes(data), "qcow2"))
+        luks = luks_volume()
+        self.assertIsNone(inspect(luks[:104] + b"\xff" * 4 + luks[108:], "luks"))
+
+    def test_region_table(self) -> None:
+        """A VHDX with the longest region table that leads nowhere is read once, not for every piece."""
+        head = bytearray(4 * UNIT)
+        head[:8] = b"vhdxfile"
+        struct.pack_into("<IIII", head, 3 * UNIT, 0x69676572, 0, 2047, 0)
+        inspection = Inspection("an-image", "vhdx")
+        inspection.feed(bytes(head))
+        inspection.feed(bytes(4 * UNIT))
+        started = time.process_time()
+        for _ in range(1024):
+            inspection.feed(bytes(4 * UNIT))
+        self.assertLess(time.process_time() - started, 0.2)  # it was 6 s of the reactor's time
+        self.assertIsNone(inspection.finish())
+
+    def test_metadata_far_away(self) -> None:
+        """A VHDX whose metadata never come is refused in the end."""
+        head = bytearray(4 * UNIT)
+        head[:8] = b"vhdxfile"
+        struct.pack_into("<IIII", head, 3 * UNIT, 0x69676572, 0, 1, 0)
+        region = struct.pack("<IHH8sQII", 0x8B7CA206, 0x4790, 0x4B9A, bytes.fromhex("b8fe575f050f886e"), 1 << 60, 1, 1)
+        head[3 * UNIT + 16 : 3 * UNIT + 16 + len(region)] = region
+        self.assertIn("cannot be checked", str(verdict(bytes(head) + bytes(SIZE), "vhdx")))
+
+    def test_broken_vhdx(self) -> None:
+        """A VHDX without a region table is refused when that should have come."""
+        inspection = Inspection("an-image", "vhdx")
+        with self.assertRaisesRegex(FormatMismatch, "it is broken"):
+            inspection.feed(b"vhdxfile".ljust(4 * UNIT, b"\0"))
+
+    def test_memory(self) -> None:
+        """No format makes an inspection keep more than a few units."""
+        for format in FORMATS:
+            inspection = Inspection("an-image", format.api, vmdk_types=VMDK_TYPES)
+            data = image(format).read_bytes()
+            for start in range(0, len(data), 256 << 10):
+                inspection.feed(data[start : start + (256 << 10)])
+                inspector = inspection._inspector
+                kept = sum(inspector.context_info.values()) if inspector else 0
+                self.assertLess(kept + len(inspection._unit), 5 * UNIT, str(format))
+
+    def test_cost(self) -> None:
+        """After the decision a GiB costs less than a fiftieth of a second."""
+        for disk_format, data in (("raw", bytes(512)), ("qcow2", image(FORMATS[0]).read_bytes())):
+            inspection = Inspection("an-image", disk_format)
+            inspection.feed(data.ljust(4 * UNIT, b"\0"))
+            piece = bytes(256 << 10)
+            started = time.process_time()
+            for _ in range(4096):
+                inspection.feed(piece)
+            self.assertLess(time.process_time() - started, 0.02)
+
+    def test_no_word_of_the_library(self) -> None:
+        """What the library logs of a hostile image is not written to standard error."""
+        self.assertTrue(logging.getLogger("oslo_utils.imageutils.format_inspector").hasHandlers())
+
+
+class CheckTests(SynchronousTestCase):
+    """That what the tests above call an image is one."""
+
+    def test_images(self) -> None:
+        """qemu-img finds no fault in the images of this module."""
+        for format in FORMATS:
+            if format.qemu in ("qcow2", "vdi", "vhdx", "vmdk") and "stream" not in format.options:
+                qemu_img("check", "-q", "-f", format.qemu, str(image(format)))
