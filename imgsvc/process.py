@@ -6,16 +6,18 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
 import txaio
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.failure import Failure
 
-from imgsvc.errors import ImgsvcError
+from imgsvc.errors import ConfigurationError, ImgsvcError
 
 log = txaio.make_logger()
 
@@ -35,6 +37,19 @@ def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any) -> Deferred
         stop(reactor)
 
     return Deferred.fromCoroutine(starting).addErrback(failed)
+
+
+def endpoints(reactor: Any, descriptions: Sequence[str]) -> list[IStreamServerEndpoint]:
+    """What the strings of server.listen describe. Raises ConfigurationError."""
+    return [_endpoint(reactor, description) for description in descriptions]
+
+
+def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+    except Exception as error:  # each kind has a parser of its own, and some read files
+        raise ConfigurationError(f"server.listen = {description!r}: {error}") from error
+    return endpoint
 
 
 def stop(reactor: Any) -> None:

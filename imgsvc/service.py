@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 
 from imgsvc.compose import Server
 from imgsvc.process import on_sigterm, start_or_exit, stop
@@ -17,14 +17,13 @@ from imgsvc.web.site import StreamingSite
 class ServerService(Service):
     """Serves on `endpoints` from startService to the end of stopService.
 
-    The first SIGTERM stops the reactor, and so the service. ports: the reactor that the endpoints listen with.
+    The first SIGTERM stops the reactor, and so the service.
     """
 
-    def __init__(self, server: Server, endpoints: tuple[str, ...], reactor: Any, ports: Any = None) -> None:
+    def __init__(self, server: Server, endpoints: Sequence[IStreamServerEndpoint], reactor: Any) -> None:
         self._server = server
         self._endpoints = endpoints
         self._reactor = reactor
-        self._ports = ports or reactor
         self._started: Deferred[None] | None = None
         self.serving: Deferred[None] = Deferred()
         """Fires when the ports are open. Never, if the start fails."""
@@ -43,7 +42,7 @@ class ServerService(Service):
         self.serving.callback(None)
 
     async def _listen(self, site: StreamingSite) -> list[IListeningPort]:
-        return [await serverFromString(self._ports, endpoint).listen(site) for endpoint in self._endpoints]
+        return [await endpoint.listen(site) for endpoint in self._endpoints]
 
     def stop_or_hasten(self) -> None:
         """Stop gracefully; when told again, do not wait for the transfers that are under way."""

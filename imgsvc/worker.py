@@ -21,7 +21,7 @@ from zope.interface import implementer
 from imgsvc import config as configuration
 from imgsvc.compose import Server
 from imgsvc.log import make_observer
-from imgsvc.process import stop
+from imgsvc.process import endpoints, stop
 from imgsvc.service import ServerService
 from imgsvc.workers import FIRST_PORT_FD, SERVING
 
@@ -41,7 +41,7 @@ def main() -> None:
     told = json.loads(line)
     config = configuration.from_json(told["config"])
     server = Server(config, Path(told["data_folder"]), reactor)
-    service = ServerService(server, config.server.listen, reactor, AdoptingReactor(reactor))
+    service = ServerService(server, endpoints(AdoptingReactor(reactor), config.server.listen), reactor)
     service.serving.addCallback(lambda _: say(SERVING))
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

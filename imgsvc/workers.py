@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ import txaio
 from attrs import define, field
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -27,7 +26,7 @@ from twisted.python.failure import Failure
 from imgsvc import config as configuration
 from imgsvc.compose import Server, address_of
 from imgsvc.config import Config
-from imgsvc.process import exit_with, on_sigterm, start_or_exit, stop
+from imgsvc.process import endpoints, exit_with, on_sigterm, start_or_exit, stop
 from imgsvc.service import ServerService
 
 log = txaio.make_logger()
@@ -44,9 +43,10 @@ MARGIN = 15.0
 def make_service(config: Config, data_folder: Path, reactor: Any) -> IService:
     """What twistd runs. Raises ConfigurationError."""
     server = Server(config, data_folder, reactor)  # what is wrong with the configuration is said here, once
+    listen = endpoints(reactor, config.server.listen)
     if config.server.workers == 1:
-        return ServerService(server, config.server.listen, reactor)
-    return WorkersService(config, data_folder, reactor)
+        return ServerService(server, listen, reactor)
+    return WorkersService(config, data_folder, listen, reactor)
 
 
 @define(eq=False)
@@ -59,6 +59,7 @@ class WorkersService(Service):
 
     config: Config
     data_folder: Path
+    endpoints: Sequence[IStreamServerEndpoint]
     reactor: Any
     _ports: list[IListeningPort] = field(factory=list, init=False)
     _workers: set[Worker] = field(factory=set, init=False)
@@ -74,8 +75,8 @@ class WorkersService(Service):
         start_or_exit(self._bind(), self.reactor)
 
     async def _bind(self) -> None:
-        for endpoint in self.config.server.listen:
-            port: Any = await serverFromString(self.reactor, endpoint).listen(SilentFactory())
+        for endpoint in self.endpoints:
+            port: Any = await endpoint.listen(SilentFactory())
             port.stopReading()  # the workers accept
             self._ports.append(port)
         self._spawn()

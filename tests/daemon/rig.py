@@ -1,0 +1,173 @@
+"""What the tests of the real daemon share: its folder, transfers that stop half way, and how to wait for it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.daemon import Daemon
+
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+SHORT_LEASE = '[server]\nupload_lease = "1 s"\nreaper_interval = "1 s"\ngrace = "5 s"\n'
+PATIENCE = 20.0
+
+
+class DaemonTestCase(SynchronousTestCase):
+    """A test with a folder of its own, and daemons that end with it."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="imgsvc-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def daemon(self, toml: str = "", name: str = "daemon", data: Path | None = None, **options: Any) -> Daemon:
+        """One that runs until the end of the test. data: a data folder of another one."""
+        daemon = Daemon(self.folder / name, toml, **options)
+        if data is not None:
+            daemon.data = data
+        self.addCleanup(daemon.kill)
+        return daemon.start()
+
+    def wait(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+        """What `condition` gives, once it is true."""
+        until = time.monotonic() + patience
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > until:
+                self.fail(f"in {patience} s not: {what}")
+            time.sleep(0.02)  # there is nothing to be told by another process
+
+    def wait_for_log(self, daemon: Daemon, text: str, start: int = 0, patience: float = PATIENCE) -> str:
+        """The first line of the log, from byte `start` on, that has `text` in it."""
+        lines: Callable[[], list[str]] = lambda: [line for line in daemon.log(start).split("\n") if text in line]  # noqa: E731
+        found: list[str] = self.wait(lines, f"{text!r} in the log", patience)
+        return found[0]
+
+    def wait_for_status(self, daemon: Daemon, image_id: str, status: str, patience: float = PATIENCE) -> None:
+        """Wait until the image is in that status."""
+        self.wait(lambda: daemon.show(image_id)["status"] == status, f"{image_id} {status}", patience)
+
+    def assert_no_traceback(self, daemon: Daemon) -> None:
+        """Nothing went wrong that nobody expected."""
+        self.assertNotIn("Traceback", daemon.log())
+
+    def mount(self, size: str = "8m", name: str = "mount") -> Path:
+        """A file system in memory of its own."""
+        path = self.folder / name
+        path.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "imgsvc-test", str(path)], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", str(path)], check=True)
+        return path
+
+
+class Transfer:
+    """An upload by hand, on a connection of its own."""
+
+    def __init__(self, daemon: Daemon, image_id: str, size: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", daemon.port), 60)
+        self.socket.sendall(
+            f"PUT /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+            f"Content-Length: {size}\r\n\r\n".encode()
+        )
+
+    def send(self, data: bytes) -> Transfer:
+        """Some bytes of the body."""
+        self.socket.sendall(data)
+        return self
+
+    def status(self) -> int:
+        """Of the answer; 0 when the connection was cut before there was one."""
+        try:
+            answer = http.client.HTTPResponse(self.socket, method="PUT")
+            answer.begin()
+            answer.read()
+            return answer.status
+        except (OSError, http.client.HTTPException):
+            return 0
+        finally:
+            self.socket.close()
+
+
+class Download:
+    """A download by hand, on a connection of its own with a small buffer."""
+
+    def __init__(self, daemon: Daemon, image_id: str) -> None:
+        self.socket = socket.socket()
+        self.socket.settimeout(60)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        self.socket.connect(("127.0.0.1", daemon.port))
+        self.socket.sendall(f"GET /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        self._answer = http.client.HTTPResponse(self.socket)
+        self._answer.begin()
+        self.length = int(self._answer.headers["Content-Length"])
+
+    def read(self, size: int) -> bytes:
+        """So many bytes."""
+        return self._answer.read(size)
+
+    def rest(self) -> bytes:
+        """All that comes until the end, or until the connection is cut."""
+        try:
+            return self._answer.read()
+        except http.client.IncompleteRead as error:
+            return error.partial
+        except ConnectionResetError:
+            return b""
+        finally:
+            self.socket.close()
+
+
+def twistd(folder: Path, *arguments: str, before: tuple[str, ...] = ("-n", "--pidfile=")) -> tuple[int, str]:
+    """Run `twistd imgsvc` to its end: its exit status and all that it says."""
+    ended = subprocess.run(
+        [*TWISTD, *before, "imgsvc", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
+        check=False,
+    )
+    return ended.returncode, ended.stdout.decode()
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def files(folder: Path) -> set[str]:
+    """The names in a folder of images, but for the lock."""
+    return set(os.listdir(folder)) - {".imgsvc-lock"}
+
+
+def statuses(daemon: Daemon) -> dict[str, str]:
+    """Of all images, as the database has them; deleted ones are `deleted`."""
+    with sqlite3.connect(f"file:{daemon.data}/imgsvc.sqlite?mode=ro", uri=True, timeout=10) as database:
+        return dict(database.execute("SELECT id, status FROM images").fetchall())
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that run."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def pieces(data: bytes, size: int = 1 << 20) -> Iterator[bytes]:
+    """The data in pieces."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]

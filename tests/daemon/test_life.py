@@ -1,0 +1,364 @@
+"""The start and the end of the daemon."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from imgsvc.tap import Options
+from tests.daemon.rig import TWISTD, DaemonTestCase, Download, Transfer, free_port, twistd
+from tests.support.daemon import Daemon
+
+MIB = 1 << 20
+
+
+class StartTests(DaemonTestCase):
+    """What the daemon serves, and what it says of it."""
+
+    def test_defaults(self) -> None:
+        """Without options it is to serve on port 9292 of the loopback address, from ./imgsvc-data."""
+        here = Path.cwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir(self.folder)
+        options = Options()
+        options.parseOptions([])
+        self.assertEqual(options.configuration.server.listen, ("tcp:9292:interface=127.0.0.1",))
+        self.assertEqual(options.data_folder, self.folder / "imgsvc-data")
+
+    def test_data_folder(self) -> None:
+        """Without --data everything is in ./imgsvc-data."""
+        process = subprocess.Popen(
+            [*TWISTD, "-n", "--pidfile=", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1"],
+            cwd=self.folder,
+            stdout=(self.folder / "log").open("wb"),
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.wait(lambda: "imgsvc 0" in (self.folder / "log").read_text(), "served")
+        self.assertEqual(set(os.listdir(self.folder / "imgsvc-data")) & {"images"}, {"images"})
+        self.assertTrue((self.folder / "imgsvc-data" / "imgsvc.sqlite").exists())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(20), 0)
+
+    def test_first_lines(self) -> None:
+        """The log begins with the version, the addresses, the database, the stores and the identity; no more noise."""
+        daemon = self.daemon()
+        lines = daemon.log().splitlines()
+        self.assertEqual(len(lines), 4, lines)
+        self.assertRegex(
+            lines[3],
+            rf"info imgsvc.compose imgsvc \S+ on http://127\.0\.0\.1:{daemon.port}; "
+            rf"database sqlite:///{daemon.data}/imgsvc.sqlite; stores local \(file\), default local; identity none$",
+        )
+        self.assertEqual(daemon.stop(), 0)
+        self.assertNotIn("log_legacy", daemon.log())
+
+    def test_json(self) -> None:
+        """With --log-format json every line is an object."""
+        process = subprocess.Popen(
+            [*TWISTD, "-n", "--pidfile=", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1", "--log-format", "json"],
+            cwd=self.folder,
+            stdout=(self.folder / "log").open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.wait(lambda: "imgsvc 0" in (self.folder / "log").read_text(), "served")
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(20), 0)
+        for line in (self.folder / "log").read_text().splitlines():
+            self.assertLessEqual({"time", "level", "namespace", "message"}, json.loads(line).keys())
+
+    def test_several_addresses(self) -> None:
+        """It serves on all endpoints, unix sockets too."""
+        daemon = self.daemon(f'[server]\nlisten = ["unix:{self.folder}/socket"]\n', listen=f"unix:{self.folder}/socket")
+        connection = http.client.HTTPConnection("x")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(f"{self.folder}/socket")
+        connection.request("GET", "/healthcheck")
+        self.assertEqual(connection.getresponse().status, 200)
+        connection.close()
+        self.assertEqual(daemon.stop(), 0)
+        self.assertFalse((self.folder / "socket").exists())
+
+    def test_proxy_identity(self) -> None:
+        """In mode proxy the headers of a listed peer say who calls; without them nobody does."""
+        daemon = self.daemon('[identity]\nmode = "proxy"\n[identity.proxy]\npeers = ["127.0.0.1"]\n')
+        self.assertEqual(daemon.request("GET", "/v2/images")[0], 401)
+        caller = {
+            "X-Identity-Status": "Confirmed",
+            "X-User-Id": "someone",
+            "X-Project-Id": "one",
+            "X-Roles": "member,reader",
+        }
+        status, _, body = daemon.request(
+            "POST", "/v2/images", caller, b'{"disk_format": "raw", "container_format": "bare"}'
+        )
+        self.assertEqual((status, json.loads(body)["owner"]), (201, "one"))
+        path = f"/v2/images/{json.loads(body)['id']}/file"
+        typed = {**caller, "Content-Type": "application/octet-stream"}
+        self.assertEqual(daemon.request("PUT", path, typed, b"x" * 1000)[0], 204)
+        self.assertEqual(daemon.request("GET", path, caller)[2], b"x" * 1000)
+        self.assertEqual(daemon.request("GET", path, {**caller, "X-Project-Id": "two"})[0], 404)
+
+
+class RefusedStartTests(DaemonTestCase):
+    """A start that cannot succeed ends with one clear line and a status that tells."""
+
+    def refused(self, toml: str, *patterns: str, arguments: tuple[str, ...] = ()) -> None:
+        (self.folder / "imgsvc.toml").write_text(toml)
+        listen = arguments or ("--listen", "tcp:0:interface=127.0.0.1")
+        status, text = twistd(self.folder, "--config", "imgsvc.toml", *listen)
+        self.assertEqual(status, 1, text)
+        self.assertNotIn("Traceback", text)
+        lines = [line for line in text.splitlines() if " info " not in line]
+        self.assertEqual(len(lines), 1, text)
+        for pattern in patterns:
+            self.assertRegex(lines[0], pattern)
+
+    def test_unknown_key(self) -> None:
+        """An option that does not exist."""
+        self.refused("[server]\nportt = 1\n", r"^imgsvc: server\.portt: no such option")
+
+    def test_wrong_type(self) -> None:
+        """A value of another type."""
+        self.refused('[server]\nworkers = "many"\n', r"^imgsvc: server\.workers = 'many': must be")
+
+    def test_not_toml(self) -> None:
+        """A file that is not TOML."""
+        self.refused("[server\n", r"^imgsvc: imgsvc\.toml: is not TOML")
+
+    def test_no_file(self) -> None:
+        """A file that is not there."""
+        status, text = twistd(self.folder, "--config", "nothing.toml")
+        self.assertEqual((status, text), (1, "imgsvc: nothing.toml: cannot be read: No such file or directory\n"))
+
+    def test_data_folder(self) -> None:
+        """A data folder that cannot be made."""
+        (self.folder / "file").write_text("")
+        status, text = twistd(self.folder, "--data", "file/data")
+        self.assertEqual(status, 1)
+        self.assertRegex(text, r"^imgsvc: --data = '.*/file/data': cannot be made: Not a directory\n$")
+
+    def test_store_kind(self) -> None:
+        """A kind of store that does not exist."""
+        self.refused('[stores.a]\nkind = "tape"\n', r"^imgsvc: stores\.a\.kind = 'tape': must be one of file")
+
+    def test_store_option(self) -> None:
+        """An option that this kind of store does not have."""
+        self.refused('[stores.a]\nkind = "file"\nbucket = "b"\n', r"^imgsvc: stores\.a\.bucket: no such option")
+
+    def test_store_path(self) -> None:
+        """A folder of images that cannot be written."""
+        mount = self.mount()
+        subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+        self.refused(
+            f'[stores.local]\nkind = "file"\npath = "{mount}/images"\n',
+            r"critical imgsvc\.process cannot start: stores\.local\.path = .*: Read-only file system; must be a folder",
+        )
+
+    def test_address_in_use(self) -> None:
+        """A port that another process listens on."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            self.refused(
+                "",
+                rf"critical imgsvc\.process cannot start: .*127\.0\.0\.1:{port}.*Address already in use",
+                arguments=("--listen", f"tcp:{port}:interface=127.0.0.1"),
+            )
+
+    def test_endpoint(self) -> None:
+        """A text that is no endpoint."""
+        self.refused(
+            "[identity]\nallow_remote = true\n",
+            r"^imgsvc: server\.listen = 'nonsense:80': Unknown endpoint type",
+            arguments=("--listen", "nonsense:80"),
+        )
+
+    def test_database(self) -> None:
+        """A file of the database that is none."""
+        (self.folder / "imgsvc-data").mkdir()
+        (self.folder / "imgsvc-data" / "imgsvc.sqlite").write_bytes(b"something else" * 1000)
+        status, text = twistd(self.folder, "--listen", "tcp:0:interface=127.0.0.1")
+        self.assertEqual(status, 1)
+        self.assertNotIn("Traceback", text)
+        self.assertRegex(text, r"critical imgsvc\.process cannot start: .*not a database")
+
+    def test_database_url(self) -> None:
+        """A URL that is none."""
+        self.refused('[database]\nurl = "nonsense"\n', r"^imgsvc: database\.url = 'nonsense': must be a URL")
+
+    def test_open_to_all(self) -> None:
+        """Identity `none` on an address that others reach."""
+        self.refused("", r"^imgsvc: server\.listen = 'tcp:0'", arguments=("--listen", "tcp:0"))
+
+
+class BackgroundTests(DaemonTestCase):
+    """Without -n."""
+
+    def start(self, *arguments: str) -> tuple[int, int]:
+        """The process id and the port."""
+        port = free_port()
+        status, text = twistd(
+            self.folder,
+            "--listen",
+            f"tcp:{port}:interface=127.0.0.1",
+            *arguments,
+            before=("--pidfile=pid", "--logfile=log"),
+        )
+        self.assertEqual((status, text), (0, ""))
+        pid = int(self.wait(lambda: (self.folder / "pid").exists() and (self.folder / "pid").read_text(), "pid"))
+        self.addCleanup(self.end, pid)
+        self.wait(lambda: "imgsvc 0" in (self.folder / "log").read_text(), "served")
+        return pid, port
+
+    def end(self, pid: int) -> None:
+        if Path(f"/proc/{pid}").exists():
+            os.kill(pid, signal.SIGKILL)
+
+    def check(self, pid: int, port: int) -> None:
+        daemon = Daemon(self.folder)
+        daemon.port = port
+        self.assertEqual(daemon.request("GET", "/healthcheck")[0], 200)
+        os.kill(pid, signal.SIGTERM)
+        self.wait(lambda: not (self.folder / "pid").exists(), "the end")
+        self.wait(lambda: not Path(f"/proc/{pid}").exists(), "the end")
+
+    def test_text(self) -> None:
+        """It goes to the background, with its process id and its log in files."""
+        self.check(*self.start())
+        self.assertRegex((self.folder / "log").read_text(), r"(?m)^\S+Z info imgsvc.compose stopped$")
+
+    def test_json(self) -> None:
+        """The log is in JSON there too."""
+        self.check(*self.start("--log-format", "json"))
+        entries = [json.loads(line) for line in (self.folder / "log").read_text().splitlines()]
+        self.assertIn("stopped", [entry["message"] for entry in entries])
+
+    def test_workers(self) -> None:
+        """Workers log to the same file, and end with the daemon."""
+        (self.folder / "imgsvc.toml").write_text("[server]\nworkers = 2\n")
+        pid, port = self.start("--config", "imgsvc.toml")
+        self.check(pid, port)
+        self.assertRegex((self.folder / "log").read_text(), r"worker \d+: stopped")
+
+    def test_refused(self) -> None:
+        """A configuration that cannot be used is refused before it leaves the terminal."""
+        (self.folder / "imgsvc.toml").write_text("[server]\nportt = 1\n")
+        status, text = twistd(self.folder, "--config", "imgsvc.toml", before=("--pidfile=pid", "--logfile=log"))
+        self.assertEqual(status, 1)
+        self.assertRegex(text, r"^imgsvc: server\.portt: no such option.*\n$")
+
+
+class StopTests(DaemonTestCase):
+    """SIGTERM."""
+
+    def refuses_connections(self, daemon: Daemon) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", daemon.port), 5).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    def test_idle(self) -> None:
+        """Without anything to do it ends at once, with status 0."""
+        daemon = self.daemon()
+        idle = http.client.HTTPConnection("127.0.0.1", daemon.port)
+        idle.request("GET", "/healthcheck")
+        idle.getresponse().read()
+        begun = time.monotonic()
+        self.assertEqual(daemon.stop(), 0)
+        self.assertLess(time.monotonic() - begun, 5)
+        self.assertEqual(idle.sock.recv(1), b"")
+        idle.close()
+        self.assert_no_traceback(daemon)
+
+    def test_transfers_finish(self) -> None:
+        """Transfers that are under way finish, while new connections are refused and idle ones are closed."""
+        daemon = self.daemon()
+        data = os.urandom(16 * MIB)
+        there, coming = daemon.image(), daemon.image()
+        self.assertEqual(daemon.put(there, data), 204)
+        download = Download(daemon, there)
+        first = download.read(MIB)
+        upload = Transfer(daemon, coming, len(data)).send(data[:MIB])
+        idle = http.client.HTTPConnection("127.0.0.1", daemon.port)
+        idle.request("GET", "/healthcheck")
+        idle.getresponse().read()
+        self.wait_for_status(daemon, coming, "saving")
+        daemon.signal(signal.SIGTERM)
+        self.assertEqual(idle.sock.recv(1), b"")
+        idle.close()
+        self.wait(lambda: self.refuses_connections(daemon), "refused")
+        self.assertEqual(upload.send(data[MIB:]).status(), 204)
+        self.assertEqual(first + download.rest(), data)
+        assert daemon.process is not None
+        self.assertEqual(daemon.process.wait(20), 0)
+        self.assert_no_traceback(daemon)
+        self.assertEqual(daemon.start().show(coming)["os_hash_value"], hashlib.sha512(data).hexdigest())
+
+    def cut(self, daemon: Daemon, signals: int) -> float:
+        """Stop with an upload and a download that do not end; the seconds that it took."""
+        data = os.urandom(16 * MIB)
+        there, coming = daemon.image(), daemon.image()
+        self.assertEqual(daemon.put(there, data), 204)
+        download = Download(daemon, there)
+        download.read(MIB)
+        upload = Transfer(daemon, coming, len(data)).send(data[:MIB])
+        self.wait_for_status(daemon, coming, "saving")
+        begun = time.monotonic()
+        for _ in range(signals):
+            daemon.signal(signal.SIGTERM)
+            time.sleep(0.3)
+        self.assertEqual(upload.status(), 0)
+        assert daemon.process is not None
+        self.assertEqual(daemon.process.wait(20), 0)
+        taken = time.monotonic() - begun
+        self.assertLess(len(download.rest()), 15 * MIB)
+        self.assert_no_traceback(daemon)
+        self.assertNotIn("left for the reaper", daemon.log())
+        self.assertEqual(daemon.start().show(coming)["status"], "queued")
+        self.assertEqual(set(os.listdir(daemon.data / "images")) - {".imgsvc-lock"}, {there})
+        self.assertEqual(daemon.put(coming, data), 204)
+        return taken
+
+    def test_grace(self) -> None:
+        """Transfers that take longer than the grace are cut and undone; the status is still 0."""
+        taken = self.cut(self.daemon('[server]\ngrace = "1 s"\n'), 1)
+        self.assertTrue(1 <= taken < 8, taken)
+
+    def test_second_signal(self) -> None:
+        """A second SIGTERM ends the grace."""
+        taken = self.cut(self.daemon('[server]\ngrace = "1 h"\n'), 2)
+        self.assertLess(taken, 8)
+
+    def test_signal_during_start(self) -> None:
+        """SIGTERM at any moment of the start ends it without a traceback."""
+        for delay in (0.3, 0.5, 0.6, 0.7, 0.8):
+            process = subprocess.Popen(
+                [*TWISTD, "-n", "--pidfile=", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1"],
+                cwd=self.folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            time.sleep(delay)
+            process.send_signal(signal.SIGTERM)
+            text = process.communicate(timeout=20)[0].decode()
+            self.assertIn(process.returncode, (0, -signal.SIGTERM))
+            self.assertNotIn("Traceback", text)
+
+    def test_interrupt(self) -> None:
+        """SIGINT stops in the same way; twistd then ends by that signal, as a terminal expects."""
+        daemon = self.daemon()
+        daemon.signal(signal.SIGINT)
+        assert daemon.process is not None
+        self.assertEqual(daemon.process.wait(20), -signal.SIGINT)
+        self.assertTrue(re.search(r"imgsvc.compose stopped$", daemon.log(), re.MULTILINE))
