@@ -9,7 +9,7 @@ from typing import Any
 
 import txaio
 from klein import Klein
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -26,7 +26,10 @@ log = txaio.make_logger()
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
 LONGEST_REQUEST_ID = 64
-MEDIA_TYPE = "application/vnd.openstack.images-v2"
+MEDIA_TYPE = b"application/vnd.openstack.images-v2"
+"""An Accept that begins so chooses the version, and the path does not name it."""
+OUTSIDE = frozenset({b"versions", b"healthcheck"})
+"""First segments of paths that belong to no version."""
 
 
 class ImageApi(Resource):
@@ -68,10 +71,10 @@ class ImageApi(Resource):
     def render(self, request: StreamingRequest) -> Any:
         """See IResource."""
         segments = request.postpath
-        if segments[0] != b"v2":
+        if segments[0] != b"v2" and segments[0] not in OUTSIDE:
             if segments[0] in self._aliases:
                 segments[0] = b"v2"
-            elif MEDIA_TYPE in (request.getHeader(b"accept") or b"").decode("latin-1"):
+            elif (request.getHeader(b"accept") or b"").startswith(MEDIA_TYPE):
                 segments.insert(0, b"v2")
         if segments[0] == b"v2":
             request.request_id = _request_id(request.getHeader(b"x-openstack-request-id"))
@@ -93,7 +96,13 @@ class ImageApi(Resource):
                 request.caller = await caller if isinstance(caller, Deferred) else caller
             if not route.takes_body and request.body.announced:
                 raise Invalid(f"{route.method} {route.path} takes no body.")
-            return await route.handler(request, **arguments)
+            try:
+                return await route.handler(request, **arguments)
+            except ImgsvcError as error:
+                if request.channel is not None:
+                    raise
+                log.info("{request}: {error}, and nobody to tell", request=request.request_id, error=str(error))
+                raise CancelledError from error  # to Klein the end of a request that nobody waits for any more
 
         self._klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(handle)
 
@@ -136,14 +145,23 @@ class ImageApi(Resource):
         return self._answer_error(request, error, failure)
 
     def _answer_error(self, request: StreamingRequest, error: BaseException, failure: Failure) -> bytes:
+        if request.startedWriting:  # and cut off: there is nothing more to say
+            log.error("{request}: broken off: {error}", request=request.request_id or request.path, error=str(error))
+            return b""
         if isinstance(error, ImgsvcError):
             status, message = status_of(error), str(error)
         elif isinstance(error, HTTPException):
-            status, message = error.code or 500, f"{request.method.decode()} {request.path.decode('latin-1')} is not here."
+            status, message = (
+                error.code or 500,
+                f"{request.method.decode()} {request.path.decode('latin-1')} is not here.",
+            )
             if isinstance(error, MethodNotAllowed):
-                allowed = [method for method in error.valid_methods or () if method != "HEAD" or "GET" not in (error.valid_methods or ())]
-                request.setHeader("allow", ", ".join(sorted(allowed)))
-                message = f"{request.path.decode('latin-1')} takes {', '.join(sorted(allowed))}."
+                methods = set(error.valid_methods or ())
+                if "GET" in methods:
+                    methods.discard("HEAD")  # which werkzeug adds
+                allowed = ", ".join(sorted(methods))
+                request.setHeader("allow", allowed)
+                message = f"{request.path.decode('latin-1')} takes {allowed}."
             elif request.method not in METHODS:
                 status, message = 501, f"There is no method {request.method.decode('latin-1')}."
         elif isinstance(error, UnicodeDecodeError):
