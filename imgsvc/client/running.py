@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn
@@ -56,7 +57,8 @@ Work = Callable[[Tools], Coroutine[Deferred[Any], Any, int]]
 def run(settings: Settings, work: Work) -> NoReturn:
     """Run the reactor until `work` has given its exit code, and exit with it.
 
-    SIGINT and SIGTERM cancel the work; the reactor goes on until its cleaning up has ended.
+    SIGINT and SIGTERM cancel the work; the reactor goes on until its cleaning up has ended. A second one does not
+    wait for that.
     """
     react(_react, (settings, work))
 
@@ -68,6 +70,9 @@ async def _react(reactor: Any, settings: Settings, work: Work) -> NoReturn:
     ended: Deferred[None] = Deferred()
 
     def interrupt() -> Deferred[None]:
+        # A second signal ends the process at once, as it would end any other.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         working.cancel()
         return ended
 

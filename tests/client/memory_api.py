@@ -73,8 +73,7 @@ class Faults:
     no_ranges: bool = False
     refuse_ranges: bool = False
     no_etag: bool = False
-    hold_downloads: threading.Event | None = None
-    """GETs of data stop after their first block until this is set."""
+    stall_deletes: bool = False
 
 
 class MemoryImageApi(ThreadingHTTPServer):
@@ -93,6 +92,7 @@ class MemoryImageApi(ThreadingHTTPServer):
         self.seen: list[Seen] = []
         self.faults = Faults()
         self.stopping = threading.Event()
+        self.deleting = threading.Event()
         self.lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.page_size = 25
@@ -245,6 +245,10 @@ class _Handler(BaseHTTPRequestHandler):
         image = self._image(image_id)
         if image is None:
             return
+        if self.server.faults.stall_deletes:
+            self.server.deleting.set()
+            self.server.stopping.wait()
+            raise ConnectionError("told to stall")
         if image["protected"]:
             return self._refuse(403, f"Image {image_id} is protected and cannot be deleted.")
         del self.server.images[image_id]
@@ -392,9 +396,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 self.server.stopping.wait()
                 raise ConnectionError("told to stall")
-            if faults.hold_downloads is not None:
-                self.wfile.flush()
-                faults.hold_downloads.wait()
 
 
 IMAGE = r"/v2/images/([^/]+)"

@@ -207,6 +207,20 @@ class InterruptionTests(CommandTestCase):
         self.assertNotIn(b"Traceback", terminal.shown)
         self.assertEqual(self.api.images, {})
 
+    def test_interrupted_twice(self) -> None:
+        """A second Ctrl-C does not wait for a server that does not let the first one clean up."""
+        self.api.faults.stall_uploads_after = 1
+        self.api.faults.stall_deletes = True
+        path = self.file("source", b"")
+        os.truncate(path, 100_000_000)
+        terminal = Terminal(self, "upload", path)
+        terminal.read_until(b"MB of 100 MB")
+        terminal.process.send_signal(signal.SIGINT)
+        self.assertTrue(self.api.deleting.wait(LIMIT))
+        terminal.process.send_signal(signal.SIGINT)
+        self.assertEqual(terminal.end(), -signal.SIGINT)
+        self.assertNotIn(b"Traceback", terminal.shown)
+
 
 class MemoryTests(CommandTestCase):
     """The size of an image does not show in the size of the process."""
