@@ -302,6 +302,8 @@ class IPolicy(Interface):
 class IOutlet(IConsumer):
     """The answer to a request, its headers set and not yet sent: where a delivery writes to."""
 
+    started = Attribute("bool: whether any of the answer was written")
+
     def plain_transport() -> Any:
         """The transport, if it is a plain socket to which a file may be sent as it is; else None."""
 

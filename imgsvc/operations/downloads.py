@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import txaio
 from attrs import define, frozen
 
-from imgsvc.errors import Forbidden, ObjectMissing, StoreError
+from imgsvc.errors import Forbidden, ObjectMissing, StoreError, StoreUnavailable, UnknownStore
 from imgsvc.interfaces import IOutlet, IStoreReader, IStoreRegistry
 from imgsvc.model import Caller, Image, Location, Span, Status
 from imgsvc.operations.access import Access
@@ -60,6 +60,9 @@ class Downloads:
             except StoreError as error:
                 log.error("image {image}: {error}", image=source.image.id, error=str(error))
                 failed = error
+            except UnknownStore as error:
+                log.error("image {image}: {error}", image=source.image.id, error=str(error))
+                failed = StoreUnavailable(location.store_id, "it is not in the configuration any more.")
         if failed is not None:
             raise failed
         return None

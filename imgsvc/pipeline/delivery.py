@@ -28,8 +28,8 @@ class Delivery:
     async def send(self, reader: IStoreReader, outlet: IOutlet) -> None:
         """Write all of the reader to the outlet. The reader is ended in every case.
 
-        When the store fails after the first byte, or the client takes nothing for too long, the connection is cut
-        and the error raised: what was sent must not pass for the whole.
+        Raises what the store fails with. After the first byte, and when nothing moves for too long, the connection is
+        cut: what was sent must not pass for the whole.
         """
         try:
             if IFileBacked.providedBy(reader):
@@ -44,7 +44,8 @@ class Delivery:
                     return
             await self._produce(reader, outlet)
         except Exception:
-            outlet.cut()
+            if outlet.started:
+                outlet.cut()
             raise
         finally:
             reader.stopProducing()

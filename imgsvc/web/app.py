@@ -28,6 +28,8 @@ METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OP
 LONGEST_REQUEST_ID = 64
 MEDIA_TYPE = b"application/vnd.openstack.images-v2"
 """An Accept that begins so chooses the version, and the path does not name it."""
+ABOUT_DATA = (b"accept-ranges", b"content-md5", b"content-range", b"etag", b"last-modified")
+"""Headers that a route may have set before it failed, and that are not true of an error."""
 OUTSIDE = frozenset({b"versions", b"healthcheck"})
 """First segments of paths that belong to no version."""
 
@@ -148,6 +150,10 @@ class ImageApi(Resource):
         if request.startedWriting:  # and cut off: there is nothing more to say
             log.error("{request}: broken off: {error}", request=request.request_id or request.path, error=str(error))
             return b""
+        for name in ABOUT_DATA:
+            request.responseHeaders.removeHeader(name)
+        if isinstance(error, RangeNotSatisfiable):
+            request.setHeader(b"content-range", b"bytes */%d" % error.size)
         if isinstance(error, ImgsvcError):
             status, message = status_of(error), str(error)
         elif isinstance(error, HTTPException):

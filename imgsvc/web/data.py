@@ -6,7 +6,7 @@ from attrs import define
 from twisted.web.iweb import UNKNOWN_LENGTH
 from werkzeug.http import http_date, parse_etags
 
-from imgsvc.errors import Invalid, RangeNotSatisfiable, UnsupportedType
+from imgsvc.errors import Invalid, UnsupportedType
 from imgsvc.model import Image, Span
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.uploads import UploadRequest, Uploads
@@ -97,17 +97,13 @@ def _etag(image: Image) -> bytes | None:
 def _asked_span(request: StreamingRequest, size: int, etag: bytes | None) -> Span | None:
     """The part that is asked for; None for the whole."""
     asked = request.getHeader("range")
-    try:
-        if asked is not None:
-            condition = request.getHeader("if-range")
-            if condition is not None and (etag is None or condition.strip() != f'"{etag.decode()}"'):
-                return None
-            return parse_range(asked, size)
-        asked = request.getHeader("content-range")
-        return None if asked is None else parse_content_range(asked, size)
-    except RangeNotSatisfiable:
-        request.setHeader(b"content-range", b"bytes */%d" % size)
-        raise
+    if asked is not None:
+        condition = request.getHeader("if-range")
+        if condition is not None and (etag is None or condition.strip() != f'"{etag.decode()}"'):
+            return None
+        return parse_range(asked, size)
+    asked = request.getHeader("content-range")
+    return None if asked is None else parse_content_range(asked, size)
 
 
 def _describe(request: StreamingRequest, image: Image, size: int, span: Span | None) -> None:

@@ -125,6 +125,11 @@ class StreamingRequest(server.Request):
 
     # --- IOutlet
 
+    @property
+    def started(self) -> bool:
+        """See IOutlet."""
+        return bool(self.startedWriting)
+
     def plain_transport(self) -> FileDescriptor | None:
         """See IOutlet."""
         transport = getattr(self.channel, "transport", None)

@@ -1,0 +1,386 @@
+"""The bytes of images on their way out."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgsvc.errors import ObjectMissing, StoreUnavailable
+from tests.support.server import Answer
+from tests.web.rigs import (
+    ADMIN,
+    BEHIND_PROXY,
+    MEMBER,
+    ONE_STORE,
+    READER,
+    STRANGER,
+    THREE_STORES,
+    ApiTestCase,
+)
+
+DATA = bytes(range(256)) * 4
+ABSENT = "11111111-2222-3333-4444-555555555555"
+
+
+class DownloadTestCase(ApiTestCase):
+    """Tests with an image that has DATA."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.image = self.server.image()["id"]
+        self.assertEqual(self.server.put(self.image, DATA).status, 204)
+
+    def get(self, headers: dict[str, str] | None = None, image_id: str | None = None) -> Answer:
+        """Download."""
+        return self.server.request("GET", f"/v2/images/{image_id or self.image}/file", headers)
+
+
+class WholeTests(DownloadTestCase):
+    """Without a range."""
+
+    def test_headers(self) -> None:
+        """200 with the type, the length and the MD5 in hex."""
+        answer = self.get()
+        self.assertEqual((answer.status, answer.body), (200, DATA))
+        self.assertEqual(answer.headers["content-type"], "application/octet-stream")
+        self.assertEqual(answer.headers["content-length"], "1024")
+        self.assertEqual(answer.headers["content-md5"], hashlib.md5(DATA).hexdigest())
+        self.assertEqual(answer.headers["accept-ranges"], "bytes")
+        self.assertNotIn("content-range", answer.headers)
+
+    def test_nothing(self) -> None:
+        """An image of size 0 is 200 with a length of 0."""
+        image = self.server.image()["id"]
+        self.server.put(image, b"")
+        answer = self.get(image_id=image)
+        self.assertEqual((answer.status, answer.headers["content-length"], answer.body), (200, "0", b""))
+        self.assertEqual(answer.headers["content-md5"], hashlib.md5(b"").hexdigest())
+
+    def test_no_data(self) -> None:
+        """204 for an image that waits for data, or gets it just now, whatever range is asked for."""
+        image = self.server.image()["id"]
+        for headers in (None, {"Range": "bytes=0-4"}, {"Range": "x"}, {"Content-Range": "bytes */5"}):
+            self.assertEqual(self.get(headers, image).status, 204)
+        upload = self.begin_put(image, 4, b"da")
+        answer = self.get(image_id=image)
+        self.assertEqual((answer.status, answer.body), (204, b""))
+        self.assertNotIn("etag", answer.headers)
+        upload.lose()
+
+    def test_only_copy_missing(self) -> None:
+        """204 when the store does not have the object."""
+        self.server.store().fail("reader", ObjectMissing("local", "the object is not there."))
+        answer = self.get()
+        self.assertEqual((answer.status, answer.body), (204, b""))
+        for name in ("etag", "content-md5", "content-length", "last-modified"):
+            self.assertNotIn(name, answer.headers)
+
+    def test_absent(self) -> None:
+        """404 for an image that is not there or no more."""
+        self.server.request("DELETE", f"/v2/images/{self.image}")
+        for image_id in (ABSENT, self.image, "x" * 100, "%C3%BC"):
+            self.assertEqual(self.get(image_id=image_id).status, 404)
+
+    def test_body(self) -> None:
+        """A request with a body is 400."""
+        answer = self.server.request("GET", f"/v2/images/{self.image}/file", body=b"x")
+        self.assertEqual(answer.status, 400)
+        self.assertEqual(self.server.request("GET", f"/v2/images/{self.image}/file", body=b"").status, 200)
+
+    def test_head(self) -> None:
+        """HEAD is 405, and says what is allowed."""
+        connection = self.server.connect()
+        connection.send(f"HEAD /v2/images/{self.image}/file HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head, _, body = connection.received.partition(b"\r\n\r\n")
+        self.assertTrue(head.startswith(b"HTTP/1.1 405 "))
+        self.assertIn(b"allow: get, put", head.lower())
+        self.assertEqual(body, b"")
+
+
+class ConditionalTests(DownloadTestCase):
+    """`If-None-Match` and `If-Range`"""
+
+    def test_if_none_match(self) -> None:
+        """304 without a body for whoever has the bytes already."""
+        etag = self.get().headers["etag"]
+        self.assertRegex(etag, '^"[0-9a-f]{64}"$')
+        for value in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+            answer = self.get({"If-None-Match": value})
+            self.assertEqual((answer.status, answer.headers.get("etag"), answer.body), (304, etag, b""), value)
+            self.assertNotIn("content-md5", answer.headers)
+        self.assertEqual(self.get({"If-None-Match": '"other"'}).status, 200)
+        self.assertEqual(self.get({"If-None-Match": etag, "Range": "bytes=0-1"}).status, 304)
+
+    def test_if_range(self) -> None:
+        """The range if the bytes are the same, else all of them."""
+        etag = self.get().headers["etag"]
+        self.assertEqual(self.get({"If-Range": etag, "Range": "bytes=0-1"}).status, 206)
+        for value in ('"other"', f"W/{etag}", "Tue, 24 Nov 2026 08:00:00 GMT", "x"):
+            answer = self.get({"If-Range": value, "Range": "bytes=0-1"})
+            self.assertEqual((answer.status, answer.body), (200, DATA), value)
+
+    def test_same_bytes_same_tag(self) -> None:
+        """The tag goes by the bytes alone."""
+        other = self.server.image()["id"]
+        self.server.put(other, DATA)
+        self.assertEqual(self.get().headers["etag"], self.get(image_id=other).headers["etag"])
+
+
+class RangeTests(DownloadTestCase):
+    """`Range`, and the historic `Content-Range`"""
+
+    def assert_part(self, headers: dict[str, str], start: int, stop: int) -> None:
+        """The answer is this part of DATA."""
+        answer = self.get(headers)
+        self.assertEqual((answer.status, answer.body), (206, DATA[start:stop]), headers)
+        self.assertEqual(answer.headers["content-range"], f"bytes {start}-{stop - 1}/1024")
+        self.assertEqual(answer.headers["content-length"], str(stop - start))
+        self.assertEqual(answer.headers["content-md5"], hashlib.md5(DATA).hexdigest())
+
+    def assert_unsatisfiable(self, headers: dict[str, str], image_id: str | None = None, size: int = 1024) -> None:
+        """The answer is 416, and says the size."""
+        answer = self.get(headers, image_id)
+        self.assertEqual(answer.status, 416, headers)
+        self.assertEqual(answer.headers["content-range"], f"bytes */{size}")
+        self.assertNotIn("content-md5", answer.headers)
+
+    def test_parts(self) -> None:
+        """Every form of one range."""
+        for value, start, stop in (
+            ("bytes=0-0", 0, 1),
+            ("bytes=5-9", 5, 10),
+            ("bytes=1023-1023", 1023, 1024),
+            ("bytes=1020-5000", 1020, 1024),
+            ("bytes=1000-9223372036854775807", 1000, 1024),
+            ("bytes=0-", 0, 1024),
+            ("bytes=1000-", 1000, 1024),
+            ("bytes=-1", 1023, 1024),
+            ("bytes=-1024", 0, 1024),
+            ("bytes=-5000", 0, 1024),
+            ("bytes=-0", 0, 1024),
+            ("BYTES=5-9", 5, 10),
+            ("bytes = 5-9", 5, 10),
+            ("bytes=005-009", 5, 10),
+        ):
+            self.assert_part({"Range": value}, start, stop)
+
+    def test_unsatisfiable(self) -> None:
+        """What cannot be read, and what begins beyond the end."""
+        for value in (
+            *("bytes=5-2", "items=0-5", "bytes=a-b", "bytes=", "bytes=-", "bytes", "", "5-9", "bytes=5", "bytes=--5"),
+            *("bytes=1024-", "bytes=1024-2000", "bytes=99999999999999999999-", "bytes=0x1-2", "bytes=1.5-2", "bytes=+1-2"),
+            "bytes 0-5",
+        ):
+            self.assert_unsatisfiable({"Range": value})
+
+    def test_several(self) -> None:
+        """More than one range is 400."""
+        for value in ("bytes=0-1,3-4", "bytes=0-1, 3-4", "bytes=0-,", "x,y"):
+            self.assertEqual(self.get({"Range": value}).status, 400, value)
+
+    def test_of_nothing(self) -> None:
+        """No range of an image of size 0 can be given."""
+        image = self.server.image()["id"]
+        self.server.put(image, b"")
+        for value in ("bytes=0-", "bytes=0-0", "bytes=-5", "bytes=-0"):
+            self.assert_unsatisfiable({"Range": value}, image, 0)
+
+    def test_content_range(self) -> None:
+        """The historic way to ask for a part."""
+        for value, start, stop in (
+            ("bytes 0-0/*", 0, 1),
+            ("bytes 5-9/1024", 5, 10),
+            ("bytes 5-9/10", 5, 10),
+            ("bytes 1000-1023/*", 1000, 1024),
+            ("Bytes 5-9/*", 5, 10),
+        ):
+            self.assert_part({"Content-Range": value}, start, stop)
+
+    def test_content_range_unsatisfiable(self) -> None:
+        """What cannot be read, or goes beyond the image."""
+        for value in (
+            *("bytes 1024-1025/2000", "bytes 1000-1024/*", "bytes 2-30/10", "bytes 5-2/*", "bytes */1024", "bytes 5-9"),
+            *("items 5-9/*", "bytes=5-9", "", "bytes -5/*", "bytes 5-/*"),
+        ):
+            self.assert_unsatisfiable({"Content-Range": value})
+
+    def test_range_counts(self) -> None:
+        """Content-Range is looked at only if there is no Range."""
+        self.assert_part({"Range": "bytes=0-1", "Content-Range": "bytes 5-9/*"}, 0, 2)
+        self.assert_part({"Range": "bytes=0-1", "Content-Range": "x"}, 0, 2)
+
+    @settings(derandomize=True, deadline=None, max_examples=150)
+    @given(
+        st.sampled_from([0, 1, 2, 10, 1000]),
+        st.one_of(
+            st.tuples(st.integers(0, 1100), st.none() | st.integers(0, 1100)).map(
+                lambda pair: f"bytes={pair[0]}-{'' if pair[1] is None else pair[1]}"
+            ),
+            st.integers(0, 1100).map(lambda length: f"bytes=-{length}"),
+            st.text("bytes=-0123456789 ", max_size=12).map(str.strip),
+        ),
+    )
+    def test_against_oracle(self, size: int, header: str) -> None:
+        """Any range of any size is what an oracle says that goes byte by byte."""
+        sizes = self.__dict__.setdefault("sizes", {})
+        if size not in sizes:
+            sizes[size] = self.server.image()["id"]
+            self.server.put(sizes[size], DATA[:size])
+        answer = self.get({"Range": header}, sizes[size])
+        wanted = wanted_bytes(header, size)
+        if wanted is None:
+            self.assertEqual((answer.status, answer.headers["content-range"]), (416, f"bytes */{size}"))
+        else:
+            self.assertEqual((answer.status, answer.body), (206, bytes(DATA[index] for index in wanted)))
+            self.assertEqual(answer.headers["content-range"], f"bytes {wanted[0]}-{wanted[-1]}/{size}")
+
+
+def wanted_bytes(header: str, size: int) -> list[int] | None:
+    """Which bytes a Range header names, found by looking at each of them; None if none."""
+    form = re.fullmatch("bytes *= *([0-9]*) *- *([0-9]*)", header)
+    if form is None or form.group(1) == form.group(2) == "":
+        return None
+    first, last = (int(text) if text else None for text in form.groups())
+    if first is None:
+        return [index for index in range(size) if last == 0 or size - index <= (last or 0)] or None
+    return [index for index in range(size) if first <= index and (last is None or index <= last)] or None
+
+
+class PermissionTests(ApiTestCase):
+    """Who may download."""
+
+    tables: dict[str, Any] | None = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
+
+    def made(self, visibility: str) -> str:
+        """An image of the project blue, with data."""
+        body = b'{"disk_format": "raw", "container_format": "bare", "visibility": "%s", "owner": "blue"}'
+        answer = self.server.request("POST", "/v2/images", ADMIN, body % visibility.encode())
+        made: str = answer.json["id"]
+        self.assertEqual(self.server.put(made, b"data", **ADMIN).status, 204)
+        return made
+
+    def get(self, image_id: str, who: dict[str, str]) -> int:
+        """The status of a download."""
+        return self.server.request("GET", f"/v2/images/{image_id}/file", who).status
+
+    def test_each(self) -> None:
+        """Members may, readers may not; strangers what is for everybody."""
+        for visibility, stranger in (("public", 200), ("community", 200), ("shared", 404), ("private", 404)):
+            image = self.made(visibility)
+            statuses = [self.get(image, who) for who in (MEMBER, READER, ADMIN, STRANGER, {})]
+            self.assertEqual(statuses, [200, 403, 200, stranger, 401], visibility)
+
+    def test_deactivated(self) -> None:
+        """A deactivated image is for administrators only, not even for its owner."""
+        image = self.made("public")
+        with sqlite3.connect(self.folder / "imgsvc.sqlite") as connection:
+            connection.execute("UPDATE images SET status = 'deactivated' WHERE id = ?", (image,))
+        connection.close()
+        self.assertEqual([self.get(image, who) for who in (MEMBER, STRANGER, ADMIN)], [403, 403, 200])
+
+
+class FailingStoreTests(DownloadTestCase):
+    """Stores that fail, or do not answer."""
+
+    down = StoreUnavailable("local", "does not answer.")
+
+    def test_down(self) -> None:
+        """503 when the store is down, and no header that speaks of bytes."""
+        self.server.store().fail("reader", self.down)
+        answer = self.get()
+        self.assertEqual(answer.status, 503)
+        for name in ("etag", "content-md5", "last-modified", "accept-ranges"):
+            self.assertNotIn(name, answer.headers)
+        self.server.store().heal()
+        self.assertEqual(self.get().status, 200)
+
+    def broken(self, after: int, headers: str = "") -> Any:
+        """A connection with a download from a store that fails after some bytes."""
+        store = self.server.store()
+        store.cut_after = after
+        store.fail("read", self.down)
+        connection = self.server.connect()
+        connection.send(f"GET /v2/images/{self.image}/file HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+        return connection
+
+    def test_fails_before_the_first_byte(self) -> None:
+        """503 when it opens the object and then cannot read it."""
+        connection = self.broken(0)
+        (answer,) = connection.answers()
+        self.assertEqual(answer.status, 503)
+        for name in ("etag", "content-md5", "last-modified", "accept-ranges", "content-range"):
+            self.assertNotIn(name, answer.headers)
+        self.assertFalse(connection.transport.aborting)
+
+    def test_fails_after_the_first_byte(self) -> None:
+        """The connection is cut, and nothing is sent that could pass for the rest."""
+        connection = self.broken(100)
+        self.assertTrue(connection.transport.aborting)
+        head, _, body = connection.received.partition(b"\r\n\r\n")
+        self.assertIn(b"content-length: 1024", head.lower())
+        self.assertEqual(body, bytes(100))
+        connection.lose()
+
+    def test_client_gone(self) -> None:
+        """A client that is gone while the store opens the object leaves nothing open."""
+        store = self.server.store()
+        store.hang("reader")
+        connection = self.server.connect()
+        connection.send(f"GET /v2/images/{self.image}/file HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.lose()
+        self.assertEqual(self.get({"If-None-Match": "*"}).status, 304)
+
+
+class SeveralStoresTests(ApiTestCase):
+    """An image with more than one copy."""
+
+    tables: dict[str, Any] | None = {"stores": THREE_STORES}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.image = self.server.image()["id"]
+        self.server.put(self.image, b"data", **{"X-Image-Meta-Store": "cheap"})
+        other = self.server.image()["id"]
+        self.server.put(other, b"data", **{"X-Image-Meta-Store": "far"})
+        with sqlite3.connect(self.folder / "imgsvc.sqlite") as connection:
+            connection.execute("UPDATE image_locations SET image_id = ? WHERE image_id = ?", (self.image, other))
+        connection.close()
+
+    def get(self) -> int:
+        """The status of a download."""
+        return self.server.request("GET", f"/v2/images/{self.image}/file").status
+
+    def test_heaviest_first(self) -> None:
+        """The copy in the heavier store is read."""
+        self.assertEqual(self.get(), 200)
+        self.assertEqual(self.server.store("far").calls.count("reader"), 1)
+        self.assertEqual(self.server.store("cheap").calls.count("reader"), 0)
+
+    def test_next(self) -> None:
+        """A copy that is missing, or in a store that is down, is passed over."""
+        far, cheap = self.server.store("far"), self.server.store("cheap")
+        for error in (ObjectMissing("far", "x"), StoreUnavailable("far", "x")):
+            far.fail("reader", error)
+            self.assertEqual(self.get(), 200)
+        cheap.fail("reader", ObjectMissing("cheap", "x"))
+        self.assertEqual(self.get(), 503)
+        far.fail("reader", ObjectMissing("far", "x"))
+        self.assertEqual(self.get(), 204)
+        cheap.fail("reader", StoreUnavailable("cheap", "x"))
+        self.assertEqual(self.get(), 503)
+
+    def test_shown(self) -> None:
+        """The image names the stores that have it."""
+        self.assertEqual(set(self.show(self.image)["stores"].split(",")), {"cheap", "far"})
+
+    def test_store_that_is_no_more(self) -> None:
+        """A copy in a store that the configuration no longer has cannot be read now: the next one, else 503."""
+        del self.server.server._stores._stores["far"]
+        self.assertEqual(self.get(), 200)
+        del self.server.server._stores._stores["cheap"]
+        self.assertEqual(self.get(), 503)
