@@ -240,7 +240,7 @@ class MemoryTests(CommandTestCase):
         self.assertLess(self.peak("upload", path) - small, self.BOUND)
 
     def test_download(self) -> None:
-        """Downloading 1 GiB takes hardly more memory than downloading a byte, into a file or through a pipe."""
+        """Downloading 1 GiB takes hardly more memory than downloading a byte."""
         size = 1024 * MEBIBYTE
         zeros = "cd573cfaace07e7949bc0c46028904ff"
         image_id = self.api.add()["id"]
