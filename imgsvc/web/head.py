@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
-from twisted.web.http import RESPONSES
 from twisted.web.http_headers import Headers
 
 LONGEST_LENGTH = 19
@@ -29,7 +29,8 @@ class Refusal:
         """The whole answer, after which the connection ends."""
         return (
             b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
-            b"Connection: close\r\n\r\n%s" % (self.code, RESPONSES[self.code], len(self.text), self.text)
+            b"Connection: close\r\n\r\n%s"
+            % (self.code, HTTPStatus(self.code).phrase.encode(), len(self.text), self.text)
         )
 
 

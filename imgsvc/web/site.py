@@ -215,7 +215,7 @@ class StreamingChannel(http.HTTPChannel):
         self._going_on = True
         try:
             last = None
-            while not self.line_mode and self.requests and self.requests[-1] is not last:
+            while self._linger is None and not self.line_mode and self.requests and self.requests[-1] is not last:
                 last = self.requests[-1]
                 last.go_on()
         finally:

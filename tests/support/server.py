@@ -50,7 +50,7 @@ class Connection:
         self._unread: deque[bytes] = deque()
         self._reading = False
         self.transport = _Transport(peerAddress=peer)
-        self.transport.resumed = lambda: server.clock.callLater(0, self._read)
+        self.transport.resumed = self._read_soon
         self.lost = False
         self.channel: Any = server.site.buildProtocol(peer)
         self.channel.makeConnection(self.transport)
@@ -76,6 +76,10 @@ class Connection:
     def closed(self) -> bool:
         """Whether the server has closed the connection, or at least its half."""
         return self.transport.disconnecting or self.transport.write_closed
+
+    def _read_soon(self) -> None:
+        if self._unread and not self._reading:
+            self._server.clock.callLater(0, self._read)
 
     def _read(self) -> None:
         if self._reading:
