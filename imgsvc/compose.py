@@ -17,7 +17,7 @@ from imgsvc.config import Config
 from imgsvc.identity.none import LocalAdministrator
 from imgsvc.identity.policy import DefaultPolicy
 from imgsvc.identity.proxy import Proxy
-from imgsvc.interfaces import IIdentity
+from imgsvc.interfaces import IIdentity, IThreads
 from imgsvc.operations.access import Access
 from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.downloads import Downloads
@@ -27,7 +27,7 @@ from imgsvc.operations.uploads import UploadRules, Uploads
 from imgsvc.pipeline.budget import Budget
 from imgsvc.pipeline.delivery import Delivery
 from imgsvc.stores.registry import make_stores
-from imgsvc.stores.services import StoreServices, Threads
+from imgsvc.stores.services import StoreServices
 from imgsvc.tasks.reaper import Reaper
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.access_log import log_access
@@ -53,7 +53,11 @@ class Server:
     """One process that serves the API. start() and then stop(), once each."""
 
     def __init__(
-        self, config: Config, data_folder: Path, reactor: Any, make_threads: Callable[[str, int], Threads] | None = None
+        self,
+        config: Config,
+        data_folder: Path,
+        reactor: Any,
+        make_threads: Callable[[str, int], IThreads] | None = None,
     ) -> None:
         """reactor: provides IReactorTime and IReactorThreads. make_threads: a pool, from its name and its size.
 

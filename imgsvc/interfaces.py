@@ -35,6 +35,9 @@ class IThreads(Interface):
     def run(function: Any, *arguments: Any) -> Any:
         """Call `function(*arguments)` in a thread. Deferred of its result; fails with what it raised."""
 
+    def stop() -> None:
+        """End the threads, after the calls that they are in. Called by the owner."""
+
 
 class IShare(Interface):
     """What one transfer may hold of the process's memory for bytes in flight."""

@@ -10,9 +10,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from imgsvc.errors import ObjectExists, StoreError, StoreUnavailable
+from imgsvc.interfaces import IThreads
 from imgsvc.stores.folder import Folder, NameTaken, UploadDiscarded
 from imgsvc.stores.locks import LockBusy
-from imgsvc.stores.services import Threads
 
 T = TypeVar("T")
 Fault = Callable[[str, str, str, OSError], StoreError]
@@ -32,8 +32,8 @@ class Disk:
 
     store_id: str
     folder: Folder
-    threads: Threads
-    flushers: Threads
+    threads: IThreads
+    flushers: IThreads
     clock: IReactorTime
     local: bool = False
 
@@ -50,7 +50,7 @@ class Disk:
         return await self._run(self.flushers, "flush", path, fault, function, *arguments)
 
     async def _run(
-        self, threads: Threads, action: str, path: str, fault: Fault, function: Callable[..., T], *arguments: Any
+        self, threads: IThreads, action: str, path: str, fault: Fault, function: Callable[..., T], *arguments: Any
     ) -> T:
         deadline = self.clock.seconds() + LOCK_PATIENCE
         while True:

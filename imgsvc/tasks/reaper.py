@@ -46,7 +46,7 @@ class Reaper:
             return None
         ended = loop.deferred
         loop.stop()
-        return ended
+        return None if ended is None else ended.addCallback(lambda _: None)
 
     def round(self) -> Deferred[None]:
         """One look at everything. Never fails: what goes wrong is logged and tried again in the next round."""

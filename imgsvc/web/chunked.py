@@ -61,7 +61,8 @@ class ChunkedDecoder:
                 position = stop
             elif self._chunk_ends:
                 if size - position < 2 and data[position:] == b"\r":
-                    return self._keep(data, position)
+                    self._keep(data, position)
+                    return None
                 if data[position : position + 2] != b"\r\n":
                     raise MalformedChunks("a chunk is longer than its size")
                 position += 2
@@ -69,7 +70,8 @@ class ChunkedDecoder:
             elif self._in_trailers:
                 stop = data.find(b"\r\n", position)
                 if stop < 0:
-                    return self._keep(data, position)
+                    self._keep(data, position)
+                    return None
                 self._trailers += stop + 2 - position
                 if self._trailers > LONGEST_TRAILERS:
                     raise MalformedChunks("the trailers are too long")
@@ -81,7 +83,8 @@ class ChunkedDecoder:
                 if line is None:
                     if b"\n" in data[position:]:
                         raise MalformedChunks("a chunk has no size")
-                    return self._keep(data, position)
+                    self._keep(data, position)
+                    return None
                 position = line.end()
                 self._left = int(line.group(1), 16)
                 self._chunk_ends = self._left > 0

@@ -24,10 +24,10 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from imgsvc.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError
-from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
+from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter, IThreads
 from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
 from imgsvc.pipeline.budget import Budget
-from imgsvc.stores.services import StoreServices, Threads
+from imgsvc.stores.services import StoreServices
 from tests.support.threads import ImmediateThreads
 
 __all__ = ["Consumer", "StoreContract", "StoreProperties", "read", "result_of", "store_services", "write"]
@@ -42,7 +42,7 @@ Test = Callable[[Any], Coroutine[Any, Any, None]]
 
 def store_services(
     folder: Path,
-    make_threads: Callable[[str, int], Threads] = lambda name, size: ImmediateThreads(),
+    make_threads: Callable[[str, int], IThreads] = lambda name, size: ImmediateThreads(),
     clock: IReactorTime | None = None,
 ) -> StoreServices:
     """Services with a budget of 1 MiB, and without threads or passing time unless they are given."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -36,7 +38,7 @@ class Decoded:
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     """`data` in parts, cut at these places."""
     places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    return [data[start:stop] for start, stop in zip(places, places[1:], strict=False)]
+    return [data[start:stop] for start, stop in pairwise(places)]
 
 
 class ChunkedDecoderTests(SynchronousTestCase):
@@ -56,8 +58,8 @@ class ChunkedDecoderTests(SynchronousTestCase):
     def test_malformed(self) -> None:
         """What is no chunk is refused, also where int() would read a number."""
         for data in (
-            b"\r\n", b"x\r\n", b"-1\r\n", b"+1\r\na\r\n", b"0x1\r\na\r\n", b"1_0\r\n", b" 1\r\na\r\n", b"1 2\r\n", b";\r\n",
-            b"1\na\n", b"1\r\nab\r\n", b"1\r\na\n", b"11111111111111111\r\n", b"1;\x00\r\na\r\n", b"1;a\nb\r\na\r\n",
+            b"\r\n", b"x\r\n", b"-1\r\n", b"+1\r\na\r\n", b"0x1\r\na\r\n", b"1_0\r\n", b" 1\r\na\r\n", b"1 2\r\n",
+            b"1\na\n", b"1\r\nab\r\n", b"1\r\na\n", b"11111111111111111\r\n", b"1;\x00\r\na\r\n", b"1;a\nb\r\na\r\n", b";\r\n",
         ):  # fmt: skip
             with self.subTest(data=data):
                 self.assertRaises(MalformedChunks, Decoded, data)
@@ -87,7 +89,9 @@ class ChunkedDecoderTests(SynchronousTestCase):
         self.assertEqual((decoded.body, decoded.rest), (b"".join(chunks), after))
 
     @quick
-    @given(st.lists(st.sampled_from([b"1", b"a", b"0", b"\r\n", b"\r", b"\n", b";", b" ", b"5\r\nhello\r\n"]), max_size=12))
+    @given(
+        st.lists(st.sampled_from([b"1", b"a", b"0", b"\r\n", b"\r", b"\n", b";", b" ", b"2\r\nhi\r\n"]), max_size=12)
+    )
     def test_no_more_than_twisted_takes(self, words: list[bytes]) -> None:
         """What Twisted's decoder refuses is refused, and what both take is the same."""
         wire = b"".join(words)
