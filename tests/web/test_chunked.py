@@ -13,6 +13,9 @@ from imgsvc.web.chunked import LONGEST_LINE, LONGEST_TRAILERS, ChunkedDecoder, M
 
 quick = settings(deadline=None, derandomize=True, max_examples=200)
 
+WORDS = [b"1", b"a", b"0", b"\r\n", b"\r", b"\n", b";", b" ", b"5\r\nhello\r\n"]
+"""What nearly chunked bodies are made of."""
+
 
 class Decoded:
     """What a decoder made of some bytes that came in parts."""
@@ -59,7 +62,8 @@ class ChunkedDecoderTests(SynchronousTestCase):
         """What is no chunk is refused, also where int() would read a number."""
         for data in (
             b"\r\n", b"x\r\n", b"-1\r\n", b"+1\r\na\r\n", b"0x1\r\na\r\n", b"1_0\r\n", b" 1\r\na\r\n", b"1 2\r\n",
-            b"1\na\n", b"1\r\nab\r\n", b"1\r\na\n", b"11111111111111111\r\n", b"1;\x00\r\na\r\n", b"1;a\nb\r\na\r\n", b";\r\n",
+            b"1\na\n", b"1\r\nab\r\n", b"1\r\na\n", b"11111111111111111\r\n", b"1;\x00\r\na\r\n", b"1;a\nb\r\na\r\n",
+            b";\r\n",
         ):  # fmt: skip
             with self.subTest(data=data):
                 self.assertRaises(MalformedChunks, Decoded, data)
@@ -90,7 +94,7 @@ class ChunkedDecoderTests(SynchronousTestCase):
 
     @quick
     @given(
-        st.lists(st.sampled_from([b"1", b"a", b"0", b"\r\n", b"\r", b"\n", b";", b" ", b"2\r\nhi\r\n"]), max_size=12)
+        st.lists(st.sampled_from([b"1", b"a", b"0", b"\r\n", b"\r", b"\n", b";", b" ", b"1\r\nx\r\n"]), max_size=12)
     )
     def test_no_more_than_twisted_takes(self, words: list[bytes]) -> None:
         """What Twisted's decoder refuses is refused, and what both take is the same."""
