@@ -96,6 +96,7 @@ class Budget:
         """Count bytes as no longer held, and wake those that wait for room, in the order in which they came."""
         self.held -= size
         for _ in range(len(self.waiting)):
-            if self.held >= self.size:
+            # One that is woken may itself free bytes, and so wake those behind it.
+            if self.held >= self.size or not self.waiting:
                 return
             self.waiting.popleft()()

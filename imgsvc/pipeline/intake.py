@@ -62,7 +62,8 @@ class Intake:
         Fires when every lane has consumed its last block, or fails with the first failure, of the body, of a lane or of
         those who refuse; no lane is at work any more then.
         """
-        self._done = done = Deferred()
+        done: Deferred[None] = Deferred()
+        self._done = done
         body.startProducing(self).addCallbacks(self._ended, self.fail)
         return done
 
@@ -96,19 +97,20 @@ class Intake:
         if not self._share.has_room():
             # What is gathered must go on its way too, or nothing may ever be freed.
             self._send_block()
-            self._pause()
+            if not self._share.has_room():  # lanes that answer at once have made room already
+                self._pause()
 
     def fail(self, failure: Failure) -> None:
         """End the upload: stop the producer, drop what waits. `receive` fails with the first failure."""
         if self._failure is not None:
             return
         self._failure = failure
-        self._drop_gathered()
-        for lane in self._lanes:
-            lane.stop()
         if self._producer is not None:
             producer, self._producer = self._producer, None
             producer.stopProducing()
+        self._drop_gathered()
+        for lane in self._lanes:
+            lane.stop()
         self._finish_if_idle()
 
     def _ended(self, _: object) -> None:
@@ -163,6 +165,8 @@ class Intake:
         self._finish_if_idle()
 
     def _pause(self) -> None:
+        if self._failure is not None:
+            return
         if self._producer is not None and not self._paused:
             self._paused = True
             self._producer.pauseProducing()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from imgsvc.pipeline.digests import Piece
@@ -68,12 +68,13 @@ class Lane:
     def _work(self) -> None:
         blocks: list[Block] = []
         pieces: list[Piece] = []
-        while self._waiting and len(pieces) + len(self._waiting[0].pieces) <= MOST_PIECES or not blocks:
+        while not blocks or (self._waiting and len(pieces) + len(self._waiting[0].pieces) <= MOST_PIECES):
             block = self._waiting.popleft()
             blocks.append(block)
             pieces += block.pieces
         self._working = True
-        self._consume(pieces).addBoth(self._consumed, blocks)
+        # A store that somebody else wrote may raise instead of failing its Deferred.
+        maybeDeferred(self._consume, pieces).addBoth(self._consumed, blocks)
 
     def _consumed(self, result: Any, blocks: list[Block]) -> None:
         self._working = False

@@ -51,7 +51,8 @@ class SendfileProducer:
 
         The Deferred is cancelled by whoever learns that the client is gone.
         """
-        self._done = done = Deferred(lambda _: self.stopProducing())
+        done: Deferred[None] = Deferred(lambda _: self.stopProducing())
+        self._done = done
         transport = self._transport
         assert transport is not None
         self._outlet.lend_transport()
@@ -70,7 +71,9 @@ class SendfileProducer:
         if self._offset >= self._loaded_to and not self._is_loaded():
             return
         try:
-            sent = os.sendfile(self._socket, self._reader.fd, self._offset, min(self._left, self._loaded_to - self._offset))
+            sent = os.sendfile(
+                self._socket, self._reader.fd, self._offset, min(self._left, self._loaded_to - self._offset)
+            )
         except BlockingIOError:
             transport.startWriting()
             return
@@ -92,6 +95,7 @@ class SendfileProducer:
     def stopProducing(self) -> None:
         """See IProducer: the connection is gone, or nobody wants more."""
         transport, self._transport = self._transport, None
+        self._done = None
         if transport is not None and not transport.disconnected:
             self._outlet.cut()
 
