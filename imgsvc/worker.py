@@ -73,16 +73,17 @@ class Parent:
 
     def doRead(self) -> None:
         """See IReadDescriptor."""
-        told = os.read(0, 1024).split()
-        if b"hasten" in told:
-            self._service.stop_or_hasten()
-        else:  # told to stop, or the parent is gone
-            stop(self._reactor)
+        told = os.read(0, 1024)
         if not told:
             self._reactor.removeReader(self)
+        if b"hasten" in told:
+            self._service.stop_or_hasten()
+        else:
+            stop(self._reactor)
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IFileDescriptor."""
+        """See IFileDescriptor: the parent is gone."""
+        stop(self._reactor)
 
 
 class AdoptingReactor:

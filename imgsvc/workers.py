@@ -36,7 +36,7 @@ FIRST_PORT_FD = 3
 SHORT_LIFE = 5.0
 """Seconds; a worker that ends sooner is replaced only after a pause of ..."""
 PAUSE = 1.0
-MARGIN = 15.0
+MARGIN = 10.0
 """Seconds that a worker may take to stop beyond the grace of its transfers."""
 
 
