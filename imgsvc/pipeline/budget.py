@@ -74,6 +74,7 @@ class Budget:
         self.held = 0
         self.shares = 0
         self.waiting: deque[Callable[[], None]] = deque()
+        self._waking = False
 
     @property
     def most_held(self) -> int:
@@ -95,8 +96,13 @@ class Budget:
     def freed(self, size: int) -> None:
         """Count bytes as no longer held, and wake those that wait for room, in the order in which they came."""
         self.held -= size
-        for _ in range(len(self.waiting)):
-            # One that is woken may itself free bytes, and so wake those behind it.
-            if self.held >= self.size or not self.waiting:
-                return
-            self.waiting.popleft()()
+        if self._waking:  # one of those that are being woken gives up: the others have their turn all the same
+            return
+        self._waking = True
+        try:
+            for _ in range(len(self.waiting)):
+                if self.held >= self.size:
+                    return
+                self.waiting.popleft()()
+        finally:
+            self._waking = False

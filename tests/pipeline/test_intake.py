@@ -1,0 +1,493 @@
+"""The way of an upload's bytes from a producer through lanes."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from twisted.internet.interfaces import IConsumer
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from imgsvc.errors import BodyCut, StoreFull, TooLarge
+from imgsvc.pipeline.budget import MIB, SMALLEST_BLOCK, Budget
+from imgsvc.pipeline.digests import Piece
+from imgsvc.pipeline.intake import Intake
+from tests.pipeline.rigs import Client, ManualLane
+
+DATA = bytes(range(251)) * 40_000
+"""About 10 MB, without a period of a power of two: bytes that are missing or misplaced show."""
+
+
+class IntakeTestCase(SynchronousTestCase):
+    """An intake with two lanes and a client."""
+
+    budget_size = 64 * MIB
+    at_once = False
+
+    def setUp(self) -> None:
+        self.budget = Budget(self.budget_size)
+        self.share = self.budget.share()
+        self.lanes = [ManualLane(self.at_once), ManualLane(self.at_once)]
+        self.client = Client()
+        self.intake = self.make()
+
+    def make(
+        self,
+        admit: Callable[[int], None] = lambda size: None,
+        look: Callable[[Piece], None] = lambda piece: None,
+    ) -> Intake:
+        """An Intake with these judges."""
+        return Intake([lane.consume for lane in self.lanes], self.share, admit, look)
+
+    def work(self) -> None:
+        """Let the lanes do all that there is to do."""
+        while any(lane.working for lane in self.lanes):
+            for lane in self.lanes:
+                if lane.working:
+                    lane.finish()
+
+    def assert_whole(self) -> None:
+        """Every lane had all bytes, and none is held any more."""
+        for lane in self.lanes:
+            self.assertEqual(self.client.sent, lane.data)
+        self.assertEqual(0, self.share.held)
+
+
+class FlowTests(IntakeTestCase):
+    """Blocks, pauses and the end."""
+
+    def test_interface(self) -> None:
+        """An intake is a consumer."""
+        verifyObject(IConsumer, self.intake)
+
+    def test_pull_producer(self) -> None:
+        """Pull producers, and second ones, are refused."""
+        self.assertRaises(RuntimeError, self.intake.registerProducer, self.client, False)
+        self.intake.registerProducer(self.client, True)
+        self.assertRaises(RuntimeError, self.intake.registerProducer, self.client, True)
+
+    def test_nothing(self) -> None:
+        """A body without bytes is complete, and no lane hears of it."""
+        received = self.intake.receive(self.client)
+        self.client.end()
+        self.assertIsNone(self.successResultOf(received))
+        self.assertEqual((0, True, []), (self.intake.size, self.intake.complete, self.lanes[0].calls))
+
+    def test_blocks(self) -> None:
+        """Bytes go to the lanes when they fill a block; the rest at the end. Fires when the last lane is done."""
+        received = self.intake.receive(self.client)
+        block = self.share.block_size
+        self.client.send(DATA[: block - 1])
+        self.assertEqual([], self.lanes[0].calls)
+        self.client.send(DATA[:1])
+        self.assertEqual(1, len(self.lanes[0].calls))
+        self.client.send(DATA[:10])
+        self.client.end()
+        self.lanes[0].finish()
+        self.lanes[0].finish()
+        self.lanes[1].finish()
+        self.assertNoResult(received)
+        self.assertFalse(self.intake.idle)
+        self.lanes[1].finish()
+        self.successResultOf(received)
+        self.assertEqual((block + 10, 2), (self.intake.size, self.intake.consumed_blocks))
+        self.assert_whole()
+
+    def test_pause(self) -> None:
+        """At the share's limit the producer is paused, and goes on when the slowest lane has let go of a block."""
+        received = self.intake.receive(self.client)
+        step = 256 << 10
+        while not self.client.paused:
+            self.client.send(DATA[:step])
+        self.assertLess(self.share.held, self.budget.most_held + step)
+        self.lanes[0].finish()
+        self.assertTrue(self.client.paused)
+        self.lanes[1].finish()
+        self.assertFalse(self.client.paused)
+        self.client.end()
+        self.work()
+        self.successResultOf(received)
+        self.assert_whole()
+
+    def test_one_byte_at_a_time(self) -> None:
+        """Many pieces of one byte weigh as much as their bytes, not as a million objects."""
+        received = self.intake.receive(self.client)
+        byte = b"x"
+        tracemalloc.start()
+        try:
+            for _ in range(100_000):
+                self.intake.write(byte)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.assertLess(held, 300_000)
+        self.assertEqual(100_000, self.share.held)
+        self.client.end()
+        self.work()
+        self.successResultOf(received)
+        self.assertEqual(100_000, len(self.lanes[0].data))
+
+    def test_small_pieces_among_large(self) -> None:
+        """Small pieces are not put into objects that others hold."""
+        received = self.intake.receive(self.client)
+        mine = bytearray(b"z" * 10_000)
+        self.intake.write(bytes(mine))
+        for size in (1, 9000, 5, 5, 9000, 7):
+            self.client.send(DATA[:size])
+        self.client.end()
+        self.work()
+        self.successResultOf(received)
+        self.assertEqual(bytes(mine) + self.client.sent, bytes(self.lanes[1].data))
+
+    @settings(derandomize=True, deadline=None, max_examples=60)
+    @given(
+        st.lists(st.one_of(st.integers(0, 9000), st.integers(0, 400_000)), max_size=30),
+        st.lists(st.integers(0, 1), max_size=60),
+        st.sampled_from((MIB, 4 * MIB, 64 * MIB)),
+    )
+    def test_any_pieces(self, sizes: list[int], turns: list[int], budget: int) -> None:
+        """However the bytes are cut, and whichever lane is faster, each has all of them in order."""
+        self.budget_size = budget
+        self.setUp()
+        received = self.intake.receive(self.client)
+        turn = iter(turns)
+        start = 0
+        for size in sizes:
+            self.client.send(DATA[start : start + size])
+            start = (start + size) % 5_000_000
+            lane = self.lanes[next(turn, 0)]
+            if lane.working:
+                lane.finish()
+            limit = self.budget.most_held + max(sizes)
+            self.assertLessEqual(self.share.held, limit)
+        self.client.end()
+        self.work()
+        self.successResultOf(received)
+        self.assert_whole()
+
+
+class ImmediateTests(IntakeTestCase):
+    """Lanes that are done at once."""
+
+    at_once = True
+    budget_size = MIB
+
+    def test_one_large_piece(self) -> None:
+        """A piece larger than the share leaves nobody paused when its bytes are consumed at once."""
+        received = self.intake.receive(self.client)
+        self.client.send(DATA[: 3 * MIB])
+        self.client.send(DATA[: 3 * MIB])
+        self.assertFalse(self.client.paused)
+        self.client.end()
+        self.successResultOf(received)
+        self.assert_whole()
+
+    def test_small_piece_in_the_last_room(self) -> None:
+        """Nor does a small piece, for which others have left too little room."""
+        self.budget.share().hold(MIB - 10)
+        received = self.intake.receive(self.client)
+        for _ in range(3):
+            self.client.send(DATA[:1000])
+            self.assertFalse(self.client.paused)
+        self.client.end()
+        self.successResultOf(received)
+        self.assert_whole()
+
+
+class RoomTests(IntakeTestCase):
+    """What others hold of the budget."""
+
+    budget_size = MIB
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = self.budget.share()
+        self.other.hold(MIB)
+
+    def test_no_room_at_the_start(self) -> None:
+        """A producer is not asked for anything before others have made room."""
+        received = self.intake.receive(self.client)
+        self.client.send(DATA[:1000])
+        self.assertEqual((True, 0), (self.client.paused, self.intake.size))
+        self.other.free(1001)
+        self.assertEqual((False, 1000), (self.client.paused, self.intake.size))
+        self.client.end()
+        self.work()
+        self.successResultOf(received)
+        self.assert_whole()
+
+    def test_room_is_taken_again(self) -> None:
+        """One that is woken when the room is gone already waits on."""
+        intakes = [self.intake, Intake([ManualLane().consume], self.budget.share())]
+        clients = [self.client, Client()]
+        for intake, client in zip(intakes, clients, strict=True):
+            intake.receive(client)
+            client.send(DATA[:100_000])
+        self.other.free(50_000)
+        self.assertEqual([100_000, 0], [intake.size for intake in intakes])
+        self.other.free(51_000)
+        self.assertEqual([100_000, 100_000], [intake.size for intake in intakes])
+
+    def test_last_bytes_without_room(self) -> None:
+        """A body that ends while others hold everything is complete all the same."""
+        self.other.close()
+        received = self.intake.receive(self.client)
+        self.client.send(DATA[:1000])
+        greedy = self.budget.share()
+        greedy.hold(MIB)
+        self.client.send(DATA[:1000])
+        self.assertEqual(1, len(self.lanes[0].calls))
+        self.work()
+        self.assertTrue(self.client.paused)
+        greedy.close()
+        self.client.end()
+        self.successResultOf(received)
+        self.assert_whole()
+
+    def test_failure_while_waiting(self) -> None:
+        """One that fails while it waits for room is not resumed by it."""
+        received = self.intake.receive(self.client)
+        self.intake.fail(Failure(BodyCut("gone")))
+        self.failureResultOf(received, BodyCut)
+        self.other.close()
+        self.assertTrue(self.client.stopped)
+
+
+class FailureTests(IntakeTestCase):
+    """Whoever fails, the upload ends once, when no lane is at work."""
+
+    def test_lane(self) -> None:
+        """A lane's failure stops the producer at once, and is told when the other lane is idle."""
+        received = self.intake.receive(self.client)
+        for _ in range(3):
+            self.client.send(DATA[:MIB])
+        self.lanes[1].finish(Failure(StoreFull("local", "no space")))
+        self.assertTrue(self.client.stopped)
+        self.assertNoResult(received)
+        self.lanes[0].finish()
+        self.failureResultOf(received, StoreFull)
+        self.assertEqual((0, [1, 1]), (self.share.held, [len(lane.calls) for lane in self.lanes]))
+
+    def test_every_lane(self) -> None:
+        """Of several failures the first is told."""
+        received = self.intake.receive(self.client)
+        self.client.send(DATA[:MIB])
+        self.lanes[1].finish(Failure(StoreFull("local", "no space")))
+        self.lanes[0].finish(Failure(ZeroDivisionError()))
+        self.failureResultOf(received, StoreFull)
+        self.intake.fail(Failure(ZeroDivisionError()))
+
+    def test_admit(self) -> None:
+        """What `admit` refuses reaches no lane, and is not held."""
+
+        def admit(size: int) -> None:
+            if size > 2000:
+                raise TooLarge("too large")
+
+        self.intake = self.make(admit=admit)
+        received = self.intake.receive(self.client)
+        self.client.send(DATA[:2000])
+        self.client.send(b"x")
+        self.failureResultOf(received, TooLarge)
+        self.assertEqual((True, 0, []), (self.client.stopped, self.share.held, self.lanes[0].calls))
+
+    def test_look(self) -> None:
+        """What `look` refuses reaches no lane, wherever in the block it stands."""
+        looked: list[int] = []
+
+        def look(piece: Piece) -> None:
+            looked.append(len(piece))
+            if len(looked) == 3:
+                raise ZeroDivisionError
+
+        self.intake = self.make(look=look)
+        received = self.intake.receive(self.client)
+        for _ in range(8):
+            self.client.send(DATA[: MIB // 4])
+        self.work()
+        self.failureResultOf(received, ZeroDivisionError)
+        self.assertEqual((True, 0, []), (self.client.stopped, self.share.held, self.lanes[0].calls))
+
+    def test_look_at_the_end(self) -> None:
+        """The last, short block is looked at too."""
+
+        def look(piece: Piece) -> None:
+            raise ZeroDivisionError
+
+        self.intake = self.make(look=look)
+        received = self.intake.receive(self.client)
+        self.client.send(b"abc")
+        self.client.end()
+        self.failureResultOf(received, ZeroDivisionError)
+
+    def test_body(self) -> None:
+        """A lost body is told when the lanes are idle; what was gathered goes nowhere."""
+        received = self.intake.receive(self.client)
+        self.client.send(DATA[:MIB])
+        self.client.send(DATA[:1000])
+        self.client.lose(Failure(BodyCut("gone")))
+        self.lanes[0].finish()
+        self.assertNoResult(received)
+        self.lanes[1].finish()
+        self.failureResultOf(received, BodyCut)
+        self.assertEqual((False, 0, 1), (self.intake.complete, self.share.held, len(self.lanes[0].calls)))
+
+    def test_late_bytes(self) -> None:
+        """What comes after a failure is dropped."""
+        received = self.intake.receive(self.client)
+        self.intake.fail(Failure(BodyCut("gone")))
+        self.intake.write(DATA)
+        self.intake.unregisterProducer()
+        self.failureResultOf(received, BodyCut)
+        self.assertEqual((0, 0), (self.share.held, self.intake.size))
+
+    def test_refused_when_woken(self) -> None:
+        """A refusal of bytes that had waited for room does not disturb the transfer that made the room."""
+
+        def refuse(size: int) -> None:
+            raise TooLarge("too large")
+
+        budget = Budget(MIB)
+        greedy = budget.share()
+        greedy.hold(MIB)
+        results = []
+        for _ in range(3):
+            client = Client()
+            results.append(Intake([ManualLane().consume], budget.share(), refuse).receive(client))
+            client.send(b"x")
+        greedy.free(MIB)
+        for received in results:
+            self.failureResultOf(received, TooLarge)
+
+    def test_order_of_the_end(self) -> None:
+        """The producer is stopped before the failure is told: nobody answers a request whose body still flows."""
+        received = self.intake.receive(self.client)
+        stopped: list[bool] = []
+        received.addErrback(lambda failure: stopped.append(self.client.stopped))
+        for _ in range(3):
+            self.client.send(DATA[:MIB])
+        self.lanes[0].finish()
+        self.lanes[0].finish()
+        self.lanes[1].finish(Failure(ZeroDivisionError()))
+        self.assertEqual([True], stopped)
+
+
+class UploadsMachine(RuleBasedStateMachine):
+    """Uploads that share a small budget with somebody who takes and gives as he likes."""
+
+    budget: Budget
+
+    @initialize(immediate=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=5))
+    def begin(self, immediate: list[tuple[bool, bool]]) -> None:
+        self.budget = Budget(4 * SMALLEST_BLOCK)
+        self.other = self.budget.share()
+        self.uploads = []
+        self.largest = 0
+        for lanes in immediate:
+            rigs = [ManualLane(at_once) for at_once in lanes]
+            client = Client()
+            share = self.budget.share()
+            intake = Intake([lane.consume for lane in rigs], share)
+            outcome: list[object] = []
+            intake.receive(client).addBoth(outcome.append)
+            self.uploads.append((client, rigs, share, outcome))
+
+    @rule(which=st.integers(0, 4), size=st.integers(1, 200_000))
+    def send(self, which: int, size: int) -> None:
+        client, *_ = self.uploads[which % len(self.uploads)]
+        if client.open and not client.paused:
+            self.largest = max(self.largest, size)
+            client.send(DATA[len(client.sent) % 1000 :][:size])
+
+    @rule(which=st.integers(0, 4), lane=st.integers(0, 1))
+    def consume(self, which: int, lane: int) -> None:
+        _, rigs, *_ = self.uploads[which % len(self.uploads)]
+        if rigs[lane].working:
+            rigs[lane].finish()
+
+    @rule(which=st.integers(0, 4))
+    def end(self, which: int) -> None:
+        client, *_ = self.uploads[which % len(self.uploads)]
+        if client.open:
+            client.end()
+
+    @rule(which=st.integers(0, 4))
+    def lose(self, which: int) -> None:
+        client, *_ = self.uploads[which % len(self.uploads)]
+        if client.open:
+            client.lose(Failure(BodyCut("gone")))
+
+    @rule(size=st.integers(1, 4 * SMALLEST_BLOCK))
+    def take(self, size: int) -> None:
+        if self.other.has_room():
+            self.other.hold(size)
+            self.largest = max(self.largest, size)
+
+    @precondition(lambda self: self.other.held > 0)
+    @rule()
+    def give(self) -> None:
+        self.other.free(self.other.held)
+
+    @invariant()
+    def bounded(self) -> None:
+        if hasattr(self, "budget"):
+            assert self.budget.held <= self.budget.size + len(self.uploads) * self.largest
+
+    def teardown(self) -> None:
+        """Nobody waits for ever: when the other one is gone and all lanes work, every upload ends."""
+        if not hasattr(self, "uploads"):
+            return
+        self.other.close()
+        moving = True
+        while moving:
+            moving = False
+            for client, rigs, _, _ in self.uploads:
+                for lane in rigs:
+                    if lane.working:
+                        lane.finish()
+                        moving = True
+                if client.open and not client.paused:
+                    client.end()
+                    moving = True
+        for client, rigs, share, outcome in self.uploads:
+            assert len(outcome) == 1, "an upload that never ends"
+            assert share.held == 0
+            if outcome == [None]:
+                assert all(lane.data == client.sent for lane in rigs)
+
+
+UploadsMachine.TestCase.settings = settings(derandomize=True, deadline=None, max_examples=80, stateful_step_count=30)
+
+
+class UploadsMachineTests(SynchronousTestCase):
+    """The machine above, run by trial."""
+
+    def test_no_deadlock(self) -> None:
+        """Whatever uploads, lanes and others do to the budget, each upload ends, with all of its bytes or a failure."""
+        UploadsMachine.TestCase("runTest").runTest()
+
+
+class DepthTests(SynchronousTestCase):
+    """Waking is no recursion that grows with the number of those who wait."""
+
+    def test_many_wait(self) -> None:
+        """A thousand uploads that wait for room are woken by one who frees it, and end."""
+        budget = Budget(MIB)
+        greedy = budget.share()
+        greedy.hold(MIB)
+        results = []
+        for _ in range(sys.getrecursionlimit()):
+            client, share = Client(), budget.share()
+            results.append(Intake([ManualLane(at_once=True).consume], share).receive(client))
+            client.send(DATA[:100_000])
+            client.end()
+        greedy.close()
+        for received in results:
+            self.successResultOf(received)
+        self.assertEqual(0, budget.held)
