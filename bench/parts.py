@@ -1,0 +1,294 @@
+"""The measurements. Each part is a function from a Bench to a table, and says itself what it shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+
+from bench.client import Address, ask, download, side_by_side, upload
+from bench.load import Request, drive
+from bench.processes import Failed, Meter, forget_peak, memory, settle
+from bench.servers import BUDGET, IMAGE_NAME, Floor, ImageServer
+from bench.setting import MIB, Bench, Source, quieten
+from bench.slow import Crowd
+from bench.table import Sample, Table, Target, interleaved, median, median_ratio
+
+GIB = 1 << 30
+WARM_UP = 16 * MIB
+RANGE = 64 << 10
+RECORDS = 1000
+
+
+def uploads(bench: Bench) -> Table:
+    """What a byte of an upload costs, above what no server in Python could do without: the floor, which hashes and
+    writes in one loop, and MD5 alone, which bounds the speed of one upload. Four clients share the bytes of one."""
+    table = Table("Upload")
+    for fsync in (True, False):
+        with bench.imgsvc(fsync=fsync) as imgsvc, bench.floor(fsync) as floor:
+            takers: list[ImageServer | Floor] = [imgsvc, floor, *bench.others]
+            for taker in takers:
+                upload(taker.address, taker.new_path(), bench.file, min(WARM_UP, bench.size), chunked=False)
+                taker.clear()
+            for clients, chunked in ((1, False), (1, True), (4, False)):
+                framing = "chunked" if chunked else "Content-Length"
+                case = f"{_clients(clients)}, {framing}, fsync = {'true' if fsync else 'false'}"
+                runs: dict[str, Callable[[], Sample]] = {
+                    taker.name: partial(_upload, bench, taker, clients, chunked) for taker in takers
+                }
+                results = interleaved(bench.rounds, runs | {"MD5 alone": bench.md5_alone})
+                table.add(case, results)
+                cpu = median_ratio(results["imgsvc"], results["floor"], "CPU s/GiB")
+                table.targets.append(Target(f"CPU of the floor: {case}", cpu, 1.25))
+                if clients == 1:
+                    speed = median_ratio(results["imgsvc"], results["MD5 alone"], "MB/s")
+                    table.targets.append(Target(f"speed of MD5 alone: {case}", speed, 0.65, at_least=True))
+    return table
+
+
+def _upload(bench: Bench, taker: ImageServer | Floor, clients: int, chunked: bool) -> Sample:
+    share = bench.size // clients
+    calls = [
+        partial(upload, taker.address, taker.new_path(), bench.file, share, chunked, number * share)
+        for number in range(clients)
+    ]
+    quieten()
+    with Meter(taker.pid) as meter:
+        side_by_side(calls)
+    taker.clear()
+    return _throughput(meter, share * clients)
+
+
+def downloads(bench: Bench) -> Table:
+    """What a byte of a download costs beside nginx, whose worker leaves it to sendfile(2); every client takes the whole
+    file, which is in the page cache, as often as fits. Over TLS both encrypt."""
+    table = Table("Download")
+    with bench.sources() as sources:
+        for clients in (1, 4):
+            runs = {source.name: partial(_download, bench, source, source.address, clients) for source in sources}
+            results = interleaved(bench.rounds, runs)
+            table.add(_clients(clients), results)
+            nginx = results.get("nginx", [{}] * bench.rounds)
+            speed = median_ratio(results["imgsvc"], nginx, "MB/s")
+            cpu = median_ratio(results["imgsvc"], nginx, "CPU s/GiB")
+            table.targets.append(Target(f"speed of nginx: {_clients(clients)}", speed, 0.9, at_least=True))
+            table.targets.append(Target(f"CPU of nginx: {_clients(clients)}", cpu, 1.3))
+        runs = {s.name: partial(_download, bench, s, s.tls, 1) for s in sources if s.tls}
+        table.add("1 client, TLS", interleaved(bench.rounds, runs))
+    return table
+
+
+def _download(bench: Bench, source: Source, address: Address, clients: int) -> Sample:
+    sizes: list[int] = []
+
+    def again_and_again() -> None:  # once may take too short a time to be measured
+        until = time.monotonic() + bench.seconds / 5
+        while time.monotonic() < until:
+            download(address, source.path, bench.size)
+            sizes.append(bench.size)
+
+    with Meter(source.pid) as meter:
+        side_by_side([again_and_again] * clients)
+    return _throughput(meter, sum(sizes))
+
+
+def ranges(bench: Bench) -> Table:
+    """What a request for 64 KiB at a random place of an image costs, on connections that are kept."""
+    table = Table("Ranges of 64 KiB")
+    with bench.sources() as sources:
+        for source in sources:
+            headers = {"Range": f"bytes=0-{RANGE - 1}"}
+            status, body = ask(source.address, "GET", source.path, headers=headers)
+            if status != 206 or len(body) != RANGE:
+                raise Failed(f"{source.name}: a range of {RANGE} bytes gives {status}, {len(body)} bytes")
+        for connections in (1, 32):
+            table.add(
+                _connections(connections),
+                interleaved(
+                    bench.rounds,
+                    {
+                        source.name: partial(
+                            _requests,
+                            bench,
+                            source.address,
+                            source.pid,
+                            Request("GET", source.path, span=(RANGE, bench.size)),
+                            connections,
+                        )
+                        for source in sources
+                    },
+                ),
+            )
+    return table
+
+
+def requests(bench: Bench) -> Table:
+    """How many requests about images, not their data, two processes answer, and what each costs. The list has 20 images
+    of a catalogue of 1,000; the catalogue grows by those that POST makes, so that this comes last."""
+    table = Table("Requests, workers = 2")
+    document = f'{{"name": "{IMAGE_NAME}", "disk_format": "raw", "container_format": "bare"}}'
+    with bench.imgsvc(workers=2) as imgsvc:
+        subjects = [imgsvc, *bench.others]
+        images = {}
+        for server in subjects:
+            for _ in range(RECORDS):
+                images[server.name] = server.new_image()
+            if server.pid:
+                settle(server.pid)
+        cases: list[tuple[str, Callable[[ImageServer], Request]]] = [
+            ("GET image", lambda server: Request("GET", f"/v2/images/{images[server.name]}")),
+            ("GET 20 of 1,000", lambda server: Request("GET", "/v2/images?limit=20")),
+            (
+                "POST image",
+                lambda server: Request("POST", "/v2/images", document, {"Content-Type": "application/json"}),
+            ),
+        ]
+        for case, request in cases:
+            for connections in (1, 16):
+                runs = {
+                    server.name: partial(_requests, bench, server.address, server.pid, request(server), connections)
+                    for server in subjects
+                }
+                table.add(f"{case}, {_connections(connections)}", interleaved(bench.rounds, runs))
+        for server in bench.others:
+            server.clear_all()
+    return table
+
+
+def _requests(bench: Bench, address: Address, pid: int | None, request: Request, connections: int) -> Sample:
+    with Meter(pid) as meter:
+        rate = drive(address, request, connections, bench.seconds)
+    sample = {"requests/s": rate.requests / rate.seconds}
+    if meter.cpu is not None:
+        sample["CPU ms/request"] = meter.cpu * 1000 / rate.requests
+    return sample | {"p50 ms": rate.median, "p99 ms": rate.p99, "failures": rate.failures}
+
+
+def memories(bench: Bench) -> Table:
+    """What a process holds: after its start, and at the peak of loads that are there to fill it. Every measurement has
+    a daemon of its own; the other server goes on as it is, its peak counted anew."""
+    table = Table("Resident memory")
+    cases: list[tuple[str, Callable[[Bench, ImageServer], int], float]] = [
+        ("idle", _nothing, 100),
+        ("200 slow downloads, 64 slow uploads, 4 fast uploads", _many_transfers, 250),
+        ("1,000 slow uploads", _thousand_uploads, BUDGET + 150),
+    ]
+    for case, load, limit in cases:
+        runs: dict[str, Callable[[], Sample]] = {"imgsvc": partial(_fresh_peak, bench, load)}
+        for server in bench.others:
+            if server.pid:
+                runs[server.name] = partial(_peak, bench, server, load)
+        results = interleaved(bench.rounds, runs)
+        table.add(case, results)
+        table.targets.append(Target(f"MiB: {case}", median(results["imgsvc"], "MiB"), limit))
+    return table
+
+
+def _fresh_peak(bench: Bench, load: Callable[[Bench, ImageServer], int]) -> Sample:
+    with bench.imgsvc() as server:
+        return _peak(bench, server, load)
+
+
+def _peak(bench: Bench, server: ImageServer, load: Callable[[Bench, ImageServer], int]) -> Sample:
+    assert server.pid is not None
+    cut = load(bench, server)
+    sample = {"MiB": memory(server.pid)[1], "cut off": cut}
+    server.clear()
+    return sample
+
+
+def _nothing(bench: Bench, server: ImageServer) -> int:
+    assert server.pid is not None
+    forget_peak(server.pid)
+    time.sleep(2)
+    return 0
+
+
+def _many_transfers(bench: Bench, server: ImageServer) -> int:
+    assert server.pid is not None
+    source = server.new_path()
+    upload(server.address, source, bench.file, bench.size, chunked=False)
+    slow = [server.new_path() for _ in range(64)]
+    fast = [server.new_path() for _ in range(4)]
+    forget_peak(server.pid)
+    with Crowd(server.address, slow, [source] * 200) as crowd:
+        began = time.monotonic()
+        side_by_side([partial(upload, server.address, path, bench.file, bench.size, False) for path in fast])
+        time.sleep(max(0, bench.hold - (time.monotonic() - began)))
+    return crowd.cut
+
+
+def _thousand_uploads(bench: Bench, server: ImageServer) -> int:
+    assert server.pid is not None
+    slow = [server.new_path() for _ in range(1000)]
+    forget_peak(server.pid)
+    with Crowd(server.address, slow, []) as crowd:
+        time.sleep(bench.hold)
+    return crowd.cut
+
+
+def latency(bench: Bench) -> Table:
+    """Whether those who ask for little wait for those who move much: GET of an image, one at a time, in quiet and while
+    slow clients are held. `failures` are requests without a good answer, and slow clients that were cut off."""
+    table = Table("GET image beside slow clients")
+    with bench.imgsvc() as imgsvc:
+        subjects = [imgsvc, *bench.others]
+        runs = {}
+        for server in subjects:
+            path, request = bench.upload_source(server), Request("GET", f"/v2/images/{server.new_image()}")
+            runs[server.name, 0] = partial(_latency, bench, server, request, path, 0)
+            runs[server.name, 64] = partial(_latency, bench, server, request, path, 64)
+        samples: dict[tuple[str, int], list[Sample]] = {key: [] for key in runs}
+        for _ in range(bench.rounds):
+            for key, run in runs.items():
+                samples[key].append(run())
+        for slow, case in ((0, "quiet"), (64, "beside 64 slow uploads and 64 slow downloads")):
+            table.add(case, {server.name: samples[server.name, slow] for server in subjects})
+        table.targets = [
+            Target("p99 ms beside slow clients", median(samples["imgsvc", 64], "p99 ms"), 50),
+            Target("failures beside slow clients", max(s["failures"] for s in samples["imgsvc", 64]), 0),
+        ]
+        for server in bench.others:
+            server.clear_all()
+    return table
+
+
+def _latency(bench: Bench, server: ImageServer, request: Request, path: str, slow: int) -> Sample:
+    with Crowd(server.address, [server.new_path() for _ in range(slow)], [path] * slow) as crowd:
+        rate = drive(server.address, request, 1, bench.seconds)
+    server.clear()
+    return {
+        "p50 ms": rate.median,
+        "p99 ms": rate.p99,
+        "max ms": rate.longest,
+        "requests": rate.requests,
+        "failures": rate.failures + crowd.cut,
+    }
+
+
+def _throughput(meter: Meter, size: int) -> Sample:
+    sample = {"MB/s": size / 1e6 / meter.seconds}
+    if meter.cpu is not None:
+        sample["CPU s/GiB"] = meter.cpu / (size / GIB)
+    return sample | {"client busy %": meter.client / meter.seconds * 100}
+
+
+def _clients(number: int) -> str:
+    return "1 client" if number == 1 else f"{number} clients"
+
+
+def _connections(number: int) -> str:
+    return "1 connection" if number == 1 else f"{number} connections"
+
+
+PARTS: Mapping[str, Callable[[Bench], Table]] = MappingProxyType(
+    {
+        "upload": uploads,
+        "download": downloads,
+        "range": ranges,
+        "requests": requests,
+        "memory": memories,
+        "latency": latency,
+    }
+)

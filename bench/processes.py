@@ -1,0 +1,169 @@
+"""Child processes of the benchmark, and what any process and its descendants cost."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TICKS = os.sysconf("SC_CLK_TCK")
+START_TIME = 30.0
+STOP_TIME = 30.0
+
+
+class Failed(Exception):
+    """A program does not do what a measurement needs of it; the text says what."""
+
+
+def family(pid: int) -> list[int]:
+    """The process and all its descendants that live."""
+    pids = [pid]
+    for parent in pids:  # grows while it is read
+        try:
+            for thread in os.listdir(f"/proc/{parent}/task"):
+                pids += map(int, Path(f"/proc/{parent}/task/{thread}/children").read_text().split())
+        except OSError:
+            continue  # it has just ended
+    return pids
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time, user and system, that the process and its descendants have used, ended ones included.
+
+    That of a live process is read from its CPU clock, to the nanosecond (the numbers in /proc have ticks of 10 ms); a
+    process is given to its clock's number as clock_getcpuclockid(3) does. That of ended children is in /proc.
+    """
+    total = 0.0
+    for member in family(pid):
+        try:
+            total += time.clock_gettime(~member << 3 | 2)
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += (int(fields[13]) + int(fields[14])) / TICKS  # cutime, cstime
+    return total
+
+
+def own_cpu_seconds() -> float:
+    """CPU time of the benchmark itself and of its children that have ended."""
+    mine, theirs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return mine.ru_utime + mine.ru_stime + theirs.ru_utime + theirs.ru_stime
+
+
+def memory(pid: int) -> tuple[float, float]:
+    """Resident memory now and at its peak (VmRSS, VmHWM), in MiB, summed over the process and its descendants."""
+    now = peak = 0
+    for member in family(pid):
+        try:
+            lines = Path(f"/proc/{member}/status").read_text().splitlines()
+        except OSError:
+            continue
+        values = dict(line.split(":", 1) for line in lines)
+        now += int(values.get("VmRSS", "0").split()[0])
+        peak += int(values.get("VmHWM", "0").split()[0])
+    return now / 1024, peak / 1024
+
+
+def forget_peak(pid: int) -> None:
+    """Let VmHWM begin anew (proc(5), clear_refs)."""
+    for member in family(pid):
+        Path(f"/proc/{member}/clear_refs").write_text("5")
+
+
+def settle(pid: int, patience: float = 20.0) -> None:
+    """Wait until the process and its descendants have used next to no CPU for half a second."""
+    until = time.monotonic() + patience
+    before = cpu_seconds(pid)
+    while time.monotonic() < until:
+        time.sleep(0.5)
+        now = cpu_seconds(pid)
+        if now - before < 0.01:
+            return
+        before = now
+
+
+class Meter:
+    """What a server uses, and what the benchmark itself uses, while the block runs.
+
+    After it: `seconds` on the wall; `cpu`, CPU seconds of the server, or None where its process is not known; `client`,
+    CPU seconds of the benchmark.
+    """
+
+    def __init__(self, pid: int | None) -> None:
+        self._pid = pid
+        self.seconds = 0.0
+        self.cpu: float | None = None
+        self.client = 0.0
+
+    def __enter__(self) -> Meter:
+        self.cpu = None if self._pid is None else -cpu_seconds(self._pid)
+        self.client = -own_cpu_seconds()
+        self.seconds = -time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter()
+        self.client += own_cpu_seconds()
+        if self._pid is not None and self.cpu is not None:
+            self.cpu += cpu_seconds(self._pid)
+
+
+class Process:
+    """A child that serves. It writes what it has to say into `log`."""
+
+    def __init__(self, command: Sequence[str], folder: Path) -> None:
+        self.log = folder / "log.txt"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        self.pid = self._process.pid
+
+    def wait_until(self, ready: Callable[[], bool]) -> None:
+        """Raises Failed with the end of the log when it is not ready in time."""
+        until = time.monotonic() + START_TIME
+        while time.monotonic() < until and self._process.poll() is None:
+            if ready():
+                return
+            time.sleep(0.02)
+        self.stop()
+        raise Failed(f"{self._process.args!r} does not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+
+    def stop(self) -> None:
+        """Have it end, by force if it takes long. Any number of times."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_TIME)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+
+
+def environment() -> dict[str, str]:
+    """For children in Python: they find the source tree that the benchmark lies in, whatever is installed."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def python(*arguments: str) -> list[str]:
+    """The command of this interpreter."""
+    return [sys.executable, *arguments]
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def more_descriptors() -> None:
+    """As many open files as the system allows, for the benchmark and all its children."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,266 @@
+"""The servers that are measured: imgsvc, any other server of the Image API, nginx, and the floor."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.client import Address, ask
+from bench.processes import Failed, Process, family, free_port, python, settle
+
+IMAGE_NAME = "imgsvc-bench"
+FILE_PATH = "/file"
+
+
+@dataclass
+class ImageServer:
+    """A server of the Image API. pid: of the process whose descendants do the work, where it is known.
+
+    tls: where the same server listens with TLS, if it does.
+    """
+
+    name: str
+    address: Address
+    pid: int | None
+    tls: Address | None = None
+    _uploads: list[str] = field(default_factory=list)
+
+    def new_image(self) -> str:
+        """The id of a new, empty image."""
+        image = {"name": IMAGE_NAME, "disk_format": "raw", "container_format": "bare"}
+        status, body = ask(self.address, "POST", "/v2/images", image)
+        if status != 201:
+            raise Failed(f"{self.name}: POST /v2/images: {status} {body[:200]!r}")
+        return str(json.loads(body)["id"])
+
+    def new_path(self) -> str:
+        """A path that an upload may be put to, until `clear`."""
+        image_id = self.new_image()
+        self._uploads.append(image_id)
+        return file_path(image_id)
+
+    def clear(self) -> None:
+        """Delete what was uploaded to the paths."""
+        while self._uploads:
+            self._delete(self._uploads.pop())
+
+    def clear_all(self) -> None:
+        """Delete all images that the benchmark has made."""
+        while True:
+            status, body = ask(self.address, "GET", f"/v2/images?limit=100&name={IMAGE_NAME}")
+            images = json.loads(body)["images"] if status == 200 else []
+            if not images:
+                return
+            for image in images:
+                self._delete(image["id"])
+
+    def _delete(self, image_id: str) -> None:
+        for _ in range(40):
+            status, body = ask(self.address, "DELETE", f"/v2/images/{image_id}")
+            if status != 409:  # the upload whose client has just gone is being undone
+                break
+            time.sleep(0.25)
+        if status not in (204, 404):
+            raise Failed(f"{self.name}: DELETE /v2/images/{image_id}: {status} {body[:200]!r}")
+
+
+def file_path(image_id: str) -> str:
+    """The path of an image's data."""
+    return f"/v2/images/{image_id}/file"
+
+
+@dataclass
+class Floor:
+    """The plain loop of `floor.py`."""
+
+    name: str
+    address: Address
+    pid: int
+    folder: Path
+    _count: int = 0
+
+    def new_path(self) -> str:
+        """A path that an upload may be put to."""
+        self._count += 1
+        return f"/{self._count}"
+
+    def clear(self) -> None:
+        """Delete all that was uploaded."""
+        for file in self.folder.iterdir():
+            file.unlink()
+
+
+@dataclass
+class Nginx:
+    """nginx with one worker, which serves one file at FILE_PATH."""
+
+    name: str
+    address: Address
+    pid: int
+    tls: Address
+
+
+IMGSVC = """
+[server]
+workers = {workers}
+memory_budget = "{budget}MiB"
+
+[stores.local]
+kind = "file"
+path = "images"
+fsync = {fsync}
+"""
+BUDGET = 256
+"""MiB, the default of server.memory_budget."""
+
+
+@contextmanager
+def imgsvc(
+    folder: Path, *, fsync: bool = True, workers: int = 1, certificate: Path | None = None
+) -> Iterator[ImageServer]:
+    """The daemon, with its data in the folder, and otherwise as it is by default, its log of requests included.
+
+    certificate: a PEM file with the key too; with it, the daemon listens with TLS on another port.
+    """
+    folder.mkdir()
+    (folder / "imgsvc.toml").write_text(
+        IMGSVC.format(workers=workers, budget=BUDGET, fsync="true" if fsync else "false")
+    )
+    address = Address("127.0.0.1", free_port())
+    endpoints = ["--listen", f"tcp:{address.port}:interface=127.0.0.1"]
+    tls = None
+    if certificate:
+        tls = replace(address, port=free_port(), tls=True)
+        endpoints += ["--listen", f"ssl:{tls.port}:privateKey={certificate}:certKey={certificate}:interface=127.0.0.1"]
+    twistd = python("-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile=")
+    process = Process([*twistd, "imgsvc", "--config", "imgsvc.toml", "--data", "data", *endpoints], folder)
+    try:
+        process.wait_until(lambda: _answers(address, "/healthcheck"))
+        if workers > 1:
+            process.wait_until(lambda: len(family(process.pid)) == workers + 1)
+        settle(process.pid)
+        yield ImageServer("imgsvc", address, process.pid, tls)
+    finally:
+        process.stop()
+        shutil.rmtree(folder)
+
+
+def other(url: str, headers: Mapping[str, str], pid: int | None) -> ImageServer:
+    """A server of the Image API that already runs."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise Failed(f"--against {url!r}: must be an http URL")
+    address = Address(parts.hostname, parts.port or 80, parts.path.rstrip("/"), dict(headers))
+    return ImageServer("other", address, pid)
+
+
+@contextmanager
+def floor(folder: Path, fsync: bool) -> Iterator[Floor]:
+    """The floor, with what it writes in the folder."""
+    folder.mkdir()
+    files = folder / "files"
+    files.mkdir()
+    address = Address("127.0.0.1", free_port())
+    command = python("-m", "bench.floor", str(address.port), str(files), *(["--fsync"] if fsync else []))
+    process = Process(command, folder)
+    try:
+        process.wait_until(lambda: _listens(address))
+        yield Floor("floor", address, process.pid, files)
+    finally:
+        process.stop()
+        shutil.rmtree(folder)
+
+
+NGINX = """
+user {user} {user};
+daemon off;
+worker_processes 1;
+pid nginx.pid;
+error_log error.log;
+events {{ worker_connections 1024; }}
+http {{
+    access_log access.log;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000000;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{tls_port} ssl;
+        ssl_protocols TLSv1.3;
+        ssl_certificate {certificate};
+        ssl_certificate_key {certificate};
+        root files;
+    }}
+}}
+"""
+
+
+@contextmanager
+def nginx(folder: Path, source: Path, certificate: Path) -> Iterator[Nginx]:
+    """nginx with a copy of the source file, in the folder. Raises Failed when it is not installed."""
+    program = find_nginx()
+    if program is None:
+        raise Failed("nginx is not installed")
+    folder.mkdir()
+    files = folder / "files"
+    files.mkdir()
+    shutil.copyfile(source, files / FILE_PATH[1:])
+    address = Address("127.0.0.1", free_port())
+    tls = replace(address, port=free_port(), tls=True)
+    user = pwd.getpwuid(os.getuid()).pw_name
+    (folder / "nginx.conf").write_text(
+        NGINX.format(user=user, port=address.port, tls_port=tls.port, certificate=certificate)
+    )
+    process = Process([program, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"], folder)
+    try:
+        process.wait_until(lambda: _listens(address))
+        yield Nginx("nginx", address, process.pid, tls)
+    finally:
+        process.stop()
+        shutil.rmtree(folder)
+
+
+def find_nginx() -> str | None:
+    """The program; Debian puts it where the PATH of users does not look."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+def make_certificate(folder: Path) -> Path:
+    """A self-signed certificate and its key in one PEM file. Raises Failed."""
+    key, certificate, both = folder / "key.pem", folder / "certificate.pem", folder / "both.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    said = subprocess.run([*command, "-keyout", key, "-out", certificate], capture_output=True, text=True)
+    if said.returncode:
+        raise Failed(f"openssl: {said.stderr}")
+    both.write_text(key.read_text() + certificate.read_text())
+    return both
+
+
+def _listens(address: Address) -> bool:
+    # By the answer to a request, as a mere connection would be served by the floor.
+    hexadecimal = f"0100007F:{address.port:04X}"
+    return any(
+        line.split()[1] == hexadecimal and line.split()[3] == "0A"
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
+    )
+
+
+def _answers(address: Address, path: str) -> bool:
+    try:
+        return ask(address, "GET", path)[0] == 200
+    except OSError:
+        return False

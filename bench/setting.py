@@ -1,0 +1,141 @@
+"""What every part of the benchmark is given: how much to do, where, and the servers to do it with."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import mmap
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from bench import servers
+from bench.client import Address, md5_of, upload
+from bench.processes import Failed
+from bench.table import Sample
+
+MIB = 1 << 20
+MEMORY_FOLDER = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of the full size, ready to be downloaded."""
+
+    name: str
+    address: Address
+    path: str
+    pid: int | None
+    tls: Address | None
+
+
+@dataclass
+class Bench:
+    """folder: for all that is written. source: the bytes of every transfer, a file in memory. seconds: for which a load
+    of small requests goes on. hold: seconds for which slow clients are held while memory is watched."""
+
+    folder: Path
+    source: Path
+    size: int
+    rounds: int
+    seconds: float
+    hold: float
+    against: servers.ImageServer | None = None
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @cached_property
+    def file(self) -> int:
+        """A descriptor of the source."""
+        return os.open(self.source, os.O_RDONLY)
+
+    @cached_property
+    def digest(self) -> str:
+        """MD5 of the source."""
+        with self.source.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+
+    @cached_property
+    def certificate(self) -> Path:
+        """Certificate and key."""
+        return servers.make_certificate(self.folder)
+
+    @property
+    def others(self) -> list[servers.ImageServer]:
+        """The server that imgsvc is put beside, if there is one."""
+        return [self.against] if self.against else []
+
+    def imgsvc(
+        self, *, fsync: bool = True, workers: int = 1, tls: bool = False
+    ) -> AbstractContextManager[servers.ImageServer]:
+        """A fresh daemon."""
+        certificate = self.certificate if tls else None
+        return servers.imgsvc(self._new_folder("imgsvc"), fsync=fsync, workers=workers, certificate=certificate)
+
+    def floor(self, fsync: bool) -> AbstractContextManager[servers.Floor]:
+        """A fresh floor."""
+        return servers.floor(self._new_folder("floor"), fsync)
+
+    def upload_source(self, server: servers.ImageServer) -> str:
+        """The path of a new image that has the bytes of the source."""
+        path = servers.file_path(server.new_image())
+        upload(server.address, path, self.file, self.size, chunked=False)
+        return path
+
+    @contextmanager
+    def sources(self) -> Iterator[list[Source]]:
+        """The source, to be downloaded from imgsvc, from nginx where it is installed, and from the other server.
+
+        Each has been read once and compared: it is the right one, and in the page cache.
+        """
+        with ExitStack() as stack:
+            imgsvc = stack.enter_context(self.imgsvc(tls=True))
+            found = [Source("imgsvc", imgsvc.address, self.upload_source(imgsvc), imgsvc.pid, imgsvc.tls)]
+            if servers.find_nginx():
+                nginx = stack.enter_context(servers.nginx(self._new_folder("nginx"), self.source, self.certificate))
+                found.append(Source("nginx", nginx.address, servers.FILE_PATH, nginx.pid, nginx.tls))
+            for server in self.others:
+                found.append(Source(server.name, server.address, self.upload_source(server), server.pid, None))
+            for source in found:
+                if md5_of(source.address, source.path) != self.digest:
+                    raise Failed(f"{source.name}: the data are not those that were uploaded")
+            quieten()
+            yield found
+            for server in self.others:
+                server.clear_all()
+
+    def md5_alone(self) -> Sample:
+        """MD5 of the source, by one thread, from memory: no server can compute the API's `checksum` faster."""
+        digest = hashlib.md5(usedforsecurity=False)
+        with mmap.mmap(self.file, self.size, prot=mmap.PROT_READ) as memory, memoryview(memory) as view:
+            began = time.perf_counter()
+            for start in range(0, self.size, MIB):
+                with view[start : start + MIB] as piece:
+                    digest.update(piece)
+            took = time.perf_counter() - began
+        return {"MB/s": self.size / 1e6 / took}
+
+    def _new_folder(self, name: str) -> Path:
+        return self.folder / f"{name}-{next(self._numbers)}"
+
+
+def make_source(size: int) -> Path:
+    """A file of random bytes in memory. Raises Failed where there is no room for it."""
+    free = shutil.disk_usage(MEMORY_FOLDER).free
+    if free < size + 64 * MIB:
+        raise Failed(f"{MEMORY_FOLDER} has {free // MIB} MiB free: too few for --size")
+    path = MEMORY_FOLDER / f"imgsvc-bench-{os.getpid()}"
+    with path.open("wb") as file:
+        for start in range(0, size, MIB):
+            file.write(os.urandom(min(MIB, size - start)))
+    return path
+
+
+def quieten() -> None:
+    """Let the kernel write out what earlier runs have left in the page cache, before something is timed."""
+    os.sync()
+    time.sleep(0.2)

@@ -1,0 +1,127 @@
+"""Slow clients, held by one child process: each sends or takes 1 KiB a second.
+
+`python -m bench.slow` reads a JSON line from its standard input (what to hold), connects, prints `held`, and goes on
+until its standard input ends; then it prints as JSON how many of them the server had cut off by then. `Crowd` is the
+other side of this.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from bench.client import Address
+from bench.processes import ROOT, Failed, environment, more_descriptors, python
+
+RATE = 1 << 10
+SLOTS = 20
+"""A second has so many; each client has its turn in one of them, so that they do not come all at once."""
+DECLARED = 64 << 20
+"""Content-Length of an upload that will never be complete."""
+BURST = 100 << 10
+"""Bytes that a slow upload begins with: more than a block of the smallest size, so that the server holds some."""
+RECEIVE_BUFFER = 4 << 10
+
+
+class Crowd:
+    """So many slow uploads to these paths and slow downloads of a path, for the time of the block.
+
+    `cut`, after it: how many of them the server gave up.
+    """
+
+    def __init__(self, address: Address, uploads: Sequence[str], downloads: Sequence[str]) -> None:
+        self._document = {"address": asdict(address), "uploads": list(uploads), "downloads": list(downloads)}
+        self.cut = 0
+
+    def __enter__(self) -> Crowd:
+        self._child = subprocess.Popen(
+            python("-m", "bench.slow"),
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._child.stdin is not None and self._child.stdout is not None
+        self._child.stdin.write(json.dumps(self._document) + "\n")
+        self._child.stdin.flush()
+        if self._child.stdout.readline() != "held\n":
+            self._child.kill()
+            self._child.wait()
+            raise Failed("the slow clients cannot connect")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        said, _nothing = self._child.communicate()
+        if self._child.returncode:
+            raise Failed("the slow clients have failed")
+        self.cut = int(json.loads(said)["cut"])
+
+
+class Slow:
+    """One slow client."""
+
+    def __init__(self, address: Address, head: bytes, uploads: bool) -> None:
+        self._uploads = uploads
+        self._pending = BURST if uploads else 0
+        self._answered = False
+        self.cut = False
+        self._connection = socket.socket()
+        if not uploads:
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        self._connection.connect((address.host, address.port))
+        self._connection.sendall(head)
+        self._connection.setblocking(False)
+
+    def step(self, data: bytes) -> None:
+        """Send, or take, the bytes of a second."""
+        if self.cut:
+            return
+        try:
+            if self._uploads:
+                self._pending += RATE
+                self._pending -= self._connection.send(data[: self._pending])
+                self._connection.recv(RATE)  # nothing is there, as long as the server goes on waiting for the rest
+                self.cut = True
+            else:
+                taken = self._connection.recv(RATE)
+                self.cut = not taken or not (self._answered or taken.startswith(b"HTTP/1.1 200"))
+                self._answered = True
+        except BlockingIOError:
+            pass  # the server has paused this upload, or has nothing more for this download
+        except OSError:
+            self.cut = True
+
+
+def main() -> None:
+    """Hold them until standard input ends."""
+    more_descriptors()
+    document = json.loads(sys.stdin.readline())
+    address = Address(**document["address"])
+    fields = {"Content-Type": "application/octet-stream", "Content-Length": str(DECLARED)}
+    clients = [Slow(address, address.head("PUT", path, fields), True) for path in document["uploads"]]
+    clients += [Slow(address, address.head("GET", path), False) for path in document["downloads"]]
+    data = bytes(BURST + RATE)
+    for client in clients:
+        client.step(data)
+    print("held", flush=True)
+    slot = 0
+    until = time.monotonic()
+    while True:
+        until += 1 / SLOTS
+        if select.select([sys.stdin], [], [], max(0, until - time.monotonic()))[0]:
+            break
+        for client in clients[slot::SLOTS]:
+            client.step(data)
+        slot = (slot + 1) % SLOTS
+    print(json.dumps({"cut": sum(client.cut for client in clients)}))
+
+
+if __name__ == "__main__":
+    main()
