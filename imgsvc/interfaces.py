@@ -258,8 +258,8 @@ class ICatalogue(Interface):
         Deferred of bool: whether the claim was still held. A deleted image stays deleted.
         """
 
-    def expired_uploads() -> Any:
-        """Deferred of list[ExpiredUpload] (at most 100)."""
+    def expired_uploads(store_id: str) -> Any:
+        """Deferred of list[ExpiredUpload] (at most 100): into that store."""
 
     def take_over(expired: Any, lease: float) -> Any:
         """Replace an ExpiredUpload's claim by a new one. Deferred of the new upload id.
@@ -276,8 +276,8 @@ class ICatalogue(Interface):
         Deferred of list[DoomedLocation]. Fails with NoSuchImage. A claim stays until its upload releases it.
         """
 
-    def doomed_locations() -> Any:
-        """Deferred of list[DoomedLocation] (at most 100), oldest first."""
+    def doomed_locations(store_id: str, after: int = 0) -> Any:
+        """Deferred of list[DoomedLocation] (at most 100): in that store, with keys over `after`, in their order."""
 
     def forget_location(key: int) -> Any:
         """The store confirmed that a doomed location's bytes are gone. Deferred of None."""

@@ -78,8 +78,8 @@ class Catalogue:
         now = self._now()
         return self._database.write(lambda connection: uploads.release_claim(connection, image_id, upload_id, now))
 
-    def expired_uploads(self) -> Deferred[list[ExpiredUpload]]:
-        return self._database.read(uploads.list_expired_uploads)
+    def expired_uploads(self, store_id: str) -> Deferred[list[ExpiredUpload]]:
+        return self._database.read(lambda connection: uploads.list_expired_uploads(connection, store_id))
 
     def take_over(self, expired: ExpiredUpload, lease: float) -> Deferred[str | None]:
         return self._database.write(lambda connection: uploads.take_over_claim(connection, expired, lease))
@@ -91,8 +91,8 @@ class Catalogue:
         now = self._now()
         return self._database.write(lambda connection: images.delete_image(connection, image_id, now))
 
-    def doomed_locations(self) -> Deferred[list[DoomedLocation]]:
-        return self._database.read(images.list_doomed_locations)
+    def doomed_locations(self, store_id: str, after: int = 0) -> Deferred[list[DoomedLocation]]:
+        return self._database.read(lambda connection: images.list_doomed_locations(connection, store_id, after))
 
     def forget_location(self, key: int) -> Deferred[None]:
         return self._database.write(lambda connection: images.forget_location(connection, key))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, and_, bindparam, delete, func, insert, or_, select, update
 
 from imgsvc.catalogue.filters import marker_statement, page_statement, shape_of, values_of
 from imgsvc.catalogue.rows import COLUMNS, image_from_row, microseconds, select_images
@@ -162,11 +162,19 @@ _FORGET_LOCATION: Final = Statement(
 def _select_doomed(condition: ColumnElement[bool]) -> Select[Any]:
     columns = image_locations.c
     doomed = select(columns.key, columns.image_id, columns.store_id, columns.url, columns.metadata)
-    return doomed.where(condition).order_by(columns.doomed_at, columns.key)
+    return doomed.where(condition).order_by(columns.key)
 
 
 _DOOMED_OF_IMAGE: Final = Statement(_select_doomed(_ITS_LOCATIONS))
-_OLDEST_DOOMED: Final = Statement(_select_doomed(_DOOMED).limit(BATCH))
+_DOOMED_IN_STORE: Final = Statement(
+    _select_doomed(
+        and_(
+            _DOOMED,
+            image_locations.c.store_id == bindparam("store_id"),
+            image_locations.c.key > bindparam("after"),
+        )
+    ).limit(BATCH)
+)
 
 
 def delete_image(connection: Connection, image_id: str, now: datetime) -> list[DoomedLocation]:
@@ -178,9 +186,9 @@ def delete_image(connection: Connection, image_id: str, now: datetime) -> list[D
     return [_doomed_location(*row) for row in _DOOMED_OF_IMAGE.rows(connection, of_image=image_id)]
 
 
-def list_doomed_locations(connection: Connection) -> list[DoomedLocation]:
-    """The oldest of those whose bytes may still be there."""
-    return [_doomed_location(*row) for row in _OLDEST_DOOMED.rows(connection)]
+def list_doomed_locations(connection: Connection, store_id: str, after: int) -> list[DoomedLocation]:
+    """The next of those in a store whose bytes may still be there, after a key."""
+    return [_doomed_location(*row) for row in _DOOMED_IN_STORE.rows(connection, store_id=store_id, after=after)]
 
 
 def _doomed_location(key: int, image_id: str, store_id: str, url: str, metadata: str) -> DoomedLocation:

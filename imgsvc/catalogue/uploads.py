@@ -84,7 +84,7 @@ _END: Final = Statement(delete(uploads).where(*_IS_CLAIM))
 _HELD: Final = Statement(select(uploads.c.image_id).where(*_IS_CLAIM))
 _LONGEST_EXPIRED: Final = Statement(
     select(uploads.c.image_id, uploads.c.upload_id, uploads.c.store_id)
-    .where(_EXPIRED)
+    .where(_EXPIRED, uploads.c.store_id == bindparam("store_id"))
     .order_by(uploads.c.expires_at)
     .limit(BATCH)
 )
@@ -151,9 +151,9 @@ def release_claim(connection: Connection, image_id: str, upload_id: str, now: da
     return True
 
 
-def list_expired_uploads(connection: Connection) -> list[ExpiredUpload]:
-    """Those that have been expired longest first."""
-    return [ExpiredUpload(*row) for row in _LONGEST_EXPIRED.rows(connection)]
+def list_expired_uploads(connection: Connection, store_id: str) -> list[ExpiredUpload]:
+    """Those into a store, the ones that have been expired longest first."""
+    return [ExpiredUpload(*row) for row in _LONGEST_EXPIRED.rows(connection, store_id=store_id)]
 
 
 def take_over_claim(connection: Connection, expired: ExpiredUpload, lease: float) -> str | None:

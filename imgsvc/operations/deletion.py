@@ -31,18 +31,19 @@ class Deletion:
         if image.protected:
             raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
         for doomed in await self.catalogue.delete(image_id):
-            await self.remove(doomed)
+            try:
+                await self.remove(doomed)
+            except ImgsvcError as error:
+                log.error("image {image}: its bytes are deleted later: {error}", image=image_id, error=str(error))
 
-    async def remove(self, doomed: DoomedLocation) -> bool:
-        """Have a store delete what no image needs any more. Whether it did; what went wrong is logged."""
+    async def remove(self, doomed: DoomedLocation) -> None:
+        """Have a store delete what no image needs any more.
+
+        Raises StoreError, UnknownStore, CatalogueUnavailable: it is tried again later.
+        """
         location = doomed.location
         try:
-            try:
-                await self.stores.get(location.store_id).delete(location)
-            except ObjectMissing:
-                log.info("image {image}: {url} was gone already", image=doomed.image_id, url=location.url)
-            await self.catalogue.forget_location(doomed.key)
-        except ImgsvcError as error:
-            log.error("image {image}: its bytes are deleted later: {error}", image=doomed.image_id, error=str(error))
-            return False
-        return True
+            await self.stores.get(location.store_id).delete(location)
+        except ObjectMissing:
+            log.info("image {image}: {url} was gone already", image=doomed.image_id, url=location.url)
+        await self.catalogue.forget_location(doomed.key)

@@ -139,8 +139,8 @@ class Upload:
             await self._uploads.catalogue.activate(self.image.id, self._claim.upload_id, data)
         except ImgsvcError as error:
             log.info("image {image}: upload failed: {error}", image=self.image.id, error=str(error))
-            await self._undo()
-            self._tell(Failure(error))
+            held = await self._undo()
+            self._tell(Failure(error if held else ClaimLost(self.image.id)))
         except Exception:
             failure = Failure()
             log.failure("image {image}: upload failed", failure=failure, image=self.image.id)
@@ -169,8 +169,7 @@ class Upload:
             raise self._stopped
         threads = self._uploads.digest_threads
         digests = {
-            algorithm: Digest(algorithm, threads)
-            for algorithm in {"md5", rules.hash_algorithm, *self._request.digests}
+            algorithm: Digest(algorithm, threads) for algorithm in {"md5", rules.hash_algorithm, *self._request.digests}
         }
         inspection = self._inspection()
         self._intake = intake = Intake(
@@ -186,7 +185,9 @@ class Upload:
             raise SizeMismatch(image.id, expected, intake.size)
         for algorithm, wanted in self._request.digests.items():
             if digests[algorithm].digest() != wanted:
-                raise DigestMismatch(f"Image {image.id}: the bytes received do not have the {algorithm} that was given.")
+                raise DigestMismatch(
+                    f"Image {image.id}: its bytes do not have the {algorithm} that was given."
+                )
         virtual_size = inspection.finish() if inspection else None
         (await self._uploads.quotas.allowance(image.owner)).check(image.id, intake.size)
         location = await writer.commit()
@@ -217,14 +218,18 @@ class Upload:
             raise SizeMismatch(self.image.id, expected, size)
         self._allowance.check(self.image.id, size)
 
-    async def _undo(self) -> None:
-        """Nothing kept, image queued. What the store or the catalogue cannot do now, the reaper does later."""
+    async def _undo(self) -> bool:
+        """Nothing kept, image queued. What the store or the catalogue cannot do now, the reaper does later.
+
+        False if the claim was lost before: whatever else went wrong, that is why, and the image is in other hands.
+        """
         try:
             if self._writer is not None:
                 await self._writer.abort()
-            await self._uploads.catalogue.release(self.image.id, self._claim.upload_id)
+            return await self._uploads.catalogue.release(self.image.id, self._claim.upload_id)
         except ImgsvcError as error:
             log.error("image {image}: left for the reaper: {error}", image=self.image.id, error=str(error))
+            return True
 
     async def _settle(self) -> None:
         try:
@@ -236,7 +241,7 @@ class Upload:
     def _tell(self, result: Failure | None) -> None:
         """Say the outcome, to those who still wait."""
         if not self._outcome.called:
-            self._outcome.callback(result)  # type: ignore[arg-type]  # a Failure makes it fail
+            self._outcome.callback(result)  # a Failure makes it fail
 
     def _renew(self) -> Deferred[None]:
         renewed: Deferred[None] = self._uploads.catalogue.renew(
@@ -246,7 +251,7 @@ class Upload:
 
     def _not_renewed(self, failure: Failure) -> None:
         log.error("image {image}: lease not renewed: {error}", image=self.image.id, error=failure.getErrorMessage())
-        if failure.check(ClaimLost):
+        if isinstance(failure.value, ClaimLost):
             self.stop(failure.value)
 
     def _stalled(self) -> None:

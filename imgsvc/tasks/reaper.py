@@ -2,82 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import txaio
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
-from imgsvc.errors import ImgsvcError, NoSuchImage
+from imgsvc.errors import CatalogueUnavailable, ImgsvcError, NoSuchImage, StoreUnavailable
 from imgsvc.interfaces import ICatalogue, IStore, IStoreRegistry
 from imgsvc.model import DoomedLocation, ExpiredUpload, Image, UnfinishedObject
 
 log = txaio.make_logger()
 
 
+PATIENCE = 3
+"""Failures in a row after which a store is taken to be down, and left alone until the next round."""
+
+
 @define(eq=False)
 class Reaper:
-    """Looks at the catalogue and the stores at start and every `interval` seconds. Any number of processes may do so.
+    """Looks at the stores, and at what the catalogue knows of each, at start and every `interval` seconds.
 
-    remove: has a store delete what no image needs; never fails. lease: seconds for which a taken over upload is this
-    process's to clean up.
+    Any number of processes may do so. Every store is looked at by itself: one that is down, or does not answer, keeps
+    no other waiting.
+
+    remove: has a store delete what no image needs. lease: seconds for which a taken over upload is this process's to
+    clean up.
     """
 
     catalogue: ICatalogue
     stores: IStoreRegistry
-    remove: Callable[[DoomedLocation], Awaitable[bool]]
+    remove: Callable[[DoomedLocation], Awaitable[None]]
     clock: IReactorTime
     interval: float
     lease: float
     _loop: LoopingCall | None = field(default=None, init=False)
+    _looks: dict[str, Deferred[None]] = field(factory=dict, init=False)
 
     def start(self) -> None:
         """Begin, with a first round at once."""
-        self._loop = LoopingCall(self.round)
+        self._loop = LoopingCall(self._begin_round)
         self._loop.clock = self.clock
         self._loop.start(self.interval)
 
-    def stop(self) -> Deferred[None] | None:
-        """Begin no more rounds. Deferred of the one that is under way."""
+    def stop(self) -> Deferred[None]:
+        """Begin no more rounds. Fires when those under way have ended."""
         loop, self._loop = self._loop, None
-        if loop is None or not loop.running:
-            return None
-        ended = loop.deferred
-        loop.stop()
-        return None if ended is None else ended.addCallback(lambda _: None)
+        if loop is not None and loop.running:
+            loop.stop()
+        return self._all_ended()
 
     def round(self) -> Deferred[None]:
-        """One look at everything. Never fails: what goes wrong is logged and tried again in the next round."""
-        return Deferred.fromCoroutine(self._round())
+        """One look at every store, but for those that are being looked at still. Fires when all have ended.
 
-    async def _round(self) -> None:
+        Never fails: what goes wrong is logged and tried again in the next round.
+        """
+        self._begin_round()
+        return self._all_ended()
+
+    def _begin_round(self) -> None:
+        for store in self.stores.all():
+            if store.store_id not in self._looks:
+                self._looks[store.store_id] = look = Deferred.fromCoroutine(self._look(store))
+                look.addBoth(self._looked, store.store_id)
+
+    def _looked(self, _: object, store_id: str) -> None:
+        del self._looks[store_id]
+
+    def _all_ended(self) -> Deferred[None]:
+        return DeferredList(list(self._looks.values())).addCallback(lambda _: None)
+
+    async def _look(self, store: IStore) -> None:
+        """Do all that there is to do in a store."""
+        failures = 0
         try:
-            for expired in await self.catalogue.expired_uploads():
-                await self._take_over(expired)
-            for doomed in await self.catalogue.doomed_locations():
-                await self.remove(doomed)
+            async for work in self._work(store):
+                try:
+                    await work
+                    failures = 0
+                except (StoreUnavailable, CatalogueUnavailable) as error:
+                    log.error("reaper: {error}", error=str(error))
+                    failures += 1
+                    if failures == PATIENCE:
+                        return
+                except ImgsvcError as error:
+                    log.error("reaper: {error}", error=str(error))
         except ImgsvcError as error:
             log.error("reaper: {error}", error=str(error))
-        for store in self.stores.all():
-            try:
-                for unfinished in await store.unfinished():
-                    await self._end(store, unfinished)
-            except ImgsvcError as error:
-                log.error("reaper: {error}", error=str(error))
+        except Exception:
+            log.failure("reaper: store {store}", failure=Failure(), store=store.store_id)
 
-    async def _take_over(self, expired: ExpiredUpload) -> None:
-        """Remove what an expired upload left, and return its image to the queue."""
+    async def _work(self, store: IStore) -> AsyncIterator[Awaitable[None]]:
+        """One thing after the other that is to be done in a store."""
+        for expired in await self.catalogue.expired_uploads(store.store_id):
+            yield self._take_over(store, expired)
+        after = 0
+        while locations := await self.catalogue.doomed_locations(store.store_id, after):
+            for doomed in locations:
+                yield self.remove(doomed)
+            after = locations[-1].key
+        for unfinished in await store.unfinished():
+            yield self._end(store, unfinished)
+
+    async def _take_over(self, store: IStore, expired: ExpiredUpload) -> None:
+        """Remove what an expired upload left, and return its image to the queue.
+
+        If the store does not let go, the claim stays this process's, and is taken over again when it has expired.
+        """
         upload_id = await self.catalogue.take_over(expired, self.lease)
         if upload_id is None:
             return
-        try:
-            await self.stores.get(expired.store_id).discard(expired.image_id, expired.upload_id)
-        except ImgsvcError as error:
-            # The claim is this process's now: when it has expired, the next round tries again.
-            log.error("reaper: image {image}: {error}", image=expired.image_id, error=str(error))
-            return
+        await store.discard(expired.image_id, expired.upload_id)
         await self.catalogue.release(expired.image_id, upload_id)
         log.info("reaper: image {image}: upload of a dead process undone", image=expired.image_id)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Iterable
+from typing import Any, cast
 
 import txaio
 from klein import Klein
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from imgsvc.errors import BodyMalformed, ImgsvcError, Invalid, RangeNotSatisfiable
+from imgsvc.errors import ImgsvcError, Invalid, RangeNotSatisfiable
 from imgsvc.interfaces import IIdentity
 from imgsvc.web.errors import error_body, status_of
 from imgsvc.web.render import answer_json, answer_nothing
@@ -67,12 +67,12 @@ class ImageApi(Resource):
         for group in groups:
             for route in group.routes():
                 self._mount(route)
-        self._klein.handle_errors(Exception)(self._failed)
+        self._klein.handle_errors(Exception)(cast("Any", self._failed))
         self._resource = self._klein.resource()
 
     def render(self, request: StreamingRequest) -> Any:
         """See IResource."""
-        segments = request.postpath
+        segments = request.postpath or [b""]
         if segments[0] != b"v2" and segments[0] not in OUTSIDE:
             if segments[0] in self._aliases:
                 segments[0] = b"v2"
@@ -132,21 +132,21 @@ class ImageApi(Resource):
         return Deferred.fromCoroutine(self._answer_failure(request, failure))
 
     async def _answer_failure(self, request: StreamingRequest, failure: Failure) -> bytes:
-        error = failure.value
+        error: BaseException | None = failure.value
         if isinstance(error, HTTPException) and error.code in (404, 405):
-            path = [segment.decode("utf-8") for segment in request.prepath + request.postpath]
-            if path[0] == "versions":
+            first = ((request.prepath or []) + (request.postpath or []))[0]
+            if first == b"versions":
                 return await self._versions(request)
-            if path[0] not in ("v2", "healthcheck"):
+            if first not in (b"v2", b"healthcheck"):
                 return await self._versions(request, 300)
             try:
-                if path[0] == "v2":
+                if first == b"v2":
                     await _maybe(self._identity.identify(request.requestHeaders, request.client))
             except ImgsvcError as refusal:
                 error = refusal
         return self._answer_error(request, error, failure)
 
-    def _answer_error(self, request: StreamingRequest, error: BaseException, failure: Failure) -> bytes:
+    def _answer_error(self, request: StreamingRequest, error: BaseException | None, failure: Failure) -> bytes:
         if request.startedWriting:  # and cut off: there is nothing more to say
             log.error("{request}: broken off: {error}", request=request.request_id or request.path, error=str(error))
             return b""

@@ -50,9 +50,7 @@ class ImageReader:
             if "\0" in key or (isinstance(value, str) and "\0" in value):
                 raise Invalid(f"The property {key!r} holds a NUL character.")
         fields = {key: value for key, value in document.items() if key in self._base}
-        properties = {
-            key: value for key, value in document.items() if key not in self._base and value is not None
-        }
+        properties = {key: value for key, value in document.items() if key not in self._base and value is not None}
         return fields, properties
 
     def _forbid(self, keys: Any) -> None:

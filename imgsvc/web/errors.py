@@ -53,8 +53,8 @@ def status_of(error: errors.ImgsvcError) -> int:
 def error_body(accept: str | None, status: int, message: str) -> tuple[bytes, str]:
     """The body of an error and its Content-Type, in what the Accept header asks for.
 
-    Browsers, and clients that take anything, get HTML: glanceclient cannot read flat JSON. Clients that name no type get
-    plain text.
+    Browsers, and clients that take anything, get HTML: glanceclient cannot read flat JSON. Clients that name no type
+    get plain text.
     """
     phrase = HTTPStatus(status).phrase
     line = f"{status} {phrase}"

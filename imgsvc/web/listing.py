@@ -18,7 +18,9 @@ NUMBERS: Final = frozenset({"size", "virtual_size", "min_disk", "min_ram"})
 TIMES: Final = frozenset({"created_at", "updated_at"})
 TIME_OPERATORS: Final = frozenset({"gt", "gte", "lt", "lte", "eq", "neq"})
 SORT_KEYS: Final = CHOICES | TIMES | {"size"}
-NOT_FILTERS: Final = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status", "deleted"})
+NOT_FILTERS: Final = frozenset(
+    {"limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status", "deleted"}
+)
 MEMBER_STATUSES: Final = frozenset({"pending", "accepted", "rejected", "all"})
 LARGEST_NUMBER: Final = 2**63 - 1
 

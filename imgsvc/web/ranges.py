@@ -9,7 +9,9 @@ from imgsvc.errors import Invalid, RangeNotSatisfiable
 from imgsvc.model import Span
 
 _RANGE: Final = re.compile(r"\s*bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*", re.IGNORECASE | re.ASCII)
-_CONTENT_RANGE: Final = re.compile(r"\s*bytes\s+(\d{1,19})\s*-\s*(\d{1,19})\s*/\s*(\d{1,19}|\*)\s*", re.IGNORECASE | re.ASCII)
+_CONTENT_RANGE: Final = re.compile(
+    r"\s*bytes\s+(\d{1,19})\s*-\s*(\d{1,19})\s*/\s*(\d{1,19}|\*)\s*", re.IGNORECASE | re.ASCII
+)
 
 
 def parse_range(header: str, size: int) -> Span:

@@ -31,9 +31,16 @@ def base_properties(disk_formats: Sequence[str], container_formats: Sequence[str
         "id": {"type": "string", "pattern": UUID_PATTERN, "description": "Identifier of the image, a UUID"},
         "name": _text("Name for people; need not be unique", 255),
         "status": _read_only("string", "Where the image stands in its life", enum=[status.value for status in Status]),
-        "visibility": {"type": "string", "description": "Who else sees the image", "enum": [item.value for item in Visibility]},
+        "visibility": {
+            "type": "string",
+            "description": "Who else sees the image",
+            "enum": [item.value for item in Visibility],
+        },
         "protected": {"type": "boolean", "description": "Whether the image cannot be deleted"},
-        "os_hidden": {"type": "boolean", "description": "Whether lists leave the image out unless asked for hidden ones"},
+        "os_hidden": {
+            "type": "boolean",
+            "description": "Whether lists leave the image out unless asked for hidden ones",
+        },
         "owner": _text("Project that owns the image", 255),
         "container_format": _text("Container around the disk", 255, enum=[None, *container_formats]),
         "disk_format": _text("Format of the disk", 255, enum=[None, *disk_formats]),

@@ -1,4 +1,4 @@
-"""The versions of the API (Image API reference, "API versions"): which there are tells clients what the server can do."""
+"""The versions of the API (Image API, "API versions"): which there are tells clients what the server can do."""
 
 from __future__ import annotations
 

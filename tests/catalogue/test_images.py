@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from attrs import evolve
 from hypothesis import given, settings
@@ -160,20 +160,22 @@ class DeleteTest(CatalogueTestCase):
         self.assertEqual(row, [("deleted", microseconds(self.now), microseconds(self.now))])
 
     def test_doomed(self) -> None:
-        """The locations of deleted images are doomed until they are forgotten, the oldest first."""
+        """The locations of deleted images are doomed until they are forgotten, by their keys."""
         images = [self.add_active() for _ in range(3)]
-        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations()), [])
+        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("local")), [])
         doomed: list[DoomedLocation] = []
-        for image in reversed(images):
-            self.now = self.now + timedelta(seconds=1)
+        for image in images:
             of_image = self.successResultOf(self.catalogue.delete(image.id))
             self.assertEqual([(one.image_id, one.location) for one in of_image], [(image.id, image.locations[0])])
             self.assertEqual(dict(of_image[0].location.metadata), {"inode": "7"})
             doomed += of_image
-        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations()), doomed)
+        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("local")), doomed)
         self.successResultOf(self.catalogue.forget_location(doomed[1].key))
         self.successResultOf(self.catalogue.forget_location(doomed[1].key))
-        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations()), [doomed[0], doomed[2]])
+        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("local")), [doomed[0], doomed[2]])
+        after = self.catalogue.doomed_locations("local", doomed[0].key)
+        self.assertEqual(self.successResultOf(after), [doomed[2]])
+        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("other")), [])
 
     def test_living_location(self) -> None:
         """The location of an image that is not deleted cannot be forgotten."""

@@ -146,7 +146,7 @@ class ActivateTest(UploadTestCase):
         self.assertEqual(self.get(image.id).status, Status.SAVING)
         self.successResultOf(self.catalogue.delete(image.id))
         self.failureResultOf(self.catalogue.activate(image.id, new.upload_id, stored_data(image.id)), ClaimLost)
-        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations()), [])
+        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("local")), [])
 
     def test_undone_whole(self) -> None:
         """When the end of the claim fails, the image stays saving and has no location."""
@@ -196,7 +196,7 @@ class ReleaseTest(UploadTestCase):
 
 class LeaseTest(UploadTestCase):
     def expired(self) -> list[ExpiredUpload]:
-        return list(self.successResultOf(self.catalogue.expired_uploads()))
+        return list(self.successResultOf(self.catalogue.expired_uploads("local")))
 
     def test_expired_uploads(self) -> None:
         """Claims whose lease ran out are listed, the longest expired first; others are not."""

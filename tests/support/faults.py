@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
 from imgsvc.model import Location, Span
+from imgsvc.stores.shield import shielded
 
 Call = Callable[[], Deferred[Any]]
 
@@ -59,9 +60,9 @@ class FaultyStore:
         """Make a call, or not."""
         self.calls.append(name)
         if name in self._hanging:
-            answer: Deferred[Any] = Deferred(lambda _: None)  # what hangs cannot be called off
+            answer: Deferred[Any] = Deferred()
             self._hung.append((call, answer))
-            return answer
+            return shielded(answer)  # what hangs cannot be called off
         error, done = self._errors.get(name, (None, False))
         if error is None:
             return call()

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
@@ -252,7 +252,7 @@ class MemoryServer:
 class ServerTestCase(SynchronousTestCase):
     """A test with a MemoryServer. `tables` is its configuration."""
 
-    tables: dict[str, Any] | None = None
+    tables: ClassVar[dict[str, Any] | None] = None
     wrap_store: Callable[[IStore], IStore] | None = None
 
     def setUp(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.support.faults import FaultyStore
 from tests.support.server import Connection, MemoryServer, ServerTestCase, fired
@@ -42,7 +42,7 @@ def chunked(*pieces: bytes, end: bool = True) -> bytes:
 class ApiTestCase(ServerTestCase):
     """A ServerTestCase whose stores can be made to fail, with helpers to look at what an upload left."""
 
-    tables: dict[str, Any] | None = {"stores": ONE_STORE}
+    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE}
     wrap_store = FaultyStore
 
     def put_headers(self, image_id: str, *lines: str) -> bytes:

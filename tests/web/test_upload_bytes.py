@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -182,7 +182,7 @@ class FormatTests(ApiTestCase):
 class UncheckedFormatTests(ApiTestCase):
     """`check_format = false`"""
 
-    tables: dict[str, Any] | None = {"stores": ONE_STORE, "images": {"check_format": False}}
+    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "images": {"check_format": False}}
 
     def test_taken(self) -> None:
         """Any bytes are taken."""
@@ -193,7 +193,7 @@ class UncheckedFormatTests(ApiTestCase):
 class LimitTests(ApiTestCase):
     """Limits that are exceeded by bytes whose number was not announced."""
 
-    tables: dict[str, Any] | None = {
+    tables: ClassVar[dict[str, Any] | None] = {
         "stores": {"local": {**MEMORY, "capacity": 3000}},
         "images": {"size_cap": 2000},
         "quotas": {"user_storage": 1500},
@@ -254,7 +254,7 @@ class LimitTests(ApiTestCase):
 class FullStoreTests(ApiTestCase):
     """A store that runs out of room while bytes arrive."""
 
-    tables: dict[str, Any] | None = {"stores": {"local": {**MEMORY, "capacity": 1000}}}
+    tables: ClassVar[dict[str, Any] | None] = {"stores": {"local": {**MEMORY, "capacity": 1000}}}
 
     def test_full(self) -> None:
         """413, and the room is free again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import Any, ClassVar
 
 from imgsvc.errors import StoreFull, StoreReadOnly, StoreUnavailable, StoreWriteDenied
 from tests.web.rigs import (
@@ -50,7 +50,11 @@ class RequestTests(ApiTestCase):
 
     def test_formats(self) -> None:
         """An image whose formats are not both set takes no data: 400."""
-        for missing in ({"disk_format": None}, {"container_format": None}, {"disk_format": None, "container_format": None}):
+        for missing in (
+            {"disk_format": None},
+            {"container_format": None},
+            {"disk_format": None, "container_format": None},
+        ):
             image = self.server.image(**missing)["id"]
             self.assertEqual(self.server.put(image, b"data").status, 400)
             self.assert_queued(image)
@@ -132,7 +136,7 @@ class StatusTests(ApiTestCase):
 class PermissionTests(ApiTestCase):
     """Who may upload, behind a proxy that knows who everybody is."""
 
-    tables: dict[str, Any] | None = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
+    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
 
     def made(self, **fields: Any) -> str:
         """A new image of the project blue."""
@@ -198,7 +202,7 @@ class PermissionTests(ApiTestCase):
 class LimitTests(ApiTestCase):
     """Limits that an announced size exceeds, or that are used up."""
 
-    tables: dict[str, Any] | None = {
+    tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
         "identity": BEHIND_PROXY,
         "images": {"size_cap": 1000},
@@ -271,7 +275,7 @@ class LimitTests(ApiTestCase):
 class UsedUpTests(ApiTestCase):
     """A project that has already more than its total."""
 
-    tables: dict[str, Any] | None = {
+    tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
         "identity": BEHIND_PROXY,
         "quotas": {"image_size_total": 4},
@@ -290,7 +294,7 @@ class UsedUpTests(ApiTestCase):
 class StoreIdTests(ApiTestCase):
     """`X-Image-Meta-Store` where there are several stores."""
 
-    tables: dict[str, Any] | None = {"stores": THREE_STORES}
+    tables: ClassVar[dict[str, Any] | None] = {"stores": THREE_STORES}
 
     def test_named_and_default(self) -> None:
         """Bytes go to the store that is named, else to the default one; the image says where they are."""
@@ -352,7 +356,7 @@ class RefusingStoreTests(ApiTestCase):
 class CatalogueTests(ApiTestCase):
     """A database that cannot answer."""
 
-    tables: dict[str, Any] | None = {"stores": ONE_STORE, "database": {"busy_timeout": 0}}
+    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "database": {"busy_timeout": 0}}
 
     def test_locked(self) -> None:
         """An upload that cannot be claimed is 503, and can be tried again."""

@@ -1,0 +1,111 @@
+"""The end of images and of their bytes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from imgsvc.errors import ObjectInUse, ObjectMissing, StoreForbidden, StoreUnavailable
+from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, READER, STRANGER, ApiTestCase
+
+ABSENT = "11111111-2222-3333-4444-555555555555"
+
+
+class DeletionTests(ApiTestCase):
+    """DELETE /v2/images/{image_id}"""
+
+    def made(self) -> str:
+        """An image with data."""
+        image: str = self.server.image()["id"]
+        self.assertEqual(self.server.put(image, b"data").status, 204)
+        return image
+
+    def delete(self, image_id: str) -> int:
+        """The status."""
+        return self.server.request("DELETE", f"/v2/images/{image_id}").status
+
+    def test_bytes_go(self) -> None:
+        """204 without a body, and neither image nor bytes are there any more."""
+        image = self.made()
+        answer = self.server.request("DELETE", f"/v2/images/{image}")
+        self.assertEqual((answer.status, answer.body), (204, b""))
+        self.assert_nothing_kept()
+        for path in ("", "/file"):
+            self.assertEqual(self.server.request("GET", f"/v2/images/{image}{path}").status, 404)
+        self.assertEqual(self.delete(image), 404)
+        self.assertEqual(self.server.request("GET", "/v2/images").json["images"], [])
+
+    def test_queued(self) -> None:
+        """An image without data is deleted too; one that never was is 404."""
+        self.assertEqual(self.delete(self.server.image()["id"]), 204)
+        self.assertEqual(self.delete(ABSENT), 404)
+
+    def test_protected(self) -> None:
+        """A protected image is 403, and stays."""
+        image = self.server.image(protected=True)["id"]
+        self.server.put(image, b"data")
+        self.assertEqual(self.delete(image), 403)
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
+
+    def test_body(self) -> None:
+        """A request with a body is 400, and deletes nothing."""
+        image = self.made()
+        self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}", body=b"{}").status, 400)
+        self.assertEqual(self.status(image), "active")
+
+    def test_store_that_cannot_now(self) -> None:
+        """The image is deleted all the same and does not come back; the reaper removes the bytes."""
+        for error in (StoreUnavailable("local", "x"), StoreForbidden("local", "x"), ObjectInUse("local", "x")):
+            image = self.made()
+            store = self.server.store()
+            store.fail("delete", error)
+            self.assertEqual(self.delete(image), 204)
+            self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
+            self.server.run_reaper()
+            self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
+            store.heal()
+            self.server.run_reaper()
+            self.assert_nothing_kept()
+            store.calls.clear()
+            self.server.run_reaper()
+            self.assertNotIn("delete", store.calls)
+
+    def test_bytes_that_are_gone_already(self) -> None:
+        """Bytes that the store does not have need not be deleted again."""
+        image = self.made()
+        store = self.server.store()
+        store.fail("delete", ObjectMissing("local", "x"), done=True)
+        self.assertEqual(self.delete(image), 204)
+        store.calls.clear()
+        self.server.run_reaper()
+        self.assertNotIn("delete", store.calls)
+
+    def test_client_gone(self) -> None:
+        """A client that does not wait for the store changes nothing of it."""
+        image = self.made()
+        store = self.server.store()
+        store.hang("delete")
+        connection = self.server.connect()
+        connection.send(f"DELETE /v2/images/{image} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.lose()
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
+        store.heal()
+        self.server.run_reaper()
+        self.assert_nothing_kept()
+
+
+class PermissionTests(ApiTestCase):
+    """Who may delete."""
+
+    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
+
+    def test_each(self) -> None:
+        """Members of the owning project and administrators; who only sees the image is 403, all others 404."""
+        body = b'{"visibility": "%s"}'
+        for visibility, stranger in ((b"community", 403), (b"shared", 404), (b"private", 404)):
+            image = self.server.request("POST", "/v2/images", MEMBER, body % visibility).json["id"]
+            path = f"/v2/images/{image}"
+            statuses = [self.server.request("DELETE", path, who).status for who in ({}, STRANGER, READER, MEMBER)]
+            self.assertEqual(statuses, [401, stranger, 403, 204])
+            self.assertEqual(self.server.request("DELETE", path, MEMBER).status, 404)
+        image = self.server.request("POST", "/v2/images", MEMBER, b"{}").json["id"]
+        self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}", ADMIN).status, 204)

@@ -1,0 +1,241 @@
+"""Uploads into stores that fail or do not move, and the leases that they hold."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, ClassVar
+
+from imgsvc.errors import ObjectExists, StoreFull, StoreUnavailable, StoreWriteDenied
+from imgsvc.operations.progress import RENEWALS_IN_A_LEASE, STALLED_LEASES
+from tests.web.rigs import MEMORY, ONE_STORE, ApiTestCase
+
+LEASE = 60.0
+STALL_TIME = LEASE * STALLED_LEASES
+BIG = 9 << 20
+"""Bytes of an upload that do not all fit into one transfer's share of the memory."""
+
+
+class FailingTests(ApiTestCase):
+    """Stores that fail while they take bytes."""
+
+    errors = (
+        (StoreFull("local", "is full."), 413),
+        (StoreWriteDenied("local", "may not be written."), 503),
+        (StoreUnavailable("local", "does not answer."), 503),
+    )
+
+    def test_write(self) -> None:
+        """The client is told what the store says, and the image is queued again."""
+        for error, status in self.errors:
+            image = self.server.image()["id"]
+            self.server.store().fail("write", error)
+            self.assertEqual(self.server.put(image, b"data").status, status)
+            self.server.store().heal()
+            self.assert_queued(image)
+            self.assert_nothing_kept()
+
+    def test_write_in_the_midst(self) -> None:
+        """A store that fails when half of the bytes are there is told at once, not at the end."""
+        image = self.server.image()["id"]
+        self.server.store().fail("write", StoreFull("local", "is full."))
+        connection = self.begin_put(image, BIG, bytes(4 << 20))
+        self.assertEqual(self.final_status(connection), 413)
+        self.server.store().heal()
+        self.assert_undone(image)
+
+    def test_commit(self) -> None:
+        """The same at the end; an object that is there already is 409."""
+        for error, status in (*self.errors, (ObjectExists("local", "there is one."), 409)):
+            image = self.server.image()["id"]
+            self.server.store().fail("commit", error)
+            self.assertEqual(self.server.put(image, b"data").status, status)
+            self.server.store().heal()
+            self.assert_queued(image)
+            self.assert_nothing_kept()
+
+    def test_commit_whose_answer_is_lost(self) -> None:
+        """A commit that was done and is said to have failed leaves no object."""
+        image = self.server.image()["id"]
+        self.server.store().fail("commit", StoreUnavailable("local", "the answer is lost."), done=True)
+        self.assertEqual(self.server.put(image, b"data").status, 503)
+        self.server.store().heal()
+        self.assert_undone(image)
+
+    def test_fault_that_is_no_error_of_the_domain(self) -> None:
+        """What nobody has thought of is 500, is logged, and is undone like the rest."""
+        image = self.server.image()["id"]
+        self.server.store().fail("write", ZeroDivisionError("in a store"))
+        self.assertEqual(self.server.put(image, b"data").status, 500)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        self.server.store().heal()
+        self.assert_undone(image)
+
+    def test_abort(self) -> None:
+        """What cannot be undone now is left to the reaper: the claim stays until the store has let go."""
+        image = self.server.image()["id"]
+        store = self.server.store()
+        store.fail("commit", StoreUnavailable("local", "does not answer."), done=True)
+        store.fail("abort", StoreUnavailable("local", "does not answer."))
+        self.assertEqual(self.server.put(image, b"data").status, 503)
+        self.assertEqual(self.status(image), "saving")
+        store.fail("discard", StoreUnavailable("local", "does not answer."))
+        self.server.expire_leases()
+        self.server.run_reaper()
+        self.assertEqual(self.status(image), "saving")
+        store.heal()
+        self.server.expire_leases()
+        self.server.run_reaper()
+        self.assert_undone(image)
+
+    def test_settle(self) -> None:
+        """An upload whose end the store did not note is whole all the same, and the reaper notes it."""
+        image = self.server.image()["id"]
+        store = self.server.store()
+        store.fail("settle_writer", StoreUnavailable("local", "does not answer."))
+        self.assertEqual(self.server.put(image, b"data").status, 204)
+        store.heal()
+        self.server.run_reaper()
+        self.assertEqual(store.calls.count("settle"), 1)
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
+        self.server.request("DELETE", f"/v2/images/{image}")
+        self.assert_nothing_kept()
+
+
+class StalledTests(ApiTestCase):
+    """Stores that do not answer."""
+
+    tables: ClassVar[dict[str, Any] | None] = {"stores": {"default": "local", "local": MEMORY, "other": MEMORY}}
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the clock go on, in steps as the renewals take."""
+        for _ in range(round(seconds / (LEASE / RENEWALS_IN_A_LEASE))):
+            self.server.clock.advance(LEASE / RENEWALS_IN_A_LEASE)
+
+    def stall_at(self, call: str) -> None:
+        """A store that hangs in this call is 503 to its client after the stall time, and no other upload waits."""
+        image, other, free = (self.server.image()["id"] for _ in range(3))
+        store = self.server.store()
+        store.hang(call)
+        connection = self.begin_put(image, 4, b"data")
+        moving = self.begin_put(other, 4, b"da", "X-Image-Meta-Store: other")
+        self.pass_time(STALL_TIME - LEASE)
+        self.assertIsNone(self.final_status(connection))
+        self.assertEqual(
+            self.server.put(free, b"x", **{"X-Image-Meta-Store": "other"}).status, 204
+        )
+        self.pass_time(2 * LEASE)
+        self.assertEqual(self.final_status(connection), 503)
+        connection.lose()
+        moving.lose()
+
+    def assert_recovers(self) -> None:
+        """Once the store moves again nothing is left but the image that was whole."""
+        (image,) = self.server.request("GET", "/v2/images?status=saving").json["images"]
+        self.server.expire_leases()
+        self.server.store().heal()
+        self.server.run_reaper()
+        self.assertEqual(self.server.server._uploads.running, set())
+        self.assert_queued(image["id"])
+        self.assert_nothing_kept(["local"])
+
+    def test_writer(self) -> None:
+        """A store that does not begin."""
+        self.stall_at("writer")
+        self.assert_recovers()
+
+    def test_write(self) -> None:
+        """A store that does not take the bytes."""
+        self.stall_at("write")
+        self.server.expire_leases()
+        (image,) = self.server.request("GET", "/v2/images?status=saving").json["images"]
+        self.server.run_reaper()  # another process undoes it while this one hangs
+        self.assert_queued(image["id"])
+        self.assertEqual(self.server.put(image["id"], b"new", **{"X-Image-Meta-Store": "other"}).status, 204)
+        self.server.store().heal()  # and then the late write comes, which must do no harm
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image['id']}/file").body, b"new")
+        self.assertEqual(self.server.server._uploads.running, set())
+        self.assert_nothing_kept(["local"])
+
+    def test_commit(self) -> None:
+        """A store that does not finish."""
+        self.stall_at("commit")
+        (image,) = self.server.request("GET", "/v2/images?status=saving").json["images"]
+        self.server.expire_leases()
+        self.server.run_reaper()
+        self.assert_queued(image["id"])
+        self.server.store().heal()
+        self.assert_queued(image["id"])
+        self.assertEqual(self.server.server._uploads.running, set())
+        self.assert_nothing_kept(["local"])
+
+    def test_slow_client(self) -> None:
+        """A client that sends a byte now and then is no stall, however long it takes."""
+        image = self.server.image()["id"]
+        connection = self.begin_put(image, 100, b"x")
+        for _ in range(99):
+            self.server.clock.advance(50)
+            connection.send(b"x")
+        self.assertEqual(self.final_status(connection), 204)
+
+
+class LeaseTests(ApiTestCase):
+    """The lease of an upload under way."""
+
+    def expiry(self) -> list[int]:
+        """When the leases of all uploads run out."""
+        with sqlite3.connect(self.folder / "imgsvc.sqlite") as connection:
+            rows = connection.execute("SELECT expires_at FROM uploads").fetchall()
+        connection.close()
+        return [moment for (moment,) in rows]
+
+    def test_renewed(self) -> None:
+        """It is renewed as long as the upload goes on, and is gone after it."""
+        image = self.server.image()["id"]
+        connection = self.begin_put(image, 4, b"da")
+        self.server.expire_leases()
+        self.server.clock.advance(LEASE / RENEWALS_IN_A_LEASE)
+        self.assertGreater(self.expiry()[0], 0)
+        connection.send(b"ta")
+        self.assertEqual(self.expiry(), [])
+
+    def test_renewed_while_the_store_is_slow(self) -> None:
+        """So too while nothing moves, for less than the stall time."""
+        image = self.server.image()["id"]
+        self.server.store().hang("commit")
+        connection = self.begin_put(image, 4, b"data")
+        self.server.expire_leases()
+        self.server.clock.advance(LEASE / RENEWALS_IN_A_LEASE)
+        self.assertGreater(self.expiry()[0], 0)
+        self.server.store().heal()
+        self.assertEqual(self.final_status(connection), 204)
+
+    def test_lost(self) -> None:
+        """An upload whose claim was taken ends at the next renewal, and leaves the image to its successor."""
+        image = self.server.image()["id"]
+        connection = self.begin_put(image, 4, b"da")
+        self.server.expire_leases()
+        self.server.run_reaper()
+        next_one = self.begin_put(image, 3, b"ne")
+        self.server.clock.advance(LEASE / RENEWALS_IN_A_LEASE)
+        self.assertEqual(self.final_status(connection), 410)
+        next_one.send(b"w")
+        self.assertEqual(self.final_status(next_one), 204)
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"new")
+
+
+class UnreachableCatalogueTests(ApiTestCase):
+    """A database that is locked when the lease is to be renewed."""
+
+    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "database": {"busy_timeout": 0}}
+
+    def test_goes_on(self) -> None:
+        """An upload goes on without a renewal; the lease has more than one in it."""
+        image = self.server.image()["id"]
+        connection = self.begin_put(image, 4, b"da")
+        other = sqlite3.connect(self.folder / "imgsvc.sqlite", isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        self.server.clock.advance(LEASE / RENEWALS_IN_A_LEASE)
+        other.execute("ROLLBACK")
+        connection.send(b"ta")
+        self.assertEqual(self.final_status(connection), 204)

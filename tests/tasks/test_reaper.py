@@ -1,0 +1,322 @@
+"""The reaper, on a real catalogue and memory stores, by a clock that the test moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.catalogue import Catalogue, Database
+from imgsvc.errors import NoSuchImage, ObjectInUse, StoreUnavailable
+from imgsvc.identity.policy import DefaultPolicy
+from imgsvc.interfaces import IStoreWriter
+from imgsvc.model import Location, Span, Status, StoredData
+from imgsvc.operations.access import Access
+from imgsvc.operations.deletion import Deletion
+from imgsvc.pipeline.budget import Budget
+from imgsvc.stores.memory import MemoryStore
+from imgsvc.stores.registry import Registry
+from imgsvc.tasks.reaper import Reaper
+from tests.catalogue.rigs import new_image
+from tests.support.faults import FaultyStore
+from tests.support.server import fired
+from tests.support.threads import ImmediateThreads
+
+DOWN = StoreUnavailable("local", "does not answer.")
+
+
+class ReaperTests(SynchronousTestCase):
+    """Rounds of the reaper."""
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.clock = Clock()
+        self.catalogue = Catalogue(Database(f"sqlite:///{folder}/c.sqlite", ImmediateThreads(), ImmediateThreads()))
+        fired(self.catalogue.start())
+        self.addCleanup(lambda: fired(self.catalogue.stop()))
+        budget = Budget(1 << 20)
+        self.local, self.other = (FaultyStore(MemoryStore(name, 1 << 20, budget)) for name in ("local", "other"))
+        self.stores = Registry([self.local, self.other], "local")
+        self.reaper = self.made()
+
+    def made(self) -> Reaper:
+        """A reaper, as every process has one."""
+        deletion = Deletion(Access(self.catalogue, DefaultPolicy()), self.catalogue, self.stores)
+        return Reaper(self.catalogue, self.stores, deletion.remove, self.clock, interval=30.0, lease=60.0)
+
+    def round(self) -> None:
+        """One round."""
+        fired(self.reaper.round())
+
+    def image(self) -> str:
+        """The id of a new image."""
+        image = new_image(disk_format="raw", container_format="bare")
+        fired(self.catalogue.add(image))
+        return image.id
+
+    def begun(self, image_id: str, lease: float = 0, store: FaultyStore | None = None) -> tuple[Any, IStoreWriter]:
+        """Claim and writer of an upload that has written; with no lease, as its process were dead."""
+        store = store or self.local
+        claim = fired(self.catalogue.claim(image_id, store.store_id, lease))
+        writer = fired(store.writer(image_id, claim.upload_id, None))
+        fired(writer.write([b"data"]))
+        return claim, writer
+
+    def activated(self, image_id: str, store: FaultyStore | None = None, settle: bool = True) -> Location:
+        """Where the bytes of a whole upload are."""
+        claim, writer = self.begun(image_id, 60, store)
+        location: Location = fired(writer.commit())
+        data = StoredData(4, 4, "c" * 32, "sha512", "d" * 128, location)
+        fired(self.catalogue.activate(image_id, claim.upload_id, data))
+        if settle:
+            fired(writer.settle())
+        return location
+
+    def status(self, image_id: str) -> Status:
+        """The image's status."""
+        status: Status = fired(self.catalogue.image(image_id)).status
+        return status
+
+    def kept(self, store: FaultyStore) -> tuple[int, int]:
+        """Uploads and bytes that a store holds."""
+        usage = fired(store.inner.usage())
+        return len(fired(store.inner.unfinished())), usage.total - usage.free
+
+    # --- uploads of dead processes
+
+    def test_expired(self) -> None:
+        """The image is queued again and nothing is kept, whether the object was committed or not."""
+        for committed in (False, True):
+            image = self.image()
+            _, writer = self.begun(image)
+            if committed:
+                fired(writer.commit())
+            self.round()
+            self.assertIs(self.status(image), Status.QUEUED)
+            self.assertEqual(self.kept(self.local), (0, 0))
+
+    def test_running(self) -> None:
+        """An upload whose lease is good is left alone."""
+        image = self.image()
+        self.begun(image, 60)
+        self.round()
+        self.assertIs(self.status(image), Status.SAVING)
+        self.assertEqual(self.kept(self.local), (1, 4))
+
+    def test_nothing_begun(self) -> None:
+        """A process that died between claim and store leaves an image that is queued again."""
+        image = self.image()
+        fired(self.catalogue.claim(image, "local", 0))
+        self.round()
+        self.assertIs(self.status(image), Status.QUEUED)
+
+    def test_taken_over_once(self) -> None:
+        """Of two processes one takes an upload over."""
+        image = self.image()
+        self.begun(image)
+        self.local.hang("discard")
+        first, second = self.reaper.round(), self.made().round()
+        self.assertIs(self.status(image), Status.SAVING)
+        self.local.heal()
+        fired(first), fired(second)
+        self.assertIs(self.status(image), Status.QUEUED)
+
+    def test_deleted_meanwhile(self) -> None:
+        """The bytes go, the image stays deleted."""
+        image = self.image()
+        self.begun(image)
+        fired(self.catalogue.delete(image))
+        self.round()
+        self.assertRaises(NoSuchImage, self.status, image)
+        self.assertEqual(self.kept(self.local), (0, 0))
+
+    def test_store_down(self) -> None:
+        """A claim whose object cannot be removed is kept until it can; others are ended meanwhile."""
+        stuck, free = self.image(), self.image()
+        self.begun(stuck)
+        self.begun(free, store=self.other)
+        self.local.fail("discard", DOWN)
+        self.round()
+        self.assertIs(self.status(stuck), Status.SAVING)
+        self.assertIs(self.status(free), Status.QUEUED)
+        self.assertEqual(self.kept(self.other), (0, 0))
+
+    def test_store_that_is_no_more(self) -> None:
+        """A store that the configuration no longer has stops nothing else."""
+        stuck, free = self.image(), self.image()
+        self.begun(stuck)
+        self.begun(free, store=self.other)
+        del self.stores._stores["local"]
+        self.round()
+        self.assertIs(self.status(free), Status.QUEUED)
+
+    # --- objects that no claim stands for
+
+    def test_unsettled(self) -> None:
+        """The object of an active image is settled, and stays."""
+        image = self.image()
+        location = self.activated(image, settle=False)
+        self.round()
+        self.assertEqual(self.kept(self.local), (0, 4))
+        self.assertEqual(fired(self.local.reader(location, Span(0, 4))).length, 4)
+
+    def test_abandoned(self) -> None:
+        """An object whose claim was released is removed; so is one of an image that nobody knows."""
+        image = self.image()
+        claim, writer = self.begun(image, 60)
+        fired(writer.commit())
+        fired(self.catalogue.release(image, claim.upload_id))
+        fired(self.local.writer("unknown", "000001-a", None))
+        self.round()
+        self.assertEqual(self.kept(self.local), (0, 0))
+
+    def test_abandoned_beside_an_active_one(self) -> None:
+        """What a slow upload left goes, the object of its successor stays."""
+        image = self.image()
+        claim, _ = self.begun(image, 60)
+        fired(self.catalogue.release(image, claim.upload_id))
+        self.activated(image)
+        self.round()
+        self.assertEqual(self.kept(self.local), (0, 4))
+
+    def test_abandoned_in_another_store(self) -> None:
+        """What is in a store that the image has no location in is removed."""
+        image = self.image()
+        claim, writer = self.begun(image, 60, self.other)
+        fired(writer.commit())
+        fired(self.catalogue.release(image, claim.upload_id))
+        self.activated(image)
+        self.round()
+        self.assertEqual(self.kept(self.other), (0, 0))
+        self.assertEqual(self.kept(self.local), (0, 4))
+
+    def test_one_store_does_not_stop_another(self) -> None:
+        """A store that cannot say what it holds, or not end one object, does not keep others from being looked at."""
+        for call in ("unfinished", "discard"):
+            fired(self.local.writer("unknown", "000001-a", None))
+            fired(self.other.writer("unknown", "000001-a", None))
+            self.local.fail(call, DOWN)
+            self.round()
+            self.assertEqual(self.kept(self.other)[0], 0)
+            self.local.heal()
+            self.round()
+            self.assertEqual(self.kept(self.local)[0], 0)
+
+    def test_one_object_does_not_stop_another(self) -> None:
+        """An object that cannot be ended does not keep the store's others."""
+        fired(self.local.writer("a", "000001-a", None))
+        image = self.image()
+        self.activated(image, settle=False)
+        self.local.fail("discard", ObjectInUse("local", "is in use."))
+        self.round()
+        self.assertEqual([found.name for found in fired(self.local.inner.unfinished())], ["a"])
+
+    # --- locations of deleted images
+
+    def doomed(self, store: FaultyStore | None = None) -> None:
+        """A deleted image whose bytes are still there."""
+        image = self.image()
+        self.activated(image, store)
+        fired(self.catalogue.delete(image))
+
+    def test_doomed(self) -> None:
+        """They are removed, and asked for once."""
+        self.doomed()
+        self.round()
+        self.assertEqual(self.kept(self.local), (0, 0))
+        self.round()
+        self.assertEqual(self.local.calls.count("delete"), 1)
+
+    def test_doomed_again(self) -> None:
+        """What a store cannot remove now is tried again, and keeps no other store's waiting."""
+        self.doomed()
+        self.doomed(self.other)
+        self.local.fail("delete", DOWN)
+        self.round()
+        self.assertEqual((self.kept(self.local), self.kept(self.other)), ((0, 4), (0, 0)))
+        self.local.heal()
+        self.round()
+        self.assertEqual(self.kept(self.local), (0, 0))
+
+    def test_many_doomed(self) -> None:
+        """However many a store cannot remove, those of others are, in the same round."""
+        for _ in range(120):
+            self.doomed()
+        self.doomed(self.other)
+        self.local.fail("delete", DOWN)
+        self.round()
+        self.assertEqual(self.kept(self.other), (0, 0))
+        self.assertLess(self.local.calls.count("delete"), 10, "a store that is down is not asked over and over")
+        self.local.heal()
+        self.round()
+        self.assertEqual(self.kept(self.local), (0, 0))
+
+    def test_in_use(self) -> None:
+        """An object that is in use keeps none of the same store's waiting."""
+        self.doomed()
+        self.doomed()
+        failing = self.local.inner.delete
+
+        def delete_all_but_the_first(location: Location) -> Any:
+            self.local.inner.delete = failing
+            raise_in_use: Any = ObjectInUse("local", "is in use.")
+            self.local.fail("delete", raise_in_use)
+            answer = self.local.delete(location)
+            self.local.heal()
+            return answer
+
+        self.local.inner.delete = delete_all_but_the_first
+        self.round()
+        self.assertEqual(self.kept(self.local), (0, 4))
+
+    # --- rounds
+
+    def test_timer(self) -> None:
+        """The first round is at the start, the next ones after the interval, none after the stop."""
+        self.reaper.start()
+        self.assertEqual(self.local.calls, ["unfinished"])
+        self.clock.advance(29)
+        self.assertEqual(self.local.calls, ["unfinished"])
+        self.clock.advance(1)
+        self.assertEqual(self.local.calls, ["unfinished"] * 2)
+        fired(self.reaper.stop())
+        self.clock.advance(60)
+        self.assertEqual(self.local.calls, ["unfinished"] * 2)
+        fired(self.reaper.stop())
+
+    def test_stop_waits(self) -> None:
+        """Stopping waits for the round that is under way."""
+        self.local.hang("unfinished")
+        self.reaper.start()
+        stopped = self.reaper.stop()
+        self.assertNoResult(stopped)
+        self.local.heal()
+        fired(stopped)
+
+    def test_fault_that_is_no_error_of_the_domain(self) -> None:
+        """What nobody has thought of is logged, and does not end the rounds."""
+        self.local.fail("unfinished", ZeroDivisionError("in a store"))
+        self.reaper.start()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertIn("unfinished", self.other.calls)
+        self.local.heal()
+        fired(self.local.writer("unknown", "000001-a", None))
+        self.clock.advance(30)
+        self.assertEqual(self.kept(self.local)[0], 0)
+        self.reaper.stop()
+
+    def test_store_that_hangs(self) -> None:
+        """A store that does not answer keeps the others from nothing, in this round and the next ones."""
+        self.local.hang("unfinished")
+        self.reaper.start()
+        self.assertIn("unfinished", self.other.calls)
+        image = self.image()
+        self.begun(image, store=self.other)
+        self.clock.advance(30)
+        self.assertIs(self.status(image), Status.QUEUED)
+        stopped = self.reaper.stop()
+        self.local.heal()
+        fired(stopped)
