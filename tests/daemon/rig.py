@@ -12,16 +12,36 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.daemon import Daemon
 
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
-SHORT_LEASE = '[server]\nupload_lease = "1 s"\nreaper_interval = "1 s"\ngrace = "5 s"\n'
+SHORT_LEASE = '[server]\nupload_lease = "1 s"\nreaper_interval = "1 s"\ngrace = "2 s"\n'
 PATIENCE = 20.0
+
+
+@frozen
+class Injection:
+    """What strace does at which system calls: `calls` and `what` as in `-e inject=calls:what`.
+
+    path: only where the call is about that file.
+    """
+
+    calls: str
+    what: str
+    path: Path | None = None
+
+    @property
+    def arguments(self) -> list[str]:
+        """The options of strace."""
+        path = [] if self.path is None else ["-P", str(self.path)]
+        return ["-e", f"trace={self.calls}", "-e", f"inject={self.calls}:{self.what}", *path]
 
 
 class DaemonTestCase(SynchronousTestCase):
@@ -63,6 +83,17 @@ class DaemonTestCase(SynchronousTestCase):
     def assert_no_traceback(self, daemon: Daemon) -> None:
         """Nothing went wrong that nobody expected."""
         self.assertNotIn("Traceback", daemon.log())
+
+    def inject(self, daemon: Daemon, point: Injection) -> subprocess.Popen[bytes]:
+        """Let strace interfere with the system calls of a daemon, until the test or strace is ended."""
+        strace = subprocess.Popen(
+            ["strace", "-f", "-o", "/dev/null", "-p", str(daemon.pid), *point.arguments], stderr=subprocess.PIPE
+        )
+        self.addCleanup(end, strace)
+        assert strace.stderr is not None
+        line = strace.stderr.readline()
+        self.assertIn(b"attached", line)
+        return strace
 
     def mount(self, size: str = "8m", name: str = "mount") -> Path:
         """A file system in memory of its own."""
@@ -144,6 +175,15 @@ def twistd(folder: Path, *arguments: str, before: tuple[str, ...] = ("-n", "--pi
     return ended.returncode, ended.stdout.decode()
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Have a process end, and wait for it. strace lets go of what it traces."""
+    if process.poll() is None:
+        process.terminate()
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
 def free_port() -> int:
     """A port that nobody listens on at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -158,7 +198,7 @@ def files(folder: Path) -> set[str]:
 
 def statuses(daemon: Daemon) -> dict[str, str]:
     """Of all images, as the database has them; deleted ones are `deleted`."""
-    with sqlite3.connect(f"file:{daemon.data}/imgsvc.sqlite?mode=ro", uri=True, timeout=10) as database:
+    with closing(sqlite3.connect(f"file:{daemon.data}/imgsvc.sqlite?mode=ro", uri=True, timeout=10)) as database:
         return dict(database.execute("SELECT id, status FROM images").fetchall())
 
 
