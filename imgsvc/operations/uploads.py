@@ -17,6 +17,7 @@ from imgsvc.errors import (
     DigestMismatch,
     ImgsvcError,
     Invalid,
+    NoSuchImage,
     SizeMismatch,
     StoreUnavailable,
     WrongStatus,
@@ -111,6 +112,7 @@ class Upload:
         self._intake: Intake | None = None
         self._writer: IStoreWriter | None = None
         self._stopped: ImgsvcError | None = None
+        self._may_be_active = False
         self._outcome: Deferred[None] = Deferred(lambda _: self.stop(BodyCut("The client is gone.")))
         self.ended: Deferred[None] | None = None
         """Fires when all that the upload does has ended, its undo too."""
@@ -136,6 +138,7 @@ class Upload:
     async def _run(self, body: Any) -> None:
         try:
             data = await self._receive(body)
+            self._may_be_active = True
             await self._uploads.catalogue.activate(self.image.id, self._claim.upload_id, data)
         except ImgsvcError as error:
             log.info("image {image}: upload failed: {error}", image=self.image.id, error=str(error))
@@ -185,9 +188,7 @@ class Upload:
             raise SizeMismatch(image.id, expected, intake.size)
         for algorithm, wanted in self._request.digests.items():
             if digests[algorithm].digest() != wanted:
-                raise DigestMismatch(
-                    f"Image {image.id}: its bytes do not have the {algorithm} that was given."
-                )
+                raise DigestMismatch(f"Image {image.id}: its bytes do not have the {algorithm} that was given.")
         virtual_size = inspection.finish() if inspection else None
         (await self._uploads.quotas.allowance(image.owner)).check(image.id, intake.size)
         location = await writer.commit()
@@ -224,12 +225,27 @@ class Upload:
         False if the claim was lost before: whatever else went wrong, that is why, and the image is in other hands.
         """
         try:
-            if self._writer is not None:
-                await self._writer.abort()
-            return await self._uploads.catalogue.release(self.image.id, self._claim.upload_id)
+            if not self._may_be_active:
+                await self._abort()
+            held: bool = await self._uploads.catalogue.release(self.image.id, self._claim.upload_id)
+            # An activation that failed may have happened all the same: only then is the claim gone, and the image active.
+            if self._may_be_active and (held or not await self._is_active()):
+                await self._abort()
+            return held
         except ImgsvcError as error:
             log.error("image {image}: left for the reaper: {error}", image=self.image.id, error=str(error))
             return True
+
+    async def _abort(self) -> None:
+        if self._writer is not None:
+            await self._writer.abort()
+
+    async def _is_active(self) -> bool:
+        try:
+            image: Image = await self._uploads.catalogue.image(self.image.id)
+        except NoSuchImage:
+            return False
+        return image.status is Status.ACTIVE
 
     async def _settle(self) -> None:
         try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, ClassVar
 
-from imgsvc.errors import ObjectExists, StoreFull, StoreUnavailable, StoreWriteDenied
+from twisted.internet.defer import Deferred, fail
+
+from imgsvc.errors import CatalogueUnavailable, ObjectExists, StoreFull, StoreUnavailable, StoreWriteDenied
 from imgsvc.operations.progress import RENEWALS_IN_A_LEASE, STALLED_LEASES
 from tests.web.rigs import MEMORY, ONE_STORE, ApiTestCase
 
@@ -120,9 +122,7 @@ class StalledTests(ApiTestCase):
         moving = self.begin_put(other, 4, b"da", "X-Image-Meta-Store: other")
         self.pass_time(STALL_TIME - LEASE)
         self.assertIsNone(self.final_status(connection))
-        self.assertEqual(
-            self.server.put(free, b"x", **{"X-Image-Meta-Store": "other"}).status, 204
-        )
+        self.assertEqual(self.server.put(free, b"x", **{"X-Image-Meta-Store": "other"}).status, 204)
         self.pass_time(2 * LEASE)
         self.assertEqual(self.final_status(connection), 503)
         connection.lose()
@@ -239,3 +239,42 @@ class UnreachableCatalogueTests(ApiTestCase):
         other.execute("ROLLBACK")
         connection.send(b"ta")
         self.assertEqual(self.final_status(connection), 204)
+
+
+class DoubtfulCatalogue:
+    """A catalogue whose activation fails, after it has happened or before: its client cannot tell which."""
+
+    def __init__(self, inner: Any, happens: bool) -> None:
+        self._inner = inner
+        self._happens = happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def activate(self, image_id: str, upload_id: str, data: Any) -> Deferred[None]:
+        """See ICatalogue."""
+        lost: Deferred[None] = fail(CatalogueUnavailable("The answer got lost."))
+        return self._inner.activate(image_id, upload_id, data).addCallback(lambda _: lost) if self._happens else lost
+
+
+class DoubtfulActivationTests(ApiTestCase):
+    """An activation whose outcome is unknown."""
+
+    def test_happened(self) -> None:
+        """The bytes of an image that has become active stay, whatever the client was told."""
+        uploads = self.server.server._uploads
+        uploads.catalogue = DoubtfulCatalogue(uploads.catalogue, happens=True)
+        image = self.server.image()["id"]
+        self.assertGreaterEqual(self.server.put(image, b"data").status, 400)
+        self.assertEqual(self.server.show(image)["status"], "active")
+        self.server.run_reaper()
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
+
+    def test_did_not(self) -> None:
+        """An image that has not is queued, and nothing is kept."""
+        uploads = self.server.server._uploads
+        uploads.catalogue = DoubtfulCatalogue(uploads.catalogue, happens=False)
+        image = self.server.image()["id"]
+        self.assertEqual(self.server.put(image, b"data").status, 503)
+        self.assert_queued(image)
+        self.assert_nothing_kept()
