@@ -130,6 +130,7 @@ class Outlet:
     def __init__(self, transport: Any = None) -> None:
         self.data = bytearray()
         self.producer: Any = None
+        self.started = False
         self.was_cut = 0
         self.took_back: int | None = None
         self._transport = transport
@@ -142,12 +143,14 @@ class Outlet:
         self.producer = None
 
     def write(self, data: bytes) -> None:
+        self.started = True
         self.data += data
 
     def plain_transport(self) -> Any:
         return self._transport
 
     def lend_transport(self) -> None:
+        self.started = True
         self._transport.write(b"headers\r\n")
 
     def take_back_transport(self, sent: int) -> None:

@@ -1,0 +1,219 @@
+"""The bytes of a store's reader on their way to a client, through this process."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from imgsvc.errors import ObjectDamaged, StoreUnavailable
+from imgsvc.interfaces import IFileBacked, IOutlet
+from imgsvc.model import Span
+from imgsvc.pipeline.budget import MIB, Budget
+from imgsvc.pipeline.delivery import SMALL, Delivery, _WatchedOutlet
+from imgsvc.pipeline.stall import StallTimer
+from imgsvc.stores.readahead import ReadAhead
+from tests.pipeline.rigs import Outlet
+
+DATA = bytes(range(251)) * 20_000
+WHOLE = Span(0, len(DATA))
+
+
+class DeliveryTestCase(SynchronousTestCase):
+    """A delivery, an outlet, and readers of DATA."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.delivery = Delivery(self.clock, 10.0)
+        self.outlet = Outlet()
+        self.budget = Budget(MIB)
+        self.closed = 0
+
+    def reader(self, span: Span = WHOLE, read: Callable[[int, int], Deferred[bytes]] | None = None) -> ReadAhead:
+        """A reader that has its blocks at once, or as `read` gives them."""
+
+        def read_data(offset: int, size: int) -> Deferred[bytes]:
+            return succeed(DATA[offset : offset + size])
+
+        return ReadAhead("local", read or read_data, self._close, span, self.budget)
+
+    def send(self, reader: Any) -> Deferred[None]:
+        """Begin."""
+        return Deferred.fromCoroutine(self.delivery.send(reader, self.outlet))
+
+    def _close(self) -> None:
+        self.closed += 1
+
+    def assert_clean(self) -> None:
+        """The reader was closed once, no memory is held, no timer runs, and the outlet has no producer."""
+        self.assertEqual((1, 0, 0), (self.closed, self.budget.held, self.budget.shares))
+        self.assertEqual([], self.clock.getDelayedCalls())
+        self.assertIsNone(self.outlet.producer)
+
+
+class ProduceTests(DeliveryTestCase):
+    """Readers that write to the outlet."""
+
+    def test_interfaces(self) -> None:
+        """The outlet of the tests is one; what stands before it is a consumer and a producer."""
+        verifyObject(IOutlet, self.outlet)
+        watched = _WatchedOutlet(self.outlet, StallTimer(self.clock, 1, self.fail))
+        verifyObject(IConsumer, watched)
+        verifyObject(IPushProducer, watched)
+
+    @settings(derandomize=True, deadline=None, max_examples=40)
+    @given(st.integers(0, len(DATA)), st.integers(0, len(DATA)))
+    def test_any_span(self, start: int, length: int) -> None:
+        """Every span arrives as it is."""
+        self.setUp()
+        span = Span(start, min(length, len(DATA) - start))
+        self.successResultOf(self.send(self.reader(span)))
+        self.assertEqual(DATA[span.start : span.stop], self.outlet.data)
+        self.assertEqual(0, self.outlet.was_cut)
+        self.assert_clean()
+
+    def test_pause(self) -> None:
+        """A paused outlet gets nothing, then the rest."""
+        blocks: list[tuple[int, int, Deferred[bytes]]] = []
+
+        def read(offset: int, size: int) -> Deferred[bytes]:
+            block: Deferred[bytes] = Deferred()
+            blocks.append((offset, size, block))
+            return block
+
+        sent = self.send(self.reader(read=read))
+        self.outlet.producer.pauseProducing()
+        while blocks:
+            offset, size, block = blocks.pop(0)
+            block.callback(DATA[offset : offset + size])
+        self.assertEqual(b"", self.outlet.data)
+        self.outlet.producer.resumeProducing()
+        while blocks:
+            offset, size, block = blocks.pop(0)
+            block.callback(DATA[offset : offset + size])
+        self.successResultOf(sent)
+        self.assertEqual(DATA, self.outlet.data)
+        self.assert_clean()
+
+    def test_stalled(self) -> None:
+        """A client that takes nothing for the time-out is cut off; who learns of that cancels."""
+        pausing = self.outlet.write
+        self.outlet.write = lambda data: (pausing(data), self.outlet.producer.pauseProducing())  # type: ignore[method-assign,assignment,return-value]
+        sent = self.send(self.reader())
+        for _ in range(3):
+            self.clock.advance(9)
+            self.assertEqual(0, self.outlet.was_cut)
+            self.outlet.producer.resumeProducing()
+        self.clock.advance(10)
+        self.assertEqual(1, self.outlet.was_cut)
+        self.assertNoResult(sent)
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.assertLess(len(self.outlet.data), len(DATA))
+        self.outlet.producer = None
+        self.assert_clean()
+
+    def test_store_fails(self) -> None:
+        """A store that fails after the first byte: the connection is cut, and the error raised."""
+
+        def read(offset: int, size: int) -> Deferred[bytes]:
+            return fail(StoreUnavailable("local", "gone")) if offset else succeed(DATA[:size])
+
+        self.failureResultOf(self.send(self.reader(read=read)), StoreUnavailable)
+        self.assertEqual(1, self.outlet.was_cut)
+        self.assertTrue(0 < len(self.outlet.data) < len(DATA))
+        self.assert_clean()
+
+    def test_short_object(self) -> None:
+        """An object that ends early: the connection is cut; what was sent is not padded."""
+        reader = self.reader(Span(0, len(DATA) + 1))
+        self.failureResultOf(self.send(reader), ObjectDamaged)
+        self.assertEqual(1, self.outlet.was_cut)
+        self.assertLessEqual(len(self.outlet.data), len(DATA))
+        self.assert_clean()
+
+    def test_stopped_by_the_outlet(self) -> None:
+        """A connection that is lost stops the reader."""
+        pausing = self.outlet.write
+        self.outlet.write = lambda data: (pausing(data), self.outlet.producer.pauseProducing())  # type: ignore[method-assign,assignment,return-value]
+        sent = self.send(self.reader())
+        self.outlet.producer.stopProducing()
+        self.failureResultOf(sent, CancelledError)
+        self.outlet.producer = None
+        self.assert_clean()
+
+
+@implementer(IFileBacked)
+class BackedReader(ReadAhead):
+    """A reader that says that its bytes are in a file."""
+
+    def __init__(self, fd: int, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.fd, self.offset = fd, arguments[3].start
+
+    def load(self, offset: int, length: int) -> Deferred[None]:
+        raise AssertionError("nothing is to be loaded for a reader that produces")
+
+
+class SmallFileTests(DeliveryTestCase):
+    """Spans of files that go out with the headers, and files for connections that cannot take them as they are."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(DATA)
+        self.fd = os.open(path, os.O_RDONLY)
+        self.addCleanup(os.close, self.fd)
+        os.read(self.fd, len(DATA))
+
+    def backed(self, span: Span) -> BackedReader:
+        """A reader of a span of the file."""
+
+        def read(offset: int, size: int) -> Deferred[bytes]:
+            return succeed(os.pread(self.fd, size, offset))
+
+        return BackedReader(self.fd, "local", read, self._close, span, self.budget)
+
+    def test_small(self) -> None:
+        """A small span that is in memory is written at once, without a producer."""
+        verifyObject(IFileBacked, self.backed(Span(0, 1)))
+        for span in (Span(0, 0), Span(0, 1), Span(77, SMALL), Span(len(DATA) - 5, 5)):
+            self.closed = 0
+            self.outlet.data.clear()
+            self.successResultOf(self.send(self.backed(span)))
+            self.assertEqual(DATA[span.start : span.stop], self.outlet.data)
+            self.assert_clean()
+
+    def test_large(self) -> None:
+        """Without a plain socket a file is produced as any other reader."""
+        self.successResultOf(self.send(self.backed(Span(3, len(DATA) - 3))))
+        self.assertEqual(DATA[3:], self.outlet.data)
+        self.assert_clean()
+
+    def test_beyond_the_end(self) -> None:
+        """A small span beyond the end of the file is damage, not fewer bytes."""
+        self.failureResultOf(self.send(self.backed(Span(len(DATA) - 5, 6))), ObjectDamaged)
+        self.assertEqual((0, b""), (self.outlet.was_cut, self.outlet.data))
+        self.assert_clean()
+
+    def test_bad_descriptor(self) -> None:
+        """A file that cannot be read, before the first byte: the error is raised, and the connection whole."""
+
+        def read(offset: int, size: int) -> Deferred[bytes]:
+            return fail(StoreUnavailable("local", os.strerror(errno.EIO)))
+
+        reader = BackedReader(-1, "local", read, self._close, Span(0, 10), self.budget)
+        self.failureResultOf(self.send(reader), StoreUnavailable)
+        self.assertEqual(0, self.outlet.was_cut)
+        self.assert_clean()
