@@ -228,7 +228,7 @@ class Upload:
             if not self._may_be_active:
                 await self._abort()
             held: bool = await self._uploads.catalogue.release(self.image.id, self._claim.upload_id)
-            # An activation that failed may have happened all the same: only then is the claim gone, and the image active.
+            # An activation that failed may have happened all the same: then the claim is gone, and the image active.
             if self._may_be_active and (held or not await self._is_active()):
                 await self._abort()
             return held
