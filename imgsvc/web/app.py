@@ -79,9 +79,12 @@ class ImageApi(Resource):
             elif (request.getHeader(b"accept") or b"").startswith(MEDIA_TYPE):
                 segments.insert(0, b"v2")
         if segments[0] == b"v2":
-            request.request_id = _request_id(request.getHeader(b"x-openstack-request-id"))
-            request.setHeader(b"x-openstack-request-id", request.request_id.encode("latin-1"))
+            self._give_id(request, request.getHeader(b"x-openstack-request-id"))
         return self._resource.render(request)
+
+    def _give_id(self, request: StreamingRequest, given: bytes | None) -> None:
+        request.request_id = _request_id(given)
+        request.setHeader(b"x-openstack-request-id", request.request_id.encode("latin-1"))
 
     def _mount(self, route: Route) -> None:
         methods = self._methods.setdefault(route.path, set())
@@ -89,9 +92,10 @@ class ImageApi(Resource):
         identify = self._identity.identify
 
         async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
-            if request.method == b"HEAD" and route.method != "HEAD":  # werkzeug takes HEAD for GET
+            if request.method == b"HEAD" and "HEAD" not in methods:  # werkzeug takes HEAD for GET
                 raise MethodNotAllowed(sorted(methods))
             if len(request.request_id) > LONGEST_REQUEST_ID:
+                self._give_id(request, None)
                 raise Invalid(f"X-Openstack-Request-ID is longer than {LONGEST_REQUEST_ID} characters.")
             if not route.open:
                 caller = identify(request.requestHeaders, request.client)
@@ -163,8 +167,8 @@ class ImageApi(Resource):
             )
             if isinstance(error, MethodNotAllowed):
                 methods = set(error.valid_methods or ())
-                if "GET" in methods:
-                    methods.discard("HEAD")  # which werkzeug adds
+                if "HEAD" not in self._methods.get(request.path.decode("latin-1"), ()):
+                    methods.discard("HEAD")  # which werkzeug adds to GET
                 allowed = ", ".join(sorted(methods))
                 request.setHeader("allow", allowed)
                 message = f"{request.path.decode('latin-1')} takes {allowed}."

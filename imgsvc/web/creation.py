@@ -23,7 +23,7 @@ class ImageReader:
         self._read_only = frozenset(key for key, value in properties.items() if value.get("readOnly"))
         self._validate: Callable[[Any], Any] = fastjsonschema.compile(
             {
-                "$schema": "http://json-schema.org/draft-07/schema#",
+                "$schema": "http://json-schema.org/draft-04/schema#",  # to which 1.0 is no integer
                 "type": "object",
                 "properties": {
                     key: value for key, value in properties.items() if not value.get("readOnly") and key not in RESERVED
@@ -47,7 +47,7 @@ class ImageReader:
         for key, value in document.items():
             if len(key) > LONGEST_KEY:
                 raise Invalid(f"The key of a property is longer than {LONGEST_KEY} characters.")
-            if "\0" in key or (isinstance(value, str) and "\0" in value):
+            if any("\0" in text for text in (key, *(value if isinstance(value, list | str) else ()))):
                 raise Invalid(f"The property {key!r} holds a NUL character.")
         fields = {key: value for key, value in document.items() if key in self._base}
         properties = {key: value for key, value in document.items() if key not in self._base and value is not None}

@@ -1,0 +1,429 @@
+"""What is the same for all routes, and the routes that tell what the server is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jsonschema
+from twisted.internet.address import IPv4Address
+
+from imgsvc.model import Status, Visibility
+from tests.support.server import Answer
+from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, THREE_STORES, ApiTestCase, identity
+
+ONE = ["v2.15", "v2.9", "v2.17", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"]
+SEVERAL = [
+    "v2.15",
+    "v2.13",
+    "v2.12",
+    "v2.11",
+    "v2.10",
+    "v2.9",
+    "v2.8",
+    "v2.17",
+    "v2.7",
+    "v2.6",
+    "v2.5",
+    "v2.4",
+    "v2.3",
+    "v2.2",
+    "v2.1",
+    "v2.0",
+]
+ABSENT = "11111111-2222-3333-4444-555555555555"
+MISSING = f"/v2/images/{ABSENT}"
+
+
+class AppTestCase(ApiTestCase):
+    """Tests of single requests."""
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+        """The answer to a GET."""
+        return self.server.request("GET", path, headers)
+
+    def head_of(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and all that follows them."""
+        connection = self.server.connect()
+        connection.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head, _, rest = connection.received.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+        return int(lines[0].split()[1]), headers, rest
+
+
+class ErrorBodyTests(AppTestCase):
+    """One body of an error for each way in which clients read them."""
+
+    def test_html(self) -> None:
+        """Browsers, and clients that take anything, glanceclient among them, get a page."""
+        for accept in (
+            "*/*",
+            "text/html",
+            "text/*",
+            "application/json;q=0.5, text/html",
+            "text/html,application/xml;q=0.9,*/*;q=0.8",
+        ):
+            answer = self.get(MISSING, {"Accept": accept})
+            self.assertEqual((answer.status, answer.headers["content-type"]), (404, "text/html; charset=UTF-8"), accept)
+            text = answer.body.decode()
+            for part in ("<title>404 Not Found</title>", "<h1>404 Not Found</h1>", f"{ABSENT}.<br /><br />"):
+                self.assertIn(part, text)
+
+    def test_json(self) -> None:
+        """Who asks for JSON gets three strings."""
+        for accept in (
+            "application/json",
+            "application/*",
+            "application/json, text/plain",
+            "text/html;q=0.1, application/json",
+        ):
+            answer = self.get(MISSING, {"Accept": accept})
+            self.assertEqual(answer.headers["content-type"], "application/json", accept)
+            self.assertEqual(
+                answer.json,
+                {"message": f"No image found with ID {ABSENT}.", "code": "404 Not Found", "title": "Not Found"},
+            )
+
+    def test_text(self) -> None:
+        """Who asks for nothing, or for something else, gets plain text."""
+        for headers in (
+            {},
+            {"Accept": ""},
+            {"Accept": "text/plain"},
+            {"Accept": "application/octet-stream"},
+            {"Accept": ";;"},
+        ):
+            answer = self.get(MISSING, headers)
+            self.assertEqual(answer.headers["content-type"], "text/plain; charset=UTF-8", headers)
+            self.assertEqual(answer.body.decode(), f"404 Not Found\n\nNo image found with ID {ABSENT}.\n")
+
+    def test_markup(self) -> None:
+        """What the client sent stands in the page as text."""
+        answer = self.get("/v2/images/<script>", {"Accept": "*/*"})
+        self.assertEqual(answer.status, 404)
+        self.assertNotIn(b"<script>", answer.body)
+        self.assertIn(b"&lt;script&gt;", answer.body)
+
+    def test_other_text(self) -> None:
+        """Text that is not ASCII is UTF-8 in every kind of body."""
+        for accept in ("*/*", "application/json", "text/plain"):
+            answer = self.get("/v2/images/%C3%BC", {"Accept": accept})
+            self.assertIn("\u00fc", answer.body.decode("utf-8"))
+            self.assertEqual(answer.headers["content-length"], str(len(answer.body)))
+
+    def test_no_error_without_type(self) -> None:
+        """Every error has a Content-Type, and none asks to be tried again later."""
+        image = self.server.image()["id"]
+        for method, path, body in (
+            ("GET", "/v2/nothing", None),
+            ("PUT", "/v2/images", b"x"),
+            ("POST", "/v2/images", b"x"),
+            ("GET", "/v2/images?limit=x", None),
+            ("PUT", f"/v2/images/{image}/file", b"x"),
+        ):
+            answer = self.server.request(method, path, None, body)
+            self.assertGreaterEqual(answer.status, 400)
+            self.assertTrue(answer.headers["content-type"])
+            self.assertNotIn("retry-after", answer.headers)
+
+    def test_fault_of_the_server(self) -> None:
+        """A fault that nobody has thought of is 500, tells nothing of itself, and stands in the log."""
+        catalogue: Any = self.server.server._catalogue
+        catalogue.image = lambda image_id: 1 // 0
+        answer = self.get(MISSING)
+        self.assertEqual(answer.status, 500)
+        self.assertNotIn(b"zero", answer.body)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class RoutingTests(AppTestCase):
+    """Paths and methods."""
+
+    def test_unknown(self) -> None:
+        """Unknown paths below /v2, a slash at the end too, are 404."""
+        image = self.server.image()["id"]
+        for path in (
+            *("/v2", "/v2/", "/v2/nothing", "/v2/images/", f"/v2/images/{image}/", f"/v2/images/{image}/file/"),
+            *(
+                f"/v2/images/{image}/nothing",
+                "/v2//images",
+                "/v2/schemas",
+                "/v2/schemas/nothing",
+                "/v2/IMAGES",
+                "/v2/v2/images",
+            ),
+        ):
+            self.assertEqual(self.get(path).status, 404, path)
+        for path in ("/v2/images/", f"/v2/images/{image}/"):
+            self.assertEqual(self.server.request("DELETE", path).status, 404)
+        self.assertEqual(self.status(image), "queued")
+
+    def test_wrong_method(self) -> None:
+        """A known path with another method is 405, and says which there are."""
+        for path, allowed in (
+            ("/v2/images", "GET, POST"),
+            (MISSING, "DELETE, GET"),
+            (f"{MISSING}/file", "GET, PUT"),
+            ("/v2/schemas/image", "GET"),
+            ("/v2/schemas/images", "GET"),
+            ("/v2/info/import", "GET"),
+            ("/v2/info/stores", "GET"),
+        ):
+            for method in {"GET", "HEAD", "POST", "PUT", "DELETE"} - set(allowed.split(", ")):
+                status, headers, _ = self.head_of(method, path)
+                self.assertEqual((status, headers.get("allow")), (405, allowed), f"{method} {path}")
+
+    def test_unknown_method(self) -> None:
+        """A method that HTTP does not have is 501 on an unknown path, 405 on a known one."""
+        self.assertEqual(self.server.request("BREW", "/v2/nothing").status, 501)
+        self.assertEqual(self.server.request("BREW", "/v2/images").status, 405)
+
+    def test_not_utf8(self) -> None:
+        """A path that is not UTF-8 is 400."""
+        for path in ("/%ff", "/v2/%ff", "/v2/images/%ff/file"):
+            self.assertEqual(self.get(path).status, 400)
+
+
+class VersionTests(AppTestCase):
+    """The versions, and the names that v2 goes by."""
+
+    def assert_document(self, answer: Answer, ids: list[str], base: str = "http://imgsvc.test") -> None:
+        """The answer lists these ids."""
+        versions = answer.json["versions"]
+        self.assertEqual([version["id"] for version in versions], ids)
+        self.assertEqual([version["id"] for version in versions if version["status"] == "CURRENT"], ["v2.17"])
+        self.assertEqual({version["status"] for version in versions}, {"CURRENT", "SUPPORTED"})
+        links = [[{"rel": "self", "href": f"{base}/v2/"}]] * len(ids)
+        self.assertEqual([version["links"] for version in versions], links)
+        self.assertEqual(answer.headers["content-type"], "application/json")
+
+    def test_document(self) -> None:
+        """/versions is 200 by any method, everything that is not in a version 300, both with the list."""
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            answer = self.server.request(method, "/versions")
+            self.assertEqual(answer.status, 200)
+            self.assert_document(answer, ONE)
+        for path in ("/", "/foo", "/v1/images", "/v3", "/v2.8/images", "/v2.99", "/images", "//v2"):
+            answer = self.get(path)
+            self.assertEqual(answer.status, 300, path)
+            self.assert_document(answer, ONE)
+
+    def test_aliases(self) -> None:
+        """Every listed version is v2."""
+        image = self.server.image()["id"]
+        for version in ONE:
+            answer = self.get(f"/{version}/images/{image}")
+            self.assertEqual((answer.status, answer.json["self"]), (200, f"/v2/images/{image}"))
+        self.assertEqual(self.server.request("DELETE", f"/v2.9/images/{image}").status, 204)
+
+    def test_accept(self) -> None:
+        """A media type chooses the version too, and then the path does not; versions and health are outside of it."""
+        image = self.server.image()["id"]
+        for accept in ("application/vnd.openstack.images-v2", "application/vnd.openstack.images-v2.5"):
+            self.assertEqual(self.get(f"/images/{image}", {"Accept": accept}).status, 200)
+            self.assertEqual(self.get("/nothing", {"Accept": accept}).status, 404)
+            self.assertEqual(self.get("/versions", {"Accept": accept}).status, 200)
+            self.assertEqual(self.get("/healthcheck", {"Accept": accept}).status, 200)
+
+    def test_version_header(self) -> None:
+        """There are no microversions in headers."""
+        self.assertEqual(self.get("/v2/images", {"OpenStack-API-Version": "image 9"}).status, 200)
+
+
+class SeveralStoresTests(AppTestCase):
+    """What is more where there are several stores, behind an address of its own."""
+
+    tables: ClassVar[dict[str, Any] | None] = {
+        "stores": THREE_STORES,
+        "identity": BEHIND_PROXY,
+        "server": {"public_endpoint": "https://images.example/"},
+    }
+
+    def test_versions(self) -> None:
+        """More versions are listed, with links to the public address."""
+        answer = self.get("/versions")
+        self.assertEqual([version["id"] for version in answer.json["versions"]], SEVERAL)
+        self.assertEqual(answer.json["versions"][0]["links"][0]["href"], "https://images.example/v2/")
+        self.assertEqual(self.get("/v2.8/images", MEMBER).status, 200)
+
+    def test_stores(self) -> None:
+        """What everybody may know of the stores."""
+        self.assertEqual(
+            self.get("/v2/info/stores", MEMBER).json,
+            {
+                "stores": [
+                    {"id": "cheap", "description": "slow disks"},
+                    {"id": "fast", "default": "true"},
+                    {"id": "far"},
+                ]
+            },
+        )
+        self.assertEqual(self.get("/v2/info/stores").status, 401)
+        self.assertEqual(self.server.request("GET", "/v2/info/stores", MEMBER, b"x").status, 400)
+
+    def test_detail(self) -> None:
+        """What administrators and services may."""
+        self.assertEqual([self.get("/v2/info/stores/detail", who).status for who in ({}, MEMBER)], [401, 403])
+        for who in (ADMIN, identity("nova", "service")):
+            stores = self.get("/v2/info/stores/detail", who).json["stores"]
+            self.assertEqual(
+                stores[0], {"id": "cheap", "description": "slow disks", "type": "memory", "weight": 1, "properties": {}}
+            )
+            self.assertEqual([store["weight"] for store in stores], [1, 0, 7])
+
+    def test_open_paths(self) -> None:
+        """Versions and health need no identity; every path below /v2 does, unknown ones too, before all else."""
+        self.assertEqual(
+            [self.get(path).status for path in ("/versions", "/", "/healthcheck", "/v1")], [200, 300, 200, 300]
+        )
+        for method, path in (
+            *(
+                ("GET", "/v2"),
+                ("GET", "/v2/nothing"),
+                ("GET", "/v2.5/nothing"),
+                ("PUT", "/v2/images"),
+                ("GET", "/v2/images"),
+            ),
+            *(("GET", "/v2/schemas/image"), ("GET", "/v2/info/import"), ("DELETE", MISSING), ("HEAD", MISSING)),
+        ):
+            self.assertEqual(self.head_of(method, path)[0], 401, path)
+
+    def test_other_peers(self) -> None:
+        """Identity headers of others than the proxy are not believed."""
+        connection = self.server.connect(IPv4Address("TCP", "10.0.0.1", 1))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in ADMIN.items())
+        connection.send(f"GET /v2/images HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
+        self.assertEqual(self.final_status(connection), 401)
+
+
+class OneStoreTests(AppTestCase):
+    """What is not where there is one store."""
+
+    def test_stores(self) -> None:
+        """404."""
+        for path in ("/v2/info/stores", "/v2/info/stores/detail"):
+            self.assertEqual(self.get(path).status, 404)
+
+    def test_import(self) -> None:
+        """No import method is offered."""
+        self.assertEqual(self.get("/v2/info/import").json["import-methods"]["value"], [])
+
+
+class RequestIdTests(AppTestCase):
+    """`X-Openstack-Request-Id`"""
+
+    def request_id(self, path: str, **headers: str) -> tuple[int, str]:
+        """Status and request id of an answer."""
+        answer = self.get(path, headers)
+        return answer.status, answer.headers["x-openstack-request-id"]
+
+    def test_new(self) -> None:
+        """Every answer below /v2 has one of its own, errors too."""
+        ids = set()
+        for path in ("/v2/images", MISSING, "/v2/nothing", "/v2.5/images", "/v2/images/"):
+            _, request_id = self.request_id(path)
+            self.assertTrue(re.fullmatch("req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", request_id))
+            ids.add(request_id)
+        self.assertEqual(len(ids), 5)
+
+    def test_given(self) -> None:
+        """The client's own is taken, with the prefix."""
+        for given, wanted in (("req-abc", "req-abc"), ("abc", "req-abc"), ("x" * 60, "req-" + "x" * 60)):
+            self.assertEqual(self.request_id("/v2/images", **{"X-OpenStack-Request-ID": given}), (200, wanted))
+        self.assertEqual(self.request_id(MISSING, **{"X-OpenStack-Request-ID": "abc"}), (404, "req-abc"))
+
+    def test_too_long(self) -> None:
+        """One that is too long is 400, and not repeated."""
+        status, request_id = self.request_id("/v2/images", **{"X-OpenStack-Request-ID": "x" * 65})
+        self.assertEqual(status, 400)
+        self.assertLess(len(request_id), 64)
+
+
+class HealthTests(AppTestCase):
+    """/healthcheck"""
+
+    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "server": {"disable_file": "disabled"}}
+
+    def test_healthy(self) -> None:
+        """GET is 200, HEAD 204 without a body, others 405."""
+        answer = self.get("/healthcheck")
+        self.assertEqual((answer.status, answer.body), (200, b"OK"))
+        self.assertTrue(answer.headers["content-type"].startswith("text/plain"))
+        status, _, body = self.head_of("HEAD", "/healthcheck")
+        self.assertEqual((status, body), (204, b""))
+        status, headers, _ = self.head_of("POST", "/healthcheck")
+        self.assertEqual((status, headers["allow"]), (405, "GET, HEAD"))
+
+    def test_disabled(self) -> None:
+        """503 as long as the file is there."""
+        file = Path("disabled")
+        file.touch()
+        self.addCleanup(file.unlink, missing_ok=True)
+        answer = self.get("/healthcheck")
+        self.assertEqual((answer.status, answer.body), (503, b"DISABLED BY FILE"))
+        status, _, body = self.head_of("HEAD", "/healthcheck")
+        self.assertEqual((status, body), (503, b""))
+        file.unlink()
+        self.assertEqual(self.get("/healthcheck").status, 200)
+
+
+class SchemaTests(AppTestCase):
+    """/v2/schemas/..."""
+
+    tables: ClassVar[dict[str, Any] | None] = {
+        "stores": ONE_STORE,
+        "images": {"disk_formats": ["raw", "qcow2"], "container_formats": ["bare"]},
+    }
+
+    def test_are_schemas(self) -> None:
+        """Both are JSON schemas by the drafts that clients use."""
+        for name in ("image", "images"):
+            answer = self.get(f"/v2/schemas/{name}")
+            self.assertEqual(answer.headers["content-type"], "application/json")
+            jsonschema.Draft4Validator.check_schema(answer.json)
+            jsonschema.Draft7Validator.check_schema(answer.json)
+            self.assertEqual(answer.json["name"], name)
+
+    def test_image(self) -> None:
+        """Every field that an image has is there, with what it may be; custom ones are told from base ones."""
+        schema = self.get("/v2/schemas/image").json
+        properties = schema["properties"]
+        image = self.server.image()
+        self.assertLessEqual(set(image), set(properties))
+        self.assertEqual(properties["disk_format"]["enum"], [None, "raw", "qcow2"])
+        self.assertEqual(properties["container_format"]["enum"], [None, "bare"])
+        self.assertEqual(properties["visibility"]["enum"], [str(value) for value in Visibility])
+        self.assertLessEqual({str(value) for value in Status} - {"deleted"}, set(properties["status"]["enum"]))
+        self.assertEqual(schema["additionalProperties"], {"type": "string"})
+        custom = {name for name, value in properties.items() if value.get("is_base") is False}
+        self.assertEqual(custom & set(image), set())
+        self.assertLessEqual(
+            {"kernel_id", "ramdisk_id", "os_distro", "os_version", "architecture", "instance_uuid"}, custom
+        )
+        read_only = {name for name, value in properties.items() if value.get("readOnly")}
+        self.assertLessEqual({"status", "size", "checksum", "os_hash_value", "created_at", "self", "file"}, read_only)
+        self.assertEqual(read_only & {"name", "visibility", "tags", "disk_format", "owner", "id"}, set())
+        self.assertEqual([link["rel"] for link in schema["links"]], ["self", "enclosure", "describedby"])
+        for value in properties.values():
+            self.assertTrue(value["type"])
+            self.assertTrue(value["description"])
+
+    def test_images_are_valid(self) -> None:
+        """Images in every state, and a list of them, are what the schemas say."""
+        validator = jsonschema.Draft4Validator(self.get("/v2/schemas/image").json)
+        queued = self.server.image(name="a", tags=["x"], kernel_id=ABSENT, os_distro="debian", more="text")
+        active = self.server.image(min_disk=3)
+        self.server.put(active["id"], b"data")
+        for image in (queued, active):
+            validator.validate(self.show(image["id"]))
+        page = self.get("/v2/images?limit=1").json
+        jsonschema.Draft4Validator(self.get("/v2/schemas/images").json).validate(page)
+        self.assertIn("next", page)
+
+    def test_formats_of_the_configuration(self) -> None:
+        """What the schema does not list is not taken."""
+        body = json.dumps({"disk_format": "vmdk"}).encode()
+        self.assertEqual(self.server.request("POST", "/v2/images", body=body).status, 400)
