@@ -9,6 +9,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,9 +112,19 @@ def report(context: dict[str, str], tables: list[Table], failed: dict[str, str])
     return "\n".join(lines)
 
 
+def measure(name: str, bench: Bench) -> Table:
+    """Run a part. The servers that it has started are gone after it; what it has left on the other one, too."""
+    try:
+        return PARTS[name](bench)
+    finally:
+        for server in bench.others:
+            server.clear_all()
+
+
 def main() -> None:
     """Measure, and print the tables."""
     told = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     context = facts()
     more_descriptors()
     tables: list[Table] = []
@@ -136,7 +147,7 @@ def main() -> None:
             for name in told.parts:
                 print(f"measuring {name} ...", file=sys.stderr, flush=True)
                 try:
-                    tables.append(PARTS[name](bench))
+                    tables.append(measure(name, bench))
                 except (Failed, OSError) as error:
                     failed[name] = str(error)
                     print(f"{name}: {error}", file=sys.stderr, flush=True)

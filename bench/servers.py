@@ -159,6 +159,8 @@ def other(url: str, headers: Mapping[str, str], pid: int | None) -> ImageServer:
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
         raise Failed(f"--against {url!r}: must be an http URL")
+    if pid is not None and not Path(f"/proc/{pid}").exists():
+        raise Failed(f"--against-pid {pid}: there is no such process")
     address = Address(parts.hostname, parts.port or 80, parts.path.rstrip("/"), dict(headers))
     return ImageServer("other", address, pid)
 

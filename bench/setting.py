@@ -105,8 +105,6 @@ class Bench:
                     raise Failed(f"{source.name}: the data are not those that were uploaded")
             quieten()
             yield found
-            for server in self.others:
-                server.clear_all()
 
     def md5_alone(self) -> Sample:
         """MD5 of the source, by one thread, from memory: no server can compute the API's `checksum` faster."""

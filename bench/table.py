@@ -30,9 +30,9 @@ class Target:
     def line(self) -> str:
         """For people."""
         sign = ">=" if self.at_least else "<="
-        value = "not measured" if self.value is None else number(self.value)
+        value = "not measured" if self.value is None else f"{self.value:,.3g}"
         verdict = {True: "met", False: "**missed**", None: "-"}[self.met]
-        return f"| {self.text} | {sign} {number(self.limit)} | {value} | {verdict} |"
+        return f"| {self.text} | {sign} {self.limit:g} | {value} | {verdict} |"
 
 
 @dataclass
