@@ -15,24 +15,7 @@ from tests.support.server import Answer
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, THREE_STORES, ApiTestCase, identity
 
 ONE = ["v2.15", "v2.9", "v2.17", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"]
-SEVERAL = [
-    "v2.15",
-    "v2.13",
-    "v2.12",
-    "v2.11",
-    "v2.10",
-    "v2.9",
-    "v2.8",
-    "v2.17",
-    "v2.7",
-    "v2.6",
-    "v2.5",
-    "v2.4",
-    "v2.3",
-    "v2.2",
-    "v2.1",
-    "v2.0",
-]
+SEVERAL = ["v2.15", "v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8", *ONE[2:]]
 ABSENT = "11111111-2222-3333-4444-555555555555"
 MISSING = f"/v2/images/{ABSENT}"
 

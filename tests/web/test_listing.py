@@ -12,6 +12,11 @@ from hypothesis import strategies as st
 from tests.support.server import Answer
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, READER, STRANGER, ApiTestCase, identity
 
+PARAMETERS = (
+    *("name", "id", "status", "size", "size_min", "tag", "os_hidden", "created_at", "sort", "sort_key", "sort_dir"),
+    *("limit", "marker", "visibility", "member_status", "owner", "protected", "x"),
+)
+
 
 class ListTestCase(ApiTestCase):
     """Tests that list images."""
@@ -264,29 +269,7 @@ class FilterTests(ListTestCase):
     @given(
         st.lists(
             st.tuples(
-                st.sampled_from(
-                    [
-                        "name",
-                        "id",
-                        "status",
-                        "size",
-                        "size_min",
-                        "tag",
-                        "os_hidden",
-                        "created_at",
-                        "sort",
-                        "sort_key",
-                        "sort_dir",
-                        "limit",
-                        "marker",
-                        "visibility",
-                        "member_status",
-                        "owner",
-                        "protected",
-                        "x",
-                    ]
-                )
-                | st.text(max_size=5),
+                st.sampled_from(PARAMETERS) | st.text(max_size=5),
                 st.text(max_size=10)
                 | st.sampled_from(["in:a", "all", "name:asc", "asc", "1", "true", "gt:2000-01-01"]),
             ),
