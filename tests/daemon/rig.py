@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import select
 import shutil
 import socket
 import sqlite3
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -107,17 +108,27 @@ class DaemonTestCase(SynchronousTestCase):
 class Transfer:
     """An upload by hand, on a connection of its own."""
 
-    def __init__(self, daemon: Daemon, image_id: str, size: int) -> None:
+    def __init__(self, daemon: Daemon, image_id: str, size: int | None) -> None:
+        """size: bytes; None for a chunked body."""
         self.socket = socket.create_connection(("127.0.0.1", daemon.port), 60)
+        length = "Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}"
         self.socket.sendall(
             f"PUT /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
-            f"Content-Length: {size}\r\n\r\n".encode()
+            f"{length}\r\n\r\n".encode()
         )
 
     def send(self, data: bytes) -> Transfer:
         """Some bytes of the body."""
         self.socket.sendall(data)
         return self
+
+    def send_chunks(self, chunks: Iterable[bytes]) -> None:
+        """The whole of a chunked body, or what is sent of it until there is an answer."""
+        for chunk in [*chunks, b""]:
+            answered, _, _ = select.select([self.socket], [], [], 0)
+            if answered:
+                return
+            self.send(b"%x\r\n%s\r\n" % (len(chunk), chunk))
 
     def status(self) -> int:
         """Of the answer; 0 when the connection was cut before there was one."""

@@ -280,7 +280,6 @@ class StopTests(CrashTestCase):
         """When the file has its final name and the image is not active yet."""
         self.fence(self.stop_at(Injection("fsync", "signal=SIGSTOP:when=1", self.slow.data / "images")))
 
-
     def test_in_the_lock(self) -> None:
         """While it changes links nobody else can; what it does then is undone by itself."""
         image_id, old, new = self.slow.image(), os.urandom(MIB), os.urandom(MIB)
@@ -288,7 +287,8 @@ class StopTests(CrashTestCase):
         self.wait_for_status(self.slow, image_id, "saving")
         self.inject(self.slow, Injection(LINK, "signal=SIGSTOP:when=1"))
         upload.send(old[MIB // 2 :])
-        self.wait_for_log(self.other, f"reaper: image {image_id}: Store local:")
+        self.wait(lambda: claims(self.other)[image_id].startswith("000002"), "taken over")
+        self.assertIn(image_id, self.images(self.other))
         self.assertEqual(self.other.show(image_id)["status"], "saving")
         self.slow.signal(signal.SIGCONT)
         self.assertIn(upload.status(), (0, 410))
@@ -298,6 +298,12 @@ class StopTests(CrashTestCase):
         self.assert_whole(self.other, image_id, new)
         self.assert_no_traceback(self.slow)
         self.assert_no_traceback(self.other)
+
+
+def claims(daemon: Daemon) -> dict[str, str]:
+    """The ids of the uploads that hold an image, by image."""
+    with closing(sqlite3.connect(daemon.data / "imgsvc.sqlite", timeout=10)) as database:
+        return dict(database.execute("SELECT image_id, upload_id FROM uploads").fetchall())
 
 
 def expire_leases(daemon: Daemon) -> None:

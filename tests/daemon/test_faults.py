@@ -1,0 +1,350 @@
+"""Media and databases that fail: the client is told what the table says, nothing is kept, and the daemon goes on."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest
+
+from tests.daemon.rig import DaemonTestCase, Download, Injection, Transfer, end, files
+from tests.support.daemon import Daemon
+
+MIB = 1 << 20
+WRITES = "pwritev,pwritev2,pwrite64,write,writev"
+THROTTLE = Path("/sys/fs/cgroup/blkio")
+
+
+class FaultTestCase(DaemonTestCase):
+    """What must hold after a fault."""
+
+    def assert_nothing_kept(self, daemon: Daemon, image_id: str, folder: Path) -> None:
+        """The image is queued, and none of its bytes are there."""
+        self.wait_for_status(daemon, image_id, "queued")
+        image = daemon.show(image_id)
+        for field in ("size", "checksum", "os_hash_value", "virtual_size"):
+            self.assertIsNone(image[field], field)
+        self.wait(lambda: not [name for name in files(folder) if image_id in name], "no file")
+
+    def assert_goes_on(self, daemon: Daemon, image_id: str, data: bytes = b"small") -> None:
+        """The image takes other bytes."""
+        self.assertEqual(daemon.put(image_id, data), 204)
+        self.assertEqual(daemon.get(image_id), data)
+        self.assert_no_traceback(daemon)
+
+    def part(self, daemon: Daemon, image_id: str, folder: Path) -> Path:
+        """The file that the upload under way writes to."""
+        names: list[str] = self.wait(lambda: [n for n in files(folder) if n.startswith(f".{image_id}.")], "a file")
+        return folder / names[0]
+
+
+class StoreFaultTests(FaultTestCase):
+    """The medium of a file store."""
+
+    def on(self, mount: Path, more: str = "") -> Daemon:
+        return self.daemon(f'[stores.local]\nkind = "file"\npath = "{mount}/images"\n{more}')
+
+    def test_full(self) -> None:
+        """More than fits: 413, whether the size was announced or not."""
+        mount = self.mount("8m")
+        daemon = self.on(mount)
+        image_id = daemon.image()
+        self.assertEqual(Transfer(daemon, image_id, 16 * MIB).status(), 413)
+        self.assert_nothing_kept(daemon, image_id, mount / "images")
+        upload = Transfer(daemon, image_id, None)
+        upload.send_chunks(b"x" * MIB for _ in range(16))
+        self.assertEqual(upload.status(), 413)
+        self.assert_nothing_kept(daemon, image_id, mount / "images")
+        self.wait_for_log(daemon, f"cannot write {mount}/images/.{image_id}")
+        self.assert_goes_on(daemon, image_id, os.urandom(7 * MIB))
+
+    def test_no_inodes(self) -> None:
+        """No inode left: 413."""
+        mount = self.mount("8m,nr_inodes=5")  # the root, the folder, the lock, and the two of the test at the start
+        daemon = self.on(mount)
+        (mount / "one").touch()
+        (mount / "two").touch()
+        image_id = daemon.image()
+        self.assertEqual(daemon.put(image_id, b"x"), 413)
+        (mount / "one").unlink()
+        (mount / "two").unlink()  # in a tmpfs a link takes one too
+        self.assert_goes_on(daemon, image_id)
+
+    def fail_in(self, calls: str, error: str) -> int:
+        """The status of an upload whose file fails so in the middle."""
+        daemon = self.daemon()
+        folder = daemon.data / "images"
+        image_id = daemon.image()
+        upload = Transfer(daemon, image_id, 4 * MIB).send(b"x" * MIB)
+        strace = self.inject(daemon, Injection(calls, f"error={error}", self.part(daemon, image_id, folder)))
+        upload.send(b"x" * 3 * MIB)
+        status = upload.status()
+        end(strace)
+        self.assert_nothing_kept(daemon, image_id, folder)
+        lines = [line for line in daemon.log().splitlines() if error in line and "imgsvc.stores" in line]
+        self.assertEqual(len(lines), 1, daemon.log())
+        self.assert_goes_on(daemon, image_id)
+        return status
+
+    def test_write_error(self) -> None:
+        """EIO in a write: 503."""
+        self.assertEqual(self.fail_in(WRITES, "EIO"), 503)
+
+    def test_sync_error(self) -> None:
+        """EIO when the bytes are to reach the disk: 503."""
+        self.assertEqual(self.fail_in("fsync,fdatasync", "EIO"), 503)
+
+    def test_disk_quota(self) -> None:
+        """EDQUOT: 413, as a full medium."""
+        self.assertEqual(self.fail_in(WRITES, "EDQUOT"), 413)
+
+    def test_read_only(self) -> None:
+        """A medium that became read-only: 503 for uploads, downloads go on, deletes are made up for."""
+        mount = self.mount()
+        daemon = self.on(mount, '[server]\nreaper_interval = "1 s"\n')
+        there, image_id = daemon.image(), daemon.image()
+        self.assertEqual(daemon.put(there, b"there"), 204)
+        self.wait(lambda: files(mount / "images") == {there}, "settled")
+        subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+        self.assertEqual(daemon.put(image_id, b"x" * MIB), 503)
+        self.assert_nothing_kept(daemon, image_id, mount / "images")
+        self.assertEqual(daemon.get(there), b"there")
+        self.assertEqual(daemon.request("DELETE", f"/v2/images/{there}")[0], 204)
+        self.assertEqual(daemon.request("GET", f"/v2/images/{there}")[0], 404)
+        self.assertEqual(files(mount / "images"), {there})
+        subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
+        self.wait(lambda: not files(mount / "images"), "deleted")
+        self.assert_goes_on(daemon, image_id)
+
+    def test_not_mounted(self) -> None:
+        """A medium that is gone: 503, and nothing is written to what is below it."""
+        mount = self.mount()
+        daemon = self.on(mount)
+        there, image_id = daemon.image(), daemon.image()
+        self.assertEqual(daemon.put(there, b"there"), 204)
+        subprocess.run(["umount", str(mount)], check=True)
+        self.addCleanup(
+            subprocess.run, ["mount", "-t", "tmpfs", "none", str(mount)], check=True
+        )  # for the other cleanup
+        (mount / "images").mkdir()
+        self.assertEqual(daemon.put(image_id, b"x"), 503)
+        self.assertEqual(daemon.request("GET", f"/v2/images/{there}/file")[0], 503)
+        self.assertEqual(daemon.show(image_id)["status"], "queued")
+        self.assertEqual(os.listdir(mount / "images"), [])
+        self.assert_no_traceback(daemon)
+
+    def test_hanging(self) -> None:
+        """A store that hangs stalls its own uploads, and nothing else."""
+        stores = (
+            '[stores]\ndefault = "a"\n[stores.a]\nkind = "file"\npath = "a"\n[stores.b]\nkind = "file"\npath = "b"\n'
+        )
+        daemon = self.daemon(stores)
+        slow, quick = daemon.image(), daemon.image()
+        upload = Transfer(daemon, slow, 8 * MIB).send(b"x" * MIB)
+        strace = self.inject(
+            daemon, Injection(WRITES, "delay_enter=2000000", self.part(daemon, slow, daemon.data / "a"))
+        )
+        upload.send(b"x" * MIB)
+        begun = time.monotonic()
+        self.assertEqual(daemon.put(quick, b"x" * 8 * MIB, **{"X-Image-Meta-Store": "b"}), 204)
+        self.assertEqual(len(daemon.get(quick)), 8 * MIB)
+        self.assertLess(time.monotonic() - begun, 1.5)
+        self.assertEqual(daemon.show(slow)["status"], "saving")
+        end(strace)
+        self.assertEqual(upload.send(b"x" * 6 * MIB).status(), 204)
+
+
+class ReadingTests(FaultTestCase):
+    """The file of an image that is being downloaded."""
+
+    def begin(self) -> tuple[Daemon, Path, bytes, Download, bytes]:
+        """A download that has come to its first MiB of many."""
+        daemon = self.daemon()
+        data = os.urandom(32 * MIB)
+        image_id = daemon.image()
+        self.assertEqual(daemon.put(image_id, data), 204)
+        download = Download(daemon, image_id)
+        return daemon, daemon.data / "images" / image_id, data, download, download.read(MIB)
+
+    def test_truncated(self) -> None:
+        """A file that becomes shorter: the connection is cut, nothing is made up."""
+        daemon, file, data, download, first = self.begin()
+        os.truncate(file, 20 * MIB)
+        received = first + download.rest()
+        self.assertLessEqual(len(received), 20 * MIB)
+        self.assertEqual(received, data[: len(received)])
+        self.wait_for_log(daemon, "before its end")
+        self.assert_no_traceback(daemon)
+
+    def test_missing(self) -> None:
+        """A file that was removed by hand: the download under way goes on, the next finds no data."""
+        daemon, file, data, download, first = self.begin()
+        file.unlink()
+        self.assertEqual(first + download.rest(), data)
+        self.assertEqual(daemon.request("GET", f"/v2/images/{file.name}/file")[0], 204)
+        self.assert_no_traceback(daemon)
+
+    def test_deleted(self) -> None:
+        """An image that is deleted: the download under way goes on to its end."""
+        daemon, file, data, download, first = self.begin()
+        self.assertEqual(daemon.request("DELETE", f"/v2/images/{file.name}")[0], 204)
+        self.assertFalse(file.exists())
+        self.assertEqual(first + download.rest(), data)
+        self.assertEqual(daemon.request("GET", f"/v2/images/{file.name}/file")[0], 404)
+        self.assert_no_traceback(daemon)
+
+    def test_slow_disk(self) -> None:
+        """While a disk is waited for, other requests are answered at once."""
+        device, mount = self.disk(40)
+        daemon = self.daemon(f'[stores.local]\nkind = "file"\npath = "{mount}/images"\n')
+        data = os.urandom(12 * MIB)
+        cold, warm = daemon.image(), daemon.image()
+        self.assertEqual(daemon.put(cold, data), 204)
+        self.assertEqual(daemon.put(warm, data[:MIB]), 204)
+        self.throttle(daemon, device, 4 * MIB)
+        subprocess.run(["umount", str(mount)], check=True)  # which also forgets all that is in memory of it
+        subprocess.run(["mount", device, str(mount)], check=True)
+        self.assertEqual(daemon.get(warm), data[:MIB])
+        waits = []
+        with ThreadPoolExecutor(1) as threads:
+            begun = time.monotonic()
+            slow = threads.submit(daemon.get, cold)
+            while not slow.done():
+                asked = time.monotonic()
+                self.assertEqual(daemon.show(cold)["status"], "active")
+                self.assertEqual(daemon.get(warm), data[:MIB])
+                waits.append(time.monotonic() - asked)
+            taken = time.monotonic() - begun
+        self.assertEqual(slow.result(), data)
+        self.assertGreater(taken, 2)  # or it was no slow disk
+        self.assertGreater(len(waits), 10)
+        self.assertLess(max(waits), 0.5)
+
+    def disk(self, size: int) -> tuple[str, Path]:
+        """A disk of so many MiB, and where it is mounted."""
+        image, mount = self.folder / "disk", self.folder / "mount"
+        mount.mkdir()
+        with image.open("wb") as file:
+            file.truncate(size * MIB)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True)
+        device = subprocess.check_output(["losetup", "-f", "--show", str(image)], text=True).strip()
+        self.addCleanup(subprocess.run, ["losetup", "-d", device], check=True)
+        subprocess.run(["mount", device, str(mount)], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", str(mount)], check=True)
+        return device, mount
+
+    def throttle(self, daemon: Daemon, device: str, rate: int) -> None:
+        """Let the daemon read no more than so many bytes a second from a disk."""
+        if not (THROTTLE / "blkio.throttle.io_serviced").exists():
+            raise SkipTest("this kernel has no blkio controller of version 1 to make a disk slow with")
+        group = THROTTLE / self.folder.name
+        group.mkdir()
+        self.addCleanup(group.rmdir)
+        self.addCleanup(daemon.kill)
+        number = os.stat(device).st_rdev
+        (group / "blkio.throttle.read_bps_device").write_text(f"{os.major(number)}:{os.minor(number)} {rate}")
+        (group / "cgroup.procs").write_text(str(daemon.pid))
+
+
+class DatabaseFaultTests(FaultTestCase):
+    """The SQLite file."""
+
+    TOML = '[database]\nbusy_timeout = "1 s"\n[server]\nupload_lease = "1 s"\nreaper_interval = "1 s"\n'
+
+    @contextmanager
+    def locked(self, daemon: Daemon) -> Iterator[None]:
+        """As if another process wrote for long."""
+        with closing(sqlite3.connect(daemon.data / "imgsvc.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+
+    def create(self, daemon: Daemon) -> int:
+        return daemon.request("POST", "/v2/images", body=b'{"disk_format": "raw", "container_format": "bare"}')[0]
+
+    def test_locked(self) -> None:
+        """While another process holds the lock, writes are refused with 503 after a time; reads are answered."""
+        daemon = self.daemon(self.TOML)
+        there, queued = daemon.image(), daemon.image()
+        self.assertEqual(daemon.put(there, b"there"), 204)
+        with self.locked(daemon):
+            with ThreadPoolExecutor(1) as threads:
+                refused = threads.submit(self.create, daemon)
+                begun = time.monotonic()
+                self.assertEqual(daemon.show(there)["status"], "active")
+                self.assertEqual(daemon.get(there), b"there")
+                self.assertEqual(daemon.request("GET", "/v2/images")[0], 200)
+                self.assertLess(time.monotonic() - begun, 0.8)
+                self.assertFalse(refused.done())
+                self.assertEqual(refused.result(), 503)
+            self.assertEqual(daemon.put(queued, b"x"), 503)
+        self.assertIn("error imgsvc.catalogue.database The database failed: database is locked", daemon.log())
+        self.assertEqual(self.create(daemon), 201)
+        self.assert_goes_on(daemon, queued)
+
+    def test_locked_for_a_moment(self) -> None:
+        """Uploads under way survive a lock that is short."""
+        daemon = self.daemon(self.TOML)
+        image_id = daemon.image()
+        upload = Transfer(daemon, image_id, 2 * MIB).send(b"x" * MIB)
+        self.wait_for_status(daemon, image_id, "saving")
+        with self.locked(daemon):
+            upload.send(b"x" * MIB)
+            time.sleep(0.5)  # the length of the lock
+        self.assertEqual(upload.status(), 204)
+        self.assertEqual(daemon.get(image_id), b"x" * 2 * MIB)
+
+    def test_locked_at_the_end_of_an_upload(self) -> None:
+        """An upload that cannot be made known is undone, by the reaper if it must be."""
+        daemon = self.daemon(self.TOML)
+        image_id = daemon.image()
+        upload = Transfer(daemon, image_id, 2 * MIB).send(b"x" * MIB)
+        self.wait_for_status(daemon, image_id, "saving")
+        with self.locked(daemon):
+            upload.send(b"x" * MIB)
+            self.assertEqual(upload.status(), 503)
+        self.assert_nothing_kept(daemon, image_id, daemon.data / "images")
+        self.assert_goes_on(daemon, image_id)
+
+    def test_full(self) -> None:
+        """No space for the database: writes are refused with 503 until there is some; reads are answered."""
+        data, images = self.mount("4m"), self.folder / "images"
+        daemon = self.daemon(f'{self.TOML}[stores.local]\nkind = "file"\npath = "{images}"\n', data=data)
+        there, queued = daemon.image(), daemon.image()
+        self.assertEqual(daemon.put(there, b"there"), 204)
+        filler = data / "filler"
+        with self.assertRaises(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        status = 201
+        for _ in range(300):  # what the write-ahead log has room for already
+            if status == 201:
+                status = self.create(daemon)
+        self.assertEqual(status, 503)
+        self.assertEqual(daemon.put(queued, b"x"), 503)
+        self.assertEqual(daemon.get(there), b"there")
+        self.assertEqual(daemon.request("GET", "/v2/images")[0], 200)
+        self.assertIn("imgsvc.catalogue.database The database failed: database or disk is full", daemon.log())
+        filler.unlink()
+        self.assertEqual(self.create(daemon), 201)
+        self.wait_for_status(daemon, queued, "queued")
+        self.assert_goes_on(daemon, queued)
+
+    def test_write_error(self) -> None:
+        """EIO in the write-ahead log: 503, and it goes on when that is over."""
+        daemon = self.daemon(self.TOML)
+        image_id = daemon.image()
+        log = daemon.data / "imgsvc.sqlite-wal"
+        for calls in ("pwrite64", "fdatasync,fsync"):
+            strace = self.inject(daemon, Injection(calls, "error=EIO", log))
+            self.assertEqual(self.create(daemon), 503)
+            end(strace)
+            self.assertEqual(self.create(daemon), 201)
+        self.assertIn("imgsvc.catalogue.database The database failed: disk I/O error", daemon.log())
+        self.assert_goes_on(daemon, image_id)
