@@ -1,0 +1,1 @@
+"""Real disk images through the real daemon."""

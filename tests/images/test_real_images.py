@@ -1,0 +1,194 @@
+"""Media that people boot from, and disks that hypervisors use, to the daemon and back."""
+
+from __future__ import annotations
+
+import os
+import struct
+from hashlib import md5, sha512
+from pathlib import Path
+
+from tests.images.rigs import DaemonTestCase
+from tests.support.real_images import (
+    DISKS,
+    FORMATS,
+    ISOS,
+    Format,
+    convert,
+    create,
+    empty_mbr,
+    gpt_disk,
+    info,
+    qemu_img,
+)
+
+INSPECTED = ("qcow2", "vhd", "vhdx", "vmdk", "vdi", "iso", "gpt", "luks")
+
+
+class RealImageTests(DaemonTestCase):
+    """Each in its format, and in each other one."""
+
+    def test_media(self) -> None:
+        """Bootable media are taken as iso and as raw, with their length and in chunks, and refused as all else."""
+        for medium in ISOS:
+            data = medium.bytes()
+            # ISO 9660 (ECMA-119), 8.4.8 and 8.4.12: the volume's blocks, and bytes of a block
+            volume = struct.unpack_from("<L", data, 0x8050)[0] * struct.unpack_from("<H", data, 0x8080)[0]
+            for disk_format, virtual_size in (("iso", volume), ("raw", len(data))):
+                for chunked in (False, True):
+                    image = self.image(disk_format)
+                    self.assertEqual(204, self.curl.upload(image, medium.path, chunked).status)
+                    self.assert_stored(image, medium.path, virtual_size)
+            self.assert_only(medium.path, "iso")
+
+    def test_raw_disks(self) -> None:
+        """Bootable disks, and kernels, are raw."""
+        for medium in DISKS:
+            image = self.image("raw")
+            self.assertEqual(204, self.curl.upload(image, medium.path).status)
+            self.assert_stored(image, medium.path, medium.path.stat().st_size)
+
+    def test_disks(self) -> None:
+        """A medium as a disk of every format comes back bit by bit, and qemu-img finds it whole and equal."""
+        medium = ISOS[0]
+        for format in FORMATS:
+            path = self.converted(medium.path, format)
+            for chunked in (False, True):
+                image = self.image(format.api)
+                answer = self.curl.upload(image, path, chunked)
+                self.assertEqual(204, answer.status, answer.body)
+                self.assert_stored(image, path, info(path, format.qemu)["virtual-size"])
+            copy = self.folder / "copy"
+            if format.qemu != "vpc" and "stream" not in format.options:
+                qemu_img("check", "-q", "-f", format.qemu, str(copy))
+            qemu_img("compare", "-q", "-f", "raw", "-F", format.qemu, str(medium.path), str(copy))
+            self.assert_only(path, format.api)
+
+    def test_raw_takes_anything(self) -> None:
+        """A disk of any format may be declared raw; it is as large as its bytes."""
+        for format in FORMATS:
+            path = self.converted(ISOS[0].path, format)
+            image = self.image("raw")
+            self.assertEqual(204, self.curl.upload(image, path).status)
+            self.assert_stored(image, path, path.stat().st_size)
+
+    def test_partition_tables(self) -> None:
+        """A disk with a partition table is gpt and raw."""
+        path = self.written("disk.gpt", gpt_disk(3 << 20))
+        for disk_format in ("gpt", "raw"):
+            image = self.image(disk_format)
+            self.assertEqual(204, self.curl.upload(image, path).status)
+            self.assert_stored(image, path, 3 << 20)
+
+    def test_luks(self) -> None:
+        """An encrypted volume is as large as qemu-img says."""
+        secret = ("--object", "secret,id=s,data=passphrase", "-o", "key-secret=s,iter-time=10")
+        path = create(self.folder / "disk.luks", "3M", "luks", *secret)
+        image = self.image("luks")
+        self.assertEqual(204, self.curl.upload(image, path).status)
+        self.assert_stored(image, path, 3 << 20)
+
+    def test_unsafe(self) -> None:
+        """Disks that lead to other files, that nobody can check or that have no partition are refused."""
+        backing = self.converted(ISOS[0].path, FORMATS[0])
+        backed = create(self.folder / "b.qcow2", "3M", "qcow2", "-b", str(backing), "-F", "qcow2")
+        split = create(self.folder / "s.qcow2", "3M", "qcow2", "-o", f"data_file={self.folder / 's.raw'}")
+        flat = create(self.folder / "f.vmdk", "3M", "vmdk", "-o", "subformat=monolithicFlat")
+        mbr = self.written("empty.mbr", empty_mbr(3 << 20))
+        qed = create(self.folder / "disk.qed", "3M", "qed")
+        for disk_format, path, reason in (
+            ("qcow2", backed, "backing file"),
+            ("qcow2", split, "data_file"),
+            ("vmdk", flat, "Unsupported subformat"),
+            ("raw", mbr, "no partitions"),
+            ("gpt", mbr, "no partitions"),
+            ("raw", qed, "its content is qed"),
+        ):
+            self.assert_refused(self.image(disk_format), path, reason)
+
+    def test_other_containers(self) -> None:
+        """Only in a bare container is the content looked at."""
+        path = self.written("some", b"QED\0".ljust(1000, b"x"))
+        image = self.image("qcow2", container_format="ovf")
+        self.assertEqual(204, self.curl.upload(image, path).status)
+        self.assert_stored(image, path, None)
+
+    def test_next_try(self) -> None:
+        """After a refusal the image takes the right bytes, and nothing is left of the wrong ones."""
+        wrong, right = ISOS[0].path, self.converted(ISOS[0].path, FORMATS[0])
+        image = self.image("qcow2")
+        for _ in range(3):
+            self.assert_refused(image, wrong, "its content is iso")
+        self.assertEqual(204, self.curl.upload(image, right).status)
+        self.assert_stored(image, right, ISOS[0].path.stat().st_size)
+        kept = [path for path in (self.daemon.data / "images").rglob("*") if path.is_file() and path.stat().st_size]
+        self.assertEqual([right.stat().st_size], [path.stat().st_size for path in kept])
+
+    def test_tiny(self) -> None:
+        """No byte, and one, with a length and in chunks."""
+        for content in (b"", b"x"):
+            path = self.written("tiny", content)
+            for chunked in (False, True):
+                image = self.image("raw")
+                self.assertEqual(204, self.curl.upload(image, path, chunked).status)
+                self.assert_stored(image, path, len(content))
+                shown = self.daemon.show(image)
+                self.assertEqual(md5(content).hexdigest(), shown["checksum"])
+                self.assertEqual(sha512(content).hexdigest(), shown["os_hash_value"])
+        for disk_format in INSPECTED:
+            image = self.image(disk_format)
+            self.assertEqual(204, self.curl.upload(image, self.written("empty", b"")).status)
+            self.assert_stored(image, self.folder / "empty", None)
+            self.assert_refused(self.image(disk_format), self.written("one", b"x"), "its content is raw")
+
+    # ---
+
+    def assert_only(self, path: Path, own: str) -> None:
+        """No other format that can be inspected takes the file; afterwards the image takes what it should."""
+        for disk_format in INSPECTED:
+            if disk_format != own:
+                image = self.image(disk_format)
+                self.assert_refused(image, path, f"its content is {own}")
+                self.assertEqual(204, self.curl.upload(image, self.written("nothing", b"")).status)
+
+    def converted(self, source: Path, format: Format) -> Path:
+        """The medium as a disk of this format, made once."""
+        path = self.folder / f"{source.name}.{format}".replace(" ", ".")
+        return path if path.exists() else convert(source, format, path)
+
+    def written(self, name: str, data: bytes) -> Path:
+        """A file with these bytes."""
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+
+class LargeImageTests(DaemonTestCase):
+    """Ten GiB."""
+
+    toml = "[stores.local]\nkind = 'file'\nfsync = false\nthin_provisioning = true\n"
+
+    def test_ten_gib(self) -> None:
+        """A disk of 10 GiB of holes is taken in flat memory, takes no space, and is given back as it came."""
+        size = 10 << 30
+        path = self.folder / "large.raw"
+        with path.open("wb") as file:
+            file.write(b"begin")
+            file.seek(size // 2)
+            file.write(b"middle")
+            file.truncate(size)
+            file.seek(-3, os.SEEK_END)
+            file.write(b"end")
+        image = self.image("raw")
+        self.assertEqual(204, self.curl.upload(image, path).status)
+        shown = self.daemon.show(image)
+        self.assertEqual(("active", size, size), (shown["status"], shown["size"], shown["virtual_size"]))
+        [stored] = [each for each in (self.daemon.data / "images").rglob("*") if each.is_file() and each.stat().st_size]
+        self.assertEqual(size, stored.stat().st_size)
+        self.assertLess(stored.stat().st_blocks * 512, 1 << 20)
+        for start, content in ((0, b"begin\0"), (size // 2 - 1, b"\0middle\0"), (size - 4, b"\0end")):
+            span = f"{start}-{start + len(content) - 1}"
+            answer = self.curl.run(f"/v2/images/{image}/file", "-r", span)
+            self.assertEqual((206, content), (answer.status, answer.body))
+        status = Path(f"/proc/{self.daemon.pid}/status").read_text()
+        [peak] = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
+        self.assertLess(peak, 250 << 10, "KiB")
