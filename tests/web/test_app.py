@@ -257,6 +257,12 @@ class SeveralStoresTests(AppTestCase):
             )
             self.assertEqual([store["weight"] for store in stores], [1, 0, 7])
 
+    def test_read_only(self) -> None:
+        """A store that takes no images says so."""
+        self.server.store("far").inner.read_only = True
+        stores = self.get("/v2/info/stores", MEMBER).json["stores"]
+        self.assertEqual([store.get("read-only") for store in stores], [None, None, "true"])
+
     def test_open_paths(self) -> None:
         """Versions and health need no identity; every path below /v2 does, unknown ones too, before all else."""
         self.assertEqual(
