@@ -63,7 +63,7 @@ class Inspection:
         """Of the format that the bytes turned out to have, if it has anything to tell."""
         self._inspecting = True
 
-    def feed(self, piece: bytes | bytearray) -> None:
+    def feed(self, piece: bytes | bytearray | memoryview) -> None:
         """Look at the next piece. Raises FormatMismatch when it is certain that the declared format is not there."""
         self._size += len(piece)
         rest = memoryview(piece)
