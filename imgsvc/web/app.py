@@ -183,7 +183,7 @@ class ImageApi(Resource):
         if status == 401 and self._identity.challenge:
             request.setHeader(b"www-authenticate", self._identity.challenge.encode())
         accept = request.getHeader(b"accept")
-        body, content_type = error_body(accept.decode("latin-1") if accept else None, status, message)
+        body, content_type = error_body(None if accept is None else accept.decode("latin-1").strip(), status, message)
         request.setResponseCode(status)
         request.setHeader(b"content-type", content_type.encode())
         request.setHeader(b"content-length", b"%d" % len(body))

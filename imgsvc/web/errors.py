@@ -54,13 +54,13 @@ def error_body(accept: str | None, status: int, message: str) -> tuple[bytes, st
     """The body of an error and its Content-Type, in what the Accept header asks for.
 
     Browsers, and clients that take anything, get HTML: glanceclient cannot read flat JSON. Clients that name no type
-    get plain text.
+    get plain text; but those with an empty header get JSON: openstacksdk sends one with uploads, and drops plain text.
     """
     phrase = HTTPStatus(status).phrase
     line = f"{status} {phrase}"
     offered = ["text/html", "application/json"]
     best = parse_accept_header(accept, MIMEAccept).best_match(offered) if accept else None
-    if best == "application/json":
+    if best == "application/json" or accept == "":
         document = {"message": message, "code": line, "title": phrase}
         return json.dumps(document, ensure_ascii=False).encode(), "application/json"
     if best == "text/html":

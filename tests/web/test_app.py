@@ -62,6 +62,7 @@ class ErrorBodyTests(AppTestCase):
             "application/*",
             "application/json, text/plain",
             "text/html;q=0.1, application/json",
+            "",  # openstacksdk, which reads no plain text
         ):
             answer = self.get(MISSING, {"Accept": accept})
             self.assertEqual(answer.headers["content-type"], "application/json", accept)
@@ -74,7 +75,6 @@ class ErrorBodyTests(AppTestCase):
         """Who asks for nothing, or for something else, gets plain text."""
         for headers in (
             {},
-            {"Accept": ""},
             {"Accept": "text/plain"},
             {"Accept": "application/octet-stream"},
             {"Accept": ";;"},
