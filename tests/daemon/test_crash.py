@@ -241,15 +241,22 @@ class StopTests(CrashTestCase):
         self.slow = self.daemon(SHORT_LEASE)
         self.other = self.daemon(SHORT_LEASE, "other", self.slow.data)
 
-    def fence(self, stop: Callable[[Transfer, bytes], None]) -> None:
+    def fence(self, stop: Callable[[Transfer, bytes], None], *, finished: bool = True) -> None:
+        """Stop in an upload, and go on when another has come to its end or, if not `finished`, to its middle."""
         image_id, old, new = self.slow.image(), os.urandom(MIB), os.urandom(MIB)
         upload = Transfer(self.slow, image_id, len(old)).send(old[: MIB // 2])
         self.wait_for_status(self.slow, image_id, "saving")
         stop(upload, old[MIB // 2 :])
         self.wait_for_status(self.other, image_id, "queued")
-        self.assertEqual(self.other.put(image_id, new), 204)
+        successor = Transfer(self.other, image_id, len(new)).send(new[: MIB // 2])
+        self.wait_for_status(self.other, image_id, "saving")
+        if finished:
+            self.assertEqual(successor.send(new[MIB // 2 :]).status(), 204)
         self.slow.signal(signal.SIGCONT)
         self.assertIn(upload.status(), (0, 410))
+        if not finished:
+            self.assertEqual(self.other.show(image_id)["status"], "saving")
+            self.assertEqual(successor.send(new[MIB // 2 :]).status(), 204)
         self.wait_for_order(self.other)
         self.assert_whole(self.other, image_id, new)
         self.assert_whole(self.slow, image_id, new)
@@ -279,6 +286,11 @@ class StopTests(CrashTestCase):
     def test_before_activation(self) -> None:
         """When the file has its final name and the image is not active yet."""
         self.fence(self.stop_at(Injection("fsync", "signal=SIGSTOP:when=1", self.slow.data / "images")))
+
+    def test_before_activation_beside_another(self) -> None:
+        """The same, and the other upload is not at its end yet."""
+        stop = self.stop_at(Injection("fsync", "signal=SIGSTOP:when=1", self.slow.data / "images"))
+        self.fence(stop, finished=False)
 
     def test_in_the_lock(self) -> None:
         """While it changes links nobody else can; what it does then is undone by itself."""
