@@ -90,10 +90,31 @@ class Uploads:
         allowance = await self.quotas.allowance(image.owner)
         if request.expected_size is not None:
             allowance.check(image_id, request.expected_size)
-        claim = await self.catalogue.claim(image_id, store.store_id, self.rules.lease)
+        claim = await self._claim(image_id, store.store_id)
         upload = Upload(self, claim, store, request, allowance)
         self.running.add(upload)
         await upload.start(body)
+
+    def _claim(self, image_id: str, store_id: str) -> Deferred[Claim]:
+        """The claim; if nobody waits for it any more when it comes, it is given back."""
+        waiting: Deferred[Claim] = Deferred()
+
+        async def claim() -> None:
+            try:
+                claim: Claim = await self.catalogue.claim(image_id, store_id, self.rules.lease)
+            except ImgsvcError:
+                waiting.errback()
+                return
+            if not waiting.called:
+                waiting.callback(claim)
+                return
+            try:
+                await self.catalogue.release(image_id, claim.upload_id)
+            except ImgsvcError as error:
+                log.error("image {image}: left for the reaper: {error}", image=image_id, error=str(error))
+
+        Deferred.fromCoroutine(claim()).addErrback(waiting.errback)
+        return waiting
 
 
 class Upload:

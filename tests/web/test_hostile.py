@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 
 from imgsvc.web.bodies import LARGEST_JSON
 from tests.support.server import Answer, Connection
@@ -562,6 +563,52 @@ class JsonTests(HostileTestCase):
                 b"GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n",
             )
             self.assertEqual([one.status for one in answers], [400, 400, 200])
+
+
+class LateClaims:
+    """A catalogue whose claims come when they are told to."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.come: Deferred[None] = Deferred()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def claim(self, *arguments: Any) -> Deferred[Any]:
+        return self.come.addCallback(lambda _: self._inner.claim(*arguments))
+
+
+class GoneTests(HostileTestCase):
+    """Clients that are gone before their upload has begun."""
+
+    def late(self) -> LateClaims:
+        """Make the claims of the server come late."""
+        claims: Any = LateClaims(self.server.server._catalogue)
+        self.server.server._uploads.catalogue = claims
+        return claims  # type: ignore[no-any-return]
+
+    def test_before_the_claim(self) -> None:
+        """A claim that comes when its client is gone is given back at once."""
+        image_id = self.server.image()["id"]
+        claims = self.late()
+        connection = self.begin_put(image_id, 4, b"da")
+        connection.lose()
+        claims.come.callback(None)
+        self.assertEqual(self.status(image_id), "queued")
+        self.assert_undone(image_id)
+
+    def test_refused_claim(self) -> None:
+        """So is one that is refused by then, and one that is refused while the client waits is told."""
+        for gone in (True, False):
+            image_id = self.server.image()["id"]
+            claims = self.late()
+            connection = self.begin_put(image_id, 4, b"data")
+            if gone:
+                connection.lose()
+            self.server.request("DELETE", f"/v2/images/{image_id}")
+            claims.come.callback(None)
+            self.assertEqual(self.final_status(connection), None if gone else 404)
 
 
 class SlowTests(HostileTestCase):
