@@ -80,6 +80,7 @@ class StreamingRequest(server.Request):
         """Called by the channel when its parser is done: run the route, once, and hand the body on."""
         if self._line is not None:
             (command, target, version), self._line = self._line, None
+            self.channel.setTimeout(None)
             super().requestReceived(command, head.origin_form(target), version)
         self.body.deliver()
 
@@ -209,17 +210,21 @@ class StreamingChannel(http.HTTPChannel):
         return not self.line_mode and bool(self.requests) and self.requests[-1].body_pending
 
     def _go_on(self) -> None:
-        """Let the requests go on that the parser has met: outside of the parser, and one after the other."""
+        """Let the requests go on that the parser has met: outside of the parser, and one after the other.
+
+        Who does not take its answers waits for the next one, no longer than the time-out.
+        """
         if self._going_on:
             return  # the answer to one request had the next one parsed: the loop below comes to it
         self._going_on = True
-        try:
-            last = None
-            while self._linger is None and not self.line_mode and self.requests and self.requests[-1] is not last:
-                last = self.requests[-1]
-                last.go_on()
-        finally:
-            self._going_on = False
+        last = None
+        while self._linger is None and not self.line_mode and self.requests and self.requests[-1] is not last:
+            if self._waitingForTransport:
+                self.setTimeout(self.site.timeOut)
+                break
+            last = self.requests[-1]
+            last.go_on()
+        self._going_on = False
 
     def readConnectionLost(self) -> None:
         """See IHalfCloseableProtocol: the client sends no more; it may still wait for the answer to what it sent."""
@@ -344,6 +349,7 @@ class StreamingChannel(http.HTTPChannel):
         super().resumeProducing()
         if self._body_paused:
             self.transport.pauseProducing()
+        self._go_on()
 
     def requestDone(self, request: StreamingRequest) -> None:
         """Called by the request when it is finished."""

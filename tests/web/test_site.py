@@ -843,6 +843,50 @@ class BackPressureTests(SiteTestCase):
         self.assertEqual(connection.unread, 0)
         self.assertEqual(len(connection.answers()), 10_001)
 
+    def test_answer_that_fills_the_write_side(self) -> None:
+        """The next request begins when the answers before it are taken, whether it had come by then or not."""
+
+        def fill(request: StreamingRequest) -> None:
+            connection.channel.pauseProducing()  # as the transport does when it holds too much
+            echo(request)
+
+        for request in (head("GET /"), head("PUT /", "Content-Length: 5") + b"hello"):
+            for pieces in ([request * 3], [request] * 3):
+                self.route = fill
+                self.requests.clear()
+                connection = self.connect()
+                for piece in pieces:
+                    connection.send(piece)
+                self.assertEqual(len(self.requests), 1)
+                connection.send(request * 10_000)
+                self.assertGreater(connection.unread, 10_000 * len(request) - 2 * HEAD_READ_SIZE)
+                connection.channel.resumeProducing()
+                self.clock.advance(0)
+                self.assertEqual(len(self.requests), 2)
+                self.route = echo
+                connection.channel.resumeProducing()
+                self.clock.advance(0)
+                self.assertEqual(len(connection.answers()), 10_003)
+
+    def test_answer_that_stays(self) -> None:
+        """A client that does not take an answer, and has asked for the next one, is cut off; not one that takes it."""
+
+        def fill(request: StreamingRequest) -> None:
+            connection.channel.pauseProducing()
+            echo(request)
+
+        self.route = fill
+        for takes in (False, True):
+            connection = self.connect()
+            connection.send(head("GET /") * 2)
+            self.clock.advance(IDLE - 1)
+            if takes:
+                self.route = lambda request: None
+                connection.channel.resumeProducing()
+            self.clock.advance(IDLE)
+            self.assertEqual(connection.closed, not takes)
+            connection.lose()
+
     def test_write_side_does_not_resume_a_body(self) -> None:
         """A body that its consumer has paused stays so when the answers before it are taken."""
         self.route = lambda request: None
