@@ -566,7 +566,7 @@ class JsonTests(HostileTestCase):
 
 
 class LateClaims:
-    """A catalogue whose claims come when they are told to."""
+    """A catalogue whose claims come when they are told to, whoever waits: a thread cannot be cancelled."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -576,7 +576,9 @@ class LateClaims:
         return getattr(self._inner, name)
 
     def claim(self, *arguments: Any) -> Deferred[Any]:
-        return self.come.addCallback(lambda _: self._inner.claim(*arguments))
+        claimed: Deferred[Any] = Deferred()
+        self.come.addCallback(lambda _: self._inner.claim(*arguments).chainDeferred(claimed))
+        return claimed
 
 
 class GoneTests(HostileTestCase):
