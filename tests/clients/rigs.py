@@ -1,0 +1,82 @@
+"""The command lines of other projects, run against a daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.daemon import Daemon
+from tests.support.real_images import ISOS
+
+ISO = ISOS[0]
+
+
+@frozen
+class Run:
+    """What a command has said."""
+
+    status: int
+    output: str
+    error: str
+
+    @property
+    def json(self) -> Any:
+        """The output as JSON."""
+        return json.loads(self.output)
+
+
+class ClientTestCase(SynchronousTestCase):
+    """A test with a daemon."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.daemon = Daemon(self.folder, "[stores.local]\nkind = 'file'\nfsync = false\n")
+        self.addCleanup(self.daemon.kill)
+        self.daemon.start()
+
+    def try_command(self, program: str, *arguments: str, **environment: str) -> Run:
+        """Run a program of this Python's environment, on a terminal: what is not one is taken for image data."""
+        path = Path(sys.executable).parent / program
+        if not path.exists():
+            raise AssertionError(f"{path} is missing: install imgsvc[test] (tests/run does)")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+        ours, theirs = pty.openpty()
+        try:
+            done = subprocess.run(
+                [str(path), *arguments],
+                stdin=theirs,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
+                cwd=self.folder,
+                env={**inherited, "HOME": str(self.folder), "PYTHONWARNINGS": "ignore", **environment},
+            )
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        return Run(done.returncode, done.stdout, done.stderr)
+
+    def command(self, program: str, *arguments: str, **environment: str) -> Run:
+        """As `try_command`, for what must succeed."""
+        run = self.try_command(program, *arguments, **environment)
+        self.assertEqual(0, run.status, f"{program} {' '.join(arguments)}: {run.output} {run.error}")
+        return run
+
+    def images(self) -> list[dict[str, Any]]:
+        """What the daemon lists."""
+        _, _, body = self.daemon.request("GET", "/v2/images")
+        listed: list[dict[str, Any]] = json.loads(body)["images"]
+        return listed
+
+    def assert_iso(self, path: Path) -> None:
+        """A file that was saved is the medium."""
+        self.assertEqual(ISO.bytes(), path.read_bytes())

@@ -1,0 +1,94 @@
+"""python-glanceclient: `glance ...`, and its library."""
+
+from __future__ import annotations
+
+from hashlib import md5
+from io import BytesIO
+
+from glanceclient import Client, exc
+
+from tests.clients.rigs import ISO, ClientTestCase, Run
+
+
+class GlanceCommandTests(ClientTestCase):
+    """The command, with an address and any token."""
+
+    def glance(self, *arguments: str) -> Run:
+        """A call that must succeed."""
+        return self.command("glance", "--os-image-url", self.daemon.endpoint, "--os-auth-token", "any", *arguments)
+
+    def test_life(self) -> None:
+        """Created with its data, shown, listed, downloaded and deleted."""
+        self.glance(
+            *("image-create", "--name", "debian:12", "--disk-format", "iso", "--container-format", "bare"),
+            *("--file", ISO.file, "--property", "os_distro=debian", "--tags", "stable"),
+        )
+        [image] = self.images()
+        self.assertEqual(
+            ("debian:12", "active", md5(ISO.bytes()).hexdigest(), "debian", ["stable"]),
+            tuple(image[field] for field in ("name", "status", "checksum", "os_distro", "tags")),
+        )
+        shown = self.glance("image-show", image["id"]).output
+        for text in (image["id"], "debian:12", image["checksum"], "os_distro"):
+            self.assertIn(text, shown)
+        self.assertIn("debian:12", self.glance("image-list", "--property-filter", "os_distro=debian").output)
+        self.assertNotIn("debian:12", self.glance("image-list", "--property-filter", "os_distro=ubuntu").output)
+        saved = self.folder / "saved"
+        self.glance("image-download", "--file", str(saved), image["id"])
+        self.assert_iso(saved)
+        self.glance("image-delete", image["id"])
+        self.assertEqual([], self.images())
+
+    def test_upload(self) -> None:
+        """Data may come later; a wrong format is refused with its reason, and the image takes the right data then."""
+        wrong, right = self.daemon.image(disk_format="qcow2"), self.daemon.image(disk_format="iso")
+        run = self.try_command(
+            *("glance", "--os-image-url", self.daemon.endpoint, "--os-auth-token", "any"),
+            *("image-upload", "--file", ISO.file, wrong),
+        )
+        self.assertNotEqual(0, run.status)
+        self.assertIn("is declared as qcow2: its content is iso.", run.output + run.error)
+        self.assertEqual("queued", self.daemon.show(wrong)["status"])
+        self.glance("image-upload", "--file", ISO.file, "--size", str(len(ISO.bytes())), right)
+        self.assertEqual("active", self.daemon.show(right)["status"])
+
+
+class GlanceLibraryTests(ClientTestCase):
+    """What Nova, Cinder and Heat call."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.glance = Client("2", endpoint=self.daemon.endpoint, token="any")
+
+    def test_life(self) -> None:
+        """Created, filled in chunks, read back with its digest checked, deleted."""
+        image = self.glance.images.create(name="disk", disk_format="iso", container_format="bare", os_distro="debian")
+        self.assertEqual("queued", image.status)
+        self.assertIsNone(self.glance.images.data(image.id).wrapped)
+        with ISO.path.open("rb") as file:
+            self.glance.images.upload(image.id, file)
+        image = self.glance.images.get(image.id)
+        self.assertEqual(("active", len(ISO.bytes())), (image.status, image.size))
+        self.assertEqual(ISO.bytes(), b"".join(self.glance.images.data(image.id)))
+        self.assertEqual([image.id], [each.id for each in self.glance.images.list(filters={"os_distro": "debian"})])
+        self.glance.images.delete(image.id)
+        with self.assertRaises(exc.HTTPNotFound):
+            self.glance.images.get(image.id)
+
+    def test_errors(self) -> None:
+        """Each refusal is the library's own exception, with our words."""
+        with self.assertRaisesRegex(exc.HTTPNotFound, "No image found with ID nothing"):
+            self.glance.images.get("nothing")
+        image = self.glance.images.create(name="disk", disk_format="raw", container_format="bare")
+        with self.assertRaises(exc.HTTPConflict):
+            self.glance.images.create(id=image.id, name="again")
+        self.glance.images.upload(image.id, BytesIO(b"data"))
+        with self.assertRaises(exc.HTTPConflict):
+            self.glance.images.upload(image.id, BytesIO(b"data"))
+
+    def test_many(self) -> None:
+        """All pages are read, sorted as asked."""
+        for number in range(30):
+            self.daemon.image(name=f"image {number:02}")
+        names = [image.name for image in self.glance.images.list(page_size=7, sort="name:asc")]
+        self.assertEqual([f"image {number:02}" for number in range(30)], names)

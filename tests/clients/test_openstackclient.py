@@ -1,0 +1,96 @@
+"""python-openstackclient: `openstack image ...`."""
+
+from __future__ import annotations
+
+from hashlib import md5, sha512
+
+from tests.clients.rigs import ISO, ClientTestCase, Run
+
+
+class OpenstackClientTests(ClientTestCase):
+    """With the address on the command line, in the environment and in clouds.yaml."""
+
+    def openstack(self, *arguments: str) -> Run:
+        """A call that must succeed."""
+        return self.command("openstack", "--os-auth-type", "none", "--os-endpoint", self.daemon.endpoint, *arguments)
+
+    def test_life(self) -> None:
+        """Created with its data, properties and tags, under a name with a colon; shown, listed, saved, deleted."""
+        name = "ubuntu:22.04"
+        created = self.openstack(
+            *("image", "create", "-f", "json", "--disk-format", "iso", "--file", ISO.file),
+            *("--property", "os_distro=ubuntu", "--property", "hw_disk_bus=scsi", "--tag", "lts", "--private", name),
+        ).json
+        shown = self.openstack("image", "show", "-f", "json", name).json
+        self.assertEqual(created["id"], shown["id"])
+        data = ISO.bytes()
+        self.assertEqual(
+            ("active", len(data), md5(data).hexdigest(), "private", ["lts"]),
+            tuple(shown[field] for field in ("status", "size", "checksum", "visibility", "tags")),
+        )
+        properties = shown["properties"]
+        self.assertEqual(("ubuntu", "scsi"), (properties["os_distro"], properties["hw_disk_bus"]))
+        self.assertEqual(sha512(data).hexdigest(), properties["os_hash_value"])
+        for query in ([], ["--name", name], ["--tag", "lts"], ["--property", "os_distro=ubuntu"], ["--private"]):
+            listed = self.openstack("image", "list", "-f", "json", *query).json
+            self.assertEqual([(shown["id"], name)], [(image["ID"], image["Name"]) for image in listed], query)
+        self.assertEqual([], self.openstack("image", "list", "-f", "json", "--tag", "other").json)
+        saved = self.folder / "saved"
+        self.openstack("image", "save", "--file", str(saved), name)
+        self.assert_iso(saved)
+        self.openstack("image", "delete", name)
+        self.assertEqual([], self.images())
+
+    def test_refused(self) -> None:
+        """A wrong format is refused with a reason that its user reads, and the client deletes the image again."""
+        run = self.try_command(
+            *("openstack", "--os-auth-type", "none", "--os-endpoint", self.daemon.endpoint, "image", "create"),
+            *("--disk-format", "qcow2", "--file", ISO.file, "wrong"),
+        )
+        self.assertNotEqual(0, run.status)
+        self.assertIn("is declared as qcow2: its content is iso.", run.error)
+        self.assertEqual([], self.images())
+
+    def test_missing(self) -> None:
+        """A name that no image has is said to be unknown."""
+        run = self.try_command(
+            *("openstack", "--os-auth-type", "none", "--os-endpoint", self.daemon.endpoint, "image", "show", "nothing")
+        )
+        self.assertEqual((1, True), (run.status, "nothing" in run.error), run.error)
+
+    def test_protected(self) -> None:
+        """A protected image is not deleted, and the reason is shown."""
+        self.openstack("image", "create", "--protected", "kept")
+        run = self.try_command(
+            *("openstack", "--os-auth-type", "none", "--os-endpoint", self.daemon.endpoint, "image", "delete", "kept")
+        )
+        self.assertNotEqual(0, run.status)
+        self.assertIn("protected", run.error)
+        self.assertEqual(["kept"], [image["name"] for image in self.images()])
+
+    def test_environment(self) -> None:
+        """The address may stand in the environment."""
+        self.daemon.image(name="one")
+        listed = self.command(
+            *("openstack", "image", "list", "-f", "json"), OS_AUTH_TYPE="none", OS_ENDPOINT=self.daemon.endpoint
+        ).json
+        self.assertEqual(["one"], [image["Name"] for image in listed])
+
+    def test_clouds_file(self) -> None:
+        """The address may stand in clouds.yaml."""
+        self.daemon.image(name="one")
+        clouds = self.folder / "clouds.yaml"
+        clouds.write_text(
+            f"clouds:\n  images:\n    auth_type: none\n    auth:\n      endpoint: {self.daemon.endpoint}\n"
+        )
+        listed = self.command(
+            *("openstack", "--os-cloud", "images", "image", "list", "-f", "json"), OS_CLIENT_CONFIG_FILE=str(clouds)
+        ).json
+        self.assertEqual(["one"], [image["Name"] for image in listed])
+
+    def test_pages(self) -> None:
+        """More images than a page holds are all listed."""
+        for number in range(30):
+            self.daemon.image(name=f"image {number}")
+        listed = self.openstack("image", "list", "-f", "json").json
+        self.assertEqual({f"image {number}" for number in range(30)}, {image["Name"] for image in listed})

@@ -1,0 +1,76 @@
+"""openstacksdk, which openstackclient, Ansible and Nodepool use."""
+
+from __future__ import annotations
+
+from hashlib import md5
+
+import openstack
+from openstack import exceptions
+
+from tests.clients.rigs import ISO, ClientTestCase
+
+
+class OpenstackSdkTests(ClientTestCase):
+    """The image proxy of a connection without authentication."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connection = openstack.connect(
+            auth_type="none", endpoint=self.daemon.endpoint, load_envvars=False, load_yaml_config=False
+        )
+        self.addCleanup(self.connection.close)
+        self.image = self.connection.image
+
+    def test_life(self) -> None:
+        """Created with its data, found by a name with a colon, downloaded with its digest checked, deleted."""
+        made = self.image.create_image(
+            *("fedora:40",),
+            filename=ISO.file,
+            disk_format="iso",
+            container_format="bare",
+            os_distro="fedora",
+            tags=["x"],
+        )
+        found = self.image.find_image("fedora:40", ignore_missing=False)
+        self.assertEqual(
+            (made.id, "active", md5(ISO.bytes()).hexdigest(), "fedora", ["x"]),
+            (found.id, found.status, found.checksum, found.os_distro, found.tags),
+        )
+        self.assertEqual(ISO.bytes(), self.image.download_image(found).content)
+        saved = self.folder / "saved"
+        self.image.download_image(found, output=str(saved))
+        self.assert_iso(saved)
+        self.assertEqual([made.id], [image.id for image in self.image.images(name="fedora:40")])
+        self.image.delete_image(made.id, ignore_missing=False)
+        self.assertIsNone(self.image.find_image("fedora:40"))
+
+    def test_validate_checksum(self) -> None:
+        """The client compares its own digest with the server's: after a wrong one it deletes the image."""
+        data = ISO.bytes()
+        options = {"filename": ISO.file, "disk_format": "iso", "container_format": "bare", "validate_checksum": True}
+        self.image.create_image("right", md5=md5(data).hexdigest(), **options)
+        with self.assertRaisesRegex(exceptions.SDKException, "checksum verification failed"):
+            self.image.create_image("wrong", md5=md5(b"other").hexdigest(), **options)
+        self.assertEqual(["right"], [image["name"] for image in self.images()])
+
+    def test_refused(self) -> None:
+        """The reason of a refusal is in the exception, and the image is deleted."""
+        with self.assertRaisesRegex(exceptions.HttpException, "its content is iso") as caught:
+            self.image.create_image("wrong", filename=ISO.file, disk_format="vmdk", container_format="bare")
+        self.assertEqual(415, caught.exception.status_code)
+        self.assertEqual([], self.images())
+
+    def test_bytes(self) -> None:
+        """Bytes in memory are an image too; an image without data can be filled later."""
+        made = self.image.create_image("memory", data=b"some bytes", disk_format="raw", container_format="bare")
+        self.assertEqual(b"some bytes", self.daemon.get(made.id))
+        later = self.image.create_image("later", disk_format="raw", container_format="bare")
+        later.data = b"more"
+        later.upload(self.image)
+        self.assertEqual(b"more", self.daemon.get(later.id))
+
+    def test_stream(self) -> None:
+        """A download may be read piece by piece."""
+        made = self.image.create_image("disk", filename=ISO.file, disk_format="iso", container_format="bare")
+        answer = self.image.download_image(made, stream=True)
+        self.assertEqual(ISO.bytes(), b"".join(answer.iter_content(64 << 10)))
