@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import txaio
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IListeningPort, IReactorTime
 
 from imgsvc import __version__
 from imgsvc.catalogue import Catalogue, Database, locate, without_password
@@ -34,6 +34,7 @@ from imgsvc.web.access_log import log_access
 from imgsvc.web.app import ImageApi
 from imgsvc.web.creation import ImageReader
 from imgsvc.web.data import DataRoutes
+from imgsvc.web.health import HealthRoutes
 from imgsvc.web.images import ImageRoutes
 from imgsvc.web.info import InfoRoutes
 from imgsvc.web.listing import ListReader
@@ -131,10 +132,10 @@ class Server:
                 ),
                 SchemaRoutes(schema),
                 InfoRoutes(access, self._stores),
+                HealthRoutes(data_folder / config.server.disable_file if config.server.disable_file else None),
             ],
             several_stores=self._stores.several,
             public_endpoint=config.server.public_endpoint,
-            disable_file=config.server.disable_file,
         )
         self.site = StreamingSite(
             api, reactor, config.server.idle_timeout, log_access if config.server.access_log else None
@@ -171,9 +172,9 @@ class Server:
             await _maybe(port.stopListening())
         self.site.finish_connections()
         await self._until_idle(self._config.server.grace)
-        await _maybe(self._reaper.stop())
         self.site.cut_connections()
         await self._until_idle(UNDO_TIME)
+        await within(UNDO_TIME, self._reaper.stop(), self._reactor)
         await self._catalogue.stop()
         await self._stores.stop()
         for threads in self._threads:
@@ -208,6 +209,17 @@ def address_of(port: IListeningPort) -> str:
     """Where a port listens, for people and for scripts: `http://127.0.0.1:9292` or the path of a unix socket."""
     host: Any = port.getHost()
     return f"http://{host.host}:{host.port}" if hasattr(host, "port") else f"unix:{host.name.decode()}"
+
+
+async def within(seconds: float, work: Deferred[None], clock: IReactorTime) -> None:
+    """Wait for work, but no longer than this: what a store that hangs leaves undone is done after the next start."""
+    late: Deferred[None] = Deferred()
+    timer = clock.callLater(seconds, late.callback, None)
+    await DeferredList([work, late], fireOnOneCallback=True, consumeErrors=True)
+    if timer.active():
+        timer.cancel()
+    else:
+        log.warn("what is being cleaned up did not end in {seconds} s", seconds=seconds)
 
 
 async def _maybe(result: Any) -> Any:

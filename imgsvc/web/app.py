@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Awaitable, Iterable
 from typing import Any, cast
@@ -17,7 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from imgsvc.errors import ImgsvcError, Invalid, RangeNotSatisfiable
 from imgsvc.interfaces import IIdentity
 from imgsvc.web.errors import error_body, status_of
-from imgsvc.web.render import answer_json, answer_nothing
+from imgsvc.web.render import answer_json
 from imgsvc.web.routes import Route, RouteGroup
 from imgsvc.web.site import StreamingRequest
 from imgsvc.web.versions import version_ids, versions_document
@@ -38,7 +37,6 @@ class ImageApi(Resource):
     """The root of the HTTP interface.
 
     groups: the parts of the API. public_endpoint: what links to this server begin with; empty: as the request has it.
-    disable_file: a file whose existence makes the health check fail.
     """
 
     isLeaf = True
@@ -49,21 +47,17 @@ class ImageApi(Resource):
         groups: Iterable[RouteGroup],
         several_stores: bool,
         public_endpoint: str = "",
-        disable_file: str = "",
     ) -> None:
         super().__init__()
         self._identity = identity
         self._version_ids = version_ids(several_stores)
         self._aliases = frozenset(version.encode() for version in self._version_ids)
         self._public_endpoint = public_endpoint.rstrip("/")
-        self._disable_file = disable_file
         self._methods: dict[str, set[str]] = {}
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # it would answer with redirects
         self._klein.url_map.strict_slashes = True
         self._mount(Route("GET", "/versions", self._versions, open=True))
-        self._mount(Route("GET", "/healthcheck", self._healthcheck, open=True))
-        self._mount(Route("HEAD", "/healthcheck", self._healthcheck, open=True))
         for group in groups:
             for route in group.routes():
                 self._mount(route)
@@ -117,17 +111,6 @@ class ImageApi(Resource):
     async def _versions(self, request: StreamingRequest, status: int = 200) -> bytes:
         base = self._public_endpoint or _own_url(request)
         return answer_json(request, versions_document(self._version_ids, base), status)
-
-    async def _healthcheck(self, request: StreamingRequest) -> bytes:
-        disabled = bool(self._disable_file) and os.path.exists(self._disable_file)
-        if disabled:
-            request.setResponseCode(503)
-        elif request.method == b"HEAD":
-            return answer_nothing(request)
-        text = b"DISABLED BY FILE" if disabled else b"OK"
-        request.setHeader(b"content-type", b"text/plain; charset=UTF-8")
-        request.setHeader(b"content-length", b"%d" % len(text))
-        return text
 
     # --- errors
 

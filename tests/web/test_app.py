@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any, ClassVar
 
 import jsonschema
@@ -336,6 +335,17 @@ class HealthTests(AppTestCase):
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "server": {"disable_file": "disabled"}}
 
+    def test_forms(self) -> None:
+        """The reason comes in what the Accept header asks for, plain text if it does not say."""
+        for accept, content_type, text in (
+            ("*/*", "text/plain", "OK"),
+            ("application/json", "application/json", '{"detailed": false, "reasons": ["OK"]}'),
+            ("text/html", "text/html", "<h1>OK</h1>"),
+        ):
+            answer = self.get("/healthcheck", {"Accept": accept})
+            self.assertEqual(answer.headers["content-type"], f"{content_type}; charset=UTF-8")
+            self.assertIn(text, answer.body.decode())
+
     def test_healthy(self) -> None:
         """GET is 200, HEAD 204 without a body, others 405."""
         answer = self.get("/healthcheck")
@@ -348,7 +358,7 @@ class HealthTests(AppTestCase):
 
     def test_disabled(self) -> None:
         """503 as long as the file is there."""
-        file = Path("disabled")
+        file = self.folder / "disabled"
         file.touch()
         self.addCleanup(file.unlink, missing_ok=True)
         answer = self.get("/healthcheck")
