@@ -37,6 +37,7 @@ class ChunkedDecoder:
         self._trailers = 0
         self._rest = b""
         self._small: list[Piece] = []
+        self._ready: list[Piece] = []
 
     def dataReceived(self, data: bytes) -> None:
         """Decode the next bytes. Raises MalformedChunks; nothing may be given to it after that."""
@@ -45,7 +46,7 @@ class ChunkedDecoder:
         try:
             end = self._decode(data)
         finally:
-            self._flush()
+            self._hand_on(len(data))
         if end is not None:
             self._on_end(data[end:])
 
@@ -101,10 +102,23 @@ class ChunkedDecoder:
         if len(piece) < SMALL:
             self._small.append(piece)
         else:
-            self._flush()
-            self._on_data(piece)
+            self._join_small()
+            self._ready.append(piece)
 
-    def _flush(self) -> None:
+    def _join_small(self) -> None:
         if self._small:
             pieces, self._small = self._small, []
-            self._on_data(b"".join(pieces))
+            self._ready.append(b"".join(pieces))
+
+    def _hand_on(self, size: int) -> None:
+        """Give what was in a read of `size` bytes.
+
+        A view keeps the whole read in memory. Where most of that was lines and extensions, the data are copied, so
+        that those who count them know what they hold.
+        """
+        self._join_small()
+        ready, self._ready = self._ready, []
+        if ready and sum(map(len, ready)) * 2 < size:
+            ready = [b"".join(ready)]
+        for piece in ready:
+            self._on_data(piece)

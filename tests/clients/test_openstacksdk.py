@@ -60,6 +60,14 @@ class OpenstackSdkTests(ClientTestCase):
         self.assertEqual(415, caught.exception.status_code)
         self.assertEqual([], self.images())
 
+    def test_refused_early(self) -> None:
+        """The reason comes through also when most of a large body was not read."""
+        large = self.folder / "large"
+        large.write_bytes(bytes(32 << 20))
+        with self.assertRaisesRegex(exceptions.HttpException, "its content is raw"):
+            self.image.create_image("wrong", filename=str(large), disk_format="vmdk", container_format="bare")
+        self.assertEqual([], self.images())
+
     def test_bytes(self) -> None:
         """Bytes in memory are an image too; an image without data can be filled later."""
         made = self.image.create_image("memory", data=b"some bytes", disk_format="raw", container_format="bare")

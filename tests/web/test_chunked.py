@@ -47,6 +47,18 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
 class ChunkedDecoderTests(SynchronousTestCase):
     """ChunkedDecoder"""
 
+    def test_memory(self) -> None:
+        """What is handed on keeps no more than twice its bytes in memory, whatever stands between the chunks."""
+        kept: list[bytes | memoryview] = []
+        decoder = ChunkedDecoder(kept.append, self.fail)
+        padded = b"1;" + b"x" * 4000 + b"\r\ny\r\n"
+        for read in (b"4000\r\n" + bytes(0x4000) + b"\r\n" + padded * 60, b"30000\r\n" + bytes(0x30000) + b"\r\n"):
+            decoder.dataReceived(read)
+        owners = {id(owner): len(owner) for owner in (memoryview(piece).obj for piece in kept)}
+        self.assertLessEqual(sum(owners.values()), 2 * sum(map(len, kept)))
+        self.assertEqual(0x34000 + 60, sum(map(len, kept)))
+        self.assertIsInstance(kept[-1], memoryview)
+
     def test_chunks(self) -> None:
         """The bytes of the chunks, and what follows the last of them."""
         decoded = Decoded(b"4\r\nabcd\r\n0A;name=value\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nnext")
@@ -93,9 +105,7 @@ class ChunkedDecoderTests(SynchronousTestCase):
         self.assertEqual((decoded.body, decoded.rest), (b"".join(chunks), after))
 
     @quick
-    @given(
-        st.lists(st.sampled_from([b"1", b"a", b"0", b"\r\n", b"\r", b"\n", b";", b" ", b"1\r\nx\r\n"]), max_size=12)
-    )
+    @given(st.lists(st.sampled_from([b"1", b"a", b"0", b"\r\n", b"\r", b"\n", b";", b" ", b"1\r\nx\r\n"]), max_size=12))
     def test_no_more_than_twisted_takes(self, words: list[bytes]) -> None:
         """What Twisted's decoder refuses is refused, and what both take is the same."""
         wire = b"".join(words)
