@@ -1,0 +1,606 @@
+"""The daemon under hostile clients, over real sockets: what the kernel makes of closes, resets and full buffers."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import http.client
+import ipaddress
+import json
+import shutil
+import socket
+import ssl
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.daemon.rig import DaemonTestCase, files
+from tests.support.server import Answer, parse_answer
+
+MIB = 1 << 20
+PATIENCE = 30.0
+OCTETS = "Content-Type: application/octet-stream"
+ENDLESS = bytes(MIB)
+
+
+class HostileTestCase(DaemonTestCase):
+    """A daemon, which must serve and have logged no traceback after the test, and a client by hand."""
+
+    toml = ""
+    listen = "tcp:0:interface=127.0.0.1"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.files: dict[socket.socket, Any] = {}
+        self.server = self.daemon(self.toml, listen=self.listen)
+        self.addCleanup(self.assert_well)
+
+    def assert_well(self) -> None:
+        """The daemon serves, and nothing went wrong that nobody expected."""
+        self.assertEqual(self.ask(self.head("GET /healthcheck")).status, 200)
+        for text in ("Traceback", "Unhandled", " 500 "):
+            self.assertNotIn(text, self.server.log())
+
+    # --- a client by hand
+
+    def connect(self, receive_buffer: int | None = None) -> socket.socket:
+        """A new connection."""
+        connection = socket.socket()
+        connection.settimeout(PATIENCE)
+        if receive_buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.connect(("127.0.0.1", self.server.port))
+        self.addCleanup(connection.close)
+        return connection
+
+    def ask(self, *pieces: bytes) -> Answer:
+        """The answer to these pieces, read."""
+        connection = self.connect()
+        for piece in pieces:
+            connection.sendall(piece)
+        try:
+            return self.answer(connection)
+        finally:
+            self.files.pop(connection).close()
+            connection.close()
+
+    def answer(self, connection: socket.socket) -> Answer:
+        """The next answer on a connection, interim ones apart. Raises EOFError if it is cut short."""
+        file = self.files.setdefault(connection, connection.makefile("rb"))
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = file.readline(65536)
+            if not line:
+                raise EOFError(head)
+            head += line
+        answer, _ = parse_answer(head)
+        if answer.status == 100:
+            return self.answer(connection)
+        length = int(answer.headers.get("content-length", 0)) if answer.status != 204 else 0
+        body = file.read(length)
+        if len(body) < length:
+            raise EOFError(f"{len(body)} bytes of {length}")
+        return Answer(answer.status, answer.headers, body)
+
+    def head(self, line: str, *headers: str) -> bytes:
+        """The head of a request."""
+        return "\r\n".join([f"{line} HTTP/1.1", "Host: imgsvc.test", *headers, "", ""]).encode()
+
+    def put(self, image_id: str, *headers: str) -> bytes:
+        """The head of an upload."""
+        return self.head(f"PUT /v2/images/{image_id}/file", *headers)
+
+    def image(self, data: bytes | None = None) -> str:
+        """The id of a new image with this data."""
+        body = b'{"disk_format": "raw", "container_format": "bare"}'
+        made = self.ask(self.head("POST /v2/images", f"Content-Length: {len(body)}"), body)
+        image_id: str = json.loads(made.body)["id"]
+        if data is not None:
+            answer = self.ask(self.put(image_id, OCTETS, f"Content-Length: {len(data)}"), data)
+            self.assertEqual(answer.status, 204)
+        return image_id
+
+    def show(self, image_id: str) -> Any:
+        """The image as it is now."""
+        return json.loads(self.ask(self.head(f"GET /v2/images/{image_id}")).body)
+
+    def stream(self, connection: socket.socket, pieces: Iterable[bytes]) -> int:
+        """Only write, until there is no more or the server makes an end; how many bytes went out."""
+        sent = 0
+        try:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    count = connection.send(view)
+                    sent += count
+                    view = view[count:]
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        return sent
+
+    def assert_undone(self, image_id: str) -> None:
+        """The image becomes queued, and takes other data; nothing else is kept."""
+        again = self.put(image_id, OCTETS, "Content-Length: 5"), b"again"
+        self.wait(lambda: self.ask(*again).status == 204, f"{image_id} takes data")
+        self.assertEqual(self.ask(self.head(f"GET /v2/images/{image_id}/file")).body, b"again")
+        images = self.server.data / "images"
+        self.wait(lambda: [name for name in files(images) if image_id in name] == [image_id], "no more is kept")
+
+    def assert_ends(self, connection: socket.socket, within: float) -> None:
+        """The server ends the connection in this time, and sends nothing before."""
+        connection.settimeout(within)
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(connection.recv(1), b"")
+
+
+def reset(connection: socket.socket) -> None:
+    """Close with a RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def together(function: Callable[..., None], calls: Iterable[tuple[Any, ...]]) -> None:
+    """Make these calls at the same time. An error of one is the error of all."""
+    with ThreadPoolExecutor(16) as threads:
+        for ended in [threads.submit(function, *arguments) for arguments in calls]:
+            ended.result(PATIENCE)
+
+
+def endless_chunks(total: int) -> Iterator[bytes]:
+    """A chunked body of so many bytes, without its end."""
+    for _ in range(total // MIB):
+        yield b"%x\r\n%s\r\n" % (MIB, ENDLESS)
+
+
+class RefusalTests(HostileTestCase):
+    """Refusals reach every client."""
+
+    toml = '[images]\nsize_cap = "8 GiB"\n'
+
+    def test_client_that_only_writes(self) -> None:
+        """A client that writes a huge body without a look at the answer is stopped, and then finds it."""
+        active, fresh = self.image(b"x"), self.image()
+        cases: list[tuple[int, bytes, Iterable[bytes]]] = [
+            (409, self.put(active, OCTETS, f"Content-Length: {1 << 30}"), [ENDLESS] * 1024),
+            (409, self.put(active, OCTETS, "Transfer-Encoding: chunked"), endless_chunks(1 << 30)),
+            (413, self.put(fresh, OCTETS, f"Content-Length: {9 << 30}"), [ENDLESS] * 1024),
+            (415, self.put(fresh, f"Content-Length: {1 << 30}"), [ENDLESS] * 1024),
+            (413, self.head("POST /v2/images", f"Content-Length: {1 << 30}"), [ENDLESS] * 1024),
+            (413, self.head("POST /v2/images", "Transfer-Encoding: chunked"), endless_chunks(1 << 30)),
+            (400, self.head("POST /v2/images", "Transfer-Encoding: chunked"), [b"x\r\n", *[ENDLESS] * 1024]),
+            (501, self.head("POST /v2/images", "Transfer-Encoding: gzip"), [ENDLESS] * 1024),
+        ]
+        found: dict[int, tuple[int, str | None, int]] = {}
+
+        def write_only(number: int, head: bytes, body: Iterable[bytes]) -> None:
+            connection = self.connect()
+            connection.sendall(head)
+            sent = self.stream(connection, body)
+            answer = self.answer(connection)
+            found[number] = answer.status, answer.headers.get("connection"), sent
+
+        together(write_only, [(number, *case[1:]) for number, case in enumerate(cases)])
+        for number, (status, *_) in enumerate(cases):
+            self.assertEqual(found[number][:2], (status, "close"), number)
+            self.assertLess(found[number][2], 32 * MIB)
+        self.assert_undone(fresh)
+
+    def test_client_that_stops_at_the_answer(self) -> None:
+        """A client that reads while it writes has the whole answer at once, and then an orderly end."""
+        connection = self.connect()
+        connection.sendall(self.put(self.image(b"x"), OCTETS, f"Content-Length: {1 << 30}") + bytes(100_000))
+        began = time.monotonic()
+        self.assertEqual(self.answer(connection).status, 409)
+        self.assertEqual(connection.recv(1), b"")
+        self.assertLess(time.monotonic() - began, 2)
+
+    def test_expect(self) -> None:
+        """A refusal comes instead of 100 Continue, a 100 Continue before an upload that is wanted."""
+        active, fresh = self.image(b"x"), self.image()
+        lines = OCTETS, "Content-Length: 5", "Expect: 100-continue"
+        connection = self.connect()
+        connection.sendall(self.put(active, *lines))
+        self.assertTrue(connection.recv(1000).startswith(b"HTTP/1.1 409 "))
+        connection = self.connect()
+        connection.sendall(self.put(fresh, *lines))
+        self.assertEqual(connection.recv(1000), b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.sendall(b"hello")
+        self.assertEqual(self.answer(connection).status, 204)
+
+    def test_keep_alive(self) -> None:
+        """A client whose small bodies are refused keeps its connection."""
+        active = self.image(b"x")
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=PATIENCE)
+        self.addCleanup(connection.close)
+        connection.connect()
+        first = connection.sock
+        for size in (1, 100, 50_000):
+            connection.request(
+                "PUT", f"/v2/images/{active}/file", bytes(size), {"Content-Type": "application/octet-stream"}
+            )
+            answer = connection.getresponse()
+            answer.read()
+            self.assertEqual(answer.status, 409)
+            connection.request("POST", "/v2/images", b"[" * size)
+            answer = connection.getresponse()
+            answer.read()
+            self.assertEqual(answer.status, 400)
+        connection.request("GET", "/v2/images")
+        self.assertEqual(connection.getresponse().status, 200)
+        self.assertIs(connection.sock, first)
+
+    def test_no_head(self) -> None:
+        """What is no request at all is refused in words, also when more of it comes than is read."""
+        for noise in (b"\x16\x03\x01" + bytes(MIB), b"x" * MIB, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 100_000):
+            connection = self.connect()
+            self.stream(connection, [noise])
+            self.assertIn(self.answer(connection).status, (400, 414, 431))
+
+
+class EndTests(HostileTestCase):
+    """Connections that end in all the ways there are."""
+
+    def test_half_close_after_a_whole_upload(self) -> None:
+        """A client that closes its half after the last byte still gets its 204."""
+        for framing, body in [
+            ("Content-Length: 5", b"hello"),
+            ("Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"),
+            ("Content-Length: 10000000", bytes(10_000_000)),
+        ]:
+            image_id = self.image()
+            connection = self.connect()
+            connection.sendall(self.put(image_id, OCTETS, framing) + body)
+            connection.shutdown(socket.SHUT_WR)
+            self.assertEqual(self.answer(connection).status, 204)
+            self.assertEqual(connection.recv(1), b"")
+            self.assertEqual(self.show(image_id)["status"], "active")
+
+    def test_half_close_after_a_request_for_data(self) -> None:
+        """A client that closes its half after its request still gets all the data."""
+        data = bytes(range(256)) * 40_000
+        image_id = self.image(data)
+        connection = self.connect()
+        connection.sendall(self.head(f"GET /v2/images/{image_id}/file"))
+        connection.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.answer(connection).body, data)
+
+    def test_ends_within_an_upload(self) -> None:
+        """A FIN, a half-close or a RST, at the head, in the body or at its last byte but one: queued, nothing kept."""
+        for framing, body in [
+            ("Content-Length: 3000000", bytes(2_999_999)),
+            ("Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n"),
+        ]:
+            for sent in (0, 7, len(body)):
+                for end in ("close", "half", "reset"):
+                    with self.subTest(framing=framing, sent=sent, end=end):
+                        image_id = self.image()
+                        connection = self.connect()
+                        connection.sendall(self.put(image_id, OCTETS, framing) + body[:sent])
+                        if end == "reset":
+                            reset(connection)
+                        elif end == "half":
+                            connection.shutdown(socket.SHUT_WR)
+                            self.assert_ends(connection, PATIENCE)
+                        else:
+                            connection.close()
+                        self.assert_undone(image_id)
+
+    def test_ends_within_a_head(self) -> None:
+        """A connection that ends within a head has no effect."""
+        image_id = self.image()
+        head = self.put(image_id, OCTETS, "Content-Length: 5")
+        for length in (0, 1, len(head) - 1):
+            for half in (False, True):
+                connection = self.connect()
+                connection.sendall(head[:length])
+                if half:
+                    connection.shutdown(socket.SHUT_WR)
+                    self.assert_ends(connection, PATIENCE)
+                else:
+                    reset(connection)
+        self.assert_undone(image_id)
+
+    def test_reset_within_a_download(self) -> None:
+        """Readers that go away in the midst leave nothing behind."""
+        image_id = self.image(bytes(20 * MIB))
+        descriptors = Path(f"/proc/{self.server.pid}/fd")
+        before = len(list(descriptors.iterdir()))
+        for _ in range(20):
+            connection = self.connect(receive_buffer=4096)
+            connection.sendall(self.head(f"GET /v2/images/{image_id}/file"))
+            connection.recv(1000)
+            reset(connection)
+        until = time.monotonic() + PATIENCE
+        while len(list(descriptors.iterdir())) > before + 2 and time.monotonic() < until:
+            time.sleep(0.02)  # there is nothing to be told by another process
+        self.assertLessEqual(len(list(descriptors.iterdir())), before + 2)
+
+    def test_reset_after_a_refusal(self) -> None:
+        """A client that resets when it sees the refusal leaves nothing behind."""
+        active = self.image(b"x")
+        for _ in range(20):
+            connection = self.connect()
+            connection.sendall(self.put(active, OCTETS, "Transfer-Encoding: chunked") + b"5\r\nhello\r\n")
+            self.assertEqual(self.answer(connection).status, 409)
+            reset(connection)
+
+    def test_pipelined(self) -> None:
+        """Requests behind an upload, a refusal and a download are answered in their order."""
+        image_id = self.image()
+        upload = self.put(image_id, OCTETS, "Content-Length: 100000") + bytes(100_000)
+        connection = self.connect()
+        connection.sendall(
+            upload + upload + self.head(f"GET /v2/images/{image_id}/file") + self.head("GET /healthcheck")
+        )
+        self.assertEqual(self.answer(connection).status, 204)
+        self.assertEqual(self.answer(connection).status, 409)
+        self.assertEqual(len(self.answer(connection).body), 100_000)
+        self.assertEqual(self.answer(connection).body, b"OK")
+
+
+class MemoryTests(HostileTestCase):
+    """What clients can make the daemon hold."""
+
+    listen = "tcp:0:interface=127.0.0.1:backlog=1000"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ask(self.head("GET /v2/images"))
+        Path(f"/proc/{self.server.pid}/clear_refs").write_text("5")  # the high-water mark begins anew
+        self.before = self.memory("VmRSS")
+
+    def memory(self, name: str) -> int:
+        """Bytes of the daemon's memory."""
+        for line in Path(f"/proc/{self.server.pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) << 10
+        raise AssertionError(name)
+
+    def assert_grown_less(self, size: int) -> None:
+        """At no moment since the test began did the daemon hold so many bytes more."""
+        grown = self.memory("VmHWM") - self.before
+        self.assertLess(grown, size, f"{grown / MIB:.1f} MiB more")
+
+    def test_json(self) -> None:
+        """A body of 1 GiB for a route of JSON, announced or not, costs no more than the limit of such bodies."""
+
+        def post(framing: str, body: Iterable[bytes]) -> None:
+            connection = self.connect()
+            connection.sendall(self.head("POST /v2/images", framing))
+            self.assertLess(self.stream(connection, body), 32 * MIB)
+            self.assertEqual(self.answer(connection).status, 413)
+
+        announced = f"Content-Length: {1 << 30}"
+        together(post, [(announced, [ENDLESS] * 1024), ("Transfer-Encoding: chunked", endless_chunks(1 << 30))])
+        self.assert_grown_less(16 * MIB)
+
+    def test_one_byte_chunks(self) -> None:
+        """Millions of chunks of a byte are an upload like any other, beside which others are served."""
+        image_id = self.image()
+        size = 2_000_000
+        body = b"1\r\nx\r\n" * size + b"0\r\n\r\n"
+        connection = self.connect()
+        uploading = threading.Thread(
+            target=lambda: connection.sendall(self.put(image_id, OCTETS, "Transfer-Encoding: chunked") + body)
+        )
+        uploading.start()
+        slowest = 0.0
+        while uploading.is_alive():
+            began = time.monotonic()
+            self.assertEqual(self.ask(self.head("GET /v2/images?limit=1")).status, 200)
+            slowest = max(slowest, time.monotonic() - began)
+        uploading.join()
+        self.assertEqual(self.answer(connection).status, 204)
+        self.assertEqual(self.show(image_id)["size"], size)
+        self.assertLess(slowest, 2)
+        self.assert_grown_less(32 * MIB)
+
+    def test_half_heads(self) -> None:
+        """A thousand connections that send the half of a head each cost no more than what they have sent."""
+        head = self.head("GET /", "X: " + "y" * 8000)[:-2]
+        connections = [self.connect() for _ in range(1000)]
+        for connection in connections:
+            connection.sendall(head)
+        self.assertEqual(self.ask(self.head("GET /v2/images")).status, 200)
+        self.assert_grown_less(48 * MIB)
+        for connection in connections:
+            reset(connection)
+
+    def test_requests_ahead(self) -> None:
+        """Who asks for a lot and reads nothing of it is not read either."""
+        image_id = self.image(bytes(20 * MIB))
+        connection = self.connect(receive_buffer=4096)
+        connection.settimeout(3)
+        connection.sendall(self.head(f"GET /v2/images/{image_id}/file"))
+        self.assertRaises(TimeoutError, self.stream, connection, [self.head("GET /v2/images") * 10_000] * 200)
+        self.assert_grown_less(16 * MIB)
+        reset(connection)
+
+    def test_answers_ahead(self) -> None:
+        """Who has its small requests answered, with bodies or without, and reads no answer, is read no more."""
+
+        def ask(request: bytes) -> None:
+            connection = self.connect(receive_buffer=4096)
+            connection.settimeout(3)
+            self.assertRaises(TimeoutError, self.stream, connection, [request * 10_000] * 200)
+            reset(connection)
+
+        body = self.head("POST /v2/images", "Content-Length: 1") + b"["
+        together(ask, [(self.head("GET /v2/schemas/image"),), (body,), (self.head("GET /v2/images"),)])
+        self.assert_grown_less(16 * MIB)
+
+
+class TimeTests(HostileTestCase):
+    """Clients that stop, with short time-outs."""
+
+    toml = '[server]\nidle_timeout = "1 s"\nsend_timeout = "1 s"\n'
+
+    def test_slow_head(self) -> None:
+        """A head that trickles is cut off after the time-out of the whole."""
+        connection = self.connect()
+        began = time.monotonic()
+        with self.assertRaises((BrokenPipeError, ConnectionResetError)):
+            for byte in self.head("GET /healthcheck", "X: " + "y" * 1000):
+                connection.sendall(bytes([byte]))
+                time.sleep(0.1)  # the client is slow
+        self.assertLess(time.monotonic() - began, 3)
+
+    def test_idle(self) -> None:
+        """A connection that is new, or kept after an answer, is closed when nothing comes."""
+        kept = self.connect()
+        kept.sendall(self.head("GET /healthcheck"))
+        self.answer(kept)
+        for connection in (kept, self.connect()):
+            self.assert_ends(connection, 3)
+
+    def test_silent_upload(self) -> None:
+        """An upload that stops is cut off, and the image queued."""
+        for framing, body in [("Content-Length: 5", b"hell"), ("Transfer-Encoding: chunked", b"5\r\nhello\r\n")]:
+            image_id = self.image()
+            connection = self.connect()
+            connection.sendall(self.put(image_id, OCTETS, framing) + body)
+            self.assert_ends(connection, 3)
+            self.assert_undone(image_id)
+
+    def test_stalled_download(self) -> None:
+        """A reader that takes nothing is cut off, before the end of what it asked for."""
+        size = 40 * MIB
+        image_id = self.image(bytes(size))
+        connection = self.connect(receive_buffer=4096)
+        connection.sendall(self.head(f"GET /v2/images/{image_id}/file"))
+        time.sleep(3)  # the client stalls
+        with self.assertRaises((EOFError, ConnectionResetError)):
+            self.answer(connection)
+
+    def test_stalled_list(self) -> None:
+        """A client that takes none of many small answers is cut off."""
+        connection = self.connect(receive_buffer=4096)
+        connection.settimeout(3)
+        with self.assertRaises(TimeoutError):
+            self.stream(connection, [self.head("GET /v2/schemas/image") * 1000] * 100)
+        received = 0
+        connection.settimeout(60)
+        try:
+            while data := connection.recv(MIB):
+                received += len(data)
+                if received > 64 * MIB:
+                    self.fail("the connection stays")
+        except ConnectionResetError:
+            pass
+
+
+class TlsTests(HostileTestCase):
+    """The same over TLS."""
+
+    toml = '[server]\nidle_timeout = "3 s"\n'
+
+    def setUp(self) -> None:
+        self.certificates = Path(tempfile.mkdtemp(prefix="imgsvc-"))
+        self.addCleanup(shutil.rmtree, self.certificates)
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "imgsvc.test")])
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            )
+            .sign(key, hashes.SHA256())
+        )
+        (self.certificates / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (self.certificates / "key.pem").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        self.listen = ":".join(
+            [
+                "ssl:0:interface=127.0.0.1",
+                f"privateKey={self.certificates}/key.pem",
+                f"certKey={self.certificates}/certificate.pem",
+            ]
+        )
+        super().setUp()
+
+    def connect(self, receive_buffer: int | None = None) -> socket.socket:
+        context = ssl.create_default_context(cafile=str(self.certificates / "certificate.pem"))
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        connection = context.wrap_socket(super().connect(receive_buffer), server_hostname="127.0.0.1")
+        self.addCleanup(connection.close)
+        return connection
+
+    def stream(self, connection: socket.socket, pieces: Iterable[bytes]) -> int:
+        try:
+            return super().stream(connection, pieces)
+        except ssl.SSLError:
+            return 0
+
+    def test_no_http_2(self) -> None:
+        """HTTP/2 is not chosen."""
+        connection: Any = self.connect()
+        self.assertEqual(connection.selected_alpn_protocol(), "http/1.1")
+
+    def test_transfer(self) -> None:
+        """Bytes go up and come down whole."""
+        data = bytes(range(256)) * 60_000
+        image_id = self.image(data)
+        answer = self.ask(self.head(f"GET /v2/images/{image_id}/file"))
+        self.assertEqual(answer.body, data)
+
+    def test_refusal(self) -> None:
+        """The refusal of a huge upload can be read, and the rest of the upload is not."""
+        active = self.image(b"x")
+
+        def put(framing: str) -> None:
+            connection = self.connect()
+            connection.sendall(self.put(active, OCTETS, framing))
+            answer = self.answer(connection)
+            self.assertEqual((answer.status, answer.headers["connection"]), (409, "close"))
+            began = time.monotonic()
+            self.stream(connection, [ENDLESS] * 1024)
+            self.assertLess(time.monotonic() - began, 15)
+
+        together(put, [(f"Content-Length: {1 << 30}",), ("Transfer-Encoding: chunked",)])
+
+    def test_refusal_of_a_client_that_writes(self) -> None:
+        """A client that has written a part of its body before it looks finds the refusal."""
+        active = self.image(b"x")
+        connection = self.connect()
+        connection.sendall(self.put(active, OCTETS, f"Content-Length: {1 << 30}"))
+        connection.sendall(bytes(MIB // 2))
+        self.assertEqual(self.answer(connection).status, 409)
+
+    def test_cut_upload(self) -> None:
+        """An upload that ends in the midst, with the connection under it, leaves nothing."""
+        image_id = self.image()
+        connection = self.connect()
+        connection.sendall(self.put(image_id, OCTETS, "Content-Length: 1000000") + bytes(500_000))
+        reset(connection)
+        self.assert_undone(image_id)
+
+    def test_no_handshake(self) -> None:
+        """Who never speaks TLS, or stops in the midst of a handshake, is cut off; who speaks HTTP is told nothing."""
+        for noise in (b"", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
+            connection = super().connect()
+            connection.sendall(noise)
+            connection.settimeout(20)
+            try:
+                while connection.recv(1000):  # an alert
+                    pass
+            except ConnectionResetError:
+                pass
