@@ -9,10 +9,12 @@ from typing import Any
 from imgsvc.model import Image
 from imgsvc.web.site import StreamingRequest
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def answer_json(request: StreamingRequest, document: object, status: int = 200) -> bytes:
     """Set the headers of a JSON answer; gives its body."""
-    body = json.dumps(document, ensure_ascii=False).encode()
+    body = _encode(document).encode()
     request.setResponseCode(status)
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"content-length", b"%d" % len(body))
