@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from threading import Thread
+from typing import Any, Final, TypeVar
 
+import txaio
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -14,6 +17,11 @@ from imgsvc.interfaces import IThreads
 
 T = TypeVar("T")
 
+log = txaio.make_logger()
+
+PATIENCE: Final = 2.0
+"""Seconds that a pool may take to end. A call to a disk or a server that hangs must not keep the process alive."""
+
 
 @implementer(IThreads)
 class ReactorThreads:
@@ -22,6 +30,7 @@ class ReactorThreads:
     def __init__(self, reactor: Any, name: str, size: int) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(minthreads=0, maxthreads=size, name=name)
+        self._pool.threadFactory = partial(Thread, daemon=True)
 
     def run(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
         """See IThreads."""
@@ -30,6 +39,11 @@ class ReactorThreads:
         return deferToThreadPool(self._reactor, self._pool, function, *arguments)
 
     def stop(self) -> None:
-        """End the threads after the calls that they are in; waits for these."""
-        if self._pool.started:
-            self._pool.stop()
+        """End the threads after the calls that they are in; waits for these, but not for long."""
+        if not self._pool.started:
+            return
+        stopping = Thread(target=self._pool.stop, daemon=True)
+        stopping.start()
+        stopping.join(PATIENCE)
+        if stopping.is_alive():
+            log.error("the threads {name} hang and are left behind", name=self._pool.name)

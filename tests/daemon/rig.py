@@ -187,9 +187,8 @@ def twistd(folder: Path, *arguments: str, before: tuple[str, ...] = ("-n", "--pi
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Have a process end, and wait for it. strace lets go of what it traces."""
-    if process.poll() is None:
-        process.terminate()
+    """Kill a process, and wait for it. What strace traces goes on."""
+    process.kill()
     process.wait()
     if process.stderr is not None:
         process.stderr.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import time
@@ -158,6 +159,24 @@ class StoreFaultTests(FaultTestCase):
         self.assertEqual(daemon.show(slow)["status"], "saving")
         end(strace)
         self.assertEqual(upload.send(b"x" * 6 * MIB).status(), 204)
+
+    def test_hanging_at_the_end(self) -> None:
+        """A store that hangs does not keep the daemon from stopping; its upload is undone later."""
+        daemon = self.daemon('[server]\ngrace = "0 s"\nupload_lease = "1 s"\nreaper_interval = "1 s"\n')
+        image_id = daemon.image()
+        upload = Transfer(daemon, image_id, 8 * MIB).send(b"x" * MIB)
+        part = self.part(daemon, image_id, daemon.data / "images")
+        strace = self.inject(daemon, Injection(WRITES, "delay_enter=60000000", part))
+        upload.send(b"x" * 7 * MIB)
+        daemon.signal(signal.SIGTERM)
+        # It has ended but for the thread that strace still holds.
+        self.wait(lambda: "State:\tZ" in Path(f"/proc/{daemon.pid}/status").read_text(), "the end")
+        end(strace)
+        self.assertEqual(daemon.stop(), 0)
+        self.assertIn("the threads local-files hang", daemon.log())
+        daemon.start()
+        self.assert_nothing_kept(daemon, image_id, daemon.data / "images")
+        self.assert_goes_on(daemon, image_id)
 
 
 class ReadingTests(FaultTestCase):
