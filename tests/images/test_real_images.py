@@ -15,6 +15,7 @@ from tests.support.real_images import (
     Format,
     convert,
     create,
+    create_luks,
     empty_mbr,
     gpt_disk,
     info,
@@ -81,8 +82,7 @@ class RealImageTests(DaemonTestCase):
 
     def test_luks(self) -> None:
         """An encrypted volume is as large as qemu-img says."""
-        secret = ("--object", "secret,id=s,data=passphrase", "-o", "key-secret=s,iter-time=10")
-        path = create(self.folder / "disk.luks", "3M", "luks", *secret)
+        path = create_luks(self.folder / "disk.luks", "3M")
         image = self.image("luks")
         self.assertEqual(204, self.curl.upload(image, path).status)
         self.assert_stored(image, path, 3 << 20)

@@ -23,6 +23,7 @@ from tests.support.real_images import (
     Format,
     convert,
     create,
+    create_luks,
     empty_mbr,
     gpt_disk,
     info,
@@ -80,8 +81,7 @@ def image(format: Format) -> Path:
 @cache
 def luks_volume() -> bytes:
     """An encrypted volume of 2 MiB."""
-    secret = ("--object", "secret,id=s,data=passphrase", "-o", "key-secret=s,iter-time=10")
-    return create(folder() / "luks.img", "2M", "luks", *secret).read_bytes()
+    return create_luks(folder() / "luks.img", "2M").read_bytes()
 
 
 def with_footer(vmdk: bytes) -> bytes:
