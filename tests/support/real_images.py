@@ -106,7 +106,7 @@ def create(target: Path, size: str, format: str, *options: str) -> Path:
 
 
 def create_luks(target: Path, size: str) -> Path:
-    """Make an empty encrypted volume. qemu-img measures the processor for that, and gives up on a busy one: try again."""
+    """Make an empty encrypted volume. qemu-img times the processor for that, and gives up on a busy one: try again."""
     secret = ("--object", "secret,id=s,data=passphrase", "-o", "key-secret=s,iter-time=10")
     for _ in range(9):
         try:
