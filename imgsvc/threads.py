@@ -30,7 +30,7 @@ class ReactorThreads:
     def __init__(self, reactor: Any, name: str, size: int) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(minthreads=0, maxthreads=size, name=name)
-        self._pool.threadFactory = partial(Thread, daemon=True)
+        self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # a factory will do
 
     def run(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
         """See IThreads."""

@@ -342,7 +342,7 @@ class StopTests(DaemonTestCase):
 
     def test_signal_during_start(self) -> None:
         """SIGTERM at any moment of the start ends it without a traceback."""
-        for delay in (0.3, 0.5, 0.6, 0.7, 0.8):
+        for delay in (0.4, 0.6, 0.8):
             process = subprocess.Popen(
                 [*TWISTD, "-n", "--pidfile=", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1"],
                 cwd=self.folder,
