@@ -53,6 +53,7 @@ class RequestBody:
         self._failure: Failure | None = None
         self._paused = True
         self._used = False
+        self._ended = False
 
     @property
     def announced(self) -> bool:
@@ -114,7 +115,7 @@ class RequestBody:
     def data_received(self, data: bytes) -> None:
         """The next bytes from the parser."""
         self.received += len(data)
-        if self._failure is None and not self._ended:
+        if not self._ended:
             self._waiting.append(data)
 
     def all_received(self) -> None:
@@ -125,7 +126,7 @@ class RequestBody:
         """No more will come. Only noted: `deliver` fails, after those who wait for the request's end were told."""
         if not self.complete:
             self._failure = self._failure or failure
-            self._waiting.clear()
+            self._drop()
 
     def deliver(self) -> None:
         """Hand on what has come, and the end."""
@@ -139,7 +140,7 @@ class RequestBody:
         """End the body with this error, whatever has come of it."""
         self._leave_rest()
         self._failure = self._failure or failure
-        self._waiting.clear()
+        self._drop()
         self.deliver()
 
     # ---
@@ -147,10 +148,6 @@ class RequestBody:
     @property
     def _flows(self) -> bool:
         return self._consumer is not None and not self._paused
-
-    @property
-    def _ended(self) -> bool:
-        return self._used and self._consumer is None
 
     def _write_waiting(self) -> None:
         if len(self._waiting) > SCATTERED:
@@ -181,6 +178,10 @@ class RequestBody:
 
     def _end(self) -> None:
         self._used, self._consumer = True, None
+        self._drop()
+
+    def _drop(self) -> None:
+        self._ended = True
         self._waiting.clear()
 
 

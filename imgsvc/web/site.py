@@ -5,8 +5,7 @@ with what one read of the socket brought, and the body is a producer (`web/body.
 
 This is the one module that touches names which Twisted does not promise to keep: `HTTPChannel._command`, `_path`,
 `_version`, `_waitingForTransport`, `_receivedHeaderSize`, `_receivedHeaderCount`, `_respondToBadRequestAndDisconnect`,
-`_transferDecoder`, `_finishRequestBody`,
-and `Request.gotLength`, `handleContentChunk`, `requestReceived`.
+`_transferDecoder`, `_finishRequestBody`, and `Request.gotLength`, `handleContentChunk`, `requestReceived`.
 """
 
 from __future__ import annotations
@@ -34,25 +33,23 @@ from imgsvc.web.chunked import ChunkedDecoder, MalformedChunks
 log = txaio.make_logger()
 
 LINGER_BYTES = 1 << 20
-"""Bytes read, and dropped, of a body after its refusal, so that the client gets to read the answer ..."""
 LINGER_TIME = 5.0
-"""... and seconds for which this goes on."""
+"""Bytes, and seconds, for which a refused body is read and dropped, so that the client gets to read the answer."""
 SMALL_REST = 64 << 10
 """Bytes up to which the rest of a refused body is read to its end, and the connection kept."""
 HEAD_READ_SIZE = 16 << 10
-"""Bytes read from a socket at once for heads: what a client may make the parser do in one turn of the reactor ..."""
+"""Bytes read from a socket at once for heads: what a client may make the parser do in one turn of the reactor."""
 BODY_READ_SIZE = 256 << 10
-"""... for a body, ..."""
 BODY_READ_SIZE_OF_MANY = 64 << 10
 MANY = 64
-"""... and for a body while this many connections or more are open."""
+"""Bytes read at once for a body, and when this many connections or more are open."""
 
 
 @implementer(IOutlet)
 class StreamingRequest(server.Request):
     """A request whose `body` is a RequestBody."""
 
-    channel: Any
+    channel: Any = None
     body: RequestBody
     caller: Any = None
     request_id: str = ""
@@ -65,8 +62,6 @@ class StreamingRequest(server.Request):
         self.content = BytesIO()
         self._line = (self.channel._command, self.channel._path, self.channel._version)
         self.body = RequestBody(self.channel, length, expects and self.channel._version == b"HTTP/1.1")
-        if self.body_pending:
-            self.channel.pause_body()
 
     def handleContentChunk(self, data: bytes) -> None:
         """Called by the channel with decoded bytes of the body."""
@@ -80,7 +75,10 @@ class StreamingRequest(server.Request):
         """Called by the channel when its parser is done: run the route, once, and hand the body on."""
         if self._line is not None:
             (command, target, version), self._line = self._line, None
-            self.channel.setTimeout(None)
+            if self.body_pending:
+                self.channel.pause_body()
+            else:
+                self.channel.setTimeout(None)
             super().requestReceived(command, head.origin_form(target), version)
         self.body.deliver()
 
@@ -89,12 +87,8 @@ class StreamingRequest(server.Request):
         refusal = head.check_path(self.method, self.path)
         if refusal is None:
             super().process()
-            return
-        self.setResponseCode(refusal.code)
-        self.setHeader(b"content-type", b"text/plain; charset=utf-8")
-        self.setHeader(b"content-length", b"%d" % len(refusal.text))
-        self.write(refusal.text)
-        self.finish()
+        else:
+            self.channel.refuse(refusal)
 
     @property
     def body_pending(self) -> bool:
@@ -175,12 +169,10 @@ class StreamingChannel(http.HTTPChannel):
     _going_on = False
     _linger: int | None = None
 
-    # --- the connection
-
     def connectionMade(self) -> None:
         """Called by the transport."""
         self.site.connections.add(self)
-        self._set_read_size(HEAD_READ_SIZE)
+        self.transport.bufferSize = HEAD_READ_SIZE
         super().connectionMade()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -195,14 +187,16 @@ class StreamingChannel(http.HTTPChannel):
             if self._linger <= 0:
                 self.transport.pauseProducing()  # the time-out ends it
             return
-        ahead = not self.line_mode and not self._reads_body
-        if self.line_mode and self._head_begun:
-            LineReceiver.dataReceived(self, data)  # a slow head has one time-out, not one a byte
-        else:
-            self._head_begun = bool(self.line_mode)
-            super().dataReceived(data)
-        if ahead:
-            self.transport.pauseProducing()  # requestDone resumes: no more than one read is kept of later requests
+        try:
+            if self.line_mode and self._head_begun:
+                LineReceiver.dataReceived(self, data)  # a slow head has one time-out, not one a byte
+            else:
+                self._head_begun = bool(self.line_mode)
+                if not self.line_mode and not self._reads_body:
+                    self.transport.pauseProducing()  # no more than one read is kept of requests that must wait
+                super().dataReceived(data)
+        except MalformedChunks:
+            self._respondToBadRequestAndDisconnect()
         self._go_on()
 
     @property
@@ -220,6 +214,7 @@ class StreamingChannel(http.HTTPChannel):
         last = None
         while self._linger is None and not self.line_mode and self.requests and self.requests[-1] is not last:
             if self._waitingForTransport:
+                self.transport.pauseProducing()
                 self.setTimeout(self.site.timeOut)
                 break
             last = self.requests[-1]
@@ -267,26 +262,19 @@ class StreamingChannel(http.HTTPChannel):
         if refusal is not None:
             self.refuse(refusal)
             return False
-        read = bool(super().headerReceived(line))
-        if isinstance(self._transferDecoder, http._ChunkedTransferDecoder):
-            self._transferDecoder = ChunkedDecoder(self.requests[-1].handleContentChunk, self._finishRequestBody)
-        return read
-
-    def rawDataReceived(self, data: bytes) -> None:
-        """Called by the parser with bytes of a body."""
-        try:
-            super().rawDataReceived(data)
-        except MalformedChunks:
-            self._respondToBadRequestAndDisconnect()
+        return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
         """Called by the parser."""
         self._head_begun = False
-        refusal = head.check_headers(self.requests[-1].requestHeaders, self._version)
+        request = self.requests[-1]
+        refusal = head.check_headers(request.requestHeaders, self._version)
         if refusal is not None:
             self.refuse(refusal)
-        else:
-            super().allHeadersReceived()
+            return
+        if self.length is None:
+            self._transferDecoder = ChunkedDecoder(request.handleContentChunk, self._finishRequestBody)
+        super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
         """Called by the parser at the end of a request."""
@@ -306,8 +294,6 @@ class StreamingChannel(http.HTTPChannel):
 
     def refuse(self, refusal: head.Refusal) -> None:
         """Answer a request that cannot be read, and close."""
-        if self._linger is not None:
-            return
         self.transport.write(refusal.answer)
         log.info("{peer}: {code} {text}", peer=self.transport.getPeer(), code=refusal.code, text=refusal.text.decode())
         self._close_gently()
@@ -334,7 +320,7 @@ class StreamingChannel(http.HTTPChannel):
     def resume_body(self) -> None:
         """See BodySource."""
         self._body_paused = False
-        self._set_read_size(BODY_READ_SIZE if len(self.site.connections) < MANY else BODY_READ_SIZE_OF_MANY)
+        self.transport.bufferSize = BODY_READ_SIZE if len(self.site.connections) < MANY else BODY_READ_SIZE_OF_MANY
         if not self._waitingForTransport:  # who does not read its answers is not read either
             self.transport.resumeProducing()
         if self._reads_body:
@@ -356,7 +342,7 @@ class StreamingChannel(http.HTTPChannel):
         if request.body_pending:
             request.body.fail(Failure(BodyCut("The answer came before the body was whole.")))
         self._body_paused = False
-        self._set_read_size(HEAD_READ_SIZE)
+        self.transport.bufferSize = HEAD_READ_SIZE
         self.setTimeout(self.site.timeOut)  # setTimeout(None) has forgotten it
         if not request.body_pending:
             super().requestDone(request)
@@ -365,10 +351,6 @@ class StreamingChannel(http.HTTPChannel):
         else:
             self.requests.remove(request)
             self._close_gently()
-
-    def _set_read_size(self, size: int) -> None:
-        if hasattr(self.transport, "bufferSize"):
-            self.transport.bufferSize = size
 
 
 class StreamingSite(server.Site):
@@ -388,7 +370,6 @@ class StreamingSite(server.Site):
         access_log: Callable[[StreamingRequest], None] | None = None,
     ) -> None:
         super().__init__(resource, StreamingRequest, timeout=idle_timeout, reactor=clock, parsePOSTFormSubmission=False)
-        self.clock = clock
         self.connections: set[StreamingChannel] = set()
         self._access_log = access_log
 
