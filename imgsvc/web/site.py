@@ -369,7 +369,7 @@ class StreamingSite(server.Site):
         idle_timeout: float,
         access_log: Callable[[StreamingRequest], None] | None = None,
     ) -> None:
-        super().__init__(resource, StreamingRequest, timeout=idle_timeout, reactor=clock, parsePOSTFormSubmission=False)
+        super().__init__(resource, StreamingRequest, timeout=idle_timeout, reactor=clock)
         self.connections: set[StreamingChannel] = set()
         self._access_log = access_log
 
