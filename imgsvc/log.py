@@ -12,15 +12,26 @@ import time
 from typing import Any, Literal, TextIO
 
 import txaio
+from attrs import frozen
 from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLevel, PredicateResult, formatEvent
 from zope.interface import implementer
 
 Format = Literal["text", "json"]
 
 
-def make_observer(format: Format, stream: TextIO) -> ILogObserver:
-    """An observer that writes each event to `stream` and flushes it, but not what Twisted says of its own doings."""
-    observer = JsonObserver(stream) if format == "json" else TextObserver(stream)
+@frozen
+class LogOutput:
+    """Where the log goes, and how. prefix: of every message."""
+
+    format: Format
+    stream: TextIO
+    prefix: str = ""
+
+
+def make_observer(output: LogOutput) -> ILogObserver:
+    """An observer that writes each event at once, but not what Twisted says of its own doings."""
+    make = JsonObserver if output.format == "json" else TextObserver
+    observer: ILogObserver = make(output.stream, output.prefix)
     return FilteringLogObserver(observer, [_tells_something])  # type: ignore[list-item]  # a function is a predicate
 
 
@@ -32,12 +43,12 @@ def _tells_something(event: LogEvent) -> Any:
 
 def text() -> ILogObserver:
     """For `twistd --logger`: text on standard output."""
-    return make_observer("text", sys.stdout)
+    return make_observer(LogOutput("text", sys.stdout))
 
 
 def json_lines() -> ILogObserver:
     """For `twistd --logger`: JSON on standard output."""
-    return make_observer("json", sys.stdout)
+    return make_observer(LogOutput("json", sys.stdout))
 
 
 def set_level(level: str) -> None:
@@ -49,14 +60,15 @@ def set_level(level: str) -> None:
 class TextObserver:
     """`TIME LEVEL NAMESPACE [REQUEST] MESSAGE`; further lines of a message or a traceback begin with a tab."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, prefix: str = "") -> None:
         self._stream = stream
+        self._prefix = prefix
         self._clock = _Timestamps()
 
     def __call__(self, event: LogEvent) -> None:
         request = f" [{event['request_id']}]" if event.get("request_id") else ""
         message = "\n".join(filter(None, (_message(event), _traceback(event)))).rstrip()
-        line = f"{self._clock.text(event)} {_level(event)} {_namespace(event)}{request} {message}"
+        line = f"{self._clock.text(event)} {_level(event)} {_namespace(event)}{request} {self._prefix}{message}"
         self._stream.write(line.replace("\r", "\\r").replace("\n", "\n\t") + "\n")
         self._stream.flush()
 
@@ -65,8 +77,9 @@ class TextObserver:
 class JsonObserver:
     """An object a line: time (ISO 8601, UTC), level, namespace, message; request_id and traceback if there are."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, prefix: str = "") -> None:
         self._stream = stream
+        self._prefix = prefix
         self._clock = _Timestamps()
         self._encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -75,7 +88,7 @@ class JsonObserver:
             "time": self._clock.text(event),
             "level": _level(event),
             "namespace": _namespace(event),
-            "message": _message(event),
+            "message": self._prefix + _message(event),
         }
         if event.get("request_id"):
             entry["request_id"] = str(event["request_id"])

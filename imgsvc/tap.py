@@ -48,16 +48,16 @@ class Options(usage.Options):
             raise _refusal(error) from error
         parent: Any = self.parent
         if parent is not None and not parent.get("logger") and not parent.get("syslog"):
-            _log_options.update(format=self["log-format"], stream=_log_stream(parent))
+            _chosen.append(log.LogOutput(self["log-format"], _log_stream(parent)))
             parent["logger"] = f"{__name__}.log_observer"
 
 
-_log_options: dict[str, Any] = {}
+_chosen: list[log.LogOutput] = []
 
 
 def log_observer() -> ILogObserver:
     """For twistd, which takes a log observer by its name only: the one that the options chose."""
-    return log.make_observer(**_log_options)
+    return log.make_observer(_chosen[-1])
 
 
 def _make_folder(folder: Path) -> None:
@@ -80,7 +80,9 @@ def makeService(options: Options) -> IService:
     from imgsvc.workers import make_service
 
     try:
-        return make_service(options.configuration, options.data_folder, reactor)
+        # Workers of a twistd that was given an observer of its own write to standard output.
+        log_output = _chosen[-1] if _chosen else log.LogOutput(options["log-format"], sys.stdout)
+        return make_service(options.configuration, options.data_folder, log_output, reactor)
     except ConfigurationError as error:
         raise _refusal(error) from error
 

@@ -20,10 +20,10 @@ from zope.interface import implementer
 
 from imgsvc import config as configuration
 from imgsvc.compose import Server
-from imgsvc.log import make_observer
+from imgsvc.log import LogOutput, make_observer
 from imgsvc.process import endpoints, stop
 from imgsvc.service import ServerService
-from imgsvc.workers import FIRST_PORT_FD, SERVING
+from imgsvc.workers import FIRST_PORT_FD, LOG_FD, SERVING
 
 log = txaio.make_logger()
 
@@ -33,12 +33,13 @@ def main() -> None:
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    globalLogBeginner.beginLoggingTo([make_observer("json", sys.stdout)], redirectStandardIO=False)
     with open(0, "rb", buffering=0, closefd=False) as parent:
         line = parent.readline()
     if not line:
         return
     told = json.loads(line)
+    log_output = LogOutput(told["log_format"], open(LOG_FD, "w", encoding="utf-8"), f"worker {os.getpid()}: ")
+    globalLogBeginner.beginLoggingTo([make_observer(log_output)], redirectStandardIO=False)
     config = configuration.from_json(told["config"])
     server = Server(config, Path(told["data_folder"]), reactor)
     service = ServerService(server, endpoints(AdoptingReactor(reactor), config.server.listen), reactor)

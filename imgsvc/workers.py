@@ -1,8 +1,8 @@
 """Several processes that serve on the same ports, and their parent, which binds these and accepts nothing itself.
 
 The parent tells a worker through the pipe of its standard input: a line of JSON first (what it serves), then `stop` and
-`hasten`. The end of the pipe is the end of the parent. A worker tells through its standard output, in lines of JSON:
-its log, and once `{"serving": true}`.
+`hasten`. The end of the pipe is the end of the parent. A worker says `serving` on its standard output, once. It writes
+to the parent's log by itself: a line for every request is too much to hand on.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, ProcessProtocol
-from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from imgsvc import config as configuration
 from imgsvc.compose import Server, address_of
 from imgsvc.config import Config
+from imgsvc.log import LogOutput
 from imgsvc.process import endpoints, exit_with, on_sigterm, start_or_exit, stop
 from imgsvc.service import ServerService
 
 log = txaio.make_logger()
 
-FIRST_PORT_FD = 3
-"""The first of the descriptors that a worker finds its listening sockets at, in the order of server.listen."""
+LOG_FD = 3
+"""The descriptor that a worker finds its log at."""
+FIRST_PORT_FD = 4
+"""The first of the descriptors that it finds its listening sockets at, in the order of server.listen."""
 SHORT_LIFE = 5.0
 """Seconds; a worker that ends sooner is replaced only after a pause of ..."""
 PAUSE = 1.0
@@ -40,13 +42,13 @@ MARGIN = 10.0
 """Seconds that a worker may take to stop beyond the grace of its transfers."""
 
 
-def make_service(config: Config, data_folder: Path, reactor: Any) -> IService:
+def make_service(config: Config, data_folder: Path, log_output: LogOutput, reactor: Any) -> IService:
     """What twistd runs. Raises ConfigurationError."""
     server = Server(config, data_folder, reactor)  # what is wrong with the configuration is said here, once
     listen = endpoints(reactor, config.server.listen)
     if config.server.workers == 1:
         return ServerService(server, listen, reactor)
-    return WorkersService(config, data_folder, listen, reactor)
+    return WorkersService(config, data_folder, log_output, listen, reactor)
 
 
 @define(eq=False)
@@ -59,6 +61,7 @@ class WorkersService(Service):
 
     config: Config
     data_folder: Path
+    log_output: LogOutput
     endpoints: Sequence[IStreamServerEndpoint]
     reactor: Any
     _ports: list[IListeningPort] = field(factory=list, init=False)
@@ -92,9 +95,16 @@ class WorkersService(Service):
             sys.executable,
             [sys.executable, "-m", "imgsvc.worker"],
             env=os.environ,
-            childFDs={0: "w", 1: "r", 2: "r", **dict(enumerate(descriptors, FIRST_PORT_FD))},
+            childFDs={
+                **{0: "w", 1: "r", 2: "r", LOG_FD: self.log_output.stream.fileno()},
+                **dict(enumerate(descriptors, FIRST_PORT_FD)),
+            },
         )
-        document = {"config": configuration.to_json(self.config), "data_folder": str(self.data_folder)}
+        document = {
+            "config": configuration.to_json(self.config),
+            "data_folder": str(self.data_folder),
+            "log_format": self.log_output.format,
+        }
         worker.tell(json.dumps(document))
 
     def _serving(self) -> None:
@@ -145,7 +155,7 @@ class SilentFactory(Factory):
 
 
 class Worker(ProcessProtocol):
-    """A child process, as its parent sees it: what it is told, what it logs, how it ends."""
+    """A child process, as its parent sees it: what it is told, what it says, how it ends."""
 
     def __init__(self, reactor: Any, serving: Callable[[], None], ended: Callable[[Worker, str, float], None]) -> None:
         """ended: called with how it ended, for people, and the seconds that it lived."""
@@ -180,22 +190,10 @@ class Worker(ProcessProtocol):
             self._hear(line)
 
     def _hear(self, line: bytes) -> None:
-        try:
-            said = json.loads(line)
-            level = LogLevel.lookupByName(said["level"])
-        except (ValueError, KeyError, TypeError):
-            if line == SERVING:
-                self._serving()
-            else:  # what Python itself, or a library, writes about a fault
-                log.error("worker {pid}: {line}", pid=self.pid, line=line.decode("utf-8", "replace"))
-            return
-        Logger(namespace=said["namespace"]).emit(
-            level,
-            "worker {pid}: {text}",
-            pid=self.pid,
-            text="\n".join(filter(None, (said["message"], said.get("traceback")))),
-            request_id=said.get("request_id"),
-        )
+        if line == SERVING:
+            self._serving()
+        else:  # what Python itself, or a library, writes about a fault
+            log.error("worker {pid}: {line}", pid=self.pid, line=line.decode("utf-8", "replace"))
 
     def processEnded(self, reason: Failure) -> None:
         """Called when the process has ended and its pipes are closed."""
@@ -205,5 +203,5 @@ class Worker(ProcessProtocol):
         self._gone.callback(None)
 
 
-SERVING = b'{"serving": true}'
+SERVING = b"serving"
 """What a worker says when it serves."""

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from imgsvc import log
-from imgsvc.log import Format, make_observer
+from imgsvc.log import Format, LogOutput, make_observer
 
 
 class ObserverTests(SynchronousTestCase):
@@ -23,11 +23,11 @@ class ObserverTests(SynchronousTestCase):
         self.stream = StringIO()
 
     def logger(self, format: Format) -> Logger:
-        return Logger(namespace="imgsvc.test", observer=make_observer(format, self.stream))
+        return Logger(namespace="imgsvc.test", observer=make_observer(LogOutput(format, self.stream)))
 
     def write(self, format: Format, **event: object) -> str:
         entry: LogEvent = {"log_level": LogLevel.warn, "log_namespace": "imgsvc.test", "log_time": 1764000000.0625}
-        make_observer(format, self.stream)({**entry, **event})
+        make_observer(LogOutput(format, self.stream))({**entry, **event})
         return self.stream.getvalue()
 
     def entry(self, **event: object) -> dict[str, str]:
@@ -38,7 +38,7 @@ class ObserverTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """Both are observers, and so is what the factories for twistd give."""
-        for observer in (make_observer("text", self.stream), make_observer("json", self.stream)):
+        for observer in (make_observer(LogOutput("text", self.stream)), make_observer(LogOutput("json", self.stream))):
             verifyObject(ILogObserver, observer)
         self.patch(sys, "stdout", self.stream)
         log.text()({"log_format": "a", "log_time": 0.5})
