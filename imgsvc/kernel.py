@@ -86,12 +86,16 @@ def resident(fd: int, offset: int, length: int) -> bool:
 
 def read_cached(fd: int, offset: int, length: int) -> bytes | None:
     """These bytes of an open file, if all of them are in the page cache."""
-    block = bytearray(length)
+    block = memoryview(_scratch)[:length] if length <= len(_scratch) else bytearray(length)
     try:
         count = os.preadv(fd, [block], offset, os.RWF_NOWAIT)
     except OSError:  # EAGAIN: not in memory. EOPNOTSUPP: the file system cannot tell.
         return None
     return bytes(block) if count == length else None
+
+
+_scratch: Final = bytearray(64 << 10)
+"""To read into, for calls in one thread: a new one would be filled with zeros each time."""
 
 
 def is_local(path: str) -> bool:

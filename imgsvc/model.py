@@ -27,9 +27,7 @@ class Status(StrEnum):
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
     {
-        Status.QUEUED: frozenset(
-            {Status.SAVING, Status.UPLOADING, Status.IMPORTING, Status.ACTIVE, Status.DELETED}
-        ),
+        Status.QUEUED: frozenset({Status.SAVING, Status.UPLOADING, Status.IMPORTING, Status.ACTIVE, Status.DELETED}),
         Status.SAVING: frozenset({Status.ACTIVE, Status.QUEUED, Status.KILLED, Status.DELETED}),
         Status.UPLOADING: frozenset({Status.IMPORTING, Status.QUEUED, Status.DELETED}),
         Status.IMPORTING: frozenset({Status.ACTIVE, Status.QUEUED, Status.DELETED}),

@@ -38,7 +38,8 @@ def main() -> None:
     if not line:
         return
     told = json.loads(line)
-    log_output = LogOutput(told["log_format"], open(LOG_FD, "w", encoding="utf-8"), f"worker {os.getpid()}: ")
+    stream = open(LOG_FD, "w", encoding="utf-8")  # noqa: SIM115  # to the end of the process
+    log_output = LogOutput(told["log_format"], stream, f"worker {os.getpid()}: ")
     globalLogBeginner.beginLoggingTo([make_observer(log_output)], redirectStandardIO=False)
     config = configuration.from_json(told["config"])
     server = Server(config, Path(told["data_folder"]), reactor)

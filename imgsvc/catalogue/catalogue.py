@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from imgsvc.catalogue import images, uploads
@@ -18,6 +18,9 @@ from imgsvc.interfaces import ICatalogue
 from imgsvc.model import Claim, DoomedLocation, ExpiredUpload, Image, ImageQuery, StoredData
 
 __all__ = ["Catalogue"]
+
+MOST_KNOWN = 1000
+"""Images that are kept in memory between two changes of the database."""
 
 
 def _utc_now() -> datetime:
@@ -31,6 +34,8 @@ class Catalogue:
     def __init__(self, database: Database, now: Callable[[], datetime] = _utc_now) -> None:
         self._database = database
         self._now = now
+        self._known: dict[str, Image] = {}
+        self._known_version: int | None = None
 
     def start(self) -> Deferred[None]:
         return self._database.start()
@@ -42,12 +47,26 @@ class Catalogue:
         return self._database.read(lambda connection: connection.execute(text("SELECT 1")).close())
 
     def image(self, image_id: str) -> Deferred[Image]:
+        known = self._known_images()
+        if image_id in known:
+            return succeed(known[image_id])
+
         def image_of(rows: Sequence[Sequence[Any]]) -> Image:
             for row in rows:
-                return image_from_row(row)
+                known[image_id] = image = image_from_row(row)
+                return image
             raise NoSuchImage(image_id)
 
         return self._database.rows(images.IMAGE_BY_ID, {"image_id": image_id}).addCallback(image_of)
+
+    def _known_images(self) -> dict[str, Image]:
+        """What was read since the last change of anything: asking whether there was one is a tenth of the read."""
+        version = self._database.version()
+        if version is None:
+            return {}
+        if version != self._known_version or len(self._known) >= MOST_KNOWN:
+            self._known, self._known_version = {}, version
+        return self._known
 
     def images(self, query: ImageQuery) -> Deferred[list[Image]]:
         return self._database.read(lambda connection: images.list_images(connection, query))

@@ -187,6 +187,19 @@ class Database:
             return self.read(lambda connection: statement.rows(connection, **values))
         return succeed(rows)
 
+    def version(self) -> int | None:
+        """A number that another one takes the place of whenever any process commits anything. None: not to be told now.
+
+        https://sqlite.org/pragma.html#pragma_data_version
+        """
+        if self._here is None:
+            return None
+        try:
+            row = self._here.cursor().execute("PRAGMA data_version").fetchone()
+        except self._driver.Error:
+            return None
+        return int(row[0])
+
     def _prepare(self) -> PoolProxiedConnection:
         """Run in the writer thread: the connection for the reads of the calling thread."""
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from attrs import define
 from twisted.web.iweb import UNKNOWN_LENGTH
 from werkzeug.http import http_date, parse_etags
@@ -106,11 +108,16 @@ def _asked_span(request: StreamingRequest, size: int, etag: bytes | None) -> Spa
     return None if asked is None else parse_content_range(asked, size)
 
 
+@lru_cache(maxsize=1000)
+def _http_date(moment: int) -> bytes:
+    return http_date(moment).encode()
+
+
 def _describe(request: StreamingRequest, image: Image, size: int, span: Span | None) -> None:
     """Set the headers of an answer with data."""
     request.setHeader(b"content-type", b"application/octet-stream")
     request.setHeader(b"accept-ranges", b"bytes")
-    request.setHeader(b"last-modified", http_date(image.updated_at).encode())
+    request.setHeader(b"last-modified", _http_date(int(image.updated_at.timestamp())))
     if image.checksum is not None:
         # Of the whole image, also for a part, and in hex: glanceclient and openstacksdk compare it as it is.
         request.setHeader(b"content-md5", image.checksum.encode())

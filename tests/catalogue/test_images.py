@@ -9,6 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import Pool
 from zope.interface.verify import verifyObject
 
+from imgsvc.catalogue import catalogue as module
 from imgsvc.catalogue.images import move
 from imgsvc.catalogue.rows import instant, microseconds
 from imgsvc.errors import ImageExists, Invalid, NoSuchImage
@@ -125,6 +126,42 @@ class ImagesTest(CatalogueTestCase):
     def test_check(self) -> None:
         """A database that answers is sound."""
         self.assertIsNone(self.successResultOf(self.catalogue.check()))
+
+
+class KnownTest(CatalogueTestCase):
+    """What is kept of images between two changes."""
+
+    def test_change_elsewhere(self) -> None:
+        """A change by anybody else is seen by the next read, also after an image was read again and again."""
+        catalogue, other = self.catalogue, self.open_catalogue(self.open_database())
+        image = new_image(name="old")
+        self.successResultOf(catalogue.add(image))
+        self.assertIs(self.successResultOf(other.image(image.id)), self.successResultOf(other.image(image.id)))
+        self.successResultOf(catalogue.claim(image.id, "local", 60))
+        self.assertEqual(self.successResultOf(other.image(image.id)).status, "saving")
+        self.successResultOf(catalogue.delete(image.id))
+        self.failureResultOf(other.image(image.id), NoSuchImage)
+
+    def test_own_change(self) -> None:
+        """So is a change of its own."""
+        catalogue = self.catalogue
+        image = new_image()
+        self.successResultOf(catalogue.add(image))
+        self.assertEqual(self.successResultOf(catalogue.image(image.id)).status, "queued")
+        self.successResultOf(catalogue.claim(image.id, "local", 60))
+        self.assertEqual(self.successResultOf(catalogue.image(image.id)).status, "saving")
+
+    def test_bounded(self) -> None:
+        """No more than some are kept."""
+        self.patch(module, "MOST_KNOWN", 2)
+        catalogue = self.catalogue
+        images = [new_image() for _ in range(3)]
+        for image in images:
+            self.successResultOf(catalogue.add(image))
+        first = self.successResultOf(catalogue.image(images[0].id))
+        for image in images[1:]:
+            self.successResultOf(catalogue.image(image.id))
+        self.assertIsNot(self.successResultOf(catalogue.image(images[0].id)), first)
 
 
 class DeleteTest(CatalogueTestCase):
@@ -249,6 +286,8 @@ class StatementsTest(CatalogueTestCase):
     def test_reads(self) -> None:
         """An image is one statement, a list is one, and one more for its marker, however many images there are."""
         images = [self.add_active(tags=("a", "b"), properties={"a": "1", "b": "2"}) for _ in range(20)]
+        # Whether anything has changed is one more than the read, and all that a read of the same image takes.
+        self.assertEqual(self.count(lambda: self.catalogue.image(images[0].id)), 2)
         self.assertEqual(self.count(lambda: self.catalogue.image(images[0].id)), 1)
         query = ImageQuery(ADMIN, 15)
         # The first read of a thread opens its connection.
