@@ -1,4 +1,4 @@
-"""Decodes the chunked transfer coding (RFC 9112 section 7.1) without copying the bytes of large chunks."""
+"""Decodes the chunked transfer coding (RFC 9112 section 7.1), with one copy of the bytes at most."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ LONGEST_LINE: Final = 4 << 10
 """Bytes of a size line with its extensions, or of one line of trailers."""
 LONGEST_TRAILERS: Final = 16 << 10
 """Bytes of all trailers; they are dropped."""
-SMALL: Final = 8 << 10
-"""Bytes below which pieces are joined: what is done for each of them would cost more than the copy."""
 
 
 class MalformedChunks(ValueError):
@@ -24,8 +22,8 @@ class MalformedChunks(ValueError):
 class ChunkedDecoder:
     """Takes what is read from a connection; gives the bytes of the body, and what follows its end.
 
-    on_data: called with pieces, in order; a memoryview is of bytes that do not change. on_end: called once, with the
-    bytes after the last chunk. Neither may call back into the decoder.
+    on_data: called once for each read that has any; a memoryview is of bytes that do not change. on_end: called once,
+    with the bytes after the last chunk. Neither may call back into the decoder.
     """
 
     def __init__(self, on_data: Callable[[Piece], None], on_end: Callable[[bytes], None]) -> None:
@@ -36,8 +34,7 @@ class ChunkedDecoder:
         self._in_trailers = False
         self._trailers = 0
         self._rest = b""
-        self._small: list[Piece] = []
-        self._ready: list[Piece] = []
+        self._pieces: list[Piece] = []
 
     def dataReceived(self, data: bytes) -> None:
         """Decode the next bytes. Raises MalformedChunks; nothing may be given to it after that."""
@@ -57,7 +54,7 @@ class ChunkedDecoder:
         while position < size:
             if self._left:
                 stop = min(position + self._left, size)
-                self._give(view[position:stop])
+                self._pieces.append(view[position:stop])
                 self._left -= stop - position
                 position = stop
             elif self._chunk_ends:
@@ -98,27 +95,14 @@ class ChunkedDecoder:
             raise MalformedChunks("a line is too long")
         self._rest = data[position:]
 
-    def _give(self, piece: memoryview) -> None:
-        if len(piece) < SMALL:
-            self._small.append(piece)
-        else:
-            self._join_small()
-            self._ready.append(piece)
-
-    def _join_small(self) -> None:
-        if self._small:
-            pieces, self._small = self._small, []
-            self._ready.append(b"".join(pieces))
-
     def _hand_on(self, size: int) -> None:
-        """Give what was in a read of `size` bytes.
+        """Give what was in a read of `size` bytes, as one piece: what is done for each piece costs more than a copy.
 
-        A view keeps the whole read in memory. Where most of that was lines and extensions, the data are copied, so
-        that those who count them know what they hold.
+        A view keeps the whole read in memory: where most of that was lines and extensions, there is a copy too, so that
+        those who count the data know what they hold.
         """
-        self._join_small()
-        ready, self._ready = self._ready, []
-        if ready and sum(map(len, ready)) * 2 < size:
-            ready = [b"".join(ready)]
-        for piece in ready:
-            self._on_data(piece)
+        pieces, self._pieces = self._pieces, []
+        if len(pieces) == 1 and len(pieces[0]) * 2 >= size:
+            self._on_data(pieces[0])
+        elif pieces:
+            self._on_data(b"".join(pieces))
