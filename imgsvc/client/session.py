@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from treq.client import HTTPClient
 from twisted.internet import error
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.client import (
@@ -171,7 +171,7 @@ class Session:
         if failure.check(ResponseNeverReceived, ResponseFailed, RequestTransmissionFailed, RequestGenerationFailed):
             causes = [reason.value for reason in problem.reasons]  # type: ignore[union-attr]
             cause = causes[0]
-            if failure.check(RequestGenerationFailed):
+            if failure.check(RequestGenerationFailed) or isinstance(cause, CancelledError):
                 raise cause
             if failure.check(ResponseNeverReceived) and not isinstance(cause, error.ConnectionClosed):
                 # Before the first byte only TLS fails with something else than the end of the connection.
