@@ -135,8 +135,6 @@ class Upload:
         self._stopped: ImgsvcError | None = None
         self._may_be_active = False
         self._outcome: Deferred[None] = Deferred(lambda _: self.stop(BodyCut("The client is gone.")))
-        self.ended: Deferred[None] | None = None
-        """Fires when all that the upload does has ended, its undo too."""
 
     @property
     def image(self) -> Image:
@@ -145,8 +143,7 @@ class Upload:
 
     def start(self, body: Any) -> Deferred[None]:
         """Begin. The Deferred fires with what the client is to be told, and may be cancelled when it is gone."""
-        self.ended = Deferred.fromCoroutine(self._run(body))
-        self.ended.addErrback(self._broken)
+        Deferred.fromCoroutine(self._run(body)).addErrback(self._broken)
         return self._outcome
 
     def stop(self, why: ImgsvcError) -> None:

@@ -17,7 +17,6 @@ class Digest:
     """A running hash that is fed in a thread. hashlib lets go of the interpreter lock while it computes."""
 
     def __init__(self, algorithm: str, threads: IThreads) -> None:
-        self.algorithm = algorithm
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
         self._threads = threads
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import http.client
-import ipaddress
 import json
 import shutil
 import socket
@@ -19,11 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from tests.daemon.rig import DaemonTestCase, files
+from tests.support.certificates import write_certificate
 from tests.support.server import Answer, parse_answer
 
 MIB = 1 << 20
@@ -506,33 +501,13 @@ class TlsTests(HostileTestCase):
     def setUp(self) -> None:
         self.certificates = Path(tempfile.mkdtemp(prefix="imgsvc-"))
         self.addCleanup(shutil.rmtree, self.certificates)
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "imgsvc.test")])
-        now = datetime.datetime.now(datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-            )
-            .sign(key, hashes.SHA256())
-        )
-        (self.certificates / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        (self.certificates / "key.pem").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
+        certificate = self.certificates / "certificate.pem"
+        write_certificate(certificate)
         self.listen = ":".join(
             [
                 "ssl:0:interface=127.0.0.1",
-                f"privateKey={self.certificates}/key.pem",
-                f"certKey={self.certificates}/certificate.pem",
+                f"privateKey={certificate}",
+                f"certKey={certificate}",
             ]
         )
         super().setUp()
