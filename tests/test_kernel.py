@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -66,20 +68,39 @@ class KernelTests(SynchronousTestCase):
 
     def test_resident(self) -> None:
         """Bytes are in memory after they were read, page by page, and are not when the kernel forgot them."""
-        self.assertTrue(kernel.resident(self.fd, 0, SIZE))
+        self.check(kernel.resident)
+
+    def test_in_core(self) -> None:
+        """A kernel that knows no quicker way tells the same."""
+        self.check(kernel.in_core)
+
+    def check(self, resident: Callable[[int, int, int], bool]) -> None:
+        """What both ways of asking have to answer."""
+        self.assertTrue(resident(self.fd, 0, SIZE))
+        self.assertTrue(resident(self.fd, 12345, 1))
+        self.assertFalse(resident(self.fd, 0, SIZE + 4096), "what is not in the file")
         self.make_cold()
-        self.assertFalse(kernel.resident(self.fd, 0, SIZE))
+        self.assertFalse(resident(self.fd, 0, SIZE))
         os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
         os.pread(self.fd, 10, 8192)
-        self.assertTrue(kernel.resident(self.fd, 8192, 4096))
-        self.assertTrue(kernel.resident(self.fd, 8200, 1))
-        self.assertFalse(kernel.resident(self.fd, 8191, 2))
-        self.assertFalse(kernel.resident(self.fd, 8192, 4097))
+        self.assertTrue(resident(self.fd, 8192, 4096))
+        self.assertTrue(resident(self.fd, 8200, 1))
+        self.assertFalse(resident(self.fd, 8191, 2))
+        self.assertFalse(resident(self.fd, 8192, 4097))
+
+    def test_resident_nothing(self) -> None:
+        """No bytes are always in memory."""
+        self.make_cold()
         self.assertTrue(kernel.resident(self.fd, 12345, 0))
 
-    def test_resident_beyond_the_end(self) -> None:
-        """What is not in the file is not in memory."""
-        self.assertFalse(kernel.resident(self.fd, 0, SIZE + 4096))
+    def test_cached_pages(self) -> None:
+        """Pages are counted as they come in."""
+        self.assertEqual(SIZE // mmap.PAGESIZE, kernel.cached_pages(self.fd, 0, SIZE))
+        self.make_cold()
+        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
+        os.pread(self.fd, 10, mmap.PAGESIZE)
+        self.assertEqual(1, kernel.cached_pages(self.fd, 0, SIZE))
+        self.assertIsNone(kernel.cached_pages(-1, 0, SIZE))
 
     def test_resident_of_others(self) -> None:
         """Of a file of another user the kernel does not tell, and nothing is believed."""
@@ -87,6 +108,7 @@ class KernelTests(SynchronousTestCase):
         def check() -> None:
             become_nobody()
             assert not kernel.resident(self.fd, 0, 4096)
+            assert not kernel.in_core(self.fd, 0, 4096)
 
         in_child(check)
 
