@@ -29,10 +29,6 @@ _LOCAL_FILE_SYSTEMS: Final = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ex
 """Where a file whose name and pages are in memory is opened and read without asking anybody else."""
 
 
-_PROBE: Final = 128 << 10
-"""As many bytes as Linux reads ahead at once, if nobody set another number."""
-
-
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
@@ -88,20 +84,18 @@ def resident(fd: int, offset: int, length: int) -> bool:
     """
     if length <= 0:
         return True
+    last = offset + length - 1
     cached = cached_pages(fd, offset, length)
     if cached is None:
         return in_core(fd, offset, length)
-    if cached < (offset + length - 1) // _PAGE - offset // _PAGE + 1:
+    if cached <= last // _PAGE - offset // _PAGE:
         return False
-    # A page is counted also while it is being read from the disk, and that is done many pages at a time.
-    last = offset + length - 1
+    # A page counts also while it is on its way from the disk. Who reads a file in order has nothing in memory behind
+    # such pages, so they are the last ones here. Not seen is one that fills a gap, and is waited for: a single read.
     try:
-        for position in (*range(offset, last, _PROBE), last):
-            if not os.preadv(fd, [_byte], position, os.RWF_NOWAIT):
-                return False
+        return os.preadv(fd, [_byte], last, os.RWF_NOWAIT) == 1
     except OSError as error:
         return error.errno == errno.EOPNOTSUPP and in_core(fd, offset, length)
-    return True
 
 
 def cached_pages(fd: int, offset: int, length: int) -> int | None:

@@ -18,8 +18,11 @@ from imgsvc.pipeline.stall import StallTimer
 
 log = txaio.make_logger()
 
-WINDOW = 4 << 20
-"""Bytes whose presence in memory is asked for, and brought about, at once."""
+WINDOW = 16 << 20
+"""Bytes whose presence in memory is asked for at once."""
+
+LOAD = 4 << 20
+"""Bytes that are brought into memory at once: a slow disk should have them before the client is given up."""
 
 
 @implementer(IPullProducer)
@@ -39,7 +42,6 @@ class SendfileProducer:
         self._socket = transport.fileno()
         self._offset: int = reader.offset
         self._left: int = reader.length
-        self._end: int = reader.offset + reader.length
         self._loaded_to = self._offset
         self._loading = False
         self._headers_first = True
@@ -81,7 +83,7 @@ class SendfileProducer:
             self._fail(Failure(error))
             return
         if sent == 0:  # the file ends here: the store says so in its own words
-            self._load(min(WINDOW, self._left))
+            self._load()
             return
         self._offset += sent
         self._left -= sent
@@ -101,15 +103,16 @@ class SendfileProducer:
 
     def _is_loaded(self) -> bool:
         """Whether the window that begins here is in memory. If not, it is loaded, and the transport started then."""
-        length = min(WINDOW, self._end - self._offset)
+        length = min(WINDOW, self._left)
         if kernel.resident(self._reader.fd, self._offset, length):
             self._loaded_to = self._offset + length
             return True
-        self._load(length)
+        self._load()
         return False
 
-    def _load(self, length: int) -> None:
+    def _load(self) -> None:
         self._loading = True
+        length = min(LOAD, self._left)
         loading: Deferred[None] = self._reader.load(self._offset, length)
         loading.addCallbacks(self._window_loaded, self._fail, callbackArgs=(self._offset + length,))
 

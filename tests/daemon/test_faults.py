@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 from twisted.trial.unittest import SkipTest
 
+from imgsvc import kernel
 from tests.daemon.rig import DaemonTestCase, Download, Injection, Transfer, end, files
 from tests.support.daemon import Daemon
 
@@ -245,6 +247,27 @@ class ReadingTests(FaultTestCase):
         self.assertGreater(len(waits), 10)
         self.assertLess(max(waits), 0.5)
 
+    def test_page_on_its_way(self) -> None:
+        """A page that the disk has not yet delivered is not in memory, though the kernel has a place for it."""
+        device, mount = self.disk(8)
+        file = mount / "file"
+        file.write_bytes(os.urandom(256 << 10))
+        subprocess.run(["umount", str(mount)], check=True)
+        subprocess.run(["mount", device, str(mount)], check=True)
+        fd = os.open(file, os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        reading = subprocess.Popen(["sh", "-c", f"read go; exec cat {file}"], stdin=PIPE, stdout=DEVNULL)
+        assert reading.stdin is not None
+        self.throttle(reading, device, 256 << 10)
+        reading.stdin.write(b"go\n")
+        reading.stdin.close()
+        while not kernel.cached_pages(fd, 0, 1):
+            self.assertIsNone(reading.poll())
+        self.assertFalse(kernel.resident(fd, 0, 1))
+        while not kernel.resident(fd, 0, 1):
+            self.assertIsNone(reading.poll())
+        self.assertEqual(reading.wait(), 0)
+
     def disk(self, size: int) -> tuple[str, Path]:
         """A disk of so many MiB, and where it is mounted."""
         image, mount = self.folder / "disk", self.folder / "mount"
@@ -258,17 +281,17 @@ class ReadingTests(FaultTestCase):
         self.addCleanup(subprocess.run, ["umount", "-l", str(mount)], check=True)
         return device, mount
 
-    def throttle(self, daemon: Daemon, device: str, rate: int) -> None:
-        """Let the daemon read no more than so many bytes a second from a disk."""
+    def throttle(self, process: Daemon | subprocess.Popen[bytes], device: str, rate: int) -> None:
+        """Let a process read no more than so many bytes a second from a disk."""
         if not (THROTTLE / "blkio.throttle.io_serviced").exists():
             raise SkipTest("this kernel has no blkio controller of version 1 to make a disk slow with")
         group = THROTTLE / self.folder.name
         group.mkdir()
         self.addCleanup(group.rmdir)
-        self.addCleanup(daemon.kill)
+        self.addCleanup(process.kill)
         number = os.stat(device).st_rdev
         (group / "blkio.throttle.read_bps_device").write_text(f"{os.major(number)}:{os.minor(number)} {rate}")
-        (group / "cgroup.procs").write_text(str(daemon.pid))
+        (group / "cgroup.procs").write_text(str(process.pid))
 
 
 class DatabaseFaultTests(FaultTestCase):

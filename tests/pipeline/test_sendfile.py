@@ -29,7 +29,7 @@ from imgsvc.threads import ReactorThreads
 from tests.pipeline.rigs import Outlet
 from tests.support.store_contract import put, store_services
 
-DATA = os.urandom(1 << 20) * 9 + b"end"
+DATA = os.urandom(1 << 20) * 33 + b"end"
 HEAD = b"headers\r\n"
 NAME, UPLOAD = "6f1ed002-ab5c-4b9c-8f4f-2a7b4b0a4c1e", "0000000001-aa"
 
@@ -181,7 +181,7 @@ class SendfileTests(TestCase):
         """Bytes that are not in memory are first loaded in a thread of the store, a window at a time."""
         self.evict()
         await self.assert_arrives(Span(0, len(DATA)))
-        self.assertIn(len(self.calls), (1, 2, 3))  # the kernel reads ahead of the first
+        self.assertIn(len(self.calls), range(1, 10))  # the kernel reads ahead of them
 
     async def test_cold_and_small(self) -> None:
         """Those of a small span come as well, whether the kernel or a thread is faster to bring them into memory."""
