@@ -40,6 +40,7 @@ from imgsvc.web.info import InfoRoutes
 from imgsvc.web.listing import ListReader
 from imgsvc.web.schemas import SchemaRoutes, image_schema
 from imgsvc.web.site import StreamingSite
+from imgsvc.web.view import ImageView
 
 log = txaio.make_logger()
 
@@ -128,6 +129,7 @@ class Server:
                     deletion,
                     ImageReader(schema),
                     ListReader(config.api.limit_default, config.api.limit_max),
+                    ImageView(self._stores.several),
                     [store.store_id for store in self._stores.all()],
                 ),
                 SchemaRoutes(schema),

@@ -98,6 +98,17 @@ class WrongStatus(ImgsvcError):
         self.status = status
 
 
+class ImageChanged(ImgsvcError):
+    """The image was changed by another request between its reading and its writing: to be read again."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"Image {image_id} was changed by another request at the same time.")
+
+
+class Conflict(ImgsvcError):
+    """What is asked for does not go together with what is there."""
+
+
 class ClaimLost(ImgsvcError):
     """The upload no longer holds its image: its lease ran out, or the image was deleted."""
 

@@ -231,6 +231,30 @@ class ICatalogue(Interface):
     def add(image: Any) -> Any:
         """Keep a new Image, status queued. Deferred of None. Fails with ImageExists, also for a deleted id."""
 
+    def update(image: Any, changed: Any) -> Any:
+        """Keep `changed` in place of `image`, which was read before.
+
+        Deferred of (the Image as it is now, list[DoomedLocation]).
+        What may differ: status (as TRANSITIONS has it), base fields, data fields, tags, properties, locations; not id,
+        created_at, updated_at or members. A location that `changed` lacks is doomed, as by `delete`.
+        Fails: NoSuchImage; ImageChanged if anything of the image (updated_at tells) changed since it was read.
+        """
+
+    def members(image_id: str) -> Any:
+        """Deferred of list[Member], in the order of member_id."""
+
+    def add_member(image_id: str, member_id: str, limit: int) -> Any:
+        """Deferred of the new Member, pending. limit: of members of an image; negative: none.
+
+        Fails: NoSuchImage, Conflict (it is one already), QuotaExceeded.
+        """
+
+    def set_member_status(image_id: str, member_id: str, status: Any) -> Any:
+        """Deferred of the Member. status: MemberStatus. Fails with NotFound."""
+
+    def remove_member(image_id: str, member_id: str) -> Any:
+        """Deferred of None. Fails with NotFound."""
+
     def usage(owner: str) -> Any:
         """Deferred of int: bytes of the owner's images, each times the number of its locations."""
 

@@ -50,6 +50,14 @@ class Visibility(StrEnum):
     PRIVATE = "private"
 
 
+class MemberStatus(StrEnum):
+    """What a project says to an image that was shared with it (Image API v2, "Sharing")."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
 def _frozen_mapping(value: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(value))
 
@@ -92,15 +100,34 @@ class Image:
     tags: tuple[str, ...] = ()
     properties: Mapping[str, str] = field(factory=dict, converter=_frozen_mapping, hash=False)
     locations: tuple[Location, ...] = ()
+    members: frozenset[str] = frozenset()
+    """The projects that it was shared with, whatever they say to it; without effect unless it is `shared`."""
+
+
+@frozen
+class Member:
+    """A project that an image is shared with."""
+
+    image_id: str
+    member_id: str
+    status: MemberStatus
+    created_at: datetime
+    updated_at: datetime
 
 
 @frozen
 class Caller:
-    """Who makes a request. project_id is the owner of all that the caller makes; None: no project."""
+    """Who makes a request. project_id is the owner of all that the caller makes; None: no project.
+
+    service_roles: of the service that passes the request on for the caller, if one does. token: what the caller was
+    identified by, to be shown to other services in its name.
+    """
 
     user_id: str | None = None
     project_id: str | None = None
     roles: frozenset[str] = frozenset()
+    service_roles: frozenset[str] = frozenset()
+    token: str | None = field(default=None, repr=False)
 
     @property
     def is_admin(self) -> bool:
@@ -197,7 +224,8 @@ class ImageQuery:
     """What a list of images asks for.
 
     visibility: a Visibility value, `all`, or None for the default set (Image API: everything that the caller
-    sees, less community images of others). sort: (column, descending) pairs; created_at and id are appended
+    sees, less community images of others). member_status: which images shared with the caller are shown, a
+    MemberStatus value or `all`. sort: (column, descending) pairs; created_at and id are appended
     as tie breakers. marker: the id after which the page begins. limit: images on the page.
     """
 
@@ -205,5 +233,6 @@ class ImageQuery:
     limit: int
     filters: tuple[Filter, ...] = ()
     visibility: str | None = None
+    member_status: str = MemberStatus.ACCEPTED
     sort: tuple[tuple[str, bool], ...] = (("created_at", True),)
     marker: str | None = None

@@ -10,12 +10,21 @@ from sqlalchemy import text
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from imgsvc.catalogue import images, uploads
+from imgsvc.catalogue import changes, images, members, uploads
 from imgsvc.catalogue.database import Database
 from imgsvc.catalogue.rows import image_from_row
 from imgsvc.errors import NoSuchImage
 from imgsvc.interfaces import ICatalogue
-from imgsvc.model import Claim, DoomedLocation, ExpiredUpload, Image, ImageQuery, StoredData
+from imgsvc.model import (
+    Claim,
+    DoomedLocation,
+    ExpiredUpload,
+    Image,
+    ImageQuery,
+    Member,
+    MemberStatus,
+    StoredData,
+)
 
 __all__ = ["Catalogue"]
 
@@ -73,6 +82,26 @@ class Catalogue:
 
     def add(self, image: Image) -> Deferred[None]:
         return self._database.write(lambda connection: images.add_image(connection, image))
+
+    def update(self, image: Image, changed: Image) -> Deferred[tuple[Image, list[DoomedLocation]]]:
+        now = self._now()
+        return self._database.write(lambda connection: changes.update_image(connection, image, changed, now))
+
+    def members(self, image_id: str) -> Deferred[list[Member]]:
+        return self._database.read(lambda connection: members.list_members(connection, image_id))
+
+    def add_member(self, image_id: str, member_id: str, limit: int) -> Deferred[Member]:
+        now = self._now()
+        return self._database.write(lambda connection: members.add_member(connection, image_id, member_id, limit, now))
+
+    def set_member_status(self, image_id: str, member_id: str, status: MemberStatus) -> Deferred[Member]:
+        now = self._now()
+        return self._database.write(
+            lambda connection: members.set_member_status(connection, image_id, member_id, status, now)
+        )
+
+    def remove_member(self, image_id: str, member_id: str) -> Deferred[None]:
+        return self._database.write(lambda connection: members.remove_member(connection, image_id, member_id))
 
     def usage(self, owner: str) -> Deferred[int]:
         return self._database.read(lambda connection: images.owner_usage(connection, owner))

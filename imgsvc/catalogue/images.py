@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
     Update,
     and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -30,17 +32,23 @@ from imgsvc.errors import Forbidden, ImageExists, Invalid, NoSuchImage
 from imgsvc.model import TRANSITIONS, DoomedLocation, Image, ImageQuery, Location, Status
 
 __all__ = [
+    "ADD_LOCATION",
+    "ADD_PROPERTY",
+    "ADD_TAG",
     "BATCH",
+    "DOOM_LOCATION",
     "IMAGE_BY_ID",
     "add_image",
     "count_uploading",
     "delete_image",
+    "doomed_location",
     "find_image",
     "forget_location",
     "list_doomed_locations",
     "list_images",
     "move",
     "owner_usage",
+    "set_values",
 ]
 
 BATCH: Final = 100
@@ -84,7 +92,12 @@ def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
 _USAGE: Final = Statement(
     select(func.coalesce(func.sum(images.c.size), 0))
     .select_from(images.join(image_locations, image_locations.c.image_id == images.c.id))
-    .where(images.c.owner == bindparam("owner"), _LIVE, images.c.status != Status.KILLED.value)
+    .where(
+        images.c.owner == bindparam("owner"),
+        _LIVE,
+        images.c.status != Status.KILLED.value,
+        image_locations.c.doomed_at.is_(None),
+    )
 )
 _UPLOADING: Final = Statement(
     select(func.count())
@@ -110,33 +123,47 @@ def count_uploading(connection: Connection, owner: str) -> int:
 # --- add
 
 _ADD_IMAGE: Final = Statement(insert(images).values({name: bindparam(name) for name in COLUMNS}))
-_ADD_PROPERTY: Final = Statement(
+ADD_PROPERTY: Final = Statement(
     insert(image_properties).values(image_id=bindparam("image_id"), name=bindparam("name"), value=bindparam("value"))
 )
-_ADD_TAG: Final = Statement(insert(image_tags).values(image_id=bindparam("image_id"), value=bindparam("value")))
+ADD_TAG: Final = Statement(insert(image_tags).values(image_id=bindparam("image_id"), value=bindparam("value")))
+
+
+ADD_LOCATION: Final = Statement(
+    insert(image_locations).values(
+        image_id=bindparam("image_id"),
+        store_id=bindparam("store_id"),
+        url=bindparam("url"),
+        metadata=bindparam("metadata"),
+    )
+)
+
+
+def set_values(image: Image) -> dict[str, Any]:
+    """The image's columns as the table keeps them."""
+    values = {name: getattr(image, name) for name in COLUMNS}
+    return values | {
+        "created_at": microseconds(image.created_at),
+        "updated_at": microseconds(image.updated_at),
+        "status": image.status.value,
+        "visibility": image.visibility.value,
+    }
 
 
 def add_image(connection: Connection, image: Image) -> None:
     """Raises ImageExists; ValueError for an image that is more than a new one."""
     if image.status is not Status.QUEUED or image.locations:
         raise ValueError(f"image {image.id} is not new: {image.status}, {len(image.locations)} locations")
-    values = {name: getattr(image, name) for name in COLUMNS}
-    values |= {
-        "created_at": microseconds(image.created_at),
-        "updated_at": microseconds(image.updated_at),
-        "status": image.status.value,
-        "visibility": image.visibility.value,
-    }
     try:
-        _ADD_IMAGE.run(connection, **values)
+        _ADD_IMAGE.run(connection, **set_values(image))
     except connection.dialect.loaded_dbapi.IntegrityError as error:
         raise ImageExists(image.id) from error
     properties = [{"image_id": image.id, "name": name, "value": value} for name, value in image.properties.items()]
     tags = [{"image_id": image.id, "value": tag} for tag in set(image.tags)]
     if properties:
-        _ADD_PROPERTY.run_for_each(connection, properties)
+        ADD_PROPERTY.run_for_each(connection, properties)
     if tags:
-        _ADD_TAG.run_for_each(connection, tags)
+        ADD_TAG.run_for_each(connection, tags)
 
 
 # --- change
@@ -153,8 +180,14 @@ def move(source: Status, target: Status, *conditions: ColumnElement[bool], **cha
     return (
         update(images)
         .where(_ITSELF, images.c.status == source.value, *conditions)
-        .values(status=target.value, updated_at=bindparam("now"), **changes)
+        .values(status=target.value, updated_at=_later(), **changes)
     )
+
+
+def _later() -> ColumnElement[int]:
+    """The time `now`, but after the last change in any case: `update_image` tells changes apart by it."""
+    now = bindparam("now", type_=BigInteger)
+    return case((images.c.updated_at < now, now), else_=images.c.updated_at + 1)
 
 
 # --- delete
@@ -166,6 +199,9 @@ _DELETE_IMAGE: Final = Statement(
 )
 _ITS_LOCATIONS: Final = image_locations.c.image_id == bindparam("of_image")
 _DOOMED: Final = image_locations.c.doomed_at.is_not(None)
+DOOM_LOCATION: Final = Statement(
+    update(image_locations).where(image_locations.c.key == bindparam("location_key")).values(doomed_at=bindparam("now"))
+)
 _DOOM_LOCATIONS: Final = Statement(update(image_locations).where(_ITS_LOCATIONS).values(doomed_at=bindparam("now")))
 _FORGET_LOCATION: Final = Statement(
     delete(image_locations).where(image_locations.c.key == bindparam("location_key"), _DOOMED)
@@ -196,15 +232,16 @@ def delete_image(connection: Connection, image_id: str, now: datetime) -> list[D
     if _DELETE_IMAGE.run(connection, image_id=image_id, now=moment) == 0:
         raise NoSuchImage(image_id)
     _DOOM_LOCATIONS.run(connection, of_image=image_id, now=moment)
-    return [_doomed_location(*row) for row in _DOOMED_OF_IMAGE.rows(connection, of_image=image_id)]
+    return [doomed_location(*row) for row in _DOOMED_OF_IMAGE.rows(connection, of_image=image_id)]
 
 
 def list_doomed_locations(connection: Connection, store_id: str, after: int) -> list[DoomedLocation]:
     """The next of those in a store whose bytes may still be there, after a key."""
-    return [_doomed_location(*row) for row in _DOOMED_IN_STORE.rows(connection, store_id=store_id, after=after)]
+    return [doomed_location(*row) for row in _DOOMED_IN_STORE.rows(connection, store_id=store_id, after=after)]
 
 
-def _doomed_location(key: int, image_id: str, store_id: str, url: str, metadata: str) -> DoomedLocation:
+def doomed_location(key: int, image_id: str, store_id: str, url: str, metadata: str) -> DoomedLocation:
+    """Of a row of the locations."""
     return DoomedLocation(key, image_id, Location(store_id, url, json.loads(metadata)))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import FromClause, ScalarSelect, Select, select
 
 from imgsvc.catalogue.dialects import json_rows
-from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
+from imgsvc.catalogue.tables import image_locations, image_members, image_properties, image_tags, images
 from imgsvc.model import Image, Location, Status, Visibility
 
 __all__ = ["COLUMNS", "image_from_row", "instant", "location_text", "microseconds", "select_images"]
@@ -68,20 +68,24 @@ def select_images(source: FromClause = images) -> Select[Any]:
 
     def gathered(table: FromClause, *names: str) -> ScalarSelect[Any]:
         columns = [table.c[name] for name in names]
-        return select(json_rows(*columns)).where(table.c.image_id == source.c.id).correlate(source).scalar_subquery()
+        rows = select(json_rows(*columns)).where(table.c.image_id == source.c.id)
+        if "doomed_at" in table.c:
+            rows = rows.where(table.c.doomed_at.is_(None))
+        return rows.correlate(source).scalar_subquery()
 
     return select(
         *(source.c[name] for name in COLUMNS),
         gathered(image_tags, "value"),
         gathered(image_properties, "name", "value"),
         gathered(image_locations, "key", "store_id", "url", "metadata"),
+        gathered(image_members, "member_id"),
     )
 
 
 def image_from_row(row: Sequence[Any]) -> Image:
     """The Image of a row of `select_images`. Tags come sorted, locations as they were added."""
-    image_id, created_at, updated_at, status, name, visibility, protected, hidden, *plain = row[:-3]
-    tags, properties, locations = [_parse(text)[0] for text in row[-3:]]
+    image_id, created_at, updated_at, status, name, visibility, protected, hidden, *plain = row[:-4]
+    tags, properties, locations, members = [_parse(text)[0] for text in row[-4:]]
     fields: list[Any] = [
         image_id,
         instant(created_at),
@@ -95,5 +99,6 @@ def image_from_row(row: Sequence[Any]) -> Image:
         tuple(sorted([tag for (tag,) in tags])),
         dict(properties),
         tuple([Location(store_id, url, _parse(text)[0]) for _, store_id, url, text in sorted(locations)]),
+        frozenset([member for (member,) in members]),
     ]
     return Image(*fields)

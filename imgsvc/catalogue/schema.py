@@ -11,7 +11,7 @@ from imgsvc.errors import ConfigurationError
 
 __all__ = ["HEAD", "MIGRATIONS", "revision", "upgrade"]
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """Alembic's newest revision. Known here, so that Alembic need not be imported while nothing is to be upgraded."""
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-__all__ = ["image_locations", "image_properties", "image_tags", "images", "metadata", "uploads"]
+__all__ = ["image_locations", "image_members", "image_properties", "image_tags", "images", "metadata", "uploads"]
 
 metadata = MetaData(
     naming_convention={
@@ -76,6 +76,18 @@ image_tags = Table(
     Column("image_id", ForeignKey("images.id"), primary_key=True),
     Column("value", String(255), primary_key=True),
     Index(None, "value", "image_id"),
+    sqlite_with_rowid=False,
+)
+
+image_members = Table(
+    "image_members",
+    metadata,
+    Column("image_id", ForeignKey("images.id"), primary_key=True),
+    Column("member_id", String(255), primary_key=True),
+    Column("status", String(30), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index(None, "member_id", "image_id"),
     sqlite_with_rowid=False,
 )
 

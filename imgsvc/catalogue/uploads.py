@@ -13,10 +13,10 @@ from typing import Final
 from sqlalchemy import BigInteger, Connection, bindparam, delete, exists, insert, select, update
 
 from imgsvc.catalogue.dialects import database_clock
-from imgsvc.catalogue.images import BATCH, find_image, move
+from imgsvc.catalogue.images import ADD_LOCATION, BATCH, find_image, move
 from imgsvc.catalogue.rows import location_text, microseconds
 from imgsvc.catalogue.statements import Statement
-from imgsvc.catalogue.tables import image_locations, images, uploads
+from imgsvc.catalogue.tables import images, uploads
 from imgsvc.errors import ClaimLost, WrongStatus
 from imgsvc.model import Claim, ExpiredUpload, Status, StoredData
 
@@ -88,14 +88,6 @@ _LONGEST_EXPIRED: Final = Statement(
     .order_by(uploads.c.expires_at)
     .limit(BATCH)
 )
-_ADD_LOCATION: Final = Statement(
-    insert(image_locations).values(
-        image_id=bindparam("image_id"),
-        store_id=bindparam("store_id"),
-        url=bindparam("url"),
-        metadata=bindparam("metadata"),
-    )
-)
 
 
 def claim_image(connection: Connection, image_id: str, store_id: str, lease: float, now: datetime) -> Claim:
@@ -133,7 +125,7 @@ def activate_image(connection: Connection, image_id: str, upload_id: str, data: 
     if not activated:
         raise ClaimLost(image_id)
     location = data.location
-    _ADD_LOCATION.run(
+    ADD_LOCATION.run(
         connection,
         image_id=image_id,
         store_id=location.store_id,

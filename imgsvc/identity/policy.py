@@ -24,7 +24,9 @@ def sees(caller: Caller, image: Image) -> bool:
         return True
     if image.owner is None:
         return image.visibility == Visibility.SHARED
-    return image.owner == caller.project_id
+    if image.owner == caller.project_id:
+        return True
+    return image.visibility == Visibility.SHARED and caller.project_id in image.members
 
 
 _FOR_EVERYBODY: Final = frozenset({Visibility.PUBLIC, Visibility.COMMUNITY})

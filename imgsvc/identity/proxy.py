@@ -20,7 +20,10 @@ from imgsvc.model import Caller
 
 @implementer(IIdentity)
 class Proxy:
-    """Believes `X-Identity-Status`, `X-User-Id`, `X-Project-Id` and `X-Roles` of the listed peers, of nobody else.
+    """Believes the identity headers of the listed peers, of nobody else.
+
+    `X-Identity-Status`, `X-User-Id`, `X-Project-Id`, `X-Roles`, and of a service that passes the request on,
+    `X-Service-Identity-Status` and `X-Service-Roles`.
 
     The proxy must drop these headers from what its own clients send.
     """
@@ -46,10 +49,14 @@ class Proxy:
         roles = _one(headers, "X-Roles") or _one(headers, "X-Role") or ""
         if _one(headers, "OpenStack-System-Scope"):
             roles = ""
+        confirmed = _one(headers, "X-Service-Identity-Status") == "Confirmed"
+        service_roles = (confirmed and _one(headers, "X-Service-Roles")) or ""
         return Caller(
             user_id=_one(headers, "X-User-Id"),
             project_id=_one(headers, "X-Project-Id") or _one(headers, "X-Tenant-Id"),
-            roles=frozenset(role.strip().lower() for role in roles.split(",") if role.strip()),
+            roles=_roles(roles),
+            service_roles=_roles(service_roles),
+            token=_one(headers, "X-Auth-Token") or _one(headers, "X-Storage-Token"),
         )
 
     def _is_trusted(self, peer: IAddress) -> bool:
@@ -71,6 +78,10 @@ def _network(text: str) -> IPv4Network | IPv6Network:
         raise ConfigurationError(
             f"identity.proxy.peers = {text!r}: must be an address, a network or 'unix': {error}"
         ) from None
+
+
+def _roles(text: str) -> frozenset[str]:
+    return frozenset(role.strip().lower() for role in text.split(",") if role.strip())
 
 
 def _one(headers: Headers, name: str) -> str | None:

@@ -23,6 +23,8 @@ STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.ObjectMissing: 404,
     errors.ImageExists: 409,
     errors.WrongStatus: 409,
+    errors.ImageChanged: 409,
+    errors.Conflict: 409,
     errors.ObjectExists: 409,
     errors.ObjectInUse: 409,
     errors.ClaimLost: 410,

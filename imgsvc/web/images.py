@@ -11,9 +11,10 @@ from imgsvc.operations.images import Images
 from imgsvc.web.bodies import read_json_object
 from imgsvc.web.creation import ImageReader
 from imgsvc.web.listing import ListReader
-from imgsvc.web.render import answer_json, answer_nothing, image_document
+from imgsvc.web.render import answer_json, answer_nothing
 from imgsvc.web.routes import Route
 from imgsvc.web.site import StreamingRequest
+from imgsvc.web.view import ImageView
 
 
 @define
@@ -24,6 +25,7 @@ class ImageRoutes:
     deletion: Deletion
     reader: ImageReader
     listing: ListReader
+    view: ImageView
     store_ids: Sequence[str]
 
     def routes(self) -> list[Route]:
@@ -35,10 +37,6 @@ class ImageRoutes:
             Route("DELETE", "/v2/images/<image_id>", self.delete),
         ]
 
-    @property
-    def _several_stores(self) -> bool:
-        return len(self.store_ids) > 1
-
     async def create(self, request: StreamingRequest) -> bytes:
         """201 with the image."""
         fields, properties = self.reader.read(await read_json_object(request.body))
@@ -46,16 +44,16 @@ class ImageRoutes:
         scheme = "https" if request.isSecure() else "http"
         host = (request.getHeader(b"host") or b"localhost").decode("latin-1")
         request.setHeader("location", f"{scheme}://{host}/v2/images/{image.id}")
-        if self._several_stores:
+        if len(self.store_ids) > 1:
             request.setHeader("openstack-image-store-ids", ",".join(self.store_ids))
-        return answer_json(request, image_document(image, self._several_stores), 201)
+        return answer_json(request, self.view.document(request.caller, image), 201)
 
     async def list(self, request: StreamingRequest) -> bytes:
         """200 with a page of images."""
         asked = self.listing.read(request.caller, request.args)
         page = await self.images.list(asked.query)
         document = {
-            "images": [image_document(image, self._several_stores) for image in page],
+            "images": [self.view.document(request.caller, image) for image in page],
             "first": asked.link(None),
             "schema": "/v2/schemas/images",
         }
@@ -66,7 +64,7 @@ class ImageRoutes:
     async def show(self, request: StreamingRequest, image_id: str) -> bytes:
         """200 with the image."""
         image = await self.images.show(request.caller, image_id)
-        return answer_json(request, image_document(image, self._several_stores))
+        return answer_json(request, self.view.document(request.caller, image))
 
     async def delete(self, request: StreamingRequest, image_id: str) -> bytes:
         """204."""

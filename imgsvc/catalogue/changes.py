@@ -1,0 +1,142 @@
+"""Changes of whole images: one is kept in place of another. A job of `Database`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from attrs import evolve
+from sqlalchemy import Connection, and_, bindparam, delete, select, update
+
+from imgsvc.catalogue.images import (
+    ADD_LOCATION,
+    ADD_PROPERTY,
+    ADD_TAG,
+    DOOM_LOCATION,
+    doomed_location,
+    find_image,
+    set_values,
+)
+from imgsvc.catalogue.rows import COLUMNS, instant, location_text, microseconds
+from imgsvc.catalogue.statements import Statement
+from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
+from imgsvc.errors import ImageChanged
+from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location
+
+__all__ = ["update_image"]
+
+_CHANGEABLE: Final = tuple(name for name in COLUMNS if name not in ("id", "created_at", "updated_at"))
+
+_UPDATE: Final = Statement(
+    update(images)
+    .where(
+        images.c.id == bindparam("image_id"),
+        images.c.updated_at == bindparam("seen"),
+        images.c.status == bindparam("seen_status"),
+        images.c.deleted_at.is_(None),
+    )
+    .values(updated_at=bindparam("now"), **{name: bindparam(f"new_{name}") for name in _CHANGEABLE})
+)
+_REMOVE_TAG: Final = Statement(
+    delete(image_tags).where(image_tags.c.image_id == bindparam("image_id"), image_tags.c.value == bindparam("value"))
+)
+_ITS_PROPERTY: Final = and_(
+    image_properties.c.image_id == bindparam("of_image"), image_properties.c.name == bindparam("of_name")
+)
+_REMOVE_PROPERTY: Final = Statement(delete(image_properties).where(_ITS_PROPERTY))
+_SET_PROPERTY: Final = Statement(update(image_properties).where(_ITS_PROPERTY).values(value=bindparam("new_value")))
+_LOCATIONS: Final = Statement(
+    select(
+        image_locations.c.key,
+        image_locations.c.image_id,
+        image_locations.c.store_id,
+        image_locations.c.url,
+        image_locations.c.metadata,
+    )
+    .where(image_locations.c.image_id == bindparam("image_id"), image_locations.c.doomed_at.is_(None))
+    .order_by(image_locations.c.key)
+)
+_SET_LOCATION_METADATA: Final = Statement(
+    update(image_locations)
+    .where(image_locations.c.key == bindparam("location_key"))
+    .values(metadata=bindparam("new_metadata"))
+)
+
+
+def update_image(
+    connection: Connection, image: Image, changed: Image, now: datetime
+) -> tuple[Image, list[DoomedLocation]]:
+    """The image as it is now, and what the stores may let go of.
+
+    Raises NoSuchImage, ImageChanged; ValueError for a change of status that TRANSITIONS does not have.
+    """
+    if changed.status is not image.status and changed.status not in TRANSITIONS[image.status]:
+        raise ValueError(f"no image goes from {image.status} to {changed.status}")
+    seen = microseconds(image.updated_at)
+    moment = max(microseconds(now), seen + 1)  # tells every state of an image from every other
+    values = {f"new_{name}": value for name, value in set_values(changed).items() if name in _CHANGEABLE}
+    if not _UPDATE.run(connection, image_id=image.id, seen=seen, seen_status=image.status.value, now=moment, **values):
+        find_image(connection, image.id)
+        raise ImageChanged(image.id)
+    _update_tags(connection, image, changed)
+    _update_properties(connection, image, changed)
+    doomed = _update_locations(connection, image, changed, moment)
+    return evolve(changed, updated_at=instant(moment), tags=tuple(sorted(set(changed.tags)))), doomed
+
+
+def _update_tags(connection: Connection, image: Image, changed: Image) -> None:
+    before, after = set(image.tags), set(changed.tags)
+    _for_each(connection, _REMOVE_TAG, [{"image_id": image.id, "value": tag} for tag in before - after])
+    _for_each(connection, ADD_TAG, [{"image_id": image.id, "value": tag} for tag in after - before])
+
+
+def _update_properties(connection: Connection, image: Image, changed: Image) -> None:
+    before, after = image.properties, changed.properties
+    of_image = {"of_image": image.id}
+    _for_each(connection, _REMOVE_PROPERTY, [of_image | {"of_name": name} for name in before.keys() - after.keys()])
+    _for_each(
+        connection,
+        _SET_PROPERTY,
+        [
+            of_image | {"of_name": name, "new_value": after[name]}
+            for name in before.keys() & after.keys()
+            if before[name] != after[name]
+        ],
+    )
+    _for_each(
+        connection,
+        ADD_PROPERTY,
+        [{"image_id": image.id, "name": name, "value": after[name]} for name in after.keys() - before.keys()],
+    )
+
+
+def _update_locations(connection: Connection, image: Image, changed: Image, moment: int) -> list[DoomedLocation]:
+    """Locations are told apart by store and URL."""
+    if image.locations == changed.locations and all(
+        before.metadata == after.metadata for before, after in zip(image.locations, changed.locations, strict=True)
+    ):
+        return []
+    doomed: list[DoomedLocation] = []
+    wanted: dict[tuple[str, str], Location] = {(place.store_id, place.url): place for place in changed.locations}
+    for row in _LOCATIONS.rows(connection, image_id=image.id):
+        before = doomed_location(*row)
+        place = wanted.pop((before.location.store_id, before.location.url), None)
+        if place is None:
+            DOOM_LOCATION.run(connection, location_key=before.key, now=moment)
+            doomed.append(before)
+        elif place.metadata != before.location.metadata:
+            _SET_LOCATION_METADATA.run(connection, location_key=before.key, new_metadata=location_text(place.metadata))
+    for place in wanted.values():
+        ADD_LOCATION.run(
+            connection,
+            image_id=image.id,
+            store_id=place.store_id,
+            url=place.url,
+            metadata=location_text(place.metadata),
+        )
+    return doomed
+
+
+def _for_each(connection: Connection, statement: Statement, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        statement.run_for_each(connection, rows)
