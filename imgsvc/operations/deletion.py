@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import txaio
 from attrs import define
 
@@ -30,11 +32,17 @@ class Deletion:
         image = await self.access.image(caller, image_id, "delete_image")
         if image.protected:
             raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
-        for doomed in await self.catalogue.delete(image_id):
+        await self.remove_all(await self.catalogue.delete(image_id))
+
+    async def remove_all(self, doomed_locations: Iterable[DoomedLocation]) -> None:
+        """As remove, of each of them. What cannot be removed now is left to the reaper."""
+        for doomed in doomed_locations:
             try:
                 await self.remove(doomed)
             except ImgsvcError as error:
-                log.error("image {image}: its bytes are deleted later: {error}", image=image_id, error=str(error))
+                log.error(
+                    "image {image}: its bytes are deleted later: {error}", image=doomed.image_id, error=str(error)
+                )
 
     async def remove(self, doomed: DoomedLocation) -> None:
         """Have a store delete what no image needs any more.

@@ -1,0 +1,102 @@
+"""Changes of images: one after the other, each on top of what the one before it left."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from imgsvc.errors import ImageChanged
+from imgsvc.interfaces import ICatalogue
+from imgsvc.model import Caller, DoomedLocation, Image
+from imgsvc.operations.access import Access
+
+ATTEMPTS: Final = 100
+"""Each one that fails means that another process got its own change through."""
+
+Change = Callable[[Image], Image]
+"""Gives the image as it shall be, from the image as it is. Without side effects: it may be called several times."""
+
+
+@define
+class Changes:
+    """Changes images. Within this process the changes of one image wait for each other."""
+
+    access: Access
+    catalogue: ICatalogue
+    _turns: dict[str, _Turns] = field(factory=dict, init=False)
+
+    async def change(
+        self, caller: Caller, image_id: str, action: str, function: Change
+    ) -> tuple[Image, list[DoomedLocation]]:
+        """Keep what `function` makes of the image; the image as it is then, and the locations that it lost.
+
+        action: the policy's name of what the caller does. Nothing is written, and updated_at stays, if `function` gives
+        an equal image. The caller passes the locations on to Deletion.remove_all.
+        Raises NoSuchImage, Forbidden, and whatever `function` raises: nothing has changed then; ImageChanged if other
+        processes were faster in each of many attempts.
+        """
+        async with self._turn(image_id):
+            for attempt in range(1, ATTEMPTS + 1):
+                image = await self.access.image(caller, image_id, action)
+                changed = function(image)
+                if changed == image:
+                    return image, []
+                try:
+                    now, doomed = await self.catalogue.update(image, changed)
+                except ImageChanged:
+                    if attempt == ATTEMPTS:
+                        raise
+                else:
+                    return now, doomed
+        raise AssertionError("the last attempt returns or raises")
+
+    @asynccontextmanager
+    async def _turn(self, image_id: str) -> AsyncIterator[None]:
+        turns = self._turns.setdefault(image_id, _Turns())
+        await turns.wait()
+        try:
+            yield
+        finally:
+            turns.end()
+            if turns.idle and self._turns.get(image_id) is turns:
+                del self._turns[image_id]
+
+
+class _Turns:
+    """Lets one at a time go on, in the order in which they came. However many wait, the stack stays flat."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Deferred[None]] = deque()
+        self._taken = False
+        self._passing = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has a turn or waits for one."""
+        return not self._taken and not self._waiting
+
+    def wait(self) -> Deferred[None]:
+        """Fires when it is the caller's turn, who ends it. Who cancels it has no turn."""
+        turn: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(turn)
+        self._pass_on()
+        return turn
+
+    def end(self) -> None:
+        """The turn is over."""
+        self._taken = False
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._passing:  # a loop further down the stack goes on
+            return
+        self._passing = True
+        while self._waiting and not self._taken:
+            self._taken = True
+            self._waiting.popleft().callback(None)
+        self._passing = False
