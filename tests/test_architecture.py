@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
-GROUND = {"interfaces", "model", "errors", "kernel", "threads"}
+GROUND = {"interfaces", "model", "errors", "kernel", "peers", "threads"}
 """What every room of the server may import."""
 
 ARROWS = {
@@ -23,6 +23,7 @@ ARROWS = {
     "interfaces": set(),
     "log": set(),
     "kernel": {"errors"},
+    "peers": {"errors"},
     "process": {"errors"},
     "threads": {"interfaces"},
     "options": {"errors"},

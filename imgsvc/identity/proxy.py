@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from twisted.internet.address import IPv4Address as TCP4
-from twisted.internet.address import IPv6Address as TCP6
-from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from imgsvc.errors import ConfigurationError, Unauthenticated
+from imgsvc.errors import Unauthenticated
 from imgsvc.interfaces import IIdentity
 from imgsvc.model import Caller
+from imgsvc.peers import Peers
 
 
 @implementer(IIdentity)
@@ -32,17 +28,14 @@ class Proxy:
 
     def __init__(self, peers: Iterable[str]) -> None:
         """peers: addresses, networks, `unix` for whoever connects to a unix socket. Raises ConfigurationError."""
-        names = tuple(peers)
-        self._unix = "unix" in names
-        self._networks = tuple(_network(name) for name in names if name != "unix")
-        self._is_listed = lru_cache(maxsize=1024)(self._look_up)
+        self._peers = Peers(peers, "identity.proxy.peers")
 
     def identify(self, headers: Headers, peer: IAddress) -> Caller:
         """The Caller of the headers. Raises Unauthenticated.
 
         A token of the whole system, not of a project, has no roles here: every policy of Glance is of project scope.
         """
-        if not self._is_trusted(peer):
+        if peer not in self._peers:
             raise Unauthenticated("Identity headers are not taken from this address.")
         if _one(headers, "X-Identity-Status") != "Confirmed":
             raise Unauthenticated("The request carries no confirmed identity.")
@@ -58,26 +51,6 @@ class Proxy:
             service_roles=_roles(service_roles),
             token=_one(headers, "X-Auth-Token") or _one(headers, "X-Storage-Token"),
         )
-
-    def _is_trusted(self, peer: IAddress) -> bool:
-        if isinstance(peer, TCP4 | TCP6):
-            return self._is_listed(peer.host)
-        return isinstance(peer, UNIXAddress) and self._unix
-
-    def _look_up(self, host: str) -> bool:
-        address: IPv4Address | IPv6Address = ip_address(host.partition("%")[0])
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)
-
-
-def _network(text: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(text)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"identity.proxy.peers = {text!r}: must be an address, a network or 'unix': {error}"
-        ) from None
 
 
 def _roles(text: str) -> frozenset[str]:
