@@ -6,6 +6,7 @@ import http.client
 import os
 import select
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -80,6 +81,37 @@ class DaemonTestCase(SynchronousTestCase):
     def wait_for_status(self, daemon: Daemon, image_id: str, status: str, patience: float = PATIENCE) -> None:
         """Wait until the image is in that status."""
         self.wait(lambda: daemon.show(image_id)["status"] == status, f"{image_id} {status}", patience)
+
+    def refuses_connections(self, daemon: Daemon) -> bool:
+        """Whether nobody listens any more."""
+        try:
+            socket.create_connection(("127.0.0.1", daemon.port)).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    def stop_within_transfers(self, daemon: Daemon) -> tuple[str, bytes]:
+        """Check that a stop lets an upload and a download finish; the id and the bytes of the upload."""
+        data = os.urandom(16 << 20)
+        there, coming = daemon.image(), daemon.image()
+        self.assertEqual(daemon.put(there, data), 204)
+        download = Download(daemon, there)
+        first = download.read(1 << 20)
+        upload = Transfer(daemon, coming, len(data)).send(data[: 1 << 20])
+        idle = http.client.HTTPConnection("127.0.0.1", daemon.port)
+        idle.request("GET", "/healthcheck")
+        idle.getresponse().read()
+        self.wait_for_status(daemon, coming, "saving")
+        daemon.signal(signal.SIGTERM)
+        self.assertEqual(idle.sock.recv(1), b"")
+        idle.close()
+        self.wait(lambda: self.refuses_connections(daemon), "refused connections")
+        self.assertEqual(upload.send(data[1 << 20 :]).status(), 204)
+        self.assertEqual(first + download.rest(), data)
+        assert daemon.process is not None
+        self.assertEqual(daemon.process.wait(20), 0)
+        self.assert_no_traceback(daemon)
+        return coming, data
 
     def assert_no_traceback(self, daemon: Daemon) -> None:
         """Nothing went wrong that nobody expected."""

@@ -261,13 +261,6 @@ class BackgroundTests(DaemonTestCase):
 class StopTests(DaemonTestCase):
     """SIGTERM."""
 
-    def refuses_connections(self, daemon: Daemon) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", daemon.port), 5).close()
-        except ConnectionRefusedError:
-            return True
-        return False
-
     def test_idle(self) -> None:
         """Without anything to do it ends at once, with status 0."""
         daemon = self.daemon()
@@ -284,25 +277,7 @@ class StopTests(DaemonTestCase):
     def test_transfers_finish(self) -> None:
         """Transfers that are under way finish, while new connections are refused and idle ones are closed."""
         daemon = self.daemon()
-        data = os.urandom(16 * MIB)
-        there, coming = daemon.image(), daemon.image()
-        self.assertEqual(daemon.put(there, data), 204)
-        download = Download(daemon, there)
-        first = download.read(MIB)
-        upload = Transfer(daemon, coming, len(data)).send(data[:MIB])
-        idle = http.client.HTTPConnection("127.0.0.1", daemon.port)
-        idle.request("GET", "/healthcheck")
-        idle.getresponse().read()
-        self.wait_for_status(daemon, coming, "saving")
-        daemon.signal(signal.SIGTERM)
-        self.assertEqual(idle.sock.recv(1), b"")
-        idle.close()
-        self.wait(lambda: self.refuses_connections(daemon), "refused")
-        self.assertEqual(upload.send(data[MIB:]).status(), 204)
-        self.assertEqual(first + download.rest(), data)
-        assert daemon.process is not None
-        self.assertEqual(daemon.process.wait(20), 0)
-        self.assert_no_traceback(daemon)
+        coming, data = self.stop_within_transfers(daemon)
         self.assertEqual(daemon.start().show(coming)["os_hash_value"], hashlib.sha512(data).hexdigest())
 
     def cut(self, daemon: Daemon, signals: int) -> float:

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.daemon.rig import DaemonTestCase, Download, Transfer, children, twistd
+from tests.daemon.rig import DaemonTestCase, Transfer, children, twistd
 from tests.support.daemon import Daemon
 
 MIB = 1 << 20
@@ -90,27 +90,7 @@ class WorkersTests(DaemonTestCase):
 
     def test_stop(self) -> None:
         """SIGTERM: transfers finish, new connections are refused, idle ones end, status 0."""
-        daemon = self.workers()
-        data = os.urandom(16 * MIB)
-        there, coming = daemon.image(), daemon.image()
-        self.assertEqual(daemon.put(there, data), 204)
-        download = Download(daemon, there)
-        first = download.read(MIB)
-        upload = Transfer(daemon, coming, len(data)).send(data[:MIB])
-        idle = http.client.HTTPConnection("127.0.0.1", daemon.port)
-        idle.request("GET", "/healthcheck")
-        idle.getresponse().read()
-        self.wait_for_status(daemon, coming, "saving")
-        daemon.signal(signal.SIGTERM)
-        self.assertEqual(idle.sock.recv(1), b"")
-        idle.close()
-        with self.assertRaises(ConnectionRefusedError):
-            self.wait(lambda: socket.create_connection(("127.0.0.1", daemon.port)).close(), "refused")
-        self.assertEqual(upload.send(data[MIB:]).status(), 204)
-        self.assertEqual(first + download.rest(), data)
-        assert daemon.process is not None
-        self.assertEqual(daemon.process.wait(20), 0)
-        self.assert_no_traceback(daemon)
+        self.stop_within_transfers(self.workers())
 
     def cut(self, daemon: Daemon, number: int, group: bool = False) -> float:
         """Send SIGTERM so many times during an upload that does not end; the seconds until the daemon has ended."""
