@@ -36,6 +36,7 @@ ARROWS = {
     "stores": GROUND | {"config", "options"},
     "identity": GROUND | {"config", "options"},
     "client": {"model"},
+    "admin": GROUND | {"compose", "config", "options", "catalogue", "identity"},
 }
 """Which rooms a room may import beside itself and the version in `imgsvc`. Rooms that are not named may import all."""
 
@@ -48,7 +49,7 @@ LIBRARIES = {
     "sqlalchemy": {"catalogue"},
     "alembic": {"catalogue"},
     "treq": {"client"},
-    "click": {"client"},
+    "click": {"client", "admin"},
     "cattrs": {"options"},
     "twisted.internet.reactor": COMPOSERS | {"client"},
     "twisted.internet.asyncioreactor": set(),

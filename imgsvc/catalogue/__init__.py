@@ -2,6 +2,7 @@
 
 from imgsvc.catalogue.catalogue import Catalogue
 from imgsvc.catalogue.database import Database
+from imgsvc.catalogue.schema import Schema
 from imgsvc.catalogue.url import locate, without_password
 
-__all__ = ["Catalogue", "Database", "locate", "without_password"]
+__all__ = ["Catalogue", "Database", "Schema", "locate", "without_password"]

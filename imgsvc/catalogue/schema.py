@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
-from imgsvc.errors import ConfigurationError
+from imgsvc import config
+from imgsvc.catalogue.url import locate
+from imgsvc.errors import CatalogueUnavailable, ConfigurationError
 
-__all__ = ["HEAD", "MIGRATIONS", "revision", "upgrade"]
+__all__ = ["HEAD", "MIGRATIONS", "Schema", "revision", "upgrade"]
 
 HEAD: Final = "0002"
 """Alembic's newest revision. Known here, so that Alembic need not be imported while nothing is to be upgraded."""
@@ -42,3 +45,32 @@ def upgrade(connection: Connection) -> None:
         command.upgrade(config, "head")
     except CommandError as error:
         raise ConfigurationError(f"database.url: the tables are of another version of imgsvc: {error}") from error
+
+
+class Schema:
+    """The tables of a database that no daemon of this process has open. Calls block.
+
+    All methods raise CatalogueUnavailable, ConfigurationError.
+    """
+
+    head: Final = HEAD
+    """The version that this program needs."""
+
+    def __init__(self, options: config.Database, data_folder: Path) -> None:
+        self._engine = create_engine(locate(options.url, data_folder))
+
+    def version(self) -> str | None:
+        """The version of the tables; None: there are none."""
+        try:
+            with self._engine.connect() as connection:
+                return revision(connection)
+        except DBAPIError as error:
+            raise CatalogueUnavailable(f"The database cannot be read: {error.orig}") from error
+
+    def upgrade(self) -> None:
+        """Bring them to `head`. Can be run again when it was interrupted."""
+        try:
+            with self._engine.begin() as connection:
+                upgrade(connection)
+        except DBAPIError as error:
+            raise CatalogueUnavailable(f"The database cannot be upgraded: {error.orig}") from error

@@ -1,0 +1,1 @@
+"""The `imgsvc-admin` command: what an operator does beside running the daemon."""

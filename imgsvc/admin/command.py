@@ -1,0 +1,55 @@
+"""The group of commands, and what all of them share: the daemon's own options, and errors of one line.
+
+Each module of this package has one `click.group` or `click.command`, which is added to the group here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgsvc import __version__, config
+from imgsvc.admin.database import database
+from imgsvc.admin.setting import Setting
+from imgsvc.errors import ImgsvcError
+
+__all__ = ["imgsvc_admin", "main"]
+
+
+class OneLineErrors(click.Group):
+    """Says what went wrong in the domain as one line, and exits with status 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Called by click."""
+        try:
+            return super().invoke(context)
+        except ImgsvcError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option("--config", "-c", "file", type=click.Path(path_type=Path), help="TOML file with the configuration.")
+@click.option(
+    "--data",
+    "-d",
+    "data_folder",
+    type=click.Path(path_type=Path),
+    default="imgsvc-data",
+    show_default=True,
+    help="Folder that relative paths of the configuration are in.",
+)
+@click.pass_context
+def imgsvc_admin(context: click.Context, file: Path | None, data_folder: Path) -> None:
+    """Look after an imgsvc, with the options that its daemon was started with."""
+    context.obj = Setting(config.load(file), data_folder.absolute())
+
+
+imgsvc_admin.add_command(database)
+
+
+def main() -> None:
+    """The console script."""
+    imgsvc_admin(prog_name="imgsvc-admin")
