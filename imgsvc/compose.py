@@ -19,11 +19,16 @@ from imgsvc.identity.policy import DefaultPolicy
 from imgsvc.identity.proxy import Proxy
 from imgsvc.interfaces import IIdentity, IThreads
 from imgsvc.operations.access import Access
+from imgsvc.operations.activation import Activation
+from imgsvc.operations.changes import Changes
 from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.images import Images, RecordLimits
 from imgsvc.operations.limits import Quotas
+from imgsvc.operations.patching import HiddenLocations, NoProtections, Patching
+from imgsvc.operations.tagging import Tagging
 from imgsvc.operations.uploads import UploadRules, Uploads
+from imgsvc.peers import Peers
 from imgsvc.pipeline.budget import Budget
 from imgsvc.pipeline.delivery import Delivery
 from imgsvc.stores.registry import make_stores
@@ -31,15 +36,23 @@ from imgsvc.stores.services import StoreServices
 from imgsvc.tasks.reaper import Reaper
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.access_log import log_access
+from imgsvc.web.actions import ActionRoutes
 from imgsvc.web.app import ImageApi
+from imgsvc.web.cors import Cors
 from imgsvc.web.creation import ImageReader
 from imgsvc.web.data import DataRoutes
+from imgsvc.web.fields import FieldRules
+from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.health import HealthRoutes
 from imgsvc.web.images import ImageRoutes
 from imgsvc.web.info import InfoRoutes
 from imgsvc.web.listing import ListReader
+from imgsvc.web.patch import PatchReader
 from imgsvc.web.schemas import SchemaRoutes, image_schema
 from imgsvc.web.site import StreamingSite
+from imgsvc.web.tags import TagRoutes
+from imgsvc.web.update import UpdateRoutes
+from imgsvc.web.versions import version_ids
 from imgsvc.web.view import ImageView
 
 log = txaio.make_logger()
@@ -85,6 +98,8 @@ class Server:
         )
         access = Access(self._catalogue, DefaultPolicy())
         deletion = Deletion(access, self._catalogue, self._stores)
+        changes = Changes(access, self._catalogue)
+        limits = RecordLimits(config.quotas.properties, config.quotas.tags)
         self._uploads = Uploads(
             access=access,
             catalogue=self._catalogue,
@@ -116,6 +131,11 @@ class Server:
             lease=config.server.upload_lease,
         )
         schema = image_schema(config.images.disk_formats, config.images.container_formats)
+        rules, view = FieldRules(schema), ImageView(self._stores.several)
+        address = PublicAddress(
+            config.server.public_endpoint,
+            Peers(config.server.proxy_peers, "server.proxy_peers") if config.server.proxy_headers else None,
+        )
         api = ImageApi(
             self._identity(),
             [
@@ -125,19 +145,28 @@ class Server:
                     self._stores.several,
                 ),
                 ImageRoutes(
-                    Images(access, self._catalogue, RecordLimits(config.quotas.properties, config.quotas.tags)),
+                    Images(access, self._catalogue, limits),
                     deletion,
-                    ImageReader(schema),
+                    ImageReader(rules),
                     ListReader(config.api.limit_default, config.api.limit_max),
-                    ImageView(self._stores.several),
+                    view,
                     [store.store_id for store in self._stores.all()],
+                    address,
                 ),
+                UpdateRoutes(
+                    Patching(access, changes, deletion, limits, HiddenLocations(), NoProtections()),
+                    PatchReader(schema, rules),
+                    view,
+                ),
+                TagRoutes(Tagging(changes, limits)),
+                ActionRoutes(Activation(changes)),
                 SchemaRoutes(schema),
                 InfoRoutes(access, self._stores),
                 HealthRoutes(data_folder / config.server.disable_file if config.server.disable_file else None),
             ],
-            several_stores=self._stores.several,
-            public_endpoint=config.server.public_endpoint,
+            versions=version_ids(self._stores.several),
+            address=address,
+            cors=Cors(config.server.cors_origins),
         )
         self.site = StreamingSite(
             api, reactor, config.server.idle_timeout, log_access if config.server.access_log else None

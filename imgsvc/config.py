@@ -40,7 +40,19 @@ class Server:
         "What one process may hold of uploads and downloads in flight.", 256 * MIB, at_least=MIB
     )
     public_endpoint: str = option(
-        "The URL that clients reach the server by, for links to versions. Empty: taken from the request.", ""
+        "The URL that clients reach the server by, for `Location` and links to versions. Empty: taken from the request.",
+        "",
+    )
+    proxy_headers: bool = option(
+        "Take from `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix` or `Forwarded` how clients reach the server.", False
+    )
+    proxy_peers: tuple[str, ...] = option(
+        "Whose such headers are believed: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
+        ("127.0.0.1", "::1", "unix"),
+    )
+    cors_origins: tuple[str, ...] = option(
+        "Origins whose pages may use the API through a browser, as `https://dashboard.example`. `*`: all others, too.",
+        (),
     )
     disable_file: str = option("While this file exists, `/healthcheck` answers 503. Empty: never.", "")
     grace: Seconds = option("How long transfers under way may go on after the server was told to stop.", 60.0)

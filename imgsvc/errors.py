@@ -25,6 +25,10 @@ class DigestMismatch(Invalid):
     """The bytes received do not have the digest that the client gave."""
 
 
+class HeaderTooLarge(ImgsvcError):
+    """A header of the request is longer than it may be."""
+
+
 class UnknownStore(Invalid):
     """The request names a store that does not exist or that takes no images."""
 

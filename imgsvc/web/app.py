@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, cast
 
 import txaio
@@ -13,13 +13,15 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from imgsvc.errors import ImgsvcError, Invalid, RangeNotSatisfiable
+from imgsvc.errors import HeaderTooLarge, ImgsvcError, Invalid, RangeNotSatisfiable
 from imgsvc.interfaces import IIdentity
+from imgsvc.web.cors import Cors
 from imgsvc.web.errors import error_body, status_of
+from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.render import answer_json
 from imgsvc.web.routes import Route, RouteGroup
 from imgsvc.web.site import StreamingRequest
-from imgsvc.web.versions import version_ids, versions_document
+from imgsvc.web.versions import versions_document
 
 log = txaio.make_logger()
 
@@ -36,7 +38,8 @@ OUTSIDE = frozenset({b"versions", b"healthcheck"})
 class ImageApi(Resource):
     """The root of the HTTP interface.
 
-    groups: the parts of the API. public_endpoint: what links to this server begin with; empty: as the request has it.
+    groups: the parts of the API. versions: the ids of those that are listed. address: what links to this server begin
+    with. routes: all that were mounted.
     """
 
     isLeaf = True
@@ -45,14 +48,17 @@ class ImageApi(Resource):
         self,
         identity: IIdentity,
         groups: Iterable[RouteGroup],
-        several_stores: bool,
-        public_endpoint: str = "",
+        versions: Sequence[str],
+        address: PublicAddress,
+        cors: Cors,
     ) -> None:
         super().__init__()
+        self.routes: list[Route] = []
         self._identity = identity
-        self._version_ids = version_ids(several_stores)
-        self._aliases = frozenset(version.encode() for version in self._version_ids)
-        self._public_endpoint = public_endpoint.rstrip("/")
+        self._version_ids = versions
+        self._aliases = frozenset(version.encode() for version in versions)
+        self._address = address
+        self._cors = cors
         self._methods: dict[str, set[str]] = {}
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # it would answer with redirects
@@ -74,13 +80,15 @@ class ImageApi(Resource):
                 segments.insert(0, b"v2")
         if segments[0] == b"v2":
             self._give_id(request, request.getHeader(b"x-openstack-request-id"))
-        return self._resource.render(request)
+        preflight = self._cors.apply(request)
+        return preflight if preflight is not None else self._resource.render(request)
 
     def _give_id(self, request: StreamingRequest, given: bytes | None) -> None:
         request.request_id = _request_id(given)
         request.setHeader(b"x-openstack-request-id", request.request_id.encode("latin-1"))
 
     def _mount(self, route: Route) -> None:
+        self.routes.append(route)
         methods = self._methods.setdefault(route.path, set())
         methods.add(route.method)
         identify = self._identity.identify
@@ -90,7 +98,7 @@ class ImageApi(Resource):
                 raise MethodNotAllowed(sorted(methods))
             if len(request.request_id) > LONGEST_REQUEST_ID:
                 self._give_id(request, None)
-                raise Invalid(f"X-Openstack-Request-ID is longer than {LONGEST_REQUEST_ID} characters.")
+                raise HeaderTooLarge(f"X-Openstack-Request-ID is longer than {LONGEST_REQUEST_ID} characters.")
             if not route.open:
                 caller = identify(request.requestHeaders, request.client)
                 request.caller = await caller if isinstance(caller, Deferred) else caller
@@ -109,8 +117,7 @@ class ImageApi(Resource):
     # --- routes that belong to no group
 
     async def _versions(self, request: StreamingRequest, status: int = 200) -> bytes:
-        base = self._public_endpoint or _own_url(request)
-        return answer_json(request, versions_document(self._version_ids, base), status)
+        return answer_json(request, versions_document(self._version_ids, self._address.of(request)), status)
 
     # --- errors
 
@@ -183,9 +190,3 @@ def _request_id(given: bytes | None) -> str:
         return f"req-{uuid.uuid4()}"
     text = given.decode("latin-1")
     return text if text.startswith("req-") else f"req-{text}"
-
-
-def _own_url(request: StreamingRequest) -> str:
-    scheme = "https" if request.isSecure() else "http"
-    host = request.getHeader(b"host") or b"localhost"
-    return f"{scheme}://{host.decode('latin-1')}"

@@ -36,6 +36,7 @@ STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.UnsupportedType: 415,
     errors.FormatMismatch: 415,
     errors.RangeNotSatisfiable: 416,
+    errors.HeaderTooLarge: 431,
     errors.StoreWriteDenied: 503,
     errors.StoreUnavailable: 503,
     errors.ObjectDamaged: 503,

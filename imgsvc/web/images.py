@@ -10,6 +10,7 @@ from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.images import Images
 from imgsvc.web.bodies import read_json_object
 from imgsvc.web.creation import ImageReader
+from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.listing import ListReader
 from imgsvc.web.render import answer_json, answer_nothing
 from imgsvc.web.routes import Route
@@ -27,6 +28,7 @@ class ImageRoutes:
     listing: ListReader
     view: ImageView
     store_ids: Sequence[str]
+    address: PublicAddress
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
@@ -41,9 +43,7 @@ class ImageRoutes:
         """201 with the image."""
         fields, properties = self.reader.read(await read_json_object(request.body))
         image = await self.images.create(request.caller, fields, properties)
-        scheme = "https" if request.isSecure() else "http"
-        host = (request.getHeader(b"host") or b"localhost").decode("latin-1")
-        request.setHeader("location", f"{scheme}://{host}/v2/images/{image.id}")
+        request.setHeader("location", f"{self.address.of(request)}/v2/images/{image.id}")
         if len(self.store_ids) > 1:
             request.setHeader("openstack-image-store-ids", ",".join(self.store_ids))
         return answer_json(request, self.view.document(request.caller, image), 201)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
-CURRENT: Final = "v2.17"
-ONE_STORE: Final = ("v2.15", "v2.9", "v2.17", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0")
-SEVERAL_STORES: Final = (
-    *("v2.15", "v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8"),
-    *("v2.17", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"),
-)
+_OLDEST: Final = ("v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0")
+_OF_STORES: Final = ("v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8")
 
 
-def version_ids(several_stores: bool) -> tuple[str, ...]:
-    """The ids that are listed, in order."""
-    return SEVERAL_STORES if several_stores else ONE_STORE
+def version_ids(several_stores: bool, cache: bool = False) -> tuple[str, ...]:
+    """The ids that are listed, in Glance's order. several_stores, cache: whether the server has them."""
+    stores = _OF_STORES if several_stores else ("v2.9",)
+    if cache:
+        return ("v2.18", "v2.17", "v2.16", "v2.15", "v2.14", *stores, *_OLDEST)
+    return ("v2.15", *stores, "v2.17", *_OLDEST)
 
 
-def versions_document(ids: Iterable[str], base_url: str) -> dict[str, Any]:
+def versions_document(ids: Sequence[str], base_url: str) -> dict[str, Any]:
     """The document of `GET /versions`. base_url: scheme and host, without a slash at the end."""
+    current = max(ids, key=lambda version: int(version.partition(".")[2]))
     return {
         "versions": [
             {
                 "id": version,
-                "status": "CURRENT" if version == CURRENT else "SUPPORTED",
+                "status": "CURRENT" if version == current else "SUPPORTED",
                 "links": [{"rel": "self", "href": f"{base_url}/v2/"}],
             }
             for version in ids

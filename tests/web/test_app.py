@@ -324,9 +324,9 @@ class RequestIdTests(AppTestCase):
         self.assertEqual(self.request_id(MISSING, **{"X-OpenStack-Request-ID": "abc"}), (404, "req-abc"))
 
     def test_too_long(self) -> None:
-        """One that is too long is 400, and not repeated."""
+        """One that is too long is 431, and not repeated."""
         status, request_id = self.request_id("/v2/images", **{"X-OpenStack-Request-ID": "x" * 65})
-        self.assertEqual(status, 400)
+        self.assertEqual(status, 431)
         self.assertLess(len(request_id), 64)
 
 

@@ -1,0 +1,68 @@
+"""How clients reach the server, when the connection itself does not tell: through a proxy, or by a public address."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from attrs import define
+
+from imgsvc.peers import Peers
+from imgsvc.web.site import StreamingRequest
+
+_SCHEME: Final = re.compile(r"https?", re.IGNORECASE)
+_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+_PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~%-]+)*")
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+
+
+@define
+class PublicAddress:
+    """Gives the URL that links to this server begin with.
+
+    public_endpoint: that URL; empty: as the request has it. proxies: whose headers tell what the client has asked for,
+    `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix`, or `Forwarded` (RFC 7239), which counts more, as it does for
+    oslo.middleware; None: nobody's.
+
+    A proxy that forwards to another appends its own value to a list, or replaces what was there. So the last value is
+    that of the proxy that the server trusts; those before it may be the client's own. A value that is not what its
+    header says is passed over.
+    """
+
+    public_endpoint: str = ""
+    proxies: Peers | None = None
+
+    def of(self, request: StreamingRequest) -> str:
+        """Scheme, host and prefix, without a slash at the end."""
+        if self.public_endpoint:
+            return self.public_endpoint.rstrip("/")
+        scheme = "https" if request.isSecure() else "http"
+        host = (request.getHeader(b"host") or b"localhost").decode("latin-1")
+        if self.proxies is None or request.client not in self.proxies:
+            return f"{scheme}://{host}"
+        forwarded = _forwarded(_last(request, "forwarded"))
+        scheme = _valid(_SCHEME, forwarded.get("proto"), _last(request, "x-forwarded-proto"), scheme).lower()
+        host = _valid(_HOST, forwarded.get("host"), _last(request, "x-forwarded-host"), host)
+        port = _valid(_PORT, _last(request, "x-forwarded-port"))
+        if port:
+            name = re.sub(r":[0-9]*$", "", host)
+            host = name if port == _DEFAULT_PORTS[scheme] else f"{name}:{port}"
+        return f"{scheme}://{host}{_valid(_PREFIX, _last(request, 'x-forwarded-prefix').rstrip('/'))}"
+
+
+def _last(request: StreamingRequest, name: str) -> str:
+    """The last value of a header that may be a list; empty if there is none."""
+    lines = request.requestHeaders.getRawHeaders(name) or [""]
+    return lines[-1].rpartition(",")[2].strip()
+
+
+def _forwarded(element: str) -> dict[str, str]:
+    """The parameters of one element of `Forwarded`."""
+    pairs = (pair.partition("=") for pair in element.split(";"))
+    return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+
+
+def _valid(pattern: re.Pattern[str], *values: str | None) -> str:
+    """The first value that the pattern allows; empty if there is none."""
+    return next((value for value in values if value and pattern.fullmatch(value)), "")
