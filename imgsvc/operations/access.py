@@ -6,7 +6,7 @@ from attrs import define
 
 from imgsvc.errors import Forbidden, NoSuchImage
 from imgsvc.interfaces import ICatalogue, IPolicy
-from imgsvc.model import Caller, Image
+from imgsvc.model import Caller, Image, Visibility
 
 
 @define
@@ -33,3 +33,10 @@ class Access:
         if not self.policy.allows(action, caller, image):
             target = "" if image is None else f" image {image.id}"
             raise Forbidden(f"You are not permitted to {action.replace('_', ' ')}{target}.")
+
+    def require_visibility(self, caller: Caller, image: Image, visibility: Visibility) -> None:
+        """Raises Forbidden unless the caller may give the image this visibility."""
+        if visibility is Visibility.PUBLIC:
+            self.require("publicize_image", caller, image)
+        elif visibility is Visibility.COMMUNITY:
+            self.require("communitize_image", caller, image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,18 @@ class RecordLimits:
 
     properties: int = 128
     tags: int = 128
+
+    def check_tags(self, tags: Collection[str]) -> None:
+        """Raises QuotaExceeded."""
+        self._check("tags", len(tags), self.tags)
+
+    def check_properties(self, properties: Collection[str]) -> None:
+        """Raises QuotaExceeded. Those that the server itself makes (`os_glance...`) are not counted."""
+        self._check("properties", sum(not key.startswith("os_glance") for key in properties), self.properties)
+
+    def _check(self, what: str, number: int, limit: int) -> None:
+        if 0 <= limit < number:
+            raise QuotaExceeded(f"An image may have {limit} {what}, not {number}.")
 
 
 def utc_now() -> datetime:
@@ -56,12 +68,9 @@ class Images:
             **values,
         )
         self.access.require("add_image", caller, image)
-        if image.visibility is Visibility.PUBLIC:
-            self.access.require("publicize_image", caller, image)
-        elif image.visibility is Visibility.COMMUNITY:
-            self.access.require("communitize_image", caller, image)
-        self._check("tags", len(image.tags), self.limits.tags)
-        self._check("properties", len(properties), self.limits.properties)
+        self.access.require_visibility(caller, image, image.visibility)
+        self.limits.check_tags(image.tags)
+        self.limits.check_properties(properties)
         await self.catalogue.add(image)
         return image
 
@@ -74,7 +83,3 @@ class Images:
         self.access.require("get_images", query.caller)
         page: list[Image] = await self.catalogue.images(query)
         return page
-
-    def _check(self, what: str, number: int, limit: int) -> None:
-        if 0 <= limit < number:
-            raise QuotaExceeded(f"An image may have {limit} {what}, not {number}.")

@@ -1,0 +1,32 @@
+"""Images that are taken out of use for a while."""
+
+from __future__ import annotations
+
+from attrs import define, evolve
+
+from imgsvc.errors import Forbidden
+from imgsvc.model import Caller, Image, Status
+from imgsvc.operations.changes import Changes
+
+
+@define
+class Activation:
+    """Deactivates images, and activates them again. Downloads that are under way go on."""
+
+    changes: Changes
+
+    async def deactivate(self, caller: Caller, image_id: str) -> None:
+        """active -> deactivated; nothing if it is so already. Raises NoSuchImage, Forbidden (other statuses, too)."""
+        await self._move(caller, image_id, "deactivate", Status.ACTIVE, Status.DEACTIVATED)
+
+    async def reactivate(self, caller: Caller, image_id: str) -> None:
+        """deactivated -> active; nothing if it is so already. Raises NoSuchImage, Forbidden (other statuses, too)."""
+        await self._move(caller, image_id, "reactivate", Status.DEACTIVATED, Status.ACTIVE)
+
+    async def _move(self, caller: Caller, image_id: str, action: str, source: Status, target: Status) -> None:
+        def moved(image: Image) -> Image:
+            if image.status not in (source, target):
+                raise Forbidden(f"You cannot {action} image {image_id}: it is {image.status}.")
+            return evolve(image, status=target)
+
+        await self.changes.change(caller, image_id, action, moved)

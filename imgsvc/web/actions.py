@@ -1,0 +1,35 @@
+"""What is done to images: `/v2/images/{image_id}/actions/...`."""
+
+from __future__ import annotations
+
+from attrs import define
+
+from imgsvc.operations.activation import Activation
+from imgsvc.web.render import answer_nothing
+from imgsvc.web.routes import Route
+from imgsvc.web.site import StreamingRequest
+
+
+@define
+class ActionRoutes:
+    """Deactivate and reactivate."""
+
+    activation: Activation
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        path = "/v2/images/<image_id>/actions"
+        return [
+            Route("POST", f"{path}/deactivate", self.deactivate),
+            Route("POST", f"{path}/reactivate", self.reactivate),
+        ]
+
+    async def deactivate(self, request: StreamingRequest, image_id: str) -> bytes:
+        """204, also if it is deactivated."""
+        await self.activation.deactivate(request.caller, image_id)
+        return answer_nothing(request)
+
+    async def reactivate(self, request: StreamingRequest, image_id: str) -> bytes:
+        """204, also if it is active."""
+        await self.activation.reactivate(request.caller, image_id)
+        return answer_nothing(request)

@@ -1,0 +1,66 @@
+"""Which keys of an image clients may write, and with which values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import fastjsonschema
+
+from imgsvc.errors import Forbidden, Invalid
+
+LINKS: Final = frozenset({"self", "file", "schema", "stores"})
+RESERVED: Final = frozenset({"location", "locations", "deleted", "deleted_at", "direct_url"})
+OWN_PREFIX: Final = "os_glance"
+"""What the server's own properties begin with."""
+LONGEST_KEY: Final = 255
+
+
+class FieldRules:
+    """What the schema `image` says, as checks. base: the keys that every image has; all others are custom."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        properties = schema["properties"]
+        self.base = frozenset(key for key, value in properties.items() if value.get("is_base", True))
+        self.read_only = frozenset(key for key, value in properties.items() if value.get("readOnly"))
+        self._validate = compile_schema(
+            {
+                "type": "object",
+                "properties": {
+                    key: value for key, value in properties.items() if not value.get("readOnly") and key not in RESERVED
+                },
+                "patternProperties": {f"^({'|'.join(sorted(self.read_only | RESERVED))})$": {}},
+                "additionalProperties": schema["additionalProperties"],
+            }
+        )
+
+    def check_values(self, document: Mapping[str, Any]) -> None:
+        """Raises Invalid for values that the keys do not take. Those of keys that `forbid` is for do not matter."""
+        self._validate(document)
+        for key, value in document.items():
+            if len(key) > LONGEST_KEY:
+                raise Invalid(f"The key of a property is longer than {LONGEST_KEY} characters.")
+            if any("\0" in text for text in (key, *(value if isinstance(value, list | str) else ()))):
+                raise Invalid(f"The property {key!r} holds a NUL character.")
+
+
+def forbid(keys: Iterable[str]) -> None:
+    """Raises Forbidden if there is any key."""
+    for key in sorted(keys):
+        raise Forbidden(f"Attribute {key!r} is set by the server only.")
+
+
+def compile_schema(schema: Mapping[str, Any]) -> Callable[[Any], None]:
+    """A check that raises Invalid for what the JSON schema of a value in an image does not allow."""
+    check = fastjsonschema.compile(
+        {"$schema": "http://json-schema.org/draft-04/schema#", **schema},  # to which 1.0 is no integer
+        use_default=False,
+    )
+
+    def validate(value: Any) -> None:
+        try:
+            check(value)
+        except fastjsonschema.JsonSchemaValueException as error:
+            raise Invalid(f"The image is not valid: {error.message.removeprefix('data.')}.") from error
+
+    return validate
