@@ -27,6 +27,7 @@ from imgsvc.operations.images import Images, RecordLimits
 from imgsvc.operations.limits import Quotas
 from imgsvc.operations.patching import HiddenLocations, NoProtections, Patching
 from imgsvc.operations.tagging import Tagging
+from imgsvc.operations.sharing import Sharing
 from imgsvc.operations.uploads import UploadRules, Uploads
 from imgsvc.peers import Peers
 from imgsvc.pipeline.budget import Budget
@@ -47,6 +48,7 @@ from imgsvc.web.health import HealthRoutes
 from imgsvc.web.images import ImageRoutes
 from imgsvc.web.info import InfoRoutes
 from imgsvc.web.listing import ListReader
+from imgsvc.web.members import MemberRoutes
 from imgsvc.web.patch import PatchReader
 from imgsvc.web.schemas import SchemaRoutes, image_schema
 from imgsvc.web.site import StreamingSite
@@ -160,6 +162,7 @@ class Server:
                 ),
                 TagRoutes(Tagging(changes, limits)),
                 ActionRoutes(Activation(changes)),
+                MemberRoutes(Sharing(access, self._catalogue, config.quotas.members)),
                 SchemaRoutes(schema),
                 InfoRoutes(access, self._stores),
                 HealthRoutes(data_folder / config.server.disable_file if config.server.disable_file else None),

@@ -145,6 +145,7 @@ class Quotas:
     image_count_uploading: int = option("Uploads of one project at a time. 0: no limit.", 0, at_least=0)
     properties: int = option("Custom properties of one image. Negative: no limit.", 128)
     tags: int = option("Tags of one image. Negative: no limit.", 128)
+    members: int = option("Projects that one image is shared with. Negative: no limit.", 128)
 
 
 @frozen

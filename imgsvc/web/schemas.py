@@ -8,6 +8,7 @@ from typing import Any, Final
 from attrs import define
 
 from imgsvc.model import Status, Visibility
+from imgsvc.web.members import member_schema, members_schema
 from imgsvc.web.render import answer_json
 from imgsvc.web.routes import Route
 from imgsvc.web.site import StreamingRequest
@@ -139,7 +140,12 @@ class SchemaRoutes:
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
-        documents = {"image": self.image, "images": images_schema(self.image)}
+        documents = {
+            "image": self.image,
+            "images": images_schema(self.image),
+            "member": member_schema(),
+            "members": members_schema(),
+        }
         return [Route("GET", f"/v2/schemas/{name}", _giver(schema)) for name, schema in documents.items()]
 
 

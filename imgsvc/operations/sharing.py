@@ -1,0 +1,89 @@
+"""With whom an image is shared, and what those projects say to it (Image API v2, "Sharing")."""
+
+from __future__ import annotations
+
+from attrs import define
+
+from imgsvc.errors import Forbidden, NotFound
+from imgsvc.interfaces import ICatalogue
+from imgsvc.model import Caller, Image, Member, MemberStatus, Visibility
+from imgsvc.operations.access import Access
+
+
+@define
+class Sharing:
+    """The members of images. Only an image that is `shared` shows them; they are kept while it is not.
+
+    limit: of members of an image; negative: none.
+    """
+
+    access: Access
+    catalogue: ICatalogue
+    limit: int = 128
+
+    async def members(self, caller: Caller, image_id: str) -> list[Member]:
+        """All of them for the owner and administrators, its own for a member.
+
+        Raises NoSuchImage; Forbidden for who is none of these, and if the image is not shared.
+        """
+        return await self._seen(caller, await self._shared_image(caller, image_id, "get_members"))
+
+    async def member(self, caller: Caller, image_id: str, member_id: str) -> Member:
+        """Raises NoSuchImage; NotFound for all that the caller may not see."""
+        try:
+            image = await self._shared_image(caller, image_id, "get_member")
+        except Forbidden:
+            raise _no_member(image_id, member_id) from None
+        return await self._one(caller, image, member_id)
+
+    async def add(self, caller: Caller, image_id: str, member_id: str) -> Member:
+        """Share the image with one more project, which may answer to it.
+
+        Raises NoSuchImage, Forbidden (not shared, not the owner), Conflict (a member already), QuotaExceeded.
+        """
+        await self._shared_image(caller, image_id, "add_member")
+        member: Member = await self.catalogue.add_member(image_id, member_id, self.limit)
+        return member
+
+    async def answer(self, caller: Caller, image_id: str, member_id: str, status: MemberStatus) -> Member:
+        """A project accepts an image, rejects it, or leaves it open.
+
+        Raises NoSuchImage; Forbidden (not shared, the owner, a reader); NotFound (another project's membership).
+        """
+        image = await self._shared_image(caller, image_id, "get_image")
+        await self._one(caller, image, member_id)
+        self.access.require("modify_member", caller, image)
+        member: Member = await self.catalogue.set_member_status(image_id, member_id, status)
+        return member
+
+    async def remove(self, caller: Caller, image_id: str, member_id: str) -> None:
+        """Share the image no more with a project. No project can withdraw itself.
+
+        Raises NoSuchImage; Forbidden (not shared, not the owner); NotFound (not a member that the caller sees).
+        """
+        image = await self._shared_image(caller, image_id, "get_image")
+        await self._one(caller, image, member_id)
+        self.access.require("delete_member", caller, image)
+        await self.catalogue.remove_member(image_id, member_id)
+
+    async def _shared_image(self, caller: Caller, image_id: str, action: str) -> Image:
+        image = await self.access.image(caller, image_id, action)
+        if image.visibility is not Visibility.SHARED:
+            raise Forbidden(f"Image {image_id} is {image.visibility}: only shared images have members.")
+        return image
+
+    async def _one(self, caller: Caller, image: Image, member_id: str) -> Member:
+        for member in await self._seen(caller, image):
+            if member.member_id == member_id:
+                return member
+        raise _no_member(image.id, member_id)
+
+    async def _seen(self, caller: Caller, image: Image) -> list[Member]:
+        members: list[Member] = await self.catalogue.members(image.id)
+        if caller.is_admin or (image.owner is not None and image.owner == caller.project_id):
+            return members
+        return [member for member in members if member.member_id == caller.project_id]
+
+
+def _no_member(image_id: str, member_id: str) -> NotFound:
+    return NotFound(f"Project {member_id} is no member of image {image_id}.")
