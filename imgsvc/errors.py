@@ -36,6 +36,14 @@ class UnknownStore(Invalid):
         super().__init__(f"There is no store {store_id!r}.")
 
 
+class UrlRefused(Invalid):
+    """The server does not ask for what a URL names. why: what is wrong with it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The URL is refused: {why}.")
+        self.why = why
+
+
 class Unauthenticated(ImgsvcError):
     """The request carries no valid identity."""
 
@@ -113,6 +121,13 @@ class Conflict(ImgsvcError):
     """What is asked for does not go together with what is there."""
 
 
+class NamespaceChanged(Conflict):
+    """A namespace of metadata definitions was changed between its reading and its writing: to be read again."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Namespace {name!r} was changed by another request at the same time.")
+
+
 class ClaimLost(ImgsvcError):
     """The upload no longer holds its image: its lease ran out, or the image was deleted."""
 
@@ -166,6 +181,10 @@ class StoreReadOnly(StoreError):
     """The store takes no images at all."""
 
 
+class PartUnavailable(StoreError):
+    """The store can give the object as a whole only."""
+
+
 class ObjectExists(StoreError):
     """The store already holds an object under that name, and it is not a stale one."""
 
@@ -180,6 +199,13 @@ class ObjectDamaged(StoreError):
 
 class ObjectInUse(StoreError):
     """The object is held by a clone, a snapshot or another client."""
+
+
+# --- other servers
+
+
+class RemoteUnavailable(ImgsvcError):
+    """A server that a client has named does not answer, or not as it must."""
 
 
 # --- start

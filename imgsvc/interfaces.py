@@ -17,6 +17,7 @@ __all__ = [
     "ICatalogue",
     "IFileBacked",
     "IIdentity",
+    "IMetadefs",
     "IOutlet",
     "IPolicy",
     "IShare",
@@ -143,6 +144,13 @@ class IStore(Interface):
 
     def stop() -> Any:
         """Let go of threads and connections. Deferred of None."""
+
+    def locate(url: str, image_id: str) -> Any:
+        """The Location that a URL given by a client means, for that image; None if it is no URL of this store.
+
+        Of the objects of a store that takes images only the image's own can be meant: its bytes go with the image, and
+        no other may need them. Raises Invalid for a URL that is this store's, but refused.
+        """
 
     def writer(name: str, upload_id: str, expected_size: int | None) -> Any:
         """Begin an object. Deferred of IStoreWriter. upload_id as in `Claim`. expected_size: None is unknown.
@@ -305,6 +313,37 @@ class ICatalogue(Interface):
 
     def forget_location(key: int) -> Any:
         """The store confirmed that a doomed location's bytes are gone. Deferred of None."""
+
+
+class IMetadefs(Interface):
+    """What is kept of metadata definitions. All methods give a Deferred and may fail with CatalogueUnavailable."""
+
+    def namespace(name: str) -> Any:
+        """Deferred of the Namespace with all its definitions. Fails with NotFound."""
+
+    def namespaces(query: Any) -> Any:
+        """Deferred of list[Namespace]: the page of a NamespaceQuery, with no definitions but associations.
+
+        Fails with NotFound for a marker that does not exist or that the caller may not see.
+        """
+
+    def add(namespace: Any) -> Any:
+        """Keep a new Namespace with all its definitions. Deferred of None. Fails with Conflict: the name is taken."""
+
+    def update(namespace: Any, changed: Any) -> Any:
+        """Keep `changed` in place of the Namespace that was read before, definitions too. Deferred of None.
+
+        Fails: NotFound; Conflict if the new name is taken; NamespaceChanged if anything changed since it was read.
+        """
+
+    def remove(namespace: Any) -> Any:
+        """Forget the Namespace that was read before, and all its definitions. Deferred of None.
+
+        Fails: NotFound; NamespaceChanged if anything changed since it was read.
+        """
+
+    def resource_types() -> Any:
+        """Deferred of list[ResourceType], in the order of their names: those of all associations that ever were."""
 
 
 class IIdentity(Interface):

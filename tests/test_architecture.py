@@ -14,12 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
-GROUND = {"interfaces", "model", "errors", "kernel", "peers", "threads"}
+GROUND = {"interfaces", "model", "metadefs", "errors", "kernel", "peers", "threads"}
 """What every room of the server may import."""
 
 ARROWS = {
     "errors": set(),
     "model": set(),
+    "metadefs": {"model"},
     "interfaces": set(),
     "log": set(),
     "kernel": {"errors"},
@@ -30,10 +31,11 @@ ARROWS = {
     "config": {"errors", "options"},
     "web": GROUND | {"operations"},
     "operations": GROUND | {"pipeline"},
-    "tasks": GROUND | {"pipeline"},
+    "tasks": GROUND | {"pipeline", "remote"},
     "catalogue": GROUND | {"config", "options"},
     "pipeline": GROUND | {"config", "options"},
-    "stores": GROUND | {"config", "options"},
+    "remote": GROUND,
+    "stores": GROUND | {"config", "options", "remote"},
     "identity": GROUND | {"config", "options"},
     "client": {"model"},
     "admin": GROUND | {"compose", "config", "options", "catalogue", "identity"},

@@ -2,7 +2,8 @@
 
 from imgsvc.catalogue.catalogue import Catalogue
 from imgsvc.catalogue.database import Database
+from imgsvc.catalogue.metadefs import MetadefCatalogue
 from imgsvc.catalogue.schema import Schema
 from imgsvc.catalogue.url import locate, without_password
 
-__all__ = ["Catalogue", "Database", "Schema", "locate", "without_password"]
+__all__ = ["Catalogue", "Database", "MetadefCatalogue", "Schema", "locate", "without_password"]

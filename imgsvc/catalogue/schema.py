@@ -14,7 +14,7 @@ from imgsvc.errors import CatalogueUnavailable, ConfigurationError
 
 __all__ = ["HEAD", "MIGRATIONS", "Schema", "revision", "upgrade"]
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """Alembic's newest revision. Known here, so that Alembic need not be imported while nothing is to be upgraded."""
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
