@@ -40,6 +40,7 @@ _ALLOWED: Final[dict[object, str]] = {
     float: "a number",
     str: "a string",
     tuple[str, ...]: "a list of strings",
+    tuple[int, ...]: "a list of integers",
 }
 
 
@@ -56,8 +57,8 @@ def option(
 ) -> Any:
     """A field of an options class. Without `default` the option must be given.
 
-    The field's type is one of bool, int, float, str, tuple[str, ...], Size, Seconds. help: a sentence for the
-    operator. at_least: lowest value (for a tuple: length). choices: the only values allowed.
+    The field's type is one of bool, int, float, str, tuple[str, ...], tuple[int, ...], Size, Seconds. help: a sentence
+    for the operator. at_least: lowest value (for a tuple: length). choices: the only values allowed.
     """
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
@@ -154,6 +155,12 @@ def _strings(value: object, _: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _integers(value: object, _: object) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or not all(type(item) is int for item in value):
+        raise TypeError(value)
+    return tuple(value)
+
+
 def _table_hook(cls: type[Any]) -> Any:
     read = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
 
@@ -172,6 +179,7 @@ converter.register_structure_hook(int, _exactly(int))
 converter.register_structure_hook(float, _exactly(int, float))
 converter.register_structure_hook(str, _exactly(str))
 converter.register_structure_hook_func(lambda type: type == tuple[str, ...], _strings)
+converter.register_structure_hook_func(lambda type: type == tuple[int, ...], _integers)
 converter.register_structure_hook_func(lambda type: type == Mapping[str, object], lambda value, _: dict(value))
 converter.register_structure_hook_func(lambda type: type == Size, _size)
 converter.register_structure_hook_func(lambda type: type == Seconds, _seconds)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from imgsvc import kernel
-from imgsvc.errors import ConfigurationError, ObjectDamaged, ObjectMissing, StoreFull, StoreUnavailable
+from imgsvc.errors import ConfigurationError, Invalid, ObjectDamaged, ObjectMissing, StoreFull, StoreUnavailable
 from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
 from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
 from imgsvc.options import Size, option, structure
@@ -119,6 +119,15 @@ class FileStore:
             disk.threads.stop()
             disk.flushers.stop()
         return succeed(None)
+
+    def locate(self, url: str, image_id: str) -> Location | None:
+        """See IStore. Another folder is no address of this store, whatever is in it."""
+        scheme, _, path = url.partition("://")
+        if scheme.lower() not in _SCHEMES or os.path.dirname(path) != self._folder.path:
+            return None
+        if not is_name(image_id) or os.path.basename(path) != image_id:
+            raise Invalid(f"The location is not the object of image {image_id} in store {self.store_id}.")
+        return Location(self.store_id, f"file://{path}")
 
     def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
         """See IStore."""

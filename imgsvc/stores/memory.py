@@ -10,7 +10,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, execute, succeed
 from zope.interface import implementer
 
-from imgsvc.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreFull, StoreUnavailable
+from imgsvc.errors import Invalid, ObjectDamaged, ObjectExists, ObjectMissing, StoreFull, StoreUnavailable
 from imgsvc.interfaces import IBudget, IStore, IStoreReader, IStoreWriter
 from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
 from imgsvc.options import Size, option, structure
@@ -58,6 +58,14 @@ class MemoryStore:
     def stop(self) -> Deferred[None]:
         """See IStore."""
         return succeed(None)
+
+    def locate(self, url: str, image_id: str) -> Location | None:
+        """See IStore."""
+        if not url.startswith(SCHEME):
+            return None
+        if url != SCHEME + image_id:
+            raise Invalid(f"The location is not the object of image {image_id} in store {self.store_id}.")
+        return Location(self.store_id, url)
 
     def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
         """See IStore."""

@@ -15,6 +15,7 @@ from imgsvc import errors
 STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.Invalid: 400,
     errors.BodyCut: 400,
+    errors.PartUnavailable: 400,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.StoreForbidden: 403,
@@ -41,6 +42,7 @@ STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.StoreUnavailable: 503,
     errors.ObjectDamaged: 503,
     errors.CatalogueUnavailable: 503,
+    errors.RemoteUnavailable: 503,
 }
 """The nearest class of an error's ancestry counts."""
 

@@ -71,6 +71,10 @@ class FaultyStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
+    def locate(self, url: str, image_id: str) -> Location | None:
+        """See IStore."""
+        return self.inner.locate(url, image_id)  # type: ignore[no-any-return]
+
     def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
         """See IStore."""
         made: Call = lambda: self.inner.writer(name, upload_id, expected_size)  # noqa: E731

@@ -1,0 +1,172 @@
+"""Keeps the server from being sent where its operator does not want it to go (server-side request forgery)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from imgsvc.errors import ConfigurationError, UrlRefused
+from imgsvc.remote.addresses import Address, Network, is_in, may_connect
+
+LONGEST_URL: Final = 2048
+PORTS: Final = {"http": 80, "https": 443}
+"""The port of a URL that names none."""
+
+_CHARACTERS: Final = re.compile(r"[!-~]+")
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+"""The last label of what some programs take for an IPv4 address: `127.1`, `2130706433`, `0x7f.0.0.1`."""
+
+
+@frozen
+class GuardRules:
+    """What an operator allows. What is denied is denied although it is allowed, too; empty lists say nothing.
+
+    Hosts are names, `.example.org` for all names below it, addresses or networks. allow_private: private and loopback
+    addresses may be connected to.
+    """
+
+    allowed_hosts: tuple[str, ...] = ()
+    denied_hosts: tuple[str, ...] = ()
+    allowed_ports: tuple[int, ...] = (80, 443)
+    denied_ports: tuple[int, ...] = ()
+    allowed_schemes: tuple[str, ...] = ("http", "https")
+    allow_private: bool = False
+
+
+@frozen
+class Target:
+    """A URL that may be asked for, taken apart. host: a name, or an address without brackets. url: what to ask for."""
+
+    scheme: str
+    host: str
+    port: int
+    url: str
+
+    @property
+    def address(self) -> Address | None:
+        """The address that the URL names instead of a host; None if it names a host."""
+        return ip_address(self.host) if ":" in self.host or self.host[-1:].isdigit() else None
+
+
+class Guard:
+    """Says which URLs may be asked for, and which addresses connected to."""
+
+    def __init__(self, rules: GuardRules, path: str) -> None:
+        """path: of the table that the rules stand in. Raises ConfigurationError."""
+        self._rules = rules
+        self._allowed = _Hosts(rules.allowed_hosts, f"{path}.allowed_hosts")
+        self._denied = _Hosts(rules.denied_hosts, f"{path}.denied_hosts")
+
+    def check(self, url: str) -> Target:
+        """The target of a URL, which may still turn out to be at an address that `admits` refuses.
+
+        Raises UrlRefused.
+        """
+        target = _parse(url)
+        if target.scheme not in self._rules.allowed_schemes:
+            raise UrlRefused("its scheme is not allowed")
+        if target.port in self._rules.denied_ports:
+            raise UrlRefused("its port is denied")
+        if self._rules.allowed_ports and target.port not in self._rules.allowed_ports:
+            raise UrlRefused("its port is not allowed")
+        if target.address is not None:
+            if not self.admits(target.host, target.address):
+                raise UrlRefused("its address is not allowed")
+        elif self._denied.names(target.host):
+            raise UrlRefused("its host is denied")
+        elif self._allowed and not self._allowed.networks and not self._allowed.names(target.host):
+            raise UrlRefused("its host is not allowed")
+        return target
+
+    def admits(self, host: str, address: Address) -> bool:
+        """Whether an address of a host may be connected to."""
+        if self._denied.names(host) or is_in(address, self._denied.networks):
+            return False
+        if self._allowed and not self._allowed.names(host) and not is_in(address, self._allowed.networks):
+            return False
+        return may_connect(address, self._rules.allow_private)
+
+
+class _Hosts:
+    """A list of hosts in the configuration."""
+
+    def __init__(self, entries: Iterable[str], path: str) -> None:
+        self._entries = tuple(entries)
+        self._names: set[str] = set()
+        self.networks: tuple[Network, ...] = ()
+        for entry in self._entries:
+            try:
+                self.networks += (ip_network(entry),)
+            except ValueError:
+                name = entry.lower().removesuffix(".")
+                if not _NAME.fullmatch(name.removeprefix(".")) or _NUMBER.fullmatch(name.rpartition(".")[2]):
+                    raise ConfigurationError(
+                        f"{path} = {entry!r}: must be a host name, .domain, an address or a network"
+                    ) from None
+                self._names.add(name)
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def names(self, host: str) -> bool:
+        """Whether the name of a host, or a domain that it is in, is listed."""
+        name = host.removesuffix(".")
+        if name in self._names:
+            return True
+        while "." in name:
+            name = name.partition(".")[2]
+            if f".{name}" in self._names:
+                return True
+        return False
+
+
+def _parse(url: str) -> Target:
+    """Takes apart what every program reads alike, and refuses the rest."""
+    if len(url) > LONGEST_URL:
+        raise UrlRefused(f"it is longer than {LONGEST_URL} characters")
+    if not _CHARACTERS.fullmatch(url) or "\\" in url:
+        raise UrlRefused("it has characters that must be written as %XX")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UrlRefused("it is not a URL") from error
+    if parts.scheme not in PORTS:
+        raise UrlRefused("it does not begin with http:// or https://")
+    if "@" in parts.netloc:
+        raise UrlRefused("it carries a user name or a password")
+    if "#" in url:
+        raise UrlRefused("it has a fragment")
+    host = _host(parts.hostname or "", "[" in parts.netloc)
+    if port is None:
+        port = PORTS[parts.scheme]
+    elif port == 0:
+        raise UrlRefused("it has no port that can be connected to")
+    place = f"[{host}]" if ":" in host else host
+    if port != PORTS[parts.scheme]:
+        place += f":{port}"
+    query = f"?{parts.query}" if parts.query else ""
+    return Target(parts.scheme, host, port, f"{parts.scheme}://{place}{parts.path or '/'}{query}")
+
+
+def _host(text: str, bracketed: bool) -> str:
+    """A name in lower case, or an address in its one form."""
+    try:
+        if bracketed:
+            if "%" in text:
+                raise UrlRefused("its address has a zone")
+            return str(IPv6Address(text))
+        if _NUMBER.fullmatch(text.removesuffix(".").rpartition(".")[2]):
+            return str(IPv4Address(text))
+    except AddressValueError as error:
+        raise UrlRefused("its host is not an address in the usual form") from error
+    if not _NAME.fullmatch(text) or len(text) > 253:
+        raise UrlRefused("its host is not a host name")
+    return text

@@ -1,0 +1,236 @@
+"""A store of images that lie on web servers. It only reads them: the bytes are not ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IConsumer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from imgsvc.errors import (
+    ObjectDamaged,
+    ObjectMissing,
+    PartUnavailable,
+    RemoteUnavailable,
+    StoreError,
+    StoreReadOnly,
+    StoreUnavailable,
+    UrlRefused,
+)
+from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
+from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
+from imgsvc.options import Seconds, option, structure
+from imgsvc.remote.answer import Answer
+from imgsvc.remote.fetch import Fetcher, FetchLimits, trust
+from imgsvc.remote.guard import Guard, GuardRules
+from imgsvc.stores.services import StoreServices
+
+_SCHEME: Final = re.compile(r"https?://", re.IGNORECASE)
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
+_GONE: Final = frozenset({404, 410})
+
+
+@frozen
+class HttpOptions:
+    """[stores.NAME] with kind = "http"."""
+
+    timeout: Seconds = option(
+        "How long a server may take to be connected to, to begin its answer, and between two pieces of it.",
+        30.0,
+        at_least=0.1,
+    )
+    redirects: int = option("Redirects that are followed, each of them checked as the URL itself.", 5, at_least=0)
+    ca_file: str = option("Certificates of the authorities to trust, in PEM. Empty: those of the system.", "")
+    allowed_hosts: tuple[str, ...] = option(
+        "The only hosts that are asked: names, `.domain` for all names in it, addresses, networks. Empty: any.", ()
+    )
+    denied_hosts: tuple[str, ...] = option("Hosts that are never asked, written the same way.", ())
+    allowed_ports: tuple[int, ...] = option("The only ports that are connected to. Empty: any.", (80, 443))
+    denied_ports: tuple[int, ...] = option("Ports that are never connected to.", ())
+    allow_private: bool = option("Connect to loopback and private addresses too.", False)
+
+    @property
+    def rules(self) -> GuardRules:
+        """What of this is for the guard."""
+        return GuardRules(
+            allowed_hosts=self.allowed_hosts,
+            denied_hosts=self.denied_hosts,
+            allowed_ports=self.allowed_ports,
+            denied_ports=self.denied_ports,
+            allow_private=self.allow_private,
+        )
+
+
+@implementer(IStore)
+class HttpStore:
+    """Reads what http and https URLs name, with ranges where the server has them."""
+
+    kind = "http"
+    read_only = True
+
+    def __init__(self, store_id: str, guard: Guard, fetcher: Fetcher) -> None:
+        self.store_id = store_id
+        self.description = ""
+        self.weight = 0
+        self.properties: Mapping[str, object] = MappingProxyType({})
+        self._guard = guard
+        self._fetcher = fetcher
+
+    def start(self) -> Deferred[None]:
+        """See IStore."""
+        return succeed(None)
+
+    def stop(self) -> Deferred[None]:
+        """See IStore. Every reader has an owner that ends it."""
+        return succeed(None)
+
+    def locate(self, url: str, image_id: str) -> Location | None:
+        """See IStore."""
+        if not _SCHEME.match(url):
+            return None
+        self._guard.check(url)
+        return Location(self.store_id, url)
+
+    def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
+        """See IStore."""
+        return fail(StoreReadOnly(self.store_id, "it takes no images."))
+
+    def reader(self, location: Location, span: Span) -> Deferred[IStoreReader]:
+        """See IStore. Fails also with PartUnavailable: the server gives the whole object only."""
+        return Deferred.fromCoroutine(self._reader(location, span))
+
+    async def _reader(self, location: Location, span: Span) -> IStoreReader:
+        if span.length == 0:
+            return HttpReader(self.store_id, 0, None)
+        answer = await self._open("GET", location, {"Range": f"bytes={span.start}-{span.stop - 1}"})
+        try:
+            self._check(answer, span)
+        except StoreError:
+            answer.stopProducing()
+            raise
+        answer.expect(span.length)
+        return HttpReader(self.store_id, span.length, answer)
+
+    def _check(self, answer: Answer, span: Span) -> None:
+        """Raises StoreError unless the body of the answer is the span."""
+        if (answer.header("content-encoding") or "identity").lower() != "identity":
+            raise StoreUnavailable(self.store_id, "the server sends an encoding that was not asked for.")
+        if answer.status == 206:
+            match = _CONTENT_RANGE.fullmatch(answer.header("content-range") or "")
+            if match is None or (int(match[1]), int(match[2])) != (span.start, span.stop - 1):
+                raise StoreUnavailable(self.store_id, "the server sends another range than the one asked for.")
+            if answer.length not in (None, span.length):
+                raise StoreUnavailable(self.store_id, "the server contradicts itself on the length of a range.")
+        elif answer.status == 200:
+            if answer.length is not None and answer.length < span.stop:
+                raise ObjectDamaged(self.store_id, f"the object has {answer.length} bytes, fewer than {span.stop}.")
+            if span.start or answer.length not in (None, span.length):
+                raise PartUnavailable(self.store_id, "the server of the object has no ranges.")
+        elif answer.status == 416:
+            raise ObjectDamaged(self.store_id, f"the object has fewer than {span.stop} bytes.")
+        else:
+            raise self._fault(answer.status)
+
+    def size(self, location: Location) -> Deferred[int]:
+        """See IStore."""
+        return Deferred.fromCoroutine(self._size(location))
+
+    async def _size(self, location: Location) -> int:
+        answer = await self._open("HEAD", location)
+        answer.stopProducing()
+        told = answer.header("content-length")
+        if answer.status == 200 and told is not None and re.fullmatch("[0-9]{1,19}", told):
+            return int(told)
+        if answer.status in _GONE:
+            raise self._fault(answer.status)
+        answer = await self._open("GET", location)  # servers that know no HEAD, or no length in it
+        answer.stopProducing()
+        if answer.status != 200:
+            raise self._fault(answer.status)
+        if answer.length is None:
+            raise StoreUnavailable(self.store_id, "the server does not tell the size of the object.")
+        return answer.length
+
+    def delete(self, location: Location) -> Deferred[None]:
+        """See IStore. Nothing is to be done: the object is somebody else's, and stays."""
+        return succeed(None)
+
+    def unfinished(self) -> Deferred[list[UnfinishedObject]]:
+        """See IStore."""
+        return succeed([])
+
+    def discard(self, name: str, upload_id: str) -> Deferred[None]:
+        """See IStore."""
+        return succeed(None)
+
+    def settle(self, name: str, upload_id: str) -> Deferred[None]:
+        """See IStore."""
+        return succeed(None)
+
+    def usage(self) -> Deferred[StoreUsage]:
+        """See IStore."""
+        return succeed(StoreUsage(None, None))
+
+    async def _open(self, method: str, location: Location, headers: Mapping[str, str] | None = None) -> Answer:
+        try:
+            return await self._fetcher.open(method, location.url, headers)
+        except (UrlRefused, RemoteUnavailable) as error:
+            raise StoreUnavailable(self.store_id, f"the object cannot be fetched. {error}") from error
+
+    def _fault(self, status: int) -> StoreError:
+        kind = ObjectMissing if status in _GONE else StoreUnavailable
+        return kind(self.store_id, f"the server of the object answers {status}.")
+
+
+@implementer(IStoreReader)
+class HttpReader:
+    """Gives the body of an answer to a consumer. answer: None for no bytes at all."""
+
+    def __init__(self, store_id: str, length: int, answer: Answer | None) -> None:
+        self.length = length
+        self._store_id = store_id
+        self._answer = answer
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """See IStoreReader."""
+        if self._answer is None:
+            consumer.registerProducer(self, True)
+            consumer.unregisterProducer()
+            return succeed(None)
+        return self._answer.startProducing(consumer).addErrback(self._failed)
+
+    def pauseProducing(self) -> None:
+        """See IPushProducer."""
+        if self._answer is not None:
+            self._answer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See IPushProducer."""
+        if self._answer is not None:
+            self._answer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """See IStoreReader."""
+        if self._answer is not None:
+            self._answer.stopProducing()
+
+    def _failed(self, failure: Failure) -> Failure:
+        if failure.check(RemoteUnavailable) is None:
+            return failure
+        return Failure(StoreUnavailable(self._store_id, f"the object was not read to its end. {failure.value}"))
+
+
+def make(store_id: str, options: Mapping[str, object], services: StoreServices) -> HttpStore:
+    """See IStoreMaker."""
+    path = f"stores.{store_id}"
+    structured = structure(HttpOptions, options, path)
+    guard = Guard(structured.rules, path)
+    tls = trust(services.data_folder / structured.ca_file) if structured.ca_file else None
+    limits = FetchLimits(structured.timeout, structured.redirects)
+    return HttpStore(store_id, guard, Fetcher(services.clock, guard, limits, tls))
