@@ -26,8 +26,8 @@ from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.images import Images, RecordLimits
 from imgsvc.operations.limits import Quotas
 from imgsvc.operations.patching import HiddenLocations, NoProtections, Patching
-from imgsvc.operations.tagging import Tagging
 from imgsvc.operations.sharing import Sharing
+from imgsvc.operations.tagging import Tagging
 from imgsvc.operations.uploads import UploadRules, Uploads
 from imgsvc.peers import Peers
 from imgsvc.pipeline.budget import Budget
@@ -49,6 +49,8 @@ from imgsvc.web.images import ImageRoutes
 from imgsvc.web.info import InfoRoutes
 from imgsvc.web.listing import ListReader
 from imgsvc.web.members import MemberRoutes
+from imgsvc.web.openapi.document import describe
+from imgsvc.web.openapi.routes import DescriptionRoutes
 from imgsvc.web.patch import PatchReader
 from imgsvc.web.schemas import SchemaRoutes, image_schema
 from imgsvc.web.site import StreamingSite
@@ -133,6 +135,7 @@ class Server:
             lease=config.server.upload_lease,
         )
         schema = image_schema(config.images.disk_formats, config.images.container_formats)
+        schemas = SchemaRoutes(schema)
         rules, view = FieldRules(schema), ImageView(self._stores.several)
         address = PublicAddress(
             config.server.public_endpoint,
@@ -163,7 +166,8 @@ class Server:
                 TagRoutes(Tagging(changes, limits)),
                 ActionRoutes(Activation(changes)),
                 MemberRoutes(Sharing(access, self._catalogue, config.quotas.members)),
-                SchemaRoutes(schema),
+                schemas,
+                DescriptionRoutes(describe(schemas.documents)),
                 InfoRoutes(access, self._stores),
                 HealthRoutes(data_folder / config.server.disable_file if config.server.disable_file else None),
             ],

@@ -138,15 +138,19 @@ class SchemaRoutes:
 
     image: dict[str, Any]
 
-    def routes(self) -> list[Route]:
-        """See RouteGroup."""
-        documents = {
+    @property
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """The schemas by their names."""
+        return {
             "image": self.image,
             "images": images_schema(self.image),
             "member": member_schema(),
             "members": members_schema(),
         }
-        return [Route("GET", f"/v2/schemas/{name}", _giver(schema)) for name, schema in documents.items()]
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        return [Route("GET", f"/v2/schemas/{name}", _giver(schema)) for name, schema in self.documents.items()]
 
 
 def _giver(document: dict[str, Any]) -> Any:

@@ -1,0 +1,72 @@
+"""Describes the data of images: `/v2/images/{image_id}/file`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imgsvc.web.openapi.notation import COUNT, Json, Paths, header, nothing, operation, sent_header
+
+BYTES: Final[Json] = {"application/octet-stream": {}}
+_DIGEST: Final = "`sha-256=:BASE64:` or `sha-512=:BASE64:` of the data (RFC 9530)"
+_DATA_HEADERS: Final = {
+    "Content-MD5": sent_header("MD5 of the whole image, in hex"),
+    "ETag": sent_header("Stays as long as the image does"),
+    "Last-Modified": sent_header("When the image was last changed"),
+    "Accept-Ranges": sent_header("`bytes`", {"const": "bytes"}),
+}
+
+
+def paths() -> Paths:
+    """Upload and download."""
+    return {
+        "/v2/images/{image_id}/file": {
+            "put": operation(
+                "upload_image",
+                "Give an image its data",
+                description="Once: an image that has data takes no other. No data at all makes an image of 0 bytes.",
+                parameters=[
+                    header("X-OpenStack-Image-Size", "Bytes that will come; 0: unknown", COUNT),
+                    header("X-Image-Meta-Store", "The store, if not the default one"),
+                    header("Content-Digest", _DIGEST),
+                    header("Repr-Digest", _DIGEST),
+                ],
+                body={"required": True, "content": BYTES},
+                answers={204: nothing("The image is active, and its data is stored")},
+                errors={
+                    400: "The formats are not set; or other bytes came than were announced; or no such store",
+                    403: "The caller sees the image, but may not change it",
+                    404: "There is no such image, or the caller may not see it",
+                    409: "The image is not `queued`",
+                    410: "The image was deleted while its data arrived, or the store takes no data",
+                    413: "More bytes than the size cap, the quota or the store takes",
+                    415: "The Content-Type is another one, or the data is not in the declared format",
+                },
+            ),
+            "get": operation(
+                "download_image",
+                "The data of an image",
+                parameters=[
+                    header("Range", "One range: `bytes=0-1023`, `bytes=1024-`, `bytes=-512`"),
+                    header("If-Range", "The ETag for which the range is meant"),
+                    header("If-None-Match", "ETags that the client has"),
+                    header("Content-Range", "An old way to ask for a range: `bytes 0-1023/*`"),
+                ],
+                answers={
+                    200: {"description": "The data", "content": BYTES, "headers": _DATA_HEADERS},
+                    204: nothing("The image has no data"),
+                    206: {
+                        "description": "A part of the data",
+                        "content": BYTES,
+                        "headers": {**_DATA_HEADERS, "Content-Range": sent_header("`bytes FIRST-LAST/SIZE`")},
+                    },
+                    304: nothing("The client has the data", headers={"ETag": _DATA_HEADERS["ETag"]}),
+                },
+                errors={
+                    400: "More than one range, or the store reads no ranges",
+                    403: "The image is deactivated, or the caller may not download it",
+                    404: "There is no such image, or the caller may not see it",
+                    416: "The range is malformed, or holds no byte of the image",
+                },
+            ),
+        },
+    }

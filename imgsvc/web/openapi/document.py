@@ -1,0 +1,138 @@
+"""Puts the description together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from imgsvc import __version__
+from imgsvc.web.openapi import data, images, service, sharing
+from imgsvc.web.openapi.notation import TEXT, Json, Paths, component_name, fields, schema, sent_header
+from imgsvc.web.schemas import images_schema
+
+OPENAPI: Final = "3.1.1"
+ALWAYS_SHOWN: Final = (
+    *("id", "name", "status", "visibility", "protected", "os_hidden", "owner", "container_format", "disk_format"),
+    *("min_disk", "min_ram", "tags", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value"),
+    *("created_at", "updated_at", "self", "file", "schema"),
+)
+PARTS: Final = {
+    "images": "Images as records",
+    "data": "Their data",
+    "members": "Projects that they are shared with",
+    "tags": "Their tags, one by one",
+    "actions": "What is done to them as a whole",
+    "service": "What the server is and can do",
+}
+PATH_PARAMETERS: Final = {
+    "image_id": "Id of an image",
+    "member_id": "Id of a project",
+    "tag": "A tag; in it a slash is written `%2F`",
+}
+_ABOUT: Final = """\
+The OpenStack Image API v2, as imgsvc serves it. What it does otherwise than Glance is listed in docs/differences.md.
+
+Paths may begin with any version that `/versions` lists in the place of `/v2`. A path of no version is answered with
+300 and the versions. Other methods of a path are answered with 405 and `Allow`, methods and transfer encodings that are
+not known with 501.
+
+Errors have HTML for a body unless `Accept` asks for JSON; without an `Accept`, plain text.
+"""
+
+
+def describe(published: Mapping[str, Json]) -> Json:
+    """The description of all routes.
+
+    published: the schemas of `/v2/schemas/`, by name; they are those of the configuration, enumerations included.
+    """
+    parts: dict[str, Paths] = {
+        "images": images.paths(),
+        "data": data.paths(),
+        "members": sharing.members(),
+        "tags": sharing.tags(),
+        "actions": sharing.actions(),
+        "service": service.paths(published),
+    }
+    return {
+        "openapi": OPENAPI,
+        "info": {
+            "title": "imgsvc",
+            "version": __version__,
+            "summary": "OpenStack Image API v2",
+            "description": _ABOUT,
+            "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}, {}],
+        "tags": [{"name": name, "description": description} for name, description in PARTS.items()],
+        "paths": {
+            path: _path_item(part, path, operations)
+            for part, paths in parts.items()
+            for path, operations in paths.items()
+        },
+        "components": {
+            "schemas": _schemas(published),
+            "responses": {"error": _error()},
+            "parameters": {
+                name: {
+                    "name": name,
+                    "in": "path",
+                    "required": True,
+                    "description": description,
+                    "schema": {"type": "string", "minLength": 1},
+                }
+                for name, description in PATH_PARAMETERS.items()
+            },
+            "headers": {
+                "request_id": sent_header("Names the request in the log: the client's own `X-Openstack-Request-Id`"),
+                "store_ids": sent_header("The stores, with commas between them, if there are several"),
+            },
+            "securitySchemes": {
+                "token": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Auth-Token",
+                    "description": "Which identity is asked for, if any, is the operator's choice.",
+                }
+            },
+        },
+    }
+
+
+def _path_item(part: str, path: str, operations: Mapping[str, Json]) -> Json:
+    parameters = [{"$ref": f"#/components/parameters/{name}"} for name in re.findall(r"{(\w+)}", path)]
+    tagged = {method: {"tags": [part], **operation} for method, operation in operations.items()}
+    return {"parameters": parameters, **tagged} if parameters else tagged
+
+
+def _schemas(published: Mapping[str, Json]) -> Json:
+    """The published schemas, by the names of components, and those that only this description has."""
+    found = {component_name(name): _embedded(name, document) for name, document in published.items()}
+    found["images"] = images_schema(schema("shown_image"))
+    found["shown_image"] = {
+        "description": "An image as it is shown. Custom properties stand beside these.",
+        "allOf": [schema("image"), {"required": list(ALWAYS_SHOWN)}],
+    }
+    return found
+
+
+def _embedded(name: str, document: Any) -> Any:
+    """A schema whose references to its own definitions hold within the description, too."""
+    if isinstance(document, list):
+        return [_embedded(name, item) for item in document]
+    if not isinstance(document, dict):
+        return document
+    return {
+        key: f"#/components/schemas/{component_name(name)}{value[1:]}" if key == "$ref" else _embedded(name, value)
+        for key, value in document.items()
+    }
+
+
+def _error() -> Json:
+    text = {"schema": TEXT}
+    flat = fields(("message", "code", "title"), message=TEXT, code={**TEXT, "examples": ["404 Not Found"]}, title=TEXT)
+    return {
+        "description": "The request failed, and changed nothing",
+        "content": {"text/html": text, "application/json": {"schema": flat}, "text/plain": text},
+    }

@@ -1,0 +1,180 @@
+"""Describes `/v2/images` and `/v2/images/{image_id}`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imgsvc.model import MemberStatus, Visibility
+from imgsvc.web.openapi.notation import (
+    COUNT,
+    Json,
+    Paths,
+    array,
+    choice,
+    json_answer,
+    json_body,
+    link,
+    nothing,
+    operation,
+    query,
+    reference,
+    schema,
+    sent_header,
+)
+
+_ID: Final = "$response.body#/id"
+LINKS: Final = {
+    "show": link("show_image", "The image", image_id=_ID),
+    "change": link("change_image", "Change it", image_id=_ID),
+    "upload": link("upload_image", "Give it its data", image_id=_ID),
+    "download": link("download_image", "Its data", image_id=_ID),
+    "share": link("add_member", "Share it", image_id=_ID),
+    "delete": link("delete_image", "Delete it", image_id=_ID),
+}
+
+_TIME: Final = "ISO 8601, after one of `gt: gte: lt: lte: eq: neq:`, by default `eq:`"
+_CHOICE: Final = "A value, or `in:` and several with commas between them"
+
+PAGING: Final = (
+    query("limit", "Images on a page, up to what the server allows", COUNT),
+    query("marker", "The id after which the page begins"),
+)
+FILTERS: Final = (
+    query("id", _CHOICE),
+    query("name", _CHOICE),
+    query("status", _CHOICE),
+    query("disk_format", _CHOICE),
+    query("container_format", _CHOICE),
+    query("owner", "The project that owns the image"),
+    query("checksum", "MD5 of the data"),
+    query("os_hash_value", "Digest of the data"),
+    query("size_min", "Bytes, at least", COUNT),
+    query("size_max", "Bytes, at most", COUNT),
+    query("created_at", _TIME),
+    query("updated_at", _TIME),
+    query("visibility", "`all`: whatever the caller may see", choice(*Visibility, "all")),
+    query("member_status", "Which images that others share with the caller are shown", choice(*MemberStatus, "all")),
+    query("os_hidden", "`true`: only those that lists leave out otherwise", choice("true", "false")),
+    query("protected", "Whether the image cannot be deleted", choice("true", "false")),
+    query("tag", "Given several times: images that have all of them", array({"type": "string"})),
+    query(
+        "properties",
+        "Any other parameter is compared with the custom property of that name",
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        style="form",
+        explode=True,
+    ),
+)
+SORTING: Final = (
+    query("sort", "`KEY:asc`, `KEY:desc` or `KEY` (descending), with commas between them; not beside `sort_key`"),
+    query("sort_key", "Keys, the first one first", array({"type": "string"})),
+    query("sort_dir", "One for all keys, or one for each", array(choice("asc", "desc"))),
+)
+
+
+def operation_body() -> Json:
+    """The body of `PATCH`, in both media types."""
+    pointer = {"type": "string", "description": "A JSON pointer (RFC 6901) to a field", "examples": ["/name"]}
+    changing = {
+        "type": "object",
+        "required": ["op", "path", "value"],
+        "properties": {"op": choice("add", "replace"), "path": pointer, "value": {}},
+    }
+    removing = {
+        "type": "object",
+        "required": ["op", "path"],
+        "properties": {"op": choice("remove"), "path": pointer},
+    }
+    old = [
+        {"type": "object", "required": [verb, "value"], "properties": {verb: pointer, "value": {}}}
+        for verb in ("add", "replace")
+    ]
+    old.append({"type": "object", "required": ["remove"], "properties": {"remove": pointer}})
+    return {
+        "required": True,
+        "content": {
+            "application/openstack-images-v2.1-json-patch": {
+                "schema": array({"oneOf": [changing, removing]}),
+                "example": [{"op": "replace", "path": "/name", "value": "another name"}],
+            },
+            "application/openstack-images-v2.0-json-patch": {
+                "schema": array({"oneOf": old}),
+                "example": [{"replace": "/name", "value": "another name"}],
+            },
+        },
+    }
+
+
+def paths() -> Paths:
+    """The records of images."""
+    return {
+        "/v2/images": {
+            "get": operation(
+                "list_images",
+                "List images",
+                parameters=[*FILTERS, *SORTING, *PAGING],
+                answers={200: json_answer("A page of the images that the caller may see", schema("images"))},
+                errors={
+                    400: "A filter, a sort key or a marker is not valid",
+                    403: "The caller may not list images, or not see the image that is the marker",
+                },
+            ),
+            "post": operation(
+                "create_image",
+                "Make an image without data",
+                body=json_body(schema("image"), "Base fields and custom properties, side by side"),
+                answers={
+                    201: json_answer(
+                        "The image, `queued`",
+                        schema("shown_image"),
+                        headers={
+                            "Location": sent_header("URL of the image"),
+                            "OpenStack-image-store-ids": reference("headers", "store_ids"),
+                        },
+                        links=LINKS,
+                    )
+                },
+                errors={
+                    400: "The body is not an image",
+                    403: "A field that only the server sets, or that the caller may not set so",
+                    409: "The id is taken, perhaps by a deleted image",
+                    413: "Too many tags, properties or images, or the body is too large",
+                },
+            ),
+        },
+        "/v2/images/{image_id}": {
+            "get": operation(
+                "show_image",
+                "Show an image",
+                answers={200: json_answer("The image", schema("shown_image"))},
+                errors={404: "There is no such image, or the caller may not see it"},
+            ),
+            "patch": operation(
+                "change_image",
+                "Change an image",
+                description=(
+                    "All operations or none. In v2.0, `add` of what is there is a conflict; in v2.1 it replaces."
+                ),
+                body=operation_body(),
+                answers={200: json_answer("The image as it is now", schema("shown_image"))},
+                errors={
+                    400: "The body is not a patch, or a value is not valid",
+                    403: "A field that only the server sets, or a change that the caller may not make",
+                    404: "There is no such image, or the caller may not see it",
+                    409: "The field is there already, or is not there, or the status of the image does not allow it",
+                    413: "Too many tags, properties or locations, too many bytes, or the body is too large",
+                    415: "The Content-Type is none of the two",
+                },
+            ),
+            "delete": operation(
+                "delete_image",
+                "Delete an image",
+                answers={204: nothing("The image is gone, and with it its data")},
+                errors={
+                    403: "The image is protected, or the caller may not delete it",
+                    404: "There is no such image, or the caller may not see it",
+                    409: "The image was changed at the same time, or its data is in use",
+                },
+            ),
+        },
+    }

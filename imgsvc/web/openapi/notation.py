@@ -1,0 +1,128 @@
+"""What the parts of the description are written with: Python for the objects of OpenAPI 3.1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+Json = dict[str, Any]
+Paths = dict[str, dict[str, Json]]
+"""Paths, written as in OpenAPI, and their operations by method, in lower case."""
+
+TEXT: Final = {"type": "string"}
+FLAG: Final = {"type": "boolean"}
+COUNT: Final = {"type": "integer", "minimum": 0}
+
+EVERYWHERE: Final = {
+    400: "The request is malformed",
+    414: "The path or the query is too long",
+    431: "The headers are too large",
+}
+IDENTIFIED: Final = {
+    401: "The request carries no valid identity",
+    503: "What the answer depends on does not answer now: the catalogue, a store, the identity service",
+}
+
+
+def reference(kind: str, name: str, description: str | None = None) -> Json:
+    """A reference to a component, with a description of its own or that of the component."""
+    found = {"$ref": f"#/components/{kind}/{component_name(name)}"}
+    return found if description is None else {**found, "description": description}
+
+
+def schema(name: str) -> Json:
+    """A reference to a schema, by the name under which it is published (`metadefs/object`) or listed here."""
+    return reference("schemas", name)
+
+
+def component_name(name: str) -> str:
+    """Names of components hold no slash."""
+    return name.replace("/", "_")
+
+
+def operation(
+    operation_id: str,
+    summary: str,
+    *,
+    answers: Mapping[int, Json],
+    errors: Mapping[int, str] | None = None,
+    parameters: Sequence[Json] = (),
+    body: Json | None = None,
+    description: str | None = None,
+    is_open: bool = False,
+) -> Json:
+    """One operation.
+
+    answers: what success looks like, by status. errors: when each status comes that tells of a failure, beside those
+    that every operation has. parameters: beside those of the path. is_open: needs no identity.
+    """
+    reasons = {**EVERYWHERE, **({} if is_open else IDENTIFIED), **({413: "The body is too large"} if body else {})}
+    reasons.update(errors or {})
+    responses = {status: {"headers": {}, **answer} for status, answer in answers.items()}
+    if not is_open:
+        for answer in responses.values():
+            answer["headers"] = {"X-Openstack-Request-Id": reference("headers", "request_id"), **answer["headers"]}
+    responses.update({status: reference("responses", "error", reason) for status, reason in reasons.items()})
+    found: Json = {"operationId": operation_id, "summary": summary}
+    if description is not None:
+        found["description"] = description
+    if parameters:
+        found["parameters"] = list(parameters)
+    if body is not None:
+        found["requestBody"] = body
+    found["responses"] = {str(status): responses[status] for status in sorted(responses)}
+    if is_open:
+        found["security"] = []
+    return found
+
+
+def json_answer(description: str, content: Json, **more: Json) -> Json:
+    """An answer with a JSON body. more: headers, links."""
+    return {"description": description, "content": {"application/json": {"schema": content}}, **more}
+
+
+def nothing(description: str, **more: Json) -> Json:
+    """An answer without a body."""
+    return {"description": description, **more}
+
+
+def json_body(content: Json, description: str | None = None) -> Json:
+    """The JSON body of a request, which must be there."""
+    body: Json = {"required": True, "content": {"application/json": {"schema": content}}}
+    return body if description is None else {**body, "description": description}
+
+
+def query(name: str, description: str, content: Json = TEXT, **more: Any) -> Json:
+    """A parameter of the query."""
+    return {"name": name, "in": "query", "description": description, "schema": content, **more}
+
+
+def header(name: str, description: str, content: Json = TEXT, **more: Any) -> Json:
+    """A header of a request."""
+    return {"name": name, "in": "header", "description": description, "schema": content, **more}
+
+
+def sent_header(description: str, content: Json = TEXT) -> Json:
+    """A header of an answer."""
+    return {"description": description, "schema": content}
+
+
+def fields(required: Sequence[str] = (), **properties: Json) -> Json:
+    """An object with these properties."""
+    found: Json = {"type": "object", "properties": properties}
+    return {**found, "required": list(required)} if required else found
+
+
+def array(items: Json, **more: Any) -> Json:
+    """An array."""
+    return {"type": "array", "items": items, **more}
+
+
+def choice(*values: str | None) -> Json:
+    """One of these values."""
+    return {"enum": list(values)}
+
+
+def link(operation_id: str, description: str, **parameters: str) -> Json:
+    """What can be done next with what an answer holds."""
+    return {"operationId": operation_id, "description": description, "parameters": parameters}

@@ -1,0 +1,94 @@
+"""Tests for imgsvc.web.openapi: the description holds every route, and no other."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.web.rigs import BEHIND_PROXY, ONE_STORE, THREE_STORES, ApiTestCase
+
+PATH = "/v2/openapi.json"
+METHODS = {"get", "head", "post", "put", "patch", "delete"}
+
+
+class DescriptionTests(ApiTestCase):
+    """`GET /v2/openapi.json`."""
+
+    tables = {"stores": THREE_STORES, "identity": BEHIND_PROXY}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.answer = self.server.request("GET", PATH)
+        self.document: Any = self.answer.json
+
+    def operations(self) -> dict[tuple[str, str], Any]:
+        """All that are described, by method and path."""
+        return {
+            (method.upper(), path): operation
+            for path, item in self.document["paths"].items()
+            for method, operation in item.items()
+            if method in METHODS
+        }
+
+    def test_routes(self) -> None:
+        """Each route is described, and nothing else is."""
+        routes = set()
+        for rule in self.server.site.resource._klein.url_map.iter_rules():
+            method, _, path = rule.endpoint.partition(" ")
+            routes.add((method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)))
+        self.assertEqual(self.operations().keys(), routes)
+
+    def test_valid(self) -> None:
+        """It is OpenAPI 3.1, by that specification's own schema."""
+        self.assertTrue(self.document["openapi"].startswith("3.1."))
+        errors = OpenAPIV31SpecValidator(self.document).iter_errors()
+        self.assertEqual([str(error) for error in errors], [])
+
+    def test_whole(self) -> None:
+        """Whatever is referred to is there, and whatever is there is referred to."""
+        referred = set(re.findall(r'"\$ref": "#/components/(\w+/[\w.]+)', self.answer.body.decode()))
+        there = {f"{kind}/{name}" for kind, part in self.document["components"].items() for name in part}
+        published = {
+            f"schemas/{path.removeprefix('/v2/schemas/').replace('/', '_')}" for path in self.document["paths"]
+        }
+        self.assertEqual(referred - there, set())
+        self.assertEqual(there - referred - published - {"securitySchemes/token"}, set())
+
+    def test_operation_ids(self) -> None:
+        """No two operations have one name, and links lead to some."""
+        ids = [operation["operationId"] for operation in self.operations().values()]
+        self.assertEqual(len(set(ids)), len(ids))
+        self.assertLessEqual(set(re.findall(r'"links".*?"operationId": "(\w+)"', json.dumps(self.document))), set(ids))
+
+    def test_open(self) -> None:
+        """Those operations that need no identity are said to need none."""
+        for (method, path), operation in self.operations().items():
+            status = self.server.request(method, re.sub(r"{\w+}", "x", path)).status
+            self.assertEqual(operation.get("security") == [], status != 401, f"{method} {path}: {status}")
+
+    def test_configured(self) -> None:
+        """Enumerations are those of the configuration, as in the published schema."""
+        schema = self.document["components"]["schemas"]["image"]["properties"]["disk_format"]
+        self.assertEqual(schema["enum"], [None, *self.server.config.images.disk_formats])
+
+    def test_etag(self) -> None:
+        """Who has it is told so."""
+        etag = self.answer.headers["etag"]
+        again = self.server.request("GET", PATH, {"If-None-Match": etag})
+        self.assertEqual((again.status, again.headers["etag"], again.body), (304, etag, b""))
+        other = self.server.request("GET", PATH, {"If-None-Match": '"other"'})
+        self.assertEqual((other.status, other.body), (200, self.answer.body))
+
+
+class OneStoreTests(DescriptionTests):
+    """The same where there is but one store, and no identity is asked for."""
+
+    tables = {"stores": ONE_STORE}
+
+    def test_open(self) -> None:
+        """Nobody is refused."""
+        for method, path in self.operations():
+            self.assertNotEqual(self.server.request(method, re.sub(r"{\w+}", "x", path)).status, 401)
