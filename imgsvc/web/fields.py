@@ -40,7 +40,8 @@ class FieldRules:
         for key, value in document.items():
             if len(key) > LONGEST_KEY:
                 raise Invalid(f"The key of a property is longer than {LONGEST_KEY} characters.")
-            if any("\0" in text for text in (key, *(value if isinstance(value, list | str) else ()))):
+            texts = value if isinstance(value, list) else (value,)
+            if any("\0" in text for text in (key, *texts) if isinstance(text, str)):
                 raise Invalid(f"The property {key!r} holds a NUL character.")
 
 

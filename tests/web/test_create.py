@@ -218,10 +218,7 @@ class RefusedTests(CreateTestCase):
     def test_read_only(self) -> None:
         """What only the server sets: 403, whatever the value."""
         for key in READ_ONLY:
-            for value in (
-                "x",
-                1 if key not in ("os_glance_import_task", "os_glance_", "os_glance_failed_import") else "y",
-            ):
+            for value in ("x",) if key.startswith("os_glance") else ("x", 1, [None, {}]):
                 self.assertEqual(self.post({key: value}).status, 403, key)
         self.assertEqual(self.number_of_images(), 0)
 
