@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IListeningPort, IReactorTime
 
 from imgsvc import __version__
 from imgsvc.catalogue import Catalogue, Database, locate, without_password
+from imgsvc.certificates.maker import make_certificates
 from imgsvc.config import Config
 from imgsvc.identity.none import LocalAdministrator
 from imgsvc.identity.policy import DefaultPolicy
@@ -32,6 +33,7 @@ from imgsvc.operations.uploads import UploadRules, Uploads
 from imgsvc.peers import Peers
 from imgsvc.pipeline.budget import Budget
 from imgsvc.pipeline.delivery import Delivery
+from imgsvc.pipeline.signatures import Signatures, load_authorities
 from imgsvc.stores.registry import make_stores
 from imgsvc.stores.services import StoreServices
 from imgsvc.tasks.reaper import Reaper
@@ -92,6 +94,7 @@ class Server:
             writer := make_threads("catalogue-writer", 1),
             readers := make_threads("catalogue-readers", READER_THREADS),
             digests := make_threads("digests", digest_threads()),
+            certificates := make_threads("certificates", 1),
         ]
         budget = Budget(config.server.memory_budget)
         self._catalogue = Catalogue(Database(self._database_url, writer, readers, config.database.busy_timeout))
@@ -117,6 +120,13 @@ class Server:
             ),
             budget=budget,
             digest_threads=digests,
+            signatures=Signatures(
+                make_certificates(config.signatures, data_folder, reactor, certificates),
+                digests,
+                load_authorities(data_folder / config.signatures.trusted_ca, "signatures.trusted_ca")
+                if config.signatures.trusted_ca
+                else None,
+            ),
             clock=reactor,
             rules=UploadRules(
                 lease=config.server.upload_lease,

@@ -40,7 +40,7 @@ class Server:
         "What one process may hold of uploads and downloads in flight.", 256 * MIB, at_least=MIB
     )
     public_endpoint: str = option(
-        "The URL that clients reach the server by, for `Location` and links to versions. Empty: taken from the request.",
+        "The URL that clients reach the server by, for `Location` and links to versions. Empty: as in the request.",
         "",
     )
     proxy_headers: bool = option(
@@ -149,6 +149,20 @@ class Quotas:
 
 
 @frozen
+class Signatures:
+    """[signatures]"""
+
+    certificates: str = option(
+        "The folder of the certificates that images are signed with, `UUID.pem` or `UUID.der`. Empty: none.", ""
+    )
+    barbican: str = option("The URL of Barbican, where such certificates are looked for. Empty: nowhere.", "")
+    barbican_timeout: Seconds = option("How long to wait for a certificate of Barbican.", 10.0, at_least=0.1)
+    trusted_ca: str = option(
+        "A PEM file of the authorities of which one must have issued the certificate. Empty: it may be anybody's.", ""
+    )
+
+
+@frozen
 class IdentityProxy:
     """[identity.proxy]"""
 
@@ -185,6 +199,7 @@ class Config:
     api: Api = field(factory=Api)
     quotas: Quotas = field(factory=Quotas)
     identity: Identity = field(factory=Identity)
+    signatures: Signatures = field(factory=Signatures)
 
     def __attrs_post_init__(self) -> None:
         names = ", ".join(self.stores.stores)

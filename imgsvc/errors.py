@@ -25,6 +25,21 @@ class DigestMismatch(Invalid):
     """The bytes received do not have the digest that the client gave."""
 
 
+class BadSignature(Invalid):
+    """The image's signature does not fit its bytes, or cannot be checked."""
+
+
+class NoSuchCertificate(BadSignature):
+    """The certificate that an image's signature names does not exist."""
+
+    def __init__(self, certificate_id: str) -> None:
+        super().__init__(f"there is no certificate {certificate_id}.")
+
+
+class CertificatesUnavailable(ImgsvcError):
+    """What keeps the certificates does not answer now, or with a fault of its own."""
+
+
 class HeaderTooLarge(ImgsvcError):
     """A header of the request is longer than it may be."""
 

@@ -15,6 +15,7 @@ from zope.interface import Attribute, Interface
 __all__ = [
     "IBudget",
     "ICatalogue",
+    "ICertificates",
     "IFileBacked",
     "IIdentity",
     "IMetadefs",
@@ -248,6 +249,26 @@ class ICatalogue(Interface):
         Fails: NoSuchImage; ImageChanged if anything of the image (updated_at tells) changed since it was read.
         """
 
+    def begin_task(image: Any, changed: Any, store_id: str, lease: float) -> Any:
+        """As `update`, and in the same transaction a claim for work that goes on after the answer, on bytes of a store.
+
+        Deferred of (the Image as it is now, the upload id of the claim). When the lease runs out, the claim is taken
+        over as that of an upload is; the image's status, which is not `saving`, tells them apart.
+        """
+
+    def end_task(image: Any, changed: Any, upload_id: str) -> Any:
+        """As `update`, and the end of the claim of `begin_task` in the same transaction.
+
+        Fails also with ClaimLost: then nothing has changed.
+        """
+
+    def restore(doomed: Any, status: Any) -> Any:
+        """Give DoomedLocations (some of one image) back to the image, for a store that refuses to let go of the bytes.
+
+        status: the Status that the image had, if it was deleted; None if it is still there. Deferred of bool: False if
+        there is nothing to give back, or nothing to give it to.
+        """
+
     def members(image_id: str) -> Any:
         """Deferred of list[Member], in the order of member_id."""
 
@@ -346,6 +367,16 @@ class IMetadefs(Interface):
         """Deferred of list[ResourceType], in the order of their names: those of all associations that ever were."""
 
 
+class ICertificates(Interface):
+    """Where the certificates are that signatures of images are checked with."""
+
+    def certificate(certificate_id: str, caller: Any) -> Any:
+        """Deferred of bytes: an X.509 certificate, in PEM or DER. caller: the Caller it is for.
+
+        Fails: NoSuchCertificate, BadSignature (it is none, or not for this caller), CertificatesUnavailable.
+        """
+
+
 class IIdentity(Interface):
     """Tells who makes a request."""
 
@@ -363,6 +394,23 @@ class IPolicy(Interface):
 
     def allows(action: str, caller: Any, image: Any = None) -> bool:
         """Whether Caller may do `action` (a name of Glance's policies, as `upload_image`) to Image."""
+
+
+class IProtections(Interface):
+    """Says who may do what to custom properties."""
+
+    def allows(operation: str, caller: Any, key: str) -> bool:
+        """Whether Caller may `create`, `read`, `update` or `delete` the property `key` of an image."""
+
+    def readable(caller: Any, properties: Any) -> Any:
+        """The properties, a Mapping from keys to values, that Caller may read."""
+
+    def merged(caller: Any, before: Any, after: Any) -> Any:
+        """All properties of an image as they shall be. Mappings from keys to values.
+
+        before: all as they are. after: what Caller made of those that it may read.
+        Raises Forbidden for one that it may not create, update or delete.
+        """
 
 
 class IOutlet(IConsumer):

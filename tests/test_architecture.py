@@ -37,6 +37,7 @@ ARROWS = {
     "remote": GROUND,
     "stores": GROUND | {"config", "options", "remote"},
     "identity": GROUND | {"config", "options"},
+    "certificates": GROUND | {"config", "options"},
     "client": {"model"},
     "admin": GROUND | {"compose", "config", "options", "catalogue", "identity"},
 }
@@ -50,7 +51,8 @@ LIBRARIES = {
     "werkzeug": {"web"},
     "sqlalchemy": {"catalogue"},
     "alembic": {"catalogue"},
-    "treq": {"client"},
+    "treq": {"client", "certificates"},
+    "cryptography": {"pipeline"},
     "click": {"client", "admin"},
     "cattrs": {"options"},
     "twisted.internet.reactor": COMPOSERS | {"client"},

@@ -30,6 +30,7 @@ from imgsvc.operations.progress import Progress
 from imgsvc.pipeline.digests import Digest, Piece
 from imgsvc.pipeline.inspection import Inspection
 from imgsvc.pipeline.intake import Intake
+from imgsvc.pipeline.signatures import Signatures
 
 log = txaio.make_logger()
 
@@ -68,6 +69,7 @@ class Uploads:
     quotas: Quotas
     budget: IBudget
     digest_threads: IThreads
+    signatures: Signatures
     clock: IReactorTime
     rules: UploadRules
     running: set[Upload] = field(factory=set, init=False)
@@ -76,8 +78,9 @@ class Uploads:
         """Store all that `body` (IBodyProducer) produces and make the image active.
 
         Every refusal comes before the body is asked for its first byte. Raises Invalid, NoSuchImage, Forbidden,
-        WrongStatus, TooLarge; while the bytes come also SizeMismatch, DigestMismatch, FormatMismatch, ClaimLost
-        (deleted meanwhile), StoreError, BodyCut. After any error that comes later than the claim the image is queued
+        WrongStatus, TooLarge, and for signed images BadSignature, CertificatesUnavailable; while the bytes come also
+        SizeMismatch, DigestMismatch, BadSignature, FormatMismatch, ClaimLost (deleted meanwhile), StoreError, BodyCut.
+        After any error that comes later than the claim the image is queued
         again and nothing of the bytes is kept.
         """
         await self.quotas.before_lookup(caller.project_id, request.expected_size)
@@ -91,7 +94,7 @@ class Uploads:
         if request.expected_size is not None:
             allowance.check(image_id, request.expected_size)
         claim = await self._claim(image_id, store.store_id)
-        upload = Upload(self, claim, store, request, allowance)
+        upload = Upload(self, caller, claim, store, request, allowance)
         self.running.add(upload)
         await upload.start(body)
 
@@ -121,9 +124,16 @@ class Upload:
     """One claimed upload. It owns its undo: those who stop waiting for it cannot keep it from cleaning up."""
 
     def __init__(
-        self, uploads: Uploads, claim: Claim, store: IStore, request: UploadRequest, allowance: Allowance
+        self,
+        uploads: Uploads,
+        caller: Caller,
+        claim: Claim,
+        store: IStore,
+        request: UploadRequest,
+        allowance: Allowance,
     ) -> None:
         self._uploads = uploads
+        self._caller = caller
         self._claim = claim
         self._store = store
         self._request = request
@@ -185,13 +195,15 @@ class Upload:
         """All bytes of the body into the store, committed. Raises as Uploads.put says."""
         rules, image = self._uploads.rules, self.image
         expected = self._request.expected_size
+        verifier = await self._uploads.signatures.verifier(self._caller, image)
         writer = self._writer = await self._store.writer(image.id, self._claim.upload_id, expected)
         if self._stopped is not None:
             raise self._stopped
         threads = self._uploads.digest_threads
-        digests = {
-            algorithm: Digest(algorithm, threads) for algorithm in {"md5", rules.hash_algorithm, *self._request.digests}
-        }
+        algorithms = {"md5", rules.hash_algorithm, *self._request.digests}
+        if verifier is not None:
+            algorithms.add(verifier.algorithm)
+        digests = {algorithm: Digest(algorithm, threads) for algorithm in algorithms}
         inspection = self._inspection()
         self._intake = intake = Intake(
             [writer.write, *(digest.consume for digest in digests.values())],
@@ -207,6 +219,8 @@ class Upload:
         for algorithm, wanted in self._request.digests.items():
             if digests[algorithm].digest() != wanted:
                 raise DigestMismatch(f"Image {image.id}: its bytes do not have the {algorithm} that was given.")
+        if verifier is not None:
+            await threads.run(verifier.check, digests[verifier.algorithm].digest())
         virtual_size = inspection.finish() if inspection else None
         (await self._uploads.quotas.allowance(image.owner)).check(image.id, intake.size)
         location = await writer.commit()

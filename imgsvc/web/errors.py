@@ -42,6 +42,7 @@ STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.StoreUnavailable: 503,
     errors.ObjectDamaged: 503,
     errors.CatalogueUnavailable: 503,
+    errors.CertificatesUnavailable: 503,
     errors.RemoteUnavailable: 503,
 }
 """The nearest class of an error's ancestry counts."""

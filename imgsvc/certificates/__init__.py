@@ -1,0 +1,1 @@
+"""Where the certificates are that signatures of images are checked with."""

@@ -1,0 +1,50 @@
+"""Certificates in a folder of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+import txaio
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from imgsvc.certificates.limits import LARGEST, readable
+from imgsvc.errors import CertificatesUnavailable, ConfigurationError, NoSuchCertificate
+from imgsvc.interfaces import ICertificates, IThreads
+from imgsvc.model import Caller
+
+log = txaio.make_logger()
+
+
+@implementer(ICertificates)
+class CertificateFolder:
+    """Files `UUID.pem` or `UUID.der`, the UUID in lower case. Every caller may use them."""
+
+    def __init__(self, folder: Path, threads: IThreads) -> None:
+        """threads: to read in; a folder may be on a network. Raises ConfigurationError."""
+        if not folder.is_dir():
+            raise ConfigurationError(f"signatures.certificates = {str(folder)!r}: must be a folder")
+        self._folder = folder
+        self._threads = threads
+
+    def certificate(self, certificate_id: str, caller: Caller) -> Deferred[bytes]:
+        """See ICertificates."""
+        done: Deferred[bytes] = self._threads.run(self._read, certificate_id)
+        return done
+
+    def _read(self, certificate_id: str) -> bytes:
+        try:
+            name = str(UUID(certificate_id))  # nothing else may become part of a path
+        except ValueError:
+            raise NoSuchCertificate(certificate_id) from None
+        for suffix in (".pem", ".der"):
+            try:
+                with (self._folder / (name + suffix)).open("rb") as file:
+                    return readable(file.read(LARGEST + 1), certificate_id)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                log.error("certificate {name}: {error}", name=name + suffix, error=str(error))
+                raise CertificatesUnavailable(f"Certificate {name} cannot be read: {error.strerror}.") from error
+        raise NoSuchCertificate(certificate_id)

@@ -1,0 +1,34 @@
+"""Certificates that may be in one of several places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from imgsvc.errors import NoSuchCertificate
+from imgsvc.interfaces import ICertificates
+from imgsvc.model import Caller
+
+
+@implementer(ICertificates)
+@frozen
+class SeveralPlaces:
+    """The first place that has a certificate gives it."""
+
+    places: Sequence[ICertificates]
+
+    def certificate(self, certificate_id: str, caller: Caller) -> Deferred[bytes]:
+        """See ICertificates."""
+        return Deferred.fromCoroutine(self._certificate(certificate_id, caller))
+
+    async def _certificate(self, certificate_id: str, caller: Caller) -> bytes:
+        for place in self.places:
+            try:
+                found: bytes = await place.certificate(certificate_id, caller)
+                return found
+            except NoSuchCertificate:
+                continue
+        raise NoSuchCertificate(certificate_id)
