@@ -15,8 +15,10 @@ from imgsvc import __version__
 from imgsvc.catalogue import Catalogue, Database, locate, without_password
 from imgsvc.certificates.maker import make_certificates
 from imgsvc.config import Config
+from imgsvc.identity.administrators import Administrators
 from imgsvc.identity.none import LocalAdministrator
-from imgsvc.identity.policy import DefaultPolicy
+from imgsvc.identity.policy import Policy
+from imgsvc.identity.protections import Protections
 from imgsvc.identity.proxy import Proxy
 from imgsvc.interfaces import IIdentity, IThreads
 from imgsvc.operations.access import Access
@@ -26,7 +28,7 @@ from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.images import Images, RecordLimits
 from imgsvc.operations.limits import Quotas
-from imgsvc.operations.patching import HiddenLocations, NoProtections, Patching
+from imgsvc.operations.patching import HiddenLocations, Patching
 from imgsvc.operations.sharing import Sharing
 from imgsvc.operations.tagging import Tagging
 from imgsvc.operations.uploads import UploadRules, Uploads
@@ -103,7 +105,11 @@ class Server:
             config.stores.default,
             StoreServices(make_threads=make_threads, budget=budget, data_folder=data_folder, clock=reactor),
         )
-        access = Access(self._catalogue, DefaultPolicy())
+        policy = Policy(placed(config.policy.file, data_folder), reactor.seconds)
+        protections = Protections.load(
+            placed(config.policy.property_protection_file, data_folder), config.policy.property_protection_rules, policy
+        )
+        access = Access(self._catalogue, policy)
         deletion = Deletion(access, self._catalogue, self._stores)
         changes = Changes(access, self._catalogue)
         limits = RecordLimits(config.quotas.properties, config.quotas.tags)
@@ -146,13 +152,13 @@ class Server:
         )
         schema = image_schema(config.images.disk_formats, config.images.container_formats)
         schemas = SchemaRoutes(schema)
-        rules, view = FieldRules(schema), ImageView(self._stores.several)
+        rules, view = FieldRules(schema), ImageView(self._stores.several, protections)
         address = PublicAddress(
             config.server.public_endpoint,
             Peers(config.server.proxy_peers, "server.proxy_peers") if config.server.proxy_headers else None,
         )
         api = ImageApi(
-            self._identity(),
+            Administrators(self._identity(), policy),
             [
                 DataRoutes(
                     self._uploads,
@@ -160,7 +166,7 @@ class Server:
                     self._stores.several,
                 ),
                 ImageRoutes(
-                    Images(access, self._catalogue, limits),
+                    Images(access, self._catalogue, limits, protections),
                     deletion,
                     ImageReader(rules),
                     ListReader(config.api.limit_default, config.api.limit_max),
@@ -169,7 +175,7 @@ class Server:
                     address,
                 ),
                 UpdateRoutes(
-                    Patching(access, changes, deletion, limits, HiddenLocations(), NoProtections()),
+                    Patching(access, changes, deletion, limits, HiddenLocations(), protections),
                     PatchReader(schema, rules),
                     view,
                 ),
@@ -179,7 +185,7 @@ class Server:
                 schemas,
                 DescriptionRoutes(describe(schemas.documents)),
                 InfoRoutes(access, self._stores),
-                HealthRoutes(data_folder / config.server.disable_file if config.server.disable_file else None),
+                HealthRoutes(placed(config.server.disable_file, data_folder)),
             ],
             versions=version_ids(self._stores.several),
             address=address,
@@ -246,6 +252,11 @@ class Server:
                 connections=len(self.site.connections),
                 uploads=len(self._uploads.running),
             )
+
+
+def placed(path: str, data_folder: Path) -> Path | None:
+    """Where a file of the configuration is; None for an empty path."""
+    return data_folder / path if path else None
 
 
 def digest_threads() -> int:

@@ -163,6 +163,24 @@ class Signatures:
 
 
 @frozen
+class Policy:
+    """[policy]"""
+
+    file: str = option(
+        "The operator's rules in the language of oslo.policy, as Glance's `policy.yaml`. Empty: the default rules.", ""
+    )
+    property_protection_file: str = option(
+        "Who may do what to which custom properties, as in Glance's file. Empty: whoever may change the image.",
+        "",
+    )
+    property_protection_rules: str = option(
+        "What that file gives the operations to: names of roles, or names of rules of the policy.",
+        "roles",
+        choices=("roles", "policies"),
+    )
+
+
+@frozen
 class IdentityProxy:
     """[identity.proxy]"""
 
@@ -199,6 +217,7 @@ class Config:
     api: Api = field(factory=Api)
     quotas: Quotas = field(factory=Quotas)
     identity: Identity = field(factory=Identity)
+    policy: Policy = field(factory=Policy)
     signatures: Signatures = field(factory=Signatures)
 
     def __attrs_post_init__(self) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 
 class Status(StrEnum):
@@ -56,6 +56,10 @@ class MemberStatus(StrEnum):
     PENDING = "pending"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+
+
+IMPORT_LOCK: Final = "os_glance_import_task"
+"""The property of an image that holds the id of the task at work on it. Clients see it (Image API v2)."""
 
 
 def _frozen_mapping(value: Mapping[str, str]) -> Mapping[str, str]:
@@ -120,7 +124,8 @@ class Caller:
     """Who makes a request. project_id is the owner of all that the caller makes; None: no project.
 
     service_roles: of the service that passes the request on for the caller, if one does. token: what the caller was
-    identified by, to be shown to other services in its name.
+    identified by, to be shown to other services in its name. is_admin: an administrator of all projects; who is one is
+    for the policy to say (`context_is_admin`), and by default it is whoever has the role `admin`.
     """
 
     user_id: str | None = None
@@ -128,10 +133,7 @@ class Caller:
     roles: frozenset[str] = frozenset()
     service_roles: frozenset[str] = frozenset()
     token: str | None = field(default=None, repr=False)
-
-    @property
-    def is_admin(self) -> bool:
-        return "admin" in self.roles
+    is_admin: bool = field(default=Factory(lambda caller: "admin" in caller.roles, takes_self=True))
 
 
 @frozen

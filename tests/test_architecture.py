@@ -55,6 +55,8 @@ LIBRARIES = {
     "cryptography": {"pipeline"},
     "click": {"client", "admin"},
     "cattrs": {"options"},
+    "oslo_policy": {"identity"},
+    "oslo_config": {"identity"},
     "twisted.internet.reactor": COMPOSERS | {"client"},
     "twisted.internet.asyncioreactor": set(),
     "asyncio": set(),

@@ -1,21 +1,35 @@
-"""Who may do what: Glance's default policies, and below them who sees which image.
+"""Who may do what: the rules of the policy, and below them who sees which image.
 
-Sources: openstack/glance `glance/policies/` (defaults of project scope), Image API v2 on visibility.
+A rule is asked by oslo.policy once for each combination of what it can see; the answer is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Final
+from operator import attrgetter
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
 
+import txaio
 from zope.interface import implementer
 
+from imgsvc.errors import ConfigurationError
+from imgsvc.identity.actions import OWNERS_ACTIONS
+from imgsvc.identity.rules import Rules
 from imgsvc.interfaces import IPolicy
 from imgsvc.model import Caller, Image, Visibility
 
-Rule = Callable[[Caller, Image | None], bool]
-"""Whether the caller may act on the image; without an image, on one that the caller's project would own."""
+log = txaio.make_logger()
+
+LOOK_INTERVAL: Final = 1.0
+"""Seconds between two looks at whether the file has changed."""
+
+MOST_KEPT: Final = 10_000
+"""Decisions that are kept of one rule."""
+
+Sight = Callable[[Caller, Any], Any]
+"""Gives one of the values that a rule can see, of the caller or of the target; _NOTHING if there is none."""
 
 
 def sees(caller: Caller, image: Image) -> bool:
@@ -32,133 +46,183 @@ def sees(caller: Caller, image: Image) -> bool:
 _FOR_EVERYBODY: Final = frozenset({Visibility.PUBLIC, Visibility.COMMUNITY})
 
 
-def _admin(caller: Caller, image: Image | None) -> bool:
-    return caller.is_admin
+@implementer(IPolicy)
+class Policy:
+    """Decides by the rules, and by whose the image is. The rules are read again when their file has changed."""
+
+    def __init__(self, path: Path | None = None, seconds: Callable[[], float] = monotonic) -> None:
+        """path: of the operator's rules, in YAML; None: the defaults. seconds: the time.
+
+        Raises ConfigurationError.
+        """
+        self._path = path
+        self._seconds = seconds
+        self._stamp = _stamp(path)
+        self._look_at = seconds() + LOOK_INTERVAL if path else float("inf")
+        self._rules = Rules.load(path)
+        self._decisions: dict[str, _Decisions] = {}
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in force."""
+        if self._seconds() >= self._look_at:
+            self._look()
+        return self._rules
+
+    def allows(self, action: str, caller: Caller, image: Any = None) -> bool:
+        """Whether the caller may do `action` to the image; without one, to an image that its own project would own.
+
+        image: an Image, or whatever else has an owner and a visibility. KeyError: there is no such action.
+        """
+        return within_bounds(action, caller, image) and self.permits(action, caller, image)
+
+    def permits(self, rule: str, caller: Caller, target: Any = None) -> bool:
+        """What a rule says by itself. KeyError: there is no such rule."""
+        if self._seconds() >= self._look_at:
+            self._look()
+        try:
+            decisions = self._decisions[rule]
+        except KeyError:
+            decisions = self._decisions[rule] = _Decisions(self._rules, rule)
+        return decisions.of(caller, target)
+
+    def _look(self) -> None:
+        """Read the file again if it is another one than before. A bad one leaves the rules as they are."""
+        self._look_at = self._seconds() + LOOK_INTERVAL
+        stamp = _stamp(self._path)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._rules = Rules.load(self._path)
+        except ConfigurationError as error:
+            log.error("the policy stays as it was: {error}", error=str(error))
+            return
+        self._decisions = {}
+        log.info("policy.file {path} was read again", path=self._path)
 
 
-def _admin_or_service(caller: Caller, image: Image | None) -> bool:
-    return caller.is_admin or "service" in caller.roles
-
-
-def _admin_or_reader(caller: Caller, image: Image | None) -> bool:
-    return caller.is_admin or "reader" in caller.roles
-
-
-def _admin_or_member(caller: Caller, image: Image | None) -> bool:
-    return caller.is_admin or "member" in caller.roles
-
-
-def _admin_or_owning_member(caller: Caller, image: Image | None) -> bool:
+def within_bounds(action: str, caller: Caller, image: Any) -> bool:
+    """What no rule goes beyond: nobody acts on what it does not see, or changes what is not its project's."""
     if caller.is_admin:
         return True
-    project = caller.project_id
-    return project is not None and "member" in caller.roles and (image is None or image.owner == project)
+    if isinstance(image, Image) and not sees(caller, image):
+        return False
+    if action in OWNERS_ACTIONS:
+        project = caller.project_id
+        return project is not None and (image is None or image.owner == project)
+    if action == "modify_member":
+        return image is None or caller.project_id in image.members
+    return True
 
 
-def _is_shared_with(caller: Caller, image: Image | None) -> bool:
-    return image is not None and caller.project_id in image.members
+class _Decisions:
+    """The decisions of one rule."""
+
+    def __init__(self, rules: Rules, name: str) -> None:
+        sights = rules.sights(name)
+        self._rules = rules
+        self._name = name
+        self._of_caller = {each: _CALLER[each] for each in sorted(sights.credentials & _CALLER.keys())}
+        self._of_target = {each: _target_sight(each) for each in sorted(sights.target)}
+        self._sights = (*self._of_caller.values(), *self._of_target.values())
+        self._kept: dict[Any, bool] = {}
+
+    def of(self, caller: Caller, target: Any) -> bool:
+        key = tuple([sight(caller, target) for sight in self._sights])
+        try:
+            return self._kept[key]
+        except KeyError:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = decision = self._ask(key)
+            return decision
+
+    def _ask(self, key: tuple[Any, ...]) -> bool:
+        seen = len(self._of_caller)
+        caller = {name: _listed(value) for name, value in zip(self._of_caller, key[:seen], strict=True)}
+        target = zip(self._of_target, key[seen:], strict=True)
+        return self._rules.holds(self._name, {name: value for name, value in target if value is not _NOTHING}, caller)
 
 
-def _admin_or_owning_reader(caller: Caller, image: Image | None) -> bool:
-    return _admin_or_reader(caller, image) and (
-        caller.is_admin or image is None or (caller.project_id is not None and image.owner == caller.project_id)
-    )
+def _stamp(path: Path | None) -> tuple[int, ...] | None:
+    """Tells one content of a file from another. None: it is not there, or there is none."""
+    try:
+        status = path.stat() if path else None
+    except OSError:
+        return None
+    return (status.st_ino, status.st_size, status.st_mtime_ns) if status else None
 
 
-def _admin_or_reader_of_members(caller: Caller, image: Image | None) -> bool:
-    shared = "reader" in caller.roles and _is_shared_with(caller, image)
-    return shared or _admin_or_owning_reader(caller, image)
+# --- what rules can see
 
+_NOTHING: Final = object()
 
-def _admin_or_shared_member(caller: Caller, image: Image | None) -> bool:
-    return caller.is_admin or ("member" in caller.roles and _is_shared_with(caller, image))
+_CALLER: Final[Mapping[str, Sight]] = {
+    "roles": lambda caller, target: caller.roles,
+    "service_roles": lambda caller, target: caller.service_roles,
+    "user_id": lambda caller, target: caller.user_id,
+    "user": lambda caller, target: caller.user_id,
+    "project_id": lambda caller, target: caller.project_id,
+    "tenant": lambda caller, target: caller.project_id,
+    "is_admin": lambda caller, target: caller.is_admin,
+    # Of a deployment with one administrative project, of which Keystone tells; without one every project is it.
+    "is_admin_project": lambda caller, target: True,
+}
 
-
-def _admin_service_or_owning_member(caller: Caller, image: Image | None) -> bool:
-    return "service" in caller.roles or _admin_or_owning_member(caller, image)
-
-
-DEFAULT_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
+_OTHER_NAMES: Final = {"image_id": "id", "project_id": "owner"}
+_ATTRIBUTES: Final = frozenset(
     {
-        "add_image": _admin_or_owning_member,
-        "get_images": _admin_or_reader,
-        "get_image": _admin_or_reader,
-        "modify_image": _admin_or_owning_member,
-        "delete_image": _admin_or_owning_member,
-        "upload_image": _admin_or_owning_member,
-        "download_image": _admin_or_member,
-        "publicize_image": _admin,
-        "communitize_image": _admin_or_owning_member,
-        "deactivate": _admin_or_owning_member,
-        "reactivate": _admin_or_owning_member,
-        "stores_info_detail": _admin_or_service,
-        "download_from_store": _admin_or_member,
-        "copy_image": _admin,
-        "set_image_location": _admin_or_owning_member,
-        "get_image_location": _admin_or_owning_reader,
-        "delete_image_location": _admin,
-        "add_image_location": _admin_service_or_owning_member,
-        "fetch_image_location": _admin_or_service,
-        "add_member": _admin_or_owning_member,
-        "delete_member": _admin_or_owning_member,
-        "get_member": _admin_or_reader_of_members,
-        "get_members": _admin_or_reader_of_members,
-        "modify_member": _admin_or_shared_member,
-        "tasks_api_access": _admin,
-        **dict.fromkeys(
-            (
-                "cache_clean",
-                "cache_delete",
-                "cache_image",
-                "cache_list",
-                "cache_prune",
-                "list_cached_nodes",
-                "manage_image_cache",
-                "add_metadef_namespace",
-                "modify_metadef_namespace",
-                "delete_metadef_namespace",
-                "add_metadef_object",
-                "modify_metadef_object",
-                "delete_metadef_object",
-                "add_metadef_property",
-                "modify_metadef_property",
-                "remove_metadef_property",
-                "add_metadef_tag",
-                "add_metadef_tags",
-                "modify_metadef_tag",
-                "delete_metadef_tag",
-                "delete_metadef_tags",
-                "add_metadef_resource_type_association",
-                "remove_metadef_resource_type_association",
-            ),
-            _admin,
-        ),
-        **dict.fromkeys(
-            (
-                "get_metadef_namespace",
-                "get_metadef_namespaces",
-                "get_metadef_object",
-                "get_metadef_objects",
-                "get_metadef_property",
-                "get_metadef_properties",
-                "get_metadef_tag",
-                "get_metadef_tags",
-                "list_metadef_resource_types",
-                "get_metadef_resource_type",
-            ),
-            _admin_or_reader,
-        ),
+        "id",
+        "name",
+        "status",
+        "created_at",
+        "updated_at",
+        "visibility",
+        "min_disk",
+        "min_ram",
+        "protected",
+        "os_hidden",
+        "checksum",
+        "os_hash_algo",
+        "os_hash_value",
+        "owner",
+        "disk_format",
+        "container_format",
+        "size",
+        "virtual_size",
+        "tags",
     }
 )
 
 
-@implementer(IPolicy)
-class DefaultPolicy:
-    """Decides by a table of rules, one an action, and by what the caller sees."""
+def _target_sight(name: str) -> Sight:
+    """How a rule sees what it calls %(name)s: an attribute of the image, or a custom property of that name."""
+    if name in ("member_id", "member"):
+        return _member
+    attribute = _OTHER_NAMES.get(name, name)
+    if attribute == "owner":
+        return _owner
+    if attribute in _ATTRIBUTES:
+        read = attrgetter(attribute)
+        return lambda caller, target: _NOTHING if target is None else _text(read(target))
+    return lambda caller, target: getattr(target, "properties", {}).get(name, _NOTHING)
 
-    def __init__(self, rules: Mapping[str, Rule] = DEFAULT_RULES) -> None:
-        self._rules = dict(rules)
 
-    def allows(self, action: str, caller: Caller, image: Image | None = None) -> bool:
-        """Whether the rule of `action` holds, and the caller sees the image. KeyError: there is no such action."""
-        return self._rules[action](caller, image) and (image is None or sees(caller, image))
+def _owner(caller: Caller, target: Any) -> Any:
+    return caller.project_id if target is None else target.owner
+
+
+def _member(caller: Caller, target: Any) -> Any:
+    """The caller's project, if the image was shared with it: None, as in Glance, if it was not."""
+    if target is None:
+        return _NOTHING
+    return caller.project_id if caller.project_id in getattr(target, "members", ()) else None
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    return sorted(value) if isinstance(value, frozenset) else value

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define, frozen
 
 from imgsvc.errors import Forbidden, QuotaExceeded
-from imgsvc.interfaces import ICatalogue
+from imgsvc.interfaces import ICatalogue, IProtections
 from imgsvc.model import Caller, Image, ImageQuery, Visibility
 from imgsvc.operations.access import Access
 
@@ -47,6 +47,7 @@ class Images:
     access: Access
     catalogue: ICatalogue
     limits: RecordLimits
+    protections: IProtections
     now: Callable[[], datetime] = utc_now
 
     async def create(self, caller: Caller, fields: Mapping[str, Any], properties: Mapping[str, str]) -> Image:
@@ -59,6 +60,7 @@ class Images:
             raise Forbidden(f"You are not permitted to make images owned by {owner!r}.")
         now = self.now()
         values = {**fields, "owner": owner, "tags": tuple(dict.fromkeys(fields.get("tags", ())))}
+        properties = self.protections.merged(caller, {}, properties)
         image = Image(
             id=values.pop("id", None) or str(uuid.uuid4()),
             created_at=now,
@@ -81,5 +83,10 @@ class Images:
     async def list(self, query: ImageQuery) -> list[Image]:
         """A page of images. Raises Forbidden; Invalid for a marker that does not exist."""
         self.access.require("get_images", query.caller)
+        if any(
+            kind == "property" and not self.protections.allows("read", query.caller, key)
+            for kind, _, key in (condition.field.partition(":") for condition in query.filters)
+        ):
+            return []  # what cannot be read cannot be searched for either
         page: list[Image] = await self.catalogue.images(query)
         return page

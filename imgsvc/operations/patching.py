@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Final, Protocol
 
 from attrs import define, evolve, frozen
 
 from imgsvc.errors import Conflict, Forbidden
+from imgsvc.interfaces import IProtections
 from imgsvc.model import Caller, Image, Status, Visibility
 from imgsvc.operations.access import Access
 from imgsvc.operations.changes import Changes
@@ -62,20 +63,6 @@ class HiddenLocations:
         raise Forbidden("Locations are not shown here, and cannot be changed.")
 
 
-class PropertyProtections(Protocol):
-    """Says who may write which custom property."""
-
-    def check(self, caller: Caller, before: Mapping[str, str], after: Mapping[str, str]) -> None:
-        """Raises Forbidden if the caller may not make, change or remove one of those that differ."""
-
-
-class NoProtections:
-    """PropertyProtections by which whoever may change an image may change all of its properties."""
-
-    def check(self, caller: Caller, before: Mapping[str, str], after: Mapping[str, str]) -> None:
-        """Allows everything."""
-
-
 _SETTABLE: Final = frozenset(
     {
         *("name", "visibility", "protected", "os_hidden", "owner", "tags"),
@@ -96,7 +83,7 @@ class Patching:
     deletion: Deletion
     limits: RecordLimits
     locations: LocationEditor
-    protections: PropertyProtections
+    protections: IProtections
 
     async def patch(self, caller: Caller, image_id: str, edits: Sequence[Edit]) -> Image:
         """Apply the edits in order; the image as it is then.
@@ -119,7 +106,7 @@ class Patching:
         return changed
 
     def _edited(self, caller: Caller, image: Image, edits: Sequence[Edit], edit_locations: EditLocations) -> Image:
-        before, properties = image, dict(image.properties)
+        before, properties = image, dict(self.protections.readable(caller, image.properties))
         fields: dict[str, Any] = {}
         for edit in edits:
             if edit.key == LOCATIONS:
@@ -128,8 +115,8 @@ class Patching:
                 fields[edit.key] = self._value(caller, image, edit)
             else:
                 _edit_property(properties, edit)
-        self.protections.check(caller, before.properties, properties)
-        changed = evolve(image, **fields, properties=properties)
+        merged = self.protections.merged(caller, before.properties, properties)
+        changed = evolve(image, **fields, properties=merged)
         if changed.tags != before.tags:
             self.limits.check_tags(changed.tags)
         if changed.properties.keys() - before.properties.keys():

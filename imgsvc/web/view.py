@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
+from imgsvc.interfaces import IProtections
 from imgsvc.model import Caller, Image
 from imgsvc.web.render import timestamp
 
@@ -15,12 +16,13 @@ class ImageView:
     """What clients are shown of an image. several_stores: more than one store is configured."""
 
     several_stores: bool
+    protections: IProtections
 
     def document(self, caller: Caller, image: Image) -> dict[str, Any]:
         """What `caller` sees: base fields and custom properties side by side."""
         path = f"/v2/images/{image.id}"
         document: dict[str, Any] = {
-            **image.properties,
+            **self.protections.readable(caller, image.properties),
             "id": image.id,
             "name": image.name,
             "status": image.status,

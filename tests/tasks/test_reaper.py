@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.catalogue import Catalogue, Database
 from imgsvc.errors import NoSuchImage, ObjectInUse, StoreUnavailable
-from imgsvc.identity.policy import DefaultPolicy
+from imgsvc.identity.policy import Policy
 from imgsvc.interfaces import IStoreWriter
 from imgsvc.model import Location, Span, Status, StoredData
 from imgsvc.operations.access import Access
@@ -44,7 +44,7 @@ class ReaperTests(SynchronousTestCase):
 
     def made(self) -> Reaper:
         """A reaper, as every process has one."""
-        deletion = Deletion(Access(self.catalogue, DefaultPolicy()), self.catalogue, self.stores)
+        deletion = Deletion(Access(self.catalogue, Policy()), self.catalogue, self.stores)
         return Reaper(self.catalogue, self.stores, deletion.remove, self.clock, interval=30.0, lease=60.0)
 
     def round(self) -> None:

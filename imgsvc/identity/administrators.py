@@ -1,0 +1,37 @@
+"""Who is an administrator: the policy's rule `context_is_admin` says so of everybody who was identified."""
+
+from __future__ import annotations
+
+from attrs import define, evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.web.http_headers import Headers
+from zope.interface import implementer
+
+from imgsvc.identity.policy import Policy
+from imgsvc.interfaces import IIdentity
+from imgsvc.model import Caller
+
+
+@implementer(IIdentity)
+@define
+class Administrators:
+    """Another identity's callers, with the policy's word on whether they are administrators."""
+
+    identity: IIdentity
+    policy: Policy
+
+    @property
+    def challenge(self) -> str | None:
+        """As the other identity's."""
+        challenge: str | None = self.identity.challenge
+        return challenge
+
+    def identify(self, headers: Headers, peer: IAddress) -> Caller | Deferred[Caller]:
+        """See IIdentity."""
+        caller: Caller | Deferred[Caller] = self.identity.identify(headers, peer)
+        return caller.addCallback(self._judged) if isinstance(caller, Deferred) else self._judged(caller)
+
+    def _judged(self, caller: Caller) -> Caller:
+        is_admin = self.policy.permits("context_is_admin", caller)
+        return caller if is_admin == caller.is_admin else evolve(caller, is_admin=is_admin)

@@ -1,0 +1,151 @@
+"""Property protections: who may create, read, update and delete which custom properties.
+
+The file is Glance's (`property-protections.conf`): each section is a regular expression for keys, and the first section
+that finds something in a key decides about it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from configparser import Error, RawConfigParser
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from attrs import frozen
+from zope.interface import implementer
+
+from imgsvc.errors import ConfigurationError, Forbidden
+from imgsvc.identity.policy import Policy
+from imgsvc.interfaces import IProtections
+from imgsvc.model import Caller
+
+OPERATIONS: Final = ("create", "read", "update", "delete")
+OWN_PREFIX: Final = "os_glance"
+"""What keys begin with that the server keeps for itself."""
+
+MOST_KEPT: Final = 10_000
+"""Decisions that are kept."""
+
+Decide = Callable[[Caller], bool]
+
+
+@frozen
+class Section:
+    """Who may do what to the properties whose keys `pattern` is found in."""
+
+    pattern: re.Pattern[str]
+    decide: Mapping[str, Decide]
+
+
+@implementer(IProtections)
+class Protections:
+    """Decides by the sections; without any, everybody may do everything."""
+
+    def __init__(self, sections: Sequence[Section] = ()) -> None:
+        self._sections = tuple(sections)
+        self._section_of: dict[str, Section | None] = {}
+
+    @classmethod
+    def load(cls, path: Path | None, rules: str, policy: Policy) -> Protections:
+        """The protections of a file; none without one. rules: what the file has, `roles` or names of `policies`.
+
+        Raises ConfigurationError.
+        """
+        return cls() if path is None else cls(_sections(path, rules, policy))
+
+    def allows(self, operation: str, caller: Caller, key: str) -> bool:
+        """See IProtections."""
+        if not self._sections or key.startswith(OWN_PREFIX):
+            return True
+        section = self._find(key)
+        return section is not None and section.decide[operation](caller)
+
+    def readable(self, caller: Caller, properties: Mapping[str, str]) -> Mapping[str, str]:
+        """See IProtections."""
+        if not self._sections:
+            return properties
+        return {key: value for key, value in properties.items() if self.allows("read", caller, key)}
+
+    def merged(self, caller: Caller, before: Mapping[str, str], after: Mapping[str, str]) -> Mapping[str, str]:
+        """See IProtections."""
+        if not self._sections:
+            return after
+        seen = self.readable(caller, before)
+        for key in seen.keys() - after.keys():
+            self._require("delete", caller, key)
+        for key, value in after.items():
+            if key not in seen:
+                self._require("create", caller, key)
+            if key in before and (key not in seen or seen[key] != value):
+                self._require("update", caller, key)
+        return {**{key: value for key, value in before.items() if key not in seen}, **after}
+
+    def _require(self, operation: str, caller: Caller, key: str) -> None:
+        if not self.allows(operation, caller, key):
+            raise Forbidden(f"You are not permitted to {operation} the property {key!r}.")
+
+    def _find(self, key: str) -> Section | None:
+        try:
+            return self._section_of[key]
+        except KeyError:
+            if len(self._section_of) >= MOST_KEPT:
+                self._section_of.clear()
+            found = next((section for section in self._sections if section.pattern.search(key)), None)
+            self._section_of[key] = found
+            return found
+
+
+def _sections(path: Path, rules: str, policy: Policy) -> list[Section]:
+    parser = RawConfigParser()
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise _bad(path, f"cannot be read: {error.strerror}") from error
+    except (Error, UnicodeDecodeError) as error:
+        raise _bad(path, " ".join(str(error).split())) from error
+    return [_section(path, name, parser[name], rules, policy) for name in parser.sections()]
+
+
+def _section(path: Path, name: str, options: Mapping[str, str], rules: str, policy: Policy) -> Section:
+    try:
+        pattern = re.compile(name)
+    except re.error as error:
+        raise _bad(path, f"section [{name}] is not a regular expression: {error}") from error
+    decide = {}
+    for operation in OPERATIONS:
+        if operation not in options:
+            raise _bad(path, f"section [{name}] has no {operation!r}")
+        words = frozenset(word.strip().lower() for word in options[operation].split(",") if word.strip())
+        if len(words & {"@", "!"}) == 2:
+            raise _bad(path, f"section [{name}]: {operation} is given to everybody (@) and to nobody (!)")
+        try:
+            decide[operation] = _by_roles(words) if rules == "roles" else _by_rule(options[operation].strip(), policy)
+        except ConfigurationError as error:
+            raise _bad(path, f"section [{name}]: {operation}: {error}") from error
+    return Section(pattern, MappingProxyType(decide))
+
+
+def _by_roles(roles: frozenset[str]) -> Decide:
+    """Also by those of a service that passes a request on, as Glance has it."""
+    if "@" in roles:
+        return lambda caller: True
+    if "!" in roles:
+        return lambda caller: False
+    return lambda caller: not roles.isdisjoint(caller.roles) or not roles.isdisjoint(caller.service_roles)
+
+
+def _by_rule(name: str, policy: Policy) -> Decide:
+    """By one rule of the policy. One that a later version of its file lacks allows nobody anything."""
+    if name == "@":
+        return lambda caller: True
+    if name in ("!", ""):
+        return lambda caller: False
+    if name not in policy.rules:
+        raise ConfigurationError(f"there is no rule {name!r} in the policy")
+    return lambda caller: name in policy.rules and policy.permits(name, caller)
+
+
+def _bad(path: Path, what: str) -> ConfigurationError:
+    return ConfigurationError(f"policy.property_protection_file {path}: {what}")

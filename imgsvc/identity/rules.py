@@ -1,0 +1,205 @@
+"""The rules of the policy: read from an operator's file, checked, and taken apart into what they can see.
+
+The language and its evaluation are oslo.policy's; its documentation calls them policy rules.
+"""
+
+from __future__ import annotations
+
+import ast
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Final
+
+import txaio
+from attrs import frozen
+from oslo_config import cfg
+from oslo_policy import policy
+
+from imgsvc.errors import ConfigurationError
+from imgsvc.identity.actions import DEFAULT_RULES, RETIRED
+
+log = txaio.make_logger()
+# What it has to say of rules is said here, in one line and before the rules are in force.
+logging.getLogger("oslo_policy").addHandler(logging.NullHandler())
+
+CREDENTIALS: Final = frozenset(
+    {"roles", "user_id", "user", "project_id", "tenant", "is_admin", "is_admin_project", "service_roles"}
+)
+"""What a rule can see of the caller: the names of oslo.context, and the older ones of Glance."""
+
+UNKNOWN_CREDENTIALS: Final = frozenset(
+    {
+        "domain_id",
+        "project_domain_id",
+        "service_project_domain_id",
+        "service_project_id",
+        "service_user_domain_id",
+        "service_user_id",
+        "system_scope",
+        "user_domain_id",
+    }
+)
+"""What Glance knows of callers beyond that. A rule about it would not mean here what it means there."""
+
+_PLACE: Final = re.compile(r"%\(([^)]*)\)s|%%")
+
+
+@frozen
+class Sights:
+    """What a rule can see: names of attributes of the caller, and of the target."""
+
+    credentials: frozenset[str]
+    target: frozenset[str]
+
+
+class Rules:
+    """The rules in force: the defaults, with those of the operator's file in their places."""
+
+    def __init__(self, own: Mapping[str, Any] | None = None, source: str = "policy") -> None:
+        """own: name to rule, as the file has them. source: where they are from, for messages.
+
+        Raises ConfigurationError for a rule that cannot be understood or cannot be what its author meant.
+        """
+        self._source = source
+        self.own: Mapping[str, Any] = dict(own or {})
+        self._checks = policy.Rules(
+            {name: self._parsed(name, text) for name, text in {**DEFAULT_RULES, **self.own}.items()}
+        )
+        self._sights = {name: self._seen_by(name) for name in self._checks}
+        self._enforcer = policy.Enforcer(cfg.ConfigOpts(), use_conf=False)
+        self._enforcer.set_rules(self._checks)
+
+    @classmethod
+    def load(cls, path: Path | None) -> Rules:
+        """The rules of a file of YAML or JSON; the defaults without one.
+
+        Raises ConfigurationError. What is odd, but no mistake, is logged.
+        """
+        if path is None:
+            return cls()
+        try:
+            own = policy.parse_file_contents(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"policy.file {path}: cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise ConfigurationError(f"policy.file {path}: is not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(own, dict) or not all(isinstance(name, str) for name in own):
+            raise ConfigurationError(f"policy.file {path}: must be a mapping from names to rules")
+        rules = cls(own, f"policy.file {path}")
+        rules.log_oddities()
+        return rules
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._checks
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._checks)
+
+    def text(self, name: str) -> str:
+        """The rule as it is written."""
+        return str(self.own.get(name, DEFAULT_RULES.get(name, "")))
+
+    def sights(self, name: str) -> Sights:
+        """What the rule can see. Raises KeyError."""
+        return self._sights[name]
+
+    def holds(self, name: str, target: Mapping[str, Any], credentials: Mapping[str, Any]) -> bool:
+        """Whether a rule allows it. Slow: some 200 us. Raises KeyError for a rule that does not exist."""
+        return bool(self._enforcer.enforce(self._checks[name], target, dict(credentials)))
+
+    def log_oddities(self) -> None:
+        """Log what the operator may want to know of the file."""
+        named = {other for name in self._checks for other in self._references(self._checks[name])}
+        retired = sorted(RETIRED & self.own.keys())
+        idle = sorted(self.own.keys() - DEFAULT_RULES.keys() - named - RETIRED)
+        if retired:
+            log.warn("{file}: nothing asks for {names} any more", file=self._source, names=", ".join(retired))
+        if idle:
+            log.info("{file}: no action and no other rule uses {names}", file=self._source, names=", ".join(idle))
+
+    def _parsed(self, name: str, text: Any) -> Any:
+        """The tree of checks. oslo.policy takes what it cannot parse for `!`, and no rule at all for `@`."""
+        if not isinstance(text, str | list):
+            raise self._bad(name, f"{text!r} must be text in quotes: '' allows all, '!' nobody")
+        try:
+            check: Any = policy.RuleDefault(name, text).check  # type: ignore[arg-type]  # lists are of old files
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self._bad(name, f"{text!r} is not a rule: {error}") from error
+        words = text.split() if isinstance(text, str) else str(text).replace("'", " ").split()
+        refused = sum(word.strip("()") == "!" for word in words)
+        if [str(part) for part in _leaves(check)].count("!") > refused or (
+            str(check) == "!" and "".join(words).strip("()[] ") != "!"
+        ):
+            raise self._bad(name, f"{text!r} is not a rule")
+        return check
+
+    def _seen_by(self, name: str) -> Sights:
+        credentials: set[str] = set()
+        target: set[str] = set()
+        for leaf in self._leaves_with_references(name, self._checks[name], (name,)):
+            if not isinstance(leaf, policy.Check):
+                continue  # `@` and `!` see nothing
+            target.update(self._places(name, leaf.match))
+            if leaf.kind == "role":
+                credentials.add("roles")
+            elif leaf.kind in _extensions():
+                raise self._bad(name, f"{leaf.kind}: is a check of other servers, which imgsvc does not make")
+            else:
+                credentials.update(self._credential(name, leaf.kind))
+        return Sights(frozenset(credentials), frozenset(target))
+
+    def _leaves_with_references(self, name: str, check: Any, path: tuple[str, ...]) -> Iterator[Any]:
+        for leaf in _leaves(check):
+            if not isinstance(leaf, policy.RuleCheck):
+                yield leaf
+            elif leaf.match in path:
+                raise self._bad(name, f"refers to itself: {' -> '.join((*path, leaf.match))}")
+            elif leaf.match not in self._checks:
+                raise self._bad(name, f"refers to rule:{leaf.match}, which does not exist")
+            else:
+                yield from self._leaves_with_references(name, self._checks[leaf.match], (*path, leaf.match))
+
+    def _references(self, check: Any) -> Iterator[str]:
+        return (leaf.match for leaf in _leaves(check) if isinstance(leaf, policy.RuleCheck))
+
+    def _places(self, name: str, match: str) -> Iterator[str]:
+        """The attributes of the target that a check compares with."""
+        if "%" in _PLACE.sub("", match):
+            raise self._bad(name, f"{match!r} may name what it compares with as %(name)s only")
+        return (place[1] for place in _PLACE.finditer(match) if place[1] is not None)
+
+    def _credential(self, name: str, kind: str) -> Iterator[str]:
+        """The attribute of the caller that a check looks at; none if it has a constant in its place."""
+        try:
+            ast.literal_eval(kind)
+        except ValueError:
+            first, dot, _ = kind.partition(".")
+            if first in UNKNOWN_CREDENTIALS or (dot and first in CREDENTIALS):
+                raise self._bad(name, f"imgsvc does not know {kind} of a caller") from None
+            yield first
+        except SyntaxError as error:
+            raise self._bad(name, f"{kind!r} is neither a constant nor the name of an attribute") from error
+
+    def _bad(self, name: str, what: str) -> ConfigurationError:
+        return ConfigurationError(f"{self._source}: rule {name!r}: {what}")
+
+
+def _leaves(check: Any) -> Iterator[Any]:
+    """The checks of a tree that are not made of others."""
+    if isinstance(check, policy.AndCheck | policy.OrCheck):
+        for part in check.rules:
+            yield from _leaves(part)
+    elif isinstance(check, policy.NotCheck):
+        yield from _leaves(check.rule)
+    else:
+        yield check
+
+
+@cache
+def _extensions() -> frozenset[str]:
+    """The kinds of checks that other packages bring; `http` and `https` among them."""
+    return frozenset(point.name for point in entry_points(group="oslo.policy.rule_checks"))
