@@ -1,14 +1,19 @@
-"""The SQL that each database writes in its own way. A new database gets its compilers here, and nowhere else."""
+"""The SQL that each database writes in its own way. A new database gets its compilers here, and nowhere else.
+
+All databases compare and sort text alike, by its code points: case, accents and blanks at the end tell texts apart.
+SQLite does by itself; the others are told so when a table is made.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Text
+from sqlalchemy import BigInteger, ColumnElement, String, Text
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["database_clock", "json_rows"]
+__all__ = ["database_clock", "json_rows", "unindexed"]
 
 
 class database_clock(FunctionElement[int]):
@@ -28,6 +33,16 @@ def _sqlite_clock(element: database_clock, compiler: Any, **options: Any) -> str
     return "(CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000)"
 
 
+@compiles(database_clock, "postgresql")
+def _postgresql_clock(element: database_clock, compiler: Any, **options: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)"
+
+
+@compiles(database_clock, "mariadb")
+def _mariadb_clock(element: database_clock, compiler: Any, **options: Any) -> str:
+    return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+
+
 class json_rows(FunctionElement[str]):
     """All rows of a group, in no certain order, as the text of a JSON array of arrays: `json_rows(first, second)`."""
 
@@ -42,3 +57,67 @@ class json_rows(FunctionElement[str]):
 @compiles(json_rows, "sqlite")
 def _sqlite_json_rows(element: json_rows, compiler: Any, **options: Any) -> str:
     return f"json_group_array(json_array({compiler.process(element.clauses, **options)}))"
+
+
+class unindexed(FunctionElement[Any]):
+    """A column, by whose indexes the database shall not look rows up: the statement has a better way to them."""
+
+    inherit_cache = True
+    name = "unindexed"
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(unindexed)
+def _plain_column(element: unindexed, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(unindexed, "sqlite")
+def _sqlite_unindexed(element: unindexed, compiler: Any, **options: Any) -> str:
+    # https://sqlite.org/optoverview.html, "Disqualifying WHERE Clause Terms Using Unary-+"
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(json_rows, "postgresql")
+def _postgresql_json_rows(element: json_rows, compiler: Any, **options: Any) -> str:
+    rows = f"json_agg(json_build_array({compiler.process(element.clauses, **options)}))"
+    return f"COALESCE(CAST({rows} AS TEXT), '[]')"
+
+
+@compiles(json_rows, "mariadb")
+def _mariadb_json_rows(element: json_rows, compiler: Any, **options: Any) -> str:
+    # Cut at group_concat_max_len, which connections are opened with the largest of.
+    return f"COALESCE(JSON_ARRAYAGG(JSON_ARRAY({compiler.process(element.clauses, **options)})), '[]')"
+
+
+# --- tables
+
+
+@compiles(CreateColumn, "postgresql")
+def _postgresql_column(element: CreateColumn, compiler: Any, **options: Any) -> str:
+    text: str = compiler.visit_create_column(element, **options)
+    return f'{text} COLLATE "C"' if isinstance(element.element.type, String) else text
+
+
+@compiles(CreateTable, "mariadb")
+def _mariadb_table(element: CreateTable, compiler: Any, **options: Any) -> str:
+    """A definition cannot be undone by a rollback, so one that was interrupted is made again, over what it left."""
+    element.if_not_exists = True
+    text: str = compiler.visit_create_table(element, **options)
+    return f"{text.rstrip()} ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
+
+
+@compiles(CreateIndex, "mariadb")
+def _mariadb_index(element: CreateIndex, compiler: Any, **options: Any) -> str:
+    element.if_not_exists = True
+    text: str = compiler.visit_create_index(element, **options)
+    return text
+
+
+@compiles(Text, "mariadb")
+def _mariadb_text(element: Text, compiler: Any, **options: Any) -> str:
+    # What is called TEXT there ends at 64 KiB.
+    return "MEDIUMTEXT"

@@ -1,46 +1,45 @@
-"""An ImageQuery as SQL: which images, in which order, from where on.
+"""The conditions of an ImageQuery as SQL: which images the caller is shown, and what each filter means.
 
 Queries that differ in their values only are one statement, which is built and compiled once: `shape_of` leaves the
-values out, the selects name them as parameters, and `values_of` gives them.
+values out, the conditions name them as parameters, and `values_of` gives them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 
-from attrs import evolve
-from sqlalchemy import (
-    BindParameter,
-    Column,
-    ColumnElement,
-    Dialect,
-    Integer,
-    and_,
-    bindparam,
-    exists,
-    false,
-    or_,
-    select,
-    true,
-)
+from attrs import evolve, frozen
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, exists, false, or_, true
 
-from imgsvc.catalogue.rows import COLUMNS, microseconds, select_images
-from imgsvc.catalogue.statements import Statement
-from imgsvc.catalogue.tables import image_properties, image_tags, images
+from imgsvc.catalogue.dialects import unindexed
+from imgsvc.catalogue.rows import COLUMNS, microseconds
+from imgsvc.catalogue.tables import VALUE_START, image_members, image_properties, image_tags, images
 from imgsvc.errors import Invalid
-from imgsvc.model import Caller, Filter, ImageQuery, Visibility
+from imgsvc.model import Caller, Filter, ImageQuery, MemberStatus, Visibility
 
-__all__ = ["marker_statement", "page_statement", "shape_of", "values_of"]
+__all__ = [
+    "Condition",
+    "Extent",
+    "column_condition",
+    "column_named",
+    "filter_condition",
+    "listed",
+    "may_see",
+    "member_condition",
+    "owned",
+    "property_condition",
+    "shape_of",
+    "tag_condition",
+    "values_of",
+]
 
 Condition = ColumnElement[bool]
-Marker = Sequence[Any]
-"""The values that the image before a page has in the columns of the page's order."""
+Values = Sequence[BindParameter[Any]]
 
-_STATEMENTS_KEPT: Final = 256
-_OPERATORS: Final[Mapping[str, Callable[[Column[Any], Sequence[BindParameter[Any]]], Condition]]] = {
+_SECOND: Final = 1_000_000
+_OPERATORS: Final[Mapping[str, Callable[[ColumnElement[Any], Values], Condition]]] = {
     "eq": lambda column, values: column == values[0],
     "neq": lambda column, values: column.is_distinct_from(values[0]),
     "gt": lambda column, values: column > values[0],
@@ -48,6 +47,17 @@ _OPERATORS: Final[Mapping[str, Callable[[Column[Any], Sequence[BindParameter[Any
     "lt": lambda column, values: column < values[0],
     "lte": lambda column, values: column <= values[0],
     "in": lambda column, values: column.in_(values) if values else false(),
+}
+_TIMES: Final = ("created_at", "updated_at")
+# Clients are shown whole seconds. Of the second that a time is compared with, `from` is the first microsecond that is
+# not before it, `to` the first one after it.
+_TIME_OPERATORS: Final[Mapping[str, Callable[[ColumnElement[Any], Any, Any], Condition]]] = {
+    "eq": lambda column, start, stop: and_(column >= start, column < stop),
+    "neq": lambda column, start, stop: or_(column < start, column >= stop),
+    "gt": lambda column, start, stop: column >= stop,
+    "gte": lambda column, start, stop: column >= start,
+    "lt": lambda column, start, stop: column < start,
+    "lte": lambda column, start, stop: column < stop,
 }
 
 
@@ -73,160 +83,176 @@ def shape_of(query: ImageQuery) -> ImageQuery:
     )
 
 
-def values_of(query: ImageQuery, marker: Marker = ()) -> dict[str, Any]:
-    """The values of the query, and of its marker's row, by the names that they have in the statements."""
-    values: dict[str, Any] = {"limit": query.limit, "project": query.caller.project_id, "marker": query.marker}
+def values_of(query: ImageQuery, marker: Sequence[Any] = ()) -> dict[str, Any]:
+    """The values of the query, and of its marker in the columns that it sorts by, by their names in the conditions."""
+    values: dict[str, Any] = {
+        "limit": query.limit,
+        "project": query.caller.project_id,
+        "marker": query.marker,
+        "member_status": query.member_status,
+    }
     for number, condition in enumerate(query.filters):
         values[f"key_{number}"] = condition.field.partition(":")[2]
         for place, value in enumerate(condition.values):
-            values[f"value_{number}_{place}"] = microseconds(value) if isinstance(value, datetime) else value
+            name = f"value_{number}_{place}"
+            if isinstance(value, datetime):
+                moment = microseconds(value)
+                values[f"{name}_from"] = -(-moment // _SECOND) * _SECOND
+                values[f"{name}_to"] = (moment // _SECOND + 1) * _SECOND
+            else:
+                values[name] = value
+                values[f"{name}_start"] = value[:VALUE_START] if isinstance(value, str) else value
     for place, value in enumerate(marker):
         values[f"marker_{place}"] = value
     return values
 
 
-@lru_cache(_STATEMENTS_KEPT)
-def page_statement(shape: ImageQuery, marker_nulls: tuple[bool, ...], dialect: Dialect) -> Statement:
-    """The select of a page of whole images; rows are for `image_from_row`.
-
-    marker_nulls: which of the marker's values are NULL; empty for the first page. Raises Invalid for a field, an
-    operator or a sort key that images do not have.
-    """
-    order = _order(shape)
-    page = select(images).where(images.c.deleted_at.is_(None), _listed(shape.caller, shape.visibility))
-    page = page.where(*(_condition(number, condition) for number, condition in enumerate(shape.filters)))
-    if marker_nulls:
-        page = page.where(_after(order, marker_nulls))
-    # The limit comes before what the images have many of: else that is gathered for all images and then sorted.
-    limited = page.order_by(*_ordering(order)).limit(bindparam("limit", type_=Integer)).subquery("page")
-    whole = select_images(limited).order_by(*_ordering([(limited.c[str(column.name)], down) for column, down in order]))
-    return Statement.for_dialect(whole, dialect)
-
-
-@lru_cache(_STATEMENTS_KEPT)
-def marker_statement(shape: ImageQuery, dialect: Dialect) -> Statement:
-    """The select of whether the caller may see the marker's image, and of its Marker."""
-    columns = [column for column, _ in _order(shape)]
-    marker = select(_may_see(shape.caller), *columns)
-    marker = marker.where(images.c.id == bindparam("marker"), images.c.deleted_at.is_(None))
-    return Statement.for_dialect(marker, dialect)
-
-
 # --- who sees what (Image API v2, "visibility")
 
 
-def _may_see(caller: Caller) -> Condition:
+@frozen
+class Extent:
+    """Which images a list shows: of these visibilities everybody's; of those only the caller's own, and if `shared` is
+    one of them those that it is a member of."""
+
+    everybody: frozenset[Visibility]
+    own: frozenset[Visibility]
+    member: bool
+
+    @classmethod
+    def of(cls, query: ImageQuery) -> Extent:
+        """The extent of a query's list."""
+        caller, visibility = query.caller, query.visibility
+        everybody = set(Visibility) if caller.is_admin else {Visibility.PUBLIC, Visibility.COMMUNITY}
+        if visibility is None:
+            everybody.remove(Visibility.COMMUNITY)
+        # To an administrator without a project, as where nobody has an identity, images without an owner are its own.
+        has_own = caller.project_id is not None or caller.is_admin
+        own = set(Visibility) - everybody if has_own else set()
+        asked = set(Visibility) if visibility in (None, "all") else {Visibility(visibility)}
+        return cls(
+            frozenset(everybody & asked),
+            frozenset(own & asked),
+            not caller.is_admin and Visibility.SHARED in own & asked,
+        )
+
+    @property
+    def visibilities(self) -> list[Visibility]:
+        """All that occur."""
+        return sorted(self.everybody | self.own)
+
+
+def may_see(caller: Caller) -> Condition:
     """Which images the caller finds by their ids."""
     if caller.is_admin:
         return true()
-    return or_(
-        images.c.visibility == Visibility.PUBLIC,
-        images.c.visibility == Visibility.COMMUNITY,
-        _own(caller),
-        _shared_with(caller),
-        and_(images.c.visibility == Visibility.SHARED, images.c.owner.is_(None)),
+    visibility = images.c.visibility
+    seen: list[Condition] = [
+        visibility == Visibility.PUBLIC.value,
+        visibility == Visibility.COMMUNITY.value,
+        and_(visibility == Visibility.SHARED.value, images.c.owner.is_(None)),
+    ]
+    if caller.project_id is not None:
+        seen += [owned(caller), _shared_with("all")]
+    return or_(*seen)
+
+
+def listed(query: ImageQuery) -> Condition:
+    """Which images the list shows, as a condition on any image; no index serves it."""
+    extent, visibility = Extent.of(query), unindexed(images.c.visibility)
+    shown: list[Condition] = [visibility == each.value for each in sorted(extent.everybody)]
+    if extent.own:
+        own = or_(*(visibility == each.value for each in sorted(extent.own)))
+        shown.append(and_(own, owned(query.caller, unindexed)))
+    if extent.member:
+        shown.append(_shared_with(query.member_status))
+    return or_(*shown) if shown else false()
+
+
+def owned(
+    caller: Caller, wrap: Callable[[ColumnElement[Any]], ColumnElement[Any]] = lambda column: column
+) -> Condition:
+    """Which images are the caller's own."""
+    owner = wrap(images.c.owner)
+    return owner.is_(None) if caller.project_id is None else owner == bindparam("project", type_=images.c.owner.type)
+
+
+def member_condition(member_status: str) -> Condition:
+    """Which memberships are the caller's, and of a status (or `all`)."""
+    condition = image_members.c.member_id == bindparam("project", type_=image_members.c.member_id.type)
+    if member_status == "all":
+        return condition
+    return and_(condition, image_members.c.status == MemberStatus(member_status).value)
+
+
+def _shared_with(member_status: str) -> Condition:
+    return and_(
+        unindexed(images.c.visibility) == Visibility.SHARED.value,
+        exists().where(image_members.c.image_id == images.c.id, member_condition(member_status)),
     )
-
-
-def _listed(caller: Caller, visibility: str | None) -> Condition:
-    """Which images a list with this `visibility` shows to the caller."""
-    community = images.c.visibility == Visibility.COMMUNITY
-    if caller.is_admin:
-        everything: Condition = true()
-        # To an administrator without a project, as where nobody has an identity, images without an owner are its own.
-        own = _own(caller) if caller.project_id is not None else images.c.owner.is_(None)
-        usual = or_(images.c.visibility != Visibility.COMMUNITY, own)
-    else:
-        usual = or_(images.c.visibility == Visibility.PUBLIC, _own(caller), _shared_with(caller))
-        everything = or_(usual, community)
-    if visibility is None:
-        return usual
-    if visibility == "all":
-        return everything
-    return and_(images.c.visibility == visibility, everything)
-
-
-def _own(caller: Caller) -> Condition:
-    return images.c.owner == bindparam("project") if caller.project_id is not None else false()
-
-
-def _shared_with(caller: Caller) -> Condition:
-    """Which shared images of others the caller is a member of: none, as long as images have no members."""
-    return false()
 
 
 # --- filters
 
 
-def _condition(number: int, condition: Filter) -> Condition:
+def filter_condition(number: int, condition: Filter, by_index: bool = False) -> Condition:
+    """The filter of that number, as a condition on an image. by_index: an index of its column shall serve it.
+
+    Raises Invalid for a field or an operator that there is not.
+    """
+    if condition.field == "tag":
+        return exists().where(image_tags.c.image_id == images.c.id, tag_condition(number, condition))
+    if condition.field == "property:":
+        return exists().where(image_properties.c.image_id == images.c.id, property_condition(number, condition))
+    column = column_named(condition.field)
+    return column_condition(number, condition, column if by_index else unindexed(column))
+
+
+def tag_condition(number: int, condition: Filter) -> Condition:
+    """The filter as a condition on a tag."""
+    return column_condition(number, condition, image_tags.c.value)
+
+
+def property_condition(number: int, condition: Filter) -> Condition:
+    """The filter as a condition on a custom property."""
+    columns = image_properties.c
+    starts = [
+        bindparam(f"value_{number}_{place}_start", type_=columns.value_start.type)
+        for place in range(len(condition.values))
+    ]
+    if condition.operator not in ("eq", "in") or not starts:
+        starts_so: Condition = true()
+    else:
+        starts_so = columns.value_start == starts[0] if len(starts) == 1 else columns.value_start.in_(starts)
+    return and_(
+        columns.name == bindparam(f"key_{number}", type_=columns.name.type),
+        starts_so,
+        column_condition(number, condition, columns.value),
+    )
+
+
+def column_condition(number: int, condition: Filter, column: ColumnElement[Any]) -> Condition:
+    """The filter as a condition on a column."""
+    operators: Mapping[str, Any] = _TIME_OPERATORS if condition.field in _TIMES else _OPERATORS
     try:
-        operator = _OPERATORS[condition.operator]
+        operator = operators[condition.operator]
     except KeyError:
         raise Invalid(f"There is no operator {condition.operator!r} for {condition.field}.") from None
+    if condition.operator == "eq" and condition.values == (None,):
+        return column.is_(None)
 
-    def compare(column: Column[Any]) -> Condition:
-        if condition.operator == "eq" and condition.values == (None,):
-            return column.is_(None)
-        names = [f"value_{number}_{place}" for place in range(len(condition.values))]
-        return operator(column, [bindparam(name, type_=column.type) for name in names])
+    def parameter(name: str) -> BindParameter[Any]:
+        return bindparam(name, type_=column.type)
 
-    if condition.field == "tag":
-        return exists().where(image_tags.c.image_id == images.c.id, compare(image_tags.c.value))
-    if condition.field == "property:":
-        return exists().where(
-            image_properties.c.image_id == images.c.id,
-            image_properties.c.name == bindparam(f"key_{number}"),
-            compare(image_properties.c.value),
-        )
-    return compare(_column(condition.field))
+    if operators is _TIME_OPERATORS:
+        found: Condition = operator(column, parameter(f"value_{number}_0_from"), parameter(f"value_{number}_0_to"))
+        return found
+    found = operator(column, [parameter(f"value_{number}_{place}") for place in range(len(condition.values))])
+    return found
 
 
-def _column(name: str) -> Column[Any]:
+def column_named(name: str) -> ColumnElement[Any]:
+    """The column of a field of Image. Raises Invalid."""
     if name not in COLUMNS:
         raise Invalid(f"Images cannot be filtered or sorted by {name!r}.")
     return images.c[name]
-
-
-# --- order and pages
-
-
-def _order(shape: ImageQuery) -> list[tuple[Column[Any], bool]]:
-    """The (column, descending) pairs that the query sorts by, made a total order by created_at and id.
-
-    These two run as the one given key does, and descend after several (as Glance has it). Raises Invalid for a key
-    that images do not have.
-    """
-    descending = shape.sort[0][1] if len(shape.sort) == 1 else True
-    order: dict[str, bool] = {}
-    for name, down in (*shape.sort, ("created_at", descending), ("id", descending)):
-        order.setdefault(name, down)
-    return [(_column(name), down) for name, down in order.items()]
-
-
-def _ordering(order: Sequence[tuple[ColumnElement[Any], bool]]) -> list[ColumnElement[Any]]:
-    """ORDER BY, with NULL below every value; databases differ about it, so it is said."""
-    terms: list[ColumnElement[Any]] = []
-    for column, descending in order:
-        parts = (column.is_not(None), column) if images.c[str(column.key)].nullable else (column,)
-        terms.extend(part.desc() if descending else part.asc() for part in parts)
-    return terms
-
-
-def _after(order: Sequence[tuple[Column[Any], bool]], marker_nulls: Sequence[bool]) -> Condition:
-    """Which images come after the marker."""
-    rest: Condition = false()
-    for place, ((column, descending), is_null) in reversed(list(enumerate(zip(order, marker_nulls, strict=True)))):
-        if is_null:
-            rest = and_(column.is_(None), rest)
-            if not descending:
-                rest = or_(column.is_not(None), rest)
-            continue
-        value = bindparam(f"marker_{place}", type_=column.type)
-        beyond = column < value if descending else column > value
-        rest = or_(beyond, and_(column == value, rest))
-        if not column.nullable:
-            # Says nothing new, but lets the database begin to read at the marker.
-            rest = and_(column <= value if descending else column >= value, rest)
-        elif descending:
-            rest = or_(column.is_(None), rest)
-    return rest

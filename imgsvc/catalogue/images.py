@@ -24,7 +24,8 @@ from sqlalchemy import (
     update,
 )
 
-from imgsvc.catalogue.filters import marker_statement, page_statement, shape_of, values_of
+from imgsvc.catalogue.filters import shape_of, values_of
+from imgsvc.catalogue.pages import ENOUGH, page_statement, probe_statement, probes
 from imgsvc.catalogue.rows import COLUMNS, image_from_row, microseconds, select_images
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
@@ -44,6 +45,7 @@ __all__ = [
     "doomed_location",
     "find_image",
     "forget_location",
+    "later",
     "list_doomed_locations",
     "list_images",
     "move",
@@ -75,17 +77,24 @@ def find_image(connection: Connection, image_id: str) -> Image:
 
 
 def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
-    """Raises Invalid, Forbidden. One statement, and one for the marker."""
-    shape = shape_of(query)
+    """Raises Invalid, Forbidden. One statement, and one before it if there is a marker or a filter to be probed."""
+    shape, dialect = shape_of(query), connection.dialect
     marker: Sequence[Any] = ()
-    if query.marker is not None:
-        found = marker_statement(shape, connection.dialect).rows(connection, **values_of(query))
+    counts: Sequence[int] = ()
+    if query.marker is not None or probes(shape):
+        found = probe_statement(shape, dialect).rows(connection, **values_of(query))
         if not found:
             raise Invalid(f"The marker {query.marker} is not the ID of an image.")
-        visible, *marker = found[0]
-        if not visible:
-            raise Forbidden(f"The marker {query.marker} is an image that you may not see.")
-    page = page_statement(shape, tuple([value is None for value in marker]), connection.dialect)
+        row = found[0]
+        counts = row[len(row) - len(probes(shape)) :]
+        if query.marker is not None:
+            visible, *marker = row[: len(row) - len(counts)]
+            if not visible:
+                raise Forbidden(f"The marker {query.marker} is an image that you may not see.")
+    fewest, gathered_by = min(zip(counts, probes(shape), strict=True), default=(ENOUGH, None))
+    page = page_statement(
+        shape, tuple([value is None for value in marker]), gathered_by if fewest < ENOUGH else None, dialect
+    )
     return [image_from_row(row) for row in page.rows(connection, **values_of(query, marker))]
 
 
@@ -180,11 +189,11 @@ def move(source: Status, target: Status, *conditions: ColumnElement[bool], **cha
     return (
         update(images)
         .where(_ITSELF, images.c.status == source.value, *conditions)
-        .values(status=target.value, updated_at=_later(), **changes)
+        .values(status=target.value, updated_at=later(), **changes)
     )
 
 
-def _later() -> ColumnElement[int]:
+def later() -> ColumnElement[int]:
     """The time `now`, but after the last change in any case: `update_image` tells changes apart by it."""
     now = bindparam("now", type_=BigInteger)
     return case((images.c.updated_at < now, now), else_=images.c.updated_at + 1)

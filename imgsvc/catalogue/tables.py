@@ -6,10 +6,13 @@ Times are whole microseconds since 1970 UTC: every database compares and adds in
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     ForeignKey,
     Index,
     Integer,
@@ -20,6 +23,9 @@ from sqlalchemy import (
 )
 
 __all__ = ["image_locations", "image_members", "image_properties", "image_tags", "images", "metadata", "uploads"]
+
+VALUE_START: Final = 64
+"""Characters of the value of a property that stand in an index."""
 
 metadata = MetaData(
     naming_convention={
@@ -54,12 +60,22 @@ images = Table(
     Column("os_hash_value", String(128)),
     # How many uploads have claimed the image so far; upload ids begin with it.
     Column("claims", Integer, nullable=False, server_default="0"),
-    # The default list walks the first index backwards; the others serve look-ups by name and by project.
-    Index(None, "deleted_at", "created_at", "id"),
-    Index(None, "deleted_at", "name"),
-    Index(None, "owner", "deleted_at", "created_at", "id"),
     sqlite_with_rowid=False,
 )
+
+SORT_KEYS: Final = ("created_at", "updated_at", "name", "size", "status", "container_format", "disk_format", "id")
+"""What lists of images are sorted by."""
+
+# Every list is made of runs of these: images of one visibility, or of one owner and visibility, that are hidden or are
+# not, in the order of one key. What is deleted is in none of them.
+for _key in SORT_KEYS:
+    for _run in (("visibility",), ("owner", "visibility")):
+        Index(
+            f"ix_images_{'_'.join(_run)}_{_key}",
+            *(images.c[_name] for _name in dict.fromkeys((*_run, "os_hidden", _key, "created_at", "id"))),
+            sqlite_where=images.c.deleted_at.is_(None),
+            postgresql_where=images.c.deleted_at.is_(None),
+        )
 
 image_properties = Table(
     "image_properties",
@@ -67,6 +83,9 @@ image_properties = Table(
     Column("image_id", ForeignKey("images.id"), primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("value", Text, nullable=False),
+    # No database has a value of any length in an index.
+    Column("value_start", String(VALUE_START), Computed(f"substr(value, 1, {VALUE_START})")),
+    Index(None, "name", "value_start", "image_id"),
     sqlite_with_rowid=False,
 )
 
@@ -87,7 +106,7 @@ image_members = Table(
     Column("status", String(30), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
-    Index(None, "member_id", "image_id"),
+    Index(None, "member_id", "status", "image_id"),
     sqlite_with_rowid=False,
 )
 

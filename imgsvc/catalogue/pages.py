@@ -1,0 +1,220 @@
+"""The statement of a page of a list: the few ways to it that stay short however many images there are.
+
+Walk: a list is a few runs of images that stand next to each other in an index, in the order of the list (those of one
+visibility, of one owner), and the images that are shared with the caller. Each is read from the marker on, images that
+a filter rejects are passed over, until the page is full; the best of all make up the page.
+
+Gather: where few images pass one of the filters, these are fetched by an index of the filter, and sorted.
+
+Neither suits every filter: one in ten thousand makes a walk long, one in two makes a gathering large. `probes` are the
+filters with an index of their own; how many images pass each, counted up to ENOUGH, decides. So with n images a page
+takes a walk over n * limit / ENOUGH images or a gathering of ENOUGH at most, if the filters have nothing to do with
+the order and with each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Dialect, Integer, Select, and_, bindparam, false, func, literal, or_, select, union_all
+
+from imgsvc.catalogue.dialects import unindexed
+from imgsvc.catalogue.filters import (
+    Condition,
+    Extent,
+    filter_condition,
+    listed,
+    may_see,
+    member_condition,
+    owned,
+    property_condition,
+    tag_condition,
+)
+from imgsvc.catalogue.order import Order, after, order_of, ordering, stretches
+from imgsvc.catalogue.rows import select_images
+from imgsvc.catalogue.statements import Statement
+from imgsvc.catalogue.tables import SORT_KEYS, image_members, image_properties, image_tags, images
+from imgsvc.model import Filter, ImageQuery, Visibility
+
+__all__ = ["ENOUGH", "page_statement", "probe_statement", "probes"]
+
+ENOUGH: Final = 1000
+"""From so many images on that pass a filter, they are not gathered."""
+
+_STATEMENTS_KEPT: Final = 256
+_LIVE: Final = images.c.deleted_at.is_(None)
+_BY_AGE: Final = ("name", "size", "disk_format", "container_format", "status")
+"""Keys whose indexes have the images of each value in the order of their age; the most telling first."""
+
+
+@lru_cache(_STATEMENTS_KEPT)
+def probes(shape: ImageQuery) -> tuple[int, ...]:
+    """The numbers of the filters by which images might be gathered."""
+    by_index = _by_index(shape)
+    return tuple(
+        number
+        for number, condition in enumerate(shape.filters)
+        if number not in by_index and None not in condition.values and _is_probe(condition)
+    )
+
+
+def _is_probe(condition: Filter) -> bool:
+    if condition.field in ("tag", "property:"):
+        return condition.operator in ("eq", "in")
+    return condition.field in SORT_KEYS and condition.operator != "neq"
+
+
+@lru_cache(_STATEMENTS_KEPT)
+def probe_statement(shape: ImageQuery, dialect: Dialect) -> Statement:
+    """The select of how many images pass each of the `probes`, up to ENOUGH.
+
+    With a marker it has, before these, whether the caller may see it and its values in the columns that the list is
+    sorted by; no row: there is no such image.
+    """
+    counts = [
+        select(func.count())
+        .select_from(_candidates(shape, number).limit(literal(ENOUGH, Integer)).subquery())
+        .scalar_subquery()
+        for number in probes(shape)
+    ]
+    if shape.marker is None:
+        return Statement.for_dialect(select(*counts), dialect)
+    marker = select(may_see(shape.caller), *(column for column, _ in order_of(shape)), *counts)
+    return Statement.for_dialect(marker.where(images.c.id == bindparam("marker"), _LIVE), dialect)
+
+
+@lru_cache(_STATEMENTS_KEPT)
+def page_statement(
+    shape: ImageQuery, marker_nulls: tuple[bool, ...], gathered_by: int | None, dialect: Dialect
+) -> Statement:
+    """The select of a page of whole images; rows are for `image_from_row`.
+
+    marker_nulls: which of the marker's values are NULL; empty for the first page. gathered_by: the number of the filter
+    that few images pass; None to walk. Raises Invalid for a field, an operator or a sort key that images do not have.
+    """
+    order = order_of(shape)
+    if gathered_by is None:
+        found = [*_walks(shape, order, marker_nulls)] or [select(*(column for column, _ in order)).where(false())]
+    else:
+        found = [_gathering(shape, order, marker_nulls, gathered_by)]
+    limit = bindparam("limit", type_=Integer)
+    parts = [select(part.limit(limit).subquery()) for part in found]
+    page = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("page")
+    # The limit comes before what the images have many of: else that is gathered for all of them.
+    limited = select(page).order_by(*ordering([(page.c[str(column.key)], down) for column, down in order])).limit(limit)
+    chosen = limited.subquery("chosen")
+    whole = select_images().join(chosen, chosen.c.id == images.c.id)
+    whole = whole.order_by(*ordering([(chosen.c[str(column.key)], down) for column, down in order]))
+    return Statement.for_dialect(whole, dialect)
+
+
+# --- walk
+
+
+def _walks(shape: ImageQuery, order: Order, marker_nulls: Sequence[bool]) -> Iterator[Select[Any]]:
+    """The runs that the list is made of; no image is in two of them."""
+    by_index = _by_index(shape)
+    passed = [filter_condition(number, each, number in by_index) for number, each in enumerate(shape.filters)]
+    columns = [column for column, _ in order]
+    for stretch in stretches(order, marker_nulls):
+        in_order = ordering(order, in_stretch=True)
+        for run in _runs(shape):
+            yield select(*columns).where(_LIVE, run, *passed, stretch).order_by(*in_order)
+        if Extent.of(shape).member:
+            members = select(*columns).join(image_members, image_members.c.image_id == images.c.id)
+            yield members.where(*_as_member(shape), stretch).order_by(*in_order)
+
+
+def _runs(shape: ImageQuery) -> Iterator[Condition]:
+    """Each fixes the columns that an index begins with."""
+    extent = Extent.of(shape)
+    asked = _number_of("owner", shape)
+    hidden = [images.c.os_hidden == literal(value) for value in (False, True)]
+    number = _number_of("os_hidden", shape)
+    if number is not None:
+        hidden = [filter_condition(number, shape.filters[number], by_index=True)]
+    for visibility in extent.visibilities:
+        run = images.c.visibility == visibility.value
+        if visibility in extent.own:
+            run = and_(run, owned(shape.caller))
+        elif asked is not None:
+            run = and_(run, filter_condition(asked, shape.filters[asked], by_index=True))
+        for each in hidden:
+            yield and_(run, each)
+
+
+def _as_member(shape: ImageQuery) -> Iterator[Condition]:
+    """Which images of others are shared with the caller; found by its memberships, and by no index of the images."""
+    yield member_condition(shape.member_status)
+    yield unindexed(images.c.deleted_at).is_(None)
+    yield unindexed(images.c.visibility) == Visibility.SHARED.value
+    owner = unindexed(images.c.owner)
+    yield or_(owner.is_(None), owner != bindparam("project", type_=owner.type))
+    for number, condition in enumerate(shape.filters):
+        yield filter_condition(number, condition)
+
+
+def _number_of(name: str, shape: ImageQuery) -> int | None:
+    """The first filter for equality with this field."""
+    for number, condition in enumerate(shape.filters):
+        if (condition.field, condition.operator) == (name, "eq"):
+            return number
+    return None
+
+
+def _by_index(shape: ImageQuery) -> frozenset[int]:
+    """The filters that the index of a walk serves: those on the first key of the order.
+
+    Where images are in the order of their age, the index may be that of another key which has to have one value.
+    """
+    keys = [name for name, _ in shape.sort] or ["created_at"]
+    if keys == ["created_at"]:
+        for name in _BY_AGE:
+            number = _number_of(name, shape)
+            if number is not None:
+                return frozenset({number})
+    return frozenset(number for number, condition in enumerate(shape.filters) if condition.field == keys[0])
+
+
+# --- gather
+
+
+def _gathering(shape: ImageQuery, order: Order, marker_nulls: Sequence[bool], number: int) -> Select[Any]:
+    condition = shape.filters[number]
+    passed = [filter_condition(other, each) for other, each in enumerate(shape.filters) if other != number]
+    found = select(*(column for column, _ in order)).where(listed(shape), *passed)
+    if condition.field in ("tag", "property:"):
+        found = found.where(unindexed(images.c.deleted_at).is_(None), images.c.id.in_(_candidates(shape, number)))
+    else:
+        found = found.where(*_of_column(shape, number))
+    if marker_nulls:
+        found = found.where(after(order, marker_nulls, unindexed))
+    return found.order_by(*ordering(order))
+
+
+def _candidates(shape: ImageQuery, number: int) -> Select[Any]:
+    """The ids of the images that pass a filter."""
+    condition = shape.filters[number]
+    if condition.field == "tag":
+        return select(image_tags.c.image_id).where(tag_condition(number, condition))
+    if condition.field == "property:":
+        return select(image_properties.c.image_id).where(property_condition(number, condition))
+    return select(images.c.id).where(*_of_column(shape, number))
+
+
+def _of_column(shape: ImageQuery, number: int) -> Iterator[Condition]:
+    """What an index of the filter's column needs to serve it."""
+    condition = shape.filters[number]
+    yield filter_condition(number, condition, by_index=True)
+    if condition.field == "id":
+        yield unindexed(images.c.deleted_at).is_(None)
+        return
+    yield _LIVE
+    yield images.c.visibility.in_([literal(each.value) for each in Extent.of(shape).visibilities])
+    hidden = _number_of("os_hidden", shape)
+    if hidden is None:
+        yield images.c.os_hidden.in_([literal(False), literal(True)])
+    else:
+        yield filter_condition(hidden, shape.filters[hidden], by_index=True)
