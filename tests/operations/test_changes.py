@@ -1,0 +1,373 @@
+"""Changes of images, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from imgsvc.catalogue import Catalogue, Database
+from imgsvc.errors import Forbidden, ImageChanged, Invalid, NoSuchImage
+from imgsvc.interfaces import IPolicy, IThreads
+from imgsvc.model import Caller, Image, Location
+from imgsvc.operations.access import Access
+from imgsvc.operations.changes import ATTEMPTS, Changes
+from imgsvc.threads import ReactorThreads
+from tests.catalogue.rigs import CatalogueTestCase, HeldThreads, new_image
+from tests.support.threads import ImmediateThreads
+
+CALLER = Caller()
+
+
+@implementer(IPolicy)
+class Allowed:
+    """Allows these actions."""
+
+    def __init__(self, *actions: str) -> None:
+        self.actions = set(actions)
+
+    def allows(self, action: str, caller: Caller, image: Image | None = None) -> bool:
+        return action in self.actions
+
+
+def with_tag(tag: str) -> Callable[[Image], Image]:
+    """A change that adds a tag."""
+    return lambda image: evolve(image, tags=(*image.tags, tag))
+
+
+def with_tag_and_property(number: int) -> Callable[[Image], Image]:
+    """A change that adds both."""
+    return lambda image: evolve(
+        image, tags=(*image.tags, f"tag {number}"), properties={**image.properties, f"key {number}": str(number)}
+    )
+
+
+def same(image: Image) -> Image:
+    """A change that is none."""
+    return evolve(image)
+
+
+@implementer(IThreads)
+class Writer(HeldThreads):
+    """Calls at once, but holds calls while `holding`."""
+
+    holding = False
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        return super().run(function, *arguments) if self.holding else ImmediateThreads().run(function, *arguments)
+
+
+class ChangesTestCase(CatalogueTestCase):
+    """Gives `self.changes`, on `self.catalogue`, whose writes wait in `self.writer` if `held`."""
+
+    held = False
+
+    def setUp(self) -> None:
+        self.writer = Writer()
+        super().setUp()
+        self.policy = Allowed("get_image", "modify_image")
+        verifyObject(IPolicy, self.policy)
+        self.changes = self.changes_on(self.catalogue)
+        self.image = self.add(tags=("first",))
+        self.writer.holding = self.held
+        self.addCleanup(self.release_all)
+
+    def open_database(self, **options: Any) -> Database:
+        return super().open_database(writer_threads=self.writer, **options)
+
+    def changes_on(self, catalogue: Catalogue) -> Changes:
+        """Of another process, when the catalogue is another."""
+        return Changes(Access(catalogue, self.policy), catalogue)
+
+    def change(
+        self, function: Callable[[Image], Image], image_id: str | None = None, action: str = "modify_image"
+    ) -> Deferred[Any]:
+        """Begin a change."""
+        return Deferred.fromCoroutine(self.changes.change(CALLER, image_id or self.image.id, action, function))
+
+    def release_all(self) -> None:
+        """Let all writes happen."""
+        while self.writer.held:
+            self.writer.release()
+        self.writer.holding = False
+        self.assertEqual(self.changes._turns, {})
+
+    def tags(self) -> tuple[str, ...]:
+        """What the image has."""
+        return self.get(self.image.id).tags
+
+
+class ChangeTests(ChangesTestCase):
+    """One change."""
+
+    def test_change(self) -> None:
+        """The image is kept as the function gives it, a moment later; the caller gets what is kept."""
+        changed, doomed = self.successResultOf(self.change(lambda image: evolve(image, name="new", tags=("z", "a"))))
+        self.assertEqual(changed, self.get(self.image.id))
+        self.assertEqual((changed.name, changed.tags, doomed), ("new", ("a", "z"), []))
+        self.assertGreater(changed.updated_at, self.image.updated_at)
+        self.assertEqual(self.changes._turns, {})
+
+    def test_no_change(self) -> None:
+        """An equal image is not written."""
+        changed, doomed = self.successResultOf(self.change(same))
+        self.assertEqual((changed, doomed), (self.image, []))
+        self.assertEqual(self.get(self.image.id), self.image)
+
+    def test_lost_locations(self) -> None:
+        """The caller gets the locations that the change took away."""
+        image = self.add_active()
+        changed, doomed = self.successResultOf(self.change(lambda image: evolve(image, locations=()), image.id))
+        self.assertEqual(changed.locations, ())
+        self.assertEqual([each.location for each in doomed], list(image.locations))
+        location = Location("local", "file:///x", {"a": "b"})
+        moved = self.change(lambda image: evolve(image, locations=(location,)), image.id)
+        self.assertEqual(self.successResultOf(moved)[0].locations, (location,))
+
+    def test_refused_by_function(self) -> None:
+        """What the function raises is raised, nothing has changed, and the next change goes on."""
+
+        def refuse(image: Image) -> Image:
+            raise Invalid("no")
+
+        self.failureResultOf(self.change(refuse), Invalid)
+        self.assertEqual(self.get(self.image.id), self.image)
+        self.successResultOf(self.change(with_tag("a")))
+        self.assertEqual(self.tags(), ("a", "first"))
+
+    def test_access(self) -> None:
+        """NoSuchImage for who may not see it, Forbidden for who may only do that; the function is not asked."""
+        self.failureResultOf(self.change(self.fail, "absent"), NoSuchImage)
+        self.failureResultOf(self.change(self.fail, action="deactivate"), Forbidden)
+        self.policy.actions.clear()
+        self.failureResultOf(self.change(self.fail), NoSuchImage)
+        self.assertEqual(self.changes._turns, {})
+
+
+class TurnTests(ChangesTestCase):
+    """Several changes of one image in one process."""
+
+    held = True
+
+    def test_two(self) -> None:
+        """The second begins when the first is kept, and is made on top of it."""
+        first, second = self.change(with_tag("a")), self.change(with_tag("b"))
+        self.assertEqual(len(self.writer.held), 1)
+        self.writer.release()
+        self.assertEqual(self.successResultOf(first)[0].tags, ("a", "first"))
+        self.assertNoResult(second)
+        self.writer.release()
+        self.assertEqual(self.successResultOf(second)[0].tags, ("a", "b", "first"))
+        self.assertEqual(self.writer.held, [])
+
+    def test_other_images(self) -> None:
+        """Changes of other images do not wait."""
+        other = self.add_held()
+        seen: list[str] = []
+
+        def note(image: Image) -> Image:
+            seen.append(image.id)
+            return with_tag("a")(image)
+
+        results = [self.change(note), self.change(note, other)]
+        self.assertEqual(seen, [self.image.id, other])
+        self.release_all()
+        for result in results:
+            self.successResultOf(result)
+
+    def add_held(self) -> str:
+        """One more image."""
+        image = new_image()
+        adding = self.catalogue.add(image)
+        self.writer.release()
+        self.successResultOf(adding)
+        return image.id
+
+    def test_order(self) -> None:
+        """They go on in the order in which they came."""
+        order: list[int] = []
+
+        def number(index: int) -> Callable[[Image], Image]:
+            def note(image: Image) -> Image:
+                order.append(index)
+                return with_tag(str(index))(image)
+
+            return note
+
+        results = [self.change(number(index)) for index in range(20)]
+        self.release_all()
+        for result in results:
+            self.successResultOf(result)
+        self.assertEqual(order, list(range(20)))
+        self.assertEqual(set(self.tags()), {"first", *map(str, range(20))})
+
+    def test_cancelled_while_waiting(self) -> None:
+        """One that waits and is given up holds nobody up, and changes nothing."""
+        first, second, third = (self.change(with_tag(tag)) for tag in "abc")
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.release_all()
+        self.successResultOf(first)
+        self.successResultOf(third)
+        self.assertEqual(self.tags(), ("a", "c", "first"))
+
+    def test_last_cancelled_while_waiting(self) -> None:
+        """Nothing is remembered of the image when the one before it ends."""
+        first, second = self.change(with_tag("a")), self.change(with_tag("b"))
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.writer.release()
+        self.successResultOf(first)
+        self.assertEqual(self.changes._turns, {})
+
+    def test_cancelled_while_writing(self) -> None:
+        """One that is given up while it is written lets the next go on, which does not undo it."""
+        first, second = self.change(with_tag("a")), self.change(with_tag("b"))
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.release_all()
+        self.successResultOf(second)
+        self.assertEqual(self.tags(), ("a", "b", "first"))
+
+    def test_failed(self) -> None:
+        """One that fails lets the next go on."""
+
+        def refuse(image: Image) -> Image:
+            raise Invalid("no")
+
+        first, second, third = self.change(with_tag("a")), self.change(refuse), self.change(with_tag("c"))
+        self.release_all()
+        self.failureResultOf(second, Invalid)
+        self.successResultOf(first)
+        self.successResultOf(third)
+        self.assertEqual(self.tags(), ("a", "c", "first"))
+
+    def test_many_without_a_write(self) -> None:
+        """However many wait, and end as soon as it is their turn, the stack does not grow."""
+        first = self.change(with_tag("a"))
+        rest = [self.change(same) for _ in range(5000)]
+        self.writer.release()
+        self.successResultOf(first)
+        for result in rest:
+            self.assertEqual(self.successResultOf(result)[0].tags, ("a", "first"))
+        self.assertEqual(self.changes._turns, {})
+
+    def test_one_after_the_other(self) -> None:
+        """One that begins when another has ended finds a turn, and leaves none."""
+        first, second = self.change(with_tag("a")), self.change(same)
+        more: list[Deferred[Any]] = []
+        second.addCallback(lambda result: more.append(self.change(with_tag("b"))))
+        self.release_all()
+        self.successResultOf(first)
+        self.successResultOf(more[0])
+        self.assertEqual(self.tags(), ("a", "b", "first"))
+
+
+class OtherProcessTests(ChangesTestCase):
+    """Changes of one image in two processes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = self.changes_on(self.open_catalogue(self.open_database()))
+
+    def change_there(self, function: Callable[[Image], Image]) -> None:
+        """A change by the other process."""
+        changing = self.other.change(CALLER, self.image.id, "modify_image", function)
+        self.successResultOf(Deferred.fromCoroutine(changing))
+
+    def test_overtaken(self) -> None:
+        """A change that finds another one kept meanwhile is made again, on top of it."""
+        calls: list[tuple[str, ...]] = []
+
+        def overtaken(image: Image) -> Image:
+            calls.append(image.tags)
+            if len(calls) <= 3:
+                self.change_there(with_tag(f"other {len(calls)}"))
+            return with_tag("mine")(image)
+
+        changed, _ = self.successResultOf(self.change(overtaken))
+        self.assertEqual(len(calls), 4)
+        self.assertEqual(changed.tags, ("first", "mine", "other 1", "other 2", "other 3"))
+        self.assertEqual(self.tags(), changed.tags)
+
+    def test_overtaken_by_a_refusal(self) -> None:
+        """What is permitted is asked again for the image as it is then."""
+
+        def overtaken(image: Image) -> Image:
+            self.policy.actions.remove("modify_image")
+            self.successResultOf(self.catalogue.update(image, evolve(image, name="theirs")))
+            return with_tag("mine")(image)
+
+        self.failureResultOf(self.change(overtaken), Forbidden)
+        self.assertEqual((self.get(self.image.id).name, self.tags()), ("theirs", ("first",)))
+
+    def test_deleted_meanwhile(self) -> None:
+        """NoSuchImage."""
+
+        def overtaken(image: Image) -> Image:
+            self.successResultOf(self.catalogue.delete(image.id))
+            return with_tag("mine")(image)
+
+        self.failureResultOf(self.change(overtaken), NoSuchImage)
+
+    def test_always_overtaken(self) -> None:
+        """ImageChanged after many attempts."""
+        calls: list[int] = []
+
+        def overtaken(image: Image) -> Image:
+            calls.append(1)
+            self.change_there(lambda image: evolve(image, min_ram=image.min_ram + 1))
+            return with_tag("mine")(image)
+
+        self.failureResultOf(self.change(overtaken), ImageChanged)
+        self.assertEqual(len(calls), ATTEMPTS)
+        self.assertEqual(self.tags(), ("first",))
+        self.assertEqual(self.changes._turns, {})
+
+
+class RaceTests(TestCase):
+    """Changes in real threads, by two processes' worth of catalogues on one file."""
+
+    NUMBER = 50
+
+    async def test_nothing_is_lost(self) -> None:
+        """Of many changes at once, each of which adds a tag and a property, every one is kept."""
+        path = Path(self.mktemp())
+        catalogues = [self.open_catalogue(path, name) for name in ("one", "two")]
+        for catalogue in catalogues:
+            await catalogue.start()
+        try:
+            image = new_image()
+            await catalogues[0].add(image)
+            policy = Allowed("get_image", "modify_image")
+            changes = [Changes(Access(catalogue, policy), catalogue) for catalogue in catalogues]
+            changing = [
+                Deferred.fromCoroutine(
+                    changes[number % 2].change(CALLER, image.id, "modify_image", with_tag_and_property(number))
+                )
+                for number in range(self.NUMBER)
+            ]
+            results = await gatherResults(changing)
+            kept = await catalogues[1].image(image.id)
+            self.assertEqual(set(kept.tags), {f"tag {number}" for number in range(self.NUMBER)})
+            self.assertEqual(kept.properties, {f"key {number}": str(number) for number in range(self.NUMBER)})
+            moments = {changed.updated_at for changed, _ in results}
+            self.assertEqual((len(moments), max(moments)), (self.NUMBER, kept.updated_at))
+            self.assertEqual([each._turns for each in changes], [{}, {}])
+        finally:
+            for catalogue in catalogues:
+                await catalogue.stop()
+
+    def open_catalogue(self, path: Path, name: str) -> Catalogue:
+        """One on the file, with threads of its own."""
+        writer, readers = (ReactorThreads(reactor, f"{name}-{use}", 1) for use in ("writer", "readers"))
+        self.addCleanup(writer.stop)
+        self.addCleanup(readers.stop)
+        return Catalogue(Database(f"sqlite:///{path}", writer, readers))

@@ -1,0 +1,131 @@
+"""POST /v2/images/{image_id}/actions/deactivate and .../reactivate"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from imgsvc.model import Status
+from tests.support.server import fired
+from tests.web.changing import ABSENT, ChangeTestCase
+from tests.web.rigs import ADMIN, MEMBER, READER, STRANGER
+
+
+class ActionTests(ChangeTestCase):
+    """An image that is taken out of use, and put into use again."""
+
+    def act(self, action: str, image_id: str, headers: dict[str, str] = MEMBER, body: bytes | None = None) -> int:
+        """The status."""
+        answer = self.server.request("POST", f"/v2/images/{image_id}/actions/{action}", headers, body)
+        if answer.status == 204:
+            self.assertEqual(answer.body, b"")
+        return answer.status
+
+    def assert_no_change(self, status: int, action: str, image_id: str, headers: dict[str, str] = MEMBER) -> None:
+        """This status, and the image is exactly as before."""
+        before = self.kept(image_id)
+        self.assertEqual(self.act(action, image_id, headers), status)
+        self.assertEqual(self.kept(image_id), before)
+
+    def test_life(self) -> None:
+        """active -> deactivated -> active, each twice with effect once; updated_at moves, and nothing else."""
+        for headers in (MEMBER, ADMIN):
+            image = self.made_active(tags=["t"], key="value")
+            before = self.kept(image)
+            self.assert_no_change(204, "reactivate", image, headers)
+            self.assertEqual(self.act("deactivate", image, headers), 204)
+            deactivated = self.kept(image)
+            self.assertGreater(deactivated.updated_at, before.updated_at)
+            expected = evolve(before, status=Status.DEACTIVATED, updated_at=deactivated.updated_at)
+            self.assertEqual(deactivated, expected)
+            self.assert_no_change(204, "deactivate", image, headers)
+            self.assertEqual(self.act("reactivate", image, headers), 204)
+            active = self.kept(image)
+            self.assertGreater(active.updated_at, deactivated.updated_at)
+            self.assertEqual(active, evolve(before, updated_at=active.updated_at))
+            self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, b"data")
+
+    def test_downloads(self) -> None:
+        """While it is deactivated only administrators download it; not its owner either."""
+        image = self.made_active(visibility="community")
+        path = f"/v2/images/{image}/file"
+        self.assertEqual(self.act("deactivate", image), 204)
+        for headers in (MEMBER, STRANGER, READER):
+            self.assertEqual(self.server.request("GET", path, headers).status, 403)
+            self.assertEqual(self.server.request("GET", path, {**headers, "Range": "bytes=0-1"}).status, 403)
+            self.assertEqual(self.show(image, headers)["status"], "deactivated")
+        answer = self.server.request("GET", path, ADMIN)
+        self.assertEqual((answer.status, answer.body), (200, b"data"))
+
+    def test_running_download(self) -> None:
+        """A download that is under way goes on."""
+        image = self.made()
+        data = bytes(range(256)) * 2000
+        self.assertEqual(self.server.put(image, data, **MEMBER).status, 204)
+        connection = self.server.connect()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in MEMBER.items())
+        connection.transport.producer = None
+        connection.send(f"GET /v2/images/{image}/file HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
+        self.assertEqual(self.act("deactivate", image), 204)
+        for _ in range(100):
+            if connection.transport.producer is None:
+                break
+            connection.transport.producer.resumeProducing()
+        self.assertEqual(connection.answers()[0].body, data)
+
+    def test_statuses(self) -> None:
+        """403 for an image in any other status."""
+        for action in ("deactivate", "reactivate"):
+            image = self.made()
+            self.assert_no_change(403, action, image)
+            self.assert_no_change(403, action, image, ADMIN)
+            connection = self.begin_put(image, 4, b"da", *(f"{name}: {value}" for name, value in MEMBER.items()))
+            self.assertEqual(self.show(image, MEMBER)["status"], "saving")
+            self.assert_no_change(403, action, image)
+            connection.lose()
+            for status in (Status.UPLOADING, Status.IMPORTING):
+                before = self.kept(image)
+                fired(self.server.server._catalogue.update(before, evolve(before, status=status)))
+                self.assert_no_change(403, action, image)
+            self.server.request("DELETE", f"/v2/images/{image}", MEMBER)
+            self.assertEqual(self.act(action, image), 404)
+            self.assertEqual(self.act(action, image, ADMIN), 404)
+
+    def test_permission(self) -> None:
+        """Members of the owning project and administrators; who only sees the image is 403, all others 404."""
+        for action in ("deactivate", "reactivate"):
+            for visibility, stranger in (("community", 403), ("shared", 404), ("private", 404)):
+                image = self.made_active(visibility=visibility)
+                if action == "reactivate":
+                    self.act("deactivate", image)
+                self.assert_no_change(401, action, image, {})
+                self.assert_no_change(stranger, action, image, STRANGER)
+                self.assert_no_change(403, action, image, READER)
+            self.assertEqual(self.act(action, ABSENT), 404)
+
+    def test_requests(self) -> None:
+        """400 with a body, 405 for other methods, 404 for other actions; an empty body of any type is none."""
+        image = self.made_active()
+        for action in ("deactivate", "reactivate"):
+            self.assertEqual(self.act(action, image, body=b"{}"), 400)
+            for method in ("GET", "PUT", "DELETE", "PATCH", "HEAD"):
+                answer = self.server.request(method, f"/v2/images/{image}/actions/{action}", MEMBER)
+                self.assertEqual((answer.status, answer.headers["allow"]), (405, "POST"))
+        self.assertEqual(self.act("delete", image), 404)
+        self.assertEqual(self.server.request("POST", f"/v2/images/{image}/actions", MEMBER).status, 404)
+        self.assertEqual(self.show(image, MEMBER)["status"], "active")
+        typed = {**MEMBER, "Content-Type": "application/octet-stream"}  # as glanceclient has it
+        self.assertEqual(self.act("deactivate", image, typed, b""), 204)
+
+    def test_deletion(self) -> None:
+        """A deactivated image is deleted like any other, with its data."""
+        image = self.made_active()
+        self.act("deactivate", image)
+        self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}", MEMBER).status, 204)
+        self.assert_nothing_kept()
+
+    def test_upload(self) -> None:
+        """A deactivated image takes no data."""
+        image = self.made_active()
+        self.act("deactivate", image)
+        self.assertEqual(self.server.put(image, b"other", **MEMBER).status, 409)
+        self.assertEqual(self.show(image, MEMBER)["status"], "deactivated")
