@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 
 from imgsvc import __version__
-from imgsvc.catalogue import Catalogue, Database, locate, without_password
+from imgsvc.catalogue import Catalogue, locate, open_database, without_password
 from imgsvc.certificates.maker import make_certificates
 from imgsvc.config import Config
 from imgsvc.identity.administrators import Administrators
@@ -65,7 +65,6 @@ from imgsvc.web.view import ImageView
 
 log = txaio.make_logger()
 
-READER_THREADS = 4
 UNDO_TIME = 5.0
 """Seconds that the undo of transfers may take which were cut off at the end of the grace period."""
 
@@ -92,14 +91,16 @@ class Server:
         self._ports: list[IListeningPort] = []
         self._patient_until = 0.0
         self._database_url = locate(config.database.url, data_folder)
-        self._threads = [
-            writer := make_threads("catalogue-writer", 1),
-            readers := make_threads("catalogue-readers", READER_THREADS),
-            digests := make_threads("digests", digest_threads()),
-            certificates := make_threads("certificates", 1),
-        ]
+        self._threads: list[IThreads] = []
+
+        def own_threads(name: str, size: int) -> IThreads:
+            self._threads.append(make_threads(name, size))
+            return self._threads[-1]
+
+        digests = own_threads("digests", digest_threads())
+        certificates = own_threads("certificates", 1)
         budget = Budget(config.server.memory_budget)
-        self._catalogue = Catalogue(Database(self._database_url, writer, readers, config.database.busy_timeout))
+        self._catalogue = Catalogue(open_database(config.database, data_folder, own_threads, reactor))
         self._stores = make_stores(
             config.stores.stores,
             config.stores.default,

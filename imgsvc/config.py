@@ -76,10 +76,14 @@ class Database:
     """[database]"""
 
     url: str = option(
-        "The catalogue's database, as SQLAlchemy writes it. A relative path of SQLite is in the data folder.",
+        "The catalogue's database: `sqlite:///file` (a relative path is in the data folder),"
+        " `postgresql://user:password@host/name` or `mysql://user:password@host/name` (MariaDB).",
         "sqlite:///imgsvc.sqlite",
     )
-    busy_timeout: Seconds = option("How long to wait for a database that another process has locked.", 5.0)
+    busy_timeout: Seconds = option("How long to wait for what another process, or transaction, has locked.", 5.0)
+    pool_size: int = option("Connections to a database server that one process keeps, at most.", 8, at_least=1)
+    connect_timeout: Seconds = option("How long a database server may take to accept a connection.", 5.0, at_least=1)
+    statement_timeout: Seconds = option("How long a database server may take for one statement.", 30.0, at_least=1)
 
 
 @frozen

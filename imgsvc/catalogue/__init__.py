@@ -3,7 +3,7 @@
 from imgsvc.catalogue.catalogue import Catalogue
 from imgsvc.catalogue.database import Database
 from imgsvc.catalogue.metadefs import MetadefCatalogue
-from imgsvc.catalogue.schema import Schema
+from imgsvc.catalogue.opening import Schema, open_database
 from imgsvc.catalogue.url import locate, without_password
 
-__all__ = ["Catalogue", "Database", "MetadefCatalogue", "Schema", "locate", "without_password"]
+__all__ = ["Catalogue", "Database", "MetadefCatalogue", "Schema", "locate", "open_database", "without_password"]

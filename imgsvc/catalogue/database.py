@@ -1,27 +1,23 @@
-"""The way to the database: which thread a job runs in, and what its failures mean.
+"""The way to the database, whichever it is: what runs jobs, and what their failures mean.
 
-A job is a function of a SQLAlchemy `Connection`. Only the outermost edge of a job is here; what it does is in
-`images.py` and `uploads.py`.
+A job is a function of a SQLAlchemy `Connection`. Only the outermost edge of a job is here and in `sqlite.py` and
+`servers.py`; what it does is in `images.py`, `uploads.py` and the like.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import txaio
-from attrs import frozen
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool, create_engine, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred
 
-from imgsvc.catalogue import schema
 from imgsvc.catalogue.statements import Statement
-from imgsvc.catalogue.url import parse
-from imgsvc.errors import CatalogueUnavailable, ConfigurationError, Invalid
-from imgsvc.interfaces import IThreads
+from imgsvc.errors import CatalogueUnavailable, Invalid
 
-__all__ = ["Database"]
+__all__ = ["Database", "Job", "cause_of", "for_the_client", "unavailable"]
 
 log = txaio.make_logger()
 
@@ -29,222 +25,36 @@ T = TypeVar("T")
 Job = Callable[[Connection], T]
 
 
-@frozen
-class _Raised:
-    """What a job ended with instead of a result."""
-
-    error: Exception
-
-
-class Database:
-    """An SQLite file, shared with other processes of the same host.
-
-    Writes go one after the other through one thread. Those that wait while a transaction is under way make up the
-    next one together and share its fsync. Reads never wait for writes (write-ahead log), so reads of a single row
-    run on the calling thread, and all others in the reader threads.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        writer_threads: IThreads,
-        reader_threads: IThreads,
-        busy_timeout: float = 5.0,
-    ) -> None:
-        """url: as `sqlite:///folder/file`. writer_threads: has one thread. busy_timeout: seconds to wait for a lock.
-
-        Raises ConfigurationError for a URL that is not of an SQLite file.
-        """
-        self._writer_threads = writer_threads
-        self._reader_threads = reader_threads
-        self._writers = _engine(url, busy_timeout)
-        event.listen(self._writers, "begin", _begin_immediate)
-        self._readers = _engine(url, busy_timeout)
-        self._driver = self._readers.dialect.loaded_dbapi
-        self._here: PoolProxiedConnection | None = None
-        self._waiting: list[tuple[Job[Any], Deferred[Any]]] = []
-        self._writing: Deferred[None] | None = None
-        self._started = False
+class Database(Protocol):
+    """What `Catalogue` needs of a database. Every Deferred may fail with CatalogueUnavailable."""
 
     def start(self) -> Deferred[None]:
-        """Make or upgrade the schema, and open the connection of this thread. Deferred of None.
-
-        Fails: CatalogueUnavailable; ConfigurationError when the schema is of a later version.
-        """
-        return Deferred.fromCoroutine(self._start())
-
-    async def _start(self) -> None:
-        self._here = await self._writer_threads.run(self._prepare)
-        self._started = True
+        """Open it. Deferred of None. Fails with ConfigurationError when its tables are of another version."""
 
     def stop(self) -> Deferred[None]:
-        """Finish the writes that wait, refuse others, close all connections. Deferred of None. Any number of times."""
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        self._started = False
-        if self._writing is not None:
-            await self._writing
-        if self._here is not None:
-            self._here.close()
-            self._here = None
-        await self._reader_threads.run(self._readers.dispose)
-        await self._writer_threads.run(self._writers.dispose)
+        """Finish the jobs under way, refuse others, close all connections. Deferred of None. Any number of times."""
 
     def write(self, job: Job[T]) -> Deferred[T]:
-        """Run `job` in a transaction, in the writer thread. Deferred of its result, fired after the commit.
+        """Run `job` in a transaction of its own or with others. Deferred of its result, fired after the commit.
 
-        A job that raises is undone alone, and the Deferred fails with what it raised. Fails with
-        CatalogueUnavailable when the database failed; all jobs of the transaction are undone then.
+        A job that raises is undone alone, and the Deferred fails with what it raised. A job may be run again when all
+        that it did was undone: it must have no other effect than in the database.
         """
-        if not self._started:
-            return fail(CatalogueUnavailable("The catalogue is closed."))
-        waiting: Deferred[T] = Deferred()
-        self._waiting.append((job, waiting))
-        if self._writing is None:
-            finished: Deferred[None] = Deferred()
-            self._writing = finished
-            Deferred.fromCoroutine(self._write_waiting()).chainDeferred(finished)
-        return waiting
-
-    async def _write_waiting(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            jobs = [job for job, _ in batch]
-            try:
-                outcomes = await self._writer_threads.run(self._transaction, jobs)
-            except Exception as error:
-                outcomes = [_Raised(error)] * len(batch)
-            for (_, waiting), outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, _Raised):
-                    waiting.errback(outcome.error)
-                else:
-                    waiting.callback(outcome)
-        self._writing = None
-
-    def _transaction(self, jobs: list[Job[Any]]) -> list[Any]:
-        """Run in the writer thread: the results of the jobs, _Raised for each that raised."""
-        try:
-            with self._writers.begin() as connection:
-                return [self._attempt(connection, job) for job in jobs]
-        except (DBAPIError, self._driver.Error) as error:
-            raise _unavailable(error) from error
-
-    def _attempt(self, connection: Connection, job: Job[Any]) -> Any:
-        """The job's result, or the error that it raised, with all that it did undone."""
-        cursor = connection.connection.cursor()
-        cursor.execute("SAVEPOINT job")
-        try:
-            result = job(connection)
-        except Exception as error:
-            if self._is_outage(error):
-                raise
-            result = _Raised(_for_the_client(error))
-            cursor.execute("ROLLBACK TO SAVEPOINT job")
-        cursor.execute("RELEASE SAVEPOINT job")
-        return result
-
-    def _is_outage(self, error: Exception) -> bool:
-        """Whether the database failed, and not the job."""
-        driver = self._driver
-        faults_of_the_job = (driver.IntegrityError, driver.DataError, driver.ProgrammingError)
-        return isinstance(error, driver.DatabaseError) and not isinstance(error, faults_of_the_job)
 
     def read(self, job: Job[T]) -> Deferred[T]:
-        """Run `job`, which only reads, in a reader thread. Deferred of its result.
+        """Run `job`, which only reads. Deferred of its result.
 
-        Each of its statements sees the database as of the statement's begin. Fails as `write` does.
+        Each of its statements sees the database as of the statement's begin.
         """
-        if not self._started:
-            return fail(CatalogueUnavailable("The catalogue is closed."))
-        return self._reader_threads.run(self._reading, job)  # type: ignore[no-any-return]
-
-    def _reading(self, job: Job[T]) -> T:
-        try:
-            with self._readers.connect() as connection:
-                return job(connection)
-        except (UnicodeEncodeError, OverflowError) as error:
-            raise _for_the_client(error) from error
-        except (DBAPIError, self._driver.Error) as error:
-            raise _unavailable(error) from error
 
     def rows(self, statement: Statement, values: Mapping[str, Any]) -> Deferred[Sequence[Sequence[Any]]]:
-        """The rows of a statement that touches few of them, by their keys. Runs at once, in this thread.
-
-        Fails as `write` does.
-        """
-        if self._here is None:
-            return fail(CatalogueUnavailable("The catalogue is closed."))
-        try:
-            # All rows at once, because it is the end of the rows that ends the read.
-            rows = statement.execute(self._here, self._readers.dialect, values).fetchall()
-        except UnicodeEncodeError:
-            # What is no text is the key of no row.
-            return succeed([])
-        except self._driver.Error as error:
-            # While the log of a killed process is being recovered even a reader must wait, which this thread may not.
-            log.debug("Reading again in a thread: {error}", error=error)
-            return self.read(lambda connection: statement.rows(connection, **values))
-        return succeed(rows)
+        """The rows of a statement that touches few of them, by their keys."""
 
     def version(self) -> int | None:
-        """A number that another one takes the place of whenever any process commits anything. None: not to be told now.
-
-        https://sqlite.org/pragma.html#pragma_data_version
-        """
-        if self._here is None:
-            return None
-        try:
-            row = self._here.cursor().execute("PRAGMA data_version").fetchone()
-        except self._driver.Error:
-            return None
-        return int(row[0])
-
-    def _prepare(self) -> PoolProxiedConnection:
-        """Run in the writer thread: the connection for the reads of the calling thread."""
-        try:
-            with self._readers.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-                current = schema.revision(connection)
-            if current != schema.HEAD:
-                # The lock of BEGIN IMMEDIATE lets one process of several upgrade, and the others find it done.
-                with self._writers.begin() as connection:
-                    schema.upgrade(connection)
-            here = self._readers.raw_connection()
-            here.detach()
-            here.cursor().execute("PRAGMA busy_timeout = 0")
-            return here
-        except (DBAPIError, self._driver.Error) as error:
-            raise _unavailable(error) from error
+        """A number that another one takes the place of whenever any process commits anything. None: not to be told."""
 
 
-def _engine(url: str, busy_timeout: float) -> Engine:
-    """An engine whose connections begin no transaction by themselves."""
-    parsed = parse(url)
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        raise ConfigurationError(f"database.url = {url!r}: must be the URL of a file as sqlite:///folder/file")
-    # As many connections as there are threads, each kept open: pool_size 0 sets no bound.
-    engine = create_engine(
-        parsed,
-        poolclass=QueuePool,
-        pool_size=0,
-        connect_args={"timeout": busy_timeout, "isolation_level": None},
-    )
-    event.listen(engine, "connect", _set_up_connection)
-    return engine
-
-
-def _set_up_connection(connection: Any, record: Any) -> None:
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = FULL")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later would fail at once when another process writes in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _for_the_client(error: Exception) -> Exception:
+def for_the_client(error: Exception) -> Exception:
     """Invalid, where the driver refused a value that only came through; else the error itself."""
     match error:
         case UnicodeEncodeError():
@@ -254,7 +64,13 @@ def _for_the_client(error: Exception) -> Exception:
     return error
 
 
-def _unavailable(error: Exception) -> CatalogueUnavailable:
-    cause = error.orig if isinstance(error, DBAPIError) else error
+def cause_of(error: Exception) -> Exception:
+    """The driver's own error."""
+    return error.orig if isinstance(error, DBAPIError) and isinstance(error.orig, Exception) else error
+
+
+def unavailable(error: Exception) -> CatalogueUnavailable:
+    """What an error of the driver is to the other rooms."""
+    cause = cause_of(error)
     log.error("The database failed: {cause}", cause=cause)
     return CatalogueUnavailable(f"The catalogue cannot answer now: {cause}.")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, create_engine, inspect, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, inspect, text
 
-from imgsvc import config
-from imgsvc.catalogue.url import locate
-from imgsvc.errors import CatalogueUnavailable, ConfigurationError
+from imgsvc.catalogue.tables import metadata
+from imgsvc.errors import ConfigurationError
 
-__all__ = ["HEAD", "MIGRATIONS", "Schema", "revision", "upgrade"]
+__all__ = ["HEAD", "MIGRATIONS", "check", "revision", "upgrade"]
 
 HEAD: Final = "0003"
 """Alembic's newest revision. Known here, so that Alembic need not be imported while nothing is to be upgraded."""
@@ -27,6 +25,16 @@ def revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+def check(found: str | None) -> None:
+    """Raises ConfigurationError where a database is not at HEAD."""
+    if found == HEAD:
+        return
+    tables = "there are no tables yet" if found is None else f"the tables are of version {found}, not {HEAD}"
+    later = found is not None and found > HEAD
+    remedy = "this imgsvc is too old for them" if later else "run `imgsvc-admin database upgrade`"
+    raise ConfigurationError(f"database.url: {tables}: {remedy}")
+
+
 def upgrade(connection: Connection) -> None:
     """Bring the database to HEAD in the transaction that `connection` is in; all or nothing where DDL can be undone.
 
@@ -38,6 +46,7 @@ def upgrade(connection: Connection) -> None:
 
     if revision(connection) == HEAD:
         return
+    _refuse_tables_of_others(connection)
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -47,30 +56,9 @@ def upgrade(connection: Connection) -> None:
         raise ConfigurationError(f"database.url: the tables are of another version of imgsvc: {error}") from error
 
 
-class Schema:
-    """The tables of a database that no daemon of this process has open. Calls block.
-
-    All methods raise CatalogueUnavailable, ConfigurationError.
-    """
-
-    head: Final = HEAD
-    """The version that this program needs."""
-
-    def __init__(self, options: config.Database, data_folder: Path) -> None:
-        self._engine = create_engine(locate(options.url, data_folder))
-
-    def version(self) -> str | None:
-        """The version of the tables; None: there are none."""
-        try:
-            with self._engine.connect() as connection:
-                return revision(connection)
-        except DBAPIError as error:
-            raise CatalogueUnavailable(f"The database cannot be read: {error.orig}") from error
-
-    def upgrade(self) -> None:
-        """Bring them to `head`. Can be run again when it was interrupted."""
-        try:
-            with self._engine.begin() as connection:
-                upgrade(connection)
-        except DBAPIError as error:
-            raise CatalogueUnavailable(f"The database cannot be upgraded: {error.orig}") from error
+def _refuse_tables_of_others(connection: Connection) -> None:
+    """MariaDB takes tables that it finds as made by an upgrade that was interrupted, see `dialects.py`."""
+    if connection.dialect.name == "mariadb" and not inspect(connection).has_table("alembic_version"):
+        names = metadata.tables.keys() & inspect(connection).get_table_names()
+        if names:
+            raise ConfigurationError(f"database.url: has a table {min(names)} that imgsvc did not make")

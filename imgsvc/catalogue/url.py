@@ -1,8 +1,9 @@
-"""Where the database is: a URL as SQLAlchemy writes it."""
+"""Where the database is: a URL as SQLAlchemy writes it. What goes wrong never shows one: it may hold a password."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -11,13 +12,28 @@ from imgsvc.errors import ConfigurationError
 
 __all__ = ["locate", "parse", "without_password"]
 
+_DRIVERS: Final = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "mysql": "mariadb+pymysql",
+    "mysql+pymysql": "mariadb+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "mariadb+pymysql": "mariadb+pymysql",
+}
+"""What a URL may begin with, and the dialect and driver that it means."""
+
+_FORMS: Final = "sqlite:///file, postgresql://user:password@host/name or mysql://user:password@host/name"
+
 
 def parse(url: str) -> URL:
-    """The parts of a URL. Raises ConfigurationError."""
+    """The parts of a URL, with the driver that is used. Raises ConfigurationError."""
     try:
-        return make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise ConfigurationError(f"database.url = {url!r}: must be a URL as sqlite:///folder/file") from error
+        parsed = make_url(url)
+        return parsed.set(drivername=_DRIVERS[parsed.drivername])
+    except (ArgumentError, ValueError, KeyError):
+        # No cause: it shows the URL.
+        raise ConfigurationError(f"database.url: must be a URL as {_FORMS}") from None
 
 
 def locate(url: str, folder: Path) -> str:
@@ -29,5 +45,5 @@ def locate(url: str, folder: Path) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    return parse(url).render_as_string(hide_password=True)
+    """The URL as it may be shown: also less its options, which may hold one."""
+    return parse(url).set(query={}).render_as_string(hide_password=True)

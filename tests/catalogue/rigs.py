@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from imgsvc.catalogue import Catalogue, Database
+from imgsvc.catalogue import Catalogue
+from imgsvc.catalogue.sqlite import SQLiteDatabase
 from imgsvc.interfaces import IThreads
 from imgsvc.model import Caller, Image, Location, StoredData, Visibility
 from tests.support.threads import ImmediateThreads
@@ -68,11 +69,11 @@ class CatalogueTestCase(SynchronousTestCase):
         self.database = self.open_database()
         self.catalogue = self.open_catalogue(self.database)
 
-    def open_database(self, **options: Any) -> Database:
+    def open_database(self, **options: Any) -> SQLiteDatabase:
         options = {"writer_threads": ImmediateThreads(), "reader_threads": ImmediateThreads()} | options
-        return Database(f"sqlite:///{self.path}", **options)
+        return SQLiteDatabase(f"sqlite:///{self.path}", **options)
 
-    def open_catalogue(self, database: Database) -> Catalogue:
+    def open_catalogue(self, database: SQLiteDatabase) -> Catalogue:
         """One more on the same file."""
         catalogue = Catalogue(database, now=lambda: self.now)
         self.successResultOf(catalogue.start())

@@ -9,7 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from imgsvc.catalogue import Catalogue, Database
+from imgsvc.catalogue import Catalogue
+from imgsvc.catalogue.sqlite import SQLiteDatabase
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError, ImageExists, Invalid, NoSuchImage
 from imgsvc.interfaces import IThreads
 from imgsvc.model import ImageQuery
@@ -104,7 +105,7 @@ class BatchTest(CatalogueTestCase):
 
 
 class FailureTest(CatalogueTestCase):
-    def open_database(self, **options: Any) -> Database:
+    def open_database(self, **options: Any) -> SQLiteDatabase:
         return super().open_database(busy_timeout=0.01, **options)
 
     def test_locked(self) -> None:
@@ -147,7 +148,7 @@ class FailureTest(CatalogueTestCase):
         """A file that is something else is not touched."""
         path = Path(self.mktemp())
         path.write_bytes(b"something else" * 1000)
-        catalogue = Catalogue(Database(f"sqlite:///{path}", ImmediateThreads(), ImmediateThreads()))
+        catalogue = Catalogue(SQLiteDatabase(f"sqlite:///{path}", ImmediateThreads(), ImmediateThreads()))
         self.failureResultOf(catalogue.start(), CatalogueUnavailable)
         self.assertEqual(path.read_bytes(), b"something else" * 1000)
 
@@ -155,7 +156,7 @@ class FailureTest(CatalogueTestCase):
         """A file that cannot be made is a failure that names the cause."""
         url = f"sqlite:///{self.mktemp()}/nowhere/file"
         failure = self.failureResultOf(
-            Catalogue(Database(url, ImmediateThreads(), ImmediateThreads())).start(), CatalogueUnavailable
+            Catalogue(SQLiteDatabase(url, ImmediateThreads(), ImmediateThreads())).start(), CatalogueUnavailable
         )
         self.assertIn("unable to open", str(failure.value))
 
@@ -262,4 +263,4 @@ class UrlTest(SynchronousTestCase):
     def test_refused(self) -> None:
         """Only the URL of an SQLite file is taken."""
         for url in ("", "nonsense", "sqlite://", "sqlite:///:memory:", "postgresql://host/name"):
-            self.assertRaises(ConfigurationError, Database, url, ImmediateThreads(), ImmediateThreads())
+            self.assertRaises(ConfigurationError, SQLiteDatabase, url, ImmediateThreads(), ImmediateThreads())

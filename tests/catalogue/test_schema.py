@@ -18,10 +18,11 @@ from tests.catalogue.rigs import CatalogueTestCase
 START = """
 import sys
 from twisted.internet.defer import Deferred
-from imgsvc.catalogue import Catalogue, Database
+from imgsvc.catalogue import Catalogue
+from imgsvc.catalogue.sqlite import SQLiteDatabase
 from tests.support.threads import ImmediateThreads
 
-catalogue = Catalogue(Database(sys.argv[1], ImmediateThreads(), ImmediateThreads()))
+catalogue = Catalogue(SQLiteDatabase(sys.argv[1], ImmediateThreads(), ImmediateThreads()))
 outcomes = []
 sys.stdin.readline()
 catalogue.start().addCallbacks(lambda _: catalogue.check()).addBoth(outcomes.append)

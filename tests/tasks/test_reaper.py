@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc.catalogue import Catalogue, Database
+from imgsvc.catalogue import Catalogue
+from imgsvc.catalogue.sqlite import SQLiteDatabase
 from imgsvc.errors import NoSuchImage, ObjectInUse, StoreUnavailable
 from imgsvc.identity.policy import Policy
 from imgsvc.interfaces import IStoreWriter
@@ -34,7 +35,9 @@ class ReaperTests(SynchronousTestCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         self.clock = Clock()
-        self.catalogue = Catalogue(Database(f"sqlite:///{folder}/c.sqlite", ImmediateThreads(), ImmediateThreads()))
+        self.catalogue = Catalogue(
+            SQLiteDatabase(f"sqlite:///{folder}/c.sqlite", ImmediateThreads(), ImmediateThreads())
+        )
         fired(self.catalogue.start())
         self.addCleanup(lambda: fired(self.catalogue.stop()))
         budget = Budget(1 << 20)

@@ -1,0 +1,88 @@
+"""The one place where the URL tells which kind of database it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from twisted.internet.interfaces import IReactorTime
+
+from imgsvc import config
+from imgsvc.catalogue import schema
+from imgsvc.catalogue.database import Database, cause_of
+from imgsvc.catalogue.drivers import Limits, driver_of
+from imgsvc.catalogue.servers import ServerDatabase, server_engine
+from imgsvc.catalogue.sqlite import SQLiteDatabase, sqlite_engine
+from imgsvc.catalogue.url import locate, parse
+from imgsvc.errors import CatalogueUnavailable
+from imgsvc.interfaces import IThreads
+
+__all__ = ["Schema", "open_database"]
+
+READER_THREADS: Final = 4
+
+
+def open_database(
+    options: config.Database, data_folder: Path, make_threads: Callable[[str, int], IThreads], clock: IReactorTime
+) -> Database:
+    """The database of the configuration, not started. make_threads: a pool, from its name and its size.
+
+    Raises ConfigurationError.
+    """
+    url = locate(options.url, data_folder)
+    if _is_sqlite(url):
+        writer, readers = make_threads("catalogue-writer", 1), make_threads("catalogue-readers", READER_THREADS)
+        return SQLiteDatabase(url, writer, readers, options.busy_timeout)
+    limits = Limits(options.connect_timeout, options.statement_timeout, options.busy_timeout)
+    return ServerDatabase(url, make_threads("catalogue", options.pool_size), options.pool_size, limits, clock)
+
+
+def _is_sqlite(url: str) -> bool:
+    return parse(url).get_backend_name() == "sqlite"
+
+
+class Schema:
+    """The tables of a database, for whoever looks after them. Calls block.
+
+    All methods raise CatalogueUnavailable, ConfigurationError.
+    """
+
+    head: Final = schema.HEAD
+    """The version that this program needs."""
+
+    def __init__(self, options: config.Database, data_folder: Path) -> None:
+        self._options = options
+        self._url = locate(options.url, data_folder)
+
+    def version(self) -> str | None:
+        """The version of the tables; None: there are none."""
+        with self._connected() as connection:
+            return schema.revision(connection)
+
+    def upgrade(self) -> None:
+        """Bring them to `head`. Waits for another that does so; can be run again when it was interrupted."""
+        with self._connected() as connection:
+            schema.upgrade(connection)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """A connection in a transaction, to which no time is set: to make an index of a large table takes long."""
+        if _is_sqlite(self._url):
+            engine, wait = sqlite_engine(self._url, self._options.busy_timeout), "SELECT 1"
+        else:
+            driver = driver_of(parse(self._url))
+            engine = server_engine(self._url, driver, Limits(self._options.connect_timeout, 0, 0))
+            wait = driver.lock_upgrades()
+        try:
+            with engine.begin() as connection:
+                connection.execute(text(wait)).close()
+                yield connection
+        except DBAPIError as error:
+            cause = " ".join(str(cause_of(error)).split())
+            raise CatalogueUnavailable(f"The database does not do it: {cause}") from error
+        finally:
+            engine.dispose()

@@ -1,0 +1,268 @@
+"""PostgreSQL and MariaDB: a pool of connections, each used by one thread at a time, and what is done when one fails.
+
+What is certainly undone is run again: transactions that the server gave up because of others (dead-locks), and those
+whose connection was lost before their COMMIT was sent. Whether a COMMIT that was not answered was done nobody knows:
+such a job fails.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import txaio
+from attrs import define
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from imgsvc.catalogue import schema
+from imgsvc.catalogue.database import Job, cause_of, for_the_client
+from imgsvc.catalogue.drivers import Driver, Fault, Limits, driver_of
+from imgsvc.catalogue.statements import Statement
+from imgsvc.catalogue.url import parse
+from imgsvc.errors import CatalogueUnavailable, ConfigurationError, Invalid
+from imgsvc.interfaces import IThreads
+
+__all__ = ["ServerDatabase", "server_engine"]
+
+log = txaio.make_logger()
+
+T = TypeVar("T")
+
+ATTEMPTS: Final = 8
+"""How often a job is run that is undone each time."""
+PAUSE: Final = 0.01
+"""Seconds, on the average, before the third attempt; doubled before each later one."""
+
+
+class _Undone(Exception):
+    """All that the job did was undone, and not through its own fault."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+@define(eq=False)
+class _Call(Generic[T]):
+    """A job, and whether anybody still waits for it."""
+
+    job: Job[T]
+    writes: bool
+    given_up: bool = False
+
+    def give_up(self, result: Any, seconds: float) -> Any:
+        """Called when its time is over."""
+        self.given_up = True
+        raise _unavailable(TimeoutError(f"no answer within {seconds:g} s"))
+
+
+class ServerDatabase:
+    """A Database of a server, shared with other processes and hosts."""
+
+    def __init__(self, url: str, threads: IThreads, pool_size: int, limits: Limits, clock: IReactorTime) -> None:
+        """url: as `postgresql://user:password@host/name`. threads: `pool_size` of them, each uses one connection.
+
+        Raises ConfigurationError.
+        """
+        self._driver = driver_of(parse(url))
+        self._threads = threads
+        self._clock = clock
+        self._patience = limits.connect + limits.statement
+        self._engine = server_engine(url, self._driver, limits, pool_size)
+        self._pool = _Generations(self._engine)
+        self._running: set[Deferred[Any]] = set()
+        self._started = False
+
+    def start(self) -> Deferred[None]:
+        """See Database. Tables are not made or upgraded here: other hosts may be using them."""
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        self._started = True
+        try:
+            schema.check(await self.read(schema.revision))
+        except BaseException:
+            await self._stop()
+            raise
+
+    def stop(self) -> Deferred[None]:
+        """See Database."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._started = False
+        await DeferredList(list(self._running))
+        self._engine.dispose()
+
+    def write(self, job: Job[T]) -> Deferred[T]:
+        """See Database. Each job has a transaction of its own, in which each statement sees what others committed."""
+        return self._answer(job, True)
+
+    def read(self, job: Job[T]) -> Deferred[T]:
+        """See Database."""
+        return self._answer(job, False)
+
+    def rows(self, statement: Statement, values: Mapping[str, Any]) -> Deferred[Sequence[Sequence[Any]]]:
+        """See Database."""
+
+        def no_rows(failure: Failure) -> Sequence[Sequence[Any]]:
+            failure.trap(Invalid)  # what the database does not take is the key of no row
+            return []
+
+        return self.read(lambda connection: statement.rows(connection, **values)).addErrback(no_rows)
+
+    def version(self) -> int | None:
+        """See Database. To ask would take as long as to read."""
+        return None
+
+    def _answer(self, job: Job[T], writes: bool) -> Deferred[T]:
+        """The result of a job, or its failure after a time in any case: a server may fall silent."""
+        if not self._started:
+            return fail(CatalogueUnavailable("The catalogue is closed."))
+        call = _Call(job, writes)
+        answer = Deferred.fromCoroutine(self._repeated(call))
+        answer.addTimeout(self._patience, self._clock, call.give_up)
+        self._running.add(answer)
+        return answer.addBoth(self._ended, answer)
+
+    def _ended(self, result: Any, answer: Deferred[Any]) -> Any:
+        self._running.discard(answer)
+        return result
+
+    async def _repeated(self, call: _Call[T]) -> T:
+        for attempt in range(ATTEMPTS):
+            if attempt > 1:
+                # The first repetition is at once: most often it is for a connection that was idle and is gone.
+                await deferLater(self._clock, random.uniform(0, PAUSE * 2 ** (attempt - 1)))
+            try:
+                return await self._threads.run(self._attempt, call)  # type: ignore[no-any-return]
+            except _Undone as undone:
+                log.info("The database undid a transaction, which is run again: {cause}", cause=_line(undone.cause))
+                cause = undone.cause
+        raise _unavailable(cause)
+
+    # --- run in a thread
+
+    def _attempt(self, call: _Call[T]) -> T:
+        if call.given_up:
+            raise CancelledError()
+        with self._connect() as connection:
+            generation = connection.info[_Generations]
+            try:
+                if call.writes:
+                    connection.begin()
+                result = call.job(connection)
+            except Exception as error:
+                raise self._undo(connection, generation, error) from error
+            if call.writes:
+                self._commit(connection, generation)
+            return result
+
+    def _connect(self) -> Connection:
+        try:
+            return self._engine.connect()
+        except DBAPIError as error:
+            raise _unavailable(error) from error
+        except InvalidRequestError as error:  # a new connection that was lost at once
+            raise _Undone(error) from error
+
+    def _undo(self, connection: Connection, generation: int, error: Exception) -> Exception:
+        """What to raise for an error that a job ended with, whose transaction is over then."""
+        cause = cause_of(error)
+        fault = self._driver.fault(cause)
+        if fault is Fault.LOST:
+            connection.invalidate(cause)
+            self._pool.lost(generation)
+            return _Undone(cause)
+        try:
+            connection.rollback()
+        except DBAPIError:  # which ends it all the same
+            connection.invalidate(cause)
+            self._pool.lost(generation)
+        match fault:
+            case Fault.CONFLICT:
+                return _Undone(cause)
+            case Fault.OUTAGE:
+                return _unavailable(cause)
+            case Fault.VALUE:
+                return Invalid("A value is not one that the catalogue can keep.")
+        return for_the_client(error)
+
+    def _commit(self, connection: Connection, generation: int) -> None:
+        try:
+            connection.commit()
+        except DBAPIError as error:
+            cause = cause_of(error)
+            connection.invalidate(cause)
+            fault = self._driver.fault(cause)
+            if fault is Fault.CONFLICT:
+                raise _Undone(cause) from error
+            if fault is Fault.LOST:
+                self._pool.lost(generation)
+            raise _unavailable(cause) from error
+
+
+class _Generations:
+    """Has the pool replace all connections that are as old as one that was lost: a server that ends takes all along."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._generation = 0
+        event.listen(engine, "connect", self._connected)
+        event.listen(engine, "checkout", self._checked_out)
+
+    def _connected(self, connection: Any, record: Any) -> None:
+        record.info[_Generations] = self._generation
+
+    def _checked_out(self, connection: Any, record: Any, proxy: Any) -> None:
+        if record.info[_Generations] != self._generation:
+            raise DisconnectionError("The server may have ended this one, too.")
+
+    def lost(self, generation: int) -> None:
+        """A connection of that generation was lost. Threads that say so at once may count one loss twice."""
+        if generation == self._generation:
+            self._generation = generation + 1
+
+
+def server_engine(url: str, driver: Driver, limits: Limits, pool_size: int = 1) -> Engine:
+    """An engine whose connections are set up for the catalogue. Raises ConfigurationError."""
+    parsed = parse(url)
+    if not parsed.database:
+        raise ConfigurationError("database.url: must name the database, as in postgresql://user:password@host/name")
+    engine = create_engine(
+        parsed,
+        poolclass=QueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_use_lifo=True,
+        # Whoever takes a connection ends what it began: the pool need not ask the server for it once more.
+        pool_reset_on_return=None,
+        connect_args={
+            name: value for name, value in driver.connect_arguments(limits).items() if name not in parsed.query
+        },
+    )
+
+    def set_up(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        for statement in driver.session(limits):
+            cursor.execute(statement)
+        cursor.close()
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN") and None)
+    return engine
+
+
+def _unavailable(error: Exception) -> CatalogueUnavailable:
+    """Clients are told no more: the driver's errors name hosts and accounts."""
+    log.error("The database failed: {cause}", cause=_line(cause_of(error)))
+    return CatalogueUnavailable("The catalogue cannot answer now.")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
