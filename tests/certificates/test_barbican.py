@@ -1,0 +1,171 @@
+"""Tests of imgsvc.certificates.barbican, against a server that speaks as much of its API."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from treq.testing import RequestTraversalAgent
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.client import Agent, HTTPConnectionPool
+from zope.interface.verify import verifyObject
+
+from imgsvc.certificates.barbican import Barbican
+from imgsvc.errors import BadSignature, CertificatesUnavailable, NoSuchCertificate
+from imgsvc.interfaces import ICertificates
+from imgsvc.model import Caller
+from tests.support import barbican
+from tests.support.barbican import Secret
+from tests.support.server import fired
+
+ID = "01234567-89ab-cdef-0123-456789abcdef"
+CALLER = Caller("user", "project", token="token")
+PATH = f"/v1/secrets/{ID}"
+
+
+class BarbicanTests(SynchronousTestCase):
+    """Certificates from Barbican, in memory."""
+
+    def setUp(self) -> None:
+        self.server = barbican.Barbican({ID: Secret(b"certificate")})
+        self.agent = RequestTraversalAgent(self.server)
+        self.clock = Clock()
+        self.certificates = Barbican("http://barbican.example/", self.agent, self.clock, 10.0)
+
+    def begin(self, name: str = ID, caller: Caller = CALLER) -> Deferred[bytes]:
+        found = self.certificates.certificate(name, caller)
+        self.agent.flush()
+        return found
+
+    def get(self, name: str = ID, caller: Caller = CALLER) -> bytes:
+        found: bytes = fired(self.begin(name, caller))
+        return found
+
+    def test_interface(self) -> None:
+        """It provides ICertificates."""
+        verifyObject(ICertificates, self.certificates)
+
+    def test_asked(self) -> None:
+        """It asks with the caller's token what the secret is, and then for the payload as it was stored."""
+        for content_type in ("application/pkix-cert", "application/octet-stream", "text/plain"):
+            self.server.asked.clear()
+            self.server.secrets[ID] = Secret(b"certificate", content_type)
+            self.assertEqual(self.get(), b"certificate")
+            self.assertEqual(
+                self.server.asked,
+                [("GET", PATH, "application/json", "token"), ("GET", f"{PATH}/payload", content_type, "token")],
+            )
+
+    def test_upper_case(self) -> None:
+        """Ids are asked for in lower case."""
+        self.assertEqual(self.get(ID.upper()), b"certificate")
+
+    def test_own_token(self) -> None:
+        """Who has no token is served with the service's; without any there is none in the request."""
+        self.server.tokens |= {None}
+        self.assertEqual(self.get(caller=Caller()), b"certificate")
+        self.assertEqual(self.server.asked[-1][3], None)
+        self.certificates = Barbican("http://barbican.example", self.agent, self.clock, 10.0, lambda: "token")
+        self.assertEqual(self.get(caller=Caller()), b"certificate")
+        self.assertEqual(self.server.asked[-1][3], "token")
+
+    def test_absent(self) -> None:
+        """A secret that is not there; what is no id is not asked for."""
+        self.server.secrets.clear()
+        self.assertRaises(NoSuchCertificate, self.get)
+        self.server.asked.clear()
+        for name in ("../../v1/orders", "", "x?y"):
+            self.assertRaises(NoSuchCertificate, self.get, name)
+        self.assertEqual(self.server.asked, [])
+
+    def test_refused(self) -> None:
+        """A token that is not valid, or may not read the secret, is the client's fault."""
+        for token in ("bad", "other"):
+            error = self.assertRaises(BadSignature, self.get, ID, Caller(token=token))
+            self.assertNotIsInstance(error, NoSuchCertificate)
+            self.assertIn("does not give certificate", str(error))
+
+    def test_no_certificate(self) -> None:
+        """A secret of another kind, without a payload, or not active."""
+        for secret in (
+            Secret(b"x", "application/pkcs8"),
+            Secret(b"x", None),
+            Secret(b"x", status="PENDING"),
+        ):
+            self.server.secrets[ID] = secret
+            self.assertIn("holds no certificate", str(self.assertRaises(BadSignature, self.get)))
+        self.server.broken = "nonsense"
+        self.assertIn("holds no certificate", str(self.assertRaises(BadSignature, self.get)))
+
+    def test_too_large(self) -> None:
+        """What is too large for a certificate is not read to its end."""
+        self.server.secrets[ID] = Secret(b"x" * (1 << 20))
+        self.assertIn("has more than 65536 bytes", str(self.assertRaises(BadSignature, self.get)))
+
+    def test_fault(self) -> None:
+        """A fault of Barbican's own, and a redirect, which is not followed with the token."""
+        for broken, code in (("fault", 500), ("redirect", 302)):
+            self.server.broken = broken
+            error = self.assertRaises(CertificatesUnavailable, self.get)
+            self.assertEqual(str(error), f"Barbican has answered {code}.")
+        self.assertEqual(len(self.server.asked), 2)
+
+    def test_hang(self) -> None:
+        """One time-out for all of it, at whichever request; the connection is given up."""
+        for broken, asked in (("hang", 1), ("hang-payload", 2)):
+            self.server.broken = broken
+            self.server.asked.clear()
+            found = self.begin()
+            self.assertNoResult(found)
+            self.assertEqual(len(self.server.asked), asked)
+            ended = self.server.hanging[-1].notifyFinish()
+            ended.addErrback(lambda _: None)
+            self.clock.advance(10.1)
+            self.failureResultOf(found, CertificatesUnavailable)
+            self.agent.flush()
+            self.assertTrue(ended.called)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class BrokenConnectionTests(TestCase):
+    """What only a real connection does."""
+
+    def certificates(self, port: int) -> Barbican:
+        agent = Agent(reactor, pool=HTTPConnectionPool(reactor, False))
+        clock: Any = reactor
+        return Barbican(f"http://127.0.0.1:{port}", agent, clock, 5.0)
+
+    async def test_refused(self) -> None:
+        """Nobody listens."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            await self.assertFailure(
+                self.certificates(listener.getsockname()[1]).certificate(ID, CALLER), CertificatesUnavailable
+            )
+
+    async def test_broken_off(self) -> None:
+        """The connection ends in the middle of an answer, or before it."""
+
+        class Breaker(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                assert self.transport is not None
+                self.transport.write(self.factory.answer)  # type: ignore[attr-defined]
+                self.transport.loseConnection()
+
+        factory: Any = Factory.forProtocol(Breaker)
+        factory.noisy = False
+        port: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        for answer in (
+            b"",
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",
+            b"SSH-2.0\r\n\r\n",
+        ):
+            factory.answer = answer
+            found = self.certificates(port.getHost().port).certificate(ID, CALLER)
+            await self.assertFailure(found, CertificatesUnavailable)
