@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 
 from imgsvc import __version__
-from imgsvc.catalogue import Catalogue, locate, open_database, without_password
+from imgsvc.catalogue import Catalogue, MetadefCatalogue, locate, open_database, without_password
 from imgsvc.certificates.maker import make_certificates
 from imgsvc.config import Config
 from imgsvc.identity.administrators import Administrators
@@ -24,11 +24,15 @@ from imgsvc.interfaces import IIdentity, IThreads
 from imgsvc.operations.access import Access
 from imgsvc.operations.activation import Activation
 from imgsvc.operations.changes import Changes
+from imgsvc.operations.copies import Copies
 from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.images import Images, RecordLimits
 from imgsvc.operations.limits import Quotas
+from imgsvc.operations.locations import LocationRules, Locations, Measure
+from imgsvc.operations.metadefs import Metadefs
 from imgsvc.operations.patching import HiddenLocations, Patching
+from imgsvc.operations.relocation import Relocation
 from imgsvc.operations.sharing import Sharing
 from imgsvc.operations.tagging import Tagging
 from imgsvc.operations.uploads import UploadRules, Uploads
@@ -38,6 +42,7 @@ from imgsvc.pipeline.delivery import Delivery
 from imgsvc.pipeline.signatures import Signatures, load_authorities
 from imgsvc.stores.registry import make_stores
 from imgsvc.stores.services import StoreServices
+from imgsvc.tasks.hashing import Hashing, HashRules
 from imgsvc.tasks.reaper import Reaper
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.access_log import log_access
@@ -52,12 +57,16 @@ from imgsvc.web.health import HealthRoutes
 from imgsvc.web.images import ImageRoutes
 from imgsvc.web.info import InfoRoutes
 from imgsvc.web.listing import ListReader
+from imgsvc.web.locations import LocationRoutes
 from imgsvc.web.members import MemberRoutes
+from imgsvc.web.metadef_definitions import DefinitionRoutes
+from imgsvc.web.metadefs import MetadefRoutes
 from imgsvc.web.openapi.document import describe
 from imgsvc.web.openapi.routes import DescriptionRoutes
 from imgsvc.web.patch import PatchReader
 from imgsvc.web.schemas import SchemaRoutes, image_schema
 from imgsvc.web.site import StreamingSite
+from imgsvc.web.stores import StoreRoutes
 from imgsvc.web.tags import TagRoutes
 from imgsvc.web.update import UpdateRoutes
 from imgsvc.web.versions import version_ids
@@ -100,7 +109,8 @@ class Server:
         digests = own_threads("digests", digest_threads())
         certificates = own_threads("certificates", 1)
         budget = Budget(config.server.memory_budget)
-        self._catalogue = Catalogue(open_database(config.database, data_folder, own_threads, reactor))
+        database = open_database(config.database, data_folder, own_threads, reactor)
+        self._catalogue = Catalogue(database)
         self._stores = make_stores(
             config.stores.stores,
             config.stores.default,
@@ -111,20 +121,38 @@ class Server:
             placed(config.policy.property_protection_file, data_folder), config.policy.property_protection_rules, policy
         )
         access = Access(self._catalogue, policy)
+        metadefs = Metadefs(MetadefCatalogue(database), policy)
         deletion = Deletion(access, self._catalogue, self._stores)
         changes = Changes(access, self._catalogue)
         limits = RecordLimits(config.quotas.properties, config.quotas.tags)
+        quotas = Quotas(
+            self._catalogue,
+            size_cap=config.images.size_cap,
+            user_storage=config.quotas.user_storage,
+            image_size_total=config.quotas.image_size_total,
+            image_count_uploading=config.quotas.image_count_uploading,
+        )
+        lease = config.server.upload_lease
+        self._hashing = Hashing(
+            self._catalogue,
+            self._stores,
+            remove=deletion.remove,
+            budget=budget,
+            digest_threads=digests,
+            clock=reactor,
+            rules=HashRules(lease, config.images.location_retries),
+        )
+        deletion.when_deleted = self._hashing.cancel
+        measure = Measure(self._stores, quotas)
+        location_rules = LocationRules(
+            config.images.verify_locations, config.images.hash, config.quotas.locations, lease
+        )
+        relocation = Relocation(access, self._stores, measure, location_rules)
         self._uploads = Uploads(
             access=access,
             catalogue=self._catalogue,
             stores=self._stores,
-            quotas=Quotas(
-                self._catalogue,
-                size_cap=config.images.size_cap,
-                user_storage=config.quotas.user_storage,
-                image_size_total=config.quotas.image_size_total,
-                image_count_uploading=config.quotas.image_count_uploading,
-            ),
+            quotas=quotas,
             budget=budget,
             digest_threads=digests,
             signatures=Signatures(
@@ -136,7 +164,7 @@ class Server:
             ),
             clock=reactor,
             rules=UploadRules(
-                lease=config.server.upload_lease,
+                lease=lease,
                 hash_algorithm=config.images.hash,
                 check_format=config.images.check_format,
                 vmdk_types=config.images.vmdk_allowed_types,
@@ -147,13 +175,14 @@ class Server:
             self._catalogue,
             self._stores,
             remove=deletion.remove,
+            resume=self._hashing.begin,
             clock=reactor,
             interval=config.server.reaper_interval,
-            lease=config.server.upload_lease,
+            lease=lease,
         )
         schema = image_schema(config.images.disk_formats, config.images.container_formats)
         schemas = SchemaRoutes(schema)
-        rules, view = FieldRules(schema), ImageView(self._stores.several, protections)
+        rules, view = FieldRules(schema), self._view(access, protections)
         address = PublicAddress(
             config.server.public_endpoint,
             Peers(config.server.proxy_peers, "server.proxy_peers") if config.server.proxy_headers else None,
@@ -176,15 +205,28 @@ class Server:
                     address,
                 ),
                 UpdateRoutes(
-                    Patching(access, changes, deletion, limits, HiddenLocations(), protections),
+                    Patching(
+                        access,
+                        changes,
+                        deletion,
+                        limits,
+                        relocation if config.images.show_locations else HiddenLocations(),
+                        protections,
+                    ),
                     PatchReader(schema, rules),
                     view,
                 ),
                 TagRoutes(Tagging(changes, limits)),
                 ActionRoutes(Activation(changes)),
                 MemberRoutes(Sharing(access, self._catalogue, config.quotas.members)),
+                MetadefRoutes(metadefs, config.api.limit_default, config.api.limit_max, address),
+                DefinitionRoutes(metadefs, address),
                 schemas,
                 DescriptionRoutes(describe(schemas.documents)),
+                LocationRoutes(
+                    Locations(access, self._catalogue, self._stores, measure, location_rules, self._hashing.begin)
+                ),
+                StoreRoutes(Copies(access, changes, self._stores, deletion)),
                 InfoRoutes(access, self._stores),
                 HealthRoutes(placed(config.server.disable_file, data_folder)),
             ],
@@ -195,6 +237,10 @@ class Server:
         self.site = StreamingSite(
             api, reactor, config.server.idle_timeout, log_access if config.server.access_log else None
         )
+
+    def _view(self, access: Access, protections: Protections) -> ImageView:
+        images = self._config.images
+        return ImageView(access, self._stores, protections, images.show_direct_url, images.show_locations)
 
     def _identity(self) -> IIdentity:
         if self._config.identity.mode == "proxy":
@@ -230,6 +276,7 @@ class Server:
         self.site.cut_connections()
         await self._until_idle(UNDO_TIME)
         await within(UNDO_TIME, self._reaper.stop(), self._reactor)
+        await within(UNDO_TIME, self._hashing.stop(), self._reactor)
         await self._catalogue.stop()
         await self._stores.stop()
         for threads in self._threads:

@@ -60,6 +60,10 @@ def by_key(definitions: Iterable[Definition]) -> Definitions:
     return {(each.kind, each.name): each for each in sorted(definitions, key=lambda each: each.name)}
 
 
+def _frozen_definitions(value: Definitions) -> Definitions:
+    return MappingProxyType(dict(value))
+
+
 @frozen
 class Namespace:
     """A namespace with its definitions. visibility: public or private. owner: a project's id.
@@ -75,7 +79,7 @@ class Namespace:
     visibility: Visibility = Visibility.PRIVATE
     protected: bool = False
     owner: str | None = None
-    definitions: Definitions = field(factory=dict, converter=_frozen_document, hash=False)
+    definitions: Definitions = field(factory=dict, converter=_frozen_definitions, hash=False)
     key: int = 0
     revision: int = 0
 

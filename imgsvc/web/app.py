@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, cast
+from urllib.parse import unquote
 
 import txaio
 from klein import Klein
@@ -78,6 +79,8 @@ class ImageApi(Resource):
                 segments[0] = b"v2"
             elif (request.getHeader(b"accept") or b"").startswith(MEDIA_TYPE):
                 segments.insert(0, b"v2")
+        if b"%" in request.path:  # what is encoded in a segment is no part of the path's structure
+            segments[:] = [segment.replace(b"%", b"%25").replace(b"/", b"%2F") for segment in segments]
         if segments[0] == b"v2":
             self._give_id(request, request.getHeader(b"x-openstack-request-id"))
         preflight = self._cors.apply(request)
@@ -104,6 +107,8 @@ class ImageApi(Resource):
                 request.caller = await caller if isinstance(caller, Deferred) else caller
             if not route.takes_body and request.body.announced:
                 raise Invalid(f"{route.method} {route.path} takes no body.")
+            if b"%" in request.path:
+                arguments = {name: unquote(value) for name, value in arguments.items()}
             try:
                 return await route.handler(request, **arguments)
             except ImgsvcError as error:

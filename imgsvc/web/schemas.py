@@ -9,6 +9,7 @@ from attrs import define
 
 from imgsvc.model import Status, Visibility
 from imgsvc.web.members import member_schema, members_schema
+from imgsvc.web.metadef_schemas import metadef_schemas
 from imgsvc.web.render import answer_json
 from imgsvc.web.routes import Route
 from imgsvc.web.site import StreamingRequest
@@ -70,7 +71,21 @@ def base_properties(disk_formats: Sequence[str], container_formats: Sequence[str
             "items": {
                 "type": "object",
                 "required": ["url", "metadata"],
-                "properties": {"url": {"type": "string", "maxLength": 255}, "metadata": {"type": "object"}},
+                "properties": {
+                    "url": {"type": "string", "maxLength": 255},
+                    "metadata": {"type": "object"},
+                    "validation_data": {
+                        "type": "object",
+                        "description": "Digests of the data, taken with a new location and not shown",
+                        "required": ["os_hash_algo", "os_hash_value"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "checksum": {"type": "string", "pattern": "^[0-9a-fA-F]{32}$"},
+                            "os_hash_algo": {"type": "string", "maxLength": 64},
+                            "os_hash_value": {"type": "string", "pattern": "^[0-9a-fA-F]{1,128}$"},
+                        },
+                    },
+                },
             },
         },
     }
@@ -146,6 +161,7 @@ class SchemaRoutes:
             "images": images_schema(self.image),
             "member": member_schema(),
             "members": members_schema(),
+            **metadef_schemas(),
         }
 
     def routes(self) -> list[Route]:

@@ -1,0 +1,286 @@
+"""Metadata definitions: who sees which namespace, who may change it, and what every change means.
+
+Source: Image API v2, "Metadata definitions"; the actions are those of Glance's policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from attrs import define, evolve, frozen
+
+from imgsvc.errors import Conflict, Forbidden, NamespaceChanged, NotFound
+from imgsvc.interfaces import IMetadefs, IPolicy
+from imgsvc.metadefs import Definition, Kind, Namespace, NamespaceQuery, ResourceType, by_key
+from imgsvc.model import Caller, Visibility
+
+__all__ = ["Documents", "Metadefs", "Page"]
+
+T = TypeVar("T")
+
+MOST_ATTEMPTS: Final = 50
+"""How often a change is tried that others come in between of."""
+
+Documents = Mapping[tuple[Kind, str], Mapping[str, Any]]
+"""What new definitions say."""
+
+
+@frozen
+class _Actions:
+    """The policies of one kind of definitions."""
+
+    show: str
+    list: str
+    add: str
+    change: str
+    remove: str
+
+
+_ACTIONS: Final[Mapping[Kind, _Actions]] = MappingProxyType(
+    {
+        Kind.PROPERTY: _Actions(
+            *("get_metadef_property", "get_metadef_properties"),
+            *("add_metadef_property", "modify_metadef_property", "remove_metadef_property"),
+        ),
+        Kind.OBJECT: _Actions(
+            *("get_metadef_object", "get_metadef_objects"),
+            *("add_metadef_object", "modify_metadef_object", "delete_metadef_object"),
+        ),
+        Kind.TAG: _Actions(
+            *("get_metadef_tag", "get_metadef_tags"),
+            *("add_metadef_tag", "modify_metadef_tag", "delete_metadef_tag"),
+        ),
+        Kind.ASSOCIATION: _Actions(
+            *("get_metadef_resource_type", "get_metadef_resource_type"),
+            *("add_metadef_resource_type_association", "add_metadef_resource_type_association"),
+            "remove_metadef_resource_type_association",
+        ),
+    }
+)
+
+
+@frozen
+class Page:
+    """Part of a list. last: the name of its last namespace if more may follow."""
+
+    namespaces: list[Namespace]
+    last: str | None
+
+
+@define
+class Metadefs:
+    """All methods raise NotFound for a namespace that is not there or not for the caller's eyes, and Forbidden for what
+    the policy does not allow. now: the time, for the dates of what is new or changed.
+    """
+
+    catalogue: IMetadefs
+    policy: IPolicy
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    # --- namespaces
+
+    async def page(self, query: NamespaceQuery) -> Page:
+        """Part of the list of all that the caller sees; with no definitions but associations."""
+        self._require(query.caller, None, "get_metadef_namespaces", "list_metadef_resource_types")
+        found: list[Namespace] = await self.catalogue.namespaces(query)
+        seen = [namespace for namespace in found if self._sees(query.caller, namespace)]
+        return Page(seen, found[-1].name if found and len(found) == query.limit else None)
+
+    async def show(self, caller: Caller, name: str) -> Namespace:
+        """The namespace with all its definitions."""
+        lists = [_ACTIONS[kind].list for kind in (Kind.OBJECT, Kind.PROPERTY, Kind.TAG)]
+        return await self._namespace(caller, name, "list_metadef_resource_types", *lists)
+
+    async def create(self, caller: Caller, fields: Mapping[str, Any], documents: Documents) -> Namespace:
+        """A new namespace with its definitions. fields: those of Namespace that the caller sets.
+
+        Raises Conflict if the name is taken.
+        """
+        self._require(caller, None, "add_metadef_namespace", *sorted({_ACTIONS[kind].add for kind, _ in documents}))
+        now = self.now()
+        definitions = by_key(Definition(*key, now, now, document) for key, document in documents.items())
+        values = {"owner": caller.project_id, **fields}
+        self._check_owner(caller, values["owner"])
+        namespace = Namespace(created_at=now, updated_at=now, definitions=definitions, **values)
+        await self.catalogue.add(namespace)
+        return namespace
+
+    async def replace(self, caller: Caller, name: str, fields: Mapping[str, Any]) -> Namespace:
+        """All fields anew, those that are not given as of a new namespace; definitions stay. Raises Conflict."""
+        values = {"owner": caller.project_id, **fields}
+        self._check_owner(caller, values["owner"])
+
+        def replaced(namespace: Namespace) -> Namespace:
+            return Namespace(
+                created_at=namespace.created_at, updated_at=self.now(), definitions=namespace.definitions, **values
+            )
+
+        return await self._change(caller, name, ("modify_metadef_namespace",), replaced)
+
+    async def delete(self, caller: Caller, name: str) -> None:
+        """The namespace and all that is in it. Raises Forbidden if it is protected."""
+
+        async def remove(namespace: Namespace) -> None:
+            _check_unprotected(namespace)
+            await self.catalogue.remove(namespace)
+
+        await self._repeat(caller, name, ("delete_metadef_namespace",), remove)
+
+    async def resource_types(self, caller: Caller) -> list[ResourceType]:
+        """Those of all associations that ever were."""
+        self._require(caller, None, "list_metadef_resource_types")
+        types: list[ResourceType] = await self.catalogue.resource_types()
+        return types
+
+    # --- definitions
+
+    async def definitions(self, caller: Caller, name: str, kind: Kind) -> list[Definition]:
+        """All of a kind, in the order of their names."""
+        return (await self._namespace(caller, name, _ACTIONS[kind].list)).of_kind(kind)
+
+    async def definition(self, caller: Caller, name: str, kind: Kind, of: str) -> Definition:
+        """One of them, by its name. Raises NotFound."""
+        return _found(await self._namespace(caller, name, _ACTIONS[kind].show), kind, of)
+
+    async def property_of_type(self, caller: Caller, name: str, of: str, resource_type: str) -> Definition:
+        """A property by the key that it has on that type of resource: with its prefix. Raises NotFound."""
+        actions = (_ACTIONS[Kind.PROPERTY].show, _ACTIONS[Kind.ASSOCIATION].show)
+        namespace = await self._namespace(caller, name, *actions)
+        prefix = _found(namespace, Kind.ASSOCIATION, resource_type).document.get("prefix", "")
+        if not of.startswith(prefix):
+            raise NotFound(f"Properties of {resource_type} begin with {prefix!r}, and {of!r} does not.")
+        return _found(namespace, Kind.PROPERTY, of.removeprefix(prefix))
+
+    async def add(self, caller: Caller, name: str, documents: Documents) -> list[Definition]:
+        """New definitions, of one kind. Raises Conflict if one of them is there."""
+        now = self.now()
+        new = [Definition(*key, now, now, document) for key, document in documents.items()]
+
+        def added(namespace: Namespace) -> Namespace:
+            for key in documents.keys() & namespace.definitions.keys():
+                raise _exists(namespace, *key)
+            return evolve(namespace, definitions=by_key([*namespace.definitions.values(), *new]))
+
+        await self._change(caller, name, sorted({_ACTIONS[kind].add for kind, _ in documents}), added)
+        return new
+
+    async def set_tags(self, caller: Caller, name: str, tags: Sequence[str], append: bool) -> None:
+        """These tags in place of all others, or beside them. Raises Conflict if one to append is there."""
+        now = self.now()
+        new = [Definition(Kind.TAG, tag, now, now) for tag in tags]
+
+        def tagged(namespace: Namespace) -> Namespace:
+            kept = [each for each in namespace.definitions.values() if append or each.kind is not Kind.TAG]
+            for key in by_key(kept).keys() & by_key(new).keys():
+                raise _exists(namespace, *key)
+            return evolve(namespace, definitions=by_key([*kept, *new]))
+
+        await self._change(caller, name, ("add_metadef_tags",), tagged)
+
+    async def change(
+        self, caller: Caller, name: str, kind: Kind, of: str, new_name: str, document: Mapping[str, Any]
+    ) -> Definition:
+        """Another document, and perhaps another name, of a definition. Raises NotFound; Conflict: the name is taken."""
+
+        def changed(namespace: Namespace) -> Namespace:
+            before = _found(namespace, kind, of)
+            if new_name != of and (kind, new_name) in namespace.definitions:
+                raise _exists(namespace, kind, new_name)
+            after = evolve(before, name=new_name, document=document, updated_at=self.now())
+            others = [each for each in namespace.definitions.values() if each is not before]
+            return evolve(namespace, definitions=by_key([*others, after]))
+
+        return _found(await self._change(caller, name, (_ACTIONS[kind].change,), changed), kind, new_name)
+
+    async def remove(self, caller: Caller, name: str, kind: Kind, of: str) -> None:
+        """Raises NotFound; Forbidden also if the namespace is protected."""
+
+        def removed(namespace: Namespace) -> Namespace:
+            gone = _found(namespace, kind, of)
+            _check_unprotected(namespace)
+            return evolve(
+                namespace, definitions=by_key(each for each in namespace.definitions.values() if each is not gone)
+            )
+
+        await self._change(caller, name, (_ACTIONS[kind].remove,), removed)
+
+    async def remove_all(self, caller: Caller, name: str, kind: Kind) -> None:
+        """All of a kind. Needs the right to delete the namespace, too. Raises Forbidden also if it is protected."""
+
+        def emptied(namespace: Namespace) -> Namespace:
+            _check_unprotected(namespace)
+            kept = [each for each in namespace.definitions.values() if each.kind is not kind]
+            return evolve(namespace, definitions=by_key(kept))
+
+        remove = "delete_metadef_tags" if kind is Kind.TAG else _ACTIONS[kind].remove
+        await self._change(caller, name, ("delete_metadef_namespace", remove), emptied)
+
+    # --- what they have in common
+
+    async def _namespace(self, caller: Caller, name: str, *actions: str) -> Namespace:
+        namespace: Namespace = await self.catalogue.namespace(name)
+        if not self._sees(caller, namespace):
+            raise NotFound(f"There is no namespace {name!r}.")
+        self._require(caller, namespace, *actions)
+        return namespace
+
+    async def _change(
+        self, caller: Caller, name: str, actions: Sequence[str], function: Callable[[Namespace], Namespace]
+    ) -> Namespace:
+        """What `function` makes of the namespace, kept."""
+
+        async def update(namespace: Namespace) -> Namespace:
+            changed = function(namespace)
+            await self.catalogue.update(namespace, changed)
+            return changed
+
+        return await self._repeat(caller, name, actions, update)
+
+    async def _repeat(
+        self, caller: Caller, name: str, actions: Sequence[str], work: Callable[[Namespace], Awaitable[T]]
+    ) -> T:
+        """Do some work on the namespace as it is now; once more with what it is then, if others came in between."""
+        for attempt in range(MOST_ATTEMPTS):
+            try:
+                return await work(await self._namespace(caller, name, *actions))
+            except NamespaceChanged:
+                if attempt == MOST_ATTEMPTS - 1:
+                    raise
+        raise AssertionError
+
+    def _sees(self, caller: Caller, namespace: Namespace) -> bool:
+        """No rule of the policy goes beyond what a namespace says itself."""
+        visible = (
+            caller.is_admin
+            or namespace.visibility is Visibility.PUBLIC
+            or (namespace.owner is not None and namespace.owner == caller.project_id)
+        )
+        return visible and self.policy.allows("get_metadef_namespace", caller, namespace)
+
+    def _require(self, caller: Caller, namespace: Namespace | None, *actions: str) -> None:
+        for action in actions:
+            if not self.policy.allows(action, caller, namespace):
+                raise Forbidden(f"You are not permitted to {action.replace('_', ' ')}.")
+
+    def _check_owner(self, caller: Caller, owner: str | None) -> None:
+        if owner != caller.project_id and not caller.is_admin:
+            raise Forbidden(f"You are not permitted to have namespaces owned by {owner!r}.")
+
+
+def _found(namespace: Namespace, kind: Kind, name: str) -> Definition:
+    try:
+        return namespace.definitions[kind, name]
+    except KeyError:
+        raise NotFound(f"Namespace {namespace.name!r} has no {kind} {name!r}.") from None
+
+
+def _exists(namespace: Namespace, kind: Kind, name: str) -> Conflict:
+    return Conflict(f"Namespace {namespace.name!r} has a {kind} {name!r} already.")
+
+
+def _check_unprotected(namespace: Namespace) -> None:
+    if namespace.protected:
+        raise Forbidden(f"Namespace {namespace.name!r} is protected: nothing of it can be deleted.")

@@ -1,0 +1,188 @@
+"""What is in a namespace of metadata definitions: properties, objects, tags, associations with types of resources."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import define
+
+from imgsvc.errors import Invalid
+from imgsvc.metadefs import LONGEST_NAME, Kind
+from imgsvc.operations.metadefs import Metadefs
+from imgsvc.web.bodies import read_json_object
+from imgsvc.web.forwarding import PublicAddress
+from imgsvc.web.metadef_reader import read_association, read_object, read_property, read_tag, read_tags
+from imgsvc.web.metadef_view import NAMESPACES, definition_document, namespace_path, object_document, path_of
+from imgsvc.web.metadefs import argument
+from imgsvc.web.render import answer_json, answer_nothing
+from imgsvc.web.routes import Handler, Route
+from imgsvc.web.site import StreamingRequest
+
+__all__ = ["DefinitionRoutes"]
+
+TRUE: Final = frozenset({"1", "t", "true", "on", "y", "yes"})
+"""What a header says that holds, in any case."""
+
+
+@define
+class DefinitionRoutes:
+    """Add, list, show, change and remove, of each kind."""
+
+    metadefs: Metadefs
+    address: PublicAddress
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        namespace = f"{NAMESPACES}/<namespace>"
+        properties, objects, tags = (f"{namespace}/{name}" for name in ("properties", "objects", "tags"))
+        types = f"{namespace}/resource_types"
+        return [
+            Route("GET", properties, self.list_properties),
+            Route("POST", properties, self.add_property, takes_body=True),
+            Route("DELETE", properties, self._remover_of_all(Kind.PROPERTY)),
+            Route("GET", f"{properties}/<name>", self.show_property),
+            Route("PUT", f"{properties}/<name>", self.change_property, takes_body=True),
+            Route("DELETE", f"{properties}/<name>", self._remover(Kind.PROPERTY)),
+            Route("GET", objects, self.list_objects),
+            Route("POST", objects, self.add_object, takes_body=True),
+            Route("DELETE", objects, self._remover_of_all(Kind.OBJECT)),
+            Route("GET", f"{objects}/<name>", self.show_object),
+            Route("PUT", f"{objects}/<name>", self.change_object, takes_body=True),
+            Route("DELETE", f"{objects}/<name>", self._remover(Kind.OBJECT)),
+            Route("GET", tags, self.list_tags),
+            Route("POST", tags, self.set_tags, takes_body=True),
+            Route("DELETE", tags, self._remover_of_all(Kind.TAG)),
+            Route("GET", f"{tags}/<name>", self.show_tag),
+            Route("POST", f"{tags}/<name>", self.add_tag),
+            Route("PUT", f"{tags}/<name>", self.change_tag, takes_body=True),
+            Route("DELETE", f"{tags}/<name>", self._remover(Kind.TAG)),
+            Route("GET", types, self.list_associations),
+            Route("POST", types, self.associate, takes_body=True),
+            Route("DELETE", f"{types}/<name>", self._remover(Kind.ASSOCIATION)),
+        ]
+
+    # --- properties
+
+    async def list_properties(self, request: StreamingRequest, namespace: str) -> bytes:
+        """200 with all properties by their names."""
+        properties = await self.metadefs.definitions(request.caller, namespace, Kind.PROPERTY)
+        return answer_json(request, {"properties": {each.name: definition_document(each) for each in properties}})
+
+    async def add_property(self, request: StreamingRequest, namespace: str) -> bytes:
+        """201 with the property."""
+        name, document = read_property(await read_json_object(request.body))
+        (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.PROPERTY, name): document})
+        self._set_location(request, namespace, Kind.PROPERTY, name)
+        return answer_json(request, definition_document(added), 201)
+
+    async def show_property(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+        """200 with the property; `name` has the prefix of the `resource_type`, if that is given."""
+        resource_type = argument(request, "resource_type")
+        if resource_type is None:
+            found = await self.metadefs.definition(request.caller, namespace, Kind.PROPERTY, name)
+        else:
+            found = await self.metadefs.property_of_type(request.caller, namespace, name, resource_type)
+        return answer_json(request, definition_document(found))
+
+    async def change_property(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+        """200 with the property."""
+        new, document = read_property(await read_json_object(request.body))
+        changed = await self.metadefs.change(request.caller, namespace, Kind.PROPERTY, name, new, document)
+        return answer_json(request, definition_document(changed))
+
+    # --- objects
+
+    async def list_objects(self, request: StreamingRequest, namespace: str) -> bytes:
+        """200 with all objects."""
+        objects = await self.metadefs.definitions(request.caller, namespace, Kind.OBJECT)
+        document = {
+            "objects": [object_document(namespace, each) for each in objects],
+            "first": f"{namespace_path(namespace)}/objects",
+            "schema": "/v2/schemas/metadefs/objects",
+        }
+        return answer_json(request, document)
+
+    async def add_object(self, request: StreamingRequest, namespace: str) -> bytes:
+        """201 with the object."""
+        name, document = read_object(await read_json_object(request.body))
+        (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.OBJECT, name): document})
+        self._set_location(request, namespace, Kind.OBJECT, name)
+        return answer_json(request, object_document(namespace, added), 201)
+
+    async def show_object(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+        """200 with the object."""
+        found = await self.metadefs.definition(request.caller, namespace, Kind.OBJECT, name)
+        return answer_json(request, object_document(namespace, found))
+
+    async def change_object(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+        """200 with the object."""
+        new, document = read_object(await read_json_object(request.body))
+        changed = await self.metadefs.change(request.caller, namespace, Kind.OBJECT, name, new, document)
+        return answer_json(request, object_document(namespace, changed))
+
+    # --- tags
+
+    async def list_tags(self, request: StreamingRequest, namespace: str) -> bytes:
+        """200 with all tags."""
+        tags = await self.metadefs.definitions(request.caller, namespace, Kind.TAG)
+        return answer_json(request, {"tags": [{"name": each.name} for each in tags]})
+
+    async def set_tags(self, request: StreamingRequest, namespace: str) -> bytes:
+        """201 with the tags of the body, which take the place of all others, or stand beside them."""
+        tags = read_tags(await read_json_object(request.body))
+        append = (request.getHeader("x-openstack-append") or "").strip().lower() in TRUE
+        await self.metadefs.set_tags(request.caller, namespace, tags, append)
+        return answer_json(request, {"tags": [{"name": tag} for tag in tags]}, 201)
+
+    async def show_tag(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+        """200 with the tag."""
+        tag = await self.metadefs.definition(request.caller, namespace, Kind.TAG, name)
+        return answer_json(request, definition_document(tag))
+
+    async def add_tag(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+        """201 with the tag."""
+        if len(name) > LONGEST_NAME or "\0" in name:
+            raise Invalid(f"A tag has at most {LONGEST_NAME} characters, NUL not among them.")
+        (tag,) = await self.metadefs.add(request.caller, namespace, {(Kind.TAG, name): {}})
+        self._set_location(request, namespace, Kind.TAG, name)
+        return answer_json(request, definition_document(tag), 201)
+
+    async def change_tag(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+        """200 with the tag, renamed."""
+        new = read_tag(await read_json_object(request.body))
+        tag = await self.metadefs.change(request.caller, namespace, Kind.TAG, name, new, {})
+        return answer_json(request, definition_document(tag))
+
+    # --- associations
+
+    async def list_associations(self, request: StreamingRequest, namespace: str) -> bytes:
+        """200 with the types of resources that the properties are for."""
+        found = await self.metadefs.definitions(request.caller, namespace, Kind.ASSOCIATION)
+        return answer_json(request, {"resource_type_associations": [definition_document(each) for each in found]})
+
+    async def associate(self, request: StreamingRequest, namespace: str) -> bytes:
+        """201 with the association."""
+        name, document = read_association(await read_json_object(request.body))
+        (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.ASSOCIATION, name): document})
+        return answer_json(request, definition_document(added), 201)
+
+    # --- of every kind
+
+    def _remover(self, kind: Kind) -> Handler:
+        async def remove(request: StreamingRequest, namespace: str, name: str) -> bytes:
+            """204."""
+            await self.metadefs.remove(request.caller, namespace, kind, name)
+            return answer_nothing(request)
+
+        return remove
+
+    def _remover_of_all(self, kind: Kind) -> Handler:
+        async def remove_all(request: StreamingRequest, namespace: str) -> bytes:
+            """204."""
+            await self.metadefs.remove_all(request.caller, namespace, kind)
+            return answer_nothing(request)
+
+        return remove_all
+
+    def _set_location(self, request: StreamingRequest, namespace: str, kind: Kind, name: str) -> None:
+        request.setHeader("location", f"{self.address.of(request)}{path_of(namespace, kind, name)}")

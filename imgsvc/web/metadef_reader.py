@@ -1,0 +1,143 @@
+"""Reads the bodies of requests about metadata definitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Final
+
+import fastjsonschema
+
+from imgsvc.errors import Conflict, Forbidden, Invalid
+from imgsvc.metadefs import LONGEST_NAME, Kind
+from imgsvc.model import Visibility
+from imgsvc.operations.metadefs import Documents
+from imgsvc.web.metadef_schemas import NAMESPACE, OBJECT, PROPERTY, RESOURCE_TYPE, TAG, TAGS
+
+__all__ = ["read_association", "read_namespace", "read_object", "read_property", "read_tag", "read_tags"]
+
+LARGEST_DEFINITION: Final = 65_535
+"""Bytes of one definition: what every database keeps."""
+
+_READ_ONLY: Final = ("created_at", "updated_at", "self", "schema")
+_SCHEMAS: Final = {each["name"]: each for each in (NAMESPACE, OBJECT, PROPERTY, RESOURCE_TYPE, TAG, TAGS)}
+_NAMESPACE_FIELDS: Final = ("display_name", "description", "protected", "owner")
+_OF_OBJECT: Final = ("description", "required", "properties")
+_OF_ASSOCIATION: Final = ("prefix", "properties_target")
+
+Document = Mapping[str, Any]
+Named = tuple[str, Document]
+"""A definition's name, and what is said about it."""
+
+
+def read_namespace(document: Document) -> tuple[dict[str, Any], Documents]:
+    """The fields of a namespace and its definitions.
+
+    This and the other functions raise Forbidden for what only the server sets, Invalid for what is wrong, Conflict for
+    two definitions of one kind and name.
+    """
+    _check(document, "namespace")
+    fields: dict[str, Any] = {"name": document["namespace"]}
+    fields |= {key: document[key] for key in _NAMESPACE_FIELDS if key in document}
+    if "visibility" in document:
+        fields["visibility"] = Visibility(document["visibility"])
+    if any("\0" in value for value in fields.values() if isinstance(value, str)):
+        raise Invalid("The namespace holds a NUL character.")
+    definitions: dict[tuple[Kind, str], Document] = {}
+    for kind, named in (
+        (
+            Kind.PROPERTY,
+            (_checked(name, _without_name(value)) for name, value in _of(document, "properties", {}).items()),
+        ),
+        (Kind.OBJECT, (_picked(each, _OF_OBJECT) for each in _of(document, "objects", []))),
+        (Kind.TAG, (_picked(each, ()) for each in _of(document, "tags", []))),
+        (
+            Kind.ASSOCIATION,
+            (_picked(each, _OF_ASSOCIATION) for each in _of(document, "resource_type_associations", [])),
+        ),
+    ):
+        _collect(definitions, kind, named)
+    return fields, definitions
+
+
+def read_property(document: Document) -> Named:
+    """The property's name and its JSON schema."""
+    _check(document, "property")
+    return _checked(document["name"], _without_name(document))
+
+
+def read_object(document: Document) -> Named:
+    """The object's name, and its description, properties, and which of these are required."""
+    _check(document, "object")
+    return _picked(document, _OF_OBJECT)
+
+
+def read_association(document: Document) -> Named:
+    """The name of the type of resource, and the prefix and target of its properties."""
+    _check(document, "resource_type_association")
+    return _picked(document, _OF_ASSOCIATION)
+
+
+def read_tag(document: Document) -> str:
+    """The tag."""
+    _check(document, "tag")
+    return _picked(document, ())[0]
+
+
+def read_tags(document: Document) -> list[str]:
+    """The tags, all different."""
+    _check(document, "tags")
+    definitions: dict[tuple[Kind, str], Document] = {}
+    _collect(definitions, Kind.TAG, (_picked(each, ()) for each in document["tags"]))
+    return [name for _, name in definitions]
+
+
+@cache
+def _validator(name: str) -> Any:
+    schema = {"$schema": "http://json-schema.org/draft-04/schema#", "type": "object", **_SCHEMAS[name]}
+    return fastjsonschema.compile(schema, use_default=False, use_formats=False)
+
+
+def _check(document: Document, name: str) -> None:
+    for key in _READ_ONLY:
+        if key in document and key in _SCHEMAS[name]["properties"]:
+            raise Forbidden(f"Attribute {key!r} is set by the server only.")
+    try:
+        _validator(name)(document)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise Invalid(f"The {name.replace('_', ' ')} is not valid: {error.message.removeprefix('data.')}.") from error
+
+
+def _of(document: Document, key: str, nothing: Any) -> Any:
+    return document.get(key, nothing)
+
+
+def _without_name(document: Document) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key != "name"}
+
+
+def _picked(document: Document, keys: Iterable[str]) -> Named:
+    return _checked(document["name"], {key: document[key] for key in keys if key in document})
+
+
+def _checked(name: str, document: Document) -> Named:
+    """What the schemas cannot say: keys of objects have no length there, and JSON has numbers that Python has not."""
+    if not 1 <= len(name) <= LONGEST_NAME:
+        raise Invalid(f"The name {name[:LONGEST_NAME]!r} does not have 1 to {LONGEST_NAME} characters.")
+    if "\0" in name:
+        raise Invalid("A name holds a NUL character.")
+    try:
+        size = len(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError as error:
+        raise Invalid(f"{name!r} holds a number that is too large.") from error
+    if size > LARGEST_DEFINITION:
+        raise Invalid(f"{name!r} takes {size} bytes, more than {LARGEST_DEFINITION}.")
+    return name, document
+
+
+def _collect(definitions: dict[tuple[Kind, str], Document], kind: Kind, named: Iterable[Named]) -> None:
+    for name, document in named:
+        if (kind, name) in definitions:
+            raise Conflict(f"There are two of {kind} {name!r}.")
+        definitions[kind, name] = document

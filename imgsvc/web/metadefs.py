@@ -1,0 +1,156 @@
+"""Namespaces of metadata definitions: `/v2/metadefs/namespaces`, and `/v2/metadefs/resource_types`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import urlencode
+
+from attrs import define, evolve, frozen
+
+from imgsvc.errors import Invalid
+from imgsvc.metadefs import NamespaceQuery
+from imgsvc.model import Caller, Visibility
+from imgsvc.operations.metadefs import Metadefs
+from imgsvc.web.bodies import read_json_object
+from imgsvc.web.forwarding import PublicAddress
+from imgsvc.web.metadef_reader import read_namespace
+from imgsvc.web.metadef_view import NAMESPACES, namespace_document, namespace_path
+from imgsvc.web.render import answer_json, answer_nothing, timestamp
+from imgsvc.web.routes import Route
+from imgsvc.web.site import StreamingRequest
+
+__all__ = ["MetadefRoutes", "argument"]
+
+SORT_KEYS: Final = ("namespace", "created_at", "updated_at")
+VISIBILITIES: Final = (Visibility.PUBLIC, Visibility.PRIVATE)
+LONGEST_NUMBER: Final = 19
+
+
+@define
+class MetadefRoutes:
+    """Create, list, show, replace and delete. limit_default, limit_max: namespaces on a page."""
+
+    metadefs: Metadefs
+    limit_default: int
+    limit_max: int
+    address: PublicAddress
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        one = f"{NAMESPACES}/<namespace>"
+        return [
+            Route("GET", NAMESPACES, self.list),
+            Route("POST", NAMESPACES, self.create, takes_body=True),
+            Route("GET", one, self.show),
+            Route("PUT", one, self.replace, takes_body=True),
+            Route("DELETE", one, self.delete),
+            Route("GET", "/v2/metadefs/resource_types", self.list_resource_types),
+        ]
+
+    async def list(self, request: StreamingRequest) -> bytes:
+        """200 with a page of the namespaces that the caller sees."""
+        asked = self._asked(request.caller, request.args)
+        page = await self.metadefs.page(asked.query)
+        document = {
+            "namespaces": [namespace_document(namespace) for namespace in page.namespaces],
+            "first": asked.link(None),
+            "schema": "/v2/schemas/metadefs/namespaces",
+        }
+        if page.last is not None:
+            document["next"] = asked.link(page.last)
+        return answer_json(request, document)
+
+    async def create(self, request: StreamingRequest) -> bytes:
+        """201 with the namespace and all that was made in it."""
+        fields, documents = read_namespace(await read_json_object(request.body))
+        namespace = await self.metadefs.create(request.caller, fields, documents)
+        request.setHeader("location", f"{self.address.of(request)}{namespace_path(namespace.name)}")
+        return answer_json(request, namespace_document(namespace), 201)
+
+    async def show(self, request: StreamingRequest, namespace: str) -> bytes:
+        """200 with the namespace and all that is in it; with the keys of properties on a `resource_type`."""
+        found = await self.metadefs.show(request.caller, namespace)
+        return answer_json(request, namespace_document(found, argument(request, "resource_type")))
+
+    async def replace(self, request: StreamingRequest, namespace: str) -> bytes:
+        """200 with the namespace; what the body says of definitions is checked, and not looked at further."""
+        fields, _ = read_namespace(await read_json_object(request.body))
+        replaced = await self.metadefs.replace(request.caller, namespace, fields)
+        return answer_json(request, namespace_document(evolve(replaced, definitions={})))
+
+    async def delete(self, request: StreamingRequest, namespace: str) -> bytes:
+        """204."""
+        await self.metadefs.delete(request.caller, namespace)
+        return answer_nothing(request)
+
+    async def list_resource_types(self, request: StreamingRequest) -> bytes:
+        """200 with all types of resources that there were associations of."""
+        types = [
+            {
+                "name": each.name,
+                "created_at": timestamp(each.created_at),
+                "updated_at": timestamp(each.updated_at),
+            }
+            for each in await self.metadefs.resource_types(request.caller)
+        ]
+        return answer_json(request, {"resource_types": types})
+
+    def _asked(self, caller: Caller, arguments: Mapping[bytes, Sequence[bytes]]) -> _AskedList:
+        parameters = _decoded(arguments)
+        last = dict(parameters)
+        sort, direction = last.get("sort_key", "created_at"), last.get("sort_dir", "desc")
+        visibility = last.get("visibility")
+        _one_of("sort_key", sort, SORT_KEYS)
+        _one_of("sort_dir", direction, ("asc", "desc"))
+        if visibility is not None:
+            _one_of("visibility", visibility, VISIBILITIES)
+        limit = self.limit_default
+        if "limit" in last:
+            text = last["limit"]
+            if not (text.isascii() and text.isdigit()) or len(text) > LONGEST_NUMBER:
+                raise Invalid(f"limit={text!r} is not a number of 0 or more.")
+            limit = int(text)
+        query = NamespaceQuery(
+            caller=caller,
+            limit=min(limit, self.limit_max),
+            visibility=None if visibility is None else Visibility(visibility),
+            resource_types=tuple(last["resource_types"].split(",")) if "resource_types" in last else None,
+            sort=sort,
+            descending=direction == "desc",
+            marker=last.get("marker"),
+        )
+        return _AskedList(query, tuple((key, value) for key, value in parameters if key != "marker"))
+
+
+@frozen
+class _AskedList:
+    """A list as it was asked for."""
+
+    query: NamespaceQuery
+    parameters: tuple[tuple[str, str], ...]
+
+    def link(self, marker: str | None) -> str:
+        """The path of a page of the same list: the first one, or the one after `marker`."""
+        text = urlencode(self.parameters + (() if marker is None else (("marker", marker),)))
+        return f"{NAMESPACES}?{text}" if text else NAMESPACES
+
+
+def argument(request: StreamingRequest, name: str) -> str | None:
+    """The last value of a parameter of the query; None: there is none. Raises Invalid."""
+    return dict(_decoded(request.args)).get(name)
+
+
+def _decoded(arguments: Mapping[bytes, Sequence[bytes]]) -> list[tuple[str, str]]:
+    try:
+        decoded = [(key.decode(), value.decode()) for key, values in arguments.items() for value in values]
+    except UnicodeDecodeError as error:
+        raise Invalid("The query is not UTF-8.") from error
+    if any("\0" in text for pair in decoded for text in pair):
+        raise Invalid("The query holds a NUL character.")
+    return decoded
+
+
+def _one_of(what: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise Invalid(f"{what}={value!r} is none of {', '.join(allowed)}.")
