@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,15 +16,16 @@ from imgsvc.catalogue.images import (
     DOOM_LOCATION,
     doomed_location,
     find_image,
+    later,
     set_values,
 )
 from imgsvc.catalogue.rows import COLUMNS, instant, location_text, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
 from imgsvc.errors import ImageChanged
-from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location
+from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, Status
 
-__all__ = ["update_image"]
+__all__ = ["restore_locations", "update_image"]
 
 _CHANGEABLE: Final = tuple(name for name in COLUMNS if name not in ("id", "created_at", "updated_at"))
 
@@ -68,9 +70,11 @@ def update_image(
 ) -> tuple[Image, list[DoomedLocation]]:
     """The image as it is now, and what the stores may let go of.
 
-    Raises NoSuchImage, ImageChanged; ValueError for a change of status that TRANSITIONS does not have.
+    Raises NoSuchImage, ImageChanged; ValueError for a change of status that TRANSITIONS does not have, and for the one
+    to `deleted`, which is more than a change of status.
     """
-    if changed.status is not image.status and changed.status not in TRANSITIONS[image.status]:
+    moves = changed.status is not image.status
+    if changed.status is Status.DELETED or (moves and changed.status not in TRANSITIONS[image.status]):
         raise ValueError(f"no image goes from {image.status} to {changed.status}")
     seen = microseconds(image.updated_at)
     moment = max(microseconds(now), seen + 1)  # tells every state of an image from every other
@@ -82,6 +86,39 @@ def update_image(
     _update_properties(connection, image, changed)
     doomed = _update_locations(connection, image, changed, moment)
     return evolve(changed, updated_at=instant(moment), tags=tuple(sorted(set(changed.tags)))), doomed
+
+
+_IS_DOOMED: Final = and_(image_locations.c.key == bindparam("location_key"), image_locations.c.doomed_at.is_not(None))
+_STILL_DOOMED: Final = Statement(select(image_locations.c.key).where(_IS_DOOMED))
+_SPARE: Final = Statement(update(image_locations).where(_IS_DOOMED).values(doomed_at=None))
+_TOUCH: Final = Statement(
+    update(images).where(images.c.id == bindparam("image_id"), images.c.deleted_at.is_(None)).values(updated_at=later())
+)
+_REVIVE: Final = Statement(
+    update(images)
+    .where(images.c.id == bindparam("image_id"), images.c.status == Status.DELETED.value)
+    .values(updated_at=later(), deleted_at=None, status=bindparam("old_status"))
+)
+
+
+def restore_locations(
+    connection: Connection, image_id: str, keys: Sequence[int], status: Status | None, now: datetime
+) -> bool:
+    """Give doomed locations back to their image, which is in `status` again if it was deleted. Whether that was done.
+
+    It is not when they are all gone, or the image has come to another end.
+    """
+    doomed = [key for key in keys if _STILL_DOOMED.rows(connection, location_key=key)]
+    if not doomed:
+        return False
+    moment = microseconds(now)
+    if status is None:
+        found = _TOUCH.run(connection, image_id=image_id, now=moment)
+    else:
+        found = _REVIVE.run(connection, image_id=image_id, now=moment, old_status=status.value)
+    if found:
+        _for_each(connection, _SPARE, [{"location_key": key} for key in doomed])
+    return bool(found)
 
 
 def _update_tags(connection: Connection, image: Image, changed: Image) -> None:
