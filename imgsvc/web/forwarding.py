@@ -53,8 +53,8 @@ class PublicAddress:
 
 def _last(request: StreamingRequest, name: str) -> str:
     """The last value of a header that may be a list; empty if there is none."""
-    lines = request.requestHeaders.getRawHeaders(name) or [""]
-    return lines[-1].rpartition(",")[2].strip()
+    lines = request.requestHeaders.getRawHeaders(name.encode()) or [b""]
+    return lines[-1].decode("latin-1").rpartition(",")[2].strip()
 
 
 def _forwarded(element: str) -> dict[str, str]:

@@ -1,0 +1,167 @@
+"""How clients reach the server through proxies, and by a public address: what links and `Location` say."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address, UNIXAddress
+
+from imgsvc.config import load
+from tests.support.server import parse_answer
+from tests.web.rigs import ONE_STORE, ApiTestCase
+
+PEER = IPv4Address("TCP", "192.168.1.1", 1)
+"""That a StringTransport says it has."""
+
+
+class ForwardedTestCase(ApiTestCase):
+    """Asks for the address that the server thinks it has."""
+
+    def base(self, headers: dict[str, str] | None = None, peer: Any = None) -> str:
+        """What links to versions begin with; the same as in the Location of a new image."""
+        bases = []
+        for start, body in (("GET /versions", b""), ("POST /v2/images", b"{}")):
+            connection = self.server.connect(peer)
+            lines = {"Host": "imgsvc.test", "Content-Length": str(len(body)), **(headers or {})}
+            head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+            connection.send(f"{start} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
+            answer, _ = parse_answer(connection.received)
+            self.assertIn(answer.status, (200, 201))
+            links = answer.json.get("versions")
+            bases.append(
+                links[0]["links"][0]["href"].removesuffix("/v2/")
+                if links
+                else answer.headers["location"].removesuffix(f"/v2/images/{answer.json['id']}")
+            )
+            if not links:
+                self.assertEqual(answer.json["self"], f"/v2/images/{answer.json['id']}")
+        self.assertEqual(bases[0], bases[1])
+        return bases[0]
+
+
+class OffTests(ForwardedTestCase):
+    """By default nobody's headers are believed."""
+
+    def test_request(self) -> None:
+        """The host is that of the request."""
+        self.assertEqual(self.base(), "http://imgsvc.test")
+        self.assertEqual(self.base({"Host": "10.0.0.1:9292"}), "http://10.0.0.1:9292")
+
+    def test_ignored(self) -> None:
+        """Forwarding headers say nothing."""
+        headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
+        self.assertEqual(self.base(headers), "http://imgsvc.test")
+
+
+class ProxyTests(ForwardedTestCase):
+    """Headers of a proxy that is listed."""
+
+    tables: ClassVar[dict[str, Any] | None] = {
+        "stores": ONE_STORE,
+        "server": {"proxy_headers": True, "proxy_peers": ["192.168.1.1", "unix"]},
+    }
+
+    def test_honoured(self) -> None:
+        """Scheme, host, port and prefix, each if it is there."""
+        for headers, base in (
+            ({}, "http://imgsvc.test"),
+            ({"X-Forwarded-Proto": "https"}, "https://imgsvc.test"),
+            ({"X-Forwarded-Proto": "HTTPS"}, "https://imgsvc.test"),
+            ({"X-Forwarded-Host": "images.example"}, "http://images.example"),
+            ({"X-Forwarded-Host": "images.example:8080"}, "http://images.example:8080"),
+            ({"X-Forwarded-Host": "[2001:db8::1]:8080"}, "http://[2001:db8::1]:8080"),
+            ({"X-Forwarded-Host": "images.example", "X-Forwarded-Port": "8080"}, "http://images.example:8080"),
+            ({"X-Forwarded-Host": "images.example:1", "X-Forwarded-Port": "8080"}, "http://images.example:8080"),
+            ({"X-Forwarded-Host": "[2001:db8::1]", "X-Forwarded-Port": "8080"}, "http://[2001:db8::1]:8080"),
+            ({"X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}, "https://imgsvc.test"),
+            ({"X-Forwarded-Proto": "https", "X-Forwarded-Port": "80"}, "https://imgsvc.test:80"),
+            ({"X-Forwarded-Prefix": "/image"}, "http://imgsvc.test/image"),
+            ({"X-Forwarded-Prefix": "/a/b/"}, "http://imgsvc.test/a/b"),
+            ({"X-Forwarded-Prefix": "/"}, "http://imgsvc.test"),
+            (
+                {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "cloud.example", "X-Forwarded-Prefix": "/image"},
+                "https://cloud.example/image",
+            ),
+        ):
+            self.assertEqual(self.base(headers), base, headers)
+
+    def test_list(self) -> None:
+        """Of a list the last value counts: that of the proxy itself."""
+        headers = {"X-Forwarded-Host": "evil.example, images.example", "X-Forwarded-Proto": "http,https"}
+        self.assertEqual(self.base(headers), "https://images.example")
+
+    def test_forwarded(self) -> None:
+        """`Forwarded` counts more, and also its last element."""
+        for value, base in (
+            ("proto=https;host=images.example", "https://images.example"),
+            ('for=1.2.3.4; Proto=https; Host="images.example:8443"', "https://images.example:8443"),
+            ("host=evil.example, for=1.2.3.4;host=images.example;proto=https", "https://images.example"),
+            ("for=1.2.3.4", "http://other.example"),
+            ("", "http://other.example"),
+            ("nonsense;=;;,", "http://other.example"),
+        ):
+            self.assertEqual(self.base({"Forwarded": value, "X-Forwarded-Host": "other.example"}), base, value)
+
+    def test_passed_over(self) -> None:
+        """A value that is not what the header says is as good as none."""
+        for headers in (
+            {"X-Forwarded-Proto": "javascript"},
+            {"X-Forwarded-Host": "a/b"},
+            {"X-Forwarded-Host": "user@evil.example"},
+            {"X-Forwarded-Host": "a b"},
+            {"X-Forwarded-Host": ""},
+            {"X-Forwarded-Port": "x"},
+            {"X-Forwarded-Port": "123456"},
+            {"X-Forwarded-Prefix": "image"},
+            {"X-Forwarded-Prefix": "//evil.example"},
+            {"X-Forwarded-Prefix": "/a?b"},
+            {"Forwarded": "host=a/b;proto=ftp"},
+        ):
+            self.assertEqual(self.base(headers), "http://imgsvc.test", headers)
+
+    @settings(derandomize=True, deadline=None, max_examples=60)
+    @given(
+        st.sampled_from(
+            ["X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Forwarded-Port", "Forwarded"]
+        ),
+        st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=["Cc"]), max_size=30),
+    )
+    def test_anything(self, name: str, value: str) -> None:
+        """Whatever a header holds, links are URLs of http or https without blanks."""
+        self.assertRegex(self.base({name: value}), r"\Ahttps?://[^\s<>\"]+\Z")
+
+    def test_other_peers(self) -> None:
+        """Only listed peers are believed; a socket of this machine can be one."""
+        headers = {"X-Forwarded-Host": "images.example"}
+        self.assertEqual(self.base(headers, IPv4Address("TCP", "192.168.1.2", 1)), "http://imgsvc.test")
+        self.assertEqual(self.base(headers, UNIXAddress(None)), "http://images.example")
+
+
+class PublicTests(ForwardedTestCase):
+    """A public address counts more than all that requests say."""
+
+    tables: ClassVar[dict[str, Any] | None] = {
+        "stores": ONE_STORE,
+        "server": {
+            "public_endpoint": "https://cloud.example/image/",
+            "proxy_headers": True,
+            "proxy_peers": ["192.168.1.1"],
+        },
+    }
+
+    def test_public(self) -> None:
+        """It is in links and in Location, with its prefix."""
+        for headers in ({}, {"X-Forwarded-Host": "other.example", "X-Forwarded-Prefix": "/x"}):
+            self.assertEqual(self.base(headers), "https://cloud.example/image")
+
+
+class DefaultTests(ApiTestCase):
+    """Without configuration."""
+
+    def test_default(self) -> None:
+        """The headers are off; if they are on, this machine's proxies are believed."""
+        server = load().server
+        self.assertFalse(server.proxy_headers)
+        self.assertEqual(server.proxy_peers, ("127.0.0.1", "::1", "unix"))
