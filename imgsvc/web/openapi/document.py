@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from imgsvc import __version__
-from imgsvc.web.openapi import data, images, service, sharing
+from imgsvc.web.fields import LONGEST_KEY, RESERVED
+from imgsvc.web.openapi import data, images, metadefs, service, sharing
 from imgsvc.web.openapi.notation import TEXT, Json, Paths, component_name, fields, schema, sent_header
-from imgsvc.web.schemas import images_schema
 
 OPENAPI: Final = "3.1.1"
 ALWAYS_SHOWN: Final = (
@@ -23,11 +23,14 @@ PARTS: Final = {
     "members": "Projects that they are shared with",
     "tags": "Their tags, one by one",
     "actions": "What is done to them as a whole",
+    "metadefs": "Definitions of the properties that images, flavors, volumes and the like may have",
     "service": "What the server is and can do",
 }
 PATH_PARAMETERS: Final = {
     "image_id": "Id of an image",
     "member_id": "Id of a project",
+    "namespace": "Name of a namespace of metadata definitions; in it a slash is written `%2F`",
+    "name": "Name of what is in a namespace; in it a slash is written `%2F`",
     "tag": "A tag; in it a slash is written `%2F`",
 }
 _ABOUT: Final = """\
@@ -52,6 +55,7 @@ def describe(published: Mapping[str, Json]) -> Json:
         "members": sharing.members(),
         "tags": sharing.tags(),
         "actions": sharing.actions(),
+        "metadefs": metadefs.paths(),
         "service": service.paths(published),
     }
     return {
@@ -108,25 +112,43 @@ def _path_item(part: str, path: str, operations: Mapping[str, Json]) -> Json:
 
 def _schemas(published: Mapping[str, Json]) -> Json:
     """The published schemas, by the names of components, and those that only this description has."""
-    found = {component_name(name): _embedded(name, document) for name, document in published.items()}
-    found["images"] = images_schema(schema("shown_image"))
+    image = published["image"]
+    parts = {name: document for name, document in published.items() if name != "image"} | {"shown_image": image}
+    found = {component_name(name): _embedded(name, document, parts) for name, document in published.items()}
     found["shown_image"] = {
         "description": "An image as it is shown. Custom properties stand beside these.",
         "allOf": [schema("image"), {"required": list(ALWAYS_SHOWN)}],
     }
+    found["new_image"] = {
+        "description": "What an image is made of. Custom properties stand beside these.",
+        "type": "object",
+        "properties": {
+            key: value
+            for key, value in image["properties"].items()
+            if not value.get("readOnly") and key not in RESERVED
+        },
+        "propertyNames": {"maxLength": LONGEST_KEY},
+        "additionalProperties": image["additionalProperties"],
+    }
     return found
 
 
-def _embedded(name: str, document: Any) -> Any:
-    """A schema whose references to its own definitions hold within the description, too."""
-    if isinstance(document, list):
-        return [_embedded(name, item) for item in document]
-    if not isinstance(document, dict):
-        return document
-    return {
-        key: f"#/components/schemas/{component_name(name)}{value[1:]}" if key == "$ref" else _embedded(name, value)
-        for key, value in document.items()
-    }
+def _embedded(name: str, document: Json, parts: Mapping[str, Json]) -> Json:
+    """A schema as a component. In it, one of `parts` is referred to; references to its own definitions still hold."""
+
+    def embed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [embed(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if isinstance(value.get("$ref"), str):
+            return {"$ref": f"#/components/schemas/{component_name(name)}{value['$ref'].removeprefix('#')}"}
+        for part, known in parts.items():
+            if value == known:
+                return schema(part)
+        return {key: embed(item) for key, item in value.items()}
+
+    return {"type": "object", **{key: embed(item) for key, item in document.items()}}
 
 
 def _error() -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from imgsvc.model import MemberStatus, Visibility
+from imgsvc.web.listing import SORT_KEYS, TIME_OPERATORS
 from imgsvc.web.openapi.notation import (
     COUNT,
     Json,
@@ -22,17 +23,28 @@ from imgsvc.web.openapi.notation import (
     sent_header,
 )
 
-_ID: Final = "$response.body#/id"
-LINKS: Final = {
-    "show": link("show_image", "The image", image_id=_ID),
-    "change": link("change_image", "Change it", image_id=_ID),
-    "upload": link("upload_image", "Give it its data", image_id=_ID),
-    "download": link("download_image", "Its data", image_id=_ID),
-    "share": link("add_member", "Share it", image_id=_ID),
-    "delete": link("delete_image", "Delete it", image_id=_ID),
+_NEXT: Final = {
+    "show": ("show_image", "The image"),
+    "change": ("change_image", "Change it"),
+    "upload": ("upload_image", "Give it its data"),
+    "download": ("download_image", "Its data"),
+    "add_tag": ("add_tag", "Give it a tag"),
+    "remove_tag": ("remove_tag", "Take a tag from it"),
+    "deactivate": ("deactivate_image", "Keep its data back"),
+    "reactivate": ("reactivate_image", "Give its data out again"),
+    "members": ("list_members", "Whom it is shared with"),
+    "share": ("add_member", "Share it"),
+    "delete": ("delete_image", "Delete it"),
 }
+LINKS: Final = {name: link(to, text, image_id="$response.body#/id") for name, (to, text) in _NEXT.items()}
 
-_TIME: Final = "ISO 8601, after one of `gt: gte: lt: lte: eq: neq:`, by default `eq:`"
+_WHEN: Final = "ISO 8601, after an operator: `gte:2026-11-24T08:00:00Z`; without one, `eq:`"
+_MOMENT: Final = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "pattern": f"^({'|'.join(sorted(TIME_OPERATORS))}):.+$"},
+    ]
+}
 _CHOICE: Final = "A value, or `in:` and several with commas between them"
 
 PAGING: Final = (
@@ -50,8 +62,8 @@ FILTERS: Final = (
     query("os_hash_value", "Digest of the data"),
     query("size_min", "Bytes, at least", COUNT),
     query("size_max", "Bytes, at most", COUNT),
-    query("created_at", _TIME),
-    query("updated_at", _TIME),
+    query("created_at", _WHEN, _MOMENT),
+    query("updated_at", _WHEN, _MOMENT),
     query("visibility", "`all`: whatever the caller may see", choice(*Visibility, "all")),
     query("member_status", "Which images that others share with the caller are shown", choice(*MemberStatus, "all")),
     query("os_hidden", "`true`: only those that lists leave out otherwise", choice("true", "false")),
@@ -65,9 +77,15 @@ FILTERS: Final = (
         explode=True,
     ),
 )
+_KEYS: Final = sorted(SORT_KEYS)
+_SORT: Final = rf"({'|'.join(_KEYS)})(:asc|:desc)?"
 SORTING: Final = (
-    query("sort", "`KEY:asc`, `KEY:desc` or `KEY` (descending), with commas between them; not beside `sort_key`"),
-    query("sort_key", "Keys, the first one first", array({"type": "string"})),
+    query(
+        "sort",
+        "`KEY:asc`, `KEY:desc` or `KEY` (descending), with commas between them; not beside `sort_key`",
+        {"type": "string", "pattern": f"^{_SORT}(,{_SORT})*$"},
+    ),
+    query("sort_key", "Keys, the first one first", array(choice(*_KEYS))),
     query("sort_dir", "One for all keys, or one for each", array(choice("asc", "desc"))),
 )
 
@@ -122,7 +140,7 @@ def paths() -> Paths:
             "post": operation(
                 "create_image",
                 "Make an image without data",
-                body=json_body(schema("image"), "Base fields and custom properties, side by side"),
+                body=json_body(schema("new_image"), "Base fields and custom properties, side by side"),
                 answers={
                     201: json_answer(
                         "The image, `queued`",

@@ -12,6 +12,7 @@ from imgsvc.web.openapi.notation import (
     fields,
     json_answer,
     json_body,
+    link,
     nothing,
     operation,
     schema,
@@ -21,6 +22,12 @@ NO_IMAGE: Final = "There is no such image, or the caller may not see it"
 NO_MEMBER: Final = "There is no such image or member, or the caller may not see it"
 NOT_CHANGED: Final = "The caller sees the image, but may not change it"
 CHANGED: Final = "The image was changed by others at the same time"
+_MEMBER: Final = {"image_id": "$response.body#/image_id", "member_id": "$response.body#/member_id"}
+LINKS: Final = {
+    "show": link("show_member", "The member", **_MEMBER),
+    "answer": link("answer_share", "Accept or reject the image", **_MEMBER),
+    "remove": link("remove_member", "Share it no more", **_MEMBER),
+}
 
 
 def members() -> Paths:
@@ -38,7 +45,7 @@ def members() -> Paths:
                 "add_member",
                 "Share an image with a project",
                 body=json_body(fields(("member",), member=project)),
-                answers={200: json_answer("The member, `pending`", schema("member"))},
+                answers={200: json_answer("The member, `pending`", schema("member"), links=LINKS)},
                 errors={
                     400: "`member` is not the id of a project",
                     403: "The image is not `shared`, or the caller may not share it",
