@@ -13,7 +13,8 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from imgsvc.catalogue import Catalogue, Database
+from imgsvc import config
+from imgsvc.catalogue import Catalogue, Schema, open_database
 from imgsvc.errors import Forbidden, ImageChanged, Invalid, NoSuchImage
 from imgsvc.interfaces import IPolicy, IThreads
 from imgsvc.model import Caller, Image, Location
@@ -21,6 +22,7 @@ from imgsvc.operations.access import Access
 from imgsvc.operations.changes import ATTEMPTS, Changes
 from imgsvc.threads import ReactorThreads
 from tests.catalogue.rigs import CatalogueTestCase, HeldThreads, new_image
+from tests.support.databases import DatabaseServer, mariadb, postgresql
 from tests.support.threads import ImmediateThreads
 
 CALLER = Caller()
@@ -79,7 +81,7 @@ class ChangesTestCase(CatalogueTestCase):
         self.writer.holding = self.held
         self.addCleanup(self.release_all)
 
-    def open_database(self, **options: Any) -> Database:
+    def open_database(self, **options: Any) -> Any:
         return super().open_database(writer_threads=self.writer, **options)
 
     def changes_on(self, catalogue: Catalogue) -> Changes:
@@ -333,14 +335,18 @@ class OtherProcessTests(ChangesTestCase):
 
 
 class RaceTests(TestCase):
-    """Changes in real threads, by two processes' worth of catalogues on one file."""
+    """Changes in real threads, by two processes' worth of catalogues on one database."""
 
     NUMBER = 50
 
+    def database(self) -> config.Database:
+        """Where it is. SQLite makes its tables itself."""
+        return config.Database(url=f"sqlite:///{Path(self.mktemp()).absolute()}")
+
     async def test_nothing_is_lost(self) -> None:
         """Of many changes at once, each of which adds a tag and a property, every one is kept."""
-        path = Path(self.mktemp())
-        catalogues = [self.open_catalogue(path, name) for name in ("one", "two")]
+        options = self.database()
+        catalogues = [Catalogue(open_database(options, Path(), self.make_threads, reactor)) for _ in range(2)]
         for catalogue in catalogues:
             await catalogue.start()
         try:
@@ -365,9 +371,29 @@ class RaceTests(TestCase):
             for catalogue in catalogues:
                 await catalogue.stop()
 
-    def open_catalogue(self, path: Path, name: str) -> Catalogue:
-        """One on the file, with threads of its own."""
-        writer, readers = (ReactorThreads(reactor, f"{name}-{use}", 1) for use in ("writer", "readers"))
-        self.addCleanup(writer.stop)
-        self.addCleanup(readers.stop)
-        return Catalogue(Database(f"sqlite:///{path}", writer, readers))
+    def make_threads(self, name: str, size: int) -> IThreads:
+        """Real ones."""
+        threads = ReactorThreads(reactor, name, size)
+        self.addCleanup(threads.stop)
+        return threads
+
+
+class PostgreSQLRaceTests(RaceTests):
+    """The same on a server."""
+
+    def database(self) -> config.Database:
+        return empty_database(postgresql())
+
+
+class MariaDBRaceTests(RaceTests):
+    """The same on a server."""
+
+    def database(self) -> config.Database:
+        return empty_database(mariadb())
+
+
+def empty_database(server: DatabaseServer) -> config.Database:
+    """A new one, with tables."""
+    options = config.Database(url=server.url(server.new_database()))
+    Schema(options, Path()).upgrade()
+    return options
