@@ -27,6 +27,7 @@ from imgsvc.operations.changes import Changes
 from imgsvc.operations.copies import Copies
 from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.downloads import Downloads
+from imgsvc.operations.health import Health
 from imgsvc.operations.images import Images, RecordLimits
 from imgsvc.operations.limits import Quotas
 from imgsvc.operations.locations import LocationRules, Locations, Measure
@@ -147,7 +148,7 @@ class Server:
         location_rules = LocationRules(
             config.images.verify_locations, config.images.hash, config.quotas.locations, lease
         )
-        relocation = Relocation(access, self._stores, measure, location_rules)
+        editor = Relocation(access, self._stores, measure, location_rules)
         self._uploads = Uploads(
             access=access,
             catalogue=self._catalogue,
@@ -210,7 +211,7 @@ class Server:
                         changes,
                         deletion,
                         limits,
-                        relocation if config.images.show_locations else HiddenLocations(),
+                        editor if config.images.show_locations else HiddenLocations(),
                         protections,
                     ),
                     PatchReader(schema, rules),
@@ -228,7 +229,11 @@ class Server:
                 ),
                 StoreRoutes(Copies(access, changes, self._stores, deletion)),
                 InfoRoutes(access, self._stores),
-                HealthRoutes(placed(config.server.disable_file, data_folder)),
+                HealthRoutes(
+                    Health(self._catalogue, self._stores, reactor),
+                    Peers(config.server.health_peers, "server.health_peers"),
+                    placed(config.server.disable_file, data_folder),
+                ),
             ],
             versions=version_ids(self._stores.several),
             address=address,

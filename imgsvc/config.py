@@ -55,6 +55,10 @@ class Server:
         (),
     )
     disable_file: str = option("While this file exists, `/healthcheck` answers 503. Empty: never.", "")
+    health_peers: tuple[str, ...] = option(
+        "Who is told by `/healthcheck?detail` what does not work: addresses, networks, `unix` for unix sockets.",
+        ("127.0.0.1", "::1", "unix"),
+    )
     grace: Seconds = option("How long transfers under way may go on after the server was told to stop.", 60.0)
     idle_timeout: Seconds = option(
         "A client that sends nothing for so long, in a request or between two, is cut off.", 60.0, at_least=1
@@ -130,6 +134,10 @@ class Images:
     gpt_safety_checks_nonfatal: tuple[str, ...] = option(
         "Names of safety checks of GPT disks whose failure does not refuse the image.", ()
     )
+    show_direct_url: bool = option("Show `direct_url`, the location of the copy that is read first.", False)
+    show_locations: bool = option("Show `locations` of images, and let them be changed by PATCH.", False)
+    verify_locations: bool = option("Read and hash what is registered by its location.", True)
+    location_retries: int = option("How often such a read is repeated when it fails.", 3, at_least=0)
 
 
 @frozen
@@ -149,6 +157,7 @@ class Quotas:
     image_count_uploading: int = option("Uploads of one project at a time. 0: no limit.", 0, at_least=0)
     properties: int = option("Custom properties of one image. Negative: no limit.", 128)
     tags: int = option("Tags of one image. Negative: no limit.", 128)
+    locations: int = option("Locations of one image. Negative: no limit.", 10)
     members: int = option("Projects that one image is shared with. Negative: no limit.", 128)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from imgsvc.catalogue import changes, images, members, uploads
+from imgsvc.catalogue import changes, images, lists, members, uploads
 from imgsvc.catalogue.database import Database
 from imgsvc.catalogue.rows import image_from_row
 from imgsvc.errors import NoSuchImage
@@ -23,6 +23,7 @@ from imgsvc.model import (
     ImageQuery,
     Member,
     MemberStatus,
+    Status,
     StoredData,
 )
 
@@ -78,7 +79,7 @@ class Catalogue:
         return self._known
 
     def images(self, query: ImageQuery) -> Deferred[list[Image]]:
-        return self._database.read(lambda connection: images.list_images(connection, query))
+        return self._database.read(lambda connection: lists.list_images(connection, query))
 
     def add(self, image: Image) -> Deferred[None]:
         return self._database.write(lambda connection: images.add_image(connection, image))
@@ -86,6 +87,23 @@ class Catalogue:
     def update(self, image: Image, changed: Image) -> Deferred[tuple[Image, list[DoomedLocation]]]:
         now = self._now()
         return self._database.write(lambda connection: changes.update_image(connection, image, changed, now))
+
+    def begin_task(self, image: Image, changed: Image, store_id: str, lease: float) -> Deferred[tuple[Image, str]]:
+        now = self._now()
+        return self._database.write(
+            lambda connection: uploads.begin_task(connection, image, changed, store_id, lease, now)
+        )
+
+    def end_task(self, image: Image, changed: Image, upload_id: str) -> Deferred[tuple[Image, list[DoomedLocation]]]:
+        now = self._now()
+        return self._database.write(lambda connection: uploads.end_task(connection, image, changed, upload_id, now))
+
+    def restore(self, doomed: Sequence[DoomedLocation], status: Status | None) -> Deferred[bool]:
+        now = self._now()
+        image_id, keys = doomed[0].image_id, [each.key for each in doomed]
+        return self._database.write(
+            lambda connection: changes.restore_locations(connection, image_id, keys, status, now)
+        )
 
     def members(self, image_id: str) -> Deferred[list[Member]]:
         return self._database.read(lambda connection: members.list_members(connection, image_id))

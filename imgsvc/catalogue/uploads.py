@@ -12,18 +12,21 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Connection, bindparam, delete, exists, insert, select, update
 
+from imgsvc.catalogue.changes import update_image
 from imgsvc.catalogue.dialects import database_clock
 from imgsvc.catalogue.images import ADD_LOCATION, BATCH, find_image, move
 from imgsvc.catalogue.rows import location_text, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import images, uploads
 from imgsvc.errors import ClaimLost, WrongStatus
-from imgsvc.model import Claim, ExpiredUpload, Status, StoredData
+from imgsvc.model import Claim, DoomedLocation, ExpiredUpload, Image, Status, StoredData
 
 __all__ = [
     "activate_image",
+    "begin_task",
     "claim_image",
     "claim_is_held",
+    "end_task",
     "list_expired_uploads",
     "release_claim",
     "renew_claim",
@@ -96,9 +99,25 @@ def claim_image(connection: Connection, image_id: str, store_id: str, lease: flo
     image = find_image(connection, image_id)
     if not claimed:
         raise WrongStatus(image_id, image.status, "only a queued image takes data")
-    upload_id = _upload_id(connection, image_id)
-    _ADD_UPLOAD.run(connection, image_id=image_id, upload_id=upload_id, store_id=store_id, lease=_microseconds(lease))
-    return Claim(upload_id, image)
+    return Claim(_add_claim(connection, image_id, store_id, lease), image)
+
+
+def begin_task(
+    connection: Connection, image: Image, changed: Image, store_id: str, lease: float, now: datetime
+) -> tuple[Image, str]:
+    """Keep a changed image, and a claim with it. Raises as `update_image`."""
+    current, _ = update_image(connection, image, changed, now)
+    _COUNT_CLAIM.run(connection, image_id=image.id)
+    return current, _add_claim(connection, image.id, store_id, lease)
+
+
+def end_task(
+    connection: Connection, image: Image, changed: Image, upload_id: str, now: datetime
+) -> tuple[Image, list[DoomedLocation]]:
+    """Keep what a task made of an image, and end its claim. Raises ClaimLost, and as `update_image`."""
+    if not _END.run(connection, of_image=image.id, of_upload=upload_id):
+        raise ClaimLost(image.id)
+    return update_image(connection, image, changed, now)
 
 
 def renew_claim(connection: Connection, image_id: str, upload_id: str, lease: float) -> None:
@@ -170,6 +189,13 @@ def claim_is_held(connection: Connection, image_id: str, upload_id: str) -> bool
 
 def _microseconds(seconds: float) -> int:
     return round(seconds * 1_000_000)
+
+
+def _add_claim(connection: Connection, image_id: str, store_id: str, lease: float) -> str:
+    """A claim on an image that has none, and whose claims were just counted. Its upload id."""
+    upload_id = _upload_id(connection, image_id)
+    _ADD_UPLOAD.run(connection, image_id=image_id, upload_id=upload_id, store_id=store_id, lease=_microseconds(lease))
+    return upload_id
 
 
 def _upload_id(connection: Connection, image_id: str) -> str:

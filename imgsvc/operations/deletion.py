@@ -2,53 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import txaio
-from attrs import define
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
-from imgsvc.errors import Forbidden, ImgsvcError, ObjectMissing
+from imgsvc.errors import Forbidden, ImgsvcError, ObjectInUse, ObjectMissing, StoreForbidden
 from imgsvc.interfaces import ICatalogue, IStoreRegistry
-from imgsvc.model import Caller, DoomedLocation
+from imgsvc.model import Caller, DoomedLocation, Status
 from imgsvc.operations.access import Access
 
 log = txaio.make_logger()
 
 
-@define
+REFUSED: Final = (StoreForbidden, ObjectInUse)
+"""A store will not delete, now or later, and has not."""
+
+
+@define(eq=False)
 class Deletion:
     """Deletes images. The record goes first: a crash in between leaves bytes that the reaper finds, never an image
-    without its bytes."""
+    without its bytes. Where a store refuses, the record comes back.
+
+    when_deleted: told the id of every image that is gone.
+    """
 
     access: Access
     catalogue: ICatalogue
     stores: IStoreRegistry
+    when_deleted: Callable[[str], None] = lambda image_id: None
+    _at_work: set[int] = field(factory=set, init=False)
 
     async def delete(self, caller: Caller, image_id: str) -> None:
         """The image is gone, and its bytes as soon as their stores let go of them.
 
-        Raises NoSuchImage, Forbidden (protected, not the owner). A store that cannot delete now is asked again later.
+        Raises NoSuchImage; Forbidden (protected, not the owner); StoreForbidden, ObjectInUse: the image is as it was,
+        less the copies that were deleted. A store that cannot delete now is asked again later.
         """
         image = await self.access.image(caller, image_id, "delete_image")
         if image.protected:
             raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
-        await self.remove_all(await self.catalogue.delete(image_id))
+        await self.remove_all(await self.catalogue.delete(image_id), image.status)
+        self.when_deleted(image_id)
 
-    async def remove_all(self, doomed_locations: Iterable[DoomedLocation]) -> None:
-        """As remove, of each of them. What cannot be removed now is left to the reaper."""
-        for doomed in doomed_locations:
-            try:
-                await self.remove(doomed)
-            except ImgsvcError as error:
-                log.error(
-                    "image {image}: its bytes are deleted later: {error}", image=doomed.image_id, error=str(error)
-                )
+    async def remove_all(self, doomed_locations: Sequence[DoomedLocation], status: Status | None = None) -> None:
+        """Have stores delete what an image has lost. What cannot be removed now is left to the reaper.
+
+        status: the one that the image had, if it was deleted. Raises StoreForbidden, ObjectInUse when a store refuses:
+        the image has those locations again. Goes on to its end although nobody waits for it any more.
+        """
+        if not doomed_locations:
+            return
+        waiting: Deferred[None] = Deferred()
+
+        def ended(result: Any) -> None:
+            if not waiting.called:
+                waiting.callback(result)
+            elif isinstance(result, Failure):
+                log.error("{error}, and nobody to tell", error=result.getErrorMessage())
+
+        Deferred.fromCoroutine(self._remove_all(doomed_locations, status)).addBoth(ended)
+        await waiting
+
+    async def _remove_all(self, doomed_locations: Sequence[DoomedLocation], status: Status | None) -> None:
+        refused: dict[DoomedLocation, ImgsvcError] = {}
+        keys = {doomed.key for doomed in doomed_locations}
+        self._at_work |= keys
+        try:
+            for doomed in doomed_locations:
+                try:
+                    await self._remove(doomed)
+                except REFUSED as error:
+                    refused[doomed] = error
+                except ImgsvcError as error:
+                    log.error(
+                        "image {image}: its bytes are deleted later: {error}", image=doomed.image_id, error=str(error)
+                    )
+            if refused and await self.catalogue.restore(list(refused), status):
+                raise next(iter(refused.values()))
+        finally:
+            self._at_work -= keys
 
     async def remove(self, doomed: DoomedLocation) -> None:
-        """Have a store delete what no image needs any more.
+        """Have a store delete what no image needs any more, unless that is being done.
 
         Raises StoreError, UnknownStore, CatalogueUnavailable: it is tried again later.
         """
+        if doomed.key not in self._at_work:
+            await self._remove(doomed)
+
+    async def _remove(self, doomed: DoomedLocation) -> None:
         location = doomed.location
         try:
             await self.stores.get(location.store_id).delete(location)

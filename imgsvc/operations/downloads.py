@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import txaio
 from attrs import define, frozen
 
-from imgsvc.errors import Forbidden, ObjectMissing, StoreError, StoreUnavailable, UnknownStore
+from imgsvc.errors import Forbidden, Invalid, ObjectMissing, StoreError, StoreUnavailable, UnknownStore
 from imgsvc.interfaces import IOutlet, IStoreReader, IStoreRegistry
 from imgsvc.model import Caller, Image, Location, Span, Status
 from imgsvc.operations.access import Access
+from imgsvc.operations.places import by_weight, preferring
 from imgsvc.pipeline.delivery import Delivery
 
 log = txaio.make_logger()
@@ -33,17 +34,24 @@ class Downloads:
     stores: IStoreRegistry
     delivery: Delivery
 
-    async def find(self, caller: Caller, image_id: str) -> Source | None:
-        """What there is to read; None if the image has no data (yet).
+    async def find(self, caller: Caller, image_id: str, prefer: Sequence[str] = ()) -> Source | None:
+        """What there is to read; None if the image has no data (yet). prefer: ids of stores to try before the others.
 
-        Raises NoSuchImage; Forbidden for those who may not download, and for a deactivated image to all but admins.
+        Raises NoSuchImage; Forbidden for those who may not download, or choose the store, and for a deactivated image
+        to all but admins; Invalid for a preference where there is but one store, UnknownStore.
         """
         image = await self.access.image(caller, image_id, "download_image")
         if image.status is Status.DEACTIVATED and not caller.is_admin:
             raise Forbidden(f"Image {image_id} is deactivated.")
+        if prefer:
+            self.access.require("download_from_store", caller, image)
+            if not self.stores.several:
+                raise Invalid("There is but one store: none can be preferred.")
+            for store_id in prefer:
+                self.stores.get(store_id)
         if image.status not in (Status.ACTIVE, Status.DEACTIVATED) or not image.locations or image.size is None:
             return None
-        return Source(image, image.size, self._ordered(image.locations))
+        return Source(image, image.size, preferring(prefer, by_weight(self.stores, image.locations)))
 
     async def open(self, source: Source, span: Span) -> IStoreReader | None:
         """A reader of the first location that opens; None if every copy is missing from its store.
@@ -70,10 +78,3 @@ class Downloads:
     async def send(self, reader: IStoreReader, outlet: IOutlet) -> None:
         """Write all of the reader to the client; see Delivery.send."""
         await self.delivery.send(reader, outlet)
-
-    def _ordered(self, locations: Sequence[Location]) -> Sequence[Location]:
-        """Those in the heavier stores first (the Image API calls it the store's weight)."""
-        if len(locations) < 2:
-            return locations
-        weights = {store.store_id: store.weight for store in self.stores.all()}
-        return sorted(locations, key=lambda location: -weights.get(location.store_id, 0))

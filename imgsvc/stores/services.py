@@ -18,7 +18,8 @@ class StoreServices:
     """The collaborators of stores.
 
     make_threads: a new pool, from its name and how many threads it may have; the store stops it in IStore.stop.
-    budget: bounds what read-aheads hold. data_folder: relative paths are relative to it. clock: for timeouts; the reactor, which also makes connections and resolves names.
+    budget: bounds what read-aheads hold. data_folder: relative paths are relative to it. clock: the reactor, for
+    timeouts and for connections to other servers.
     """
 
     make_threads: Callable[[str, int], IThreads]

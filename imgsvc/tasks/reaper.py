@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from imgsvc.errors import CatalogueUnavailable, ImgsvcError, NoSuchImage, StoreUnavailable
 from imgsvc.interfaces import ICatalogue, IStore, IStoreRegistry
-from imgsvc.model import DoomedLocation, ExpiredUpload, Image, UnfinishedObject
+from imgsvc.model import DoomedLocation, ExpiredUpload, Image, Status, UnfinishedObject
 
 log = txaio.make_logger()
 
@@ -29,13 +29,14 @@ class Reaper:
     Any number of processes may do so. Every store is looked at by itself: one that is down, or does not answer, keeps
     no other waiting.
 
-    remove: has a store delete what no image needs. lease: seconds for which a taken over upload is this process's to
-    clean up.
+    remove: has a store delete what no image needs. resume: goes on with a task on an image, under this upload id.
+    lease: seconds for which what was taken over is this process's to end.
     """
 
     catalogue: ICatalogue
     stores: IStoreRegistry
     remove: Callable[[DoomedLocation], Awaitable[None]]
+    resume: Callable[[Image, str], None]
     clock: IReactorTime
     interval: float
     lease: float
@@ -108,12 +109,17 @@ class Reaper:
             yield self._end(store, unfinished)
 
     async def _take_over(self, store: IStore, expired: ExpiredUpload) -> None:
-        """Remove what an expired upload left, and return its image to the queue.
+        """Remove what an expired upload left, and return its image to the queue; or go on with an expired task.
 
         If the store does not let go, the claim stays this process's, and is taken over again when it has expired.
         """
         upload_id = await self.catalogue.take_over(expired, self.lease)
         if upload_id is None:
+            return
+        image = await self._image(expired.image_id)
+        if image is not None and image.status is not Status.SAVING:
+            self.resume(image, upload_id)
+            log.info("reaper: image {image}: task of a dead process taken over", image=image.id)
             return
         await store.discard(expired.image_id, expired.upload_id)
         await self.catalogue.release(expired.image_id, upload_id)
@@ -127,12 +133,17 @@ class Reaper:
         name, upload_id = unfinished.name, unfinished.upload_id
         if await self.catalogue.is_claimed(name, upload_id):
             return
-        try:
-            image: Image | None = await self.catalogue.image(name)
-        except NoSuchImage:
-            image = None
+        image = await self._image(name)
         if image is not None and any(location.store_id == store.store_id for location in image.locations):
             await store.settle(name, upload_id)
         else:
             await store.discard(name, upload_id)
         log.info("reaper: {name}: object of upload {upload} ended", name=name, upload=upload_id)
+
+    async def _image(self, image_id: str) -> Image | None:
+        """None if it is deleted, or never was."""
+        try:
+            image: Image = await self.catalogue.image(image_id)
+        except NoSuchImage:
+            return None
+        return image

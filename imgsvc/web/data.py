@@ -50,7 +50,7 @@ class DataRoutes:
 
     async def download(self, request: StreamingRequest, image_id: str) -> bytes | None:
         """200, 206, 204 without data, 304; the errors of Downloads and of the range."""
-        source = await self.downloads.find(request.caller, image_id)
+        source = await self.downloads.find(request.caller, image_id, _preferred_stores(request))
         if source is None:
             return answer_nothing(request)
         image = source.image
@@ -77,6 +77,14 @@ def _expected_size(request: StreamingRequest) -> int | None:
             raise Invalid(f"X-OpenStack-Image-Size {header!r} is not a number of bytes.")
         return int(header) or None
     return None if request.body.length is UNKNOWN_LENGTH else request.body.length or None
+
+
+def _preferred_stores(request: StreamingRequest) -> list[str]:
+    """The stores of `?prefer=s1,s2`, in order."""
+    if not request.args:
+        return []
+    names = b",".join(request.args.get(b"prefer", [])).decode().split(",")
+    return [name.strip() for name in names if name.strip()]
 
 
 def _digests(request: StreamingRequest) -> dict[str, bytes]:

@@ -6,17 +6,23 @@ from typing import Any
 
 from attrs import frozen
 
-from imgsvc.interfaces import IProtections
-from imgsvc.model import Caller, Image
+from imgsvc.interfaces import IProtections, IStoreRegistry
+from imgsvc.model import Caller, Image, Status
+from imgsvc.operations.access import Access
+from imgsvc.operations.places import by_weight
+from imgsvc.web.locations import location_documents
 from imgsvc.web.render import timestamp
 
 
 @frozen
 class ImageView:
-    """What clients are shown of an image. several_stores: more than one store is configured."""
+    """What clients are shown of an image. direct_url, locations: whether they are shown to those who may see them."""
 
-    several_stores: bool
+    access: Access
+    stores: IStoreRegistry
     protections: IProtections
+    direct_url: bool = False
+    locations: bool = False
 
     def document(self, caller: Caller, image: Image) -> dict[str, Any]:
         """What `caller` sees: base fields and custom properties side by side."""
@@ -46,6 +52,22 @@ class ImageView:
             "file": f"{path}/file",
             "schema": "/v2/schemas/image",
         }
-        if self.several_stores and image.locations:
-            document["stores"] = ",".join(location.store_id for location in image.locations)
+        if image.locations or self.locations:
+            self._add_places(document, caller, image)
         return document
+
+    def _add_places(self, document: dict[str, Any], caller: Caller, image: Image) -> None:
+        """Where the data is; nobody but administrators is told while the image is deactivated."""
+        if image.status is Status.DEACTIVATED and not caller.is_admin:
+            return
+        locations = by_weight(self.stores, image.locations)
+        if self.stores.several and locations:
+            document["stores"] = ",".join(location.store_id for location in locations)
+        if not self.locations and not self.direct_url:
+            return
+        if not self.access.policy.allows("get_image_location", caller, image):
+            locations = ()
+        if self.locations:
+            document["locations"] = location_documents(locations)
+        if self.direct_url and locations:
+            document["direct_url"] = locations[0].url

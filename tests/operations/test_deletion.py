@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from twisted.internet.defer import fail
+
 from imgsvc.errors import ObjectInUse, ObjectMissing, StoreForbidden, StoreUnavailable
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, READER, STRANGER, ApiTestCase
 
@@ -54,20 +56,62 @@ class DeletionTests(ApiTestCase):
 
     def test_store_that_cannot_now(self) -> None:
         """The image is deleted all the same and does not come back; the reaper removes the bytes."""
-        for error in (StoreUnavailable("local", "x"), StoreForbidden("local", "x"), ObjectInUse("local", "x")):
+        image = self.made()
+        store = self.server.store()
+        store.fail("delete", StoreUnavailable("local", "x"))
+        self.assertEqual(self.delete(image), 204)
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
+        self.server.run_reaper()
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
+        store.heal()
+        self.server.run_reaper()
+        self.assert_nothing_kept()
+        store.calls.clear()
+        self.server.run_reaper()
+        self.assertNotIn("delete", store.calls)
+
+    def test_store_that_refuses(self) -> None:
+        """403 or 409; the image is as it was, also for the reaper, and can be deleted when the store allows it."""
+        for error, status in ((StoreForbidden("local", "x"), 403), (ObjectInUse("local", "x"), 409)):
             image = self.made()
             store = self.server.store()
+            before = self.show(image)
             store.fail("delete", error)
-            self.assertEqual(self.delete(image), 204)
-            self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
-            self.server.run_reaper()
-            self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
+            self.assertEqual(self.delete(image), status)
+            after = self.show(image)
+            self.assertEqual({**after, "updated_at": None}, {**before, "updated_at": None})
+            self.assertIn(image, [each["id"] for each in self.server.request("GET", "/v2/images").json["images"]])
             store.heal()
             self.server.run_reaper()
+            self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
+            self.assertEqual(self.delete(image), 204)
             self.assert_nothing_kept()
-            store.calls.clear()
-            self.server.run_reaper()
-            self.assertNotIn("delete", store.calls)
+
+    def test_reaper_meanwhile(self) -> None:
+        """The reaper leaves alone what is being deleted."""
+        image = self.made()
+        store = self.server.store()
+        store.hang("delete")
+        connection = self.server.connect()
+        connection.send(f"DELETE /v2/images/{image} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        self.server.run_reaper()
+        self.assertEqual(store.calls.count("delete"), 1)
+        store.heal()
+        self.assertEqual(self.final_status(connection), 204)
+        self.assert_nothing_kept()
+
+    def test_refusal_that_nobody_waits_for(self) -> None:
+        """An image whose store refuses comes back, though the client is gone."""
+        image = self.made()
+        store = self.server.store()
+        store.hang("delete")
+        connection = self.server.connect()
+        connection.send(f"DELETE /v2/images/{image} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.lose()
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
+        store.inner.delete = lambda location: fail(ObjectInUse("local", "x"))
+        store.heal()
+        self.assertEqual(self.status(image), "active")
 
     def test_bytes_that_are_gone_already(self) -> None:
         """Bytes that the store does not have need not be deleted again."""

@@ -14,7 +14,6 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imgsvc.compose import Server
 from imgsvc.config import Config, structure
 from imgsvc.interfaces import IStore
+from tests.support.network import Network
 from tests.support.threads import ImmediateThreads
 
 
@@ -165,7 +165,7 @@ class MemoryServer:
         tables: dict[str, Any] | None = None,
         wrap_store: Callable[[IStore], IStore] | None = None,
     ) -> None:
-        self.clock = Clock()
+        self.clock = self.network = Network()
         self.folder = folder
         tables = {"stores": {"local": {"kind": "memory"}}, **(tables or {})}
         self.config = structure(Config, tables, "")

@@ -13,7 +13,7 @@ from imgsvc.catalogue.sqlite import SQLiteDatabase
 from imgsvc.errors import NoSuchImage, ObjectInUse, StoreUnavailable
 from imgsvc.identity.policy import Policy
 from imgsvc.interfaces import IStoreWriter
-from imgsvc.model import Location, Span, Status, StoredData
+from imgsvc.model import Image, Location, Span, Status, StoredData
 from imgsvc.operations.access import Access
 from imgsvc.operations.deletion import Deletion
 from imgsvc.pipeline.budget import Budget
@@ -35,6 +35,7 @@ class ReaperTests(SynchronousTestCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         self.clock = Clock()
+        self.resumed: list[tuple[str, str]] = []
         self.catalogue = Catalogue(
             SQLiteDatabase(f"sqlite:///{folder}/c.sqlite", ImmediateThreads(), ImmediateThreads())
         )
@@ -48,7 +49,10 @@ class ReaperTests(SynchronousTestCase):
     def made(self) -> Reaper:
         """A reaper, as every process has one."""
         deletion = Deletion(Access(self.catalogue, Policy()), self.catalogue, self.stores)
-        return Reaper(self.catalogue, self.stores, deletion.remove, self.clock, interval=30.0, lease=60.0)
+        return Reaper(self.catalogue, self.stores, deletion.remove, self._resume, self.clock, interval=30.0, lease=60.0)
+
+    def _resume(self, image: Image, upload_id: str) -> None:
+        self.resumed.append((image.id, upload_id))
 
     def round(self) -> None:
         """One round."""

@@ -1,0 +1,52 @@
+"""One of an image's copies goes, and the others stay."""
+
+from __future__ import annotations
+
+from attrs import define, evolve
+
+from imgsvc.errors import Conflict, Forbidden, NotFound, UnknownStore, WrongStatus
+from imgsvc.interfaces import IStoreRegistry
+from imgsvc.model import Caller, Image, Status
+from imgsvc.operations.access import Access
+from imgsvc.operations.changes import Changes
+from imgsvc.operations.deletion import Deletion
+
+
+@define
+class Copies:
+    """Deletes the copies of images in single stores."""
+
+    access: Access
+    changes: Changes
+    stores: IStoreRegistry
+    deletion: Deletion
+
+    async def delete(self, caller: Caller, store_id: str, image_id: str) -> None:
+        """The copy in that store is gone.
+
+        In this order raises: NotFound where there is one store only; Conflict for an unknown store; NoSuchImage;
+        Forbidden; WrongStatus; Forbidden for the last copy; NotFound if none is in that store; StoreForbidden and
+        ObjectInUse: the copy stays.
+        """
+        if not self.stores.several:
+            raise NotFound("There is but one store.")
+        try:
+            self.stores.get(store_id)
+        except UnknownStore as error:
+            raise Conflict(str(error)) from error
+
+        def without(image: Image) -> Image:
+            self.access.require("get_image_location", caller, image)
+            if image.status is not Status.ACTIVE:
+                raise WrongStatus(image_id, image.status, "copies of active images are deleted")
+            if len(image.locations) == 1:
+                raise Forbidden(f"Image {image_id}: its last copy cannot be deleted, but with the image.")
+            left = tuple(location for location in image.locations if location.store_id != store_id)
+            if len(left) == len(image.locations):
+                raise NotFound(f"Image {image_id} has no copy in store {store_id}.")
+            if not left:
+                raise Forbidden(f"Image {image_id}: all its copies are in store {store_id}.")
+            return evolve(image, locations=left)
+
+        _, doomed = await self.changes.change(caller, image_id, "delete_image_location", without)
+        await self.deletion.remove_all(doomed)

@@ -1,0 +1,144 @@
+"""Images whose bytes lie where a client says: registered by their location, not uploaded."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from attrs import define, evolve, frozen
+
+from imgsvc.errors import Conflict, Forbidden, ImageChanged, Invalid, QuotaExceeded, StoreError, WrongStatus
+from imgsvc.interfaces import ICatalogue, IStoreRegistry
+from imgsvc.model import IMPORT_LOCK, Caller, Image, Location, Status
+from imgsvc.operations.access import Access
+from imgsvc.operations.limits import Quotas
+from imgsvc.operations.places import by_weight, locate
+
+ATTEMPTS: Final = 100
+"""Each one that fails means that somebody else changed the image."""
+
+
+@frozen
+class Validation:
+    """The digest that the bytes of a location have, as a client says. value: lower-case hex."""
+
+    os_hash_algo: str
+    os_hash_value: str
+    checksum: str | None = None
+
+
+@frozen
+class LocationRules:
+    """verify: whether bytes are read and hashed. hash_algorithm: by which, if the client gives no digest.
+
+    quota: locations that one image may have; negative: any number. lease: seconds, of a hash task.
+    """
+
+    verify: bool = True
+    hash_algorithm: str = "sha512"
+    quota: int = 10
+    lease: float = 60.0
+
+    def check(self, number: int) -> None:
+        """Raises QuotaExceeded for more locations than an image may have."""
+        if 0 <= self.quota < number:
+            raise QuotaExceeded(f"An image may have {self.quota} locations, not {number}.")
+
+
+@define
+class Measure:
+    """Finds out what is at a location."""
+
+    stores: IStoreRegistry
+    quotas: Quotas
+
+    async def size(self, image: Image, location: Location) -> int:
+        """Bytes that are there. Raises Invalid if there are none, TooLarge if the image may not have so many."""
+        try:
+            size: int = await self.stores.get(location.store_id).size(location)
+        except StoreError as error:
+            raise Invalid(f"Image {image.id}: nothing is found at the location: {error}") from error
+        if size == 0:
+            raise Invalid(f"Image {image.id}: there are no bytes at the location.")
+        (await self.quotas.allowance(image.owner)).check(image.id, size)
+        return size
+
+
+@define
+class Locations:
+    """Registers the location of a queued image, and shows the locations of all. hash: begins a task on an image."""
+
+    access: Access
+    catalogue: ICatalogue
+    stores: IStoreRegistry
+    measure: Measure
+    rules: LocationRules
+    hash: Callable[[Image, str], None]
+
+    async def list(self, caller: Caller, image_id: str) -> Sequence[Location]:
+        """Those of an image, in the order in which they are read. Raises NoSuchImage, Forbidden."""
+        image = await self.access.image(caller, image_id, "fetch_image_location")
+        return by_weight(self.stores, image.locations)
+
+    async def add(self, caller: Caller, image_id: str, url: str, validation: Validation | None) -> None:
+        """Make a queued image one whose bytes are at `url`.
+
+        Its digests are computed later. With a validation it is `importing` until they are, and `queued` again if they
+        are others; without one it is active at once.
+        Raises NoSuchImage; Forbidden for callers who may not, and for URLs that only services may give; WrongStatus;
+        Conflict while another task has the image; Invalid, TooLarge for what is, or is not, at the URL. Nothing has
+        changed then.
+        """
+        for _ in range(ATTEMPTS):
+            image = await self.access.image(caller, image_id, "add_image_location")
+            location = self._located(caller, url, image)
+            size = await self.measure.size(image, location)
+            try:
+                await self._keep(image, evolve(image, size=size, locations=(location,)), validation)
+            except ImageChanged:
+                continue
+            return
+        raise ImageChanged(image_id)
+
+    def _located(self, caller: Caller, url: str, image: Image) -> Location:
+        is_service = "service" in caller.roles | caller.service_roles
+        is_remote = url.lower().startswith(("http://", "https://"))
+        if not is_service and not (is_remote and any(store.kind == "http" for store in self.stores.all())):
+            raise Forbidden("Only http and https URLs may be given, and only where a store reads them.")
+        if image.status is not Status.QUEUED:
+            raise WrongStatus(image.id, image.status, "only a queued image takes a location")
+        if image.properties.get(IMPORT_LOCK):
+            raise Conflict(f"Image {image.id} is locked by task {image.properties[IMPORT_LOCK]}.")
+        require_formats(image)
+        self.rules.check(1)
+        location = locate(self.stores, url, image.id)
+        if location is None:
+            raise Invalid("The URL belongs to no store.")
+        return location
+
+    async def _keep(self, image: Image, changed: Image, validation: Validation | None) -> None:
+        if not self.rules.verify:
+            if validation is not None:
+                changed = evolve(changed, os_hash_algo=validation.os_hash_algo, os_hash_value=validation.os_hash_value)
+            await self.catalogue.update(image, evolve(changed, status=Status.ACTIVE))
+            return
+        changed = evolve(changed, properties={**changed.properties, IMPORT_LOCK: str(uuid.uuid4())})
+        if validation is None:
+            changed = evolve(changed, status=Status.ACTIVE, os_hash_algo=self.rules.hash_algorithm)
+        else:
+            changed = evolve(
+                changed,
+                status=Status.IMPORTING,
+                os_hash_algo=validation.os_hash_algo,
+                os_hash_value=validation.os_hash_value,
+            )
+        store_id = changed.locations[0].store_id
+        now, upload_id = await self.catalogue.begin_task(image, changed, store_id, self.rules.lease)
+        self.hash(now, upload_id)
+
+
+def require_formats(image: Image) -> None:
+    """Raises Invalid for an image that may not have data yet."""
+    if image.disk_format is None or image.container_format is None:
+        raise Invalid(f"Image {image.id}: disk_format and container_format must be set before its location.")

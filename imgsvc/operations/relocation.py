@@ -1,0 +1,168 @@
+"""Edits of an image's locations by PATCH (Image API v2: `show_multiple_locations`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import define, evolve, frozen
+
+from imgsvc.errors import Conflict, Forbidden, Invalid, WrongStatus
+from imgsvc.interfaces import IStoreRegistry
+from imgsvc.model import Caller, Image, Location, Status
+from imgsvc.operations.access import Access
+from imgsvc.operations.locations import LocationRules, Measure, Validation, require_formats
+from imgsvc.operations.patching import Edit, EditLocations, Op
+from imgsvc.operations.places import by_weight, locate
+
+_OPEN = frozenset({Status.ACTIVE, Status.QUEUED})
+"""In which an image takes locations this way."""
+
+
+@frozen
+class _Given:
+    """A location as the client writes it."""
+
+    url: str
+    metadata: Mapping[str, str]
+    validation: Validation | None
+
+
+@define
+class Relocation:
+    """A LocationEditor for where clients see locations.
+
+    Only objects of others can be given: those of stores that take images get into them by uploads.
+    """
+
+    access: Access
+    stores: IStoreRegistry
+    measure: Measure
+    rules: LocationRules
+
+    async def prepare(self, caller: Caller, image: Image, edits: Sequence[Edit]) -> EditLocations:
+        """See LocationEditor."""
+        for action in {_action(edit) for edit in edits}:
+            self.access.require(action, caller, image)
+        sizes: dict[str, int] = {}
+        if image.status in _OPEN:
+            known = {location.url for location in image.locations}
+            given = [
+                each for edit in edits for each in _given(edit) if edit.op is not Op.REPLACE or each.url not in known
+            ]
+            self.rules.check(len(known | {each.url for each in given}))
+            for each in given:
+                if each.url not in sizes:
+                    sizes[each.url] = await self.measure.size(image, self._locate(each.url, image))
+
+        def edited(image: Image, edit: Edit) -> Image:
+            return self._edited(image, edit, sizes)
+
+        return edited
+
+    def _edited(self, image: Image, edit: Edit, sizes: Mapping[str, int]) -> Image:
+        image = evolve(image, locations=tuple(by_weight(self.stores, image.locations)))
+        if edit.op is Op.REMOVE:
+            return _without(image, edit.position or "")
+        if edit.op is Op.REPLACE:
+            return self._replaced(image, _given(edit), sizes)
+        if image.status not in _OPEN:
+            raise WrongStatus(image.id, image.status, "locations are added to active and queued images")
+        if edit.position != "-":
+            _position(edit.position or "", len(image.locations))
+        (given,) = _given(edit)
+        return self._with(image, given, sizes)
+
+    def _replaced(self, image: Image, given: Sequence[_Given], sizes: Mapping[str, int]) -> Image:
+        if not given:
+            raise Forbidden(f"Image {image.id}: all locations of an image cannot be removed.")
+        if image.status not in _OPEN:
+            raise WrongStatus(image.id, image.status, "locations of active and queued images are replaced")
+        if not image.locations:
+            for each in given:
+                image = self._with(image, each, sizes)
+            return image
+        metadata = {each.url: each.metadata for each in given}
+        if len(metadata) != len(given) or metadata.keys() != {location.url for location in image.locations}:
+            raise Invalid(f"Image {image.id}: a replacement has the URLs that are there, and changes their metadata.")
+        kept = tuple(evolve(location, metadata=metadata[location.url]) for location in image.locations)
+        return evolve(image, locations=kept)
+
+    def _with(self, image: Image, given: _Given, sizes: Mapping[str, int]) -> Image:
+        if any(location.url == given.url for location in image.locations):
+            raise Invalid(f"Image {image.id} has that location already.")
+        self.rules.check(len(image.locations) + 1)
+        if given.url not in sizes:  # it was there when the edits were prepared
+            raise Conflict(f"Image {image.id} was changed by another request at the same time.")
+        size = sizes[given.url]
+        if image.size is not None and image.size != size:
+            raise Invalid(f"Image {image.id} has {image.size} bytes: {size} are at the location.")
+        location = evolve(self._locate(given.url, image), metadata=given.metadata)
+        image = self._validated(image, given.validation)
+        if image.status is Status.QUEUED:
+            require_formats(image)
+        return evolve(image, status=Status.ACTIVE, size=size, locations=(*image.locations, location))
+
+    def _validated(self, image: Image, validation: Validation | None) -> Image:
+        """The image with the digests that the client gives, or has given before."""
+        if validation is None:
+            return image
+        if validation.os_hash_algo != self.rules.hash_algorithm:
+            raise Invalid(f"The os_hash_algo of validation_data is {self.rules.hash_algorithm} here.")
+        validated = evolve(
+            image,
+            os_hash_algo=validation.os_hash_algo,
+            os_hash_value=validation.os_hash_value,
+            checksum=image.checksum if validation.checksum is None else validation.checksum,
+        )
+        if image.status is not Status.QUEUED and validated != image:
+            raise Conflict(f"Image {image.id}: the validation_data is not that of the image.")
+        return validated
+
+    def _locate(self, url: str, image: Image) -> Location:
+        location = locate(self.stores, url, image.id)
+        if location is None or not self.stores.get(location.store_id).read_only:
+            raise Invalid("A location is a URL of a store that takes no images, as http.")
+        return location
+
+
+def _action(edit: Edit) -> str:
+    return "delete_image_location" if edit.op is Op.REMOVE else "set_image_location"
+
+
+def _without(image: Image, position: str) -> Image:
+    if image.status is not Status.ACTIVE:
+        raise WrongStatus(image.id, image.status, "locations are removed from active images")
+    if len(image.locations) == 1:
+        raise Forbidden(f"Image {image.id}: the last location of an image cannot be removed.")
+    index = _position(position, len(image.locations) - 1)
+    return evolve(image, locations=image.locations[:index] + image.locations[index + 1 :])
+
+
+def _position(text: str, last: int) -> int:
+    """Of a location, counted from 0. Raises Invalid."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > last:
+        raise Invalid(f"There is no location {text!r}.")
+    return int(text)
+
+
+def _given(edit: Edit) -> list[_Given]:
+    """What the client gives, whose form the schema has checked."""
+    if edit.op is Op.REMOVE:
+        return []
+    values: list[Any] = edit.value if edit.op is Op.REPLACE else [edit.value]
+    return [_read(value) for value in values]
+
+
+def _read(value: Mapping[str, Any]) -> _Given:
+    metadata = {key: each for key, each in value["metadata"].items() if key != "store"}
+    if not all(isinstance(each, str) for each in metadata.values()):
+        raise Invalid("The metadata of a location are strings.")
+    data = value.get("validation_data")
+    validation = None
+    if data is not None:
+        checksum = data.get("checksum")
+        validation = Validation(
+            data["os_hash_algo"], data["os_hash_value"].lower(), None if checksum is None else checksum.lower()
+        )
+    return _Given(value["url"], metadata, validation)

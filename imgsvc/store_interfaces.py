@@ -1,0 +1,154 @@
+"""What stores promise, and what is promised to them. Imported by way of `imgsvc.interfaces`, whose rules hold here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface
+
+__all__ = ["IFileBacked", "IStore", "IStoreMaker", "IStoreReader", "IStoreRegistry", "IStoreWriter"]
+
+
+class IStoreWriter(Interface):
+    """Takes the bytes of one object. Used by one upload: write*, commit, settle; or abort at any point.
+
+    One call is under way at a time, but for abort, which may come while a write or commit is not answered.
+    """
+
+    def write(pieces: Any) -> Any:
+        """Append `pieces`, a list of bytes-like objects. Deferred of None: the pieces are free again.
+
+        Fails: StoreFull, StoreWriteDenied, StoreUnavailable. The caller must abort after a failure.
+        """
+
+    def commit() -> Any:
+        """Make all that was written durable and visible under its name, all or nothing. Deferred of Location.
+
+        Fails as write does, and with ObjectExists when the name holds an object which is not that of an
+        earlier upload of the same image that was never settled.
+        """
+
+    def settle() -> Any:
+        """The catalogue holds the location now: drop what only an unsettled upload needs. Deferred of None."""
+
+    def abort() -> Any:
+        """Leave nothing behind of this upload, committed or not; never harm what another upload wrote.
+
+        Deferred of None. Any number of times, after any failure, also when the outcome of a write is unknown.
+        Fails only with StoreError when the medium does not let go; `discard` is then tried again later.
+        """
+
+
+class IStoreReader(IPushProducer):
+    """Gives a span of an object to a consumer, once. Paused and resumed by the consumer."""
+
+    length = Attribute("int: bytes that will be produced")
+
+    def startProducing(consumer: Any) -> Any:
+        """Register with `consumer` (IConsumer) as a push producer, write `length` bytes to it, unregister.
+
+        Deferred of None when the last byte was written. Fails with StoreError when the object ends early or
+        the store fails; fewer bytes were written then. Fails with CancelledError after stopProducing.
+        """
+
+    def stopProducing() -> None:
+        """End, and free all that is held. Any number of times; also if startProducing was never called."""
+
+
+class IFileBacked(Interface):
+    """A reader whose bytes are in an open file. The file stays open until the reader's stopProducing."""
+
+    fd = Attribute("int: file descriptor, open for reading, positioned reads only")
+    offset = Attribute("int: where the span begins in the file")
+    length = Attribute("int: bytes in the span")
+
+    def load(offset: int, length: int) -> Any:
+        """Bring these bytes of the file into the kernel's memory, in a thread of the store. Deferred of None.
+
+        Fails with ObjectDamaged when the file ends before them, StoreUnavailable when it cannot be read.
+        """
+
+
+class IStore(Interface):
+    """Keeps objects, each under the id of its image. Every provider passes the store contract suite."""
+
+    store_id = Attribute("str: the name that the operator gave it")
+    kind = Attribute("str: the maker's kind, as `file`")
+    description = Attribute("str: for people; may be empty")
+    weight = Attribute("int: of two locations the one in the heavier store is read first")
+    read_only = Attribute("bool: takes no images")
+    properties = Attribute("Mapping[str, object]: what /v2/info/stores/detail tells of it")
+
+    def start() -> Any:
+        """Make ready: folders, connections. Deferred of None. Fails with ConfigurationError or StoreError."""
+
+    def stop() -> Any:
+        """Let go of threads and connections. Deferred of None."""
+
+    def locate(url: str, image_id: str) -> Any:
+        """The Location that a URL given by a client means, for that image; None if it is no URL of this store.
+
+        Of the objects of a store that takes images only the image's own can be meant: its bytes go with the image, and
+        no other may need them. Raises Invalid for a URL that is this store's, but refused.
+        """
+
+    def writer(name: str, upload_id: str, expected_size: int | None) -> Any:
+        """Begin an object. Deferred of IStoreWriter. upload_id as in `Claim`. expected_size: None is unknown.
+
+        Nothing is visible under `name` until commit. Fails: StoreFull (expected_size does not fit),
+        StoreWriteDenied, StoreUnavailable, StoreReadOnly.
+        """
+
+    def reader(location: Any, span: Any) -> Any:
+        """Open a Location for a Span. Deferred of IStoreReader; the caller ends it with stopProducing.
+
+        Fails: ObjectMissing, ObjectDamaged (shorter than the span), StoreUnavailable.
+        """
+
+    def size(location: Any) -> Any:
+        """Deferred of the object's size. Fails: ObjectMissing, StoreUnavailable."""
+
+    def delete(location: Any) -> Any:
+        """Remove the object of a Location. Deferred of None.
+
+        Fails: ObjectMissing (nothing there), StoreForbidden, ObjectInUse, StoreUnavailable.
+        """
+
+    def unfinished() -> Any:
+        """Deferred of a list of UnfinishedObject: what uploads have begun here and neither settled nor aborted."""
+
+    def discard(name: str, upload_id: str) -> Any:
+        """As abort of that upload's writer would do, by any process. Deferred of None, also if nothing is there."""
+
+    def settle(name: str, upload_id: str) -> Any:
+        """As settle of that upload's writer would do, by any process. Deferred of None, also if nothing is there."""
+
+    def usage() -> Any:
+        """Deferred of StoreUsage. Fails: StoreUnavailable."""
+
+
+class IStoreMaker(IPlugin):
+    """Found by twisted.plugin: knows how to make the stores of one kind."""
+
+    kind = Attribute("str: what `[stores.NAME] kind` says")
+
+    def make(store_id: str, options: Any, services: Any) -> Any:
+        """An IStore, not yet started. options: dict, the store's table less `kind`, `description` and `weight`.
+
+        services: StoreServices. Raises ConfigurationError for an unknown or wrong option.
+        """
+
+
+class IStoreRegistry(Interface):
+    """The stores of this server, by id."""
+
+    default = Attribute("IStore: takes an upload that names none")
+    several = Attribute("bool: more than one store is configured")
+
+    def get(store_id: str) -> Any:
+        """The IStore. Raises UnknownStore."""
+
+    def all() -> Any:
+        """Sequence[IStore], in the order of the configuration."""

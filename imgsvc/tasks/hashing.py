@@ -1,0 +1,282 @@
+"""Reads images that were registered by their location, and computes their digests."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+import txaio
+from attrs import define, evolve, field, frozen
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.python.failure import Failure
+
+from imgsvc.errors import (
+    ClaimLost,
+    ImageChanged,
+    ImgsvcError,
+    NoSuchImage,
+    ObjectMissing,
+    StoreError,
+    StoreUnavailable,
+    UnknownStore,
+)
+from imgsvc.interfaces import IBudget, ICatalogue, IStoreReader, IStoreRegistry, IThreads
+from imgsvc.model import IMPORT_LOCK, DoomedLocation, Image, Location, Span, Status
+from imgsvc.pipeline.digests import Digest
+from imgsvc.pipeline.intake import Intake
+
+log = txaio.make_logger()
+
+AT_ONCE: Final = 4
+"""Images that are read at a time. The others keep their leases and wait."""
+PAUSE: Final = 1.0
+"""Seconds before the first repetition; each further one comes after twice as many."""
+RENEWALS_IN_A_LEASE: Final = 3
+STALLED_LEASES: Final = 3
+"""Leases for which a store may give nothing before the attempt is given up."""
+
+
+@frozen
+class HashRules:
+    """lease: seconds. retries: how often a read that fails is repeated."""
+
+    lease: float = 60.0
+    retries: int = 3
+
+
+@frozen
+class Digests:
+    """Of all bytes of an image, in lower-case hex. value: by the image's os_hash_algo."""
+
+    checksum: str
+    value: str
+
+
+@define(eq=False)
+class Hashing:
+    """The owner of all hash tasks of this process. `running` holds them by the id of their image.
+
+    A task finds all that it needs in the image, so that any process can go on with one that was left: the location,
+    os_hash_algo, and, while the image is `importing`, the os_hash_value that the bytes must have.
+    """
+
+    catalogue: ICatalogue
+    stores: IStoreRegistry
+    remove: Callable[[DoomedLocation], Awaitable[None]]
+    budget: IBudget
+    digest_threads: IThreads
+    clock: IReactorTime
+    rules: HashRules
+    running: dict[str, HashTask] = field(factory=dict, init=False)
+    turns: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(AT_ONCE), init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def begin(self, image: Image, upload_id: str) -> None:
+        """Begin, or go on with, the task of an image under its claim. Nobody waits for it."""
+        if self._stopped or image.id in self.running:
+            return
+        self.running[image.id] = task = HashTask(self, image, upload_id)
+        task.ended.addCallback(lambda _: self.running.pop(image.id))
+        task.start()
+
+    def cancel(self, image_id: str) -> None:
+        """The image is deleted: its digests are of no use."""
+        task = self.running.get(image_id)
+        if task is not None:
+            task.stop(ClaimLost(image_id))
+
+    def stop(self) -> Deferred[None]:
+        """End all tasks, so that another process can go on with them at once. Fires when they have ended."""
+        self._stopped = True
+        tasks = list(self.running.values())
+        for task in tasks:
+            task.stop(CancelledError())
+        return DeferredList([task.ended for task in tasks]).addCallback(lambda _: None)
+
+
+class HashTask:
+    """One image that is read and hashed."""
+
+    def __init__(self, hashing: Hashing, image: Image, upload_id: str) -> None:
+        self.ended: Deferred[None] = Deferred()
+        self._hashing = hashing
+        self._image = image
+        self._upload_id = upload_id
+        self._stopped: Exception | None = None
+        self._intake: Intake | None = None
+        self._opening: Deferred[IStoreReader] | None = None
+        self._waiting: Deferred[Any] | None = None
+        self._seen = 0
+        self._still = 0
+        self._lease = LoopingCall(self._tick)
+        self._lease.clock = hashing.clock
+
+    def start(self) -> None:
+        """Begin. `ended` fires when all is over."""
+        self._lease.start(self._hashing.rules.lease / RENEWALS_IN_A_LEASE, now=False)
+        Deferred.fromCoroutine(self._run()).addErrback(self._broken).addBoth(self._over)
+
+    def stop(self, why: Exception) -> None:
+        """End: CancelledError leaves the task to others, ClaimLost gives it up."""
+        if self._stopped is None:
+            self._stopped = why
+            if self._waiting is not None:
+                self._waiting.cancel()
+            self._break_off(why)
+
+    def _break_off(self, why: Exception) -> None:
+        """End the attempt that is under way, if one is."""
+        if self._intake is not None:
+            self._intake.fail(Failure(why))
+        elif self._opening is not None:
+            self._opening.cancel()
+
+    # --- the work
+
+    async def _run(self) -> None:
+        image_id = self._image.id
+        try:
+            await self._wait(self._hashing.turns.acquire)
+            try:
+                digests = await self._repeatedly()
+            finally:
+                self._hashing.turns.release()
+            await self._keep(digests)
+        except CancelledError:
+            await self._hashing.catalogue.renew(image_id, self._upload_id, 0)  # the next one need not wait
+            log.info("image {image}: hashing is left to the next process", image=image_id)
+        except (ClaimLost, NoSuchImage):
+            await self._hashing.catalogue.release(image_id, self._upload_id)
+            log.info("image {image}: gone before it was hashed", image=image_id)
+
+    async def _repeatedly(self) -> Digests | None:
+        """The digests; None if the bytes cannot be read."""
+        pause = PAUSE
+        for left in reversed(range(self._hashing.rules.retries + 1)):
+            try:
+                return await self._compute()
+            except (StoreError, UnknownStore) as error:
+                log.warn("image {image}: not hashed: {error}", image=self._image.id, error=str(error))
+                if isinstance(error, ObjectMissing | UnknownStore):
+                    break
+            if left:
+                await self._wait(partial(deferLater, self._hashing.clock, pause))
+                pause *= 2
+        return None
+
+    async def _compute(self) -> Digests:
+        """One attempt. Raises StoreError, UnknownStore, and why the task was stopped."""
+        image, hashing = self._image, self._hashing
+        assert image.os_hash_algo is not None and image.size is not None
+        reader: Any = await self._open(image.locations[0], image.size)
+        share = hashing.budget.share()
+        digests = {name: Digest(name, hashing.digest_threads) for name in {"md5", image.os_hash_algo}}
+        self._intake = Intake([digest.consume for digest in digests.values()], share)
+        try:
+            await self._intake.receive(reader)
+        finally:
+            self._intake = None
+            reader.stopProducing()
+            share.close()
+        return Digests(digests["md5"].hexdigest(), digests[image.os_hash_algo].hexdigest())
+
+    async def _open(self, location: Location, size: int) -> IStoreReader:
+        self._raise_if_stopped()
+        self._opening = self._hashing.stores.get(location.store_id).reader(location, Span(0, size))
+        try:
+            return await self._opening
+        except CancelledError:
+            self._raise_if_stopped()
+            raise StoreUnavailable(location.store_id, "it does not answer.") from None
+        finally:
+            self._opening = None
+
+    async def _wait(self, begin: Callable[[], Deferred[Any]]) -> None:
+        """Wait for something that is no attempt. Raises why the task was stopped."""
+        self._raise_if_stopped()
+        self._waiting = begin()
+        try:
+            await self._waiting
+        except CancelledError:
+            self._raise_if_stopped()
+        finally:
+            self._waiting = None
+
+    def _raise_if_stopped(self) -> None:
+        if self._stopped is not None:
+            raise self._stopped
+
+    async def _keep(self, digests: Digests | None) -> None:
+        """Record what came out, on top of what the image is now."""
+        catalogue = self._hashing.catalogue
+        while True:
+            image = await catalogue.image(self._image.id)
+            changed = _outcome(image, digests)
+            try:
+                _, doomed = await catalogue.end_task(image, changed, self._upload_id)
+            except ImageChanged:
+                continue
+            break
+        log.info(
+            "image {image}: {status}, {outcome}",
+            image=image.id,
+            status=changed.status,
+            outcome="not hashed" if changed.os_hash_value is None else "hashed",
+        )
+        for location in doomed:
+            await self._hashing.remove(location)
+
+    # --- around it
+
+    def _tick(self) -> Deferred[None]:
+        """Keep the lease, and notice an attempt that does not move."""
+        rules = self._hashing.rules
+        size = self._intake.size if self._intake is not None else 0
+        self._still = self._still + 1 if size == self._seen and self._waiting is None else 0
+        self._seen = size
+        if self._still >= STALLED_LEASES * RENEWALS_IN_A_LEASE:
+            self._still = 0
+            self._break_off(StoreUnavailable(self._image.locations[0].store_id, "no progress for too long."))
+        renewed: Deferred[None] = self._hashing.catalogue.renew(self._image.id, self._upload_id, rules.lease)
+        return renewed.addErrback(self._not_renewed)
+
+    def _not_renewed(self, failure: Failure) -> None:
+        log.error("image {image}: lease not renewed: {error}", image=self._image.id, error=failure.getErrorMessage())
+        if isinstance(failure.value, ClaimLost):
+            self.stop(failure.value)
+
+    def _broken(self, failure: Failure) -> None:
+        if failure.check(ImgsvcError):
+            error = failure.getErrorMessage()
+            log.error("image {image}: hashing is left to the reaper: {error}", image=self._image.id, error=error)
+        else:
+            log.failure("image {image}: hashing broken", failure=failure, image=self._image.id)
+
+    def _over(self, _: object) -> None:
+        if self._lease.running:
+            self._lease.stop()
+        self.ended.callback(None)
+
+
+def _outcome(image: Image, digests: Digests | None) -> Image:
+    """The image after its task. digests: None if it could not be read."""
+    image = evolve(image, properties={key: value for key, value in image.properties.items() if key != IMPORT_LOCK})
+    if image.status is not Status.IMPORTING:
+        if digests is None:
+            return evolve(image, os_hash_algo=None)
+        return evolve(image, checksum=digests.checksum, os_hash_value=digests.value)
+    if digests is not None and digests.value == image.os_hash_value:
+        return evolve(image, status=Status.ACTIVE, checksum=digests.checksum)
+    return evolve(
+        image,
+        status=Status.QUEUED,
+        size=None,
+        virtual_size=None,
+        checksum=None,
+        os_hash_algo=None,
+        os_hash_value=None,
+        locations=(),
+    )

@@ -1,0 +1,85 @@
+"""Where the bytes of an image are: `/v2/images/{image_id}/locations`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import new
+from typing import Any, Final
+
+import fastjsonschema
+from attrs import define
+
+from imgsvc.errors import Invalid
+from imgsvc.model import Location
+from imgsvc.operations.locations import Locations, Validation
+from imgsvc.web.bodies import read_json_object
+from imgsvc.web.render import answer_json, answer_nothing
+from imgsvc.web.routes import Route
+from imgsvc.web.site import StreamingRequest
+
+_ALGORITHMS: Final = ("md5", "sha1", "sha256", "sha512")
+_CHECK: Final = fastjsonschema.compile(
+    {
+        "type": "object",
+        "required": ["url"],
+        "properties": {
+            "url": {"type": "string", "minLength": 1, "maxLength": 2048},
+            "validation_data": {
+                "type": "object",
+                "properties": {
+                    "os_hash_algo": {"type": "string", "enum": list(_ALGORITHMS)},
+                    "os_hash_value": {"type": "string", "pattern": "^[0-9a-fA-F]+$"},
+                },
+                "additionalProperties": False,
+            },
+        },
+    },
+    use_default=False,
+)
+
+
+@define
+class LocationRoutes:
+    """Add and list."""
+
+    locations: Locations
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        path = "/v2/images/<image_id>/locations"
+        return [Route("GET", path, self.list), Route("POST", path, self.add, takes_body=True)]
+
+    async def add(self, request: StreamingRequest, image_id: str) -> bytes:
+        """202: the image has the location, and its digests are computed from now on."""
+        document = await read_json_object(request.body)
+        try:
+            _CHECK(document)
+        except fastjsonschema.JsonSchemaValueException as error:
+            raise Invalid(f"The location is not valid: {error.message.removeprefix('data.')}.") from error
+        validation = _validation(document.get("validation_data") or {})
+        await self.locations.add(request.caller, image_id, document["url"], validation)
+        return answer_nothing(request, 202)
+
+    async def list(self, request: StreamingRequest, image_id: str) -> bytes:
+        """200 with an array."""
+        return answer_json(request, location_documents(await self.locations.list(request.caller, image_id)))
+
+
+def location_documents(locations: Sequence[Location]) -> list[dict[str, Any]]:
+    """Locations as clients see them."""
+    return [
+        {"url": location.url, "metadata": {**location.metadata, "store": location.store_id}} for location in locations
+    ]
+
+
+def _validation(data: Mapping[str, str]) -> Validation | None:
+    """Of a validation_data in the right form. Raises Invalid."""
+    if not data:
+        return None
+    if len(data) != 2:
+        raise Invalid("os_hash_algo and os_hash_value of validation_data go together.")
+    algorithm, value = data["os_hash_algo"], data["os_hash_value"].lower()
+    digits = new(algorithm, usedforsecurity=False).digest_size * 2
+    if len(value) != digits:
+        raise Invalid(f"The os_hash_value of validation_data must have {digits} hex digits for {algorithm}.")
+    return Validation(algorithm, value)

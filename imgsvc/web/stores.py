@@ -1,0 +1,26 @@
+"""Copies of images in single stores: `/v2/stores/{store_id}/{image_id}`."""
+
+from __future__ import annotations
+
+from attrs import define
+
+from imgsvc.operations.copies import Copies
+from imgsvc.web.render import answer_nothing
+from imgsvc.web.routes import Route
+from imgsvc.web.site import StreamingRequest
+
+
+@define
+class StoreRoutes:
+    """Delete."""
+
+    copies: Copies
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        return [Route("DELETE", "/v2/stores/<store_id>/<image_id>", self.delete)]
+
+    async def delete(self, request: StreamingRequest, store_id: str, image_id: str) -> bytes:
+        """204."""
+        await self.copies.delete(request.caller, store_id, image_id)
+        return answer_nothing(request)
