@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qs
 
 from attrs import define
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from imgsvc.operations.health import OK, Finding, Health
+from imgsvc.peers import Peers
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.routes import Route
 from imgsvc.web.site import StreamingRequest
@@ -18,11 +23,20 @@ PLAIN: Final = "text/plain"
 HTML: Final = "text/html"
 JSON: Final = "application/json"
 
+_FORWARDED: Final = (b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip")
+"""Headers by which a proxy shows that the client is somebody else than its connection says."""
+
 
 @define
 class HealthRoutes:
-    """disable_file: while it exists, the answer is 503; None: never. In the forms of oslo.middleware's health check."""
+    """In the forms of oslo.middleware's health check.
 
+    disable_file: while it exists, the answer is 503; None: never. With `?detail` the catalogue and the stores are
+    checked, too, and 503 is the answer if one of them does not work. Which one it is only `insiders` are told.
+    """
+
+    health: Health
+    insiders: Peers
     disable_file: Path | None = None
 
     def routes(self) -> list[Route]:
@@ -31,18 +45,44 @@ class HealthRoutes:
 
     async def check(self, request: StreamingRequest) -> bytes:
         """200, 204 for HEAD, or 503, with the reason in what the Accept header asks for."""
-        disabled = self.disable_file is not None and self.disable_file.exists()
-        if request.method == b"HEAD" and not disabled:
+        reason, findings = OK, None
+        if self.disable_file is not None and self.disable_file.exists():
+            reason = "DISABLED BY FILE"
+        elif b"detail" in parse_qs(request.uri.partition(b"?")[2], keep_blank_values=True):
+            findings = await self.health.look()
+            if any(finding.result != OK for finding in findings):
+                reason = "UNAVAILABLE"
+            if not self._is_insider(request):
+                findings = None
+        if request.method == b"HEAD" and reason == OK:
             return answer_nothing(request)
-        reason = "DISABLED BY FILE" if disabled else "OK"
         accept = (request.getHeader(b"accept") or b"").decode("latin-1")
         form = parse_accept_header(accept, MIMEAccept).best_match([PLAIN, HTML, JSON], default=PLAIN)
-        body = {
-            PLAIN: reason,
-            HTML: f"<html><head><title>Healthcheck Status</title></head><body><h1>{reason}</h1></body></html>",
-            JSON: json.dumps({"detailed": False, "reasons": [reason]}),
-        }[form].encode()
-        request.setResponseCode(503 if disabled else 200)
+        body = _FORMS[form](reason, findings).encode()
+        request.setResponseCode(200 if reason == OK else 503)
         request.setHeader(b"content-type", f"{form}; charset=UTF-8".encode())
         request.setHeader(b"content-length", b"%d" % len(body))
         return body
+
+    def _is_insider(self, request: StreamingRequest) -> bool:
+        return request.client in self.insiders and not any(map(request.requestHeaders.hasHeader, _FORWARDED))
+
+
+def _as_text(reason: str, findings: Sequence[Finding] | None) -> str:
+    return "\n".join([reason, *(f"{finding.name}: {finding.result}" for finding in findings or ())])
+
+
+def _as_html(reason: str, findings: Sequence[Finding] | None) -> str:
+    rows = "".join(f"<li>{html.escape(finding.name)}: {finding.result}</li>" for finding in findings or ())
+    details = f"<ul>{rows}</ul>" if rows else ""
+    return f"<html><head><title>Healthcheck Status</title></head><body><h1>{reason}</h1>{details}</body></html>"
+
+
+def _as_json(reason: str, findings: Sequence[Finding] | None) -> str:
+    if findings is None:
+        return json.dumps({"detailed": False, "reasons": [reason]})
+    reasons = [{"name": finding.name, "reason": finding.result} for finding in findings]
+    return json.dumps({"detailed": True, "reasons": reasons})
+
+
+_FORMS: Final = {PLAIN: _as_text, HTML: _as_html, JSON: _as_json}

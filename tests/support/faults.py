@@ -107,6 +107,10 @@ class FaultyStore:
         """See IStore."""
         return self.do("settle", lambda: self.inner.settle(name, upload_id))
 
+    def usage(self) -> Deferred[Any]:
+        """See IStore."""
+        return self.do("usage", lambda: self.inner.usage())
+
 
 @implementer(IStoreWriter)
 @define(eq=False)

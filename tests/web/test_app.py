@@ -330,45 +330,6 @@ class RequestIdTests(AppTestCase):
         self.assertLess(len(request_id), 64)
 
 
-class HealthTests(AppTestCase):
-    """/healthcheck"""
-
-    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "server": {"disable_file": "disabled"}}
-
-    def test_forms(self) -> None:
-        """The reason comes in what the Accept header asks for, plain text if it does not say."""
-        for accept, content_type, text in (
-            ("*/*", "text/plain", "OK"),
-            ("application/json", "application/json", '{"detailed": false, "reasons": ["OK"]}'),
-            ("text/html", "text/html", "<h1>OK</h1>"),
-        ):
-            answer = self.get("/healthcheck", {"Accept": accept})
-            self.assertEqual(answer.headers["content-type"], f"{content_type}; charset=UTF-8")
-            self.assertIn(text, answer.body.decode())
-
-    def test_healthy(self) -> None:
-        """GET is 200, HEAD 204 without a body, others 405."""
-        answer = self.get("/healthcheck")
-        self.assertEqual((answer.status, answer.body), (200, b"OK"))
-        self.assertTrue(answer.headers["content-type"].startswith("text/plain"))
-        status, _, body = self.head_of("HEAD", "/healthcheck")
-        self.assertEqual((status, body), (204, b""))
-        status, headers, _ = self.head_of("POST", "/healthcheck")
-        self.assertEqual((status, headers["allow"]), (405, "GET, HEAD"))
-
-    def test_disabled(self) -> None:
-        """503 as long as the file is there."""
-        file = self.folder / "disabled"
-        file.touch()
-        self.addCleanup(file.unlink, missing_ok=True)
-        answer = self.get("/healthcheck")
-        self.assertEqual((answer.status, answer.body), (503, b"DISABLED BY FILE"))
-        status, _, body = self.head_of("HEAD", "/healthcheck")
-        self.assertEqual((status, body), (503, b""))
-        file.unlink()
-        self.assertEqual(self.get("/healthcheck").status, 200)
-
-
 class SchemaTests(AppTestCase):
     """/v2/schemas/..."""
 

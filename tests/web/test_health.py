@@ -1,0 +1,199 @@
+"""`/healthcheck`"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.defer import Deferred
+
+from imgsvc.errors import CatalogueUnavailable, StoreUnavailable
+from tests.support.server import Answer, Connection, parse_answer
+from tests.web.rigs import ONE_STORE, THREE_STORES, ApiTestCase
+
+INSIDER = IPv4Address("TCP", "10.1.1.1", 1)
+STRANGER = IPv4Address("TCP", "10.2.2.2", 1)
+
+
+class HealthTestCase(ApiTestCase):
+    """Tests of single requests."""
+
+    def get(self, accept: str | None = None, path: str = "/healthcheck", method: str = "GET") -> Answer:
+        """The answer."""
+        return self.server.request(method, path, None if accept is None else {"Accept": accept})
+
+
+class PlainTests(HealthTestCase):
+    """What a load balancer asks."""
+
+    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "server": {"disable_file": "disabled"}}
+
+    def test_forms(self) -> None:
+        """The reason comes in what the Accept header asks for, plain text if it does not say."""
+        for accept, content_type, text in (
+            (None, "text/plain", "OK"),
+            ("", "text/plain", "OK"),
+            ("*/*", "text/plain", "OK"),
+            ("image/png", "text/plain", "OK"),
+            ("application/json", "application/json", '{"detailed": false, "reasons": ["OK"]}'),
+            ("text/html", "text/html", "<h1>OK</h1>"),
+        ):
+            answer = self.get(accept)
+            self.assertEqual(answer.headers["content-type"], f"{content_type}; charset=UTF-8")
+            self.assertIn(text, answer.body.decode())
+
+    def test_methods(self) -> None:
+        """GET is 200, HEAD 204 without a body, others 405."""
+        answer = self.get()
+        self.assertEqual((answer.status, answer.body), (200, b"OK"))
+        connection = self.server.connect()
+        connection.send(b"HEAD /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n")
+        head, _, rest = connection.received.partition(b"\r\n\r\n")
+        self.assertTrue(head.startswith(b"HTTP/1.1 204 "))
+        self.assertEqual(rest, b"")
+        answer = self.get(method="POST")
+        self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD"))
+        self.assertEqual(self.server.request("GET", "/healthcheck", None, b"x").status, 400)
+
+    def test_disabled(self) -> None:
+        """503 as long as the file is there, whatever else is well."""
+        file = self.folder / "disabled"
+        file.touch()
+        self.addCleanup(file.unlink, missing_ok=True)
+        for path in ("/healthcheck", "/healthcheck?detail"):
+            answer = self.get(path=path)
+            self.assertEqual((answer.status, answer.body), (503, b"DISABLED BY FILE"))
+        self.assertEqual(self.server.store().calls.count("usage"), 0)
+        connection = self.server.connect()
+        connection.send(b"HEAD /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n")
+        head, _, rest = connection.received.partition(b"\r\n\r\n")
+        self.assertTrue(head.startswith(b"HTTP/1.1 503 "))
+        self.assertEqual(rest, b"")
+        file.unlink()
+        self.assertEqual(self.get().status, 200)
+
+    def test_no_checks(self) -> None:
+        """Without `?detail` nothing is asked of any store."""
+        self.server.store().fail("usage", StoreUnavailable("local", "gone"))
+        self.assertEqual(self.get().status, 200)
+        self.assertEqual(self.server.store().calls.count("usage"), 0)
+
+
+class DetailTests(HealthTestCase):
+    """`?detail`: what the server stands on."""
+
+    tables: ClassVar[dict[str, Any] | None] = {
+        "stores": THREE_STORES,
+        "server": {"health_peers": ["10.1.0.0/16", "unix"]},
+    }
+
+    def begin(self, peer: Any = INSIDER, *lines: str, method: str = "GET") -> Connection:
+        """A connection with the request."""
+        connection = self.server.connect(peer)
+        head = "".join(f"{line}\r\n" for line in lines)
+        connection.send(f"{method} /healthcheck?detail HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+        return connection
+
+    def detail(self, peer: Any = INSIDER, *lines: str) -> Answer:
+        """The answer to it."""
+        answer, _ = parse_answer(self.begin(peer, *lines).received)
+        return answer
+
+    def test_well(self) -> None:
+        """Catalogue and stores are named, in every form."""
+        answer = self.detail()
+        names = ["catalogue", "store cheap", "store fast", "store far"]
+        self.assertEqual(
+            (answer.status, answer.body.decode()), (200, "\n".join(["OK", *(f"{name}: OK" for name in names)]))
+        )
+        answer = self.detail(INSIDER, "Accept: application/json")
+        reasons = [{"name": name, "reason": "OK"} for name in names]
+        self.assertEqual((answer.status, answer.json), (200, {"detailed": True, "reasons": reasons}))
+        self.assertIn(b"<h1>OK</h1><ul><li>catalogue: OK</li>", self.detail(INSIDER, "Accept: text/html").body)
+        self.assertEqual(self.final_status(self.begin(method="HEAD")), 204)
+
+    def test_store_fails(self) -> None:
+        """A store that fails is 503, and its error is for the log only."""
+        self.server.store("far").fail("usage", StoreUnavailable("far", "/secret/path is gone"))
+        answer = self.detail()
+        self.assertEqual(answer.status, 503)
+        self.assertEqual(answer.body.decode().split("\n")[0], "UNAVAILABLE")
+        self.assertIn("store far: FAILED", answer.body.decode())
+        self.assertIn("store fast: OK", answer.body.decode())
+        self.assertNotIn("secret", answer.body.decode())
+        self.assertEqual(self.final_status(self.begin(method="HEAD")), 503)
+
+    def test_catalogue_fails(self) -> None:
+        """So is a database that does not answer."""
+
+        def check() -> Deferred[None]:
+            raise CatalogueUnavailable("locked")
+
+        self.patch(self.server.server._catalogue._database, "read", lambda _: check())
+        answer = self.detail(INSIDER, "Accept: application/json")
+        self.assertEqual((answer.status, answer.json["reasons"][0]), (503, {"name": "catalogue", "reason": "FAILED"}))
+
+    def test_store_hangs(self) -> None:
+        """A store that hangs is waited for so long and no longer, asked once, and well again when it has answered."""
+        store = self.server.store("far")
+        store.hang("usage")
+        for _ in range(3):
+            connection = self.begin()
+            self.assertIsNone(self.final_status(connection))
+            self.server.clock.advance(5.1)
+            answer, _ = parse_answer(connection.received)
+            self.assertEqual(answer.status, 503)
+            self.assertIn("store far: NO ANSWER", answer.body.decode())
+            self.server.clock.advance(1.1)
+        self.assertEqual(store.calls.count("usage"), 1)
+        self.assertEqual(self.server.store("fast").calls.count("usage"), 3)
+        store.heal()
+        self.assertEqual(self.detail().status, 200)
+
+    def test_at_once(self) -> None:
+        """All are asked at once, and all who ask meanwhile wait for the same answer, or leave."""
+        for name in ("far", "fast"):
+            self.server.store(name).hang("usage")
+        waiting = [self.begin() for _ in range(5)]
+        self.assertEqual([self.server.store(name).calls.count("usage") for name in ("far", "fast", "cheap")], [1, 1, 1])
+        for connection in waiting[:2]:
+            connection.lose()
+        self.server.clock.advance(5.1)
+        self.assertEqual([self.final_status(connection) for connection in waiting], [None, None, 503, 503, 503])
+
+    def test_all_leave(self) -> None:
+        """When nobody waits any more, the look goes on, and its finding is kept."""
+        self.server.store("far").hang("usage")
+        self.begin().lose()
+        self.server.clock.advance(1)
+        self.server.store("far").heal()
+        self.assertEqual(self.detail().status, 200)
+        self.assertEqual(self.server.store("fast").calls.count("usage"), 1)
+
+    def test_kept(self) -> None:
+        """A finding is given again for a second."""
+        store = self.server.store("far")
+        for _ in range(10):
+            self.detail()
+            self.detail(STRANGER)
+        self.assertEqual(store.calls.count("usage"), 1)
+        store.fail("usage", StoreUnavailable("far", "gone"))
+        self.assertEqual(self.detail().status, 200)
+        self.server.clock.advance(1)
+        self.assertEqual(self.detail().status, 503)
+        self.assertEqual(store.calls.count("usage"), 2)
+
+    def test_strangers(self) -> None:
+        """Others are told whether it is well, not what is not; nor is who comes through a proxy."""
+        self.server.store("far").fail("usage", StoreUnavailable("far", "gone"))
+        for peer, lines in (
+            (STRANGER, ()),
+            (INSIDER, ("X-Forwarded-For: 10.1.1.2",)),
+            (INSIDER, ("Via: 1.1 proxy",)),
+            (INSIDER, ("Forwarded: for=10.1.1.2",)),
+        ):
+            answer = self.detail(peer, *lines)
+            self.assertEqual((answer.status, answer.body), (503, b"UNAVAILABLE"))
+            answer = self.detail(peer, "Accept: application/json", *lines)
+            self.assertEqual(answer.json, {"detailed": False, "reasons": ["UNAVAILABLE"]})
+        self.assertIn(b"store far", self.detail(UNIXAddress(None)).body)
