@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -125,12 +125,15 @@ class ImageClient:
             path = f"{following.path}?{following.query}"
         raise Malformed("The server's list of images leads back to itself.")
 
-    async def update(self, image_id: str, **fields: Any) -> ImageView:
-        """Set fields of an image, custom properties among them; the image as it is then."""
+    async def update(self, image_id: str, remove: Iterable[str] = (), /, **fields: Any) -> ImageView:
+        """Set fields of an image, custom properties among them; the image as it is then. All are set, or none.
+
+        remove: custom properties that it shall have no more; Refused 409 if it does not have one of them.
+        """
         operations = [
             {"op": "replace" if key in BASE_FIELDS else "add", "path": "/" + _pointer(key), "value": value}
             for key, value in fields.items()
-        ]
+        ] + [{"op": "remove", "path": "/" + _pointer(key)} for key in remove]
         headers = {"Content-Type": PATCH_TYPE}
         document = await self._session.document("PATCH", _image_path(image_id), headers=headers, json=operations)
         return ImageView.from_document(document)
@@ -138,6 +141,14 @@ class ImageClient:
     async def delete(self, image_id: str) -> None:
         """Delete an image and its data."""
         await self._session.document("DELETE", _image_path(image_id))
+
+    async def add_tag(self, image_id: str, tag: str) -> None:
+        """Give an image one more tag; nothing if it has it."""
+        await self._session.document("PUT", _tag_path(image_id, tag))
+
+    async def remove_tag(self, image_id: str, tag: str) -> None:
+        """Take a tag from an image. Refused 404 if it does not have it."""
+        await self._session.document("DELETE", _tag_path(image_id, tag))
 
     async def stores(self) -> list[dict[str, Any]]:
         """The stores that an image can be put into; empty when the server has only one."""
@@ -284,6 +295,10 @@ class ImageClient:
 
 def _image_path(image_id: str) -> str:
     return "/v2/images/" + quote(image_id, safe="")
+
+
+def _tag_path(image_id: str, tag: str) -> str:
+    return f"{_image_path(image_id)}/tags/{quote(tag, safe='')}"
 
 
 def _pointer(key: str) -> str:

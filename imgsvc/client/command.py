@@ -1,11 +1,10 @@
-"""The `imgsvc` command: upload, download, list, show, delete, stores."""
+"""The `imgsvc` command: upload, download, list, show, delete, stores; and update."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterable
 from itertools import count
 from typing import Any, Final, NoReturn
 
@@ -13,6 +12,7 @@ import click
 from twisted.internet.defer import CancelledError, Deferred
 
 from imgsvc import __version__
+from imgsvc.client import arguments
 from imgsvc.client.answers import printable
 from imgsvc.client.api import ImageClient
 from imgsvc.client.downloads import CONNECTIONS
@@ -30,32 +30,12 @@ from imgsvc.client.partial import part_path
 from imgsvc.client.progress import format_size
 from imgsvc.client.running import REFUSED, Settings, Tools, run, say
 from imgsvc.client.session import check_endpoint
-from imgsvc.client.view import BASE_FIELDS, ImageView
+from imgsvc.client.updating import update
+from imgsvc.client.view import ImageView
 from imgsvc.model import Visibility
 
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:9292"
 CLEANUP_LIMIT: Final = 10.0
-
-
-def _headers(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> dict[str, str]:
-    return dict(_pairs(values, ":", "NAME: VALUE"))
-
-
-def _properties(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> dict[str, str]:
-    properties = dict(_pairs(values, "=", "KEY=VALUE"))
-    for key in BASE_FIELDS & properties.keys():
-        raise click.BadParameter(
-            f"{key!r} is a field of every image; it has an option of its own or is set by the server"
-        )
-    return properties
-
-
-def _pairs(values: Iterable[str], separator: str, form: str) -> Iterable[tuple[str, str]]:
-    for value in values:
-        name, found, rest = value.partition(separator)
-        if not found or not name.strip():
-            raise click.BadParameter(f"{value!r} is not of the form {form}")
-        yield name.strip(), rest.strip() if separator == ":" else rest
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,7 +47,9 @@ def _pairs(values: Iterable[str], separator: str, form: str) -> Iterable[tuple[s
     help="URL of the Image API.",
 )
 @click.option("--token", envvar=["IMGSVC_TOKEN", "OS_TOKEN"], help="Sent as X-Auth-Token.")
-@click.option("--header", "-H", "headers", multiple=True, callback=_headers, help="A header, as 'NAME: VALUE'.")
+@click.option(
+    "--header", "-H", "headers", multiple=True, callback=arguments.headers, help="A header, as 'NAME: VALUE'."
+)
 @click.option("--user", envvar="IMGSVC_USER", help="For HTTP Basic; the password is taken from IMGSVC_PASSWORD.")
 @click.version_option(__version__)
 @click.pass_context
@@ -92,12 +74,17 @@ def main(context: click.Context, endpoint: str, token: str | None, headers: dict
     context.obj = Settings(endpoint, token, headers, auth)
 
 
+main.add_command(update)
+
+
 @main.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--name", help="Default: the file's name.")
 @click.option("--disk-format", help="raw, qcow2, vmdk, ... Default: what the file looks like.")
 @click.option("--container-format", default="bare", show_default=True)
-@click.option("--property", "properties", multiple=True, callback=_properties, help="A custom property, as KEY=VALUE.")
+@click.option(
+    "--property", "properties", multiple=True, callback=arguments.properties, help="A custom property, as KEY=VALUE."
+)
 @click.option("--tag", "tags", multiple=True)
 @click.option("--visibility", type=click.Choice([str(each) for each in Visibility]))
 @click.option("--min-disk", type=click.IntRange(min=0), help="GiB.")

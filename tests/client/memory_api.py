@@ -238,8 +238,24 @@ class _Handler(BaseHTTPRequestHandler):
         operations = self._document()
         if image := self._image(image_id):
             for operation in operations:
-                image[operation["path"][1:]] = operation["value"]
+                key = operation["path"][1:].replace("~1", "/").replace("~0", "~")
+                if operation["op"] != "remove":
+                    image[key] = operation["value"]
+                elif image.pop(key, None) is None:
+                    return self._refuse(409, f"Property {key} does not exist.")
             self._json(200, image)
+
+    def add_tag(self, image_id: str, tag: str) -> None:
+        if image := self._image(image_id):
+            image["tags"] = sorted({*image["tags"], tag})
+            self._answer(204)
+
+    def remove_tag(self, image_id: str, tag: str) -> None:
+        if image := self._image(image_id):
+            if tag not in image["tags"]:
+                return self._refuse(404, f"Tag {tag} could not be found.")
+            image["tags"].remove(tag)
+            self._answer(204)
 
     def delete(self, image_id: str) -> None:
         image = self._image(image_id)
@@ -405,6 +421,8 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("GET", IMAGE, _Handler.show),
     ("PATCH", IMAGE, _Handler.update),
     ("DELETE", IMAGE, _Handler.delete),
+    ("PUT", IMAGE + "/tags/([^/]+)", _Handler.add_tag),
+    ("DELETE", IMAGE + "/tags/([^/]+)", _Handler.remove_tag),
     ("PUT", IMAGE + "/file", _Handler.put_data),
     ("GET", IMAGE + "/file", _Handler.get_data),
     ("GET", "/v2/info/stores", _Handler.list_stores),

@@ -135,6 +135,33 @@ class ClientScenarios(ClientProcesses):
         self.assertIs(self.document(image_id)["protected"], True)
         self.assertIn("403", self.imgsvc("delete", image_id, code=1).stderr)
 
+    def test_update(self) -> None:
+        """What the options say is what the image has then; what they do not speak of stays."""
+        before = "--name old --tag a --tag b --property one=1 --property two=2"
+        image_id = self.upload(b"x", *before.split())
+        options = "--name new --visibility private --protected --hidden --min-disk 3 --min-ram 512 --owner somebody"
+        options += " --property one=3 --property a/b~c= --remove-property two --tag c --tag d/e --remove-tag a"
+        self.assertIn(image_id, self.imgsvc("update", "old", *options.split()).stderr)
+        image = self.document(image_id)
+        expected = {
+            **{"name": "new", "visibility": "private", "protected": True, "os_hidden": True, "owner": "somebody"},
+            **{"min_disk": 3, "min_ram": 512, "one": "3", "a/b~c": "", "tags": ["b", "c", "d/e"], "status": "active"},
+        }
+        self.assertEqual({key: image[key] for key in expected}, expected)
+        self.assertNotIn("two", image)
+        self.imgsvc("update", image_id, "--unprotected", "--unhidden", "--name", "")
+        image = self.document(image_id)
+        self.assertEqual((image["protected"], image["os_hidden"], image["name"]), (False, False, ""))
+        self.imgsvc("delete", image_id)
+
+    def test_update_refused(self) -> None:
+        """A property or a tag that is not there is refused, and so is an image that is not there."""
+        image_id = self.upload(b"x", "--name", "same")
+        done = self.imgsvc("update", image_id, "--name", "other", "--remove-property", "absent", code=1)
+        self.assertIn("409", done.stderr)
+        self.assertIn("404", self.imgsvc("update", image_id, "--remove-tag", "absent", code=1).stderr)
+        self.imgsvc("update", "nobody", "--name", "x", code=1)
+
     def test_list(self) -> None:
         """Images are listed by name and status, as many as wanted, for people and for programs."""
         ids = {self.upload(b"x", "--name", "twin") for _ in range(3)}
@@ -181,6 +208,12 @@ class ClientScenarios(ClientProcesses):
             ["upload", str(self.file("f", b"")), "--property", "size=3"],
             ["upload", str(self.file("f", b"")), "--visibility", "none"],
             ["download", "x", "-o", "-", "--continue"],
+            ["update", "x"],
+            ["update", "x", "--property", "size=3"],
+            ["update", "x", "--remove-property", "name"],
+            ["update", "x", "--property", "a=1", "--remove-property", "a"],
+            ["update", "x", "--tag", "a", "--remove-tag", "a"],
+            ["update", "x", "--min-ram", "-1"],
             ["delete"],
             ["-H", "nonsense", "list"],
         ):

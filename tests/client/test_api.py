@@ -136,6 +136,28 @@ class MetadataTests(ApiTestCase):
         await self.client.delete(image["id"])
         self.assertEqual(self.api.images, {})
 
+    async def test_update_properties(self) -> None:
+        """Properties of any name are set and removed; one that is not there is refused."""
+        image_id = self.api.add(old="x")["id"]
+        image = await self.client.update(image_id, ["old"], **{"a/b~c": "1", "remove": "2", "image_id": "3"})
+        self.assertEqual(image.properties, {"a/b~c": "1", "remove": "2", "image_id": "3"})
+        with self.assertRaises(Refused) as caught:
+            await self.client.update(image_id, ["old"])
+        self.assertEqual(caught.exception.status, 409)
+        image = await self.client.update(image_id, ["a/b~c", "remove", "image_id"])
+        self.assertEqual(image.properties, {})
+
+    async def test_tags(self) -> None:
+        """Tags of any text are added and removed one by one; one that is not there is refused."""
+        image_id = self.api.add(tags=["kept"])["id"]
+        await self.client.add_tag(image_id, "a/b \u00fc?")
+        self.assertEqual((await self.client.show(image_id)).tags, ("a/b \u00fc?", "kept"))
+        await self.client.remove_tag(image_id, "a/b \u00fc?")
+        self.assertEqual((await self.client.show(image_id)).tags, ("kept",))
+        with self.assertRaises(Refused) as caught:
+            await self.client.remove_tag(image_id, "other")
+        self.assertEqual(caught.exception.status, 404)
+
     async def test_stores_and_info(self) -> None:
         """The stores are listed; a server that has only one lists none."""
         self.assertEqual(await self.client.stores(), [])

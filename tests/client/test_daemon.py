@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,6 +28,16 @@ class DaemonScenarioTests(ClientScenarios, SynchronousTestCase):
         self.assertIn("The server refused (415)", done.stderr)
         self.assertIn("was deleted again", done.stderr)
         self.assertEqual(self.imgsvc("list", "--json").stdout, "[]\n")
+
+    def test_formats(self) -> None:
+        """The formats of an image are changed as long as it has no data."""
+        image_id = str(uuid.uuid4())
+        self.imgsvc("upload", self.file("source", b"x"), "--disk-format", "qcow2", "--id", image_id, code=1)
+        self.imgsvc("update", image_id, "--disk-format", "raw", "--container-format", "docker")
+        self.assertEqual(self.upload(b"x", "--id", image_id), image_id)
+        document = self.document(image_id)
+        self.assertEqual((document["disk_format"], document["container_format"]), ("raw", "docker"))
+        self.assertIn("403", self.imgsvc("update", image_id, "--disk-format", "iso", code=1).stderr)
 
     def test_early_refusal(self) -> None:
         """A refusal is heard although most of a large file was not sent."""
