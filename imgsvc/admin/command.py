@@ -12,6 +12,7 @@ import click
 
 from imgsvc import __version__, config
 from imgsvc.admin.database import database
+from imgsvc.admin.metadefs import metadefs
 from imgsvc.admin.setting import Setting
 from imgsvc.errors import ImgsvcError
 
@@ -48,6 +49,7 @@ def imgsvc_admin(context: click.Context, file: Path | None, data_folder: Path) -
 
 
 imgsvc_admin.add_command(database)
+imgsvc_admin.add_command(metadefs)
 
 
 def main() -> None:

@@ -1,0 +1,166 @@
+"""`imgsvc-admin metadefs`: the catalogue of metadata definitions, from files and to files.
+
+A file holds one namespace as `POST /v2/metadefs/namespaces` takes it. Those of Glance can be loaded too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from imgsvc.admin.running import with_database
+from imgsvc.admin.setting import Setting
+from imgsvc.catalogue import Database, MetadefCatalogue
+from imgsvc.errors import ConfigurationError, Conflict, Forbidden, Invalid
+from imgsvc.metadefs import Namespace
+from imgsvc.model import Visibility
+from imgsvc.operations.metadef_loading import Existing, all_namespaces, load_namespace, unload_namespace
+from imgsvc.operations.metadefs import Documents
+from imgsvc.web.metadef_reader import read_namespace
+from imgsvc.web.metadef_view import namespace_document
+
+__all__ = ["metadefs", "portable", "read_files"]
+
+SET_BY_SERVER: Final = frozenset({"created_at", "updated_at", "self", "schema"})
+
+Loaded = tuple[dict[str, Any], Documents]
+
+
+@click.group()
+def metadefs() -> None:
+    """Metadata definitions: what properties of images, flavors and volumes may be."""
+
+
+@metadefs.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option(
+    "--merge",
+    "existing",
+    flag_value=Existing.MERGE.value,
+    help="Add to namespaces that are there the definitions that they lack.",
+)
+@click.option(
+    "--prefer-new",
+    "existing",
+    flag_value=Existing.PREFER_NEW.value,
+    help="Also change what is there and in the files; what is not in the files stays.",
+)
+@click.option(
+    "--replace",
+    "existing",
+    flag_value=Existing.REPLACE.value,
+    help="Make namespaces that are there what the files say, and nothing else.",
+)
+@click.pass_obj
+def load(setting: Setting, folder: Path | None, existing: str | None) -> None:
+    """Load the files of FOLDER (or one file); without it, the definitions that come with imgsvc.
+
+    Namespaces that are there are left alone unless an option says otherwise. A namespace is loaded as a whole or not at
+    all; all files are checked first.
+    """
+    if folder is None:
+        with as_file(files("imgsvc") / "definitions") as own:
+            loaded = list(read_files(own))
+    else:
+        loaded = list(read_files(folder))
+
+    async def work(database: Database) -> Counter[str]:
+        catalogue, done = MetadefCatalogue(database), Counter[str]()
+        for fields, documents in loaded:
+            now = datetime.now(UTC)
+            outcome = await load_namespace(catalogue, fields, documents, Existing(existing or Existing.SKIP), now)
+            done[outcome.value] += 1
+        return done
+
+    done = with_database(setting, work)
+    click.echo(", ".join(f"{number} {outcome}" for outcome, number in sorted(done.items())))
+
+
+@metadefs.command()
+@click.argument("namespaces", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Remove all namespaces.")
+@click.pass_obj
+def unload(setting: Setting, namespaces: tuple[str, ...], everything: bool) -> None:
+    """Remove NAMESPACES with all that is in them, protected or not."""
+    if bool(namespaces) == everything:
+        raise click.UsageError("Name the namespaces, or say --all.")
+
+    async def work(database: Database) -> int:
+        catalogue = MetadefCatalogue(database)
+        names = [each.name async for each in all_namespaces(catalogue)] if everything else namespaces
+        for name in names:
+            await unload_namespace(catalogue, name)
+        return len(names)
+
+    click.echo(f"{with_database(setting, work)} removed")
+
+
+@metadefs.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.pass_obj
+def export(setting: Setting, folder: Path) -> None:
+    """Write each namespace to a file of its own in FOLDER, which must be new or empty. `load` takes it."""
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigurationError(f"{folder} is not empty")
+
+    async def work(database: Database) -> list[Namespace]:
+        return [each async for each in all_namespaces(MetadefCatalogue(database))]
+
+    namespaces = with_database(setting, work)
+    folder.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
+    for namespace in namespaces:
+        path = folder / _file_name(namespace.name, taken)
+        path.write_text(json.dumps(portable(namespace), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    click.echo(f"{len(namespaces)} written")
+
+
+def read_files(source: Path) -> Iterator[Loaded]:
+    """The fields and definitions of each file `*.json` in a folder, or of one file.
+
+    A namespace of a file that does not say who sees it is public. Raises ConfigurationError with the file's name.
+    """
+    paths = sorted(source.glob("*.json")) if source.is_dir() else [source]
+    if not paths:
+        raise ConfigurationError(f"{source} has no files *.json")
+    for path in paths:
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(document, dict):
+                raise Invalid("there is no JSON object in it")
+            fields, documents = read_namespace(document)
+        except (OSError, ValueError, Invalid, Forbidden, Conflict) as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+        yield {"visibility": Visibility.PUBLIC, **fields}, documents
+
+
+def portable(namespace: Namespace) -> dict[str, Any]:
+    """What a file says of a namespace: all that a client may set."""
+
+    def settable(document: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in document.items() if key not in SET_BY_SERVER}
+
+    document = settable(namespace_document(namespace))
+    for key in ("objects", "resource_type_associations"):
+        if key in document:
+            document[key] = [settable(each) for each in document[key]]
+    return document
+
+
+def _file_name(name: str, taken: set[str]) -> str:
+    """A name that no other namespace has taken, also where capital letters do not count."""
+    plain = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).lstrip(".") or "-"
+    unique, number = plain, 1
+    while unique.lower() in taken:
+        number += 1
+        unique = f"{plain}-{number}"
+    taken.add(unique.lower())
+    return f"{unique}.json"

@@ -1,0 +1,127 @@
+"""Puts whole namespaces of metadata definitions into the catalogue, for its operator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from attrs import evolve
+
+from imgsvc.errors import NamespaceChanged, NotFound
+from imgsvc.interfaces import IMetadefs
+from imgsvc.metadefs import Definition, Definitions, Namespace, NamespaceQuery, by_key
+from imgsvc.model import Caller
+from imgsvc.operations.metadefs import MOST_ATTEMPTS, Documents
+
+__all__ = ["Existing", "Outcome", "all_namespaces", "load_namespace", "unload_namespace"]
+
+OPERATOR: Final = Caller(roles=frozenset({"admin"}))
+PAGE: Final = 100
+"""Namespaces that are read at once."""
+
+
+class Existing(StrEnum):
+    """What becomes of a namespace that is there when one of its name is loaded."""
+
+    SKIP = "skip"
+    """It stays as it is."""
+    MERGE = "merge"
+    """It gets the definitions that it lacks."""
+    PREFER_NEW = "prefer-new"
+    """It gets all fields and definitions that are loaded, and keeps those definitions that are not."""
+    REPLACE = "replace"
+    """It becomes what is loaded."""
+
+
+class Outcome(StrEnum):
+    """What loading has done."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+async def load_namespace(
+    catalogue: IMetadefs, fields: Mapping[str, Any], documents: Documents, existing: Existing, now: datetime
+) -> Outcome:
+    """One namespace, in one transaction. What is there and the same keeps its dates.
+
+    fields: of Namespace, the name among them. Raises Conflict if it is added by others at the same time,
+    NamespaceChanged if others change it all the time.
+    """
+    loaded = Namespace(
+        created_at=now,
+        updated_at=now,
+        definitions=by_key(Definition(*key, now, now, document) for key, document in documents.items()),
+        **fields,
+    )
+    for _ in range(MOST_ATTEMPTS):
+        try:
+            before: Namespace = await catalogue.namespace(loaded.name)
+        except NotFound:
+            await catalogue.add(loaded)
+            return Outcome.ADDED
+        after = _combined(before, loaded, existing)
+        if after == before:
+            return Outcome.UNCHANGED
+        try:
+            await catalogue.update(before, after)
+            return Outcome.CHANGED
+        except NamespaceChanged:
+            continue
+    raise NamespaceChanged(loaded.name)
+
+
+async def unload_namespace(catalogue: IMetadefs, name: str) -> None:
+    """With all that is in it, protected or not. Raises NotFound; NamespaceChanged as `load_namespace` does."""
+    for _ in range(MOST_ATTEMPTS):
+        try:
+            await catalogue.remove(await catalogue.namespace(name))
+            return
+        except NamespaceChanged:
+            continue
+    raise NamespaceChanged(name)
+
+
+async def all_namespaces(catalogue: IMetadefs) -> AsyncIterator[Namespace]:
+    """Whole namespaces, in the order of their names."""
+    last: str | None = None
+    while True:
+        query = NamespaceQuery(OPERATOR, PAGE, sort="namespace", descending=False, marker=last)
+        page: list[Namespace] = await catalogue.namespaces(query)
+        for each in page:
+            yield await catalogue.namespace(each.name)
+        if len(page) < PAGE:
+            return
+        last = page[-1].name
+
+
+def _combined(before: Namespace, loaded: Namespace, existing: Existing) -> Namespace:
+    there, new = before.definitions, loaded.definitions
+    match existing:
+        case Existing.SKIP:
+            return before
+        case Existing.MERGE:
+            return evolve(before, definitions=by_key([*there.values(), *(new[key] for key in new if key not in there)]))
+        case Existing.PREFER_NEW:
+            kept = [each for key, each in there.items() if key not in new]
+            definitions = by_key([*kept, *_dated(there, new)])
+        case Existing.REPLACE:
+            definitions = by_key(_dated(there, new))
+    same = evolve(
+        loaded, created_at=before.created_at, updated_at=before.updated_at, key=before.key, revision=before.revision
+    )
+    fields = same if evolve(same, definitions=there) == before else evolve(same, updated_at=loaded.updated_at)
+    return evolve(fields, definitions=definitions)
+
+
+def _dated(there: Definitions, new: Definitions) -> list[Definition]:
+    """The new ones; what says the same as before is left as it is, and what is not has its first date."""
+    return [
+        there[key]
+        if key in there and there[key].document == each.document
+        else evolve(each, created_at=there[key].created_at if key in there else each.created_at)
+        for key, each in new.items()
+    ]
