@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, String, Text
+from sqlalchemy import BigInteger, ColumnElement, Computed, String, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.sql.functions import FunctionElement
@@ -100,6 +100,13 @@ def _mariadb_json_rows(element: json_rows, compiler: Any, **options: Any) -> str
 def _postgresql_column(element: CreateColumn, compiler: Any, **options: Any) -> str:
     text: str = compiler.visit_create_column(element, **options)
     return f'{text} COLLATE "C"' if isinstance(element.element.type, String) else text
+
+
+@compiles(Computed, "postgresql")
+def _postgresql_computed(element: Computed, compiler: Any, **options: Any) -> str:
+    # The only kind before version 18; SQLite, of the two kinds, adds only the other to a table.
+    text = compiler.sql_compiler.process(element.sqltext, include_table=False, literal_binds=True)
+    return f"GENERATED ALWAYS AS ({text}) STORED"
 
 
 @compiles(CreateTable, "mariadb")

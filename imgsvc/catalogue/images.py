@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,13 +23,11 @@ from sqlalchemy import (
     update,
 )
 
-from imgsvc.catalogue.filters import shape_of, values_of
-from imgsvc.catalogue.pages import ENOUGH, page_statement, probe_statement, probes
 from imgsvc.catalogue.rows import COLUMNS, image_from_row, microseconds, select_images
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
-from imgsvc.errors import Forbidden, ImageExists, Invalid, NoSuchImage
-from imgsvc.model import TRANSITIONS, DoomedLocation, Image, ImageQuery, Location, Status
+from imgsvc.errors import ImageExists, NoSuchImage
+from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, Status
 
 __all__ = [
     "ADD_LOCATION",
@@ -47,7 +44,6 @@ __all__ = [
     "forget_location",
     "later",
     "list_doomed_locations",
-    "list_images",
     "move",
     "owner_usage",
     "set_values",
@@ -74,28 +70,6 @@ def find_image(connection: Connection, image_id: str) -> Image:
     for row in IMAGE_BY_ID.rows(connection, image_id=image_id):
         return image_from_row(row)
     raise NoSuchImage(image_id)
-
-
-def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
-    """Raises Invalid, Forbidden. One statement, and one before it if there is a marker or a filter to be probed."""
-    shape, dialect = shape_of(query), connection.dialect
-    marker: Sequence[Any] = ()
-    counts: Sequence[int] = ()
-    if query.marker is not None or probes(shape):
-        found = probe_statement(shape, dialect).rows(connection, **values_of(query))
-        if not found:
-            raise Invalid(f"The marker {query.marker} is not the ID of an image.")
-        row = found[0]
-        counts = row[len(row) - len(probes(shape)) :]
-        if query.marker is not None:
-            visible, *marker = row[: len(row) - len(counts)]
-            if not visible:
-                raise Forbidden(f"The marker {query.marker} is an image that you may not see.")
-    fewest, gathered_by = min(zip(counts, probes(shape), strict=True), default=(ENOUGH, None))
-    page = page_statement(
-        shape, tuple([value is None for value in marker]), gathered_by if fewest < ENOUGH else None, dialect
-    )
-    return [image_from_row(row) for row in page.rows(connection, **values_of(query, marker))]
 
 
 _USAGE: Final = Statement(

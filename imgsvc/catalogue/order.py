@@ -8,21 +8,22 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, and_, bindparam, false, or_, true, tuple_
 
 from imgsvc.catalogue.filters import Condition, column_named
-from imgsvc.catalogue.tables import images
+from imgsvc.catalogue.tables import SORT_KEYS, images
 from imgsvc.model import ImageQuery
 
-__all__ = ["Order", "after", "order_of", "ordering", "stretches"]
+__all__ = ["Order", "after", "fixed_keys", "has_index", "order_of", "ordering", "stretches"]
 
 Order = Sequence[tuple[ColumnElement[Any], bool]]
 """Columns, and whether each descends. No two images have the same values in all of them."""
 
 Wrap = Callable[[ColumnElement[Any]], ColumnElement[Any]]
 
+_FIXABLE: Final = frozenset(SORT_KEYS) - {"created_at", "updated_at", "id"}
 _NULLABLE: Final = frozenset(column.name for column in images.c if column.nullable)
 
 
-def order_of(shape: ImageQuery) -> Order:
-    """What the query sorts by, made a total order by created_at and id.
+def order_of(shape: ImageQuery, less: frozenset[str] = frozenset()) -> Order:
+    """What the query sorts by, made a total order by created_at and id. less: keys to be left out.
 
     These two run as the one given key does, and descend after several (as Glance has it). Raises Invalid for a key
     that images do not have.
@@ -33,7 +34,23 @@ def order_of(shape: ImageQuery) -> Order:
         order.setdefault(name, down)
         if name == "id":
             break
-    return [(column_named(name), down) for name, down in order.items()]
+    return [(column_named(name), down) for name, down in order.items() if name not in less]
+
+
+def fixed_keys(shape: ImageQuery) -> dict[str, int]:
+    """Keys that have one value in the whole list, so that nothing is sorted by them: the numbers of the filters."""
+    return {
+        condition.field: number
+        for number, condition in enumerate(shape.filters)
+        if condition.operator == "eq" and condition.field in _FIXABLE
+    }
+
+
+def has_index(order: Order) -> bool:
+    """Whether some index is in this order: of one key and then of age, all in one direction."""
+    names = [str(column.key) for column, _ in order]
+    key = 0 if names[0] in ("created_at", "id") else 1
+    return names[key:] in (["created_at", "id"], ["id"]) and len({down for _, down in order}) == 1
 
 
 def ordering(order: Order, in_stretch: bool = False) -> list[ColumnElement[Any]]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Dialect, Integer, Select, and_, bindparam, false, func, literal, or_, select, union_all
+from sqlalchemy import Dialect, Integer, Select, and_, bindparam, false, func, literal, or_, select, union, union_all
 
 from imgsvc.catalogue.dialects import unindexed
 from imgsvc.catalogue.filters import (
@@ -32,15 +32,15 @@ from imgsvc.catalogue.filters import (
     property_condition,
     tag_condition,
 )
-from imgsvc.catalogue.order import Order, after, order_of, ordering, stretches
+from imgsvc.catalogue.order import Order, after, fixed_keys, has_index, order_of, ordering, stretches
 from imgsvc.catalogue.rows import select_images
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import SORT_KEYS, image_members, image_properties, image_tags, images
 from imgsvc.model import Filter, ImageQuery, Visibility
 
-__all__ = ["ENOUGH", "page_statement", "probe_statement", "probes"]
+__all__ = ["ENOUGH", "page_statement", "probe_statement", "probes", "values_statement"]
 
-ENOUGH: Final = 1000
+ENOUGH: Final = 2000
 """From so many images on that pass a filter, they are not gathered."""
 
 _STATEMENTS_KEPT: Final = 256
@@ -52,11 +52,9 @@ _BY_AGE: Final = ("name", "size", "disk_format", "container_format", "status")
 @lru_cache(_STATEMENTS_KEPT)
 def probes(shape: ImageQuery) -> tuple[int, ...]:
     """The numbers of the filters by which images might be gathered."""
-    by_index = _by_index(shape)
+    by_index = _by_index(shape, order_of(shape, frozenset(fixed_keys(shape))))
     return tuple(
-        number
-        for number, condition in enumerate(shape.filters)
-        if number not in by_index and None not in condition.values and _is_probe(condition)
+        number for number, condition in enumerate(shape.filters) if number not in by_index and _is_probe(condition)
     )
 
 
@@ -87,14 +85,19 @@ def probe_statement(shape: ImageQuery, dialect: Dialect) -> Statement:
 
 @lru_cache(_STATEMENTS_KEPT)
 def page_statement(
-    shape: ImageQuery, marker_nulls: tuple[bool, ...], gathered_by: int | None, dialect: Dialect
+    shape: ImageQuery,
+    less: frozenset[str],
+    marker_nulls: tuple[bool, ...],
+    gathered_by: int | None,
+    dialect: Dialect,
 ) -> Statement:
     """The select of a page of whole images; rows are for `image_from_row`.
 
-    marker_nulls: which of the marker's values are NULL; empty for the first page. gathered_by: the number of the filter
-    that few images pass; None to walk. Raises Invalid for a field, an operator or a sort key that images do not have.
+    less: keys that need not be sorted by. marker_nulls: which of the marker's values in the other keys are NULL; empty
+    for the first page. gathered_by: the number of the filter that few images pass; None to walk. Raises Invalid for a
+    field, an operator or a sort key that images do not have.
     """
-    order = order_of(shape)
+    order = order_of(shape, less)
     if gathered_by is None:
         found = [*_walks(shape, order, marker_nulls)] or [select(*(column for column, _ in order)).where(false())]
     else:
@@ -110,12 +113,25 @@ def page_statement(
     return Statement.for_dialect(whole, dialect)
 
 
+@lru_cache(_STATEMENTS_KEPT)
+def values_statement(shape: ImageQuery, key: str, dialect: Dialect) -> Statement:
+    """The select of all values that a key has in the list, perhaps of more: from value to value in the index."""
+    column, found = images.c[key], []
+    for number, run in enumerate(_runs(shape, of_owner=False)):
+        least = select(func.min(column)).where(_LIVE, run)
+        step = select(least.scalar_subquery().label("value")).cte(f"values_{number}", recursive=True)
+        following = least.where(column > step.c.value).correlate(step).scalar_subquery()
+        steps = step.union_all(select(following).where(step.c.value.is_not(None)))
+        found.append(select(steps.c.value))
+    return Statement.for_dialect(union(*found), dialect)
+
+
 # --- walk
 
 
 def _walks(shape: ImageQuery, order: Order, marker_nulls: Sequence[bool]) -> Iterator[Select[Any]]:
     """The runs that the list is made of; no image is in two of them."""
-    by_index = _by_index(shape)
+    by_index = _by_index(shape, order)
     passed = [filter_condition(number, each, number in by_index) for number, each in enumerate(shape.filters)]
     columns = [column for column, _ in order]
     for stretch in stretches(order, marker_nulls):
@@ -127,8 +143,8 @@ def _walks(shape: ImageQuery, order: Order, marker_nulls: Sequence[bool]) -> Ite
             yield members.where(*_as_member(shape), stretch).order_by(*in_order)
 
 
-def _runs(shape: ImageQuery) -> Iterator[Condition]:
-    """Each fixes the columns that an index begins with."""
+def _runs(shape: ImageQuery, of_owner: bool = True) -> Iterator[Condition]:
+    """Each fixes the columns that an index begins with. of_owner: whether the owner is one of them, where it can be."""
     extent = Extent.of(shape)
     asked = _number_of("owner", shape)
     hidden = [images.c.os_hidden == literal(value) for value in (False, True)]
@@ -137,7 +153,9 @@ def _runs(shape: ImageQuery) -> Iterator[Condition]:
         hidden = [filter_condition(number, shape.filters[number], by_index=True)]
     for visibility in extent.visibilities:
         run = images.c.visibility == visibility.value
-        if visibility in extent.own:
+        if not of_owner:
+            pass
+        elif visibility in extent.own:
             run = and_(run, owned(shape.caller))
         elif asked is not None:
             run = and_(run, filter_condition(asked, shape.filters[asked], by_index=True))
@@ -164,18 +182,22 @@ def _number_of(name: str, shape: ImageQuery) -> int | None:
     return None
 
 
-def _by_index(shape: ImageQuery) -> frozenset[int]:
-    """The filters that the index of a walk serves: those on the first key of the order.
+def _by_index(shape: ImageQuery, order: Order) -> frozenset[int]:
+    """The filters that the index of a walk serves: those on the first key of the order that bound it.
 
     Where images are in the order of their age, the index may be that of another key which has to have one value.
     """
-    keys = [name for name, _ in shape.sort] or ["created_at"]
-    if keys == ["created_at"]:
+    names = [str(column.key) for column, _ in order]
+    if names[0] == "created_at" and has_index(order):
+        fixed = fixed_keys(shape)
         for name in _BY_AGE:
-            number = _number_of(name, shape)
-            if number is not None:
-                return frozenset({number})
-    return frozenset(number for number, condition in enumerate(shape.filters) if condition.field == keys[0])
+            if name in fixed:
+                return frozenset({fixed[name]})
+    return frozenset(
+        number
+        for number, condition in enumerate(shape.filters)
+        if condition.field == names[0] and condition.operator not in ("in", "neq")
+    )
 
 
 # --- gather

@@ -242,6 +242,9 @@ def _engine(url: str, busy_timeout: float) -> Engine:
 def _set_up_connection(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
+    # KiB of the file that a connection may keep in memory: of the 2 MiB that it has else, lists of 100,000 images
+    # are read over and over, at twice the time.
+    connection.execute("PRAGMA cache_size = -16384")
 
 
 def _begin_immediate(connection: Connection) -> None:

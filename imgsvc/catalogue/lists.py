@@ -1,0 +1,93 @@
+"""Lists of images, page by page. A job of `Database`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import evolve
+from sqlalchemy import Connection
+
+from imgsvc.catalogue.filters import shape_of, values_of
+from imgsvc.catalogue.order import fixed_keys, has_index, order_of
+from imgsvc.catalogue.pages import ENOUGH, page_statement, probe_statement, probes, values_statement
+from imgsvc.catalogue.rows import image_from_row
+from imgsvc.errors import Forbidden, Invalid
+from imgsvc.model import Filter, Image, ImageQuery
+
+__all__ = ["list_images"]
+
+_FEW_VALUES: Final = frozenset({"status", "container_format", "disk_format"})
+"""Keys in which many images have the same value."""
+
+
+def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
+    """The page. Raises Invalid, Forbidden.
+
+    One statement, and one before it if there is a marker or a filter whose images are to be counted. A list by several
+    keys of which the first has few values is made of one list for each value, until the page is full.
+    """
+    shape = shape_of(query)
+    marker, counts = _probe(connection, query, shape)
+    fixed = fixed_keys(shape)
+    of_filters = {key: query.filters[number].values[0] for key, number in fixed.items()}
+    # A marker that no filter lets into the list stands at some place of the whole order only.
+    less = frozenset(fixed if all(marker.get(key, value) == value for key, value in of_filters.items()) else ())
+    order = order_of(shape, less)
+    if not query.limit:
+        return []
+    key = str(order[0][0].key)
+    if key in _FEW_VALUES - of_filters.keys() and not has_index(order):
+        return _value_by_value(connection, query, shape, key, order[0][1], marker)
+    fewest, number = min(zip(counts, probes(shape), strict=True), default=(ENOUGH, None))
+    place = [marker[str(column.key)] for column, _ in order] if marker else []
+    page = page_statement(
+        shape,
+        less,
+        tuple([value is None for value in place]),
+        number if fewest < ENOUGH else None,
+        connection.dialect,
+    )
+    return [image_from_row(row) for row in page.rows(connection, **values_of(query, place))]
+
+
+def _probe(connection: Connection, query: ImageQuery, shape: ImageQuery) -> tuple[Mapping[str, Any], Sequence[int]]:
+    """The marker's values in all keys of the order, and how many images pass each of the probes."""
+    if query.marker is None and not probes(shape):
+        return {}, ()
+    found = probe_statement(shape, connection.dialect).rows(connection, **values_of(query))
+    if not found:
+        raise Invalid(f"The marker {query.marker} is not the ID of an image.")
+    if query.marker is None:
+        return {}, found[0]
+    visible, *rest = found[0]
+    if not visible:
+        raise Forbidden(f"The marker {query.marker} is an image that you may not see.")
+    names = [str(column.key) for column, _ in order_of(shape)]
+    return dict(zip(names, rest, strict=False)), rest[len(names) :]
+
+
+def _value_by_value(
+    connection: Connection, query: ImageQuery, shape: ImageQuery, key: str, descending: bool, marker: Mapping[str, Any]
+) -> list[Image]:
+    values = [
+        value for (value,) in values_statement(shape, key, connection.dialect).rows(connection, **values_of(query))
+    ]
+    page: list[Image] = []
+    for value in sorted(values, key=_rank, reverse=descending):
+        if marker and value != marker[key] and (_rank(value) < _rank(marker[key])) is not descending:
+            continue
+        rest = evolve(
+            query,
+            filters=(*query.filters, Filter(key, "eq", (value,))),
+            limit=query.limit - len(page),
+            marker=query.marker if marker and value == marker[key] else None,
+        )
+        page += list_images(connection, rest)
+        if len(page) == query.limit:
+            break
+    return page
+
+
+def _rank(value: str | None) -> tuple[bool, str]:
+    return (value is not None, value or "")
