@@ -181,21 +181,25 @@ _DRIVERS: Final[Mapping[str, tuple[str, str, Callable[[Any], Driver]]]] = {
 
 
 def _strict_cursor(cursor_class: Any) -> Any:
-    """A cursor that raises UnicodeEncodeError for what is no text, where PyMySQL sends bytes that are no UTF-8."""
+    """A cursor that refuses what others do: PyMySQL sends text that is none as bytes, and numbers of any size."""
 
     class StrictCursor(cursor_class):  # type: ignore[misc]
         def execute(self, query: str, args: Any = None) -> Any:
-            if args:
-                for value in args:
-                    if isinstance(value, str):
-                        value.encode()
+            _check_values(args)
             return super().execute(query, args)
 
         def executemany(self, query: str, args: Any) -> Any:
             for values in args:
-                for value in values:
-                    if isinstance(value, str):
-                        value.encode()
+                _check_values(values)
             return super().executemany(query, args)
 
     return StrictCursor
+
+
+def _check_values(values: Any) -> None:
+    """values: as for a cursor's execute. Raises UnicodeEncodeError, OverflowError."""
+    for value in values.values() if isinstance(values, Mapping) else values or ():
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise OverflowError("a number is larger than 64 bits hold")

@@ -60,9 +60,10 @@ class Statement:
         except KeyError:
             assert self._clause is not None
             sql: Any = self._clause.compile(dialect=dialect)
-            constants = {name: bind.value for name, bind in sql.binds.items() if not bind.required}
+            binds = {name: bind for bind, name in sql.bind_names.items()}
+            constants = {name: bind.value for name, bind in binds.items() if not bind.required}
             order = tuple(sql.positiontup) if dialect.positional else None
-            self._by_dialect[dialect.name] = compiled = _Compiled(str(sql), order, tuple(sql.binds), constants)
+            self._by_dialect[dialect.name] = compiled = _Compiled(str(sql), order, tuple(binds), constants)
             return compiled
 
     def execute(self, connection: PoolProxiedConnection, dialect: Dialect, values: Values) -> DBAPICursor:

@@ -1,22 +1,32 @@
-"""A catalogue on a file of its own for each test, and the images to put in."""
+"""A catalogue on a database of its own for each test, and the images to put in.
+
+What holds for every database is tested in classes that are marked `@on_every_database`.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from imgsvc.catalogue import Catalogue
+from imgsvc import config
+from imgsvc.catalogue import Catalogue, Schema
+from imgsvc.catalogue.drivers import Limits
+from imgsvc.catalogue.servers import ServerDatabase
 from imgsvc.catalogue.sqlite import SQLiteDatabase
+from imgsvc.catalogue.tables import metadata
 from imgsvc.interfaces import IThreads
 from imgsvc.model import Caller, Image, Location, StoredData, Visibility
+from tests.support.databases import DatabaseServer, mariadb, postgresql
 from tests.support.threads import ImmediateThreads
 
 ADMIN = Caller(roles=frozenset({"admin"}))
@@ -60,29 +70,146 @@ class HeldThreads:
         ImmediateThreads().run(function, *arguments).chainDeferred(answer)
 
 
+class SQLiteRig:
+    """Opens the file `path` of a test."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open_database(self, **options: Any) -> Any:
+        """Not started. options: for SQLiteDatabase, beside the URL."""
+        options = {"writer_threads": ImmediateThreads(), "reader_threads": ImmediateThreads()} | options
+        return SQLiteDatabase(f"sqlite:///{self.path}", **options)
+
+    def connect(self) -> Any:
+        """A connection as of another program, whose `execute` takes `?` for values and gives a cursor."""
+        return sqlite3.connect(self.path, isolation_level=None, timeout=0)
+
+    def refuse_deletes(self, table: str) -> Callable[[], None]:
+        """Have the database refuse to delete rows of a table, until the function that is given is called."""
+        refusal = "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        return _with_trigger(self.connect(), f"CREATE TRIGGER refuse BEFORE DELETE ON {table} {refusal}")
+
+
+class ServerRig:
+    """Opens a database of a server, with the newest tables, empty."""
+
+    def __init__(self, server: DatabaseServer, name: str) -> None:
+        self.server = server
+        self.name = name
+        self.clock = Clock()
+
+    @classmethod
+    def for_class(cls, server: DatabaseServer, test_class: type[Any]) -> ServerRig:
+        """The tests of a class share a database, and find it empty one after the other."""
+        if test_class not in _databases:
+            name = server.new_database()
+            Schema(config.Database(url=server.url(name)), Path()).upgrade()
+            _databases[test_class] = name
+        rig = cls(server, _databases[test_class])
+        connection = rig.connect()
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(f"DELETE FROM {table.name}")
+        connection.close()
+        return rig
+
+    def open_database(self, **options: Any) -> Any:
+        """Not started. options: for ServerDatabase, beside the URL; or threads as for SQLite."""
+        threads = options.pop("writer_threads", None) or options.pop("reader_threads", None) or ImmediateThreads()
+        limits = options.pop("limits", Limits(connect=5, statement=10, lock=2))
+        return ServerDatabase(
+            self.server.url(self.name), options.pop("threads", threads), 4, limits, options.pop("clock", self.clock)
+        )
+
+    def connect(self) -> OtherConnection:
+        """A connection as of another program."""
+        return OtherConnection(self.server.connect(self.name))
+
+    def refuse_deletes(self, table: str) -> Callable[[], None]:
+        """See SQLiteRig."""
+        connection = self.connect()
+        begin, drop = f"CREATE TRIGGER refuse BEFORE DELETE ON {table} FOR EACH ROW", "DROP TRIGGER refuse"
+        if self.server is mariadb():
+            return _with_trigger(connection, f"{begin} SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 1451")
+        refusal = "BEGIN RAISE integrity_constraint_violation; END"
+        connection.execute(f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger AS '{refusal}' LANGUAGE plpgsql")
+        return _with_trigger(connection, f"{begin} EXECUTE FUNCTION refuse()", f"{drop} ON {table}")
+
+
+def _with_trigger(connection: Any, create: str, drop: str = "DROP TRIGGER refuse") -> Callable[[], None]:
+    connection.execute(create)
+
+    def remove() -> None:
+        connection.execute(drop)
+        connection.close()
+
+    return remove
+
+
+class OtherConnection:
+    """A connection to a server, used as one of sqlite3 is."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> OtherConnection:
+        """Run a statement with `?` for values; `fetchall` gives its rows."""
+        self._cursor.execute(statement.replace("?", "%s"), tuple(values))
+        return self
+
+    def fetchall(self) -> list[Any]:
+        """The rows of the last statement."""
+        return list(self._cursor.fetchall())
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()
+
+
+_databases: dict[type[Any], str] = {}
+
+
+def on_every_database(test_class: type[CatalogueTestCase]) -> type[CatalogueTestCase]:
+    """Puts one more class for each kind of server beside a class of tests of SQLite: TestsOnPostgreSQL, ..."""
+    module = sys.modules[test_class.__module__]
+    for server, kind in ((postgresql, "PostgreSQL"), (mariadb, "MariaDB")):
+        name = f"{test_class.__name__}On{kind}"
+        setattr(
+            module, name, type(name, (test_class,), {"server": staticmethod(server), "__module__": module.__name__})
+        )
+    return test_class
+
+
 class CatalogueTestCase(SynchronousTestCase):
-    """Gives `self.catalogue`, started, on the file `self.path`."""
+    """Gives `self.catalogue`, started, on the database of `self.rig`: an SQLite file, `self.path`, if not said."""
+
+    server: ClassVar[Callable[[], DatabaseServer] | None] = None
+    """Of what server the database is."""
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
+        self.rig: Any = SQLiteRig(self.path)
+        if self.server is not None:
+            self.rig = ServerRig.for_class(self.server(), type(self))
         self.now = NOON + timedelta(hours=1)
         self.database = self.open_database()
         self.catalogue = self.open_catalogue(self.database)
 
-    def open_database(self, **options: Any) -> SQLiteDatabase:
-        options = {"writer_threads": ImmediateThreads(), "reader_threads": ImmediateThreads()} | options
-        return SQLiteDatabase(f"sqlite:///{self.path}", **options)
+    def open_database(self, **options: Any) -> Any:
+        """One more way to the same database, not started."""
+        return self.rig.open_database(**options)
 
-    def open_catalogue(self, database: SQLiteDatabase) -> Catalogue:
-        """One more on the same file."""
+    def open_catalogue(self, database: Any) -> Catalogue:
+        """One more on the same database."""
         catalogue = Catalogue(database, now=lambda: self.now)
         self.successResultOf(catalogue.start())
         self.addCleanup(lambda: self.successResultOf(catalogue.stop()))
         return catalogue
 
-    def other_connection(self) -> sqlite3.Connection:
+    def other_connection(self) -> Any:
         """A connection as of another program."""
-        connection = sqlite3.connect(self.path, isolation_level=None, timeout=0)
+        connection = self.rig.connect()
         self.addCleanup(connection.close)
         return connection
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from imgsvc.errors import Forbidden, Invalid
 from imgsvc.model import Caller, Filter, Image, ImageQuery, Status, Visibility
-from tests.catalogue.rigs import ADMIN, NOON, CatalogueTestCase
+from tests.catalogue.rigs import ADMIN, NOON, CatalogueTestCase, on_every_database
 
 ME = Caller(project_id="me")
 YOU = Caller(project_id="you")
@@ -30,6 +30,7 @@ class QueryTestCase(CatalogueTestCase):
         return [image.name for image in images]
 
 
+@on_every_database
 class VisibilityTest(QueryTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -91,6 +92,7 @@ class VisibilityTest(QueryTestCase):
                     self.failureResultOf(listed, Forbidden)
 
 
+@on_every_database
 class FilterTest(QueryTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -199,6 +201,7 @@ class FilterTest(QueryTestCase):
         self.failureResultOf(self.catalogue.images(ImageQuery(ADMIN, 10, sort=(("tags", True),))), Invalid)
 
 
+@on_every_database
 class PageTest(QueryTestCase):
     def test_marker(self) -> None:
         """An unknown or deleted marker is invalid."""
