@@ -62,7 +62,6 @@ from imgsvc.web.locations import LocationRoutes
 from imgsvc.web.members import MemberRoutes
 from imgsvc.web.metadef_definitions import DefinitionRoutes
 from imgsvc.web.metadefs import MetadefRoutes
-from imgsvc.web.openapi.document import describe
 from imgsvc.web.openapi.routes import DescriptionRoutes
 from imgsvc.web.patch import PatchReader
 from imgsvc.web.schemas import SchemaRoutes, image_schema
@@ -183,6 +182,7 @@ class Server:
         )
         schema = image_schema(config.images.disk_formats, config.images.container_formats)
         schemas = SchemaRoutes(schema)
+        self.description = DescriptionRoutes(schemas.documents)
         rules, view = FieldRules(schema), self._view(access, protections)
         address = PublicAddress(
             config.server.public_endpoint,
@@ -223,7 +223,7 @@ class Server:
                 MetadefRoutes(metadefs, config.api.limit_default, config.api.limit_max, address),
                 DefinitionRoutes(metadefs, address),
                 schemas,
-                DescriptionRoutes(describe(schemas.documents)),
+                self.description,
                 LocationRoutes(
                     Locations(access, self._catalogue, self._stores, measure, location_rules, self._hashing.begin)
                 ),

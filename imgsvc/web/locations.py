@@ -18,24 +18,23 @@ from imgsvc.web.routes import Route
 from imgsvc.web.site import StreamingRequest
 
 _ALGORITHMS: Final = ("md5", "sha1", "sha256", "sha512")
-_CHECK: Final = fastjsonschema.compile(
-    {
-        "type": "object",
-        "required": ["url"],
-        "properties": {
-            "url": {"type": "string", "minLength": 1, "maxLength": 2048},
-            "validation_data": {
-                "type": "object",
-                "properties": {
-                    "os_hash_algo": {"type": "string", "enum": list(_ALGORITHMS)},
-                    "os_hash_value": {"type": "string", "pattern": "^[0-9a-fA-F]+$"},
-                },
-                "additionalProperties": False,
+NEW_LOCATION: Final = {
+    "type": "object",
+    "required": ["url"],
+    "properties": {
+        "url": {"type": "string", "minLength": 1, "maxLength": 2048},
+        "validation_data": {
+            "type": "object",
+            "properties": {
+                "os_hash_algo": {"type": "string", "enum": list(_ALGORITHMS)},
+                "os_hash_value": {"type": "string", "pattern": "^[0-9a-fA-F]+$"},
             },
+            "additionalProperties": False,
         },
     },
-    use_default=False,
-)
+}
+"""The schema of a body."""
+_CHECK: Final = fastjsonschema.compile(NEW_LOCATION, use_default=False)
 
 
 @define

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from imgsvc.web.openapi.notation import COUNT, Json, Paths, header, nothing, operation, sent_header
+from imgsvc.web.openapi.notation import COUNT, Json, Paths, header, nothing, operation, query, sent_header
 
 BYTES: Final[Json] = {"application/octet-stream": {}}
 _DIGEST: Final = "`sha-256=:BASE64:` or `sha-512=:BASE64:` of the data (RFC 9530)"
@@ -46,6 +46,7 @@ def paths() -> Paths:
                 "download_image",
                 "The data of an image",
                 parameters=[
+                    query("prefer", "Stores whose copies are tried first, commas between them"),
                     header("Range", "One range: `bytes=0-1023`, `bytes=1024-`, `bytes=-512`"),
                     header("If-Range", "The ETag for which the range is meant"),
                     header("If-None-Match", "ETags that the client has"),
@@ -62,8 +63,8 @@ def paths() -> Paths:
                     304: nothing("The client has the data", headers={"ETag": _DATA_HEADERS["ETag"]}),
                 },
                 errors={
-                    400: "More than one range, or the store reads no ranges",
-                    403: "The image is deactivated, or the caller may not download it",
+                    400: "More than one range, a store that reads no ranges, or no such store",
+                    403: "The image is deactivated, or the caller may not download it, or not choose the store",
                     404: "There is no such image, or the caller may not see it",
                     416: "The range is malformed, or holds no byte of the image",
                 },

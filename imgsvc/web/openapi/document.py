@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from imgsvc import __version__
 from imgsvc.web.fields import LONGEST_KEY, RESERVED
-from imgsvc.web.openapi import data, images, metadefs, service, sharing
+from imgsvc.web.openapi import data, images, locations, metadefs, service, sharing
 from imgsvc.web.openapi.notation import TEXT, Json, Paths, component_name, fields, schema, sent_header
 
 OPENAPI: Final = "3.1.1"
@@ -23,6 +23,7 @@ PARTS: Final = {
     "members": "Projects that they are shared with",
     "tags": "Their tags, one by one",
     "actions": "What is done to them as a whole",
+    "locations": "Where the copies of their data are",
     "metadefs": "Definitions of the properties that images, flavors, volumes and the like may have",
     "service": "What the server is and can do",
 }
@@ -31,6 +32,7 @@ PATH_PARAMETERS: Final = {
     "member_id": "Id of a project",
     "namespace": "Name of a namespace of metadata definitions; in it a slash is written `%2F`",
     "name": "Name of what is in a namespace; in it a slash is written `%2F`",
+    "store_id": "Id of a store",
     "tag": "A tag; in it a slash is written `%2F`",
 }
 _ABOUT: Final = """\
@@ -38,7 +40,7 @@ The OpenStack Image API v2, as imgsvc serves it. What it does otherwise than Gla
 
 Paths may begin with any version that `/versions` lists in the place of `/v2`. A path of no version is answered with
 300 and the versions. Other methods of a path are answered with 405 and `Allow`, methods and transfer encodings that are
-not known with 501.
+not known with 501. Where pages of other origins may use the API, OPTIONS is answered with 200 on every path.
 
 Errors have HTML for a body unless `Accept` asks for JSON; without an `Accept`, plain text.
 """
@@ -55,6 +57,7 @@ def describe(published: Mapping[str, Json]) -> Json:
         "members": sharing.members(),
         "tags": sharing.tags(),
         "actions": sharing.actions(),
+        "locations": locations.paths(),
         "metadefs": metadefs.paths(),
         "service": service.paths(published),
     }

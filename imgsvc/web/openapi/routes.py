@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from functools import cached_property
 
 from werkzeug.http import parse_etags
 
+from imgsvc.web.openapi.document import describe
 from imgsvc.web.openapi.notation import Json
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.routes import Route
@@ -16,9 +19,20 @@ from imgsvc.web.site import StreamingRequest
 class DescriptionRoutes:
     """Gives one document to everybody: what it says stands in public documents, too."""
 
-    def __init__(self, document: Json) -> None:
-        self._body = json.dumps(document, ensure_ascii=False).encode()
-        self._etag = hashlib.sha256(self._body).hexdigest()
+    def __init__(self, published: Mapping[str, Json]) -> None:
+        """published: the schemas of `/v2/schemas/`, by name."""
+        self._published = published
+
+    @cached_property
+    def document(self) -> Json:
+        """The description, made when it is first asked for."""
+        return describe(self._published)
+
+    @cached_property
+    def _answer(self) -> tuple[bytes, str]:
+        """The body and its tag."""
+        body = json.dumps(self.document, ensure_ascii=False).encode()
+        return body, hashlib.sha256(body).hexdigest()
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
@@ -26,9 +40,10 @@ class DescriptionRoutes:
 
     async def show(self, request: StreamingRequest) -> bytes:
         """200, or 304."""
-        request.setHeader("etag", f'"{self._etag}"')
-        if parse_etags(request.getHeader("if-none-match")).contains_weak(self._etag):
+        body, etag = self._answer
+        request.setHeader("etag", f'"{etag}"')
+        if parse_etags(request.getHeader("if-none-match")).contains_weak(etag):
             return answer_nothing(request, 304)
         request.setHeader(b"content-type", b"application/json")
-        request.setHeader(b"content-length", b"%d" % len(self._body))
-        return self._body
+        request.setHeader(b"content-length", b"%d" % len(body))
+        return body

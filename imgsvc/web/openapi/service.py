@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from imgsvc.web.openapi.notation import (
+    FLAG,
     TEXT,
     Json,
     Paths,
@@ -16,11 +17,18 @@ from imgsvc.web.openapi.notation import (
     json_answer,
     nothing,
     operation,
+    query,
     sent_header,
 )
 
 SCHEMA_OF_SCHEMAS: Final = {"type": "object", "required": ["name", "properties"]}
-_HEALTH: Final = {"text/plain": {"schema": TEXT}, "text/html": {"schema": TEXT}, "application/json": {}}
+_REASONS: Final = fields(("detailed", "reasons"), detailed=FLAG, reasons={"type": "array"})
+_HEALTH: Final = {
+    "text/plain": {"schema": TEXT},
+    "text/html": {"schema": TEXT},
+    "application/json": {"schema": _REASONS},
+}
+_DETAIL: Final = query("detail", "With it, whatever it says, the catalogue and the stores are checked, too")
 _STORE: Final = fields(
     ("id",),
     id=TEXT,
@@ -36,15 +44,20 @@ def _health() -> Json:
             "check_health",
             "Whether a load balancer is to send clients here",
             is_open=True,
+            parameters=[_DETAIL],
             answers={
                 200: {"description": "It is", "content": _HEALTH},
-                503: {"description": "It is not: an operator has made the disable file", "content": _HEALTH},
+                503: {
+                    "description": "It is not: the disable file is there, or something does not work",
+                    "content": _HEALTH,
+                },
             },
         ),
         "head": operation(
             "check_health_briefly",
             "Whether a load balancer is to send clients here",
             is_open=True,
+            parameters=[_DETAIL],
             answers={204: nothing("It is"), 503: {"description": "It is not", "content": _HEALTH}},
         ),
     }
