@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.web.client import (
     Agent,
@@ -28,7 +28,9 @@ from imgsvc.remote.connections import RemoteConnection
 from imgsvc.remote.guard import Guard, Target
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_BROKEN: Final = (ConnectError, ConnectionClosed, ResponseFailed, RequestTransmissionFailed)
+_CANCELLED: Final = (CancelledError, ConnectingCancelledError, ResponseFailed)
+"""What comes of a cancelled request, before and after the connection is there."""
+_BROKEN: Final = (ConnectError, ConnectingCancelledError, ConnectionClosed, ResponseFailed, RequestTransmissionFailed)
 
 
 @frozen
@@ -84,7 +86,7 @@ class Fetcher:
             response = await asking
         except BaseException as error:
             connection.abort()
-            if isinstance(error, CancelledError) and not late.active():
+            if isinstance(error, _CANCELLED) and not late.active():
                 raise RemoteUnavailable("It does not answer in time.") from error
             if isinstance(error, _BROKEN):
                 raise RemoteUnavailable("It cannot be reached, or breaks off.") from error

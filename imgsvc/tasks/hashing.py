@@ -159,6 +159,7 @@ class HashTask:
             try:
                 return await self._compute()
             except (StoreError, UnknownStore) as error:
+                self._raise_if_stopped()  # which may be what it fails of
                 log.warn("image {image}: not hashed: {error}", image=self._image.id, error=str(error))
                 if isinstance(error, ObjectMissing | UnknownStore):
                     break

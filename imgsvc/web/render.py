@@ -22,6 +22,8 @@ def answer_json(request: StreamingRequest, document: object, status: int = 200) 
 def answer_nothing(request: StreamingRequest, status: int = 204) -> bytes:
     """Set the headers of an answer without a body."""
     request.setResponseCode(status)
+    if status not in (204, 304):
+        request.setHeader(b"content-length", b"0")
     return b""
 
 

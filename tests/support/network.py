@@ -120,6 +120,9 @@ class _Connector:
             self.ended = True
             self.factory.clientConnectionFailed(self, Failure(error))
 
+    def getDestination(self) -> Any:
+        return _address(self.host, self.port)
+
     def stopConnecting(self) -> None:
         if self.late is not None and self.late.active():
             self.late.cancel()
@@ -238,11 +241,27 @@ class WebSite:
     head: bool = True
     status: int | None = None
     """Answer so, whatever is asked."""
+    holding: bool = False
+    """Answer HEAD only, and what else is asked when `release` is called."""
     asked: list[str] = field(factory=list)
+    held: list[Exchange] = field(factory=list)
+
+    def release(self) -> None:
+        """Answer what is held."""
+        self.holding = False
+        held, self.held = self.held, []
+        for exchange in held:
+            self._answer(exchange)
 
     def __call__(self, exchange: Exchange) -> None:
         """See Serve."""
         self.asked.append(exchange.line)
+        if self.holding and not exchange.line.startswith("HEAD"):
+            self.held.append(exchange)
+        else:
+            self._answer(exchange)
+
+    def _answer(self, exchange: Exchange) -> None:
         method, path, _ = exchange.line.split(" ")
         data = self.objects.get(path)
         asked = exchange.header("range")

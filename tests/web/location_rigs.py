@@ -1,0 +1,91 @@
+"""What the tests of locations have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, ClassVar
+
+from tests.support.network import WebSite
+from tests.support.server import Answer
+from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, MEMORY, ApiTestCase, identity
+
+HOST = "93.184.215.14"
+"""An address that the guard lets pass."""
+DATA = bytes(range(256)) * 40
+URL, OTHER_URL = "http://images.test/disk", "http://images.test/copy"
+SERVICE = identity("services", "service", "reader")
+"""A user of another project who is a service."""
+WITH_SERVICE = {**MEMBER, "X-Service-Identity-Status": "Confirmed", "X-Service-Roles": "service"}
+"""A member whose request is passed on by a service."""
+V21 = "application/openstack-images-v2.1-json-patch"
+
+
+def digest(algorithm: str, data: bytes = DATA) -> str:
+    """Hex."""
+    return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
+
+
+class LocationTestCase(ApiTestCase):
+    """A server with a memory store `local` and an http store `web`, which reads from the site `images.test`."""
+
+    stores: ClassVar[dict[str, Any]] = {"default": "local", "local": MEMORY, "web": {"kind": "http"}}
+    images: ClassVar[dict[str, Any]] = {}
+    more: ClassVar[dict[str, Any]] = {}
+    """Further tables of the configuration."""
+
+    def setUp(self) -> None:
+        type(self).tables = {
+            "stores": self.stores,
+            "identity": BEHIND_PROXY,
+            "images": {"show_locations": True, "show_direct_url": True, **self.images},
+            **self.more,
+        }
+        super().setUp()
+        self.network = self.server.network
+        self.network.names["images.test"] = [HOST]
+        self.site = self.network.servers[HOST, 80] = WebSite({"/disk": DATA, "/copy": DATA, "/empty": b""})
+
+    def made(self, who: dict[str, str] | None = None, **fields: Any) -> str:
+        """The id of a new image of a member."""
+        document = {"disk_format": "raw", "container_format": "bare", **fields}
+        answer = self.server.request("POST", "/v2/images", who or MEMBER, json.dumps(document).encode())
+        self.assertEqual(answer.status, 201, answer.body)
+        image_id: str = answer.json["id"]
+        return image_id
+
+    def uploaded(self, data: bytes = DATA, **headers: str) -> str:
+        """The id of a member's image with data."""
+        image = self.made()
+        self.assertEqual(self.server.put(image, data, **MEMBER, **headers).status, 204)
+        return image
+
+    def post(self, image_id: str, document: Any, who: dict[str, str] | None = None) -> Answer:
+        """POST of a location, or of a URL without more."""
+        document = {"url": document} if isinstance(document, str) else document
+        body = json.dumps(document).encode()
+        return self.server.request("POST", f"/v2/images/{image_id}/locations", MEMBER if who is None else who, body)
+
+    def located(self, url: str = URL, **fields: Any) -> str:
+        """The id of an active image that lies at the site."""
+        image = self.made(**fields)
+        self.assertEqual(self.post(image, url).status, 202)
+        return image
+
+    def patch(self, image_id: str, *operations: dict[str, Any], who: dict[str, str] | None = None) -> Answer:
+        """PATCH."""
+        headers = {**(MEMBER if who is None else who), "Content-Type": V21}
+        return self.server.request("PATCH", f"/v2/images/{image_id}", headers, json.dumps(operations).encode())
+
+    def shown(self, image_id: str, who: dict[str, str] | None = None) -> dict[str, Any]:
+        """The image as an administrator, or somebody else, sees it."""
+        document: dict[str, Any] = self.show(image_id, ADMIN if who is None else who)
+        return document
+
+    def urls(self, image_id: str) -> list[str]:
+        """Of its locations."""
+        return [location["url"] for location in self.shown(image_id)["locations"]]
+
+    def assert_unchanged(self, image_id: str, before: dict[str, Any]) -> None:
+        """The image is as it was."""
+        self.assertEqual(before, self.shown(image_id))
