@@ -180,7 +180,8 @@ class Server:
             interval=config.server.reaper_interval,
             lease=lease,
         )
-        schema = image_schema(config.images.disk_formats, config.images.container_formats)
+        schema_file = placed(config.images.schema_file, data_folder)
+        schema = image_schema(config.images.disk_formats, config.images.container_formats, schema_file)
         schemas = SchemaRoutes(schema)
         self.description = DescriptionRoutes(schemas.documents)
         rules, view = FieldRules(schema), self._view(access, protections)

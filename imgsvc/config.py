@@ -120,6 +120,9 @@ class Images:
         "sha512",
         choices=("sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512"),
     )
+    schema_file: str = option(
+        "A JSON file with the schemas of custom properties, as Glance's schema-image.json. Empty: those of Glance.", ""
+    )
     check_format: bool = option("Refuse bytes that are not in the image's disk format, or unsafe in it.", True)
     disk_formats: tuple[str, ...] = option(
         "What `disk_format` may be.",

@@ -20,6 +20,7 @@ class ImageReader:
         """Base fields and custom properties. Raises Forbidden for what only the server sets, Invalid for the rest."""
         forbid(LINKS & document.keys())
         self.rules.check_values(document)
+        self.rules.check_required(document)
         forbid(RESERVED & document.keys())
         forbid(key for key in document if key.startswith(OWN_PREFIX))
         forbid(self.rules.read_only & document.keys())

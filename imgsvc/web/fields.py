@@ -17,12 +17,16 @@ LONGEST_KEY: Final = 255
 
 
 class FieldRules:
-    """What the schema `image` says, as checks. base: the keys that every image has; all others are custom."""
+    """What the schema `image` says, as checks.
+
+    base: the keys that every image has; all others are custom. required: those that an image cannot be made without.
+    """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         properties = schema["properties"]
         self.base = frozenset(key for key, value in properties.items() if value.get("is_base", True))
         self.read_only = frozenset(key for key, value in properties.items() if value.get("readOnly"))
+        self.required = frozenset(schema.get("required", ()))
         self._validate = compile_schema(
             {
                 "type": "object",
@@ -45,6 +49,18 @@ class FieldRules:
                 raise Invalid(f"The property {key!r} holds a NUL character.")
 
 
+    def check_required(self, document: Mapping[str, Any]) -> None:
+        """Raises Invalid for a new image that lacks what it must have."""
+        missing = sorted(key for key in self.required if document.get(key) is None)
+        if missing:
+            raise Invalid(f"The image is not valid: {missing[0]} must be given.")
+
+    def check_removal(self, key: str) -> None:
+        """Raises Invalid for a key that an image must have."""
+        if key in self.required:
+            raise Invalid(f"The image is not valid: {key} must stay.")
+
+
 def forbid(keys: Iterable[str]) -> None:
     """Raises Forbidden if there is any key."""
     for key in sorted(keys):
@@ -56,6 +72,7 @@ def compile_schema(schema: Mapping[str, Any]) -> Callable[[Any], None]:
     check = fastjsonschema.compile(
         {"$schema": "http://json-schema.org/draft-04/schema#", **schema},  # to which 1.0 is no integer
         use_default=False,
+        use_formats=False,  # Glance checks none
     )
 
     def validate(value: Any) -> None:

@@ -57,6 +57,8 @@ class PatchReader:
             forbid([key])
         if has_value:
             self._check_value(key, value, of_one=depth == 2)
+        if value is None:
+            self._rules.check_removal(key)
         return Edit(_OPS[media_type][name], key, value, more[0] if more else None)
 
     def _check_value(self, key: str, value: Any, of_one: bool) -> None:

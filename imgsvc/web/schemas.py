@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from attrs import define
@@ -10,11 +11,11 @@ from attrs import define
 from imgsvc.model import Status, Visibility
 from imgsvc.web.members import member_schema, members_schema
 from imgsvc.web.metadef_schemas import metadef_schemas
+from imgsvc.web.operator_schema import UUID_PATTERN, read_operator_schema, usual_properties
 from imgsvc.web.render import answer_json
 from imgsvc.web.routes import Route
 from imgsvc.web.site import StreamingRequest
 
-UUID_PATTERN: Final = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
 LARGEST_INTEGER: Final = 2**31 - 1
 
 
@@ -91,35 +92,16 @@ def base_properties(disk_formats: Sequence[str], container_formats: Sequence[str
     }
 
 
-def operator_properties() -> dict[str, dict[str, Any]]:
-    """Custom properties that have a meaning of their own (Glance ships them as schema-image.json)."""
-    reference = {"type": ["null", "string"], "pattern": UUID_PATTERN, "is_base": False}
-    texts = {
-        "instance_uuid": "Server that the image was made from",
-        "architecture": "Processor architecture that the image needs",
-        "os_distro": "Short name of the operating system's distribution",
-        "os_version": "Version of the operating system, as its distributor writes it",
-        "description": "What the image is, for people",
-        "cinder_encryption_key_id": "Key of the encrypted volume that the image was made from",
-    }
-    return {
-        "kernel_id": {**reference, "description": "Image of the kernel that boots this one"},
-        "ramdisk_id": {**reference, "description": "Image of the ramdisk that boots this one"},
-        **{key: {"type": "string", "is_base": False, "description": text} for key, text in texts.items()},
-        "cinder_encryption_key_deletion_policy": {
-            "type": "string",
-            "is_base": False,
-            "enum": ["on_image_deletion", "do_not_delete"],
-            "description": "Whether the key is deleted together with the image",
-        },
-    }
-
-
-def image_schema(disk_formats: Sequence[str], container_formats: Sequence[str]) -> dict[str, Any]:
-    """The schema `image`."""
+def image_schema(
+    disk_formats: Sequence[str], container_formats: Sequence[str], schema_file: Path | None = None
+) -> dict[str, Any]:
+    """The schema `image`. schema_file: the operator's, with custom properties. Raises ConfigurationError."""
+    base = base_properties(disk_formats, container_formats)
+    custom = usual_properties() if schema_file is None else read_operator_schema(schema_file, base)
     return {
         "name": "image",
-        "properties": {**base_properties(disk_formats, container_formats), **operator_properties()},
+        "properties": {**base, **custom.properties},
+        **({"required": list(custom.required)} if custom.required else {}),
         "additionalProperties": {"type": "string"},
         "links": [
             {"rel": "self", "href": "{self}"},

@@ -1,0 +1,125 @@
+"""The custom properties that the schema `image` knows: those that have a meaning of their own, or an operator's.
+
+The operator's file is that of Glance, schema-image.json.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import fastjsonschema
+from attrs import frozen
+
+from imgsvc.errors import ConfigurationError
+from imgsvc.web.fields import LONGEST_KEY, OWN_PREFIX, RESERVED, compile_schema
+
+UUID_PATTERN: Final = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
+
+_LENGTH: Final = {"type": "integer", "minimum": 0}
+_CHECK_PROPERTY: Final = fastjsonschema.compile(
+    {
+        "type": "object",
+        "required": ["type"],
+        "properties": {
+            "type": {"enum": ["string", ["string"], ["null", "string"], ["string", "null"]]},
+            "title": {"type": "string"},
+            "description": {"type": "string"},
+            "enum": {"type": "array", "minItems": 1, "items": {"type": ["string", "null"]}},
+            "pattern": {"type": "string"},
+            "format": {"type": "string"},
+            "minLength": _LENGTH,
+            "maxLength": _LENGTH,
+            "is_base": {"enum": [False]},
+        },
+        "additionalProperties": False,
+    }
+)
+"""What is allowed of JSON schema: properties are text. No references: they would be fetched."""
+
+
+@frozen
+class OperatorSchema:
+    """properties: their schemas by their names. required: what an image cannot be made without."""
+
+    properties: Mapping[str, Mapping[str, Any]]
+    required: Sequence[str] = ()
+
+
+def usual_properties() -> OperatorSchema:
+    """Those that Glance ships in its schema-image.json."""
+    reference = {"type": ["null", "string"], "pattern": UUID_PATTERN, "is_base": False}
+    texts = {
+        "instance_uuid": "Server that the image was made from",
+        "architecture": "Processor architecture that the image needs",
+        "os_distro": "Short name of the operating system's distribution",
+        "os_version": "Version of the operating system, as its distributor writes it",
+        "description": "What the image is, for people",
+        "cinder_encryption_key_id": "Key of the encrypted volume that the image was made from",
+    }
+    return OperatorSchema(
+        {
+            "kernel_id": {**reference, "description": "Image of the kernel that boots this one"},
+            "ramdisk_id": {**reference, "description": "Image of the ramdisk that boots this one"},
+            **{key: {"type": "string", "is_base": False, "description": text} for key, text in texts.items()},
+            "cinder_encryption_key_deletion_policy": {
+                "type": "string",
+                "is_base": False,
+                "enum": ["on_image_deletion", "do_not_delete"],
+                "description": "Whether the key is deleted together with the image",
+            },
+        }
+    )
+
+
+def read_operator_schema(file: Path, base: Mapping[str, Mapping[str, Any]]) -> OperatorSchema:
+    """The properties of a file, in the place of the usual ones. base: the schemas of the base fields, by their names.
+
+    The file holds an object of their schemas, as Glance's does, or one with `properties` and `required`. Raises
+    ConfigurationError.
+    """
+    try:
+        return _read(file, base)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+    except ValueError as error:  # of JSON and UTF-8, too
+        reason = " ".join(str(error).split())
+    except RecursionError:
+        reason = "is nested too deeply"
+    raise ConfigurationError(f"images.schema_file = {str(file)!r}: {reason}")
+
+
+def _read(file: Path, base: Mapping[str, Mapping[str, Any]]) -> OperatorSchema:
+    document = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise ValueError("must be an object of the schemas of properties")
+    required: Any = []
+    properties: Any = document
+    if isinstance(document.get("properties"), dict) and document.keys() <= {"properties", "required"}:
+        properties, required = document["properties"], document.get("required", [])
+    known = {name: _property(name, schema, base) for name, schema in properties.items()}
+    settable = known.keys() | {name for name, schema in base.items() if not schema.get("readOnly")} - RESERVED
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise ValueError("required must be a list of names of properties")
+    for name in required:
+        if name not in settable:
+            raise ValueError(f"required names {name!r}, which is no property that can be set")
+    return OperatorSchema(known, tuple(required))
+
+
+def _property(name: str, schema: Any, base: Mapping[str, Any]) -> dict[str, Any]:
+    if name in base or name in RESERVED or name.startswith(OWN_PREFIX):
+        raise ValueError(f"{name} cannot be defined anew: it is a field of every image, or reserved")
+    if not 0 < len(name) <= LONGEST_KEY:
+        raise ValueError(f"the name {name[:20]!r} must have 1 to {LONGEST_KEY} characters")
+    try:
+        _CHECK_PROPERTY(schema)
+        compile_schema(schema)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise ValueError(f"{name}{error.message.removeprefix('data')}") from error
+    except (fastjsonschema.JsonSchemaDefinitionException, re.error) as error:
+        raise ValueError(f"{name}: {error}") from error
+    return {**schema, "is_base": False}
