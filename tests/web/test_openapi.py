@@ -8,10 +8,10 @@ from typing import Any
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from tests.support.description import Description
 from tests.web.rigs import BEHIND_PROXY, ONE_STORE, THREE_STORES, ApiTestCase
 
 PATH = "/v2/openapi.json"
-METHODS = {"get", "head", "post", "put", "patch", "delete"}
 
 
 class DescriptionTests(ApiTestCase):
@@ -23,15 +23,7 @@ class DescriptionTests(ApiTestCase):
         super().setUp()
         self.answer = self.server.request("GET", PATH)
         self.document: Any = self.answer.json
-
-    def operations(self) -> dict[tuple[str, str], Any]:
-        """All that are described, by method and path."""
-        return {
-            (method.upper(), path): operation
-            for path, item in self.document["paths"].items()
-            for method, operation in item.items()
-            if method in METHODS
-        }
+        self.operations = Description(self.document).operations()
 
     def test_routes(self) -> None:
         """Each route is described, and nothing else is."""
@@ -39,7 +31,7 @@ class DescriptionTests(ApiTestCase):
         for rule in self.server.site.resource._klein.url_map.iter_rules():
             method, _, path = rule.endpoint.partition(" ")
             routes.add((method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)))
-        self.assertEqual(self.operations().keys(), routes)
+        self.assertEqual(self.operations.keys(), routes)
 
     def test_valid(self) -> None:
         """It is OpenAPI 3.1, by that specification's own schema."""
@@ -59,13 +51,13 @@ class DescriptionTests(ApiTestCase):
 
     def test_operation_ids(self) -> None:
         """No two operations have one name, and links lead to some."""
-        ids = [operation["operationId"] for operation in self.operations().values()]
+        ids = [operation["operationId"] for operation in self.operations.values()]
         self.assertEqual(len(set(ids)), len(ids))
         self.assertLessEqual(set(re.findall(r'"links".*?"operationId": "(\w+)"', json.dumps(self.document))), set(ids))
 
     def test_open(self) -> None:
         """Those operations that need no identity are said to need none."""
-        for (method, path), operation in self.operations().items():
+        for (method, path), operation in self.operations.items():
             status = self.server.request(method, re.sub(r"{\w+}", "x", path)).status
             self.assertEqual(operation.get("security") == [], status != 401, f"{method} {path}: {status}")
 
@@ -90,5 +82,5 @@ class OneStoreTests(DescriptionTests):
 
     def test_open(self) -> None:
         """Nobody is refused."""
-        for method, path in self.operations():
+        for method, path in self.operations:
             self.assertNotEqual(self.server.request(method, re.sub(r"{\w+}", "x", path)).status, 401)

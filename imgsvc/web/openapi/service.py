@@ -48,7 +48,7 @@ def _health() -> Json:
             answers={
                 200: {"description": "It is", "content": _HEALTH},
                 503: {
-                    "description": "It is not: the disable file is there, or something does not work",
+                    "description": "It is not: the disable file exists, or a part does not work",
                     "content": _HEALTH,
                 },
             },
