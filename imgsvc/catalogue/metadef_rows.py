@@ -8,7 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import evolve
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    false,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from imgsvc.catalogue.metadef_tables import metadef_definitions, metadef_namespaces, metadef_resource_types
 from imgsvc.catalogue.rows import instant, microseconds
@@ -72,7 +85,7 @@ def list_namespaces(connection: Connection, query: NamespaceQuery) -> list[Names
     if query.resource_types is not None:
         associated = select(metadef_definitions.c.namespace_key).where(
             metadef_definitions.c.kind == Kind.ASSOCIATION.value,
-            or_(False, *(metadef_definitions.c.name == name for name in query.resource_types)),
+            _one_of(metadef_definitions.c.name, query.resource_types),
         )
         visible.append(metadef_namespaces.c.key.in_(associated))
     order = [metadef_namespaces.c[name] for name in dict.fromkeys((query.sort, "namespace"))]
@@ -86,7 +99,7 @@ def list_namespaces(connection: Connection, query: NamespaceQuery) -> list[Names
         return []
     associations = _DEFINITIONS.where(
         metadef_definitions.c.kind == Kind.ASSOCIATION.value,
-        or_(*(metadef_definitions.c.namespace_key == namespace.key for namespace in namespaces)),
+        _one_of(metadef_definitions.c.namespace_key, [namespace.key for namespace in namespaces]),
     )
     definitions = _definitions_of(connection, Statement.for_dialect(associations, connection.dialect))
     return [evolve(namespace, definitions=definitions[namespace.key]) for namespace in namespaces]
@@ -109,6 +122,12 @@ def _after(query: NamespaceQuery, marker: Sequence[Any]) -> ColumnElement[bool]:
     key = tuple_(metadef_namespaces.c[query.sort], name)
     place = tuple_(values[query.sort], values["namespace"])
     return key < place if query.descending else key > place
+
+
+def _one_of(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """IN, which has no bound as an expression has one of many ORs (1,000 in SQLite)."""
+    literals = [literal(value) for value in dict.fromkeys(values)]
+    return column.in_(literals) if literals else false()
 
 
 def _run(connection: Connection, clause: Any) -> Sequence[Sequence[Any]]:
