@@ -7,7 +7,7 @@ import json
 from typing import Any, ClassVar
 
 from tests.support.network import WebSite
-from tests.support.server import Answer
+from tests.support.server import Answer, Connection
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, MEMORY, ApiTestCase, identity
 
 HOST = "93.184.215.14"
@@ -59,6 +59,15 @@ class LocationTestCase(ApiTestCase):
         image = self.made()
         self.assertEqual(self.server.put(image, data, **MEMBER, **headers).status, 204)
         return image
+
+    def begin(self, method: str, path: str, document: Any, **headers: str) -> Connection:
+        """A connection on which a member has sent a request that may take its time."""
+        body = json.dumps(document).encode()
+        lines = {"Host": "imgsvc.test", **MEMBER, "Content-Length": str(len(body)), **headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        connection = self.server.connect()
+        connection.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        return connection
 
     def post(self, image_id: str, document: Any, who: dict[str, str] | None = None) -> Answer:
         """POST of a location, or of a URL without more."""

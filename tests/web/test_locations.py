@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 
 from imgsvc.errors import StoreUnavailable
@@ -24,9 +23,8 @@ class AddTests(LocationTestCase):
         self.assertEqual((answer.status, answer.body), (202, b""))
         shown = self.shown(image)
         self.assertEqual(
-            ("active", len(DATA), "sha512", None, None, URL),
-            tuple(shown[name] for name in ("status", "size", "os_hash_algo", "os_hash_value", "checksum"))
-            + (shown["direct_url"],),
+            ("active", len(DATA), "sha512", None, None),
+            tuple(shown[name] for name in ("status", "size", "os_hash_algo", "os_hash_value", "checksum")),
         )
         self.assertTrue(shown["os_glance_import_task"])
         self.site.release()
@@ -250,13 +248,7 @@ class RefusalTests(LocationTestCase):
         """400 when the server has not answered in time."""
         image = self.made()
         self.network.silent.add(HOST)
-        body = json.dumps({"url": URL}).encode()
-        head = "".join(f"{name}: {value}\r\n" for name, value in MEMBER.items())
-        connection = self.server.connect()
-        connection.send(
-            f"POST /v2/images/{image}/locations HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
+        connection = self.begin("POST", f"/v2/images/{image}/locations", {"url": URL})
         self.assertIsNone(self.final_status(connection))
         self.network.pump([1] * 31)
         self.assertEqual(self.final_status(connection), 400)
@@ -264,16 +256,9 @@ class RefusalTests(LocationTestCase):
     def test_changed_meanwhile(self) -> None:
         """An image that another request changes while its location is measured is looked at again."""
         image = self.made()
-        self.site.status = None
         held: list[Any] = []
         self.network.servers[HOST, 80] = held.append
-        body = json.dumps({"url": URL}).encode()
-        head = "".join(f"{name}: {value}\r\n" for name, value in MEMBER.items())
-        connection = self.server.connect()
-        connection.send(
-            f"POST /v2/images/{image}/locations HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
+        connection = self.begin("POST", f"/v2/images/{image}/locations", {"url": URL})
         self.assertEqual(self.server.put(image, b"first", **MEMBER).status, 204)
         self.site(held[0])
         self.network.advance(0)
