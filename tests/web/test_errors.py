@@ -1,13 +1,17 @@
-"""The table of errors."""
+"""The table of errors, their bodies, and the refusals that are the same for all routes."""
 
 from __future__ import annotations
 
 import inspect
+import re
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc import errors
-from imgsvc.web.errors import STATUS, status_of
+from imgsvc.web.errors import STATUS, error_body, status_of
+from imgsvc.web.routes import Route
+from tests.web.rigs import ADMIN, BEHIND_PROXY, THREE_STORES, ApiTestCase
 
 WITHOUT = {errors.ImgsvcError, errors.StoreError, errors.ConfigurationError}
 """Two roots that nobody raises, and what goes wrong before there is a client."""
@@ -36,3 +40,160 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(status_of(Special("local", "x")), 413)
         self.assertEqual(status_of(errors.UnknownStore("x")), 400)
         self.assertEqual(status_of(Unheard()), 500)
+
+
+class BodyTests(SynchronousTestCase):
+    """What an error looks like, by the Accept header."""
+
+    def test_kinds(self) -> None:
+        """HTML comes first, then JSON; who takes neither gets plain text, and so does who does not say."""
+        html, json, text = "text/html; charset=UTF-8", "application/json", "text/plain; charset=UTF-8"
+        for accept, kind in (
+            ("*/*", html),
+            ("text/html", html),
+            ("text/*", html),
+            ("application/json", json),
+            ("application/json, */*;q=0.5", json),
+            ("application/*", json),
+            ("*/*;q=0.1, application/json;q=0.9", json),
+            ("text/html;q=0, application/json;q=0.1", json),
+            ("text/html;q=0.5, application/json;q=0.5", html),
+            (None, text),
+            ("text/plain", text),
+            ("application/octet-stream", text),
+            ("image/png, application/xml", text),
+            ("application/json;q=0", text),
+            ("nonsense", text),
+        ):
+            self.assertEqual(error_body(accept, 404, "It is not here.")[1], kind, accept)
+
+    def test_types(self) -> None:
+        """Every body has one of the types that tempest takes, and is not empty."""
+        allowed = re.compile(r"(application/json|text/plain|text/html)(;\s*charset=utf-8)?", re.IGNORECASE)
+        for accept in (None, "", "*/*", "application/json", "text/plain", "image/png"):
+            body, kind = error_body(accept, 409, "x")
+            self.assertTrue(allowed.fullmatch(kind), kind)
+            self.assertTrue(body)
+
+    def test_glanceclient(self) -> None:
+        """glanceclient asks for anything, and calls get() on each value of a JSON object: it must not get one."""
+        body, kind = error_body("*/*", 409, "Image x is active.")
+        self.assertTrue(kind.startswith("text/html"))
+        self.assertFalse(body.lstrip().startswith(b"{"))
+
+
+class RouteTestCase(ApiTestCase):
+    """Tests of all routes there are."""
+
+    tables: ClassVar[dict[str, Any] | None] = {"stores": THREE_STORES, "identity": BEHIND_PROXY}
+
+    def routes(self) -> list[Route]:
+        """Those of the server."""
+        routes: list[Route] = self.server.site.resource.routes
+        self.assertGreater(len(routes), 15)
+        return routes
+
+    def path(self, route: Route) -> str:
+        """A path of the route: identifiers are those of nothing."""
+        return re.sub(r"<[^>]+>", "11111111-2222-3333-4444-555555555555", route.path)
+
+    def status_of(self, route: Route, *lines: str, body: bytes = b"") -> int | None:
+        """The status of a request with these headers."""
+        connection = self.server.connect()
+        head = "".join(f"{line}\r\n" for line in (*lines, *(f"{name}: {value}" for name, value in ADMIN.items())))
+        start = f"{route.method} {self.path(route)} HTTP/1.1\r\nHost: x\r\n"
+        connection.send(f"{start}{head}\r\n".encode() + body)
+        status = self.final_status(connection)
+        connection.lose()
+        return status
+
+
+class UnexpectedBodyTests(RouteTestCase):
+    """Bodies where there must be none (Image API: "unexpected body")."""
+
+    def test_refused(self) -> None:
+        """Every route that takes none answers 400 to a length over 0, and to a body in chunks, an empty one too."""
+        for route in self.routes():
+            if route.takes_body:
+                continue
+            for lines, body in (
+                (("Content-Length: 1",), b"x"),
+                (("Transfer-Encoding: chunked",), b"1\r\nx\r\n0\r\n\r\n"),
+                (("Transfer-Encoding: chunked",), b"0\r\n\r\n"),
+            ):
+                self.assertEqual(self.status_of(route, *lines, body=body), 400, (route.method, route.path, lines))
+
+    def test_length_zero(self) -> None:
+        """A length of 0 is no body."""
+        for route in self.routes():
+            if not route.takes_body:
+                status = self.status_of(route, "Content-Length: 0")
+                self.assertNotIn(status, (400, None, 500), (route.method, route.path))
+
+    def test_asked_for_nothing(self) -> None:
+        """The refusal comes before the client is asked for the body."""
+        for route in self.routes():
+            if not route.takes_body:
+                connection = self.server.connect()
+                lines = "".join(f"{name}: {value}\r\n" for name, value in ADMIN.items())
+                connection.send(
+                    f"{route.method} {self.path(route)} HTTP/1.1\r\nHost: x\r\n{lines}"
+                    "Content-Length: 9\r\nExpect: 100-continue\r\n\r\n".encode()
+                )
+                self.assertEqual([answer.status for answer in connection.answers()], [400], route.path)
+
+
+class EveryRouteTests(RouteTestCase):
+    """What else holds for all of them."""
+
+    def test_identity(self) -> None:
+        """All but the open ones are 401 without an identity, whatever else is wrong."""
+        for route in self.routes():
+            answer = self.server.request(route.method, self.path(route), {"Content-Type": "no/thing"}, b"x")
+            self.assertEqual(answer.status == 401, not route.open, (route.method, route.path))
+        self.assertEqual(
+            {route.path for route in self.routes() if route.open}, {"/versions", "/healthcheck", "/v2/openapi.json"}
+        )
+
+    def test_slash(self) -> None:
+        """A slash at the end is another path, which is not there."""
+        for route in self.routes():
+            if route.path != "/versions":
+                answer = self.server.request(route.method, f"{self.path(route)}/", ADMIN)
+                self.assertIn(answer.status, (404, 405), (route.method, route.path))
+
+    def test_request_id(self) -> None:
+        """All below /v2 answer with a request id; one that is too long is 431, and not repeated."""
+        for route in self.routes():
+            if not route.path.startswith("/v2"):
+                continue
+            answer = self.server.request(route.method, self.path(route), {**ADMIN, "X-OpenStack-Request-ID": "abc"})
+            self.assertEqual(answer.headers["x-openstack-request-id"], "req-abc", route.path)
+            answer = self.server.request(route.method, self.path(route), {**ADMIN, "X-OpenStack-Request-ID": "x" * 65})
+            self.assertEqual(answer.status, 431, route.path)
+            self.assertNotIn("xx", answer.headers["x-openstack-request-id"])
+
+    def test_never_compressed(self) -> None:
+        """Nothing is compressed, however much a client would like it."""
+        for route in self.routes():
+            answer = self.server.request(
+                route.method, self.path(route), {**ADMIN, "Accept-Encoding": "gzip, deflate, br, *;q=1"}
+            )
+            self.assertNotIn("content-encoding", answer.headers, route.path)
+
+    def test_no_fault(self) -> None:
+        """No route fails by itself when it is given nothing, or nonsense."""
+        for route in self.routes():
+            bodies: list[bytes | None] = [None, b"", b"[]", b"{}", b"\xff", b"[[]]"] if route.takes_body else [None]
+            for body in bodies:
+                answer = self.server.request(route.method, self.path(route), ADMIN, body)
+                self.assertLess(answer.status, 500, (route.method, route.path, body))
+
+    def test_documented_errors(self) -> None:
+        """Errors have a type, and nobody is told to come back later."""
+        for route in self.routes():
+            answer = self.server.request(route.method, self.path(route), ADMIN)
+            if answer.status >= 400:
+                self.assertTrue(answer.headers["content-type"], route.path)
+                self.assertTrue(answer.body or route.method == "HEAD", route.path)
+            self.assertNotIn("retry-after", answer.headers)
