@@ -52,6 +52,36 @@ class GlanceCommandTests(ClientTestCase):
         self.glance("image-upload", "--file", ISO.file, "--size", str(len(ISO.bytes())), right)
         self.assertEqual("active", self.daemon.show(right)["status"])
 
+    def test_update(self) -> None:
+        """Fields and properties are set and removed, tags too; what is not named stays."""
+        image = self.daemon.image(name="old", tags=["kept"], one="1", two="2")
+        self.glance(
+            *("image-update", image, "--name", "new", "--min-ram", "512", "--property", "one=3"),
+            *("--property", "hw_disk_bus=scsi", "--remove-property", "two", "--protected", "True"),
+            *("--visibility", "public", "--architecture", "x86_64"),
+        )
+        shown = self.daemon.show(image)
+        expected = {
+            **{"name": "new", "min_ram": 512, "one": "3", "hw_disk_bus": "scsi", "protected": True},
+            **{"visibility": "public", "architecture": "x86_64", "tags": ["kept"]},
+        }
+        self.assertEqual({key: shown[key] for key in expected}, expected)
+        self.assertNotIn("two", shown)
+        self.glance("image-tag-update", image, "lts")
+        self.assertEqual(["kept", "lts"], self.daemon.show(image)["tags"])
+        self.glance("image-tag-delete", image, "kept")
+        self.assertEqual(["lts"], self.daemon.show(image)["tags"])
+        self.assertIn(image, self.glance("image-list", "--tag", "lts").output)
+
+    def test_deactivate(self) -> None:
+        """An image is taken out of use, and put into use again."""
+        image = self.daemon.image()
+        self.daemon.put(image, b"data")
+        self.glance("image-deactivate", image)
+        self.assertEqual("deactivated", self.daemon.show(image)["status"])
+        self.glance("image-reactivate", image)
+        self.assertEqual("active", self.daemon.show(image)["status"])
+
 
 class GlanceLibraryTests(ClientTestCase):
     """What Nova, Cinder and Heat call."""
@@ -74,6 +104,25 @@ class GlanceLibraryTests(ClientTestCase):
         self.glance.images.delete(image.id)
         with self.assertRaises(exc.HTTPNotFound):
             self.glance.images.get(image.id)
+
+    def test_update(self) -> None:
+        """The library compares what it has been told with the schema, and sends what differs."""
+        image = self.daemon.image(name="old", tags=["a"], one="1", two="2")
+        updated = self.glance.images.update(
+            image, remove_props=["two"], name="new", tags=["b", "c"], one="3", min_disk=7, os_hidden=True
+        )
+        self.assertEqual(
+            ("new", ["b", "c"], "3", 7, True),
+            (updated.name, updated.tags, updated.one, updated.min_disk, updated.os_hidden),
+        )
+        self.assertNotIn("two", updated)
+        self.glance.image_tags.update(image, "d")
+        self.glance.image_tags.delete(image, "b")
+        self.assertEqual(["c", "d"], self.glance.images.get(image).tags)
+        with self.assertRaises(exc.HTTPNotFound):
+            self.glance.image_tags.delete(image, "b")
+        with self.assertRaises(exc.HTTPForbidden):
+            self.glance.images.reactivate(image)
 
     def test_errors(self) -> None:
         """Each refusal is the library's own exception, with our words."""

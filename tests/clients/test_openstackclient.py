@@ -41,6 +41,35 @@ class OpenstackClientTests(ClientTestCase):
         self.openstack("image", "delete", name)
         self.assertEqual([], self.images())
 
+    def test_set(self) -> None:
+        """Fields, properties and tags are set and taken away; what is not named stays."""
+        image = self.daemon.image(name="old", tags=["kept"], one="1", two="2")
+        self.openstack(
+            *("image", "set", "--name", "new", "--min-ram", "512", "--property", "one=3", "--protected"),
+            *("--property", "hw_disk_bus=scsi", "--tag", "lts", "--public", "--hidden", "old"),
+        )
+        self.openstack("image", "unset", "--property", "two", "--tag", "kept", image)
+        shown = self.daemon.show(image)
+        expected = {
+            **{"name": "new", "min_ram": 512, "one": "3", "hw_disk_bus": "scsi", "protected": True},
+            **{"visibility": "public", "os_hidden": True, "tags": ["lts"]},
+        }
+        self.assertEqual({key: shown[key] for key in expected}, expected)
+        self.assertNotIn("two", shown)
+        self.openstack("image", "set", "--unprotected", "--private", "--unhidden", image)
+        shown = self.daemon.show(image)
+        self.assertEqual(
+            (False, "private", False), tuple(shown[key] for key in ("protected", "visibility", "os_hidden"))
+        )
+
+    def test_deactivate(self) -> None:
+        """An image is taken out of use, and put into use again."""
+        image = self.daemon.image(name="used")
+        self.daemon.put(image, b"data")
+        for option, status in (("--deactivate", "deactivated"), ("--activate", "active")):
+            self.openstack("image", "set", option, "used")
+            self.assertEqual(status, self.daemon.show(image)["status"])
+
     def test_refused(self) -> None:
         """A wrong format is refused with a reason that its user reads, and the client deletes the image again."""
         run = self.try_command(

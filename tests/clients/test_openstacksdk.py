@@ -44,6 +44,26 @@ class OpenstackSdkTests(ClientTestCase):
         self.image.delete_image(made.id, ignore_missing=False)
         self.assertIsNone(self.image.find_image("fedora:40"))
 
+    def test_update(self) -> None:
+        """Fields and properties are set, tags added and removed, images taken out of use and back."""
+        made = self.image.create_image("old", data=b"data", disk_format="raw", container_format="bare", one="1")
+        updated = self.image.update_image(made.id, name="new", visibility="community", min_ram=512, one="3", two="2")
+        self.assertEqual(
+            ("new", "community", 512, "3", "2"),
+            (updated.name, updated.visibility, updated.min_ram, updated.properties["one"], updated.properties["two"]),
+        )
+        self.image.add_tag(made.id, "lts")
+        self.image.add_tag(made.id, "old")
+        self.image.remove_tag(made.id, "old")
+        self.assertEqual(["lts"], self.image.get_image(made.id).tags)
+        self.image.deactivate_image(made.id)
+        self.assertEqual("deactivated", self.image.get_image(made.id).status)
+        self.image.reactivate_image(made.id)
+        self.assertEqual("active", self.image.get_image(made.id).status)
+        with self.assertRaisesRegex(exceptions.ForbiddenException, "cannot be changed: it is active") as caught:
+            self.image.update_image(made.id, disk_format="qcow2")
+        self.assertEqual(403, caught.exception.status_code)
+
     def test_validate_checksum(self) -> None:
         """The client compares its own digest with the server's: after a wrong one it deletes the image."""
         data = ISO.bytes()
