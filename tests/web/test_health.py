@@ -73,9 +73,10 @@ class PlainTests(HealthTestCase):
         self.assertEqual(self.get().status, 200)
 
     def test_no_checks(self) -> None:
-        """Without `?detail` nothing is asked of any store."""
+        """Without `?detail` nothing is asked of any store, whatever else the query holds."""
         self.server.store().fail("usage", StoreUnavailable("local", "gone"))
-        self.assertEqual(self.get().status, 200)
+        for query in ("", "?", "?details", "?x=detail", "?%F0%B8=%FF&&="):
+            self.assertEqual(self.get(path=f"/healthcheck{query}").status, 200)
         self.assertEqual(self.server.store().calls.count("usage"), 0)
 
 
