@@ -54,7 +54,7 @@ _OF_PROPERTY: Final[Schema] = {
     "maximum": {"type": "number"},
     "maxLength": _COUNT,
     "minLength": _COUNT_FROM_0,
-    "pattern": _text("Regular expression of ECMA 262 that a text must match", format="regex"),
+    "pattern": _text("Regular expression of ECMA 262 that a text must match"),
     "enum": {"type": "array", "description": "All values that there are"},
     "readonly": {"type": "boolean", "description": "Whether users cannot set the property"},
     "default": {"description": "What holds without the property"},

@@ -150,7 +150,7 @@ def _definitions(namespace: str, singular: str, plural: str) -> Paths:
 
 def _tags(namespace: str) -> Paths:
     tag = schema("metadefs/tag")
-    names = fields(("tags",), tags=_NAMES)
+    names = fields(("tags",), tags=array(tag))
     definitions = _definitions(namespace, "tag", "tags")
     several, one = definitions[f"{namespace}/tags"], definitions[f"{namespace}/tags/{{name}}"]
     several["get"]["operationId"] = "list_namespace_tags"
