@@ -21,16 +21,19 @@ def _is(context: Any, operation_id: str) -> bool:
 
 @schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
-    """New images can take data, unless they were given other formats.
-
-    To the schemas of OpenAPI 1.0 is an integer; to this API, as to Glance, it is none.
-    """
+    """New images can take data, unless they were given other formats."""
     if _is(context, "create_image") and isinstance(body, dict):
-        body = {
-            key: int(value) if isinstance(value, float) and value.is_integer() else value for key, value in body.items()
-        }
-        return {"disk_format": "raw", "container_format": "bare", **body}
-    return body
+        body = {"disk_format": "raw", "container_format": "bare", **body}
+    return _with_integers(body)
+
+
+def _with_integers(value: Any) -> Any:
+    """To the schemas of OpenAPI 1.0 is an integer; to those of the Image API, which are older, it is none."""
+    if isinstance(value, dict):
+        return {key: _with_integers(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_integers(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @schemathesis.hook
