@@ -89,7 +89,8 @@ def update_image(
 
 
 _IS_DOOMED: Final = and_(image_locations.c.key == bindparam("location_key"), image_locations.c.doomed_at.is_not(None))
-_STILL_DOOMED: Final = Statement(select(image_locations.c.key).where(_IS_DOOMED))
+# Locked: they must not be forgotten while their image comes back.
+_STILL_DOOMED: Final = Statement(select(image_locations.c.key).where(_IS_DOOMED).with_for_update())
 _SPARE: Final = Statement(update(image_locations).where(_IS_DOOMED).values(doomed_at=None))
 _TOUCH: Final = Statement(
     update(images).where(images.c.id == bindparam("image_id"), images.c.deleted_at.is_(None)).values(updated_at=later())

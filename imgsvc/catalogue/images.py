@@ -44,6 +44,7 @@ __all__ = [
     "forget_location",
     "later",
     "list_doomed_locations",
+    "lock_image",
     "move",
     "owner_usage",
     "set_values",
@@ -101,6 +102,15 @@ def owner_usage(connection: Connection, owner: str) -> int:
 def count_uploading(connection: Connection, owner: str) -> int:
     """How many of the owner's images wait for bytes."""
     return int(_UPLOADING.rows(connection, owner=owner)[0][0])
+
+
+_LOCK: Final = Statement(select(images.c.id).where(_ITSELF, _LIVE).with_for_update())
+
+
+def lock_image(connection: Connection, image_id: str) -> None:
+    """Keep others from changing the image until the end of the transaction. Raises NoSuchImage."""
+    if not _LOCK.rows(connection, image_id=image_id):
+        raise NoSuchImage(image_id)
 
 
 # --- add

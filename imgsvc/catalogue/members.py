@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from imgsvc.catalogue.images import find_image
+from imgsvc.catalogue.images import lock_image
 from imgsvc.catalogue.rows import instant, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_members
@@ -38,7 +38,7 @@ def list_members(connection: Connection, image_id: str) -> list[Member]:
 
 def add_member(connection: Connection, image_id: str, member_id: str, limit: int, now: datetime) -> Member:
     """A new member, pending. Raises NoSuchImage, Conflict, QuotaExceeded."""
-    find_image(connection, image_id)
+    lock_image(connection, image_id)  # until the end of the transaction: members are added one after the other
     ((number,),) = _COUNT.rows(connection, of_image=image_id)
     if _ONE.rows(connection, of_image=image_id, of_member=member_id):
         raise Conflict(f"Project {member_id} is a member of image {image_id} already.")

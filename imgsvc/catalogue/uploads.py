@@ -1,7 +1,8 @@
 """Claims: the right of one upload to give an image its bytes. Every function is a job of `Database`.
 
 A claim is a row of `uploads`. It is held until it is released or another process takes it over, which needs the lease
-to have run out; running out alone does not end it.
+to have run out; running out alone does not end it. Jobs that end or take over a claim change its row first: on a server
+others run beside them, and what a statement reads beside the rows that it changes may have been overtaken.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from imgsvc.catalogue.images import ADD_LOCATION, BATCH, find_image, move
 from imgsvc.catalogue.rows import location_text, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import images, uploads
-from imgsvc.errors import ClaimLost, WrongStatus
+from imgsvc.errors import ClaimLost, Conflict, WrongStatus
 from imgsvc.model import Claim, DoomedLocation, ExpiredUpload, Image, Status, StoredData
 
 __all__ = [
@@ -43,7 +44,6 @@ _ACTIVATE: Final = Statement(
     move(
         Status.SAVING,
         Status.ACTIVE,
-        exists().where(*_IS_CLAIM),
         size=bindparam("data_size"),
         virtual_size=bindparam("data_virtual_size"),
         checksum=bindparam("data_checksum"),
@@ -105,10 +105,13 @@ def claim_image(connection: Connection, image_id: str, store_id: str, lease: flo
 def begin_task(
     connection: Connection, image: Image, changed: Image, store_id: str, lease: float, now: datetime
 ) -> tuple[Image, str]:
-    """Keep a changed image, and a claim with it. Raises as `update_image`."""
+    """Keep a changed image, and a claim with it. Raises as `update_image`, and Conflict when there is a claim."""
     current, _ = update_image(connection, image, changed, now)
     _COUNT_CLAIM.run(connection, image_id=image.id)
-    return current, _add_claim(connection, image.id, store_id, lease)
+    try:
+        return current, _add_claim(connection, image.id, store_id, lease)
+    except connection.dialect.loaded_dbapi.IntegrityError as error:
+        raise Conflict(f"Image {image.id} is being worked on already.") from error
 
 
 def end_task(
@@ -129,11 +132,11 @@ def renew_claim(connection: Connection, image_id: str, upload_id: str, lease: fl
 
 def activate_image(connection: Connection, image_id: str, upload_id: str, data: StoredData, now: datetime) -> None:
     """saving -> active, and the end of the claim. Raises ClaimLost."""
+    if not _END.run(connection, of_image=image_id, of_upload=upload_id):
+        raise ClaimLost(image_id)
     activated = _ACTIVATE.run(
         connection,
         image_id=image_id,
-        of_image=image_id,
-        of_upload=upload_id,
         now=microseconds(now),
         data_size=data.size,
         data_virtual_size=data.virtual_size,
@@ -151,7 +154,6 @@ def activate_image(connection: Connection, image_id: str, upload_id: str, data: 
         url=location.url,
         metadata=location_text(location.metadata),
     )
-    _END.run(connection, of_image=image_id, of_upload=upload_id)
 
 
 def release_claim(connection: Connection, image_id: str, upload_id: str, now: datetime) -> bool:
@@ -169,9 +171,7 @@ def list_expired_uploads(connection: Connection, store_id: str) -> list[ExpiredU
 
 def take_over_claim(connection: Connection, expired: ExpiredUpload, lease: float) -> str | None:
     """The upload id of the claim that replaces the expired one; None if that was renewed, released or taken over."""
-    if not _COUNT_CLAIM.run(connection, image_id=expired.image_id):
-        return None
-    upload_id = _upload_id(connection, expired.image_id)
+    upload_id = _upload_id(_claims(connection, expired.image_id) + 1)
     taken = _TAKE_OVER.run(
         connection,
         of_image=expired.image_id,
@@ -179,7 +179,10 @@ def take_over_claim(connection: Connection, expired: ExpiredUpload, lease: float
         new_upload=upload_id,
         lease=_microseconds(lease),
     )
-    return upload_id if taken else None
+    if not taken:
+        return None
+    _COUNT_CLAIM.run(connection, image_id=expired.image_id)
+    return upload_id
 
 
 def claim_is_held(connection: Connection, image_id: str, upload_id: str) -> bool:
@@ -193,12 +196,18 @@ def _microseconds(seconds: float) -> int:
 
 def _add_claim(connection: Connection, image_id: str, store_id: str, lease: float) -> str:
     """A claim on an image that has none, and whose claims were just counted. Its upload id."""
-    upload_id = _upload_id(connection, image_id)
+    upload_id = _upload_id(_claims(connection, image_id))
     _ADD_UPLOAD.run(connection, image_id=image_id, upload_id=upload_id, store_id=store_id, lease=_microseconds(lease))
     return upload_id
 
 
-def _upload_id(connection: Connection, image_id: str) -> str:
-    """An id for the claim that was just counted: sorts after all earlier ones of the image, equals no other."""
-    ((number,),) = _CLAIMS.rows(connection, image_id=image_id)
+def _claims(connection: Connection, image_id: str) -> int:
+    """How many of an image were counted."""
+    for (number,) in _CLAIMS.rows(connection, image_id=image_id):
+        return int(number)
+    return 0
+
+
+def _upload_id(number: int) -> str:
+    """An id for the claim of this number: sorts after all earlier ones of the image, equals no other."""
     return f"{number:06d}-{secrets.token_hex(6)}"
