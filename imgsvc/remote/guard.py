@@ -52,7 +52,7 @@ class Target:
     @property
     def address(self) -> Address | None:
         """The address that the URL names instead of a host; None if it names a host."""
-        return ip_address(self.host) if ":" in self.host or self.host[-1:].isdigit() else None
+        return ip_address(self.host) if ":" in self.host or _looks_like_address(self.host) else None
 
 
 class Guard:
@@ -106,7 +106,7 @@ class _Hosts:
                 self.networks += (ip_network(entry),)
             except ValueError:
                 name = entry.lower().removesuffix(".")
-                if not _NAME.fullmatch(name.removeprefix(".")) or _NUMBER.fullmatch(name.rpartition(".")[2]):
+                if not _NAME.fullmatch(name.removeprefix(".")) or _looks_like_address(name):
                     raise ConfigurationError(
                         f"{path} = {entry!r}: must be a host name, .domain, an address or a network"
                     ) from None
@@ -156,6 +156,11 @@ def _parse(url: str) -> Target:
     return Target(parts.scheme, host, port, f"{parts.scheme}://{place}{parts.path or '/'}{query}")
 
 
+def _looks_like_address(host: str) -> bool:
+    """Whether some programs take a host for an IPv4 address."""
+    return _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]) is not None
+
+
 def _host(text: str, bracketed: bool) -> str:
     """A name in lower case, or an address in its one form."""
     try:
@@ -163,7 +168,7 @@ def _host(text: str, bracketed: bool) -> str:
             if "%" in text:
                 raise UrlRefused("its address has a zone")
             return str(IPv6Address(text))
-        if _NUMBER.fullmatch(text.removesuffix(".").rpartition(".")[2]):
+        if _looks_like_address(text):
             return str(IPv4Address(text))
     except AddressValueError as error:
         raise UrlRefused("its host is not an address in the usual form") from error
