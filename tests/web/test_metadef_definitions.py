@@ -75,7 +75,7 @@ class EveryKindTests(DefinitionTestCase):
         ("POST", "objects"): OBJECT,
         ("PUT", "objects", "o"): {"name": "other"},
         ("POST", "tags"): {"tags": [{"name": "t"}]},
-        ("PUT", "tags", "t"): {"name": "new"},
+        ("PUT", "tags", "t"): {"name": "renamed"},
         ("POST", "tags", "new"): None,
         ("POST", "resource_types"): {"name": "OS::New"},
         ("DELETE", "properties"): None,
