@@ -145,7 +145,7 @@ class HttpStore:
         answer = await self._open("HEAD", location)
         answer.stopProducing()
         told = answer.header("content-length")
-        if answer.status == 200 and told is not None and re.fullmatch("[0-9]{1,19}", told):
+        if answer.status == 200 and told is not None and re.fullmatch("[0-9]{1,18}", told):
             return int(told)
         if answer.status in _GONE:
             raise self._fault(answer.status)
@@ -153,7 +153,7 @@ class HttpStore:
         answer.stopProducing()
         if answer.status != 200:
             raise self._fault(answer.status)
-        if answer.length is None:
+        if answer.length is None or answer.length >= 10**18:
             raise StoreUnavailable(self.store_id, "the server does not tell the size of the object.")
         return answer.length
 
