@@ -80,7 +80,7 @@ class ImageClient:
 
     async def create(self, **fields: Any) -> ImageView:
         """A new image, without data. fields: of the image, custom properties among them."""
-        return ImageView.from_document(await self._session.document("POST", "/v2/images", json=fields))
+        return ImageView.from_document(await self._session.document("POST", "/v2/images", fields))
 
     async def show(self, image_id: str) -> ImageView:
         """The image of that id. Raises Refused 404."""
@@ -134,8 +134,7 @@ class ImageClient:
             {"op": "replace" if key in BASE_FIELDS else "add", "path": "/" + _pointer(key), "value": value}
             for key, value in fields.items()
         ] + [{"op": "remove", "path": "/" + _pointer(key)} for key in remove]
-        headers = {"Content-Type": PATCH_TYPE}
-        document = await self._session.document("PATCH", _image_path(image_id), headers=headers, json=operations)
+        document = await self._session.document("PATCH", _image_path(image_id), operations, PATCH_TYPE)
         return ImageView.from_document(document)
 
     async def delete(self, image_id: str) -> None:

@@ -125,10 +125,15 @@ class Session:
         response: IResponse = await sent.addErrback(self._explain)
         return response
 
-    async def document(self, method: str, path: str, **arguments: Any) -> Any:
-        """The JSON of a successful answer; None when it has no body. Raises as request, Refused and Malformed."""
-        headers = {"Accept": "application/json", **arguments.pop("headers", {})}
-        response = await self.request(method, path, headers=headers, **arguments)
+    async def document(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        """The JSON of a successful answer; None when it has no body. Raises as request, Refused and Malformed.
+
+        body: sent as JSON of that content_type, if it is not None.
+        """
+        headers, data = {"Accept": "application/json"}, None
+        if body is not None:  # treq itself would send any JSON as application/json
+            headers["Content-Type"], data = content_type, json.dumps(body).encode()
+        response = await self.request(method, path, headers=headers, data=data)
         if not 200 <= response.code < 300:
             raise await self.refusal(response)
         content = await self._content(response, DOCUMENT_LIMIT)

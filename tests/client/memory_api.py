@@ -236,6 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def update(self, image_id: str) -> None:
         operations = self._document()
+        if self.headers["Content-Type"] != "application/openstack-images-v2.1-json-patch":
+            return self._refuse(415, f"{self.headers['Content-Type']} is no patch of an image.")
         if image := self._image(image_id):
             for operation in operations:
                 key = operation["path"][1:].replace("~1", "/").replace("~0", "~")
