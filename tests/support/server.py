@@ -158,7 +158,7 @@ class MemoryServer:
     """A Server with a catalogue in `folder` and the stores of the configuration, driven by hand.
 
     tables: the configuration as it would stand in TOML; by default one memory store. wrap_store: given each store of
-    it, gives the one that takes its place.
+    it, gives the one that takes its place. network: one that another server is in, too.
     """
 
     def __init__(
@@ -166,8 +166,9 @@ class MemoryServer:
         folder: Path,
         tables: dict[str, Any] | None = None,
         wrap_store: Callable[[IStore], IStore] | None = None,
+        network: Network | None = None,
     ) -> None:
-        self.clock = self.network = Network()
+        self.clock = self.network = network or Network()
         self.folder = folder
         tables = {"stores": {"local": {"kind": "memory"}}, **(tables or {})}
         self.config = structure(Config, tables, "")
@@ -194,6 +195,11 @@ class MemoryServer:
         """Let the leases of all uploads be over by the database's clock."""
         with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection, connection:
             connection.execute("UPDATE uploads SET expires_at = 0")
+
+    def query(self, statement: str) -> list[Any]:
+        """The rows that a statement finds in the database."""
+        with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection:
+            return connection.execute(statement).fetchall()
 
     def run_reaper(self) -> None:
         """One round of the reaper."""

@@ -1,0 +1,430 @@
+"""Digests of images that were registered by their location."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, fail
+
+from imgsvc.errors import CatalogueUnavailable, ObjectMissing, StoreUnavailable
+from imgsvc.model import Status
+from imgsvc.tasks.hashing import AT_ONCE
+from tests.support.faults import FaultyStore
+from tests.support.server import MemoryServer, fired
+from tests.web.location_rigs import DATA, HOST, SERVICE, URL, LocationTestCase, digest
+from tests.web.rigs import ADMIN, MEMBER
+
+LOCK = "os_glance_import_task"
+LEASE = 60.0
+
+
+class HashingTestCase(LocationTestCase):
+    """A server whose site holds its answers back."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.site.holding = True
+
+    def begun(self, validated: bool = False, value: str | None = None) -> str:
+        """The id of an image whose bytes are about to be read; with a digest that it must have, or without."""
+        image = self.made()
+        data = {"os_hash_algo": "sha256", "os_hash_value": value or digest("sha256")} if validated else {}
+        self.assertEqual(self.post(image, {"url": URL, "validation_data": data}).status, 202)
+        self.assertEqual(self.shown(image)["status"], "importing" if validated else "active")
+        return image
+
+    def release(self) -> None:
+        """Let the site answer."""
+        self.site.release()
+        self.network.advance(0)
+
+    def pass_time(self, seconds: int) -> None:
+        """In steps of a second."""
+        self.network.pump([1] * seconds)
+
+    @property
+    def running(self) -> Any:
+        """The tasks."""
+        return self.server.server._hashing.running
+
+    def claims(self) -> int:
+        """How many claims the catalogue holds."""
+        return len(self.server.query("SELECT image_id FROM uploads"))
+
+    def assert_hashed(self, image_id: str, algorithm: str = "sha512") -> None:
+        """The image has its digests, and nothing is left of the task."""
+        shown = self.shown(image_id)
+        self.assertEqual(
+            ("active", digest("md5"), algorithm, digest(algorithm)),
+            tuple(shown[name] for name in ("status", "checksum", "os_hash_algo", "os_hash_value")),
+        )
+        self.assert_ended(image_id)
+
+    def assert_ended(self, image_id: str) -> None:
+        """Nothing is left of the task."""
+        self.assertNotIn(LOCK, self.shown(image_id))
+        self.assertEqual((dict(self.running), self.claims()), ({}, 0))
+        self.assertTrue(all(exchange.closed for exchange in self.network.exchanges))
+
+    def assert_requeued(self, image_id: str) -> None:
+        """The image takes other data, and nothing is left of the task."""
+        self.assert_queued(image_id, **ADMIN)
+        self.assertEqual(self.shown(image_id)["locations"], [])
+        self.assert_ended(image_id)
+
+
+class OutcomeTests(HashingTestCase):
+    """What comes of a task."""
+
+    def test_right(self) -> None:
+        """With or without a digest that was given."""
+        plain, validated = self.begun(), self.begun(validated=True)
+        self.release()
+        self.assert_hashed(plain)
+        self.assert_hashed(validated, "sha256")
+
+    def test_wrong(self) -> None:
+        """Other bytes than those that were announced."""
+        image = self.begun(validated=True, value=digest("sha256", b"other"))
+        self.release()
+        self.assert_requeued(image)
+
+    def test_lock(self) -> None:
+        """While it runs the image is locked, and other locations are refused."""
+        image = self.begun(validated=True)
+        self.assertTrue(self.shown(image)[LOCK])
+        self.assertEqual(self.post(image, URL).status, 409)
+        self.release()
+        self.assert_hashed(image, "sha256")
+
+    def test_lock_of_another(self) -> None:
+        """A queued image that another task has locked takes no location."""
+        image = self.made()
+        catalogue = self.server.server._catalogue
+        before = fired(catalogue.image(image))
+        fired(catalogue.update(before, evolve(before, properties={LOCK: "some-task"})))
+        self.assertEqual(self.post(image, URL).status, 409)
+        self.assertEqual(self.shown(image)["status"], "queued")
+
+    def test_changed_meanwhile(self) -> None:
+        """What is changed while the bytes are read stays changed."""
+        image = self.begun()
+        self.assertEqual(self.patch(image, {"op": "replace", "path": "/name", "value": "new"}).status, 200)
+        self.assertEqual(self.server.request("POST", f"/v2/images/{image}/actions/deactivate", ADMIN).status, 204)
+        self.release()
+        shown = self.shown(image)
+        self.assertEqual(
+            ("deactivated", "new", digest("md5"), digest("sha512")),
+            tuple(shown[name] for name in ("status", "name", "checksum", "os_hash_value")),
+        )
+        self.assert_ended(image)
+
+    def test_deleted_meanwhile(self) -> None:
+        """The task ends, and its connection with it; the image stays deleted."""
+        for validated in (False, True):
+            image = self.begun(validated)
+            self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}", MEMBER).status, 204)
+            self.network.advance(0)
+            self.assertEqual((dict(self.running), self.claims()), ({}, 0))
+            self.assertTrue(all(exchange.closed for exchange in self.network.exchanges))
+            self.assertEqual(self.server.request("GET", f"/v2/images/{image}", ADMIN).status, 404)
+
+    def test_deleted_by_another_process(self) -> None:
+        """Noticed when the lease is to be renewed."""
+        image = self.begun(validated=True)
+        fired(self.server.server._catalogue.delete(image))
+        self.pass_time(21)
+        self.assertEqual((dict(self.running), self.claims()), ({}, 0))
+
+    def test_deleted_at_the_end(self) -> None:
+        """An image that goes just before its digests are kept."""
+        image = self.begun()
+        fired(self.server.server._catalogue.delete(image))
+        self.release()
+        self.assertEqual((dict(self.running), self.claims()), ({}, 0))
+
+
+class FailureTests(HashingTestCase):
+    """Reads that fail."""
+
+    def gets(self) -> int:
+        """How often the bytes were asked for."""
+        return sum(line.startswith("GET") for line in self.site.asked)
+
+    def test_repeated(self) -> None:
+        """A read that fails is repeated after pauses that grow."""
+        image = self.begun(validated=True)
+        self.site.status = 503
+        self.release()
+        self.assertEqual(self.gets(), 1)
+        for seconds, gets in ((1, 2), (1, 2), (1, 3)):
+            self.pass_time(seconds)
+            self.assertEqual(self.gets(), gets)
+        self.site.status = None
+        self.pass_time(4)
+        self.assertEqual(self.gets(), 4)
+        self.assert_hashed(image, "sha256")
+
+    def test_given_up(self) -> None:
+        """At last the image is queued again if it was to be verified, else active without digests."""
+        validated, plain = self.begun(validated=True), self.begun()
+        self.site.status = 500
+        self.release()
+        self.pass_time(1 + 2 + 4)
+        self.assertEqual(self.gets(), 8)
+        self.assert_requeued(validated)
+        shown = self.shown(plain)
+        self.assertEqual(
+            ("active", None, None, None),
+            tuple(shown[name] for name in ("status", "checksum", "os_hash_algo", "os_hash_value")),
+        )
+        self.assert_ended(plain)
+
+    def test_gone(self) -> None:
+        """What is not there any more is not asked for again."""
+        image = self.begun(validated=True)
+        self.site.objects.clear()
+        self.release()
+        self.assertEqual(self.gets(), 1)
+        self.assert_requeued(image)
+
+    def test_breaks_off(self) -> None:
+        """Digests begin anew with every attempt."""
+        image = self.begun(validated=True)
+        (exchange,) = self.site.held
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(DATA)}\r\n\r\n".encode()
+        exchange.send(head + DATA[:1000])
+        exchange.close()
+        self.site.held.clear()
+        self.site.holding = False
+        self.pass_time(2)
+        self.assert_hashed(image, "sha256")
+
+    def test_silent(self) -> None:
+        """A site that stops in the middle is asked again."""
+        image = self.begun(validated=True)
+        (exchange,) = self.site.held
+        exchange.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(DATA)}\r\n\r\n".encode() + DATA[:1000])
+        self.site.held.clear()
+        self.site.holding = False
+        self.pass_time(29)
+        self.assertEqual(self.shown(image)["status"], "importing")
+        self.pass_time(3)
+        self.assert_hashed(image, "sha256")
+
+    def test_store_that_hangs(self) -> None:
+        """A store that does not answer for three leases counts as one that fails; the claim is kept meanwhile."""
+        self.site.holding = False
+        store = self.server.store("web")
+        store.hang("reader")
+        image = self.begun(validated=True)
+        self.pass_time(170)
+        self.assertEqual((self.shown(image)["status"], self.claims()), ("importing", 1))
+        store.heal()
+        store.calls.clear()
+        self.pass_time(20)
+        self.assert_hashed(image, "sha256")
+
+    def test_store_that_is_no_more(self) -> None:
+        """An image whose store is not configured any more is queued again."""
+        image = self.begun(validated=True)
+        del self.server.server._stores._stores["web"]
+        self.site.status = 500
+        self.release()
+        self.pass_time(1)
+        self.assertEqual(self.shown(image)["status"], "queued")
+
+    def test_catalogue_down(self) -> None:
+        """Digests that cannot be kept are computed again by whoever takes the task over."""
+        image = self.begun(validated=True)
+        catalogue = self.server.server._catalogue
+        end_task, catalogue.end_task = catalogue.end_task, lambda *_: fail(CatalogueUnavailable("x"))
+        self.release()
+        self.assertEqual((dict(self.running), self.claims()), ({}, 1))
+        self.assertEqual(self.shown(image)["status"], "importing")
+        catalogue.end_task = end_task
+        self.server.expire_leases()
+        self.server.run_reaper()
+        self.network.advance(0)
+        self.assert_hashed(image, "sha256")
+
+
+class ManyTests(HashingTestCase):
+    """Many tasks."""
+
+    more: ClassVar[dict[str, Any]] = {"quotas": {"user_storage": 0}}
+
+    def test_in_turn(self) -> None:
+        """A few are read at a time; all come to their end, and one that is deleted while it waits does not run."""
+        images = [self.begun(validated=True) for _ in range(AT_ONCE + 3)]
+        self.assertEqual(len(self.site.held), AT_ONCE)
+        deleted = images.pop()
+        self.assertEqual(self.server.request("DELETE", f"/v2/images/{deleted}", MEMBER).status, 204)
+        self.pass_time(25)
+        self.release()
+        for image in images:
+            self.assert_hashed(image, "sha256")
+        self.assertEqual(sum(line.startswith("GET") for line in self.site.asked), AT_ONCE + 2)
+
+
+class LeaseTests(HashingTestCase):
+    """Processes that end, and those that come after them."""
+
+    def other(self) -> Any:
+        """Another process on the same catalogue, that reaches the same site."""
+        server = MemoryServer(self.server.folder, self.tables, FaultyStore, self.network)
+        self.addCleanup(server.stop)
+        server.run_reaper()
+        self.network.advance(0)
+        return server
+
+    def test_renewed(self) -> None:
+        """As long as its process lives nobody takes a task over."""
+        self.begun(validated=True)
+        expires = self.server.query("SELECT expires_at FROM uploads")
+        self.pass_time(20)
+        self.assertGreater(self.server.query("SELECT expires_at FROM uploads"), expires)
+        other = self.other()
+        self.assertEqual(other.server._hashing.running, {})
+
+    def test_dead_process(self) -> None:
+        """Another one goes on from the beginning, and the image comes to its end; the first one does no harm."""
+        for validated in (True, False):
+            image = self.begun(validated)
+            held, self.site.held = self.site.held, []
+            self.server.expire_leases()
+            self.site.holding = False
+            other = self.other()
+            shown = self.shown(image)
+            algorithm = "sha256" if validated else "sha512"
+            self.assertEqual(("active", digest(algorithm)), (shown["status"], shown["os_hash_value"]))
+            self.assertEqual((dict(other.server._hashing.running), self.claims()), ({}, 0))
+            updated = shown["updated_at"]
+            for exchange in held:
+                self.site(exchange)
+            self.network.advance(0)
+            self.assert_hashed(image, algorithm)
+            self.assertEqual(self.shown(image)["updated_at"], updated)
+            self.site.holding = True
+
+    def test_dead_process_and_wrong_digest(self) -> None:
+        """The digest that the bytes must have is not lost with the process."""
+        image = self.begun(validated=True, value=digest("sha256", b"other"))
+        self.server.expire_leases()
+        self.site.holding = False
+        self.other()
+        self.assertEqual(self.shown(image)["status"], "queued")
+
+    def test_dead_process_and_deleted_image(self) -> None:
+        """Nothing is left."""
+        image = self.begun(validated=True)
+        fired(self.server.server._catalogue.delete(image))
+        self.server.expire_leases()
+        self.other()
+        self.assertEqual(self.claims(), 0)
+
+    def test_stop(self) -> None:
+        """A server that stops ends its tasks at once, and the next one takes them over at its start."""
+        validated, plain = self.begun(validated=True), self.begun()
+        stopping: Deferred[None] = self.server.server._hashing.stop()
+        self.network.advance(0)
+        fired(stopping)
+        self.assertEqual(dict(self.running), {})
+        self.assertTrue(all(exchange.closed for exchange in self.network.exchanges))
+        self.assertEqual(self.shown(validated)["status"], "importing")
+        self.site.holding = False
+        self.other()
+        for image, algorithm in ((validated, "sha256"), (plain, "sha512")):
+            shown = self.shown(image)
+            self.assertEqual(("active", digest(algorithm)), (shown["status"], shown["os_hash_value"]))
+
+    def test_stop_in_a_pause(self) -> None:
+        """Also between two attempts, and after the last one failed because of the stop."""
+        image = self.begun(validated=True)
+        self.site.status = 500
+        self.release()
+        fired(self.server.server._hashing.stop())
+        self.assertEqual((self.shown(image)["status"], self.claims()), ("importing", 1))
+
+    def test_stop_in_the_last_attempt(self) -> None:
+        """A stop is no failure."""
+        image = self.begun(validated=True)
+        self.site.status = 500
+        self.release()
+        self.pass_time(3)
+        self.site.holding = True
+        self.pass_time(4)
+        stopping = self.server.server._hashing.stop()
+        self.network.advance(0)
+        fired(stopping)
+        self.assertEqual((self.shown(image)["status"], self.claims()), ("importing", 1))
+
+    def test_nothing_begins_after_the_stop(self) -> None:
+        """A location that is registered while the server stops is left to the next one."""
+        fired(self.server.server._hashing.stop())
+        image = self.begun(validated=True)
+        self.assertEqual((dict(self.running), self.claims()), ({}, 1))
+        self.server.expire_leases()
+        self.site.holding = False
+        self.other()
+        self.assertEqual(self.shown(image)["status"], "active")
+
+
+class OwnObjectTests(HashingTestCase):
+    """Objects of a store of ours, that a service registers."""
+
+    def given(self, value: str) -> str:
+        """The id of an image whose object is in the store."""
+        image = self.made(visibility="community")
+        store = self.server.store("local").inner
+        writer = fired(store.writer(image, "0", None))
+        fired(writer.write([DATA]))
+        location = fired(writer.commit())
+        fired(writer.settle())
+        data = {"os_hash_algo": "sha256", "os_hash_value": value}
+        self.assertEqual(self.post(image, {"url": location.url, "validation_data": data}, SERVICE).status, 202)
+        return image
+
+    def test_right(self) -> None:
+        """Read, hashed and active."""
+        self.assert_hashed(self.given(digest("sha256")), "sha256")
+
+    def test_wrong(self) -> None:
+        """Bytes that are not what they should be do not stay, so that the image takes others."""
+        image = self.given(digest("sha256", b"other"))
+        self.assert_requeued(image)
+        self.assert_nothing_kept()
+        self.assertEqual(self.server.put(image, b"mine", **MEMBER).status, 204)
+
+    def test_wrong_and_not_deleted(self) -> None:
+        """Bytes that the store does not let go of now are the reaper's."""
+        store = self.server.store("local")
+        store.fail("delete", StoreUnavailable("local", "x"))
+        image = self.given(digest("sha256", b"other"))
+        self.assertEqual(self.shown(image)["status"], "queued")
+        self.assertEqual(dict(self.running), {})
+        store.heal()
+        self.server.run_reaper()
+        self.assert_nothing_kept()
+
+    def test_missing(self) -> None:
+        """An object that is gone when it is read."""
+        self.server.store("local").fail("reader", ObjectMissing("local", "x"))
+        image = self.given(digest("sha256"))
+        self.assertIs(fired(self.server.server._catalogue.image(image)).status, Status.QUEUED)
+
+
+class HostTests(HashingTestCase):
+    """Where the bytes are read from."""
+
+    def test_moved_inside(self) -> None:
+        """A name that has come to mean an address inside is not read."""
+        image = self.begun(validated=True)
+        self.site.status = 500
+        self.network.names["images.test"] = ["127.0.0.1"]
+        self.network.servers["127.0.0.1", 80] = self.site
+        self.release()
+        self.pass_time(7)
+        self.assert_requeued(image)
+        self.assertEqual({host for host, _ in self.network.connected}, {HOST})
