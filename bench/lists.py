@@ -23,9 +23,11 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import evolve
 
-from imgsvc.catalogue import schema, tables
+from imgsvc.catalogue import filters, schema, tables
 from imgsvc.catalogue.lists import list_images
+from imgsvc.catalogue.order import order_of, ordering
 from imgsvc.catalogue.sqlite import sqlite_engine
+from imgsvc.catalogue.statements import Statement
 from imgsvc.model import Caller, Filter, ImageQuery
 
 PAGE = 25
@@ -172,32 +174,27 @@ def cases() -> Iterator[Case]:
         for sort in SORTS:
             name = ",".join(f"{key}:{'desc' if down else 'asc'}" for key, down in sort)
             yield Case(f"sort={name}", caller, _query(caller, (SHOWN,), None, sort), [])
-        for name, filters, visibility in FILTERS:
+        for name, passed, visibility in FILTERS:
             for sort in (AGE, (("name", False),), (("size", True),)):
                 by = "" if sort == AGE else f", by {sort[0][0]}"
-                yield Case(f"{name}{by}", caller, _query(caller, (*filters, SHOWN), visibility, sort), [])
+                yield Case(f"{name}{by}", caller, _query(caller, (*passed, SHOWN), visibility, sort), [])
         yield Case(HIDDEN[0], caller, _query(caller, HIDDEN[1], None, AGE), [])
 
 
 def _query(
-    caller: str, filters: tuple[Filter, ...], visibility: str | None, sort: tuple[tuple[str, bool], ...]
+    caller: str, passed: tuple[Filter, ...], visibility: str | None, sort: tuple[tuple[str, bool], ...]
 ) -> ImageQuery:
-    return ImageQuery(CALLERS[caller], PAGE, filters=filters, visibility=visibility, sort=sort)
+    return ImageQuery(CALLERS[caller], PAGE, filters=passed, visibility=visibility, sort=sort)
 
 
-def middle(connection: sa.Connection, query: ImageQuery) -> str:
-    """An image in the middle of what the caller sees, in the order of the list."""
-    columns = tables.images.c
-    seen: sa.ColumnElement[bool] = sa.and_(columns.deleted_at.is_(None), columns.os_hidden == sa.false())
-    if not query.caller.is_admin:
-        seen = sa.and_(seen, sa.or_(columns.owner == PROJECT, columns.visibility == "public"))
-    order: list[Any] = []
-    for key, down in query.sort:
-        for term in (columns[key].is_not(None), columns[key]):
-            order.append(term.desc() if down else term.asc())
-    number = connection.execute(sa.select(sa.func.count()).where(seen)).scalar_one()
-    marker = sa.select(columns.id).where(seen).order_by(*order, columns.id).limit(1).offset(number // 2)
-    return str(connection.execute(marker).scalar_one())
+def middle(connection: sa.Connection, query: ImageQuery) -> str | None:
+    """The image in the middle of the list; None if there is none."""
+    shape = filters.shape_of(query)
+    passed = [filters.filter_condition(number, condition) for number, condition in enumerate(shape.filters)]
+    order = ordering(order_of(shape))
+    ids = sa.select(tables.images.c.id).where(tables.images.c.deleted_at.is_(None), filters.listed(shape), *passed)
+    found = Statement(ids.order_by(*order)).rows(connection, **filters.values_of(query))
+    return found[len(found) // 2][0] if found else None
 
 
 def milliseconds(connection: sa.Connection, query: ImageQuery, seconds: float) -> float:
@@ -244,12 +241,8 @@ def main() -> None:
                 with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                     connection.execute(sa.text("VACUUM ANALYZE"))
             with engine.connect() as connection:
-                markers = {
-                    (case.caller, case.query.sort): middle(connection, case.query)
-                    for case in {(case.caller, case.query.sort): case for case in measured}.values()
-                }
                 for case in measured:
-                    later = evolve(case.query, marker=markers[case.caller, case.query.sort])
+                    later = evolve(case.query, marker=middle(connection, case.query))
                     case.times.append(
                         (
                             milliseconds(connection, case.query, told.seconds),

@@ -99,7 +99,11 @@ def page_statement(
     """
     order = order_of(shape, less)
     if gathered_by is None:
-        found = [*_walks(shape, order, marker_nulls)] or [select(*(column for column, _ in order)).where(false())]
+        # A marker with another value in a key that a filter fixes is not in the list: no index is entered at its place,
+        # which may be before or after all that the filter passes.
+        enters = not marker_nulls or fixed_keys(shape).keys() <= less
+        found = [*_walks(shape, order, marker_nulls, enters)]
+        found = found or [select(*(column for column, _ in order)).where(false())]
     else:
         found = [_gathering(shape, order, marker_nulls, gathered_by)]
     limit = bindparam("limit", type_=Integer)
@@ -129,18 +133,18 @@ def values_statement(shape: ImageQuery, key: str, dialect: Dialect) -> Statement
 # --- walk
 
 
-def _walks(shape: ImageQuery, order: Order, marker_nulls: Sequence[bool]) -> Iterator[Select[Any]]:
+def _walks(shape: ImageQuery, order: Order, marker_nulls: Sequence[bool], enters: bool) -> Iterator[Select[Any]]:
     """The runs that the list is made of; no image is in two of them."""
     by_index = _by_index(shape, order)
     passed = [filter_condition(number, each, number in by_index) for number, each in enumerate(shape.filters)]
     columns = [column for column, _ in order]
-    for stretch in stretches(order, marker_nulls):
-        in_order = ordering(order, in_stretch=True)
+    in_order = ordering(order, in_stretch=enters)
+    for part in stretches(order, marker_nulls) if enters else [after(order, marker_nulls, unindexed)]:
         for run in _runs(shape):
-            yield select(*columns).where(_LIVE, run, *passed, stretch).order_by(*in_order)
+            yield select(*columns).where(_LIVE, run, *passed, part).order_by(*in_order)
         if Extent.of(shape).member:
             members = select(*columns).join(image_members, image_members.c.image_id == images.c.id)
-            yield members.where(*_as_member(shape), stretch).order_by(*in_order)
+            yield members.where(*_as_member(shape), part).order_by(*in_order)
 
 
 def _runs(shape: ImageQuery, of_owner: bool = True) -> Iterator[Condition]:
@@ -234,7 +238,8 @@ def _of_column(shape: ImageQuery, number: int) -> Iterator[Condition]:
         yield unindexed(images.c.deleted_at).is_(None)
         return
     yield _LIVE
-    yield images.c.visibility.in_([literal(each.value) for each in Extent.of(shape).visibilities])
+    visibilities = Extent.of(shape).visibilities
+    yield images.c.visibility.in_([literal(each.value) for each in visibilities]) if visibilities else false()
     hidden = _number_of("os_hidden", shape)
     if hidden is None:
         yield images.c.os_hidden.in_([literal(False), literal(True)])
