@@ -15,12 +15,14 @@ from imgsvc import __version__
 from imgsvc.catalogue import Catalogue, MetadefCatalogue, locate, open_database, without_password
 from imgsvc.certificates.maker import make_certificates
 from imgsvc.config import Config
+from imgsvc.config import Quotas as QuotaOptions
 from imgsvc.identity.administrators import Administrators
 from imgsvc.identity.none import LocalAdministrator
 from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
 from imgsvc.identity.proxy import Proxy
 from imgsvc.interfaces import IIdentity, IThreads
+from imgsvc.model import ProjectLimits
 from imgsvc.operations.access import Access
 from imgsvc.operations.activation import Activation
 from imgsvc.operations.changes import Changes
@@ -128,9 +130,9 @@ class Server:
         quotas = Quotas(
             self._catalogue,
             size_cap=config.images.size_cap,
-            user_storage=config.quotas.user_storage,
-            image_size_total=config.quotas.image_size_total,
-            image_count_uploading=config.quotas.image_count_uploading,
+            user_storage=config.quotas.user_storage or None,
+            unified=config.quotas.unified,
+            defaults=default_limits(config.quotas),
         )
         lease = config.server.upload_lease
         self._hashing = Hashing(
@@ -198,7 +200,7 @@ class Server:
                     self._stores.several,
                 ),
                 ImageRoutes(
-                    Images(access, self._catalogue, limits, protections),
+                    Images(access, self._catalogue, limits, quotas, protections),
                     deletion,
                     ImageReader(rules),
                     ListReader(config.api.limit_default, config.api.limit_max),
@@ -229,7 +231,7 @@ class Server:
                     Locations(access, self._catalogue, self._stores, measure, location_rules, self._hashing.begin)
                 ),
                 StoreRoutes(Copies(access, changes, self._stores, deletion)),
-                InfoRoutes(access, self._stores),
+                InfoRoutes(access, quotas, self._stores),
                 HealthRoutes(
                     Health(self._catalogue, self._stores, reactor),
                     Peers(config.server.health_peers, "server.health_peers"),
@@ -306,6 +308,17 @@ class Server:
                 connections=len(self.site.connections),
                 uploads=len(self._uploads.running),
             )
+
+
+def default_limits(quotas: QuotaOptions) -> ProjectLimits:
+    """Of projects for which the operator has set none of their own."""
+    return ProjectLimits(
+        project_id="",
+        size_total=quotas.image_size_total or None,
+        stage_total=quotas.image_stage_total or None,
+        count_total=quotas.image_count_total or None,
+        count_uploading=quotas.image_count_uploading or None,
+    )
 
 
 def placed(path: str, data_folder: Path) -> Path | None:

@@ -155,9 +155,19 @@ class Api:
 class Quotas:
     """[quotas]"""
 
-    user_storage: Size = option("What the images of one owner may take in all stores together. 0: no limit.", 0)
-    image_size_total: Size = option("When the images of a project take so much, it may upload no more. 0: no limit.", 0)
-    image_count_uploading: int = option("Uploads of one project at a time. 0: no limit.", 0, at_least=0)
+    user_storage: Size = option(
+        "What the images of one owner may take in all stores together. 0: no limit. Without effect when `unified`.", 0
+    )
+    unified: bool = option(
+        "Projects have the limits below, or their own (`imgsvc-admin quota`), and `/v2/info/usage` shows them.",
+        False,
+    )
+    image_size_total: Size = option("When `unified`: what the images of a project may take. 0: no limit.", 0)
+    image_stage_total: Size = option("When `unified`: what a project may have staged at a time. 0: no limit.", 0)
+    image_count_total: int = option("When `unified`: images of one project. 0: no limit.", 0, at_least=0)
+    image_count_uploading: int = option(
+        "When `unified`: images of one project that wait for bytes at a time. 0: no limit.", 0, at_least=0
+    )
     properties: int = option("Custom properties of one image. Negative: no limit.", 128)
     tags: int = option("Tags of one image. Negative: no limit.", 128)
     locations: int = option("Locations of one image. Negative: no limit.", 10)

@@ -95,8 +95,12 @@ class ICatalogue(Interface):
         Fails: Invalid for a marker that is unknown or deleted, Forbidden for one that the caller cannot see.
         """
 
-    def add(image: Any) -> Any:
-        """Keep a new Image, status queued. Deferred of None. Fails with ImageExists, also for a deleted id."""
+    def add(image: Any, limits: Any = None) -> Any:
+        """Keep a new Image, status queued. Deferred of None.
+
+        limits: ProjectLimits of the owner, of which count_total is checked in the same transaction; None: none.
+        Fails: ImageExists, also for a deleted id; QuotaExceeded.
+        """
 
     def update(image: Any, changed: Any) -> Any:
         """Keep `changed` in place of `image`, which was read before.
@@ -145,22 +149,27 @@ class ICatalogue(Interface):
     def usage(owner: str) -> Any:
         """Deferred of int: bytes of the owner's images, each times the number of its locations."""
 
-    def uploading(owner: str) -> Any:
-        """Deferred of int: images of the owner that wait for bytes (saving, uploading, importing)."""
+    def project_usage(project_id: str) -> Any:
+        """Deferred of ProjectUsage."""
 
-    def claim(image_id: str, store_id: str, lease: float) -> Any:
+    def project_limits(project_id: str) -> Any:
+        """Deferred of dict: limits that an operator has set for this project, by name; a negative one is no limit."""
+
+    def claim(image_id: str, store_id: str, lease: float, limits: Any = None) -> Any:
         """queued -> saving, for an upload into that store. Deferred of Claim.
 
-        Fails: NoSuchImage, WrongStatus. The lease runs out `lease` seconds from now by the database's clock.
+        limits: ProjectLimits of the owner, of which count_uploading is checked in the same transaction; None: none.
+        Fails: NoSuchImage, WrongStatus, TooLarge. The lease runs out `lease` seconds from now by the database's clock.
         """
 
     def renew(image_id: str, upload_id: str, lease: float) -> Any:
         """Deferred of None. Fails with ClaimLost."""
 
-    def activate(image_id: str, upload_id: str, data: Any) -> Any:
+    def activate(image_id: str, upload_id: str, data: Any, limits: Any = None) -> Any:
         """saving -> active with a StoredData, and the end of the claim, in one transaction. Deferred of None.
 
-        Fails with ClaimLost when the claim is no longer held or the image is deleted.
+        limits: ProjectLimits of the owner, of which size_total is checked in the same transaction; None: none.
+        Fails with ClaimLost when the claim is no longer held or the image is deleted; TooLarge.
         """
 
     def release(image_id: str, upload_id: str) -> Any:

@@ -109,6 +109,31 @@ class Image:
 
 
 @frozen
+class ProjectLimits:
+    """What the images of a project may be and take together. Sizes in bytes; None: no limit.
+
+    size_total: of all images, each times its locations. stage_total: of what is staged. count_total: images.
+    count_uploading: images that wait for bytes.
+    """
+
+    project_id: str
+    size_total: int | None = None
+    stage_total: int | None = None
+    count_total: int | None = None
+    count_uploading: int | None = None
+
+
+@frozen
+class ProjectUsage:
+    """What the images of a project are and take together, as ProjectLimits has it."""
+
+    size_total: int
+    stage_total: int
+    count_total: int
+    count_uploading: int
+
+
+@frozen
 class Member:
     """A project that an image is shared with."""
 

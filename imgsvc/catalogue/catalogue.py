@@ -10,7 +10,7 @@ from sqlalchemy import text
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from imgsvc.catalogue import changes, images, lists, members, uploads
+from imgsvc.catalogue import changes, images, lists, members, projects, uploads
 from imgsvc.catalogue.database import Database
 from imgsvc.catalogue.rows import image_from_row
 from imgsvc.errors import NoSuchImage
@@ -23,6 +23,8 @@ from imgsvc.model import (
     ImageQuery,
     Member,
     MemberStatus,
+    ProjectLimits,
+    ProjectUsage,
     Status,
     StoredData,
 )
@@ -81,8 +83,8 @@ class Catalogue:
     def images(self, query: ImageQuery) -> Deferred[list[Image]]:
         return self._database.read(lambda connection: lists.list_images(connection, query))
 
-    def add(self, image: Image) -> Deferred[None]:
-        return self._database.write(lambda connection: images.add_image(connection, image))
+    def add(self, image: Image, limits: ProjectLimits | None = None) -> Deferred[None]:
+        return self._database.write(lambda connection: images.add_image(connection, image, limits))
 
     def update(self, image: Image, changed: Image) -> Deferred[tuple[Image, list[DoomedLocation]]]:
         now = self._now()
@@ -122,22 +124,29 @@ class Catalogue:
         return self._database.write(lambda connection: members.remove_member(connection, image_id, member_id))
 
     def usage(self, owner: str) -> Deferred[int]:
-        return self._database.read(lambda connection: images.owner_usage(connection, owner))
+        return self._database.read(lambda connection: projects.size_total(connection, owner))
 
-    def uploading(self, owner: str) -> Deferred[int]:
-        return self._database.read(lambda connection: images.count_uploading(connection, owner))
+    def project_usage(self, project_id: str) -> Deferred[ProjectUsage]:
+        return self._database.read(lambda connection: projects.project_usage(connection, project_id))
 
-    def claim(self, image_id: str, store_id: str, lease: float) -> Deferred[Claim]:
+    def project_limits(self, project_id: str) -> Deferred[dict[str, int]]:
+        return self._database.read(lambda connection: projects.list_limits(connection, project_id))
+
+    def claim(self, image_id: str, store_id: str, lease: float, limits: ProjectLimits | None = None) -> Deferred[Claim]:
         now = self._now()
-        return self._database.write(lambda connection: uploads.claim_image(connection, image_id, store_id, lease, now))
+        return self._database.write(
+            lambda connection: uploads.claim_image(connection, image_id, store_id, lease, limits, now)
+        )
 
     def renew(self, image_id: str, upload_id: str, lease: float) -> Deferred[None]:
         return self._database.write(lambda connection: uploads.renew_claim(connection, image_id, upload_id, lease))
 
-    def activate(self, image_id: str, upload_id: str, data: StoredData) -> Deferred[None]:
+    def activate(
+        self, image_id: str, upload_id: str, data: StoredData, limits: ProjectLimits | None = None
+    ) -> Deferred[None]:
         now = self._now()
         return self._database.write(
-            lambda connection: uploads.activate_image(connection, image_id, upload_id, data, now)
+            lambda connection: uploads.activate_image(connection, image_id, upload_id, data, limits, now)
         )
 
     def release(self, image_id: str, upload_id: str) -> Deferred[bool]:

@@ -6,14 +6,17 @@ SQLite does by itself; the others are told so when a table is made.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Computed, String, Text
+from sqlalchemy import BigInteger, ColumnElement, Computed, String, Table, Text
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
+from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["database_clock", "json_rows", "unindexed"]
+__all__ = ["database_clock", "insert_or_update", "json_rows", "unindexed"]
 
 
 class database_clock(FunctionElement[int]):
@@ -57,6 +60,16 @@ class json_rows(FunctionElement[str]):
 @compiles(json_rows, "sqlite")
 def _sqlite_json_rows(element: json_rows, compiler: Any, **options: Any) -> str:
     return f"json_group_array(json_array({compiler.process(element.clauses, **options)}))"
+
+
+def insert_or_update(table: Table, values: Mapping[str, Any], **changes: Any) -> Mapping[str, ClauseElement]:
+    """By dialect: insert `values`, or make `changes` to the row that has their primary key already."""
+    key = list(table.primary_key.columns)
+    return {
+        "sqlite": sqlite.insert(table).values(values).on_conflict_do_update(index_elements=key, set_=changes),
+        "postgresql": postgresql.insert(table).values(values).on_conflict_do_update(index_elements=key, set_=changes),
+        "mariadb": mysql.insert(table).values(values).on_duplicate_key_update(changes),
+    }
 
 
 class unindexed(FunctionElement[Any]):

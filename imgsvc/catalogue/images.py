@@ -16,18 +16,18 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    func,
     insert,
     or_,
     select,
     update,
 )
 
+from imgsvc.catalogue.projects import check_count_total
 from imgsvc.catalogue.rows import COLUMNS, image_from_row, microseconds, select_images
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
 from imgsvc.errors import ImageExists, NoSuchImage
-from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, Status
+from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, ProjectLimits, Status
 
 __all__ = [
     "ADD_LOCATION",
@@ -37,7 +37,6 @@ __all__ = [
     "DOOM_LOCATION",
     "IMAGE_BY_ID",
     "add_image",
-    "count_uploading",
     "delete_image",
     "doomed_location",
     "find_image",
@@ -46,7 +45,6 @@ __all__ = [
     "list_doomed_locations",
     "lock_image",
     "move",
-    "owner_usage",
     "set_values",
 ]
 
@@ -71,37 +69,6 @@ def find_image(connection: Connection, image_id: str) -> Image:
     for row in IMAGE_BY_ID.rows(connection, image_id=image_id):
         return image_from_row(row)
     raise NoSuchImage(image_id)
-
-
-_USAGE: Final = Statement(
-    select(func.coalesce(func.sum(images.c.size), 0))
-    .select_from(images.join(image_locations, image_locations.c.image_id == images.c.id))
-    .where(
-        images.c.owner == bindparam("owner"),
-        _LIVE,
-        images.c.status != Status.KILLED.value,
-        image_locations.c.doomed_at.is_(None),
-    )
-)
-_UPLOADING: Final = Statement(
-    select(func.count())
-    .select_from(images)
-    .where(
-        images.c.owner == bindparam("owner"),
-        _LIVE,
-        _status_is(Status.SAVING, Status.UPLOADING, Status.IMPORTING),
-    )
-)
-
-
-def owner_usage(connection: Connection, owner: str) -> int:
-    """Bytes of the owner's images, each times the number of its locations."""
-    return int(_USAGE.rows(connection, owner=owner)[0][0])
-
-
-def count_uploading(connection: Connection, owner: str) -> int:
-    """How many of the owner's images wait for bytes."""
-    return int(_UPLOADING.rows(connection, owner=owner)[0][0])
 
 
 _LOCK: Final = Statement(select(images.c.id).where(_ITSELF, _LIVE).with_for_update())
@@ -143,10 +110,11 @@ def set_values(image: Image) -> dict[str, Any]:
     }
 
 
-def add_image(connection: Connection, image: Image) -> None:
-    """Raises ImageExists; ValueError for an image that is more than a new one."""
+def add_image(connection: Connection, image: Image, limits: ProjectLimits | None) -> None:
+    """Raises QuotaExceeded, ImageExists; ValueError for an image that is more than a new one."""
     if image.status is not Status.QUEUED or image.locations:
         raise ValueError(f"image {image.id} is not new: {image.status}, {len(image.locations)} locations")
+    check_count_total(connection, limits)
     try:
         _ADD_IMAGE.run(connection, **set_values(image))
     except connection.dialect.loaded_dbapi.IntegrityError as error:

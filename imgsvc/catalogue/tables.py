@@ -124,6 +124,25 @@ image_locations = Table(
     sqlite_autoincrement=True,
 )
 
+# What an operator sets for one project, in place of the configuration. value: negative is no limit.
+project_limits = Table(
+    "project_limits",
+    metadata,
+    Column("project_id", String(255), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Whoever changes what is counted of a project changes its row first: until the end of the transaction nobody else can.
+project_turns = Table(
+    "project_turns",
+    metadata,
+    Column("project_id", String(255), primary_key=True),
+    Column("turns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 uploads = Table(
     "uploads",
     metadata,

@@ -16,11 +16,12 @@ from sqlalchemy import BigInteger, Connection, bindparam, delete, exists, insert
 from imgsvc.catalogue.changes import update_image
 from imgsvc.catalogue.dialects import database_clock
 from imgsvc.catalogue.images import ADD_LOCATION, BATCH, find_image, move
+from imgsvc.catalogue.projects import check_count_uploading, check_size_total
 from imgsvc.catalogue.rows import location_text, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import images, uploads
 from imgsvc.errors import ClaimLost, Conflict, WrongStatus
-from imgsvc.model import Claim, DoomedLocation, ExpiredUpload, Image, Status, StoredData
+from imgsvc.model import Claim, DoomedLocation, ExpiredUpload, Image, ProjectLimits, Status, StoredData
 
 __all__ = [
     "activate_image",
@@ -93,8 +94,11 @@ _LONGEST_EXPIRED: Final = Statement(
 )
 
 
-def claim_image(connection: Connection, image_id: str, store_id: str, lease: float, now: datetime) -> Claim:
-    """queued -> saving. Raises NoSuchImage, WrongStatus."""
+def claim_image(
+    connection: Connection, image_id: str, store_id: str, lease: float, limits: ProjectLimits | None, now: datetime
+) -> Claim:
+    """queued -> saving. Raises NoSuchImage, WrongStatus, TooLarge."""
+    check_count_uploading(connection, limits)
     claimed = _CLAIM.run(connection, image_id=image_id, now=microseconds(now))
     image = find_image(connection, image_id)
     if not claimed:
@@ -130,8 +134,16 @@ def renew_claim(connection: Connection, image_id: str, upload_id: str, lease: fl
         raise ClaimLost(image_id)
 
 
-def activate_image(connection: Connection, image_id: str, upload_id: str, data: StoredData, now: datetime) -> None:
-    """saving -> active, and the end of the claim. Raises ClaimLost."""
+def activate_image(
+    connection: Connection,
+    image_id: str,
+    upload_id: str,
+    data: StoredData,
+    limits: ProjectLimits | None,
+    now: datetime,
+) -> None:
+    """saving -> active, and the end of the claim. Raises ClaimLost, TooLarge."""
+    check_size_total(connection, limits, data.size)
     if not _END.run(connection, of_image=image_id, of_upload=upload_id):
         raise ClaimLost(image_id)
     activated = _ACTIVATE.run(

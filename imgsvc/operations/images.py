@@ -13,6 +13,7 @@ from imgsvc.errors import Forbidden, QuotaExceeded
 from imgsvc.interfaces import ICatalogue, IProtections
 from imgsvc.model import Caller, Image, ImageQuery, Visibility
 from imgsvc.operations.access import Access
+from imgsvc.operations.limits import Quotas
 
 
 @frozen
@@ -47,6 +48,7 @@ class Images:
     access: Access
     catalogue: ICatalogue
     limits: RecordLimits
+    quotas: Quotas
     protections: IProtections
     now: Callable[[], datetime] = utc_now
 
@@ -73,7 +75,7 @@ class Images:
         self.access.require_visibility(caller, image, image.visibility)
         self.limits.check_tags(image.tags)
         self.limits.check_properties(properties)
-        await self.catalogue.add(image)
+        await self.catalogue.add(image, await self.quotas.limits(image.owner))
         return image
 
     async def show(self, caller: Caller, image_id: str) -> Image:

@@ -23,7 +23,7 @@ from imgsvc.errors import (
     WrongStatus,
 )
 from imgsvc.interfaces import IBudget, ICatalogue, IStore, IStoreRegistry, IStoreWriter, IThreads
-from imgsvc.model import Caller, Claim, Image, Status, StoredData
+from imgsvc.model import Caller, Claim, Image, ProjectLimits, Status, StoredData
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Allowance, Quotas
 from imgsvc.operations.progress import Progress
@@ -90,21 +90,22 @@ class Uploads:
             raise WrongStatus(image_id, image.status, "only a queued image takes data")
         if image.disk_format is None or image.container_format is None:
             raise Invalid(f"Image {image_id}: disk_format and container_format must be set before its data comes.")
+        limits = await self.quotas.limits(image.owner)
         allowance = await self.quotas.allowance(image.owner)
         if request.expected_size is not None:
             allowance.check(image_id, request.expected_size)
-        claim = await self._claim(image_id, store.store_id)
-        upload = Upload(self, caller, claim, store, request, allowance)
+        claim = await self._claim(image_id, store.store_id, limits)
+        upload = Upload(self, caller, claim, store, request, limits, allowance)
         self.running.add(upload)
         await upload.start(body)
 
-    def _claim(self, image_id: str, store_id: str) -> Deferred[Claim]:
+    def _claim(self, image_id: str, store_id: str, limits: ProjectLimits | None) -> Deferred[Claim]:
         """The claim; if nobody waits for it any more when it comes, it is given back."""
         waiting: Deferred[Claim] = Deferred()
 
         async def claim() -> None:
             try:
-                claim: Claim = await self.catalogue.claim(image_id, store_id, self.rules.lease)
+                claim: Claim = await self.catalogue.claim(image_id, store_id, self.rules.lease, limits)
             except ImgsvcError:
                 waiting.errback()
                 return
@@ -130,6 +131,7 @@ class Upload:
         claim: Claim,
         store: IStore,
         request: UploadRequest,
+        limits: ProjectLimits | None,
         allowance: Allowance,
     ) -> None:
         self._uploads = uploads
@@ -137,6 +139,7 @@ class Upload:
         self._claim = claim
         self._store = store
         self._request = request
+        self._limits = limits
         self._allowance = allowance
         self._share = uploads.budget.share()
         self._progress = Progress(uploads.clock, uploads.rules.lease, self._renew, self._stalled)
@@ -167,7 +170,7 @@ class Upload:
         try:
             data = await self._receive(body)
             self._may_be_active = True
-            await self._uploads.catalogue.activate(self.image.id, self._claim.upload_id, data)
+            await self._uploads.catalogue.activate(self.image.id, self._claim.upload_id, data, self._limits)
         except ImgsvcError as error:
             log.info("image {image}: upload failed: {error}", image=self.image.id, error=str(error))
             held = await self._undo()

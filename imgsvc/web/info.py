@@ -9,6 +9,7 @@ from attrs import define
 from imgsvc.errors import NotFound
 from imgsvc.interfaces import IStore, IStoreRegistry
 from imgsvc.operations.access import Access
+from imgsvc.operations.limits import Quotas
 from imgsvc.web.render import answer_json
 from imgsvc.web.routes import Route
 from imgsvc.web.site import StreamingRequest
@@ -19,6 +20,7 @@ class InfoRoutes:
     """Stores and import methods."""
 
     access: Access
+    quotas: Quotas
     stores: IStoreRegistry
 
     def routes(self) -> list[Route]:
@@ -27,6 +29,7 @@ class InfoRoutes:
             Route("GET", "/v2/info/stores", self.list_stores),
             Route("GET", "/v2/info/stores/detail", self.list_stores_in_detail),
             Route("GET", "/v2/info/import", self.list_import_methods),
+            Route("GET", "/v2/info/usage", self.show_usage),
         ]
 
     async def list_stores(self, request: StreamingRequest) -> bytes:
@@ -48,6 +51,10 @@ class InfoRoutes:
         """200 with the import methods: there are none."""
         methods = {"description": "Import methods available.", "type": "array", "value": []}
         return answer_json(request, {"import-methods": methods})
+
+    async def show_usage(self, request: StreamingRequest) -> bytes:
+        """200 with what the caller's project may use and does use; with nothing where projects have no limits."""
+        return answer_json(request, {"usage": await self.quotas.usage(request.caller.project_id)})
 
     def _require_several(self) -> None:
         if not self.stores.several:

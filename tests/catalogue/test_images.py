@@ -266,12 +266,12 @@ class UsageTest(CatalogueTestCase):
         """Images of a project that wait for bytes are counted, until they are active or deleted."""
         first, second, third = (self.add(owner="me") for _ in range(3))
         self.add(owner="you")
-        self.assertEqual(self.successResultOf(self.catalogue.uploading("me")), 0)
+        self.assertEqual(self.successResultOf(self.catalogue.project_usage("me")).count_uploading, 0)
         for image in (first, second, third):
             self.successResultOf(self.catalogue.claim(image.id, "local", 60))
         self.successResultOf(self.catalogue.delete(third.id))
         self.add_active(owner="me")
-        self.assertEqual(self.successResultOf(self.catalogue.uploading("me")), 2)
+        self.assertEqual(self.successResultOf(self.catalogue.project_usage("me")).count_uploading, 2)
 
 
 @on_every_database

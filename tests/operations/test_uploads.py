@@ -251,10 +251,10 @@ class DoubtfulCatalogue:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def activate(self, image_id: str, upload_id: str, data: Any) -> Deferred[None]:
+    def activate(self, *arguments: Any) -> Deferred[None]:
         """See ICatalogue."""
         lost: Deferred[None] = fail(CatalogueUnavailable("The answer got lost."))
-        return self._inner.activate(image_id, upload_id, data).addCallback(lambda _: lost) if self._happens else lost
+        return self._inner.activate(*arguments).addCallback(lambda _: lost) if self._happens else lost
 
 
 class DoubtfulActivationTests(ApiTestCase):

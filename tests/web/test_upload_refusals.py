@@ -199,15 +199,8 @@ class PermissionTests(ApiTestCase):
         self.assertEqual(self.put(image, READER), 403)
 
 
-class LimitTests(ApiTestCase):
-    """Limits that an announced size exceeds, or that are used up."""
-
-    tables: ClassVar[dict[str, Any] | None] = {
-        "stores": ONE_STORE,
-        "identity": BEHIND_PROXY,
-        "images": {"size_cap": 1000},
-        "quotas": {"image_size_total": 2000, "image_count_uploading": 2, "user_storage": 1800},
-    }
+class LimitTestCase(ApiTestCase):
+    """Uploads of a project."""
 
     def made(self) -> str:
         """A new image of the project blue."""
@@ -221,6 +214,17 @@ class LimitTests(ApiTestCase):
         """Upload that many bytes as a member."""
         return self.server.put(image_id, bytes(size), **MEMBER, **headers).status
 
+
+class LimitTests(LimitTestCase):
+    """Limits that an announced size exceeds, or that are used up."""
+
+    tables: ClassVar[dict[str, Any] | None] = {
+        "stores": ONE_STORE,
+        "identity": BEHIND_PROXY,
+        "images": {"size_cap": 1000},
+        "quotas": {"unified": True, "image_size_total": 2000, "image_count_uploading": 2, "user_storage": 1},
+    }
+
     def test_size_cap(self) -> None:
         """A size over the cap is 413, the cap itself is not."""
         image = self.made()
@@ -229,14 +233,6 @@ class LimitTests(ApiTestCase):
         self.assert_queued(image, **MEMBER)
         self.assert_nothing_kept()
         self.assertEqual(self.put(image, 1000), 204)
-
-    def test_user_storage(self) -> None:
-        """A size over what is left of the owner's storage is 413."""
-        self.assertEqual(self.put(self.made(), 1000), 204)
-        image = self.made()
-        self.assertEqual(self.put(image, 801), 413)
-        self.assert_queued(image, **MEMBER)
-        self.assertEqual(self.put(image, 800), 204)
 
     def test_size_total(self) -> None:
         """What would exceed the project's total is 413 before the image is looked up."""
@@ -272,13 +268,31 @@ class LimitTests(ApiTestCase):
         self.assertEqual(self.put(ABSENT, 1001), 404)
 
 
+class UserStorageTests(LimitTestCase):
+    """The storage of every owner, where projects have no limits of their own."""
+
+    tables: ClassVar[dict[str, Any] | None] = {
+        "stores": ONE_STORE,
+        "identity": BEHIND_PROXY,
+        "quotas": {"user_storage": 1800, "image_size_total": 1, "image_count_uploading": 1},
+    }
+
+    def test_left(self) -> None:
+        """A size over what is left of the owner's storage is 413."""
+        self.assertEqual(self.put(self.made(), 1000), 204)
+        image = self.made()
+        self.assertEqual(self.put(image, 801), 413)
+        self.assert_queued(image, **MEMBER)
+        self.assertEqual(self.put(image, 800), 204)
+
+
 class UsedUpTests(ApiTestCase):
     """A project that has already more than its total."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
         "identity": BEHIND_PROXY,
-        "quotas": {"image_size_total": 4},
+        "quotas": {"unified": True, "image_size_total": 4},
     }
 
     def test_any(self) -> None:

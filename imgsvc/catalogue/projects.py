@@ -1,0 +1,172 @@
+"""What projects use and what they may use. Every function is a job of `Database`, or a part of one.
+
+A check counts in the transaction that adds to what is counted, after it took the project's turn: two of them cannot
+both see room for one more.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, or_, select
+
+from imgsvc.catalogue.dialects import insert_or_update
+from imgsvc.catalogue.statements import Statement
+from imgsvc.catalogue.tables import image_locations, image_properties, images, project_limits, project_turns
+from imgsvc.errors import QuotaExceeded, TooLarge
+from imgsvc.model import ProjectLimits, ProjectUsage, Status
+
+__all__ = [
+    "all_limits",
+    "check_count_total",
+    "check_count_uploading",
+    "check_size_total",
+    "list_limits",
+    "project_usage",
+    "remove_limit",
+    "set_limit",
+    "size_total",
+]
+
+_ITS_IMAGES: Final = and_(
+    images.c.owner == bindparam("project"), images.c.deleted_at.is_(None), images.c.status != Status.KILLED.value
+)
+# While an active image is copied to further stores, a property says which are still to come.
+_COPYING: Final = exists().where(
+    image_properties.c.image_id == images.c.id,
+    image_properties.c.name == "os_glance_importing_to_stores",
+    image_properties.c.value != "",
+)
+
+
+def _in_status(*statuses: Status) -> ColumnElement[bool]:
+    return or_(*(images.c.status == status.value for status in statuses))
+
+
+_SIZE_TOTAL: Final = Statement(
+    select(func.coalesce(func.sum(images.c.size), 0))
+    .select_from(images.join(image_locations, image_locations.c.image_id == images.c.id))
+    .where(_ITS_IMAGES, image_locations.c.doomed_at.is_(None))
+)
+_STAGE_TOTAL: Final = Statement(
+    select(func.coalesce(func.sum(images.c.size), 0)).where(
+        _ITS_IMAGES, or_(_in_status(Status.UPLOADING, Status.IMPORTING), _COPYING)
+    )
+)
+_COUNT_TOTAL: Final = Statement(select(func.count()).select_from(images).where(_ITS_IMAGES))
+_COUNT_UPLOADING: Final = Statement(
+    select(func.count())
+    .select_from(images)
+    .where(_ITS_IMAGES, or_(_in_status(Status.SAVING, Status.UPLOADING, Status.IMPORTING), _COPYING))
+)
+_TAKE_TURN: Final = {
+    dialect: Statement(clause)
+    for dialect, clause in insert_or_update(
+        project_turns, {"project_id": bindparam("project"), "turns": 1}, turns=project_turns.c.turns + 1
+    ).items()
+}
+
+
+# --- used
+
+
+def size_total(connection: Connection, project_id: str) -> int:
+    """Bytes of the project's images, each times the number of its locations."""
+    return _number(connection, _SIZE_TOTAL, project_id)
+
+
+def project_usage(connection: Connection, project_id: str) -> ProjectUsage:
+    """All that is counted."""
+    return ProjectUsage(
+        size_total=size_total(connection, project_id),
+        stage_total=_number(connection, _STAGE_TOTAL, project_id),
+        count_total=_number(connection, _COUNT_TOTAL, project_id),
+        count_uploading=_number(connection, _COUNT_UPLOADING, project_id),
+    )
+
+
+def _number(connection: Connection, statement: Statement, project_id: str) -> int:
+    return int(statement.rows(connection, project=project_id)[0][0])
+
+
+# --- checked
+
+
+def check_count_total(connection: Connection, limits: ProjectLimits | None) -> None:
+    """Before an image is added. Raises QuotaExceeded."""
+    if limits is None or limits.count_total is None:
+        return
+    _take_turn(connection, limits.project_id)
+    number = _number(connection, _COUNT_TOTAL, limits.project_id)
+    if number >= limits.count_total:
+        raise QuotaExceeded(f"Project {limits.project_id} has {number} images, and may not have more.")
+
+
+def check_count_uploading(connection: Connection, limits: ProjectLimits | None) -> None:
+    """Before an image begins to wait for bytes. Raises TooLarge."""
+    if limits is None or limits.count_uploading is None:
+        return
+    _take_turn(connection, limits.project_id)
+    number = _number(connection, _COUNT_UPLOADING, limits.project_id)
+    if number >= limits.count_uploading:
+        raise TooLarge(f"Project {limits.project_id} has {number} uploads under way, and may not have more.")
+
+
+def check_size_total(connection: Connection, limits: ProjectLimits | None, size: int) -> None:
+    """Before so many bytes are added. Raises TooLarge."""
+    if limits is None or limits.size_total is None:
+        return
+    _take_turn(connection, limits.project_id)
+    used = size_total(connection, limits.project_id)
+    if used + size > limits.size_total:
+        raise TooLarge(
+            f"Project {limits.project_id} has used {used} of its {limits.size_total} bytes: {size} more do not fit."
+        )
+
+
+def _take_turn(connection: Connection, project_id: str) -> None:
+    _TAKE_TURN[connection.dialect.name].run(connection, project=project_id)
+
+
+# --- limits that an operator sets for one project
+
+_ITSELF: Final = and_(
+    project_limits.c.project_id == bindparam("project"), project_limits.c.name == bindparam("limit_name")
+)
+_LIMITS: Final = Statement(
+    select(project_limits.c.name, project_limits.c.value).where(project_limits.c.project_id == bindparam("project"))
+)
+_ALL_LIMITS: Final = Statement(
+    select(project_limits.c.project_id, project_limits.c.name, project_limits.c.value).order_by(
+        project_limits.c.project_id, project_limits.c.name
+    )
+)
+_SET_LIMIT: Final = {
+    dialect: Statement(clause)
+    for dialect, clause in insert_or_update(
+        project_limits,
+        {"project_id": bindparam("project"), "name": bindparam("limit_name"), "value": bindparam("limit_value")},
+        value=bindparam("limit_value"),
+    ).items()
+}
+_REMOVE_LIMIT: Final = Statement(delete(project_limits).where(_ITSELF))
+
+
+def list_limits(connection: Connection, project_id: str) -> dict[str, int]:
+    """Those of a project, by name; a negative one is no limit."""
+    return {str(row[0]): int(row[1]) for row in _LIMITS.rows(connection, project=project_id)}
+
+
+def all_limits(connection: Connection) -> list[tuple[str, str, int]]:
+    """Project, name and value of all."""
+    return [(project, name, value) for project, name, value in _ALL_LIMITS.rows(connection)]
+
+
+def set_limit(connection: Connection, project_id: str, name: str, value: int) -> None:
+    """In place of the one that may be there."""
+    _SET_LIMIT[connection.dialect.name].run(connection, project=project_id, limit_name=name, limit_value=value)
+
+
+def remove_limit(connection: Connection, project_id: str, name: str) -> bool:
+    """Whether there was one."""
+    return bool(_REMOVE_LIMIT.run(connection, project=project_id, limit_name=name))
