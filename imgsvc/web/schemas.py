@@ -137,10 +137,14 @@ class SchemaRoutes:
 
     @property
     def documents(self) -> dict[str, dict[str, Any]]:
-        """The schemas by their names."""
+        """The schemas by their names.
+
+        What an operator requires is not told: glanceclient checks an empty image first, and could make none.
+        """
+        image = {key: value for key, value in self.image.items() if key != "required"}
         return {
-            "image": self.image,
-            "images": images_schema(self.image),
+            "image": image,
+            "images": images_schema(image),
             "member": member_schema(),
             "members": members_schema(),
             **metadef_schemas(),

@@ -200,8 +200,8 @@ class RequiredTests(OperatorTestCase):
     content: ClassVar[Any] = {"properties": OPERATORS, "required": ["ticket", "name"]}
 
     def test_published(self) -> None:
-        """The schema says so."""
-        self.assertEqual(self.get("/v2/schemas/image").json["required"], ["ticket", "name"])
+        """The schema does not say so: glanceclient, which checks an empty image first, could make none."""
+        self.assertNotIn("required", self.get("/v2/schemas/image").json)
 
     def test_create(self) -> None:
         """A new image without one of them is 400."""
