@@ -220,6 +220,14 @@ class ReadingTests(FaultTestCase):
         self.assertEqual(daemon.request("GET", f"/v2/images/{file.name}/file")[0], 404)
         self.assert_no_traceback(daemon)
 
+    def test_deactivated(self) -> None:
+        """An image that is deactivated: the download under way goes on to its end."""
+        daemon, file, data, download, first = self.begin()
+        self.assertEqual(daemon.request("POST", f"/v2/images/{file.name}/actions/deactivate")[0], 204)
+        self.assertEqual(daemon.show(file.name)["status"], "deactivated")
+        self.assertEqual(first + download.rest(), data)
+        self.assert_no_traceback(daemon)
+
     def test_slow_disk(self) -> None:
         """While a disk is waited for, other requests are answered at once."""
         device, mount = self.disk(40)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from attrs import evolve
 
 from imgsvc.model import Status
 from tests.support.server import fired
-from tests.web.changing import ABSENT, ChangeTestCase
-from tests.web.rigs import ADMIN, MEMBER, READER, STRANGER
+from tests.web.changing import ABSENT, ChangeTestCase, replace
+from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, READER, STRANGER, THREE_STORES
 
 
 class ActionTests(ChangeTestCase):
@@ -58,19 +60,17 @@ class ActionTests(ChangeTestCase):
 
     def test_running_download(self) -> None:
         """A download that is under way goes on."""
-        image = self.made()
-        data = bytes(range(256)) * 2000
-        self.assertEqual(self.server.put(image, data, **MEMBER).status, 204)
+        image = self.made_active()
+        store = self.server.store()
+        store.hang("reader")
         connection = self.server.connect()
         lines = "".join(f"{name}: {value}\r\n" for name, value in MEMBER.items())
-        connection.transport.producer = None
         connection.send(f"GET /v2/images/{image}/file HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
+        self.assertEqual((store.hung, connection.received), (1, b""))
         self.assertEqual(self.act("deactivate", image), 204)
-        for _ in range(100):
-            if connection.transport.producer is None:
-                break
-            connection.transport.producer.resumeProducing()
-        self.assertEqual(connection.answers()[0].body, data)
+        store.heal()
+        self.assertEqual(connection.answers()[0].body, b"data")
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).status, 403)
 
     def test_statuses(self) -> None:
         """403 for an image in any other status."""
@@ -129,3 +129,27 @@ class ActionTests(ChangeTestCase):
         self.act("deactivate", image)
         self.assertEqual(self.server.put(image, b"other", **MEMBER).status, 409)
         self.assertEqual(self.show(image, MEMBER)["status"], "deactivated")
+
+
+class PlacesTests(ChangeTestCase):
+    """Where the data of a deactivated image are."""
+
+    tables: ClassVar[dict[str, Any] | None] = {
+        "stores": THREE_STORES,
+        "identity": BEHIND_PROXY,
+        "images": {"show_locations": True, "show_direct_url": True},
+    }
+
+    def test_shown(self) -> None:
+        """Administrators see it; the owner does not, until the image is active again."""
+        image = self.made_active()
+        places = {"stores", "locations", "direct_url"}
+        self.assertLessEqual(places, self.show(image, MEMBER).keys())
+        self.server.request("POST", f"/v2/images/{image}/actions/deactivate", MEMBER)
+        for shown in (self.show(image, MEMBER), self.patch(image, [replace("name", "x")]).json):
+            self.assertEqual(places & shown.keys(), set())
+        self.assertLessEqual(places, self.show(image, ADMIN).keys())
+        listed = self.server.request("GET", "/v2/images", MEMBER).json["images"]
+        self.assertEqual([places & shown.keys() for shown in listed], [set()])
+        self.server.request("POST", f"/v2/images/{image}/actions/reactivate", MEMBER)
+        self.assertLessEqual(places, self.show(image, MEMBER).keys())
