@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from attrs import define, frozen
 
 from imgsvc.errors import Invalid
-from imgsvc.model import Caller, Filter, ImageQuery, Visibility
+from imgsvc.model import Caller, Filter, ImageQuery, MemberStatus, Visibility
 
 CHOICES: Final = frozenset({"id", "name", "status", "container_format", "disk_format"})
 TEXTS: Final = frozenset({"owner", "checksum", "os_hash_algo", "os_hash_value"})
@@ -21,7 +21,9 @@ SORT_KEYS: Final = CHOICES | TIMES | {"size"}
 NOT_FILTERS: Final = frozenset(
     {"limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status", "deleted"}
 )
-MEMBER_STATUSES: Final = frozenset({"pending", "accepted", "rejected", "all"})
+MEMBER_STATUSES: Final = frozenset({*MemberStatus, "all"})
+MOST_FILTERS: Final = 100
+"""Filters of one list; each is a condition in the database."""
 LARGEST_NUMBER: Final = 2**63 - 1
 
 Arguments = Mapping[bytes, Sequence[bytes]]
@@ -59,12 +61,15 @@ class ListReader:
         last = dict(parameters)
         if "changes-since" in last:
             raise Invalid("changes-since is not a filter of this version of the API.")
-        _one_of("member_status", last.get("member_status", "accepted"), MEMBER_STATUSES)
+        member_status = last.get("member_status", MemberStatus.ACCEPTED)
+        _one_of("member_status", member_status, MEMBER_STATUSES)
         if "visibility" in last:
             _one_of("visibility", last["visibility"], {*Visibility, "all"})
         if any("\0" in text for pair in parameters for text in pair):
             raise Invalid("The query holds a NUL character.")
-        filters = [_filter(key, value) for key, value in parameters if key not in NOT_FILTERS]
+        filters = [_filter(key, value) for key, value in dict.fromkeys(parameters) if key not in NOT_FILTERS]
+        if len(filters) > MOST_FILTERS:
+            raise Invalid(f"A list takes {MOST_FILTERS} filters, not {len(filters)}.")
         if "os_hidden" not in last:
             filters.append(Filter("os_hidden", "eq", (False,)))
         query = ImageQuery(
@@ -72,6 +77,7 @@ class ListReader:
             limit=min(_number("limit", last["limit"]) if "limit" in last else self.limit_default, self.limit_max),
             filters=tuple(filters),
             visibility=last.get("visibility"),
+            member_status=member_status,
             sort=_sort(parameters),
             marker=last.get("marker"),
         )

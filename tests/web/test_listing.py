@@ -246,6 +246,55 @@ class FilterTests(ListTestCase):
         answer = self.server.request("GET", "/v2/images?created_at=gt:2000-01-01T00:00:00+01:00")
         self.assertEqual(answer.status, 400)
 
+    def test_shown_times(self) -> None:
+        """A time that is shown finds the image: clients know of no fraction of its second."""
+        (image,) = self.made("a")
+        for key in ("created_at", "updated_at"):
+            shown = self.show(image)[key]
+            for operator, found in (
+                ("", True),
+                ("eq:", True),
+                ("gte:", True),
+                ("lte:", True),
+                ("neq:", False),
+                ("gt:", False),
+                ("lt:", False),
+            ):
+                self.assertEqual(self.names((key, f"{operator}{shown}")), ["a"] if found else [], operator)
+            before, after = shown.replace("Z", "-00:01"), shown.replace("Z", "+00:01")
+            self.assertEqual(self.names((key, f"lt:{before}")), ["a"])
+            self.assertEqual(self.names((key, f"gt:{after}")), ["a"])
+            self.assertEqual(self.names((key, shown.replace("Z", ".5Z"))), [])
+
+    def test_statuses(self) -> None:
+        """Each status is a filter, and what is no status is that of no image."""
+        _, active, deactivated = self.made("queued", "active", "deactivated")
+        for image in (active, deactivated):
+            self.server.put(image, b"data")
+        answer = self.server.request("POST", f"/v2/images/{deactivated}/actions/deactivate")
+        self.assertEqual(204, answer.status)
+        saving = self.begin_put(*self.made("saving"), 10, b"some")
+        for status in ("queued", "active", "deactivated", "saving"):
+            self.assertEqual(self.names(("status", status)), [status])
+        self.assertEqual(self.names(("status", "in:queued,active")), ["active", "queued"])
+        for status in ("uploading", "importing", "pending_delete", "killed", "deleted", "nothing", ""):
+            self.assertEqual(self.names(("status", status)), [])
+        saving.lose()
+        self.assertEqual(self.names(("status", "queued")), ["saving", "queued"])
+
+    def test_other_names(self) -> None:
+        """Names of the entity that are no columns are custom properties, which no image has."""
+        self.made("a")
+        for key in ("self", "file", "schema", "stores", "locations", "direct_url", "tags", "deleted_at", "image_id"):
+            self.assertEqual(self.names((key, "a")), [], key)
+
+    def test_many(self) -> None:
+        """A hundred filters are taken, and no more; one that is repeated is one."""
+        self.made("a", tags=["x"])
+        self.assertEqual(self.names(*[("tag", "x")] * 300), ["a"])
+        self.assertEqual(self.names(*[("tag", f"{number}") for number in range(99)]), [])
+        self.refused(*[("tag", f"{number}") for number in range(101)])
+
     def test_refused(self) -> None:
         """Values that a parameter does not have: 400."""
         for query in (
@@ -359,6 +408,27 @@ class VisibilityTests(ListTestCase):
         self.assertEqual(set(self.names(headers=ADMIN)), everything - {"blue community", "red community"})
         self.assertEqual(set(self.names(("visibility", "all"), headers=ADMIN)), everything)
         self.assertEqual(set(self.names(("visibility", "private"), headers=ADMIN)), {"blue private", "red private"})
+
+    def test_no_project(self) -> None:
+        """Who has no project is shown what is public, and community images if it asks."""
+        nobody = identity(None, "member", "reader")
+        self.assertEqual(set(self.names(headers=nobody)), {"blue public", "red public"})
+        wanted = {"blue public", "red public", "blue community", "red community"}
+        self.assertEqual(set(self.names(("visibility", "all"), headers=nobody)), wanted)
+        for visibility in ("shared", "private"):
+            self.assertEqual(self.names(("visibility", visibility), headers=nobody), [])
+
+    def test_no_owner(self) -> None:
+        """An image without an owner is in lists if it is public, and in those of administrators."""
+        for visibility in ("public", "community", "shared", "private"):
+            body = f'{{"name": "{visibility}", "visibility": "{visibility}", "owner": null}}'
+            self.assertEqual(self.server.request("POST", "/v2/images", ADMIN, body.encode()).status, 201)
+        own = {f"blue {visibility}" for visibility in ("public", "community", "shared", "private")}
+        self.assertEqual(set(self.names(headers=MEMBER)), own | {"red public", "public"})
+        self.assertEqual(set(self.names(("visibility", "shared"), headers=MEMBER)), {"blue shared"})
+        self.assertLessEqual({"public", "shared", "private"}, set(self.names(headers=ADMIN)))
+        self.assertNotIn("community", self.names(headers=ADMIN))
+        self.assertIn("community", self.names(("visibility", "all"), headers=ADMIN))
 
     def test_who_may(self) -> None:
         """Whoever has no role may not list: 403; who is nobody: 401."""
