@@ -34,11 +34,13 @@ class Run:
 
 
 class ClientTestCase(SynchronousTestCase):
-    """A test with a daemon."""
+    """A test with a daemon. toml: its configuration."""
+
+    toml = "[stores.local]\nkind = 'file'\nfsync = false\n"
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
-        self.daemon = Daemon(self.folder, "[stores.local]\nkind = 'file'\nfsync = false\n")
+        self.daemon = Daemon(self.folder, self.toml)
         self.addCleanup(self.daemon.kill)
         self.daemon.start()
 
