@@ -1,4 +1,4 @@
-"""Writes the tables of docs/configuration.md from the classes of imgsvc/config.py.
+"""Writes the tables of docs/configuration.md from the classes of imgsvc/config.py, and those of the kinds of stores.
 
 python docs/configuration_table.py           rewrite the file
 python docs/configuration_table.py --check   exit with 1 if it is not current
@@ -14,8 +14,11 @@ from typing import Any
 
 import attrs
 
-from imgsvc.config import Config, Seconds, Size, Store
+from imgsvc.config import Config, Seconds, Size, Store, Stores
 from imgsvc.options import allowed
+from imgsvc.stores.file import FileOptions
+from imgsvc.stores.http import HttpOptions
+from imgsvc.stores.memory import MemoryOptions
 
 PAGE = Path(__file__).with_name("configuration.md")
 BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
@@ -23,7 +26,8 @@ BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 
 def tables() -> str:
     """The tables of all sections, as Markdown."""
-    return "\n".join(_table(name, cls) for name, cls in _sections(Config, ""))
+    sections = [_table(f"[{name}]", cls) for name, cls in _sections(Config, "")]
+    return "\n".join(sections + [_table(name, cls) for name, cls in _kinds()])
 
 
 def page(text: str) -> str:
@@ -39,12 +43,18 @@ def _sections(cls: type[Any], path: str) -> Iterator[tuple[str, type[Any]]]:
             name = path + attribute.name
             yield name, attribute.type
             yield from _sections(attribute.type, f"{name}.")
-    if cls.__name__ == "Stores":
+    if cls is Stores:
         yield f"{path}NAME", Store
 
 
+def _kinds() -> Iterator[tuple[str, type[Any]]]:
+    """What else may be in the table of a store, by its kind."""
+    for kind, options in (("file", FileOptions), ("http", HttpOptions), ("memory", MemoryOptions)):
+        yield f'[stores.NAME] with kind = "{kind}"', options
+
+
 def _table(name: str, cls: type[Any]) -> str:
-    rows = [f"## [{name}]\n", "| option | default | what it is | what is allowed |", "|---|---|---|---|"]
+    rows = [f"## {name}\n", "| option | default | what it is | what is allowed |", "|---|---|---|---|"]
     for attribute in attrs.fields(attrs.resolve_types(cls)):
         if "help" in attribute.metadata:
             cells = (
