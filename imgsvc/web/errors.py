@@ -72,7 +72,7 @@ def error_body(accept: str | None, status: int, message: str) -> tuple[bytes, st
     if best == "text/html":
         page = (
             f"<html>\n <head>\n  <title>{line}</title>\n </head>\n <body>\n  <h1>{line}</h1>\n"
-            f"  {html.escape(message)}<br /><br />\n </body>\n</html>"
+            f"  {html.escape(message, quote=False)}<br /><br />\n </body>\n</html>"
         )
         return page.encode(), "text/html; charset=UTF-8"
     return f"{line}\n\n{message}\n".encode(), "text/plain; charset=UTF-8"

@@ -67,6 +67,11 @@ class BodyTests(SynchronousTestCase):
         ):
             self.assertEqual(error_body(accept, 404, "It is not here.")[1], kind, accept)
 
+    def test_readable(self) -> None:
+        """What could be markup is escaped; quotes are not, which clients show to their users as they came."""
+        body, _ = error_body("*/*", 404, "There is no 'a' & <b>.")
+        self.assertIn(b"There is no 'a' &amp; &lt;b&gt;.<br />", body)
+
     def test_types(self) -> None:
         """Every body has one of the types that tempest takes, and is not empty."""
         allowed = re.compile(r"(application/json|text/plain|text/html)(;\s*charset=utf-8)?", re.IGNORECASE)
