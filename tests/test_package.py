@@ -70,6 +70,7 @@ class WheelTests(SynchronousTestCase):
         self.assertEqual([name for name in code if name.endswith((".pyc", ".cache"))], [])
         self.assertIn("twisted/plugins/imgsvc_service.py", code)
         self.assertIn("twisted/plugins/imgsvc_stores.py", code)
+        self.assertIn("imgsvc/definitions/quota.json", code)
 
 
 class CheckoutTests(SynchronousTestCase):
