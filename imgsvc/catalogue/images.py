@@ -25,7 +25,7 @@ from sqlalchemy import (
 from imgsvc.catalogue.projects import check_count_total
 from imgsvc.catalogue.rows import COLUMNS, image_from_row, microseconds, select_images
 from imgsvc.catalogue.statements import Statement
-from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
+from imgsvc.catalogue.tables import image_locations, image_members, image_properties, image_tags, images
 from imgsvc.errors import ImageExists, NoSuchImage
 from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, ProjectLimits, Status
 
@@ -169,6 +169,13 @@ _FORGET_LOCATION: Final = Statement(
 )
 
 
+# What lists would look at in vain.
+_DROP_DETAILS: Final = tuple(
+    Statement(delete(table).where(table.c.image_id == bindparam("of_image")))
+    for table in (image_members, image_tags, image_properties)
+)
+
+
 def _select_doomed(condition: ColumnElement[bool]) -> Select[Any]:
     columns = image_locations.c
     doomed = select(columns.key, columns.image_id, columns.store_id, columns.url, columns.metadata)
@@ -188,10 +195,12 @@ _DOOMED_IN_STORE: Final = Statement(
 
 
 def delete_image(connection: Connection, image_id: str, now: datetime) -> list[DoomedLocation]:
-    """Any status -> deleted, and its locations doomed. Raises NoSuchImage."""
+    """Any status -> deleted, its locations doomed, its tags, properties and members dropped. Raises NoSuchImage."""
     moment = microseconds(now)
     if _DELETE_IMAGE.run(connection, image_id=image_id, now=moment) == 0:
         raise NoSuchImage(image_id)
+    for drop in _DROP_DETAILS:
+        drop.run(connection, of_image=image_id)
     _DOOM_LOCATIONS.run(connection, of_image=image_id, now=moment)
     return [doomed_location(*row) for row in _DOOMED_OF_IMAGE.rows(connection, of_image=image_id)]
 

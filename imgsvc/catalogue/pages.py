@@ -126,7 +126,9 @@ def values_statement(shape: ImageQuery, key: str, dialect: Dialect) -> Statement
         step = select(least.scalar_subquery().label("value")).cte(f"values_{number}", recursive=True)
         following = least.where(column > step.c.value).correlate(step).scalar_subquery()
         steps = step.union_all(select(following).where(step.c.value.is_not(None)))
-        found.append(select(steps.c.value))
+        found.append(
+            select(steps.c.value) if column.nullable else select(steps.c.value).where(steps.c.value.is_not(None))
+        )
     return Statement.for_dialect(union(*found), dialect)
 
 
