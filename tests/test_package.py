@@ -58,7 +58,7 @@ class WheelTests(SynchronousTestCase):
 
         path, *kinds = self.run_in(folder, python, "-c", KINDS).split()
         self.assertTrue(Path(path).is_relative_to(site), path)
-        self.assertEqual(kinds, ["file", "memory"])
+        self.assertEqual(kinds, ["file", "http", "memory"])
         usage = self.run_in(folder, python, "-c", "from twisted.scripts.twistd import run; run()", "--help")
         self.assertRegex(usage, r"(?m)^ +imgsvc ")
         self.assertIn("--version", self.run_in(folder, python.parent / "imgsvc", "--help"))
