@@ -1,4 +1,4 @@
-"""nginx in front of the daemon, as examples/nginx.conf has it."""
+"""nginx and HAProxy in front of the daemon, as the examples have them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from tests.daemon.rig import DaemonTestCase
 from tests.support.certificates import write_certificate
 
-CONFIGURATION = Path(__file__).parent.parent.parent / "examples" / "nginx.conf"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 DASHBOARD = "https://dashboard.example"
 TOML = f"""
 [server]
@@ -29,7 +29,7 @@ MIB = 1 << 20
 
 
 class Client:
-    """A connection to nginx, byte for byte."""
+    """A connection to the proxy, byte for byte."""
 
     def __init__(self, port: int, certificate: Path) -> None:
         context = ssl.create_default_context(cafile=str(certificate))
@@ -67,8 +67,8 @@ class Client:
         self._socket.close()
 
 
-class NginxTestCase(DaemonTestCase):
-    """A daemon, and nginx in front of it."""
+class ProxyTestCase(DaemonTestCase):
+    """A daemon, and a proxy in front of it."""
 
     toml = TOML
 
@@ -80,37 +80,30 @@ class NginxTestCase(DaemonTestCase):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.kept = [self.folder / name for name in ("client_body_temp", "proxy_temp")]
-        self.start_nginx()
+        proxy = subprocess.Popen(self.proxy(), stdin=subprocess.DEVNULL)
+        self.addCleanup(proxy.wait)
+        self.addCleanup(proxy.terminate)
+        self.wait(self.listens, "the proxy listens")
 
-    def start_nginx(self) -> None:
-        """With the example's text, on a free port, with a certificate of ours, to our daemon."""
-        text = CONFIGURATION.read_text()
-        for old, new in (
-            ("listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl;"),
-            ("/etc/ssl/imgsvc/certificate.pem", str(self.certificate)),
-            ("/etc/ssl/imgsvc/key.pem", str(self.certificate)),
-            ("server 127.0.0.1:9292;", f"server 127.0.0.1:{self.server.port};"),
-            ("http {", "http { access_log off;" + "".join(f"{path.name}_path {path};" for path in self.kept)),
-            ("worker_processes auto;", "worker_processes 1;"),
-        ):
+    def proxy(self) -> list[str]:
+        """The command of the proxy."""
+        raise NotImplementedError
+
+    def example(self, name: str, *replaced: tuple[str, str]) -> Path:
+        """A file with an example's text; what is replaced stands in it once."""
+        text = (EXAMPLES / name).read_text()
+        for old, new in (*replaced, ("127.0.0.1:9292", f"127.0.0.1:{self.server.port}")):
             self.assertEqual(text.count(old), 1, old)
             text = text.replace(old, new)
-        file = self.folder / "nginx.conf"
+        file = self.folder / name
         file.write_text(text)
-        program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-        self.assertIsNotNone(program, "nginx is missing: apt-get install nginx-light (tests/run does)")
-        user = " user root;" if os.geteuid() == 0 else ""
-        nginx = subprocess.Popen(
-            [
-                *(str(program), "-p", str(self.folder), "-c", str(file), "-e", str(self.folder / "nginx.log")),
-                *("-g", f"daemon off; pid {self.folder / 'nginx.pid'};{user}"),
-            ],
-            stdin=subprocess.DEVNULL,
-        )
-        self.addCleanup(nginx.wait)
-        self.addCleanup(nginx.terminate)
-        self.wait(self.listens, "nginx listens")
+        return file
+
+    def program(self, name: str) -> str:
+        """Where a program is."""
+        found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+        assert found is not None, f"{name} is missing (tests/run installs it)"
+        return found
 
     def listens(self) -> bool:
         with socket.socket() as probe:
@@ -144,11 +137,10 @@ class NginxTestCase(DaemonTestCase):
         return sum(file.stat().st_size for file in (self.server.data / "images").iterdir())
 
     def assert_nothing_kept(self) -> None:
-        """nginx has written nothing to files."""
-        self.assertEqual([list(folder.rglob("*/*")) for folder in self.kept if folder.exists()], [[], []])
+        """The proxy has written nothing to files."""
 
 
-class NginxTests(NginxTestCase):
+class TransferTests(ProxyTestCase):
     """TLS outside, plain HTTP inside, and nothing kept in between."""
 
     def test_transfers(self) -> None:
@@ -217,7 +209,7 @@ class NginxTests(NginxTestCase):
         self.assertIn(b"catalogue: OK", self.server.request("GET", "/healthcheck?detail")[2])
 
 
-class IdentityTests(NginxTestCase):
+class IdentityTests(ProxyTestCase):
     """A daemon that believes the proxy who the caller is."""
 
     toml = TOML + '[identity]\nmode = "proxy"\n'
@@ -227,3 +219,65 @@ class IdentityTests(NginxTestCase):
         headers = {"X-Identity-Status": "Confirmed", "X-Roles": "admin", "X-Project-Id": "p", "X-User-Id": "u"}
         self.assertEqual(self.client().request("GET", "/v2/images", b"", headers)[0], 401)
         self.assertEqual(self.server.request("GET", "/v2/images", headers)[0], 200)
+
+
+class Nginx(ProxyTestCase):
+    """nginx."""
+
+    @property
+    def kept(self) -> list[Path]:
+        """Where it would keep bodies."""
+        return [self.folder / name for name in ("client_body_temp", "proxy_temp")]
+
+    def proxy(self) -> list[str]:
+        """See ProxyTestCase."""
+        folders = "".join(f"{path.name}_path {path};" for path in self.kept)
+        file = self.example(
+            "nginx.conf",
+            ("listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl;"),
+            ("/etc/ssl/imgsvc/certificate.pem", str(self.certificate)),
+            ("/etc/ssl/imgsvc/key.pem", str(self.certificate)),
+            ("http {", f"http {{ access_log off; {folders}"),
+            ("worker_processes auto;", "worker_processes 1;"),
+        )
+        user = " user root;" if os.geteuid() == 0 else ""
+        return [
+            *(self.program("nginx"), "-p", str(self.folder), "-c", str(file), "-e", str(self.folder / "nginx.log")),
+            *("-g", f"daemon off; pid {self.folder / 'nginx.pid'};{user}"),
+        ]
+
+    def assert_nothing_kept(self) -> None:
+        """See ProxyTestCase."""
+        self.assertEqual([list(folder.rglob("*/*")) for folder in self.kept if folder.exists()], [[], []])
+
+
+class Haproxy(ProxyTestCase):
+    """HAProxy, which has no place to keep bodies at."""
+
+    def proxy(self) -> list[str]:
+        """See ProxyTestCase."""
+        file = self.example(
+            "haproxy.cfg",
+            ("bind :443 ssl", f"bind 127.0.0.1:{self.port} ssl"),
+            ("/etc/ssl/imgsvc/certificate-and-key.pem", str(self.certificate)),
+        )
+        return [self.program("haproxy"), "-db", "-f", str(file)]
+
+
+class NginxTransferTests(Nginx, TransferTests):
+    """Transfers through nginx."""
+
+
+class NginxIdentityTests(Nginx, IdentityTests):
+    """Identity behind nginx."""
+
+
+class HaproxyTransferTests(Haproxy, TransferTests):
+    """Transfers through HAProxy."""
+
+
+class HaproxyIdentityTests(Haproxy, IdentityTests):
+    """Identity behind HAProxy."""
+
+
+del TransferTests, IdentityTests  # which have no proxy, and are none to be run
