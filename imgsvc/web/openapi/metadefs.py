@@ -158,7 +158,7 @@ def _tags(namespace: str) -> Paths:
         "set_namespace_tags",
         "Set the tags of a namespace",
         parameters=[header("X-Openstack-Append", "`true`: the tags there are stay")],
-        body=json_body(names),
+        body=json_body({**names, "additionalProperties": False}),
         answers={201: json_answer("The tags of the body", names)},
         errors={
             403: NOT_ADMIN,

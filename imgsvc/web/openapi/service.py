@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from imgsvc.web.openapi.notation import (
+    COUNT,
     FLAG,
     TEXT,
     Json,
@@ -27,6 +28,11 @@ _HEALTH: Final = {
     "text/plain": {"schema": TEXT},
     "text/html": {"schema": TEXT},
     "application/json": {"schema": _REASONS},
+}
+_USAGE: Final = {
+    "type": "object",
+    "propertyNames": choice("image_size_total", "image_stage_total", "image_count_total", "image_count_uploading"),
+    "additionalProperties": fields(("limit", "usage"), limit={"type": "integer"}, usage=COUNT),
 }
 _DETAIL: Final = query("detail", "With it, whatever it says, the catalogue and the stores are checked, too")
 _STORE: Final = fields(
@@ -99,6 +105,13 @@ def _information() -> Paths:
                     )
                 },
                 errors={403: "The caller is no administrator", 404: "There is but one store"},
+            )
+        },
+        "/v2/info/usage": {
+            "get": operation(
+                "show_usage",
+                "What the project of the caller uses, and may use",
+                answers={200: json_answer("The limits that there are; sizes in MiB", fields(("usage",), usage=_USAGE))},
             )
         },
         "/v2/info/import": {
