@@ -20,6 +20,9 @@ __all__ = ["read_association", "read_namespace", "read_object", "read_property",
 LARGEST_DEFINITION: Final = 65_535
 """Bytes of one definition: what every database keeps."""
 
+DEEPEST: Final = 50
+"""Arrays and objects within each other in one definition: what is read, must be written again within more of them."""
+
 _READ_ONLY: Final = ("created_at", "updated_at", "self", "schema")
 _SCHEMAS: Final = {each["name"]: each for each in (NAMESPACE, OBJECT, PROPERTY, RESOURCE_TYPE, TAG, TAGS)}
 _NAMESPACE_FIELDS: Final = ("display_name", "description", "protected", "owner")
@@ -127,6 +130,8 @@ def _checked(name: str, document: Document) -> Named:
         raise Invalid(f"The name {name[:LONGEST_NAME]!r} does not have 1 to {LONGEST_NAME} characters.")
     if "\0" in name:
         raise Invalid("A name holds a NUL character.")
+    if _is_deep(document):
+        raise Invalid(f"{name!r} is nested more than {DEEPEST} levels deep.")
     try:
         size = len(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
     except ValueError as error:
@@ -134,6 +139,14 @@ def _checked(name: str, document: Document) -> Named:
     if size > LARGEST_DEFINITION:
         raise Invalid(f"{name!r} takes {size} bytes, more than {LARGEST_DEFINITION}.")
     return name, document
+
+
+def _is_deep(document: Document) -> bool:
+    level: list[Any] = [document]
+    for _ in range(DEEPEST):
+        parts = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [value for part in parts for value in part]
+    return bool(level)
 
 
 def _collect(definitions: dict[tuple[Kind, str], Document], kind: Kind, named: Iterable[Named]) -> None:

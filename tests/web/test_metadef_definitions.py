@@ -271,6 +271,17 @@ class PropertyTests(DefinitionTestCase):
             target = f"{path('ns', 'properties', name)}?resource_type={resource_type}"
             self.assert_status(404, self.send("GET", target))
 
+    def test_deep(self) -> None:
+        """A document may be nested, but not so deep that nobody can read or write it."""
+        for depth, status in ((49, 200), (50, 400), (900, 400), (1500, 400), (30_000, 400)):
+            start = '{"name": "p", "title": "T", "type": "array", "default": '
+            body = f"{start}{'[' * depth}{']' * depth}}}".encode()
+            answer = self.server.request("PUT", path("ns", "properties", "p"), ADMIN, body)
+            self.assert_status(status, answer)
+            if status == 200:
+                self.assertEqual(self.shown("ns", "properties", "p"), answer.json)
+                self.assertEqual(self.send("GET", ROOT).status, 200)
+
     def test_any_document(self) -> None:
         """Whatever JSON a property has for a default and for values is kept as it is."""
         texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
