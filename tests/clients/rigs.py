@@ -17,6 +17,7 @@ from tests.support.daemon import Daemon
 from tests.support.real_images import ISOS
 
 ISO = ISOS[0]
+MANY = Path(__file__).with_name("many.py")
 
 
 @frozen
@@ -72,6 +73,28 @@ class ClientTestCase(SynchronousTestCase):
         run = self.try_command(program, *arguments, **environment)
         self.assertEqual(0, run.status, f"{program} {' '.join(arguments)}: {run.output} {run.error}")
         return run
+
+    def many(self, program: str, options: list[str], calls: list[list[str]]) -> list[Run]:
+        """What each call of a command line says. All are made in one process: to start one takes a second and more."""
+        done = subprocess.run(
+            [sys.executable, MANY, program],
+            input=json.dumps([[*options, *call] for call in calls]),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            cwd=self.folder,
+            env={"HOME": str(self.folder), "PYTHONWARNINGS": "ignore", "PYTHONPATH": ":".join(sys.path)},
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [Run(*each) for each in json.loads(done.stdout)]
+
+    def succeed(self, program: str, options: list[str], calls: list[list[str]]) -> list[Run]:
+        """As `many`, for what must succeed."""
+        runs = self.many(program, options, calls)
+        for call, run in zip(calls, runs, strict=True):
+            self.assertEqual(run.status, 0, f"{call}: {run.output} {run.error}")
+        return runs
 
     def images(self) -> list[dict[str, Any]]:
         """What the daemon lists."""

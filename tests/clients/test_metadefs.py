@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 from tests.clients.rigs import ClientTestCase, Run
 
-MANY = Path(__file__).with_name("many.py")
 OBJECT = {"description": "d", "properties": {"x": {"title": "X", "type": "string"}}}
 WHOLE = {
     "namespace": "imported",
@@ -22,29 +18,7 @@ WHOLE = {
 
 
 class MetadefClientTestCase(ClientTestCase):
-    """Many calls of a command line, made in one process: to start one takes a second and more."""
-
-    def many(self, program: str, options: list[str], calls: list[list[str]]) -> list[Run]:
-        """What each call says."""
-        done = subprocess.run(
-            [sys.executable, MANY, program],
-            input=json.dumps([[*options, *call] for call in calls]),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            cwd=self.folder,
-            env={"HOME": str(self.folder), "PYTHONWARNINGS": "ignore", "PYTHONPATH": ":".join(sys.path)},
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return [Run(*each) for each in json.loads(done.stdout)]
-
-    def succeed(self, program: str, options: list[str], calls: list[list[str]]) -> list[Run]:
-        """As `many`, for what must succeed."""
-        runs = self.many(program, options, calls)
-        for call, run in zip(calls, runs, strict=True):
-            self.assertEqual(run.status, 0, f"{call}: {run.output} {run.error}")
-        return runs
+    """With a look at what the calls have done."""
 
     def api(self, method: str, path: str, document: Any = None) -> Any:
         """What the daemon answers to a request; None: it is not there."""
