@@ -13,6 +13,8 @@ import click
 from imgsvc import __version__, config
 from imgsvc.admin.database import database
 from imgsvc.admin.metadefs import metadefs
+from imgsvc.admin.policy import policy
+from imgsvc.admin.quota import quota
 from imgsvc.admin.setting import Setting
 from imgsvc.errors import ImgsvcError
 
@@ -50,6 +52,8 @@ def imgsvc_admin(context: click.Context, file: Path | None, data_folder: Path) -
 
 imgsvc_admin.add_command(database)
 imgsvc_admin.add_command(metadefs)
+imgsvc_admin.add_command(policy)
+imgsvc_admin.add_command(quota)
 
 
 def main() -> None:

@@ -18,15 +18,15 @@ from tests.web.rigs import ADMIN, identity
 CALLERS: Final[Mapping[str, dict[str, str]]] = {
     "admin": ADMIN,
     "owner": identity("blue", "member", "reader"),
-    "owner's reader": identity("blue", "reader"),
-    "shared": identity("green", "member", "reader"),
-    "shared reader": identity("green", "reader"),
+    "reader": identity("blue", "reader"),
+    "consumer": identity("green", "member", "reader"),
+    "viewer": identity("green", "reader"),
     "stranger": identity("red", "member", "reader"),
     "service": identity("services", "service", "reader"),
     "roleless": identity("blue"),
     "anonymous": {},
 }
-"""A project that owns the images, one that they are shared with, and those who have nothing to do with them."""
+"""`reader` is of the owner's project, `consumer` and `viewer` are of one that the images are shared with."""
 
 OWNER: Final = CALLERS["owner"]
 PATCH: Final = {"Content-Type": V21}
@@ -273,169 +273,169 @@ def _line(cells: tuple[str, ...]) -> str:
 
 
 IMAGES: Final = """
-                                 admin   owner   owner's reader  shared  shared reader  stranger  service  roleless  anonymous
-show                  private    200     200     200             404     404            404       404      404       401
-show                  shared     200     200     200             200     200            404       404      404       401
-show                  public     200     200     200             200     200            200       200      404       401
-show                  community  200     200     200             200     200            200       200      404       401
-change                private    200     200     403             404     404            404       404      404       401
-change                shared     200     200     403             403     403            404       404      404       401
-change                public     200     200     403             403     403            403       403      404       401
-change                community  200     200     403             403     403            403       403      404       401
-make public           private    200     403     403             404     404            404       404      404       401
-make public           shared     200     403     403             403     403            404       404      404       401
-make public           public     200     403     403             403     403            403       403      404       401
-make public           community  200     403     403             403     403            403       403      404       401
-make community        private    200     200     403             404     404            404       404      404       401
-make community        shared     200     200     403             403     403            404       404      404       401
-make community        public     200     200     403             403     403            403       403      404       401
-make community        community  200     200     403             403     403            403       403      404       401
-give away             private    200     403     403             404     404            404       404      404       401
-give away             shared     200     403     403             403     403            404       404      404       401
-give away             public     200     403     403             403     403            403       403      404       401
-give away             community  200     403     403             403     403            403       403      404       401
-delete                private    204     204     403             404     404            404       404      404       401
-delete                shared     204     204     403             403     403            404       404      404       401
-delete                public     204     204     403             403     403            403       403      404       401
-delete                community  204     204     403             403     403            403       403      404       401
-upload                private    204     204     403             404     404            404       404      404       401
-upload                shared     204     204     403             403     403            404       404      404       401
-upload                public     204     204     403             403     403            403       403      404       401
-upload                community  204     204     403             403     403            403       403      404       401
-download              private    200     200     403             404     404            404       404      404       401
-download              shared     200     200     403             200     403            404       404      404       401
-download              public     200     200     403             200     403            200       403      404       401
-download              community  200     200     403             200     403            200       403      404       401
-download deactivated  private    200     403     403             404     404            404       404      404       401
-download deactivated  shared     200     403     403             403     403            404       404      404       401
-download deactivated  public     200     403     403             403     403            403       403      404       401
-download deactivated  community  200     403     403             403     403            403       403      404       401
-add tag               private    204     204     403             404     404            404       404      404       401
-add tag               shared     204     204     403             403     403            404       404      404       401
-add tag               public     204     204     403             403     403            403       403      404       401
-add tag               community  204     204     403             403     403            403       403      404       401
-remove tag            private    204     204     403             404     404            404       404      404       401
-remove tag            shared     204     204     403             403     403            404       404      404       401
-remove tag            public     204     204     403             403     403            403       403      404       401
-remove tag            community  204     204     403             403     403            403       403      404       401
-deactivate            private    204     204     403             404     404            404       404      404       401
-deactivate            shared     204     204     403             403     403            404       404      404       401
-deactivate            public     204     204     403             403     403            403       403      404       401
-deactivate            community  204     204     403             403     403            403       403      404       401
-reactivate            private    204     204     403             404     404            404       404      404       401
-reactivate            shared     204     204     403             403     403            404       404      404       401
-reactivate            public     204     204     403             403     403            403       403      404       401
-reactivate            community  204     204     403             403     403            403       403      404       401
-list members          private    403     403     403             404     404            404       404      404       401
-list members          shared     200     200     200             200     200            404       404      404       401
-list members          public     403     403     403             403     403            403       403      404       401
-list members          community  403     403     403             403     403            403       403      404       401
-show member           private    404     404     404             404     404            404       404      404       401
-show member           shared     200     200     200             200     200            404       404      404       401
-show member           public     404     404     404             404     404            404       404      404       401
-show member           community  404     404     404             404     404            404       404      404       401
-add member            private    403     403     403             404     404            404       404      404       401
-add member            shared     200     200     403             403     403            404       404      404       401
-add member            public     403     403     403             403     403            403       403      404       401
-add member            community  403     403     403             403     403            403       403      404       401
-answer                private    403     403     403             404     404            404       404      404       401
-answer                shared     200     403     403             200     403            404       404      404       401
-answer                public     403     403     403             403     403            403       403      404       401
-answer                community  403     403     403             403     403            403       403      404       401
-remove member         private    403     403     403             404     404            404       404      404       401
-remove member         shared     204     204     403             403     403            404       404      404       401
-remove member         public     403     403     403             403     403            403       403      404       401
-remove member         community  403     403     403             403     403            403       403      404       401
-show locations        private    200     403     403             404     404            404       404      404       401
-show locations        shared     200     403     403             403     403            404       404      404       401
-show locations        public     200     403     403             403     403            403       200      404       401
-show locations        community  200     403     403             403     403            403       200      404       401
-register location     private    202     202     403             404     404            404       404      404       401
-register location     shared     202     202     403             403     403            404       404      404       401
-register location     public     202     202     403             403     403            403       202      404       401
-register location     community  202     202     403             403     403            403       202      404       401
-patch in location     private    200     200     403             404     404            404       404      404       401
-patch in location     shared     200     200     403             403     403            404       404      404       401
-patch in location     public     200     200     403             403     403            403       403      404       401
-patch in location     community  200     200     403             403     403            403       403      404       401
-patch out location    private    200     403     403             404     404            404       404      404       401
-patch out location    shared     200     403     403             403     403            404       404      404       401
-patch out location    public     200     403     403             403     403            403       403      404       401
-patch out location    community  200     403     403             403     403            403       403      404       401
-delete copy           private    204     403     403             404     404            404       404      404       401
-delete copy           shared     204     403     403             403     403            404       404      404       401
-delete copy           public     204     403     403             403     403            403       403      404       401
-delete copy           community  204     403     403             403     403            403       403      404       401
+                                 admin   owner   reader  consumer  viewer  stranger  service  roleless  anonymous
+show                  private    200     200     200     404       404     404       404      404       401
+show                  shared     200     200     200     200       200     404       404      404       401
+show                  public     200     200     200     200       200     200       200      404       401
+show                  community  200     200     200     200       200     200       200      404       401
+change                private    200     200     403     404       404     404       404      404       401
+change                shared     200     200     403     403       403     404       404      404       401
+change                public     200     200     403     403       403     403       403      404       401
+change                community  200     200     403     403       403     403       403      404       401
+make public           private    200     403     403     404       404     404       404      404       401
+make public           shared     200     403     403     403       403     404       404      404       401
+make public           public     200     403     403     403       403     403       403      404       401
+make public           community  200     403     403     403       403     403       403      404       401
+make community        private    200     200     403     404       404     404       404      404       401
+make community        shared     200     200     403     403       403     404       404      404       401
+make community        public     200     200     403     403       403     403       403      404       401
+make community        community  200     200     403     403       403     403       403      404       401
+give away             private    200     403     403     404       404     404       404      404       401
+give away             shared     200     403     403     403       403     404       404      404       401
+give away             public     200     403     403     403       403     403       403      404       401
+give away             community  200     403     403     403       403     403       403      404       401
+delete                private    204     204     403     404       404     404       404      404       401
+delete                shared     204     204     403     403       403     404       404      404       401
+delete                public     204     204     403     403       403     403       403      404       401
+delete                community  204     204     403     403       403     403       403      404       401
+upload                private    204     204     403     404       404     404       404      404       401
+upload                shared     204     204     403     403       403     404       404      404       401
+upload                public     204     204     403     403       403     403       403      404       401
+upload                community  204     204     403     403       403     403       403      404       401
+download              private    200     200     403     404       404     404       404      404       401
+download              shared     200     200     403     200       403     404       404      404       401
+download              public     200     200     403     200       403     200       403      404       401
+download              community  200     200     403     200       403     200       403      404       401
+download deactivated  private    200     403     403     404       404     404       404      404       401
+download deactivated  shared     200     403     403     403       403     404       404      404       401
+download deactivated  public     200     403     403     403       403     403       403      404       401
+download deactivated  community  200     403     403     403       403     403       403      404       401
+add tag               private    204     204     403     404       404     404       404      404       401
+add tag               shared     204     204     403     403       403     404       404      404       401
+add tag               public     204     204     403     403       403     403       403      404       401
+add tag               community  204     204     403     403       403     403       403      404       401
+remove tag            private    204     204     403     404       404     404       404      404       401
+remove tag            shared     204     204     403     403       403     404       404      404       401
+remove tag            public     204     204     403     403       403     403       403      404       401
+remove tag            community  204     204     403     403       403     403       403      404       401
+deactivate            private    204     204     403     404       404     404       404      404       401
+deactivate            shared     204     204     403     403       403     404       404      404       401
+deactivate            public     204     204     403     403       403     403       403      404       401
+deactivate            community  204     204     403     403       403     403       403      404       401
+reactivate            private    204     204     403     404       404     404       404      404       401
+reactivate            shared     204     204     403     403       403     404       404      404       401
+reactivate            public     204     204     403     403       403     403       403      404       401
+reactivate            community  204     204     403     403       403     403       403      404       401
+list members          private    403     403     403     404       404     404       404      404       401
+list members          shared     200     200     200     200       200     404       404      404       401
+list members          public     403     403     403     403       403     403       403      404       401
+list members          community  403     403     403     403       403     403       403      404       401
+show member           private    404     404     404     404       404     404       404      404       401
+show member           shared     200     200     200     200       200     404       404      404       401
+show member           public     404     404     404     404       404     404       404      404       401
+show member           community  404     404     404     404       404     404       404      404       401
+add member            private    403     403     403     404       404     404       404      404       401
+add member            shared     200     200     403     403       403     404       404      404       401
+add member            public     403     403     403     403       403     403       403      404       401
+add member            community  403     403     403     403       403     403       403      404       401
+answer                private    403     403     403     404       404     404       404      404       401
+answer                shared     200     403     403     200       403     404       404      404       401
+answer                public     403     403     403     403       403     403       403      404       401
+answer                community  403     403     403     403       403     403       403      404       401
+remove member         private    403     403     403     404       404     404       404      404       401
+remove member         shared     204     204     403     403       403     404       404      404       401
+remove member         public     403     403     403     403       403     403       403      404       401
+remove member         community  403     403     403     403       403     403       403      404       401
+show locations        private    200     403     403     404       404     404       404      404       401
+show locations        shared     200     403     403     403       403     404       404      404       401
+show locations        public     200     403     403     403       403     403       200      404       401
+show locations        community  200     403     403     403       403     403       200      404       401
+register location     private    202     202     403     404       404     404       404      404       401
+register location     shared     202     202     403     403       403     404       404      404       401
+register location     public     202     202     403     403       403     403       202      404       401
+register location     community  202     202     403     403       403     403       202      404       401
+patch in location     private    200     200     403     404       404     404       404      404       401
+patch in location     shared     200     200     403     403       403     404       404      404       401
+patch in location     public     200     200     403     403       403     403       403      404       401
+patch in location     community  200     200     403     403       403     403       403      404       401
+patch out location    private    200     403     403     404       404     404       404      404       401
+patch out location    shared     200     403     403     403       403     404       404      404       401
+patch out location    public     200     403     403     403       403     403       403      404       401
+patch out location    community  200     403     403     403       403     403       403      404       401
+delete copy           private    204     403     403     404       404     404       404      404       401
+delete copy           shared     204     403     403     403       403     404       404      404       401
+delete copy           public     204     403     403     403       403     403       403      404       401
+delete copy           community  204     403     403     403       403     403       403      404       401
 """
 NAMESPACES: Final = """
-                                 admin   owner   owner's reader  shared  shared reader  stranger  service  roleless  anonymous
-show                  private    200     200     200             404     404            404       404      404       401
-show                  public     200     200     200             200     200            200       200      404       401
-replace               private    200     403     403             404     404            404       404      404       401
-replace               public     200     403     403             403     403            403       403      404       401
-delete                private    204     403     403             404     404            404       404      404       401
-delete                public     204     403     403             403     403            403       403      404       401
-list properties       private    200     200     200             404     404            404       404      404       401
-list properties       public     200     200     200             200     200            200       200      404       401
-add property          private    201     403     403             404     404            404       404      404       401
-add property          public     201     403     403             403     403            403       403      404       401
-delete properties     private    204     403     403             404     404            404       404      404       401
-delete properties     public     204     403     403             403     403            403       403      404       401
-show property         private    200     200     200             404     404            404       404      404       401
-show property         public     200     200     200             200     200            200       200      404       401
-change property       private    200     403     403             404     404            404       404      404       401
-change property       public     200     403     403             403     403            403       403      404       401
-delete property       private    204     403     403             404     404            404       404      404       401
-delete property       public     204     403     403             403     403            403       403      404       401
-list objects          private    200     200     200             404     404            404       404      404       401
-list objects          public     200     200     200             200     200            200       200      404       401
-add object            private    201     403     403             404     404            404       404      404       401
-add object            public     201     403     403             403     403            403       403      404       401
-delete objects        private    204     403     403             404     404            404       404      404       401
-delete objects        public     204     403     403             403     403            403       403      404       401
-show object           private    200     200     200             404     404            404       404      404       401
-show object           public     200     200     200             200     200            200       200      404       401
-change object         private    200     403     403             404     404            404       404      404       401
-change object         public     200     403     403             403     403            403       403      404       401
-delete object         private    204     403     403             404     404            404       404      404       401
-delete object         public     204     403     403             403     403            403       403      404       401
-list tags             private    200     200     200             404     404            404       404      404       401
-list tags             public     200     200     200             200     200            200       200      404       401
-set tags              private    201     403     403             404     404            404       404      404       401
-set tags              public     201     403     403             403     403            403       403      404       401
-delete tags           private    204     403     403             404     404            404       404      404       401
-delete tags           public     204     403     403             403     403            403       403      404       401
-show tag              private    200     200     200             404     404            404       404      404       401
-show tag              public     200     200     200             200     200            200       200      404       401
-add tag               private    201     403     403             404     404            404       404      404       401
-add tag               public     201     403     403             403     403            403       403      404       401
-change tag            private    200     403     403             404     404            404       404      404       401
-change tag            public     200     403     403             403     403            403       403      404       401
-delete tag            private    204     403     403             404     404            404       404      404       401
-delete tag            public     204     403     403             403     403            403       403      404       401
-list associations     private    200     200     200             404     404            404       404      404       401
-list associations     public     200     200     200             200     200            200       200      404       401
-associate             private    201     403     403             404     404            404       404      404       401
-associate             public     201     403     403             403     403            403       403      404       401
-dissociate            private    204     403     403             404     404            404       404      404       401
-dissociate            public     204     403     403             403     403            403       403      404       401
+                                 admin   owner   reader  consumer  viewer  stranger  service  roleless  anonymous
+show                  private    200     200     200     404       404     404       404      404       401
+show                  public     200     200     200     200       200     200       200      404       401
+replace               private    200     403     403     404       404     404       404      404       401
+replace               public     200     403     403     403       403     403       403      404       401
+delete                private    204     403     403     404       404     404       404      404       401
+delete                public     204     403     403     403       403     403       403      404       401
+list properties       private    200     200     200     404       404     404       404      404       401
+list properties       public     200     200     200     200       200     200       200      404       401
+add property          private    201     403     403     404       404     404       404      404       401
+add property          public     201     403     403     403       403     403       403      404       401
+delete properties     private    204     403     403     404       404     404       404      404       401
+delete properties     public     204     403     403     403       403     403       403      404       401
+show property         private    200     200     200     404       404     404       404      404       401
+show property         public     200     200     200     200       200     200       200      404       401
+change property       private    200     403     403     404       404     404       404      404       401
+change property       public     200     403     403     403       403     403       403      404       401
+delete property       private    204     403     403     404       404     404       404      404       401
+delete property       public     204     403     403     403       403     403       403      404       401
+list objects          private    200     200     200     404       404     404       404      404       401
+list objects          public     200     200     200     200       200     200       200      404       401
+add object            private    201     403     403     404       404     404       404      404       401
+add object            public     201     403     403     403       403     403       403      404       401
+delete objects        private    204     403     403     404       404     404       404      404       401
+delete objects        public     204     403     403     403       403     403       403      404       401
+show object           private    200     200     200     404       404     404       404      404       401
+show object           public     200     200     200     200       200     200       200      404       401
+change object         private    200     403     403     404       404     404       404      404       401
+change object         public     200     403     403     403       403     403       403      404       401
+delete object         private    204     403     403     404       404     404       404      404       401
+delete object         public     204     403     403     403       403     403       403      404       401
+list tags             private    200     200     200     404       404     404       404      404       401
+list tags             public     200     200     200     200       200     200       200      404       401
+set tags              private    201     403     403     404       404     404       404      404       401
+set tags              public     201     403     403     403       403     403       403      404       401
+delete tags           private    204     403     403     404       404     404       404      404       401
+delete tags           public     204     403     403     403       403     403       403      404       401
+show tag              private    200     200     200     404       404     404       404      404       401
+show tag              public     200     200     200     200       200     200       200      404       401
+add tag               private    201     403     403     404       404     404       404      404       401
+add tag               public     201     403     403     403       403     403       403      404       401
+change tag            private    200     403     403     404       404     404       404      404       401
+change tag            public     200     403     403     403       403     403       403      404       401
+delete tag            private    204     403     403     404       404     404       404      404       401
+delete tag            public     204     403     403     403       403     403       403      404       401
+list associations     private    200     200     200     404       404     404       404      404       401
+list associations     public     200     200     200     200       200     200       200      404       401
+associate             private    201     403     403     404       404     404       404      404       401
+associate             public     201     403     403     403       403     403       403      404       401
+dissociate            private    204     403     403     404       404     404       404      404       401
+dissociate            public     204     403     403     403       403     403       403      404       401
 """
 OTHERS: Final = """
-                                 admin   owner   owner's reader  shared  shared reader  stranger  service  roleless  anonymous
-list images                      200     200     200             200     200            200       200      403       401
-make image                       201     201     403             201     403            201       403      403       401
-make public image                201     403     403             403     403            403       403      403       401
-make community image             201     201     403             201     403            201       403      403       401
-make image of another            201     403     403             403     403            403       403      403       401
-show schema                      200     200     200             200     200            200       200      200       401
-list import methods              200     200     200             200     200            200       200      200       401
-list stores                      200     200     200             200     200            200       200      200       401
-list stores in detail            200     403     403             403     403            403       200      403       401
-show usage                       200     200     200             200     200            200       200      200       401
-list namespaces                  200     200     200             200     200            200       200      403       401
-make namespace                   201     403     403             403     403            403       403      403       401
-list resource types              200     200     200             200     200            200       200      403       401
-absent image                     404     404     404             404     404            404       404      404       401
-absent path                      404     404     404             404     404            404       404      404       401
-versions                         200     200     200             200     200            200       200      200       200
+                                 admin   owner   reader  consumer  viewer  stranger  service  roleless  anonymous
+list images                      200     200     200     200       200     200       200      403       401
+make image                       201     201     403     201       403     201       403      403       401
+make public image                201     403     403     403       403     403       403      403       401
+make community image             201     201     403     201       403     201       403      403       401
+make image of another            201     403     403     403       403     403       403      403       401
+show schema                      200     200     200     200       200     200       200      200       401
+list import methods              200     200     200     200       200     200       200      200       401
+list stores                      200     200     200     200       200     200       200      200       401
+list stores in detail            200     403     403     403       403     403       200      403       401
+show usage                       200     200     200     200       200     200       200      200       401
+list namespaces                  200     200     200     200       200     200       200      403       401
+make namespace                   201     403     403     403       403     403       403      403       401
+list resource types              200     200     200     200       200     200       200      403       401
+absent image                     404     404     404     404       404     404       404      404       401
+absent path                      404     404     404     404       404     404       404      404       401
+versions                         200     200     200     200       200     200       200      200       200
 """

@@ -1,0 +1,94 @@
+"""Tests of `imgsvc-admin policy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.admin.command import imgsvc_admin
+from imgsvc.identity.actions import ACTIONS, DEFAULT_RULES
+
+
+class PolicyCommandTests(SynchronousTestCase):
+    """The rules in force, and what they say."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        (self.folder / "imgsvc.toml").write_text('[policy]\nfile = "policy.yaml"\n')
+        self.write("delete_image: role:chief\nchiefs: role:chief\n")
+
+    def write(self, text: str) -> None:
+        (self.folder / "policy.yaml").write_text(text)
+
+    def run_command(self, *arguments: str) -> Result:
+        options = ("--config", str(self.folder / "imgsvc.toml"), "--data", str(self.folder), "policy")
+        return CliRunner().invoke(imgsvc_admin, [*options, *arguments])
+
+    def check(self, *arguments: str) -> list[str]:
+        """The lines of `policy check`."""
+        return self.run_command("check", *arguments).output.splitlines()
+
+    def test_list(self) -> None:
+        """Every rule is shown, and whether it stands in the file."""
+        rows = [line.split("\t") for line in self.run_command("list").output.splitlines()]
+        rules = {name: (origin, text) for name, origin, text in rows}
+        self.assertEqual(set(rules), {*DEFAULT_RULES, "chiefs"})
+        self.assertEqual(rules["delete_image"], ("file", "role:chief"))
+        self.assertEqual(rules["modify_image"], ("default", DEFAULT_RULES["modify_image"]))
+        self.assertEqual(rules["default"], ("default", "@"))
+
+    def test_check(self) -> None:
+        """What a caller may do, and by which rule or bound."""
+        mine = ("--project", "p", "--owner", "p", "--visibility", "private")
+        self.assertEqual(self.check("--role", "chief", *mine, "delete_image"), ["delete_image\tyes\tfile: role:chief"])
+        self.assertEqual(self.check("--role", "member", *mine, "delete_image"), ["delete_image\tno\tfile: role:chief"])
+        rule = DEFAULT_RULES["get_image"]
+        self.assertEqual(self.check("--role", "reader", *mine, "get_image"), [f"get_image\tyes\tdefault: {rule}"])
+        theirs = ("--project", "p", "--owner", "q", "--role", "chief")
+        self.assertEqual(
+            self.check(*theirs, "--visibility", "private", "delete_image"),
+            ["delete_image\tno\tthe caller does not see the image"],
+        )
+        self.assertEqual(
+            self.check(*theirs, "--visibility", "public", "delete_image"),
+            ["delete_image\tno\tthe image is not the caller's, whatever the rule says"],
+        )
+
+    def test_members_and_admins(self) -> None:
+        """Projects that an image is shared with are named, and roles in any case; an administrator may more."""
+        shared = ("--owner", "q", "--visibility", "shared", "--member", "p")
+        self.assertIn("\tyes\t", self.check("--role", "Member", "--project", "p", *shared, "download_image")[0])
+        self.assertIn("\tno\t", self.check("--role", "member", "--project", "x", *shared, "download_image")[0])
+        self.assertIn("\tyes\t", self.check("--role", "admin", *shared, "modify_image")[0])
+        self.write("context_is_admin: role:root\n")
+        self.assertIn("\tyes\t", self.check("--role", "ROOT", *shared, "modify_image")[0])
+        self.assertIn("\tno\t", self.check("--role", "admin", *shared, "modify_image")[0])
+
+    def test_status(self) -> None:
+        """A refusal of a named action is told by the status, too."""
+        self.assertEqual(self.run_command("check", "--role", "guest", "get_images").exit_code, 1)
+        self.assertEqual(
+            self.run_command("check", "--role", "reader", "--project", "p", "get_images", "get_image").exit_code, 0
+        )
+        self.assertEqual(self.run_command("check", "--all").exit_code, 0)
+
+    def test_all(self) -> None:
+        """Every action can be asked for."""
+        self.assertEqual([line.split("\t")[0] for line in self.check("--all")], list(ACTIONS))
+
+    def test_wrong(self) -> None:
+        """What cannot be asked is said in a line."""
+        for arguments, message in (
+            (("fly",), "Error: There is no action 'fly'; `imgsvc-admin policy list` shows all.\n"),
+            (("--property", "a", "get_image"), "Error: 'a' is not of the form KEY=VALUE.\n"),
+        ):
+            result = self.run_command("check", *arguments)
+            self.assertEqual((result.exit_code, result.output), (1, message))
+        self.assertEqual(self.run_command("check").exit_code, 2)
+        self.write("get_image: nonsense\n")
+        result = self.run_command("list")
+        self.assertEqual((result.exit_code, result.output.count("\n")), (1, 1))
+        self.assertIn("rule 'get_image': 'nonsense' is not a rule", result.output)
