@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     insert,
     or_,
     select,
@@ -156,7 +157,7 @@ def later() -> ColumnElement[int]:
 _DELETE_IMAGE: Final = Statement(
     update(images)
     .where(_ITSELF, _status_is(*(source for source, targets in TRANSITIONS.items() if Status.DELETED in targets)))
-    .values(status=Status.DELETED.value, updated_at=bindparam("now"), deleted_at=bindparam("now"))
+    .values(status=Status.DELETED.value, updated_at=later(), deleted_at=bindparam("now"))
 )
 _ITS_LOCATIONS: Final = image_locations.c.image_id == bindparam("of_image")
 _DOOMED: Final = image_locations.c.doomed_at.is_not(None)
@@ -167,7 +168,14 @@ _DOOM_LOCATIONS: Final = Statement(update(image_locations).where(_ITS_LOCATIONS)
 _FORGET_LOCATION: Final = Statement(
     delete(image_locations).where(image_locations.c.key == bindparam("location_key"), _DOOMED)
 )
-
+_IMAGE_OF_DOOMED: Final = Statement(
+    select(image_locations.c.image_id).where(image_locations.c.key == bindparam("location_key"), _DOOMED)
+)
+_IS_BARE: Final = Statement(
+    select(images.c.id).where(
+        _ITSELF, images.c.deleted_at.is_not(None), ~exists().where(image_locations.c.image_id == images.c.id)
+    )
+)
 
 # What lists would look at in vain.
 _DROP_DETAILS: Final = tuple(
@@ -195,14 +203,23 @@ _DOOMED_IN_STORE: Final = Statement(
 
 
 def delete_image(connection: Connection, image_id: str, now: datetime) -> list[DoomedLocation]:
-    """Any status -> deleted, its locations doomed, its tags, properties and members dropped. Raises NoSuchImage."""
+    """Any status -> deleted, and its locations doomed. Raises NoSuchImage.
+
+    Its tags, properties and members go with the last location, until when a store may refuse and the image come back.
+    """
     moment = microseconds(now)
     if _DELETE_IMAGE.run(connection, image_id=image_id, now=moment) == 0:
         raise NoSuchImage(image_id)
+    _DOOM_LOCATIONS.run(connection, of_image=image_id, now=moment)
+    doomed = [doomed_location(*row) for row in _DOOMED_OF_IMAGE.rows(connection, of_image=image_id)]
+    if not doomed:
+        _drop_details(connection, image_id)
+    return doomed
+
+
+def _drop_details(connection: Connection, image_id: str) -> None:
     for drop in _DROP_DETAILS:
         drop.run(connection, of_image=image_id)
-    _DOOM_LOCATIONS.run(connection, of_image=image_id, now=moment)
-    return [doomed_location(*row) for row in _DOOMED_OF_IMAGE.rows(connection, of_image=image_id)]
 
 
 def list_doomed_locations(connection: Connection, store_id: str, after: int) -> list[DoomedLocation]:
@@ -216,5 +233,9 @@ def doomed_location(key: int, image_id: str, store_id: str, url: str, metadata: 
 
 
 def forget_location(connection: Connection, key: int) -> None:
-    """Drop a doomed location. Any number of times."""
+    """Drop a doomed location, and with the last one of a deleted image all that hangs on it. Any number of times."""
+    rows = _IMAGE_OF_DOOMED.rows(connection, location_key=key)
     _FORGET_LOCATION.run(connection, location_key=key)
+    for (image_id,) in rows:
+        if _IS_BARE.rows(connection, image_id=image_id):
+            _drop_details(connection, image_id)

@@ -119,8 +119,7 @@ class HttpStore:
 
     def _check(self, answer: Answer, span: Span) -> None:
         """Raises StoreError unless the body of the answer is the span."""
-        if (answer.header("content-encoding") or "identity").lower() != "identity":
-            raise StoreUnavailable(self.store_id, "the server sends an encoding that was not asked for.")
+        self._check_encoding(answer)
         if answer.status == 206:
             match = _CONTENT_RANGE.fullmatch(answer.header("content-range") or "")
             if match is None or (int(match[1]), int(match[2])) != (span.start, span.stop - 1):
@@ -146,6 +145,7 @@ class HttpStore:
         answer.stopProducing()
         told = answer.header("content-length")
         if answer.status == 200 and told is not None and re.fullmatch("[0-9]{1,18}", told):
+            self._check_encoding(answer)
             return int(told)
         if answer.status in _GONE:
             raise self._fault(answer.status)
@@ -153,6 +153,7 @@ class HttpStore:
         answer.stopProducing()
         if answer.status != 200:
             raise self._fault(answer.status)
+        self._check_encoding(answer)
         if answer.length is None or answer.length >= 10**18:
             raise StoreUnavailable(self.store_id, "the server does not tell the size of the object.")
         return answer.length
@@ -182,6 +183,11 @@ class HttpStore:
             return await self._fetcher.open(method, location.url, headers)
         except (UrlRefused, RemoteUnavailable) as error:
             raise StoreUnavailable(self.store_id, f"the object cannot be fetched. {error}") from error
+
+    def _check_encoding(self, answer: Answer) -> None:
+        """Raises StoreUnavailable for what is not the object itself."""
+        if (answer.header("content-encoding") or "identity").lower() != "identity":
+            raise StoreUnavailable(self.store_id, "the server sends an encoding that was not asked for.")
 
     def _fault(self, status: int) -> StoreError:
         kind = ObjectMissing if status in _GONE else StoreUnavailable

@@ -73,7 +73,8 @@ class DeletionTests(ApiTestCase):
     def test_store_that_refuses(self) -> None:
         """403 or 409; the image is as it was, also for the reaper, and can be deleted when the store allows it."""
         for error, status in ((StoreForbidden("local", "x"), 403), (ObjectInUse("local", "x"), 409)):
-            image = self.made()
+            image: str = self.server.image(tags=["a"], os_distro="debian")["id"]
+            self.assertEqual(self.server.put(image, b"data").status, 204)
             store = self.server.store()
             before = self.show(image)
             store.fail("delete", error)

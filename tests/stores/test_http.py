@@ -256,6 +256,7 @@ class LyingTests(HttpStoreTestCase):
         """What is encoded although that was not asked for is not taken for the object."""
         self.serve(answer(200, DATA, "Content-Encoding: gzip"))
         self.opened(StoreUnavailable)
+        self.error(self.store.size(LOCATION), StoreUnavailable)
         self.serve(answer(200, DATA, "Content-Encoding: identity"))
         self.assertEqual(self.read(), DATA)
 

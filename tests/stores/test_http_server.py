@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from twisted.web.static import File
+from twisted.web.util import Redirect
 
 from imgsvc.errors import ObjectMissing, StoreUnavailable
 from imgsvc.model import Location, Span
@@ -174,6 +175,16 @@ class TlsTests(ServerTestCase):
         store = self.make(ca_file=str(self.pem))
         self.assertEqual(await store.size(self.location(scheme="https")), len(DATA))
         self.assertEqual(await read(store, self.location(scheme="https")), DATA)
+
+    async def test_no_way_back(self) -> None:
+        """A redirect from https to http is not followed; one to https is."""
+        store = self.make(ca_file=str(self.pem), allowed_ports=[])
+        plain = f"http://127.0.0.1:{self.port.getHost().port}/disk"
+        self.root.putChild(b"down", Redirect(plain.encode()))
+        self.root.putChild(b"along", Redirect(self.location(scheme="https").url.encode()))
+        self.assertEqual(await store.size(self.location("along", "https")), len(DATA))
+        with self.assertRaisesRegex(StoreUnavailable, "from https to http"):
+            await store.size(self.location("down", "https"))
 
     async def test_not_trusted(self) -> None:
         """Without it, or under another name, the server is not believed."""
