@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +22,7 @@ from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from imgsvc.certificates.limits import LARGEST, readable
-from imgsvc.errors import BadSignature, CertificatesUnavailable, NoSuchCertificate
+from imgsvc.errors import BadSignature, CertificatesUnavailable, ConfigurationError, NoSuchCertificate
 from imgsvc.interfaces import ICertificates
 from imgsvc.model import Caller
 
@@ -47,8 +48,12 @@ class Barbican:
     ) -> None:
         """endpoint: the URL of its API, without `/v1`. timeout: seconds for all that one certificate takes.
 
-        own_token: the service's, for callers that have none.
+        own_token: the service's, for callers that have none. Raises ConfigurationError.
         """
+        if not re.fullmatch(r"https?://[^/?#\s]+(?:/[^?#\s]*)?", endpoint):
+            raise ConfigurationError(
+                f"signatures.barbican = {endpoint!r}: must be a URL, as 'https://barbican.example'"
+            )
         self._endpoint = endpoint.rstrip("/")
         self._client = HTTPClient(agent)
         self._clock = clock

@@ -7,9 +7,11 @@ from typing import Final
 
 from attrs import define
 
+from imgsvc.errors import ConfigurationError
 from imgsvc.peers import Peers
 from imgsvc.web.site import StreamingRequest
 
+_URL: Final = re.compile(r"https?://[^/?#\s]+(?:/[^?#\s]*)?")
 _SCHEME: Final = re.compile(r"https?", re.IGNORECASE)
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
@@ -21,9 +23,10 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 class PublicAddress:
     """Gives the URL that links to this server begin with.
 
-    public_endpoint: that URL; empty: as the request has it. proxies: whose headers tell what the client has asked for,
-    `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix`, or `Forwarded` (RFC 7239), which counts more, as it does for
-    oslo.middleware; None: nobody's.
+    public_endpoint: that URL, of http or https; empty: as the request has it.
+
+    proxies: whose headers tell what the client has asked for, `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix`, or
+    `Forwarded` (RFC 7239), which counts more, as it does for oslo.middleware; None: nobody's.
 
     A proxy that forwards to another appends its own value to a list, or replaces what was there. So the last value is
     that of the proxy that the server trusts; those before it may be the client's own. A value that is not what its
@@ -32,6 +35,13 @@ class PublicAddress:
 
     public_endpoint: str = ""
     proxies: Peers | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Raises ConfigurationError."""
+        if self.public_endpoint and not _URL.fullmatch(self.public_endpoint):
+            raise ConfigurationError(
+                f"server.public_endpoint = {self.public_endpoint!r}: must be a URL, as 'https://images.example/prefix'"
+            )
 
     def of(self, request: StreamingRequest) -> str:
         """Scheme, host and prefix, without a slash at the end."""

@@ -15,7 +15,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
 from imgsvc.certificates.barbican import Barbican
-from imgsvc.errors import BadSignature, CertificatesUnavailable, NoSuchCertificate
+from imgsvc.errors import BadSignature, CertificatesUnavailable, ConfigurationError, NoSuchCertificate
 from imgsvc.interfaces import ICertificates
 from imgsvc.model import Caller
 from tests.support import barbican
@@ -113,6 +113,15 @@ class BarbicanTests(SynchronousTestCase):
             error = self.assertRaises(CertificatesUnavailable, self.get)
             self.assertEqual(str(error), f"Barbican has answered {code}.")
         self.assertEqual(len(self.server.asked), 2)
+
+    def test_endpoint(self) -> None:
+        """The endpoint must be a URL of http, which may have a path."""
+        for endpoint in ("barbican.example", "ftp://barbican.example", "http://", "http://a/?b", "http://a b"):
+            error = self.assertRaises(ConfigurationError, Barbican, endpoint, self.agent, self.clock, 1.0)
+            self.assertIn(f"signatures.barbican = {endpoint!r}", str(error))
+        self.certificates = Barbican("https://cloud.example/key-manager/", self.agent, self.clock, 10.0)
+        self.assertRaises(NoSuchCertificate, self.get)
+        self.assertEqual(self.server.asked[-1][1], f"/key-manager{PATH}")
 
     def test_hang(self) -> None:
         """One time-out for all of it, at whichever request; the connection is given up."""

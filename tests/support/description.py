@@ -46,6 +46,8 @@ class Description:
         place = f"{method} {described}: {status}"
         method = "GET" if described in ANY_METHOD else method
         operation = self.document["paths"][described].get(method.lower())
+        if operation is None and status == 401:  # which comes before 405
+            return None
         answer = operation and operation["responses"].get(str(status))
         if answer is None:
             return f"{place} is not described: {body.decode('utf-8', 'replace')}"

@@ -7,8 +7,11 @@ from typing import Any, ClassVar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.config import load
+from imgsvc.errors import ConfigurationError
+from imgsvc.web.forwarding import PublicAddress
 from tests.support.server import parse_answer
 from tests.web.rigs import ONE_STORE, ApiTestCase
 
@@ -155,6 +158,18 @@ class PublicTests(ForwardedTestCase):
         """It is in links and in Location, with its prefix."""
         for headers in ({}, {"X-Forwarded-Host": "other.example", "X-Forwarded-Prefix": "/x"}):
             self.assertEqual(self.base(headers), "https://cloud.example/image")
+
+
+class EndpointTests(SynchronousTestCase):
+    """What a public address may be."""
+
+    def test_bad(self) -> None:
+        """What is no URL is told at start."""
+        for endpoint in ("images.example", "ftp://images.example", "https://", "https://a?b", "https://a/ b", "/image"):
+            error = self.assertRaises(ConfigurationError, PublicAddress, endpoint)
+            self.assertIn(f"server.public_endpoint = {endpoint!r}", str(error))
+        for endpoint in ("", "http://a", "https://images.example:8443/image/"):
+            PublicAddress(endpoint)
 
 
 class DefaultTests(ApiTestCase):
