@@ -243,13 +243,12 @@ class Metadefs:
         self, caller: Caller, name: str, actions: Sequence[str], work: Callable[[Namespace], Awaitable[T]]
     ) -> T:
         """Do some work on the namespace as it is now; once more with what it is then, if others came in between."""
-        for attempt in range(MOST_ATTEMPTS):
+        for _ in range(MOST_ATTEMPTS - 1):
             try:
                 return await work(await self._namespace(caller, name, *actions))
             except NamespaceChanged:
-                if attempt == MOST_ATTEMPTS - 1:
-                    raise
-        raise AssertionError
+                continue
+        return await work(await self._namespace(caller, name, *actions))
 
     def _sees(self, caller: Caller, namespace: Namespace) -> bool:
         """No rule of the policy goes beyond what a namespace says itself."""
