@@ -33,14 +33,14 @@ class Proxy:
     def identify(self, headers: Headers, peer: IAddress) -> Caller:
         """The Caller of the headers. Raises Unauthenticated.
 
-        A token of the whole system, not of a project, has no roles here: every policy of Glance is of project scope.
+        A token of the whole system or of a domain has no roles here: every policy of Glance is of project scope.
         """
         if peer not in self._peers:
             raise Unauthenticated("Identity headers are not taken from this address.")
         if _one(headers, "X-Identity-Status") != "Confirmed":
             raise Unauthenticated("The request carries no confirmed identity.")
         roles = _one(headers, "X-Roles") or _one(headers, "X-Role") or ""
-        if _one(headers, "OpenStack-System-Scope"):
+        if _one(headers, "OpenStack-System-Scope") or _one(headers, "X-Domain-Id"):
             roles = ""
         confirmed = _one(headers, "X-Service-Identity-Status") == "Confirmed"
         service_roles = (confirmed and _one(headers, "X-Service-Roles")) or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +34,14 @@ class RecordLimits:
     def _check(self, what: str, number: int, limit: int) -> None:
         if 0 <= limit < number:
             raise QuotaExceeded(f"An image may have {limit} {what}, not {number}.")
+
+
+@frozen
+class Page:
+    """Images of a list. next_marker: the id that the next page begins after; None: there is none."""
+
+    images: Sequence[Image]
+    next_marker: str | None = None
 
 
 def utc_now() -> datetime:
@@ -82,13 +90,14 @@ class Images:
         """Raises NoSuchImage."""
         return await self.access.image(caller, image_id)
 
-    async def list(self, query: ImageQuery) -> list[Image]:
+    async def list(self, query: ImageQuery) -> Page:
         """A page of images. Raises Forbidden; Invalid for a marker that does not exist."""
         self.access.require("get_images", query.caller)
         if any(
             kind == "property" and not self.protections.allows("read", query.caller, key)
             for kind, _, key in (condition.field.partition(":") for condition in query.filters)
         ):
-            return []  # what cannot be read cannot be searched for either
-        page: list[Image] = await self.catalogue.images(query)
-        return page
+            return Page(())  # what cannot be read cannot be searched for either
+        found: Sequence[Image] = await self.catalogue.images(query)
+        last = found[-1].id if found and len(found) == query.limit else None
+        return Page([image for image in found if self.access.policy.allows("get_image", query.caller, image)], last)

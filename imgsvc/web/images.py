@@ -53,12 +53,12 @@ class ImageRoutes:
         asked = self.listing.read(request.caller, request.args)
         page = await self.images.list(asked.query)
         document = {
-            "images": [self.view.document(request.caller, image) for image in page],
+            "images": [self.view.document(request.caller, image) for image in page.images],
             "first": asked.link(None),
             "schema": "/v2/schemas/images",
         }
-        if page and len(page) == asked.query.limit:
-            document["next"] = asked.link(page[-1].id)
+        if page.next_marker is not None:
+            document["next"] = asked.link(page.next_marker)
         return answer_json(request, document)
 
     async def show(self, request: StreamingRequest, image_id: str) -> bytes:

@@ -1,0 +1,74 @@
+"""Tests of imgsvc.identity.administrators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from imgsvc.errors import Unauthenticated
+from imgsvc.identity.administrators import Administrators
+from imgsvc.identity.policy import Policy
+from imgsvc.interfaces import IIdentity
+from imgsvc.model import Caller
+
+PEER = IPv4Address("TCP", "127.0.0.1", 1)
+
+
+@implementer(IIdentity)
+class Known:
+    """Always the same answer, at once or in a Deferred."""
+
+    challenge = "Somehow"
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def identify(self, headers: Headers, peer: Any) -> Any:
+        """See IIdentity."""
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class AdministratorsTests(SynchronousTestCase):
+    """The policy says who is an administrator."""
+
+    def identify(self, answer: Any, rule: str = "role:chief and user_id:u") -> Any:
+        path = Path(self.mktemp())
+        path.write_text(f"context_is_admin: {rule}\n")
+        return Administrators(Known(answer), Policy(path)).identify(Headers(), PEER)
+
+    def test_interface(self) -> None:
+        """It provides IIdentity and has the other identity's challenge."""
+        identity = Administrators(Known(None), Policy())
+        verifyObject(IIdentity, identity)
+        self.assertEqual(identity.challenge, "Somehow")
+
+    def test_judged(self) -> None:
+        """Whoever the rule holds for is one, and nobody else, whatever the role is called."""
+        for caller, expected in (
+            (Caller("u", "p", frozenset({"chief"})), True),
+            (Caller("v", "p", frozenset({"chief"})), False),
+            (Caller("u", "p", frozenset({"admin"})), False),
+        ):
+            self.assertIs(self.identify(caller).is_admin, expected)
+            self.assertIs(self.successResultOf(self.identify(succeed(caller))).is_admin, expected)
+
+    def test_default(self) -> None:
+        """By default it is the role admin; such callers are passed on as they are."""
+        identity = Administrators(Known(caller := Caller("u", "p", frozenset({"admin"}))), Policy())
+        self.assertIs(identity.identify(Headers(), PEER), caller)
+
+    def test_refused(self) -> None:
+        """Who is not identified is not judged."""
+        self.assertRaises(Unauthenticated, self.identify, Unauthenticated("Who?"))
+        failed: Deferred[Caller] = Deferred()
+        failed.errback(Unauthenticated("Who?"))
+        self.failureResultOf(self.identify(failed), Unauthenticated)
