@@ -55,12 +55,12 @@ _OF_PROPERTY: Final[Schema] = {
     "maxLength": _COUNT,
     "minLength": _COUNT_FROM_0,
     "pattern": _text("Regular expression of ECMA 262 that a text must match"),
-    "enum": {"type": "array", "description": "All values that there are"},
+    "enum": {"type": "array", "items": {}, "description": "All values that there are"},
     "readonly": {"type": "boolean", "description": "Whether users cannot set the property"},
     "default": {"description": "What holds without the property"},
     "items": {
         "type": "object",
-        "properties": {"type": {"type": "string", "enum": _TYPES}, "enum": {"type": "array"}},
+        "properties": {"type": {"type": "string", "enum": _TYPES}, "enum": {"type": "array", "items": {}}},
         "description": "What the items of an array are",
     },
     "maxItems": _COUNT,
@@ -71,7 +71,7 @@ _OF_PROPERTY: Final[Schema] = {
 
 _COUNTS: Final[Schema] = {
     "positiveInteger": {"type": "integer", "minimum": 0},
-    "positiveIntegerDefault0": {"allOf": [_COUNT, {"default": 0}]},
+    "positiveIntegerDefault0": {"type": "integer", "minimum": 0, "default": 0},
     "stringArray": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.support.description import Description
-from tests.web.rigs import BEHIND_PROXY, ONE_STORE, THREE_STORES, ApiTestCase
+from tests.web.rigs import ADMIN, BEHIND_PROXY, ONE_STORE, THREE_STORES, ApiTestCase
 
 PATH = "/v2/openapi.json"
 
@@ -23,6 +23,7 @@ class DescriptionTests(ApiTestCase):
         super().setUp()
         self.answer = self.server.request("GET", PATH)
         self.document: Any = self.answer.json
+        self.definitions: dict[str, Any] = {}
         self.operations = Description(self.document).operations()
 
     def test_routes(self) -> None:
@@ -66,6 +67,15 @@ class DescriptionTests(ApiTestCase):
         """Enumerations are those of the configuration, as in the published schema."""
         schema = self.document["components"]["schemas"]["image"]["properties"]["disk_format"]
         self.assertEqual(schema["enum"], [None, *self.server.config.images.disk_formats])
+
+    def test_definitions(self) -> None:
+        """Definitions of one name in several published schemas are the same."""
+        for path in self.document["paths"]:
+            if path.startswith("/v2/schemas/"):
+                schema = self.server.request("GET", path, ADMIN).json
+                for name, definition in schema.get("definitions", {}).items():
+                    self.assertEqual(self.definitions.setdefault(name, definition), definition)
+        self.assertTrue(self.definitions)
 
     def test_etag(self) -> None:
         """Who has it is told so."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from imgsvc.web.openapi.notation import COUNT, Json, Paths, header, nothing, operation, query, sent_header
 
-BYTES: Final[Json] = {"application/octet-stream": {}}
+BYTES: Final[Json] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _DIGEST: Final = "`sha-256=:BASE64:` or `sha-512=:BASE64:` of the data (RFC 9530)"
 _DATA_HEADERS: Final = {
     "Content-MD5": sent_header("MD5 of the whole image, in hex"),

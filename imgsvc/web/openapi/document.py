@@ -35,6 +35,8 @@ PATH_PARAMETERS: Final = {
     "store_id": "Id of a store",
     "tag": "A tag; in it a slash is written `%2F`",
 }
+DEFINED: Final = "defined_"
+"""What names of components begin with that are definitions in published schemas."""
 _ABOUT: Final = """\
 The OpenStack Image API v2, as imgsvc serves it. What it does otherwise than Glance is listed in docs/differences.md.
 
@@ -117,7 +119,10 @@ def _schemas(published: Mapping[str, Json]) -> Json:
     """The published schemas, by the names of components, and those that only this description has."""
     image = published["image"]
     parts = {name: document for name, document in published.items() if name != "image"} | {"shown_image": image}
-    found = {component_name(name): _embedded(name, document, parts) for name, document in published.items()}
+    found = {component_name(name): _embedded(document, parts) for name, document in published.items()}
+    for document in published.values():
+        for name, definition in document.get("definitions", {}).items():
+            found[f"{DEFINED}{name}"] = _embed(definition, parts)
     found["shown_image"] = {
         "description": "An image as it is shown. Custom properties stand beside these.",
         "allOf": [schema("image"), {"required": list(ALWAYS_SHOWN)}],
@@ -133,25 +138,29 @@ def _schemas(published: Mapping[str, Json]) -> Json:
         "propertyNames": {"maxLength": LONGEST_KEY},
         "additionalProperties": image["additionalProperties"],
     }
-    return found
+    return {**found, **images.schemas()}
 
 
-def _embedded(name: str, document: Json, parts: Mapping[str, Json]) -> Json:
-    """A schema as a component. In it, one of `parts` is referred to; references to its own definitions still hold."""
+def _embedded(document: Json, parts: Mapping[str, Json]) -> Json:
+    """A schema as a component. Its definitions, which schemas share, are components, too."""
+    return {
+        "type": "object",
+        **{key: _embed(item, parts) for key, item in document.items() if key != "definitions"},
+    }
 
-    def embed(value: Any) -> Any:
-        if isinstance(value, list):
-            return [embed(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if isinstance(value.get("$ref"), str):
-            return {"$ref": f"#/components/schemas/{component_name(name)}{value['$ref'].removeprefix('#')}"}
-        for part, known in parts.items():
-            if value == known:
-                return schema(part)
-        return {key: embed(item) for key, item in value.items()}
 
-    return {"type": "object", **{key: embed(item) for key, item in document.items()}}
+def _embed(value: Any, parts: Mapping[str, Json]) -> Any:
+    """A part of a schema; whatever of it is one of `parts` is referred to."""
+    if isinstance(value, list):
+        return [_embed(item, parts) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if isinstance(value.get("$ref"), str):
+        return schema(value["$ref"].replace("#/definitions/", DEFINED))
+    for name, part in parts.items():
+        if value == part:
+            return schema(name)
+    return {key: _embed(item, parts) for key, item in value.items()}
 
 
 def _error() -> Json:

@@ -12,6 +12,7 @@ from imgsvc.web.openapi.notation import (
     Paths,
     array,
     choice,
+    fields,
     json_answer,
     json_body,
     link,
@@ -90,33 +91,34 @@ SORTING: Final = (
 )
 
 
-def operation_body() -> Json:
-    """The body of `PATCH`, in both media types."""
+_V21: Final = "application/openstack-images-v2.1-json-patch"
+_V20: Final = "application/openstack-images-v2.0-json-patch"
+
+
+def schemas() -> dict[str, Json]:
+    """The operations of patches: `set` and `unset` of v2.1, the others of v2.0."""
     pointer = {"type": "string", "description": "A JSON pointer (RFC 6901) to a field", "examples": ["/name"]}
-    changing = {
-        "type": "object",
-        "required": ["op", "path", "value"],
-        "properties": {"op": choice("add", "replace"), "path": pointer, "value": {}},
+    return {
+        "patch_set": fields(("op", "path", "value"), op=choice("add", "replace"), path=pointer, value={}),
+        "patch_unset": fields(("op", "path"), op=choice("remove"), path=pointer),
+        "patch_add": fields(("add", "value"), add=pointer, value={}),
+        "patch_replace": fields(("replace", "value"), replace=pointer, value={}),
+        "patch_remove": fields(("remove",), remove=pointer),
     }
-    removing = {
-        "type": "object",
-        "required": ["op", "path"],
-        "properties": {"op": choice("remove"), "path": pointer},
-    }
-    old = [
-        {"type": "object", "required": [verb, "value"], "properties": {verb: pointer, "value": {}}}
-        for verb in ("add", "replace")
-    ]
-    old.append({"type": "object", "required": ["remove"], "properties": {"remove": pointer}})
+
+
+def _patch() -> Json:
+    """The body of `PATCH`, in both media types."""
+    new, old = ("patch_set", "patch_unset"), ("patch_add", "patch_replace", "patch_remove")
     return {
         "required": True,
         "content": {
-            "application/openstack-images-v2.1-json-patch": {
-                "schema": array({"oneOf": [changing, removing]}),
+            _V21: {
+                "schema": array({"oneOf": [schema(name) for name in new]}),
                 "example": [{"op": "replace", "path": "/name", "value": "another name"}],
             },
-            "application/openstack-images-v2.0-json-patch": {
-                "schema": array({"oneOf": old}),
+            _V20: {
+                "schema": array({"oneOf": [schema(name) for name in old]}),
                 "example": [{"replace": "/name", "value": "another name"}],
             },
         },
@@ -173,7 +175,7 @@ def paths() -> Paths:
                 description=(
                     "All operations or none. In v2.0, `add` of what is there is a conflict; in v2.1 it replaces."
                 ),
-                body=operation_body(),
+                body=_patch(),
                 answers={200: json_answer("The image as it is now", schema("shown_image"))},
                 errors={
                     400: "The body is not a patch, or a value is not valid",

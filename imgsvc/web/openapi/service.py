@@ -23,7 +23,7 @@ from imgsvc.web.openapi.notation import (
 )
 
 SCHEMA_OF_SCHEMAS: Final = {"type": "object", "required": ["name", "properties"]}
-_REASONS: Final = fields(("detailed", "reasons"), detailed=FLAG, reasons={"type": "array"})
+_REASONS: Final = fields(("detailed", "reasons"), detailed=FLAG, reasons=array({}))
 _HEALTH: Final = {
     "text/plain": {"schema": TEXT},
     "text/html": {"schema": TEXT},
