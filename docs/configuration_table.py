@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from tables import update
 
 from imgsvc.config import Config, Seconds, Size, Store, Stores
 from imgsvc.options import allowed
@@ -21,20 +22,12 @@ from imgsvc.stores.http import HttpOptions
 from imgsvc.stores.memory import MemoryOptions
 
 PAGE = Path(__file__).with_name("configuration.md")
-BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 
 
 def tables() -> str:
     """The tables of all sections, as Markdown."""
     sections = [_table(f"[{name}]", cls) for name, cls in _sections(Config, "")]
     return "\n".join(sections + [_table(name, cls) for name, cls in _kinds()])
-
-
-def page(text: str) -> str:
-    """The page `text` with its tables made anew."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{tables()}\n{END}{after}"
 
 
 def _sections(cls: type[Any], path: str) -> Iterator[tuple[str, type[Any]]]:
@@ -84,16 +77,5 @@ def _toml(value: Any, type: Any) -> str:
     return json.dumps(value)
 
 
-def main(arguments: list[str]) -> int:
-    text = PAGE.read_text(encoding="utf-8")
-    current = page(text)
-    if arguments == ["--check"]:
-        if current != text:
-            print(f"{PAGE} is not current: run `python docs/{Path(__file__).name}`", file=sys.stderr)
-        return int(current != text)
-    PAGE.write_text(current, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(update(PAGE, tables(), __file__, sys.argv[1:]))

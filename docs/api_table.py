@@ -1,0 +1,53 @@
+"""Writes the table of docs/api.md from the description of the API, imgsvc/web/openapi.
+
+python docs/api_table.py           rewrite the file
+python docs/api_table.py --check   exit with 1 if it is not current
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tables import update
+
+from imgsvc.config import Config
+from imgsvc.web.openapi.document import describe
+from imgsvc.web.openapi.notation import EVERYWHERE, IDENTIFIED
+from imgsvc.web.schemas import SchemaRoutes, image_schema
+
+PAGE = Path(__file__).with_name("api.md")
+SCHEMAS = "/v2/schemas/"
+OF_ALL = {str(status) for status in (*EVERYWHERE, *IDENTIFIED)}
+
+
+def tables() -> str:
+    """One table for each part of the API, as Markdown."""
+    images = Config().images
+    document = describe(SchemaRoutes(image_schema(images.disk_formats, images.container_formats)).documents)
+    return "\n".join(_table(tag, document["paths"]) for tag in document["tags"])
+
+
+def _table(tag: Any, paths: dict[str, Any]) -> str:
+    rows = [f"## {tag['name'].capitalize()}\n", "| route | | success | failure |", "|---|---|---|---|"]
+    for path, item in paths.items():
+        for method, operation in item.items():
+            if method != "parameters" and tag["name"] in operation["tags"] and not path.startswith(SCHEMAS):
+                rows.append(_row(f"{method.upper()} {path}", operation["summary"], operation))
+    names = [path.removeprefix(SCHEMAS) for path in paths if path.startswith(SCHEMAS)]
+    if tag["name"] == "service":
+        of_any = paths[f"{SCHEMAS}{names[0]}"]["get"]
+        rows.append(_row(f"GET {SCHEMAS}{{name}}", f"The JSON schema of {', '.join(names)}", of_any))
+    return "\n".join(rows) + "\n"
+
+
+def _row(route: str, summary: str, operation: Any) -> str:
+    statuses = operation["responses"].keys()
+    success = " ".join(status for status in statuses if status < "400")
+    failure = " ".join(status for status in statuses if status >= "400" and status not in OF_ALL)
+    return f"| `{route}` | {summary} | {success} | {failure} |"
+
+
+if __name__ == "__main__":
+    sys.exit(update(PAGE, tables(), __file__, sys.argv[1:]))
