@@ -105,7 +105,8 @@ class UrlTests(SynchronousTestCase):
             ),
             *("http://images.test:0/", "http://images.test:65536/", "http://images.test:x/", "http://images.test:-1/"),
             *("http://images.test:80:80/", "http://images..test/", "http://.images.test/", "http://-a.test/"),
-            *("http://images%2etest/", "http://127.0.0.1%00.test/", "http://[::1%25eth0]/", "http://[fe80::1%eth0]/"),
+            *("http://images%2etest/", "http://127.0.0.1%00.test/", "http://[fe80::1%eth0]/"),
+            *("http://[2606:4700::1%25eth0]/", "http://[2606:4700::1%eth0]/"),
             *("http://[1.1.1.1]/", "http://[::1", "http://::1/", "http://[v1.x]/", "http://images.test]/"),
             *(f"http://{'a' * 64}.test/", f"http://{'a.' * 127}test/", "http://images.test/" + "x" * LONGEST_URL),
         ):
