@@ -182,6 +182,13 @@ def _has_issued(authority: x509.Certificate, certificate: x509.Certificate, now:
     try:
         constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
         certificate.verify_directly_issued_by(authority)
-    except (x509.ExtensionNotFound, InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+    except (
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        InvalidSignature,
+        UnsupportedAlgorithm,
+        ValueError,
+        TypeError,
+    ):
         return False
     return constraints.ca and authority.not_valid_before_utc <= now <= authority.not_valid_after_utc

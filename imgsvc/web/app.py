@@ -27,7 +27,9 @@ from imgsvc.web.versions import versions_document
 log = txaio.make_logger()
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
+REQUEST_ID = b"x-openstack-request-id"
 LONGEST_REQUEST_ID = 64
+"""Characters of the client's own id, without the prefix that it may lack."""
 MEDIA_TYPE = b"application/vnd.openstack.images-v2"
 """An Accept that begins so chooses the version, and the path does not name it."""
 ABOUT_DATA = (b"accept-ranges", b"content-md5", b"content-range", b"etag", b"last-modified")
@@ -82,13 +84,17 @@ class ImageApi(Resource):
         if b"%" in request.path:  # what is encoded in a segment is no part of the path's structure
             segments[:] = [segment.replace(b"%", b"%25").replace(b"/", b"%2F") for segment in segments]
         if segments[0] == b"v2":
-            self._give_id(request, request.getHeader(b"x-openstack-request-id"))
+            self._give_id(request, request.getHeader(REQUEST_ID))
         preflight = self._cors.apply(request)
-        return preflight if preflight is not None else self._resource.render(request)
+        if preflight is not None:
+            return preflight
+        if segments[0] != b"v2" and segments[0] not in OUTSIDE:
+            return self._list_versions(request, 300)
+        return self._resource.render(request)
 
     def _give_id(self, request: StreamingRequest, given: bytes | None) -> None:
         request.request_id = _request_id(given)
-        request.setHeader(b"x-openstack-request-id", request.request_id.encode("latin-1"))
+        request.setHeader(REQUEST_ID, request.request_id.encode("latin-1"))
 
     def _mount(self, route: Route) -> None:
         self.routes.append(route)
@@ -99,7 +105,7 @@ class ImageApi(Resource):
         async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
             if request.method == b"HEAD" and "HEAD" not in methods:  # werkzeug takes HEAD for GET
                 raise MethodNotAllowed(sorted(methods))
-            if len(request.request_id) > LONGEST_REQUEST_ID:
+            if len(request.request_id) > LONGEST_REQUEST_ID < len(request.getHeader(REQUEST_ID) or b""):
                 self._give_id(request, None)
                 raise HeaderTooLarge(f"X-Openstack-Request-ID is longer than {LONGEST_REQUEST_ID} characters.")
             if not route.open:
@@ -121,7 +127,10 @@ class ImageApi(Resource):
 
     # --- routes that belong to no group
 
-    async def _versions(self, request: StreamingRequest, status: int = 200) -> bytes:
+    async def _versions(self, request: StreamingRequest) -> bytes:
+        return self._list_versions(request, 200)
+
+    def _list_versions(self, request: StreamingRequest, status: int) -> bytes:
         return answer_json(request, versions_document(self._version_ids, self._address.of(request)), status)
 
     # --- errors
@@ -135,9 +144,7 @@ class ImageApi(Resource):
         if isinstance(error, HTTPException) and error.code in (404, 405):
             first = ((request.prepath or []) + (request.postpath or []))[0]
             if first == b"versions":
-                return await self._versions(request)
-            if first not in (b"v2", b"healthcheck"):
-                return await self._versions(request, 300)
+                return self._list_versions(request, 200)
             try:
                 if first == b"v2":
                     await _maybe(self._identity.identify(request.requestHeaders, request.client))
