@@ -55,6 +55,9 @@ class Driver(Protocol):
     def fault(self, error: Exception) -> Fault | None:
         """What an error means; None: it is none of the driver."""
 
+    def is_open(self, connection: Any) -> bool:
+        """Whether a connection of the driver has not been lost."""
+
     def lock_upgrades(self) -> str:
         """The statement that waits until no other process upgrades; the lock ends with the connection at the latest."""
 
@@ -115,6 +118,10 @@ class PostgreSQL:
             return Fault.OUTAGE
         return Fault.JOB
 
+    def is_open(self, connection: Any) -> bool:
+        """See Driver."""
+        return not connection.closed and not connection.broken
+
     def lock_upgrades(self) -> str:
         """See Driver."""
         return "SELECT pg_advisory_xact_lock(hashtext('imgsvc upgrade'))"
@@ -168,6 +175,10 @@ class MariaDB:
         if isinstance(error, self.pymysql.DataError):
             return Fault.VALUE
         return Fault.OUTAGE if isinstance(error, self.pymysql.OperationalError) else Fault.JOB
+
+    def is_open(self, connection: Any) -> bool:
+        """See Driver."""
+        return bool(connection.open)
 
     def lock_upgrades(self) -> str:
         """See Driver."""

@@ -25,7 +25,7 @@ from imgsvc.catalogue.database import Job, cause_of, for_the_client
 from imgsvc.catalogue.drivers import Driver, Fault, Limits, driver_of
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.url import parse
-from imgsvc.errors import CatalogueUnavailable, ConfigurationError, Invalid
+from imgsvc.errors import CatalogueUnavailable, ConfigurationError, ImgsvcError, Invalid
 from imgsvc.interfaces import IThreads
 
 __all__ = ["ServerDatabase", "server_engine"]
@@ -176,6 +176,8 @@ class ServerDatabase:
         """What to raise for an error that a job ended with, whose transaction is over then."""
         cause = cause_of(error)
         fault = self._driver.fault(cause)
+        if not isinstance(error, ImgsvcError) and self._is_lost(connection):
+            fault = Fault.LOST  # whatever the driver stumbled over then
         if fault is Fault.LOST:
             connection.invalidate(cause)
             self._pool.lost(generation)
@@ -193,6 +195,9 @@ class ServerDatabase:
             case Fault.VALUE:
                 return Invalid("A value is not one that the catalogue can keep.")
         return for_the_client(error)
+
+    def _is_lost(self, connection: Connection) -> bool:
+        return connection.invalidated or not self._driver.is_open(connection.connection.dbapi_connection)
 
     def _commit(self, connection: Connection, generation: int) -> None:
         try:
