@@ -112,6 +112,6 @@ def _member_id(document: dict[str, Any]) -> str:
 
 def _status(document: dict[str, Any]) -> MemberStatus:
     try:
-        return MemberStatus(document.get("status"))
+        return MemberStatus(str(document.get("status")))
     except ValueError:
         raise Invalid(f"`status` must be one of {', '.join(MemberStatus)}.") from None
