@@ -8,6 +8,7 @@ from typing import Any
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from imgsvc.web.errors import STATUS
 from tests.support.description import Description
 from tests.web.rigs import ADMIN, BEHIND_PROXY, ONE_STORE, THREE_STORES, ApiTestCase
 
@@ -77,6 +78,11 @@ class DescriptionTests(ApiTestCase):
                     self.assertEqual(self.definitions.setdefault(name, definition), definition)
         self.assertTrue(self.definitions)
 
+    def test_statuses(self) -> None:
+        """Every status of an error is that of some operation."""
+        described = {int(status) for operation in self.operations.values() for status in operation["responses"]}
+        self.assertEqual(set(STATUS.values()) - described, set())
+
     def test_etag(self) -> None:
         """Who has it is told so."""
         etag = self.answer.headers["etag"]
@@ -95,3 +101,42 @@ class OneStoreTests(DescriptionTests):
         """Nobody is refused."""
         for method, path in self.operations:
             self.assertNotEqual(self.server.request(method, re.sub(r"{\w+}", "x", path)).status, 401)
+
+
+class ComplaintTests(ApiTestCase):
+    """What tests/support/description.py finds in answers, which all tests of the API rely on."""
+
+    def complaint(self, method: str, path: str, status: int, content_type: str = "", body: bytes = b"") -> str:
+        """What is wrong; empty if nothing is."""
+        description = Description(self.server.server.description.document)
+        return (
+            description.complaint(method, path, status, {"content-type": content_type} if content_type else {}, body)
+            or ""
+        )
+
+    def test_right(self) -> None:
+        """Answers that are described, and those that no path has: nothing."""
+        image = json.dumps(self.server.image()).encode()
+        for answer in (
+            ("GET", "/v2/images/x?y=z", 200, "application/json", image),
+            ("GET", "/v2/images/x", 404, "text/html; charset=UTF-8", b"<html></html>"),
+            ("DELETE", "/v2/images/x", 204),
+            ("DELETE", "/versions", 200, "application/json", b'{"versions": []}'),
+            ("PUT", "/v2/images", 405, "text/plain", b"no"),
+            ("OPTIONS", "/v2/images", 200),
+            ("GET", "/nowhere", 300, "application/json", b"{}"),
+        ):
+            self.assertEqual(self.complaint(*answer), "")
+
+    def test_wrong(self) -> None:
+        """Each of the others is told."""
+        for answer, words in (
+            (("GET", "/v2/images/x", 418), "418 is not described"),
+            (("PUT", "/v2/images/x", 200), "200 is not described"),
+            (("GET", "/v2/images/x", 200, "text/html", b"<html></html>"), "not as 'text/html'"),
+            (("GET", "/v2/images/x", 404, "", b"no"), "not as ''"),
+            (("DELETE", "/v2/images/x", 204, "text/html", b"gone"), "has a body"),
+            (("GET", "/v2/images/x", 200, "application/json", b'{"id": "x"}'), "at $"),
+            (("GET", "/v2/images", 200, "application/json", b'{"images": [{}]}'), "at $.images[0]"),
+        ):
+            self.assertIn(words, self.complaint(*answer))
