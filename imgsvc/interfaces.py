@@ -260,7 +260,11 @@ class IPolicy(Interface):
     """Decides who may do what."""
 
     def allows(action: str, caller: Any, image: Any = None) -> bool:
-        """Whether Caller may do `action` (a name of Glance's policies, as `upload_image`) to Image."""
+        """Whether Caller may do `action` (a name of Glance's policies, as `upload_image`) to Image.
+
+        Without an image, to one that the caller's own project would own. In the image's place may stand whatever else
+        has an owner and a visibility.
+        """
 
 
 class IProtections(Interface):

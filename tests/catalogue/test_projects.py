@@ -117,10 +117,8 @@ class ProjectsTest(CatalogueTestCase):
         return self.successResultOf(self.database.write(lambda connection: job(connection, *arguments)))
 
 
-class RaceTests(TestCase):
-    """Limits of a project that many go for at once, through two processes' worth of catalogues on one database."""
-
-    NUMBER = 50
+class RaceTestCase(TestCase):
+    """Two processes' worth of catalogues on one database, with real threads."""
 
     def options(self) -> config.Database:
         """Where it is. SQLite makes its tables itself."""
@@ -140,6 +138,12 @@ class RaceTests(TestCase):
         threads = ReactorThreads(reactor, name, size)
         self.addCleanup(threads.stop)
         return threads
+
+
+class RaceTests(RaceTestCase):
+    """Limits of a project that many go for at once."""
+
+    NUMBER = 50
 
     async def succeeded(self, attempts: list[Deferred[Any]], refusal: type[Exception]) -> int:
         """How many do; all others must fail with `refusal`."""
