@@ -11,6 +11,7 @@ import argparse
 import random
 import sqlite3
 import statistics
+import sys
 import tempfile
 import time
 import uuid
@@ -175,7 +176,7 @@ def cases() -> Iterator[Case]:
             name = ",".join(f"{key}:{'desc' if down else 'asc'}" for key, down in sort)
             yield Case(f"sort={name}", caller, _query(caller, (SHOWN,), None, sort), [])
         for name, passed, visibility in FILTERS:
-            for sort in (AGE, (("name", False),), (("size", True),)):
+            for sort in (AGE, (("name", False),)):
                 by = "" if sort == AGE else f", by {sort[0][0]}"
                 yield Case(f"{name}{by}", caller, _query(caller, (*passed, SHOWN), visibility, sort), [])
         yield Case(HIDDEN[0], caller, _query(caller, HIDDEN[1], None, AGE), [])
@@ -193,8 +194,10 @@ def middle(connection: sa.Connection, query: ImageQuery) -> str | None:
     passed = [filters.filter_condition(number, condition) for number, condition in enumerate(shape.filters)]
     order = ordering(order_of(shape))
     ids = sa.select(tables.images.c.id).where(tables.images.c.deleted_at.is_(None), filters.listed(shape), *passed)
-    found = Statement(ids.order_by(*order)).rows(connection, **filters.values_of(query))
-    return found[len(found) // 2][0] if found else None
+    values = filters.values_of(query)
+    ((number,),) = Statement(sa.select(sa.func.count()).select_from(ids.subquery())).rows(connection, **values)
+    found = Statement(ids.order_by(*order).limit(1).offset(number // 2)).rows(connection, **values)
+    return found[0][0] if found else None
 
 
 def milliseconds(connection: sa.Connection, query: ImageQuery, seconds: float) -> float:
@@ -242,6 +245,7 @@ def main() -> None:
                     connection.execute(sa.text("VACUUM ANALYZE"))
             with engine.connect() as connection:
                 for case in measured:
+                    print(f"{number:,}: {case.caller}, {case.name}", file=sys.stderr, flush=True)
                     later = evolve(case.query, marker=middle(connection, case.query))
                     case.times.append(
                         (
