@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Computed, String, Table, Text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DropIndex
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -134,6 +134,13 @@ def _mariadb_table(element: CreateTable, compiler: Any, **options: Any) -> str:
 def _mariadb_index(element: CreateIndex, compiler: Any, **options: Any) -> str:
     element.if_not_exists = True
     text: str = compiler.visit_create_index(element, **options)
+    return text
+
+
+@compiles(DropIndex, "mariadb")
+def _mariadb_no_index(element: DropIndex, compiler: Any, **options: Any) -> str:
+    element.if_exists = True
+    text: str = compiler.visit_drop_index(element, **options)
     return text
 
 

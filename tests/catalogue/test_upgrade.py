@@ -1,0 +1,194 @@
+"""From the first tables to the newest, with images in them, on every database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config as AlembicConfig
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, event, inspect, text
+
+from imgsvc import config
+from imgsvc.catalogue import Schema, schema
+from imgsvc.catalogue.drivers import Limits, driver_of
+from imgsvc.catalogue.servers import server_engine
+from imgsvc.catalogue.sqlite import sqlite_engine
+from imgsvc.catalogue.tables import metadata
+from imgsvc.catalogue.url import parse
+from imgsvc.errors import CatalogueUnavailable, ConfigurationError
+from imgsvc.model import Location, Status
+from tests.catalogue.rigs import CatalogueTestCase, ServerRig, SQLiteRig, on_every_database
+from tests.support.databases import mariadb, postgresql
+
+IMAGE = "11111111-2222-3333-4444-555555555555"
+LONG = "\N{GRINNING FACE}" * 30_000
+ROWS = (
+    "INSERT INTO images (id, created_at, updated_at, status, name, visibility, protected, os_hidden, min_disk, min_ram,"
+    f" size, claims) VALUES ('{IMAGE}', 1, 2, 'active', 'Name ', 'shared', {{false}}, {{false}}, 3, 4, 5, 1)",
+    f"INSERT INTO image_properties (image_id, name, value) VALUES ('{IMAGE}', 'long', '{LONG}')",
+    f"INSERT INTO image_properties (image_id, name, value) VALUES ('{IMAGE}', 'LONG', 'upper')",
+    f"INSERT INTO image_tags (image_id, value) VALUES ('{IMAGE}', 'e')",
+    f"INSERT INTO image_tags (image_id, value) VALUES ('{IMAGE}', 'e ')",
+    f"INSERT INTO image_tags (image_id, value) VALUES ('{IMAGE}', '\N{LATIN SMALL LETTER E WITH ACUTE}')",
+    "INSERT INTO image_locations (image_id, store_id, url, metadata)"
+    f" VALUES ('{IMAGE}', 'local', 'file:///x', '{{{{}}}}')",
+    f"INSERT INTO uploads (image_id, upload_id, store_id, expires_at) VALUES ('{IMAGE}', '1-a', 'local', 6)",
+)
+
+
+class Interrupted(Exception):
+    """What ends an upgrade in the middle."""
+
+
+class UpgradeTestCase(CatalogueTestCase):
+    """`self.schema` is of a new, empty database."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        self.rig: Any = SQLiteRig(self.path)
+        url = f"sqlite:///{self.path}"
+        if self.server is not None:
+            server = self.server()
+            self.rig = ServerRig(server, server.new_database())
+            self.addCleanup(server.drop_database, self.rig.name)
+            url = server.url(self.rig.name)
+        self.schema = Schema(config.Database(url=url), Path())
+        if self.server is None:
+            self.engine = sqlite_engine(url, 5)
+        else:
+            self.engine = server_engine(url, driver_of(parse(url)), Limits(5, 0, 0))
+        self.addCleanup(self.engine.dispose)
+        self.now = None
+
+    def migrate_to(self, revision: str) -> None:
+        """Only so far."""
+        with self.engine.begin() as connection:
+            settings = AlembicConfig(attributes={"connection": connection})
+            settings.set_main_option("script_location", str(schema.MIGRATIONS))
+            settings.set_main_option("path_separator", "os")
+            command.upgrade(settings, revision)
+
+
+@on_every_database
+class UpgradeTest(UpgradeTestCase):
+    """What holds for every database."""
+
+    def fill(self) -> None:
+        """An image with all that there was in the first version."""
+        with self.engine.begin() as connection:
+            for row in ROWS:
+                statement = row.format(false="false" if self.server is postgresql else "0")
+                connection.exec_driver_sql(statement.replace("%", "%%"))
+
+    def check(self) -> None:
+        """The tables are those of the code, and what was in them is kept."""
+        self.assertEqual(self.schema.version(), schema.HEAD)
+        with self.engine.connect() as connection:
+            self.assertEqual(differences(connection), [])
+        self.engine.dispose()
+        image = self.successResultOf(self.open_catalogue(self.open_database()).image(IMAGE))
+        self.assertEqual((image.status, image.name, image.size), (Status.ACTIVE, "Name ", 5))
+        self.assertEqual(dict(image.properties), {"long": LONG, "LONG": "upper"})
+        self.assertEqual(image.tags, ("e", "e ", "\N{LATIN SMALL LETTER E WITH ACUTE}"))
+        self.assertEqual(image.locations, (Location("local", "file:///x"),))
+
+    def test_with_images(self) -> None:
+        """An upgrade from the first version keeps all that was there."""
+        self.migrate_to("0001")
+        self.assertEqual(self.schema.version(), "0001")
+        self.fill()
+        self.schema.upgrade()
+        self.check()
+        self.schema.upgrade()
+        self.check()
+
+    def test_interrupted(self) -> None:
+        """An upgrade that was interrupted, wherever, can be run again."""
+        self.migrate_to("0001")
+        self.fill()
+        count = self.interrupt_after(None)
+        for place in {1, 2, 3, 5, 8, 12, count // 2, count - 1}:
+            self.interrupt_after(place)
+        self.schema.upgrade()
+        self.check()
+
+    def interrupt_after(self, statements: int | None) -> int:
+        """Begin an upgrade and give up after so many statements that define something; None: all. How many ran."""
+        ran = 0
+
+        def count(connection: Any, cursor: Any, statement: str, *others: Any) -> None:
+            nonlocal ran
+            if statement.lstrip().startswith(("CREATE", "ALTER", "DROP")):
+                if statements == ran:
+                    raise Interrupted
+                ran += 1
+
+        event.listen(self.engine, "before_cursor_execute", count)
+        try:
+            with self.engine.begin() as connection:
+                schema.upgrade(connection)
+                if statements is None:
+                    raise Interrupted
+        except Interrupted:
+            pass
+        finally:
+            event.remove(self.engine, "before_cursor_execute", count)
+        self.engine.dispose()
+        return ran
+
+    def test_tables_of_others(self) -> None:
+        """Tables of the same names that something else made are left alone."""
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE images (mine INTEGER)")
+        self.assertRaises((ConfigurationError, CatalogueUnavailable), self.schema.upgrade)
+        with self.engine.connect() as connection:
+            self.assertEqual([column["name"] for column in inspect(connection).get_columns("images")], ["mine"])
+
+
+class ServerTest(UpgradeTestCase):
+    """What holds for servers."""
+
+    server = staticmethod(postgresql)
+
+    def test_refused(self) -> None:
+        """Daemons do not start on other tables than theirs."""
+        database = self.open_database()
+        failure = self.failureResultOf(database.start(), ConfigurationError)
+        self.assertIn("no tables yet: run `imgsvc-admin database upgrade`", str(failure.value))
+        self.migrate_to("0001")
+        failure = self.failureResultOf(self.open_database().start(), ConfigurationError)
+        self.assertIn("0001", str(failure.value))
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'later'")
+        self.failureResultOf(self.open_database().start(), ConfigurationError)
+        self.assertRaises(ConfigurationError, self.schema.upgrade)
+
+    def test_binary(self) -> None:
+        """Every text is compared and sorted by its code points."""
+        collations: dict[Any, str] = {postgresql: "C", mariadb: "utf8mb4_nopad_bin"}
+        self.schema.upgrade()
+        mine = {"schema": "public" if self.server is postgresql else self.rig.name}
+        query = (
+            "SELECT table_name, column_name, collation_name FROM information_schema.columns"
+            " WHERE table_schema = :schema AND data_type NOT IN ('bigint', 'integer', 'int', 'boolean', 'tinyint')"
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(text(query), mine)
+            found = {f"{table}.{column}": collation for table, column, collation in rows if table in metadata.tables}
+        self.assertGreater(len(found), 20)
+        self.assertEqual({name: each for name, each in found.items() if each != collations[self.server]}, {})
+
+
+class ServerOnMariaDBTest(ServerTest):
+    """The same."""
+
+    server = staticmethod(mariadb)
+
+
+def differences(connection: Connection) -> list[Any]:
+    """Between the tables that are there and those of the code."""
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return list(compare_metadata(context, metadata))
