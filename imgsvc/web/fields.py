@@ -48,7 +48,6 @@ class FieldRules:
             if any("\0" in text for text in (key, *texts) if isinstance(text, str)):
                 raise Invalid(f"The property {key!r} holds a NUL character.")
 
-
     def check_required(self, document: Mapping[str, Any]) -> None:
         """Raises Invalid for a new image that lacks what it must have."""
         missing = sorted(key for key in self.required if document.get(key) is None)
