@@ -120,6 +120,22 @@ class OutcomeTests(HashingTestCase):
         )
         self.assert_ended(image)
 
+    def test_changed_at_the_end(self) -> None:
+        """A change between the last look at the image and the end of the task is kept, too."""
+        image = self.begun()
+        catalogue = self.server.server._catalogue
+        end_task = catalogue.end_task
+
+        def late(*arguments: Any) -> Any:
+            catalogue.end_task = end_task
+            self.assertEqual(self.patch(image, {"op": "replace", "path": "/name", "value": "late"}).status, 200)
+            return end_task(*arguments)
+
+        catalogue.end_task = late
+        self.release()
+        self.assert_hashed(image)
+        self.assertEqual(self.shown(image)["name"], "late")
+
     def test_deleted_meanwhile(self) -> None:
         """The task ends, and its connection with it; the image stays deleted."""
         for validated in (False, True):
@@ -377,13 +393,11 @@ class OwnObjectTests(HashingTestCase):
     def given(self, value: str) -> str:
         """The id of an image whose object is in the store."""
         image = self.made(visibility="community")
-        store = self.server.store("local").inner
-        writer = fired(store.writer(image, "0", None))
-        fired(writer.write([DATA]))
-        location = fired(writer.commit())
-        fired(writer.settle())
-        data = {"os_hash_algo": "sha256", "os_hash_value": value}
-        self.assertEqual(self.post(image, {"url": location.url, "validation_data": data}, SERVICE).status, 202)
+        document = {
+            "url": self.stored(image),
+            "validation_data": {"os_hash_algo": "sha256", "os_hash_value": value},
+        }
+        self.assertEqual(self.post(image, document, SERVICE).status, 202)
         return image
 
     def test_right(self) -> None:

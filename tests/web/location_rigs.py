@@ -7,7 +7,7 @@ import json
 from typing import Any, ClassVar
 
 from tests.support.network import WebSite
-from tests.support.server import Answer, Connection
+from tests.support.server import Answer, Connection, fired
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, MEMORY, ApiTestCase, identity
 
 HOST = "93.184.215.14"
@@ -80,6 +80,16 @@ class LocationTestCase(ApiTestCase):
         image = self.made(**fields)
         self.assertEqual(self.post(image, url).status, 202)
         return image
+
+    def stored(self, image_id: str) -> str:
+        """The URL of an object in our store that has the image's id, and was not uploaded."""
+        store = self.server.store("local").inner
+        writer = fired(store.writer(image_id, "0", None))
+        fired(writer.write([DATA]))
+        location = fired(writer.commit())
+        fired(writer.settle())
+        url: str = location.url
+        return url
 
     def patch(self, image_id: str, *operations: dict[str, Any], who: dict[str, str] | None = None) -> Answer:
         """PATCH."""

@@ -84,12 +84,7 @@ class AddTests(LocationTestCase):
         """A service may give the object of a store that has the image's id."""
         for who in (SERVICE, WITH_SERVICE):
             image = self.made(visibility="community")
-            store = self.server.store("local").inner
-            writer = store.writer(image, "0", None).result
-            writer.write([DATA])
-            location = writer.commit().result
-            writer.settle()
-            self.assertEqual(self.post(image, location.url, who).status, 202)
+            self.assertEqual(self.post(image, self.stored(image), who).status, 202)
             shown = self.shown(image)
             self.assertEqual(("active", digest("md5")), (shown["status"], shown["checksum"]))
             self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, DATA)

@@ -152,6 +152,13 @@ class AddTests(PatchTestCase):
             self.refused(400, image, add(url))
             self.refused(400, image, add(url), who=ADMIN)
 
+    def test_own_object(self) -> None:
+        """400 for the object in our store that has the image's id: bytes get there by uploads."""
+        image = self.made()
+        url = self.stored(image)
+        for who in (MEMBER, ADMIN):
+            self.refused(400, image, add(url), who=who)
+
     def test_nothing_there(self) -> None:
         """400: nothing, no bytes, another number of bytes than the image has."""
         image = self.uploaded(DATA + b"x")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from imgsvc.errors import ObjectInUse, ObjectMissing, StoreForbidden, StoreUnavailable
-from tests.web.location_rigs import DATA, SERVICE, URL, LocationTestCase
+from tests.web.location_rigs import DATA, OTHER_URL, SERVICE, URL, LocationTestCase
 from tests.web.rigs import ADMIN, MEMBER, MEMORY, READER, STRANGER
 from tests.web.test_patch_locations import add
 
@@ -60,6 +60,13 @@ class DeleteTests(CopyTestCase):
         for store_id in ("local", "web", "far"):
             self.assertEqual(self.delete(store_id, image), 403)
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, DATA)
+
+    def test_all_in_one_store(self) -> None:
+        """403 where all copies are in the store."""
+        image = self.located()
+        self.assertEqual(self.patch(image, add(OTHER_URL)).status, 200)
+        self.assertEqual(self.delete("web", image), 403)
+        self.assertEqual(self.urls(image), [URL, OTHER_URL])
 
     def test_elsewhere(self) -> None:
         """404 for a copy that there is not."""
