@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc.catalogue import Catalogue
-from imgsvc.catalogue.sqlite import SQLiteDatabase
 from imgsvc.errors import NoSuchImage, ObjectInUse, StoreUnavailable
 from imgsvc.identity.policy import Policy
 from imgsvc.interfaces import IStoreWriter
@@ -20,27 +16,21 @@ from imgsvc.pipeline.budget import Budget
 from imgsvc.stores.memory import MemoryStore
 from imgsvc.stores.registry import Registry
 from imgsvc.tasks.reaper import Reaper
-from tests.catalogue.rigs import new_image
+from tests.catalogue.rigs import CatalogueTestCase, new_image, on_every_database
 from tests.support.faults import FaultyStore
 from tests.support.server import fired
-from tests.support.threads import ImmediateThreads
 
 DOWN = StoreUnavailable("local", "does not answer.")
 
 
-class ReaperTests(SynchronousTestCase):
+@on_every_database
+class ReaperTests(CatalogueTestCase):
     """Rounds of the reaper."""
 
     def setUp(self) -> None:
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        super().setUp()
         self.clock = Clock()
         self.resumed: list[tuple[str, str]] = []
-        self.catalogue = Catalogue(
-            SQLiteDatabase(f"sqlite:///{folder}/c.sqlite", ImmediateThreads(), ImmediateThreads())
-        )
-        fired(self.catalogue.start())
-        self.addCleanup(lambda: fired(self.catalogue.stop()))
         budget = Budget(1 << 20)
         self.local, self.other = (FaultyStore(MemoryStore(name, 1 << 20, budget)) for name in ("local", "other"))
         self.stores = Registry([self.local, self.other], "local")

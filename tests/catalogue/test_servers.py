@@ -1,0 +1,306 @@
+"""What is done when a database server fails, or undoes what it was told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc import config
+from imgsvc.catalogue import drivers, open_database, without_password
+from imgsvc.catalogue.drivers import Limits
+from imgsvc.catalogue.servers import ATTEMPTS, ServerDatabase
+from imgsvc.catalogue.url import parse
+from imgsvc.errors import CatalogueUnavailable, ConfigurationError, Conflict, Invalid, QuotaExceeded
+from imgsvc.model import Filter, ImageQuery
+from tests.catalogue.rigs import ADMIN, CatalogueTestCase, HeldThreads, new_image
+from tests.support.databases import PASSWORD, mariadb, postgresql
+from tests.support.threads import ImmediateThreads
+
+
+class EagerClock(Clock):
+    """Every pause is over at once."""
+
+    def callLater(self, delay: float, function: Any, *args: Any, **options: Any) -> Any:
+        call = super().callLater(delay, function, *args, **options)
+        if delay < 1:
+            self.advance(delay)
+        return call
+
+
+class ServerTest(CatalogueTestCase):
+    """On PostgreSQL; the class below on MariaDB."""
+
+    server = staticmethod(postgresql)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.image = self.add(name="0")
+
+    def open_database(self, **options: Any) -> Any:
+        return super().open_database(**{"clock": EagerClock()} | options)
+
+    def name(self) -> str | None:
+        return self.get(self.image.id).name
+
+    def rename(self, name: str, *hooks: Any) -> Deferred[int]:
+        """Rename the image; before that, call `hooks` with the number of the attempt and the connection."""
+        attempts = 0
+
+        def job(connection: Connection) -> int:
+            nonlocal attempts
+            attempts += 1
+            cursor = connection.connection.cursor()
+            cursor.execute("UPDATE images SET name = %s WHERE id = %s", (name, self.image.id))
+            for hook in hooks:
+                hook(attempts, connection)
+            return attempts
+
+        return self.database.write(job)
+
+    def cut(self) -> None:
+        """End all connections but those of `self.rig.server.connect`."""
+        self.rig.server.cut_connections(self.rig.name)
+
+    def test_idle_cut(self) -> None:
+        """A connection that was ended while it was idle fails no request."""
+        for _ in range(3):
+            self.cut()
+            self.assertEqual(self.name(), self.get(self.image.id).name)
+            self.cut()
+            self.successResultOf(self.rename("1"))
+        self.assertEqual(self.name(), "1")
+
+    def test_cut_in_transaction(self) -> None:
+        """A transaction whose connection is lost before its commit is run again."""
+        rename = self.rename("1", lambda attempt, connection: attempt == 1 and self.cut(), check)
+        self.assertEqual(self.successResultOf(rename), 2)
+        self.assertEqual(self.name(), "1")
+
+    def test_cut_before_commit(self) -> None:
+        """A transaction whose connection is lost at its commit is not run again: nobody knows whether it was done."""
+        rename = self.rename("1", lambda attempt, connection: self.cut())
+        failure = self.failureResultOf(rename, CatalogueUnavailable)
+        self.assertEqual(str(failure.value), "The catalogue cannot answer now.")
+        self.assertEqual(self.name(), "0")
+
+    def test_cut_always(self) -> None:
+        """What is undone again and again fails in the end."""
+        attempts: list[int] = []
+        rename = self.rename("1", lambda attempt, connection: (attempts.append(attempt), self.cut()), check)
+        self.failureResultOf(rename, CatalogueUnavailable)
+        self.assertEqual(attempts, list(range(1, ATTEMPTS + 1)))
+
+    def test_dead_lock(self) -> None:
+        """Of two transactions that wait for each other both are done in the end."""
+        other = self.add(name="0")
+        databases = [self.open_database() for _ in range(2)]
+        for database in databases:
+            self.successResultOf(database.start())
+            self.addCleanup(lambda database=database: self.successResultOf(database.stop()))
+        meeting, results = Barrier(2), []
+
+        def change(database: ServerDatabase, images: list[str]) -> None:
+            attempts = 0
+
+            def job(connection: Connection) -> int:
+                nonlocal attempts
+                attempts += 1
+                cursor = connection.connection.cursor()
+                for image in images:
+                    cursor.execute("UPDATE images SET min_ram = min_ram + 1 WHERE id = %s", (image,))
+                    if attempts == 1 and image == images[0]:
+                        meeting.wait(10)
+                return attempts
+
+            database.write(job).addBoth(results.append)
+
+        images = [self.image.id, other.id]
+        threads = [
+            Thread(target=change, args=(database, order))
+            for database, order in zip(databases, (images, images[::-1]), strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sorted(results), [1, 2])
+        self.assertEqual([self.get(image).min_ram for image in images], [2, 2])
+
+    def test_locked(self) -> None:
+        """A row that another program keeps locked fails the write after a while, and not the reads."""
+        database = self.open_database(limits=Limits(connect=5, statement=10, lock=1))
+        self.successResultOf(database.start())
+        self.addCleanup(lambda: self.successResultOf(database.stop()))
+        other = self.other_connection()
+        other.execute("BEGIN")
+        other.execute("UPDATE images SET name = 'theirs'")
+        self.database, kept = database, self.database
+        self.failureResultOf(self.rename("mine"), CatalogueUnavailable)
+        self.database = kept
+        self.assertEqual(self.name(), "0")
+        other.execute("ROLLBACK")
+        self.successResultOf(self.rename("mine"))
+
+    def test_slow_statement(self) -> None:
+        """A statement that takes too long is ended."""
+        database = self.open_database(limits=Limits(connect=5, statement=0.2, lock=1))
+        self.successResultOf(database.start())
+        self.addCleanup(lambda: self.successResultOf(database.stop()))
+        sleep = "SELECT pg_sleep(5)" if self.server is postgresql else "SELECT SLEEP(5) FROM images"
+        slept = database.read(lambda connection: connection.exec_driver_sql(sleep).fetchall())
+        self.failureResultOf(slept, CatalogueUnavailable)
+
+    def test_silence(self) -> None:
+        """An answer that does not come fails by the clock; the job, if it did not begin, is not done any more."""
+        clock, threads = Clock(), HeldThreads()
+        database = self.open_database(clock=clock, threads=threads)
+        started = database.start()
+        threads.release()
+        self.successResultOf(started)
+        ran: list[int] = []
+        written = database.write(lambda connection: ran.append(1))
+        clock.advance(14.9)
+        self.assertNoResult(written)
+        clock.advance(0.2)
+        self.failureResultOf(written, CatalogueUnavailable)
+        threads.release()
+        self.assertEqual(ran, [])
+        self.successResultOf(database.stop())
+
+    def test_closed(self) -> None:
+        """Before the start and after the stop every call fails."""
+        database = self.open_database()
+        for _ in range(2):
+            self.failureResultOf(database.read(lambda connection: None), CatalogueUnavailable)
+            self.failureResultOf(database.write(lambda connection: None), CatalogueUnavailable)
+            self.successResultOf(database.start())
+            self.successResultOf(database.stop())
+
+    def test_stop_waits(self) -> None:
+        """A stop waits for the jobs under way."""
+        threads = HeldThreads()
+        database = self.open_database(threads=threads)
+        started = database.start()
+        threads.release()
+        self.successResultOf(started)
+        read = database.read(lambda connection: 1)
+        stopped = database.stop()
+        self.assertNoResult(stopped)
+        threads.release()
+        self.assertEqual((self.successResultOf(read), self.successResultOf(stopped)), (1, None))
+
+    def test_job_fails(self) -> None:
+        """A job that raises is undone, and its error is the caller's."""
+
+        def refuse(attempt: int, connection: Connection) -> None:
+            raise Conflict("no")
+
+        self.failureResultOf(self.rename("1", refuse), Conflict)
+        self.assertEqual(self.name(), "0")
+
+    def test_values(self) -> None:
+        """Values that the database does not take are the client's fault; the catalogue goes on."""
+        self.failureResultOf(self.catalogue.add(new_image(name="x" * 300)), Invalid)
+        query = ImageQuery(ADMIN, 10, filters=(Filter("size", "lt", (2**70,)),))
+        self.failureResultOf(self.catalogue.images(query), Invalid)
+        self.add()
+
+    def test_without_tables(self) -> None:
+        """When the tables are gone, or may not be read, that is an outage."""
+        renamed, back = "ALTER TABLE image_tags RENAME TO away", "ALTER TABLE away RENAME TO image_tags"
+        self.other_connection().execute(renamed)
+        self.addCleanup(lambda: self.rig.server.execute(back, self.rig.name))
+        self.failureResultOf(self.catalogue.image(self.image.id), CatalogueUnavailable)
+
+    def test_members_limit(self) -> None:
+        """Projects that are added at the same time are not more than the limit."""
+        catalogues = [self.open_catalogue(self.open_database()) for _ in range(4)]
+        meeting, results = Barrier(4), []
+
+        def add(number: int) -> None:
+            meeting.wait(10)
+            added = catalogues[number].add_member(self.image.id, f"p{number}", 2)
+            added.addErrback(lambda failure: failure.value).addBoth(results.append)
+
+        threads = [Thread(target=add, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sum(isinstance(result, QuotaExceeded) for result in results), 2, results)
+        self.assertEqual(len(self.get(self.image.id).members), 2)
+
+    def test_much(self) -> None:
+        """An image with very much in it comes back whole."""
+        properties = {f"p{number}": "\N{GRINNING FACE}" * 10_000 for number in range(40)}
+        image = self.add(properties=properties)
+        self.assertEqual(dict(self.get(image.id).properties), properties)
+
+
+class ServerOnMariaDBTest(ServerTest):
+    """The same."""
+
+    server = staticmethod(mariadb)
+
+
+class UrlTest(SynchronousTestCase):
+    """What [database] url may be."""
+
+    def test_drivers(self) -> None:
+        """The usual names of databases mean the drivers that are used."""
+        for url, driver in {
+            "postgresql://h/d": "postgresql+psycopg",
+            "mysql://h/d": "mariadb+pymysql",
+            "mysql+pymysql://h/d": "mariadb+pymysql",
+            "mariadb://h/d": "mariadb+pymysql",
+        }.items():
+            self.assertEqual(parse(url).drivername, driver)
+
+    def test_refused(self) -> None:
+        """What is no such URL is refused in one line that does not show the password."""
+        secret = PASSWORD
+        for url in (
+            f"postgresql+asyncpg://u:{secret}@h/d",
+            f"oracle://u:{secret}@h/d",
+            f"postgresql//u:{secret}@h/d",
+            f"postgresql://u:{secret}@h:port/d",
+            f"postgresql://u:{secret}@h",
+        ):
+            error = self.assertRaises(
+                ConfigurationError,
+                open_database,
+                config.Database(url=url),
+                Path(),
+                lambda name, size: ImmediateThreads(),
+                Clock(),
+            )
+            self.assertIn("database.url: must ", str(error))
+            self.assertNotIn(secret, str(error))
+            self.assertIsNone(error.__cause__)
+
+    def test_shown(self) -> None:
+        """No password is shown, wherever it stands."""
+        for url in (f"postgresql://u:{PASSWORD}@h/d", f"mysql://h/d?password={PASSWORD}&user=u"):
+            self.assertNotIn(PASSWORD, without_password(url))
+
+    def test_no_driver(self) -> None:
+        """A driver that is missing is told in one line, with what to install."""
+
+        def missing(package: str) -> Any:
+            raise ModuleNotFoundError(f"No module named {package!r}")
+
+        self.patch(drivers, "import_module", missing)
+        for url, extra in {"postgresql://h/d": "postgresql", "mysql://h/d": "mariadb"}.items():
+            error = self.assertRaises(ConfigurationError, drivers.driver_of, parse(url))
+            self.assertIn(f"imgsvc[{extra}]", str(error))
+
+
+def check(attempt: int, connection: Connection) -> None:
+    """Ask the server for something."""
+    connection.connection.cursor().execute("SELECT 1")
