@@ -80,7 +80,7 @@ class Rules:
         Raises ConfigurationError. What is odd, but no mistake, is logged.
         """
         if path is None:
-            return cls()
+            return _defaults()
         try:
             own = policy.parse_file_contents(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -186,6 +186,11 @@ class Rules:
 
     def _bad(self, name: str, what: str) -> ConfigurationError:
         return ConfigurationError(f"{self._source}: rule {name!r}: {what}")
+
+
+@cache
+def _defaults() -> Rules:
+    return Rules()
 
 
 def _leaves(check: Any) -> Iterator[Any]:
