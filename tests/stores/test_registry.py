@@ -83,7 +83,7 @@ class RegistryTests(SynchronousTestCase):
 
     def test_unknown_kind(self) -> None:
         """A kind that does not exist is refused, with the kinds that do."""
-        with self.assertRaisesRegex(ConfigurationError, r"stores\.a\.kind = 'tape': must be one of file, memory"):
+        with self.assertRaisesRegex(ConfigurationError, r"stores\.a\.kind = 'tape': must be one of file, http, memory"):
             self.make("a", a=Store(kind="tape"))
 
     def test_wrong_option(self) -> None:
