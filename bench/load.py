@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.client import Address, connect, parse_head
@@ -24,13 +24,15 @@ UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 @dataclass(frozen=True)
 class Request:
     """What is sent again and again. span: with it every request asks for a random range, so many bytes at a multiple
-    of this number, of a file of so many bytes: (length, file size)."""
+    of this number, of a file of so many bytes: (length, file size). places: with them, one at random takes the place of
+    `{}` in the path of every request."""
 
     method: str
     path: str
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     span: tuple[int, int] | None = None
+    places: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,19 @@ def drive(address: Address, request: Request, connections: int, seconds: float) 
 SCRIPT = """
 local fields = {%(fields)s}
 local body = %(body)s
-local length, places = %(length)d, %(places)d
+local length, ranges = %(length)d, %(ranges)d
+local path, places = %(path)s, {%(places)s}
 local prepared
 request = function()
   if length > 0 then
-    local first = math.random(0, places - 1) * length
+    local first = math.random(0, ranges - 1) * length
     fields["Range"] = "bytes=" .. first .. "-" .. (first + length - 1)
+  elseif #places > 0 then
+    return wrk.format(%(method)s, (path:gsub("{}", places[math.random(#places)])), fields, body)
   elseif prepared then
     return prepared
   end
-  prepared = wrk.format(%(method)s, %(path)s, fields, body)
+  prepared = wrk.format(%(method)s, path, fields, body)
   return prepared
 end
 """
@@ -86,7 +91,8 @@ def _by_wrk(wrk: str, address: Address, request: Request, connections: int, seco
         "body": json.dumps(request.body) if request.body else "nil",
         "fields": ", ".join(f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in fields.items()),
         "length": length,
-        "places": size // length if length else 0,
+        "ranges": size // length if length else 0,
+        "places": ", ".join(json.dumps(place) for place in request.places),
     }
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(text)
@@ -174,6 +180,8 @@ def _by_loop(address: Address, request: Request, connections: int, seconds: floa
     whole = address.head(request.method, request.path, fields) + body
 
     def prepare() -> bytes:
+        if request.places:
+            return address.head(request.method, request.path.format(random.choice(request.places)), fields) + body
         if request.span is None:
             return whole
         length, size = request.span

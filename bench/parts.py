@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from types import MappingProxyType
 
@@ -127,31 +129,59 @@ def requests(bench: Bench) -> Table:
     """How many requests about images, not their data, two processes answer, and what each costs. The list has 20 images
     of a catalogue of 1,000; the catalogue grows by those that POST makes, so that this comes last."""
     table = Table("Requests, workers = 2")
-    document = f'{{"name": "{IMAGE_NAME}", "disk_format": "raw", "container_format": "bare"}}'
     with bench.imgsvc(workers=2) as imgsvc:
-        subjects = [imgsvc, *bench.others]
-        images = {}
-        for server in subjects:
-            for _ in range(RECORDS):
-                images[server.name] = server.new_image()
-            if server.pid:
-                settle(server.pid)
-        cases: list[tuple[str, Callable[[ImageServer], Request]]] = [
-            ("GET image", lambda server: Request("GET", f"/v2/images/{images[server.name]}")),
-            ("GET 20 of 1,000", lambda server: Request("GET", "/v2/images?limit=20")),
-            (
-                "POST image",
-                lambda server: Request("POST", "/v2/images", document, {"Content-Type": "application/json"}),
-            ),
-        ]
-        for case, request in cases:
-            for connections in (1, 16):
-                runs = {
-                    server.name: partial(_requests, bench, server.address, server.pid, request(server), connections)
-                    for server in subjects
-                }
-                table.add(f"{case}, {_connections(connections)}", interleaved(bench.rounds, runs))
+        _about_images(bench, table, [imgsvc, *bench.others], (1, 16))
     return table
+
+
+def databases(bench: Bench) -> Table:
+    """The same requests with the catalogue in SQLite, in PostgreSQL and in MariaDB, each in a server of its own on this
+    machine, which commits to the disk. The CPU of the servers of databases is counted beside."""
+    table = Table("Requests, workers = 2, by database")
+    with ExitStack() as stack:
+        subjects = [stack.enter_context(bench.imgsvc_on(kind)) for kind in ("SQLite", "PostgreSQL", "MariaDB")]
+        _about_images(bench, table, subjects, (16,))
+    return table
+
+
+def _about_images(bench: Bench, table: Table, subjects: Sequence[ImageServer], connections: Sequence[int]) -> None:
+    """Fill the table by what can be asked of images, each of a catalogue of RECORDS."""
+    images = {server.name: [server.new_image() for _ in range(RECORDS)] for server in subjects}
+    for server in subjects:
+        if server.pid:
+            settle(server.pid)
+    document = f'{{"name": "{IMAGE_NAME}", "disk_format": "raw", "container_format": "bare"}}'
+    patch = (
+        '[{"op": "add", "path": "/os_distro", "value": "debian"}, {"op": "replace", "path": "/min_ram", "value": %d}]'
+    )
+    count = itertools.count()
+    json_type = {"Content-Type": "application/json"}
+    patch_type = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+    cases: list[tuple[str, Callable[[ImageServer], Request]]] = [
+        ("GET image", lambda server: Request("GET", f"/v2/images/{images[server.name][-1]}")),
+        ("GET 20 of 1,000", lambda server: Request("GET", "/v2/images?limit=20")),
+        (
+            "PATCH image",
+            lambda server: Request(
+                "PATCH", "/v2/images/{}", patch % next(count), patch_type, places=images[server.name]
+            ),
+        ),
+        ("POST image", lambda server: Request("POST", "/v2/images", document, json_type)),
+    ]
+    for case, request in cases:
+        for number in connections:
+            runs = {server.name: partial(_asked, bench, server, request, number) for server in subjects}
+            table.add(f"{case}, {_connections(number)}", interleaved(bench.rounds, runs))
+
+
+def _asked(bench: Bench, server: ImageServer, request: Callable[[ImageServer], Request], connections: int) -> Sample:
+    sample = partial(_requests, bench, server.address, server.pid, request(server), connections)
+    if server.database_pid is None:
+        return sample()
+    with Meter(server.database_pid) as meter:
+        result = sample()
+    assert meter.cpu is not None
+    return result | {"database CPU ms/request": meter.cpu * 1000 / (result["requests/s"] * bench.seconds)}
 
 
 def _requests(bench: Bench, address: Address, pid: int | None, request: Request, connections: int) -> Sample:
@@ -285,6 +315,7 @@ PARTS: Mapping[str, Callable[[Bench], Table]] = MappingProxyType(
         "download": downloads,
         "range": ranges,
         "requests": requests,
+        "databases": databases,
         "memory": memories,
         "latency": latency,
     }

@@ -25,13 +25,15 @@ FILE_PATH = "/file"
 class ImageServer:
     """A server of the Image API. pid: of the process whose descendants do the work, where it is known.
 
-    tls: where the same server listens with TLS, if it does.
+    tls: where the same server listens with TLS, if it does. database_pid: of the server of its database, if that is
+    another.
     """
 
     name: str
     address: Address
     pid: int | None
     tls: Address | None = None
+    database_pid: int | None = None
     _uploads: list[str] = field(default_factory=list)
 
     def new_image(self) -> str:
@@ -119,22 +121,40 @@ kind = "file"
 path = "images"
 fsync = {fsync}
 """
+DATABASE = """
+[database]
+url = "{url}"
+"""
 BUDGET = 256
 """MiB, the default of server.memory_budget."""
 
 
 @contextmanager
 def imgsvc(
-    folder: Path, *, fsync: bool = True, workers: int = 1, certificate: Path | None = None
+    folder: Path, *, fsync: bool = True, workers: int = 1, certificate: Path | None = None, database: str = ""
 ) -> Iterator[ImageServer]:
     """The daemon, with its data in the folder, and otherwise as it is by default, its log of requests included.
 
-    certificate: a PEM file with the key too; with it, the daemon listens with TLS on another port.
+    certificate: a PEM file with the key too; with it, the daemon listens with TLS on another port. database: the URL of
+    an empty one.
     """
     folder.mkdir()
-    (folder / "imgsvc.toml").write_text(
-        IMGSVC.format(workers=workers, budget=BUDGET, fsync="true" if fsync else "false")
-    )
+    options = IMGSVC.format(workers=workers, budget=BUDGET, fsync="true" if fsync else "false")
+    if database:
+        options += DATABASE.format(url=database)
+    (folder / "imgsvc.toml").write_text(options)
+    if database:
+        admin = python(
+            "-c",
+            "from imgsvc.admin.command import main; main()",
+            "--config",
+            "imgsvc.toml",
+            "--data",
+            "data",
+            "database",
+            "upgrade",
+        )
+        subprocess.run(admin, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     address = Address("127.0.0.1", free_port())
     endpoints = ["--listen", f"tcp:{address.port}:interface=127.0.0.1"]
     tls = None

@@ -18,6 +18,7 @@ from bench import servers
 from bench.client import Address, md5_of, upload
 from bench.processes import Failed
 from bench.table import Sample
+from tests.support.databases import MariaDB, PostgreSQL
 
 MIB = 1 << 20
 MEMORY_FOLDER = Path("/dev/shm")
@@ -32,6 +33,9 @@ class Source:
     path: str
     pid: int | None
     tls: Address | None
+
+
+DATABASES = {"PostgreSQL": PostgreSQL, "MariaDB": MariaDB}
 
 
 @dataclass
@@ -75,6 +79,24 @@ class Bench:
         """A fresh daemon."""
         certificate = self.certificate if tls else None
         return servers.imgsvc(self._new_folder("imgsvc"), fsync=fsync, workers=workers, certificate=certificate)
+
+    @contextmanager
+    def imgsvc_on(self, kind: str) -> Iterator[servers.ImageServer]:
+        """A fresh daemon of two workers, with its catalogue in SQLite, PostgreSQL or MariaDB; that is its name, too."""
+        if kind == "SQLite":
+            with self.imgsvc(workers=2) as imgsvc:
+                imgsvc.name = kind
+                yield imgsvc
+            return
+        with ExitStack() as stack:
+            database = DATABASES[kind](durable=True)
+            stack.callback(database.close)
+            database.start()
+            url = database.url(database.new_database())
+            imgsvc = stack.enter_context(servers.imgsvc(self._new_folder("imgsvc"), workers=2, database=url))
+            assert database.process is not None
+            imgsvc.name, imgsvc.database_pid = kind, database.process.pid
+            yield imgsvc
 
     def floor(self, fsync: bool) -> AbstractContextManager[servers.Floor]:
         """A fresh floor."""

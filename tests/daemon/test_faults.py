@@ -259,14 +259,14 @@ class ReadingTests(FaultTestCase):
         """A page that the disk has not yet delivered is not in memory, though the kernel has a place for it."""
         device, mount = self.disk(8)
         file = mount / "file"
-        file.write_bytes(os.urandom(256 << 10))
+        file.write_bytes(os.urandom(128 << 10))
         subprocess.run(["umount", str(mount)], check=True)
         subprocess.run(["mount", device, str(mount)], check=True)
         fd = os.open(file, os.O_RDONLY)
         self.addCleanup(os.close, fd)
         reading = subprocess.Popen(["sh", "-c", f"read go; exec cat {file}"], stdin=PIPE, stdout=DEVNULL)
         assert reading.stdin is not None
-        self.throttle(reading, device, 256 << 10)
+        self.throttle(reading, device, 32 << 10)
         reading.stdin.write(b"go\n")
         reading.stdin.close()
         while not kernel.cached_pages(fd, 0, 1):

@@ -27,7 +27,7 @@ import pymysql
 
 START_TIME = 60.0
 PASSWORD = "s3cret-word"
-POSTGRESQL = Path("/usr/lib/postgresql/15/bin")
+POSTGRESQL = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path())
 
 _numbers = count()
 
