@@ -25,12 +25,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("image_id", "member_id", name="pk_image_members"),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        "ix_image_members_member_id_status_image_id", "image_members", ["member_id", "status", "image_id"]
-    )
-    op.add_column(
-        "image_properties", sa.Column("value_start", sa.String(64), sa.Computed("substr(value, 1, 64)"))
-    )
+    op.create_index("ix_image_members_member_id_status_image_id", "image_members", ["member_id", "status", "image_id"])
+    op.add_column("image_properties", sa.Column("value_start", sa.String(64), sa.Computed("substr(value, 1, 64)")))
     op.create_index(
         "ix_image_properties_name_value_start_image_id", "image_properties", ["name", "value_start", "image_id"]
     )
