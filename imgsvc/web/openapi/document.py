@@ -9,7 +9,7 @@ from typing import Any, Final
 from imgsvc import __version__
 from imgsvc.web.fields import LONGEST_KEY, RESERVED
 from imgsvc.web.openapi import data, images, locations, metadefs, service, sharing
-from imgsvc.web.openapi.notation import TEXT, Json, Paths, component_name, fields, schema, sent_header
+from imgsvc.web.openapi.notation import REQUEST_ID, TEXT, Json, Paths, component_name, fields, schema, sent_header
 
 OPENAPI: Final = "3.1.1"
 ALWAYS_SHOWN: Final = (
@@ -168,5 +168,6 @@ def _error() -> Json:
     flat = fields(("message", "code", "title"), message=TEXT, code={**TEXT, "examples": ["404 Not Found"]}, title=TEXT)
     return {
         "description": "The request failed, and changed nothing",
+        "headers": REQUEST_ID,
         "content": {"text/html": text, "application/json": {"schema": flat}, "text/plain": text},
     }

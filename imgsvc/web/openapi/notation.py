@@ -23,6 +23,9 @@ IDENTIFIED: Final = {
     503: "What the answer depends on does not answer now: the catalogue, a store, the identity service",
 }
 
+REQUEST_ID: Final = {"X-Openstack-Request-Id": {"$ref": "#/components/headers/request_id"}}
+"""Headers of all answers below `/v2`."""
+
 
 def reference(kind: str, name: str, description: str | None = None) -> Json:
     """A reference to a component, with a description of its own or that of the component."""
@@ -61,7 +64,7 @@ def operation(
     responses = {status: {"headers": {}, **answer} for status, answer in answers.items()}
     if not is_open:
         for answer in responses.values():
-            answer["headers"] = {"X-Openstack-Request-Id": reference("headers", "request_id"), **answer["headers"]}
+            answer["headers"] = {**REQUEST_ID, **answer["headers"]}
     responses.update({status: reference("responses", "error", reason) for status, reason in reasons.items()})
     found: Json = {"operationId": operation_id, "summary": summary}
     if description is not None:
