@@ -44,7 +44,7 @@ ARROWS = {
 }
 """Which rooms a room may import beside itself and the version in `imgsvc`. Rooms that are not named may import all."""
 
-COMPOSERS = {"compose", "service", "tap", "workers", "worker"}
+COMPOSERS = {"compose", "core", "api", "service", "tap", "workers", "worker"}
 """The rooms that wire the others, and that none of them imports."""
 
 LIBRARIES = {

@@ -19,7 +19,7 @@ class StopTests(ServerTestCase):
     def test_store_that_hangs(self) -> None:
         """What the reaper does in a store that does not answer holds up the end for a bounded time."""
         self.hanging.store().hang("unfinished")
-        self.hanging.server._reaper.round()
+        self.hanging.server.core.reaper.round()
         began = self.hanging.clock.seconds()
         self.hanging.stop()
         self.assertLess(self.hanging.clock.seconds() - began, 2 * UNDO_TIME)

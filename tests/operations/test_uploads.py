@@ -134,7 +134,7 @@ class StalledTests(ApiTestCase):
         self.server.expire_leases()
         self.server.store().heal()
         self.server.run_reaper()
-        self.assertEqual(self.server.server._uploads.running, set())
+        self.assertEqual(self.server.server.core.uploads.running, set())
         self.assert_queued(image["id"])
         self.assert_nothing_kept(["local"])
 
@@ -153,7 +153,7 @@ class StalledTests(ApiTestCase):
         self.assertEqual(self.server.put(image["id"], b"new", **{"X-Image-Meta-Store": "other"}).status, 204)
         self.server.store().heal()  # and then the late write comes, which must do no harm
         self.assertEqual(self.server.request("GET", f"/v2/images/{image['id']}/file").body, b"new")
-        self.assertEqual(self.server.server._uploads.running, set())
+        self.assertEqual(self.server.server.core.uploads.running, set())
         self.assert_nothing_kept(["local"])
 
     def test_commit(self) -> None:
@@ -165,7 +165,7 @@ class StalledTests(ApiTestCase):
         self.assert_queued(image["id"])
         self.server.store().heal()
         self.assert_queued(image["id"])
-        self.assertEqual(self.server.server._uploads.running, set())
+        self.assertEqual(self.server.server.core.uploads.running, set())
         self.assert_nothing_kept(["local"])
 
     def test_slow_client(self) -> None:
@@ -262,7 +262,7 @@ class DoubtfulActivationTests(ApiTestCase):
 
     def test_happened(self) -> None:
         """The bytes of an image that has become active stay, whatever the client was told."""
-        uploads = self.server.server._uploads
+        uploads = self.server.server.core.uploads
         uploads.catalogue = DoubtfulCatalogue(uploads.catalogue, happens=True)
         image = self.server.image()["id"]
         self.assertGreaterEqual(self.server.put(image, b"data").status, 400)
@@ -272,7 +272,7 @@ class DoubtfulActivationTests(ApiTestCase):
 
     def test_did_not(self) -> None:
         """An image that has not is queued, and nothing is kept."""
-        uploads = self.server.server._uploads
+        uploads = self.server.server.core.uploads
         uploads.catalogue = DoubtfulCatalogue(uploads.catalogue, happens=False)
         image = self.server.image()["id"]
         self.assertEqual(self.server.put(image, b"data").status, 503)

@@ -179,17 +179,23 @@ class MemoryServer:
         self.start()
 
     def _wrap(self, wrap: Callable[[IStore], IStore]) -> None:
-        registry: Any = self.server._stores  # which all that use stores share
+        registry: Any = self.server.core.stores  # which all that use stores share
         registry._stores = {store.store_id: wrap(store) for store in registry.all()}
         registry.default = registry.get(registry.default.store_id)
 
     @cached_property
     def _description(self) -> Description:
-        return Description(self.server.description.document)
+        return Description(self.document)
+
+    @property
+    def document(self) -> Any:
+        """The description of the API."""
+        [show] = [route.handler for route in self.site.resource.routes if route.path == "/v2/openapi.json"]
+        return show.__self__.document
 
     def store(self, store_id: str = "local") -> Any:
         """A store of the server."""
-        return self.server._stores.get(store_id)
+        return self.server.core.stores.get(store_id)
 
     def expire_leases(self) -> None:
         """Let the leases of all uploads be over by the database's clock."""
@@ -203,7 +209,7 @@ class MemoryServer:
 
     def run_reaper(self) -> None:
         """One round of the reaper."""
-        fired(self.server._reaper.round())
+        fired(self.server.core.reaper.round())
 
     def start(self) -> None:
         """Called once."""

@@ -46,7 +46,7 @@ class HashingTestCase(LocationTestCase):
     @property
     def running(self) -> Any:
         """The tasks."""
-        return self.server.server._hashing.running
+        return self.server.server.core.hashing.running
 
     def claims(self) -> int:
         """How many claims the catalogue holds."""
@@ -101,7 +101,7 @@ class OutcomeTests(HashingTestCase):
     def test_lock_of_another(self) -> None:
         """A queued image that another task has locked takes no location."""
         image = self.made()
-        catalogue = self.server.server._catalogue
+        catalogue = self.server.server.core.catalogue
         before = fired(catalogue.image(image))
         fired(catalogue.update(before, evolve(before, properties={LOCK: "some-task"})))
         self.assertEqual(self.post(image, URL).status, 409)
@@ -123,7 +123,7 @@ class OutcomeTests(HashingTestCase):
     def test_changed_at_the_end(self) -> None:
         """A change between the last look at the image and the end of the task is kept, too."""
         image = self.begun()
-        catalogue = self.server.server._catalogue
+        catalogue = self.server.server.core.catalogue
         end_task = catalogue.end_task
 
         def late(*arguments: Any) -> Any:
@@ -149,14 +149,14 @@ class OutcomeTests(HashingTestCase):
     def test_deleted_by_another_process(self) -> None:
         """Noticed when the lease is to be renewed."""
         image = self.begun(validated=True)
-        fired(self.server.server._catalogue.delete(image))
+        fired(self.server.server.core.catalogue.delete(image))
         self.pass_time(21)
         self.assertEqual((dict(self.running), self.claims()), ({}, 0))
 
     def test_deleted_at_the_end(self) -> None:
         """An image that goes just before its digests are kept."""
         image = self.begun()
-        fired(self.server.server._catalogue.delete(image))
+        fired(self.server.server.core.catalogue.delete(image))
         self.release()
         self.assertEqual((dict(self.running), self.claims()), ({}, 0))
 
@@ -245,7 +245,7 @@ class FailureTests(HashingTestCase):
     def test_store_that_is_no_more(self) -> None:
         """An image whose store is not configured any more is queued again."""
         image = self.begun(validated=True)
-        del self.server.server._stores._stores["web"]
+        del self.server.server.core.stores._stores["web"]
         self.site.status = 500
         self.release()
         self.pass_time(1)
@@ -254,7 +254,7 @@ class FailureTests(HashingTestCase):
     def test_catalogue_down(self) -> None:
         """Digests that cannot be kept are computed again by whoever takes the task over."""
         image = self.begun(validated=True)
-        catalogue = self.server.server._catalogue
+        catalogue = self.server.server.core.catalogue
         end_task, catalogue.end_task = catalogue.end_task, lambda *_: fail(CatalogueUnavailable("x"))
         self.release()
         self.assertEqual((dict(self.running), self.claims()), ({}, 1))
@@ -302,7 +302,7 @@ class LeaseTests(HashingTestCase):
         self.pass_time(20)
         self.assertGreater(self.server.query("SELECT expires_at FROM uploads"), expires)
         other = self.other()
-        self.assertEqual(other.server._hashing.running, {})
+        self.assertEqual(other.server.core.hashing.running, {})
 
     def test_dead_process(self) -> None:
         """Another one goes on from the beginning, and the image comes to its end; the first one does no harm."""
@@ -315,7 +315,7 @@ class LeaseTests(HashingTestCase):
             shown = self.shown(image)
             algorithm = "sha256" if validated else "sha512"
             self.assertEqual(("active", digest(algorithm)), (shown["status"], shown["os_hash_value"]))
-            self.assertEqual((dict(other.server._hashing.running), self.claims()), ({}, 0))
+            self.assertEqual((dict(other.server.core.hashing.running), self.claims()), ({}, 0))
             updated = shown["updated_at"]
             for exchange in held:
                 self.site(exchange)
@@ -335,7 +335,7 @@ class LeaseTests(HashingTestCase):
     def test_dead_process_and_deleted_image(self) -> None:
         """Nothing is left."""
         image = self.begun(validated=True)
-        fired(self.server.server._catalogue.delete(image))
+        fired(self.server.server.core.catalogue.delete(image))
         self.server.expire_leases()
         self.other()
         self.assertEqual(self.claims(), 0)
@@ -343,7 +343,7 @@ class LeaseTests(HashingTestCase):
     def test_stop(self) -> None:
         """A server that stops ends its tasks at once, and the next one takes them over at its start."""
         validated, plain = self.begun(validated=True), self.begun()
-        stopping: Deferred[None] = self.server.server._hashing.stop()
+        stopping: Deferred[None] = self.server.server.core.hashing.stop()
         self.network.advance(0)
         fired(stopping)
         self.assertEqual(dict(self.running), {})
@@ -360,7 +360,7 @@ class LeaseTests(HashingTestCase):
         image = self.begun(validated=True)
         self.site.status = 500
         self.release()
-        fired(self.server.server._hashing.stop())
+        fired(self.server.server.core.hashing.stop())
         self.assertEqual((self.shown(image)["status"], self.claims()), ("importing", 1))
 
     def test_stop_in_the_last_attempt(self) -> None:
@@ -371,14 +371,14 @@ class LeaseTests(HashingTestCase):
         self.pass_time(3)
         self.site.holding = True
         self.pass_time(4)
-        stopping = self.server.server._hashing.stop()
+        stopping = self.server.server.core.hashing.stop()
         self.network.advance(0)
         fired(stopping)
         self.assertEqual((self.shown(image)["status"], self.claims()), ("importing", 1))
 
     def test_nothing_begins_after_the_stop(self) -> None:
         """A location that is registered while the server stops is left to the next one."""
-        fired(self.server.server._hashing.stop())
+        fired(self.server.server.core.hashing.stop())
         image = self.begun(validated=True)
         self.assertEqual((dict(self.running), self.claims()), ({}, 1))
         self.server.expire_leases()
@@ -426,7 +426,7 @@ class OwnObjectTests(HashingTestCase):
         """An object that is gone when it is read."""
         self.server.store("local").fail("reader", ObjectMissing("local", "x"))
         image = self.given(digest("sha256"))
-        self.assertIs(fired(self.server.server._catalogue.image(image)).status, Status.QUEUED)
+        self.assertIs(fired(self.server.server.core.catalogue.image(image)).status, Status.QUEUED)
 
 
 class HostTests(HashingTestCase):

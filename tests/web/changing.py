@@ -36,7 +36,7 @@ class ChangeTestCase(ApiTestCase):
 
     def kept(self, image_id: str) -> Image:
         """The image as the catalogue has it."""
-        image = fired(self.server.server._catalogue.image(image_id))
+        image = fired(self.server.server.core.catalogue.image(image_id))
         assert isinstance(image, Image)
         return image
 

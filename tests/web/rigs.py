@@ -83,7 +83,7 @@ class ApiTestCase(ServerTestCase):
         """The image is queued, nothing of the upload is kept, and a new upload succeeds."""
         self.assert_queued(image_id)
         self.assert_nothing_kept()
-        self.assertEqual(self.server.server._uploads.running, set())
+        self.assertEqual(self.server.server.core.uploads.running, set())
         self.assertEqual(self.server.put(image_id, b"again").status, 204)
 
     def show(self, image_id: str, headers: dict[str, str] | None = None) -> Any:

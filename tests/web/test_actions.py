@@ -84,7 +84,7 @@ class ActionTests(ChangeTestCase):
             connection.lose()
             for status in (Status.UPLOADING, Status.IMPORTING):
                 before = self.kept(image)
-                fired(self.server.server._catalogue.update(before, evolve(before, status=status)))
+                fired(self.server.server.core.catalogue.update(before, evolve(before, status=status)))
                 self.assert_no_change(403, action, image)
             self.server.request("DELETE", f"/v2/images/{image}", MEMBER)
             self.assertEqual(self.act(action, image), 404)

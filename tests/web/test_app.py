@@ -110,7 +110,7 @@ class ErrorBodyTests(AppTestCase):
 
     def test_fault_of_the_server(self) -> None:
         """A fault that nobody has thought of is 500, tells nothing of itself, and stands in the log."""
-        catalogue: Any = self.server.server._catalogue
+        catalogue: Any = self.server.server.core.catalogue
         catalogue.image = lambda image_id: 1 // 0
         answer = self.get(MISSING)
         self.assertEqual(answer.status, 500)

@@ -399,7 +399,7 @@ class SeveralStoresTests(ApiTestCase):
 
     def test_store_that_is_no_more(self) -> None:
         """A copy in a store that the configuration no longer has cannot be read now: the next one, else 503."""
-        del self.server.server._stores._stores["far"]
+        del self.server.server.core.stores._stores["far"]
         self.assertEqual(self.get(), 200)
-        del self.server.server._stores._stores["cheap"]
+        del self.server.server.core.stores._stores["cheap"]
         self.assertEqual(self.get(), 503)

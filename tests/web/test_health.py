@@ -130,7 +130,7 @@ class DetailTests(HealthTestCase):
         def check() -> Deferred[None]:
             raise CatalogueUnavailable("locked")
 
-        self.patch(self.server.server._catalogue._database, "read", lambda _: check())
+        self.patch(self.server.server.core.catalogue._database, "read", lambda _: check())
         answer = self.detail(INSIDER, "Accept: application/json")
         self.assertEqual((answer.status, answer.json["reasons"][0]), (503, {"name": "catalogue", "reason": "FAILED"}))
 

@@ -104,7 +104,7 @@ class HostileTestCase(ApiTestCase):
         self.assertTrue(connection.closed, "the connection stays")
         connection.lose()
         self.assertEqual(self.server.site.connections, set())
-        self.assertEqual(self.server.server._uploads.running, set())
+        self.assertEqual(self.server.server.core.uploads.running, set())
         return answers
 
     def send(self, *pieces: bytes) -> list[Answer]:
@@ -586,8 +586,8 @@ class GoneTests(HostileTestCase):
 
     def late(self) -> LateClaims:
         """Make the claims of the server come late."""
-        claims: Any = LateClaims(self.server.server._catalogue)
-        self.server.server._uploads.catalogue = claims
+        claims: Any = LateClaims(self.server.server.core.catalogue)
+        self.server.server.core.uploads.catalogue = claims
         return claims  # type: ignore[no-any-return]
 
     def test_before_the_claim(self) -> None:

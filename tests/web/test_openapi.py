@@ -108,7 +108,7 @@ class ComplaintTests(ApiTestCase):
 
     def complaint(self, method: str, path: str, status: int, content_type: str = "", body: bytes = b"") -> str:
         """What is wrong; empty if nothing is."""
-        description = Description(self.server.server.description.document)
+        description = Description(self.server.document)
         return (
             description.complaint(method, path, status, {"content-type": content_type} if content_type else {}, body)
             or ""

@@ -231,7 +231,7 @@ class BaseFieldTests(ChangeTestCase):
     def test_formats_while_importing(self) -> None:
         """An import may still set them."""
         image = self.made()
-        catalogue = self.server.server._catalogue
+        catalogue = self.server.server.core.catalogue
         queued = self.kept(image)
         fired(catalogue.update(queued, evolve(queued, status=Status.IMPORTING)))
         self.assert_changed(image, [replace("disk_format", "vmdk")], disk_format="vmdk")
@@ -444,7 +444,7 @@ class PermissionTests(ChangeTestCase):
     def test_members_of_the_image(self) -> None:
         """Those whom it is shared with do not change it."""
         image = self.made()
-        fired(self.server.server._catalogue.add_member(image, "red", 10))
+        fired(self.server.server.core.catalogue.add_member(image, "red", 10))
         self.assert_refused(403, image, [replace("name", "x")], STRANGER)
         self.assert_refused(403, image, [add("a", "x")], STRANGER)
 
@@ -516,7 +516,7 @@ class QuotaTests(ChangeTestCase):
         self.assertEqual((limits.properties, limits.tags), (3, 2))
         before = self.kept(image)
         more = evolve(before, properties={**before.properties, "d": "1", "e": "1"}, tags=("s", "t", "u"))
-        fired(self.server.server._catalogue.update(before, more))
+        fired(self.server.server.core.catalogue.update(before, more))
         self.assert_changed(image, [replace("a", "2")], a="2")
         self.assert_changed(image, [replace("name", "x"), remove("e")], name="x", gone=("e",))
         self.assert_refused(413, image, [remove("d"), add("f", "1")])
@@ -527,6 +527,6 @@ class QuotaTests(ChangeTestCase):
         image = self.made(a="1", b="1")
         before = self.kept(image)
         own = {"os_glance_failed_import": "", "os_glance_importing_to_stores": ""}
-        fired(self.server.server._catalogue.update(before, evolve(before, properties={**before.properties, **own})))
+        fired(self.server.server.core.catalogue.update(before, evolve(before, properties={**before.properties, **own})))
         self.assert_changed(image, [add("c", "1")], c="1")
         self.assert_refused(413, image, [add("d", "1")])

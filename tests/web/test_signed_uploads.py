@@ -66,7 +66,7 @@ class SignedTestCase(ApiTestCase):
         self.assertIn(text, answer.body.decode())
         self.assert_queued(image)
         self.assert_nothing_kept()
-        self.assertEqual(self.server.server._uploads.running, set())
+        self.assertEqual(self.server.server.core.uploads.running, set())
 
     def assert_refused_early(self, properties: dict[str, str], text: str, status: int = 400) -> None:
         """It is, and before a byte was asked for."""
@@ -216,7 +216,7 @@ class SlowCertificatesTests(SignedTestCase):
         super().setUp()
         self.known = KnownCertificates({})
         self.known.waiting = Deferred()
-        self.server.server._uploads.signatures._certificates = self.known
+        self.server.server.core.uploads.signatures._certificates = self.known
         self.image = self.begin()
 
     def begin(self) -> str:

@@ -104,7 +104,7 @@ class TagTests(ChangeTestCase):
             self.assertEqual((self.tag("PUT", image, "b", ADMIN), self.tags(image)), (204, ["a", "b"]))
             self.assertEqual(self.tag("PUT", ABSENT, "a"), 404)
             self.assertEqual(self.tag("DELETE", ABSENT, "a"), 404)
-        fired(self.server.server._catalogue.add_member(image := self.made(), "red", 10))
+        fired(self.server.server.core.catalogue.add_member(image := self.made(), "red", 10))
         self.assert_refused_tag(403, "PUT", image, "b", STRANGER)
 
     def test_requests(self) -> None:

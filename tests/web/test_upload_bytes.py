@@ -357,7 +357,7 @@ class CutTests(ApiTestCase):
             connection.lose()
             self.assert_queued(image)
             self.assert_nothing_kept()
-            self.assertEqual(self.server.server._uploads.running, set())
+            self.assertEqual(self.server.server.core.uploads.running, set())
         self.assert_undone(image)
 
     def test_broken_chunks(self) -> None:
@@ -390,7 +390,7 @@ class CutTests(ApiTestCase):
         self.assertEqual(self.status(image), "saving")
         store.heal()
         self.assertEqual(self.status(image), "active")
-        self.assertEqual(self.server.server._uploads.running, set())
+        self.assertEqual(self.server.server.core.uploads.running, set())
 
     def test_while_the_last_block_is_written(self) -> None:
         """So too when the store has the last bytes still to write."""

@@ -120,7 +120,7 @@ class StatusTests(ApiTestCase):
     def test_lost_race(self) -> None:
         """Of two uploads that both have seen the image queued, the one that claims it later is 409."""
         image = self.server.image()["id"]
-        catalogue = self.server.server._catalogue
+        catalogue = self.server.server.core.catalogue
         claim = catalogue.claim
 
         def claim_late(*arguments: Any) -> Any:

@@ -1,0 +1,99 @@
+"""From a configuration and what works behind the API to the API itself: which routes there are, and what each gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imgsvc.config import Config
+from imgsvc.core import Core, placed
+from imgsvc.identity.administrators import Administrators
+from imgsvc.identity.none import LocalAdministrator
+from imgsvc.identity.proxy import Proxy
+from imgsvc.interfaces import IIdentity
+from imgsvc.peers import Peers
+from imgsvc.web.actions import ActionRoutes
+from imgsvc.web.app import ImageApi
+from imgsvc.web.cors import Cors
+from imgsvc.web.creation import ImageReader
+from imgsvc.web.data import DataRoutes
+from imgsvc.web.fields import FieldRules
+from imgsvc.web.forwarding import PublicAddress
+from imgsvc.web.health import HealthRoutes
+from imgsvc.web.images import ImageRoutes
+from imgsvc.web.info import InfoRoutes
+from imgsvc.web.listing import ListReader
+from imgsvc.web.locations import LocationRoutes
+from imgsvc.web.members import MemberRoutes
+from imgsvc.web.metadef_definitions import DefinitionRoutes
+from imgsvc.web.metadefs import MetadefRoutes
+from imgsvc.web.openapi.routes import DescriptionRoutes
+from imgsvc.web.patch import PatchReader
+from imgsvc.web.routes import RouteGroup
+from imgsvc.web.schemas import SchemaRoutes, image_schema
+from imgsvc.web.stores import StoreRoutes
+from imgsvc.web.tags import TagRoutes
+from imgsvc.web.update import UpdateRoutes
+from imgsvc.web.versions import version_ids
+from imgsvc.web.view import ImageView
+
+
+def make_api(config: Config, core: Core, data_folder: Path) -> ImageApi:
+    """The HTTP interface. Raises ConfigurationError."""
+    server = config.server
+    address = PublicAddress(
+        server.public_endpoint, Peers(server.proxy_peers, "server.proxy_peers") if server.proxy_headers else None
+    )
+    return ImageApi(
+        Administrators(_identity(config), core.policy),
+        [*_about_images(config, core, data_folder, address), *_about_definitions(config, core, address)],
+        versions=version_ids(core.stores.several),
+        address=address,
+        cors=Cors(server.cors_origins),
+    )
+
+
+def _identity(config: Config) -> IIdentity:
+    if config.identity.mode == "proxy":
+        return Proxy(config.identity.proxy.peers)
+    return LocalAdministrator()
+
+
+def _about_images(config: Config, core: Core, data_folder: Path, address: PublicAddress) -> list[RouteGroup]:
+    images = config.images
+    schema = image_schema(images.disk_formats, images.container_formats, placed(images.schema_file, data_folder))
+    rules = FieldRules(schema)
+    view = ImageView(core.access, core.stores, core.protections, images.show_direct_url, images.show_locations)
+    schemas = SchemaRoutes(schema)
+    return [
+        DataRoutes(core.uploads, core.downloads, core.stores.several),
+        ImageRoutes(
+            core.images,
+            core.deletion,
+            ImageReader(rules),
+            ListReader(config.api.limit_default, config.api.limit_max),
+            view,
+            [store.store_id for store in core.stores.all()],
+            address,
+        ),
+        UpdateRoutes(core.patching, PatchReader(schema, rules), view),
+        TagRoutes(core.tagging),
+        ActionRoutes(core.activation),
+        MemberRoutes(core.sharing),
+        LocationRoutes(core.locations),
+        StoreRoutes(core.copies),
+        schemas,
+        DescriptionRoutes(schemas.documents),
+        InfoRoutes(core.access, core.quotas, core.stores),
+        HealthRoutes(
+            core.health,
+            Peers(config.server.health_peers, "server.health_peers"),
+            placed(config.server.disable_file, data_folder),
+        ),
+    ]
+
+
+def _about_definitions(config: Config, core: Core, address: PublicAddress) -> list[RouteGroup]:
+    return [
+        MetadefRoutes(core.metadefs, config.api.limit_default, config.api.limit_max, address),
+        DefinitionRoutes(core.metadefs, address),
+    ]

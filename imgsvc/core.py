@@ -1,0 +1,184 @@
+"""From a configuration to all that works behind the API: what there is, and what each gets of the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from imgsvc.catalogue import Catalogue, MetadefCatalogue, open_database
+from imgsvc.certificates.maker import make_certificates
+from imgsvc.config import Config
+from imgsvc.config import Quotas as QuotaOptions
+from imgsvc.identity.policy import Policy
+from imgsvc.identity.protections import Protections
+from imgsvc.interfaces import IThreads
+from imgsvc.model import ProjectLimits
+from imgsvc.operations.access import Access
+from imgsvc.operations.activation import Activation
+from imgsvc.operations.changes import Changes
+from imgsvc.operations.copies import Copies
+from imgsvc.operations.deletion import Deletion
+from imgsvc.operations.downloads import Downloads
+from imgsvc.operations.health import Health
+from imgsvc.operations.images import Images, RecordLimits
+from imgsvc.operations.limits import Quotas
+from imgsvc.operations.locations import LocationRules, Locations, Measure
+from imgsvc.operations.metadefs import Metadefs
+from imgsvc.operations.patching import HiddenLocations, Patching
+from imgsvc.operations.relocation import Relocation
+from imgsvc.operations.sharing import Sharing
+from imgsvc.operations.tagging import Tagging
+from imgsvc.operations.uploads import UploadRules, Uploads
+from imgsvc.pipeline.budget import Budget
+from imgsvc.pipeline.delivery import Delivery
+from imgsvc.pipeline.signatures import Signatures, load_authorities
+from imgsvc.stores.registry import make_stores
+from imgsvc.stores.services import StoreServices
+from imgsvc.tasks.hashing import Hashing, HashRules
+from imgsvc.tasks.reaper import Reaper
+
+
+class Core:
+    """One process's catalogue, stores, operations and tasks. Nothing is started; who starts them stops them.
+
+    threads: the pools that belong to no store.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        data_folder: Path,
+        reactor: Any,
+        make_threads: Callable[[str, int], IThreads],
+    ) -> None:
+        """reactor: provides IReactorTime and IReactorThreads. make_threads: a pool, from its name and its size.
+
+        Raises ConfigurationError.
+        """
+        self._config = config
+        self._data_folder = data_folder
+        self._reactor = reactor
+        self._make_threads = make_threads
+        self.threads: list[IThreads] = []
+        self._digest_threads = self._own_threads("digests", digest_threads())
+        self._budget = Budget(config.server.memory_budget)
+        database = open_database(config.database, data_folder, self._own_threads, reactor)
+        self.catalogue = Catalogue(database)
+        self.stores = make_stores(
+            config.stores.stores,
+            config.stores.default,
+            StoreServices(make_threads=make_threads, budget=self._budget, data_folder=data_folder, clock=reactor),
+        )
+        self.policy = Policy(placed(config.policy.file, data_folder), reactor.seconds)
+        self.protections = Protections.load(
+            placed(config.policy.property_protection_file, data_folder),
+            config.policy.property_protection_rules,
+            self.policy,
+        )
+        self.access = Access(self.catalogue, self.policy)
+        self.metadefs = Metadefs(MetadefCatalogue(database), self.policy)
+        self.deletion = Deletion(self.access, self.catalogue, self.stores)
+        self.quotas = Quotas(
+            self.catalogue,
+            size_cap=config.images.size_cap,
+            user_storage=config.quotas.user_storage or None,
+            unified=config.quotas.unified,
+            defaults=default_limits(config.quotas),
+        )
+        self._make_record_operations()
+        self._make_byte_operations()
+        self._make_location_operations()
+        self.reaper = Reaper(
+            self.catalogue,
+            self.stores,
+            remove=self.deletion.remove,
+            resume=self.hashing.begin,
+            clock=reactor,
+            interval=config.server.reaper_interval,
+            lease=config.server.upload_lease,
+        )
+
+    def _own_threads(self, name: str, size: int) -> IThreads:
+        self.threads.append(self._make_threads(name, size))
+        return self.threads[-1]
+
+    def _make_record_operations(self) -> None:
+        quotas = self._config.quotas
+        self.limits = RecordLimits(quotas.properties, quotas.tags)
+        self.changes = Changes(self.access, self.catalogue)
+        self.images = Images(self.access, self.catalogue, self.limits, self.quotas, self.protections)
+        self.tagging = Tagging(self.changes, self.limits)
+        self.activation = Activation(self.changes)
+        self.sharing = Sharing(self.access, self.catalogue, quotas.members)
+        self.copies = Copies(self.access, self.changes, self.stores, self.deletion)
+        self.health = Health(self.catalogue, self.stores, self._reactor)
+
+    def _make_byte_operations(self) -> None:
+        images, signatures = self._config.images, self._config.signatures
+        certificates = make_certificates(
+            signatures, self._data_folder, self._reactor, self._own_threads("certificates", 1)
+        )
+        authorities = placed(signatures.trusted_ca, self._data_folder)
+        self.uploads = Uploads(
+            access=self.access,
+            catalogue=self.catalogue,
+            stores=self.stores,
+            quotas=self.quotas,
+            budget=self._budget,
+            digest_threads=self._digest_threads,
+            signatures=Signatures(
+                certificates,
+                self._digest_threads,
+                load_authorities(authorities, "signatures.trusted_ca") if authorities else None,
+            ),
+            clock=self._reactor,
+            rules=UploadRules(
+                lease=self._config.server.upload_lease,
+                hash_algorithm=images.hash,
+                check_format=images.check_format,
+                vmdk_types=images.vmdk_allowed_types,
+                nonfatal_gpt=images.gpt_safety_checks_nonfatal,
+            ),
+        )
+        self.downloads = Downloads(self.access, self.stores, Delivery(self._reactor, self._config.server.send_timeout))
+
+    def _make_location_operations(self) -> None:
+        images, lease = self._config.images, self._config.server.upload_lease
+        self.hashing = Hashing(
+            self.catalogue,
+            self.stores,
+            remove=self.deletion.remove,
+            budget=self._budget,
+            digest_threads=self._digest_threads,
+            clock=self._reactor,
+            rules=HashRules(lease, images.location_retries),
+        )
+        self.deletion.when_deleted = self.hashing.cancel
+        measure = Measure(self.stores, self.quotas)
+        rules = LocationRules(images.verify_locations, images.hash, self._config.quotas.locations, lease)
+        self.locations = Locations(self.access, self.catalogue, self.stores, measure, rules, self.hashing.begin)
+        editor = Relocation(self.access, self.stores, measure, rules) if images.show_locations else HiddenLocations()
+        self.patching = Patching(self.access, self.changes, self.deletion, self.limits, editor, self.protections)
+
+
+def default_limits(quotas: QuotaOptions) -> ProjectLimits:
+    """Of projects for which the operator has set none of their own."""
+    return ProjectLimits(
+        project_id="",
+        size_total=quotas.image_size_total or None,
+        stage_total=quotas.image_stage_total or None,
+        count_total=quotas.image_count_total or None,
+        count_uploading=quotas.image_count_uploading or None,
+    )
+
+
+def placed(path: str, data_folder: Path) -> Path | None:
+    """Where a file of the configuration is; None for an empty path."""
+    return data_folder / path if path else None
+
+
+def digest_threads() -> int:
+    """One for each core: digests keep a core busy, and no more of them help."""
+    return max(2, len(os.sched_getaffinity(0)))
