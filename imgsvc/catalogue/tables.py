@@ -120,7 +120,9 @@ image_locations = Table(
     Column("url", Text, nullable=False),
     Column("metadata", Text, nullable=False),
     # Set when the image is deleted; the row goes when the store has confirmed that the bytes are gone.
-    Column("doomed_at", BigInteger, index=True),
+    Column("doomed_at", BigInteger),
+    # Not by `doomed_at` alone, by which MariaDB would look for the locations of one image, too.
+    Index(None, "store_id", "doomed_at"),
     sqlite_autoincrement=True,
 )
 

@@ -1,4 +1,4 @@
-"""Members of images, and lists in every order."""
+"""Members of images, and indexes: for lists in every order, and for what a store is to let go of."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_image_members_member_id_status_image_id", "image_members", ["member_id", "status", "image_id"])
+    op.drop_index("ix_image_locations_doomed_at", "image_locations")
+    op.create_index("ix_image_locations_store_id_doomed_at", "image_locations", ["store_id", "doomed_at"])
     op.add_column("image_properties", sa.Column("value_start", sa.String(64), sa.Computed("substr(value, 1, 64)")))
     op.create_index(
         "ix_image_properties_name_value_start_image_id", "image_properties", ["name", "value_start", "image_id"]
