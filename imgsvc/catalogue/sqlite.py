@@ -242,6 +242,8 @@ def _engine(url: str, busy_timeout: float) -> Engine:
 def _set_up_connection(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
+    # What a savepoint needs to be undone, and sorts: else in a file in the system's folder for these.
+    connection.execute("PRAGMA temp_store = MEMORY")
     # KiB of the file that a connection may keep in memory: of the 2 MiB that it has else, lists of 100,000 images
     # are read over and over, at twice the time.
     connection.execute("PRAGMA cache_size = -16384")
