@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from imgsvc.config import Config
 from imgsvc.core import Core, placed
@@ -55,7 +56,9 @@ def make_api(config: Config, core: Core, data_folder: Path) -> ImageApi:
 def _identity(config: Config) -> IIdentity:
     if config.identity.mode == "proxy":
         return Proxy(config.identity.proxy.peers)
-    return LocalAdministrator()
+    server = config.server
+    names = "*" if config.identity.allow_remote else urlsplit(server.public_endpoint).hostname or "localhost"
+    return LocalAdministrator(server.cors_origins, [names])
 
 
 def _about_images(config: Config, core: Core, data_folder: Path, address: PublicAddress) -> list[RouteGroup]:

@@ -17,7 +17,7 @@ from imgsvc.web.site import StreamingSite
 class ServerService(Service):
     """Serves on `endpoints` from startService to the end of stopService.
 
-    The first SIGTERM stops the reactor, and so the service.
+    The first SIGTERM stops the reactor, and so the service; the second lets it not wait for transfers.
     """
 
     def __init__(self, server: Server, endpoints: Sequence[IStreamServerEndpoint], reactor: Any) -> None:
@@ -25,6 +25,7 @@ class ServerService(Service):
         self._endpoints = endpoints
         self._reactor = reactor
         self._started: Deferred[None] | None = None
+        self._signalled = False
         self.serving: Deferred[None] = Deferred()
         """Fires when the ports are open. Never, if the start fails."""
 
@@ -34,7 +35,7 @@ class ServerService(Service):
         self._reactor.callWhenRunning(self._start)
 
     def _start(self) -> None:
-        on_sigterm(self._reactor, self.stop_or_hasten)
+        on_sigterm(self._reactor, self._sigterm)
         self._started = start_or_exit(self._serve(), self._reactor)
 
     async def _serve(self) -> None:
@@ -44,12 +45,16 @@ class ServerService(Service):
     async def _listen(self, site: StreamingSite) -> list[IListeningPort]:
         return [await endpoint.listen(site) for endpoint in self._endpoints]
 
-    def stop_or_hasten(self) -> None:
-        """Stop gracefully; when told again, do not wait for the transfers that are under way."""
-        if self.running:
-            stop(self._reactor)
-        else:
-            self._server.hasten()
+    def hasten(self) -> None:
+        """Of a stop that is under way: do not wait for transfers."""
+        self._server.hasten()
+
+    def _sigterm(self) -> None:
+        """Stop at the first one, also if the parent said it already: who signals a group signals both."""
+        if self._signalled:
+            self.hasten()
+        self._signalled = True
+        stop(self._reactor)
 
     def stopService(self) -> Deferred[None]:
         """Called when the reactor stops, which it does when the Deferred has fired."""

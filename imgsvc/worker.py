@@ -79,7 +79,7 @@ class Parent:
         if not told:
             self._reactor.removeReader(self)
         if b"hasten" in told:
-            self._service.stop_or_hasten()
+            self._service.hasten()
         else:
             stop(self._reactor)
 

@@ -88,7 +88,7 @@ class HostileTestCase(DaemonTestCase):
 
     def head(self, line: str, *headers: str) -> bytes:
         """The head of a request."""
-        return "\r\n".join([f"{line} HTTP/1.1", "Host: imgsvc.test", *headers, "", ""]).encode()
+        return "\r\n".join([f"{line} HTTP/1.1", "Host: imgsvc-test", *headers, "", ""]).encode()
 
     def put(self, image_id: str, *headers: str) -> bytes:
         """The head of an upload."""

@@ -18,6 +18,9 @@ from tests.support.certificates import write_certificate
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 DASHBOARD = "https://dashboard.example"
 TOML = f"""
+[identity]
+allow_remote = true
+
 [server]
 proxy_headers = true
 cors_origins = ["{DASHBOARD}"]
@@ -212,7 +215,7 @@ class TransferTests(ProxyTestCase):
 class IdentityTests(ProxyTestCase):
     """A daemon that believes the proxy who the caller is."""
 
-    toml = TOML + '[identity]\nmode = "proxy"\n'
+    toml = TOML.replace("allow_remote = true", 'mode = "proxy"')
 
     def test_lost(self) -> None:
         """What clients say themselves of who they are is lost on the way."""

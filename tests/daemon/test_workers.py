@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -99,9 +100,12 @@ class WorkersTests(DaemonTestCase):
         self.wait_for_status(daemon, image_id, "saving")
         begun = time.monotonic()
         for _ in range(number):
-            for pid in [daemon.pid, *children(daemon.pid)] if group else [daemon.pid]:
-                os.kill(pid, signal.SIGTERM)
-            time.sleep(0.3)
+            workers = children(daemon.pid) if group else []
+            os.kill(daemon.pid, signal.SIGTERM)
+            time.sleep(0.3)  # in which the parent tells its workers
+            for pid in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
         self.assertEqual(upload.status(), 0)
         assert daemon.process is not None
         self.assertEqual(daemon.process.wait(20), 0)

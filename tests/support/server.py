@@ -237,7 +237,7 @@ class MemoryServer:
     ) -> Answer:
         """One request on a connection of its own; the final answer. It must be one that the API's description has."""
         connection = self.connect()
-        lines = {"Host": "imgsvc.test", **(headers or {})}
+        lines = {"Host": "imgsvc-test", **(headers or {})}
         if body is not None and "Transfer-Encoding" not in lines:
             lines.setdefault("Content-Length", str(len(body)))
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())

@@ -63,7 +63,7 @@ class LocationTestCase(ApiTestCase):
     def begin(self, method: str, path: str, document: Any, **headers: str) -> Connection:
         """A connection on which a member has sent a request that may take its time."""
         body = json.dumps(document).encode()
-        lines = {"Host": "imgsvc.test", **MEMBER, "Content-Length": str(len(body)), **headers}
+        lines = {"Host": "imgsvc-test", **MEMBER, "Content-Length": str(len(body)), **headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         connection = self.server.connect()
         connection.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)

@@ -47,7 +47,7 @@ class ApiTestCase(ServerTestCase):
 
     def put_headers(self, image_id: str, *lines: str) -> bytes:
         """The head of an upload."""
-        head = [f"PUT /v2/images/{image_id}/file HTTP/1.1", "Host: imgsvc.test"]
+        head = [f"PUT /v2/images/{image_id}/file HTTP/1.1", "Host: imgsvc-test"]
         if not any(line.lower().startswith("content-type") for line in lines):
             head.append("Content-Type: application/octet-stream")
         return "\r\n".join([*head, *lines, "", ""]).encode()

@@ -169,7 +169,7 @@ class RoutingTests(AppTestCase):
 class VersionTests(AppTestCase):
     """The versions, and the names that v2 goes by."""
 
-    def assert_document(self, answer: Answer, ids: list[str], base: str = "http://imgsvc.test") -> None:
+    def assert_document(self, answer: Answer, ids: list[str], base: str = "http://imgsvc-test") -> None:
         """The answer lists these ids."""
         versions = answer.json["versions"]
         self.assertEqual([version["id"] for version in versions], ids)

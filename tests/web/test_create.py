@@ -74,7 +74,7 @@ class AcceptedTests(CreateTestCase):
     def test_headers(self) -> None:
         """Location is absolute; no header speaks of import methods or of a single store."""
         answer = self.post({})
-        self.assertEqual(answer.headers["location"], f"http://imgsvc.test/v2/images/{answer.json['id']}")
+        self.assertEqual(answer.headers["location"], f"http://imgsvc-test/v2/images/{answer.json['id']}")
         self.assertEqual(answer.headers["content-type"], "application/json")
         self.assertNotIn("openstack-image-import-methods", answer.headers)
         self.assertNotIn("openstack-image-store-ids", answer.headers)

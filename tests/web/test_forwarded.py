@@ -27,7 +27,7 @@ class ForwardedTestCase(ApiTestCase):
         bases = []
         for start, body in (("GET /versions", b""), ("POST /v2/images", b"{}")):
             connection = self.server.connect(peer)
-            lines = {"Host": "imgsvc.test", "Content-Length": str(len(body)), **(headers or {})}
+            lines = {"Host": "imgsvc-test", "Content-Length": str(len(body)), **(headers or {})}
             head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
             connection.send(f"{start} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
             answer, _ = parse_answer(connection.received)
@@ -49,13 +49,13 @@ class OffTests(ForwardedTestCase):
 
     def test_request(self) -> None:
         """The host is that of the request."""
-        self.assertEqual(self.base(), "http://imgsvc.test")
+        self.assertEqual(self.base(), "http://imgsvc-test")
         self.assertEqual(self.base({"Host": "10.0.0.1:9292"}), "http://10.0.0.1:9292")
 
     def test_ignored(self) -> None:
         """Forwarding headers say nothing."""
         headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
-        self.assertEqual(self.base(headers), "http://imgsvc.test")
+        self.assertEqual(self.base(headers), "http://imgsvc-test")
 
 
 class ProxyTests(ForwardedTestCase):
@@ -69,20 +69,20 @@ class ProxyTests(ForwardedTestCase):
     def test_honoured(self) -> None:
         """Scheme, host, port and prefix, each if it is there."""
         for headers, base in (
-            ({}, "http://imgsvc.test"),
-            ({"X-Forwarded-Proto": "https"}, "https://imgsvc.test"),
-            ({"X-Forwarded-Proto": "HTTPS"}, "https://imgsvc.test"),
+            ({}, "http://imgsvc-test"),
+            ({"X-Forwarded-Proto": "https"}, "https://imgsvc-test"),
+            ({"X-Forwarded-Proto": "HTTPS"}, "https://imgsvc-test"),
             ({"X-Forwarded-Host": "images.example"}, "http://images.example"),
             ({"X-Forwarded-Host": "images.example:8080"}, "http://images.example:8080"),
             ({"X-Forwarded-Host": "[2001:db8::1]:8080"}, "http://[2001:db8::1]:8080"),
             ({"X-Forwarded-Host": "images.example", "X-Forwarded-Port": "8080"}, "http://images.example:8080"),
             ({"X-Forwarded-Host": "images.example:1", "X-Forwarded-Port": "8080"}, "http://images.example:8080"),
             ({"X-Forwarded-Host": "[2001:db8::1]", "X-Forwarded-Port": "8080"}, "http://[2001:db8::1]:8080"),
-            ({"X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}, "https://imgsvc.test"),
-            ({"X-Forwarded-Proto": "https", "X-Forwarded-Port": "80"}, "https://imgsvc.test:80"),
-            ({"X-Forwarded-Prefix": "/image"}, "http://imgsvc.test/image"),
-            ({"X-Forwarded-Prefix": "/a/b/"}, "http://imgsvc.test/a/b"),
-            ({"X-Forwarded-Prefix": "/"}, "http://imgsvc.test"),
+            ({"X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}, "https://imgsvc-test"),
+            ({"X-Forwarded-Proto": "https", "X-Forwarded-Port": "80"}, "https://imgsvc-test:80"),
+            ({"X-Forwarded-Prefix": "/image"}, "http://imgsvc-test/image"),
+            ({"X-Forwarded-Prefix": "/a/b/"}, "http://imgsvc-test/a/b"),
+            ({"X-Forwarded-Prefix": "/"}, "http://imgsvc-test"),
             (
                 {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "cloud.example", "X-Forwarded-Prefix": "/image"},
                 "https://cloud.example/image",
@@ -122,7 +122,7 @@ class ProxyTests(ForwardedTestCase):
             {"X-Forwarded-Prefix": "/a?b"},
             {"Forwarded": "host=a/b;proto=ftp"},
         ):
-            self.assertEqual(self.base(headers), "http://imgsvc.test", headers)
+            self.assertEqual(self.base(headers), "http://imgsvc-test", headers)
 
     @settings(derandomize=True, deadline=None, max_examples=60)
     @given(
@@ -138,7 +138,7 @@ class ProxyTests(ForwardedTestCase):
     def test_other_peers(self) -> None:
         """Only listed peers are believed; a socket of this machine can be one."""
         headers = {"X-Forwarded-Host": "images.example"}
-        self.assertEqual(self.base(headers, IPv4Address("TCP", "192.168.1.2", 1)), "http://imgsvc.test")
+        self.assertEqual(self.base(headers, IPv4Address("TCP", "192.168.1.2", 1)), "http://imgsvc-test")
         self.assertEqual(self.base(headers, UNIXAddress(None)), "http://images.example")
 
 

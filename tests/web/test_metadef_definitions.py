@@ -234,7 +234,7 @@ class PropertyTests(DefinitionTestCase):
         """All that a schema may say is kept, and answered as it was sent."""
         answer = self.send("POST", path("ns", "properties"), PROPERTY)
         self.assertEqual((answer.status, answer.json), (201, PROPERTY))
-        self.assertEqual(answer.headers["location"], "http://imgsvc.test/v2/metadefs/namespaces/ns/properties/cpu")
+        self.assertEqual(answer.headers["location"], "http://imgsvc-test/v2/metadefs/namespaces/ns/properties/cpu")
         self.assertEqual(self.shown("ns", "properties", "cpu"), PROPERTY)
         properties = self.shown("ns", "properties")
         self.assertEqual(
@@ -312,7 +312,7 @@ class ObjectTests(DefinitionTestCase):
         links = {"self": link, "schema": "/v2/schemas/metadefs/object"}
         self.assertEqual(dateless(answer.json), {**OBJECT, **links})
         self.assertRegex(answer.json["created_at"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
-        self.assertEqual(answer.headers["location"], f"http://imgsvc.test{link}")
+        self.assertEqual(answer.headers["location"], f"http://imgsvc-test{link}")
         self.assertEqual(self.shown("ns", "objects", "Disks"), answer.json)
         listed = self.shown("ns", "objects")
         self.assertEqual(listed["objects"], [answer.json, self.shown("ns", "objects", "o")])
@@ -382,7 +382,7 @@ class TagTests(DefinitionTestCase):
         """A tag is added by a request without a body, and shown with its dates."""
         answer = self.send("POST", path("ns", "tags", "v w"))
         self.assertEqual((answer.status, dateless(answer.json)), (201, {"name": "v w"}))
-        self.assertEqual(answer.headers["location"], "http://imgsvc.test/v2/metadefs/namespaces/ns/tags/v%20w")
+        self.assertEqual(answer.headers["location"], "http://imgsvc-test/v2/metadefs/namespaces/ns/tags/v%20w")
         self.assertEqual(self.shown("ns", "tags", "v w"), answer.json)
         self.assertEqual(answer.json.keys(), {"name", "created_at", "updated_at"})
 

@@ -64,7 +64,7 @@ class CreateTests(MetadefTestCase):
                 "schema": "/v2/schemas/metadefs/namespace",
             },
         )
-        self.assertEqual(answer.headers["location"], "http://imgsvc.test/v2/metadefs/namespaces/OS::One")
+        self.assertEqual(answer.headers["location"], "http://imgsvc-test/v2/metadefs/namespaces/OS::One")
         self.assertEqual(answer.headers["content-type"], "application/json")
         self.assertEqual(self.shown("OS::One"), answer.json)
 
@@ -174,7 +174,7 @@ class CreateTests(MetadefTestCase):
         first, second = self.server.connect(), self.server.connect()
         body = json.dumps({"namespace": "one"}).encode()
         lines = "".join(f"{name}: {value}\r\n" for name, value in ADMIN.items())
-        head = f"POST {ROOT} HTTP/1.1\r\nHost: imgsvc.test\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode()
+        head = f"POST {ROOT} HTTP/1.1\r\nHost: imgsvc-test\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode()
         for connection in (first, second):
             connection.send(head + body[:-1])
         for connection in (second, first):

@@ -119,7 +119,7 @@ def chunked(*chunks: bytes) -> bytes:
 
 def head(line: str = "PUT /x", *headers: str, version: str = "1.1") -> bytes:
     """The head of a request to a host."""
-    return "\r\n".join([f"{line} HTTP/{version}", "Host: imgsvc.test", *headers, "", ""]).encode("latin-1")
+    return "\r\n".join([f"{line} HTTP/{version}", "Host: imgsvc-test", *headers, "", ""]).encode("latin-1")
 
 
 class SiteTestCase(SynchronousTestCase):
