@@ -272,9 +272,8 @@ class ReadingTests(FaultTestCase):
         while not kernel.cached_pages(fd, 0, 1):
             self.assertIsNone(reading.poll())
         self.assertFalse(kernel.resident(fd, 0, 1))
-        while not kernel.resident(fd, 0, 1):
-            self.assertIsNone(reading.poll())
         self.assertEqual(reading.wait(), 0)
+        self.assertTrue(kernel.resident(fd, 0, 1))
 
     def disk(self, size: int) -> tuple[str, Path]:
         """A disk of so many MiB, and where it is mounted."""
