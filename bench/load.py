@@ -25,7 +25,7 @@ UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 class Request:
     """What is sent again and again. span: with it every request asks for a random range, so many bytes at a multiple
     of this number, of a file of so many bytes: (length, file size). places: with them, one at random takes the place of
-    `{}` in the path of every request."""
+    `{}` in the path of every request, and a random number that of `$n` in its body."""
 
     method: str
     path: str
@@ -72,7 +72,8 @@ request = function()
     local first = math.random(0, ranges - 1) * length
     fields["Range"] = "bytes=" .. first .. "-" .. (first + length - 1)
   elseif #places > 0 then
-    return wrk.format(%(method)s, (path:gsub("{}", places[math.random(#places)])), fields, body)
+    local new = body and body:gsub("$n", math.random(0, 1000000))
+    return wrk.format(%(method)s, (path:gsub("{}", places[math.random(#places)])), fields, new)
   elseif prepared then
     return prepared
   end
@@ -181,7 +182,9 @@ def _by_loop(address: Address, request: Request, connections: int, seconds: floa
 
     def prepare() -> bytes:
         if request.places:
-            return address.head(request.method, request.path.format(random.choice(request.places)), fields) + body
+            new = body.replace(b"$n", b"%d" % random.randrange(1_000_000))
+            path = request.path.format(random.choice(request.places))
+            return address.head(request.method, path, {**fields, "Content-Length": str(len(new))}) + new
         if request.span is None:
             return whole
         length, size = request.span

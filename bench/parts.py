@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -152,9 +151,8 @@ def _about_images(bench: Bench, table: Table, subjects: Sequence[ImageServer], c
             settle(server.pid)
     document = f'{{"name": "{IMAGE_NAME}", "disk_format": "raw", "container_format": "bare"}}'
     patch = (
-        '[{"op": "add", "path": "/os_distro", "value": "debian"}, {"op": "replace", "path": "/min_ram", "value": %d}]'
+        '[{"op": "add", "path": "/os_distro", "value": "debian"}, {"op": "replace", "path": "/min_ram", "value": $n}]'
     )
-    count = itertools.count()
     json_type = {"Content-Type": "application/json"}
     patch_type = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
     cases: list[tuple[str, Callable[[ImageServer], Request]]] = [
@@ -162,9 +160,7 @@ def _about_images(bench: Bench, table: Table, subjects: Sequence[ImageServer], c
         ("GET 20 of 1,000", lambda server: Request("GET", "/v2/images?limit=20")),
         (
             "PATCH image",
-            lambda server: Request(
-                "PATCH", "/v2/images/{}", patch % next(count), patch_type, places=images[server.name]
-            ),
+            lambda server: Request("PATCH", "/v2/images/{}", patch, patch_type, places=images[server.name]),
         ),
         ("POST image", lambda server: Request("POST", "/v2/images", document, json_type)),
     ]
