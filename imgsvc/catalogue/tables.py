@@ -77,6 +77,14 @@ for _key in SORT_KEYS:
             postgresql_where=images.c.deleted_at.is_(None),
         )
 
+# What a project has is counted from this alone. `deleted_at` is in it, because SQLite looks at it all the same.
+Index(
+    "ix_images_owner_status",
+    *(images.c[_name] for _name in ("owner", "status", "deleted_at")),
+    sqlite_where=images.c.deleted_at.is_(None),
+    postgresql_where=images.c.deleted_at.is_(None),
+)
+
 image_properties = Table(
     "image_properties",
     metadata,

@@ -27,3 +27,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", name="pk_project_turns"),
         sqlite_with_rowid=False,
     )
+    live = sa.text("deleted_at IS NULL")
+    op.create_index(
+        "ix_images_owner_status",
+        "images",
+        ["owner", "status", "deleted_at"],
+        sqlite_where=live,
+        postgresql_where=live,
+    )
