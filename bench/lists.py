@@ -253,7 +253,8 @@ def main() -> None:
                         )
                     )
             engine.dispose()
-    print(f"SQLite {sqlite3.sqlite_version}, SQLAlchemy {sa.__version__}\n")
+    name = sa.make_url(told.url).get_backend_name() if told.url else f"SQLite {sqlite3.sqlite_version}"
+    print(f"{name}, SQLAlchemy {sa.__version__}\n")
     for caller in CALLERS:
         print(table(measured, told.images, caller) + "\n")
 
