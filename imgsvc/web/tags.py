@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote_to_bytes
-
 from attrs import define
 
-from imgsvc.errors import Invalid, NotFound
+from imgsvc.errors import Invalid
 from imgsvc.operations.tagging import Tagging
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.routes import Route
@@ -23,24 +21,22 @@ class TagRoutes:
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
-        path = "/v2/images/<image_id>/tags/<path:tag>"
+        path = "/v2/images/<image_id>/tags/<tag>"
         return [Route("PUT", path, self.add), Route("DELETE", path, self.remove)]
 
     async def add(self, request: StreamingRequest, image_id: str, tag: str) -> bytes:
         """204, also if the image has it."""
-        await self.tagging.add(request.caller, image_id, _checked(request, tag))
+        await self.tagging.add(request.caller, image_id, _checked(tag))
         return answer_nothing(request)
 
     async def remove(self, request: StreamingRequest, image_id: str, tag: str) -> bytes:
         """204, or 404 if the image has it not."""
-        await self.tagging.remove(request.caller, image_id, _checked(request, tag))
+        await self.tagging.remove(request.caller, image_id, _checked(tag))
         return answer_nothing(request)
 
 
-def _checked(request: StreamingRequest, tag: str) -> str:
-    """The tag. It is one segment of the path, in which a slash is written `%2F`: the route cannot tell them apart."""
-    if unquote_to_bytes(request.path.rpartition(b"/")[2]) != tag.encode():
-        raise NotFound(f"{request.path.decode('latin-1')} is not here.")
+def _checked(tag: str) -> str:
+    """The tag, if it is one. Raises Invalid."""
     if len(tag) > LONGEST_TAG:
         raise Invalid(f"A tag has at most {LONGEST_TAG} characters.")
     if "\0" in tag:
