@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from twisted.internet.defer import fail
 
 from imgsvc.errors import ObjectInUse, ObjectMissing, StoreForbidden, StoreUnavailable
+from tests.support.server import Connection
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, READER, STRANGER, ApiTestCase
 
 ABSENT = "11111111-2222-3333-4444-555555555555"
@@ -70,6 +71,14 @@ class DeletionTests(ApiTestCase):
         self.server.run_reaper()
         self.assertNotIn("delete", store.calls)
 
+    def hanging_delete(self, image: str) -> tuple[Any, Connection]:
+        """The store, which does not answer, and the connection of who waits for it to delete the image."""
+        store = self.server.store()
+        store.hang("delete")
+        connection = self.server.connect()
+        connection.send(f"DELETE /v2/images/{image} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return store, connection
+
     def test_store_that_refuses(self) -> None:
         """403 or 409; the image is as it was, also for the reaper, and can be deleted when the store allows it."""
         for error, status in ((StoreForbidden("local", "x"), 403), (ObjectInUse("local", "x"), 409)):
@@ -91,10 +100,7 @@ class DeletionTests(ApiTestCase):
     def test_reaper_meanwhile(self) -> None:
         """The reaper leaves alone what is being deleted."""
         image = self.made()
-        store = self.server.store()
-        store.hang("delete")
-        connection = self.server.connect()
-        connection.send(f"DELETE /v2/images/{image} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        store, connection = self.hanging_delete(image)
         self.server.run_reaper()
         self.assertEqual(store.calls.count("delete"), 1)
         store.heal()
@@ -104,10 +110,7 @@ class DeletionTests(ApiTestCase):
     def test_refusal_that_nobody_waits_for(self) -> None:
         """An image whose store refuses comes back, though the client is gone."""
         image = self.made()
-        store = self.server.store()
-        store.hang("delete")
-        connection = self.server.connect()
-        connection.send(f"DELETE /v2/images/{image} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        store, connection = self.hanging_delete(image)
         connection.lose()
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
         store.inner.delete = lambda location: fail(ObjectInUse("local", "x"))
@@ -127,10 +130,7 @@ class DeletionTests(ApiTestCase):
     def test_client_gone(self) -> None:
         """A client that does not wait for the store changes nothing of it."""
         image = self.made()
-        store = self.server.store()
-        store.hang("delete")
-        connection = self.server.connect()
-        connection.send(f"DELETE /v2/images/{image} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        store, connection = self.hanging_delete(image)
         connection.lose()
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
         store.heal()
