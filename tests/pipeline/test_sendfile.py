@@ -130,8 +130,7 @@ class SendfileTests(TestCase):
 
     def object_path(self) -> str:
         """The file of the object."""
-        [path] = [path for path in (self.folder / "images").rglob("*") if path.is_file() and path.stat().st_size]
-        return str(path)
+        return str(self.folder / "images" / NAME)
 
     def evict(self) -> None:
         """Have the kernel forget the file's bytes."""
