@@ -45,9 +45,9 @@ class Answer:
         self._done: Deferred[None] | None = None
 
     def header(self, name: str) -> str | None:
-        """The last value of a header of the answer."""
-        values = self._response.headers.getRawHeaders(name)
-        return values[-1] if values else None
+        """The last value of a header of the answer; its bytes may be any, and each is one character."""
+        values = self._response.headers.getRawHeaders(name.encode("ascii"))
+        return values[-1].decode("latin-1") if values else None
 
     def expect(self, length: int) -> None:
         """The body must have so many bytes, also where the server does not say how many it has."""

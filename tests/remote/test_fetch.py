@@ -106,6 +106,11 @@ class RequestTests(FetchTestCase):
         got = self.open()
         self.assertEqual((got.status, self.read(got)), (503, b""))
 
+    def test_any_bytes(self) -> None:
+        """A header that is no text is one all the same."""
+        self.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Range: \xff\xfe\r\n\r\n")
+        self.assertEqual(self.open().header("content-range"), "\xff\xfe")
+
     def test_refused_before_anything(self) -> None:
         """A URL that may not be asked for leads to no look-up and no connection."""
         for url in ("http://127.0.0.1/", "http://images.test:22/", "file:///etc/passwd"):
@@ -253,6 +258,13 @@ class RedirectTests(FetchTestCase):
         self.assertEqual({host for host, _ in self.network.connected}, {HOST})
         self.network.advance(0)
         self.assertTrue(all(exchange.closed for exchange in self.network.exchanges))
+
+    def test_any_bytes(self) -> None:
+        """A place that is no text is none, and the connection is closed."""
+        exchanges = self.serve(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /\xff\r\n\r\n", close=False)
+        self.refused("http://images.test/disk")
+        self.network.advance(0)
+        self.assertEqual([exchange.closed for exchange in exchanges], [True])
 
     def test_too_many(self) -> None:
         """A loop ends."""
