@@ -36,9 +36,11 @@ def make_observer(output: LogOutput) -> ILogObserver:
 
 
 def _tells_something(event: LogEvent) -> Any:
-    """For messages of `twisted.python.log`, as that a port was opened: only errors are of interest."""
-    legacy = event.get("log_namespace") == "log_legacy" and event.get("log_level") is LogLevel.info
-    return PredicateResult.no if legacy else PredicateResult.maybe
+    """Of messages of `twisted.python.log`, as that a port was opened, and of Twisted's HTTP client, which tells of each
+    connection that it makes: only errors are of interest.
+    """
+    chatty = _namespace(event).startswith(("log_legacy", "twisted.web.client.", "twisted.web._newclient."))
+    return PredicateResult.no if chatty and event.get("log_level") is LogLevel.info else PredicateResult.maybe
 
 
 def text() -> ILogObserver:

@@ -55,6 +55,12 @@ class ObserverTests(SynchronousTestCase):
             self.write("text", log_namespace="log_legacy", log_level=level, log_format="Site starting")
         self.assertEqual(self.stream.getvalue(), "2025-11-24T16:00:00.062Z critical log_legacy Site starting\n")
 
+    def test_client(self) -> None:
+        """Twisted's HTTP client does not tell of every connection, but of what goes wrong."""
+        for level in (LogLevel.info, LogLevel.critical):
+            self.write("text", log_namespace="twisted.web.client._X", log_level=level, log_format="Starting")
+        self.assertEqual(self.stream.getvalue(), "2025-11-24T16:00:00.062Z critical twisted.web.client._X Starting\n")
+
     def test_json(self) -> None:
         """An entry has time, level, namespace and the formatted message, and nothing that is not there."""
         self.assertEqual(
