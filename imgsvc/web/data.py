@@ -106,14 +106,20 @@ def _etag(image: Image) -> bytes | None:
 
 def _asked_span(request: StreamingRequest, size: int, etag: bytes | None) -> Span | None:
     """The part that is asked for; None for the whole."""
-    asked = request.getHeader("range")
+    asked = _joined(request, "range")
     if asked is not None:
         condition = request.getHeader("if-range")
         if condition is not None and (etag is None or condition.strip() != f'"{etag.decode()}"'):
             return None
         return parse_range(asked, size)
-    asked = request.getHeader("content-range")
+    asked = _joined(request, "content-range")
     return None if asked is None else parse_content_range(asked, size)
+
+
+def _joined(request: StreamingRequest, name: str) -> str | None:
+    """A header whose list may be spread over several lines (RFC 9110 section 5.3); None if there is none."""
+    lines = request.requestHeaders.getRawHeaders(name)
+    return None if lines is None else ", ".join(lines)
 
 
 @lru_cache(maxsize=1000)

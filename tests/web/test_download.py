@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
+import time
 from typing import Any, ClassVar
 
 from hypothesis import given, settings
@@ -157,6 +158,8 @@ class RangeTests(DownloadTestCase):
             ("bytes=1023-1023", 1023, 1024),
             ("bytes=1020-5000", 1020, 1024),
             ("bytes=1000-9223372036854775807", 1000, 1024),
+            ("bytes=1000-99999999999999999999999999", 1000, 1024),
+            ("bytes=-99999999999999999999999999", 0, 1024),
             ("bytes=0-", 0, 1024),
             ("bytes=1000-", 1000, 1024),
             ("bytes=-1", 1023, 1024),
@@ -199,8 +202,17 @@ class RangeTests(DownloadTestCase):
 
     def test_several(self) -> None:
         """More than one range is 400."""
-        for value in ("bytes=0-1,3-4", "bytes=0-1, 3-4", "bytes=0-,", "x,y"):
+        for value in ("bytes=0-1,3-4", "bytes=0-1, 3-4", "bytes=0-,", "x,y", "bytes=0-1\r\nRange: bytes=3-4"):
             self.assertEqual(self.get({"Range": value}).status, 400, value)
+
+    def test_blanks(self) -> None:
+        """A header of thousands of blanks is looked through in no time."""
+        blanks = " " * 15_000
+        began = time.process_time()
+        for value in (f"bytes={blanks}x", f"bytes=1{blanks}x", f"bytes{blanks}x"):
+            self.assert_unsatisfiable({"Range": value})
+        self.assert_unsatisfiable({"Content-Range": f"bytes{blanks}x"})
+        self.assertLess(time.process_time() - began, 0.5)
 
     def test_of_nothing(self) -> None:
         """No range of an image of size 0 can be given."""
