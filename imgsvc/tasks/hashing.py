@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import txaio
 from attrs import define, evolve, field, frozen
@@ -31,7 +32,8 @@ from imgsvc.pipeline.intake import Intake
 log = txaio.make_logger()
 
 AT_ONCE: Final = 4
-"""Images that are read at a time. The others keep their leases and wait."""
+"""Images of one owner that are read at a time. The others keep their leases and wait: the slow servers of one project
+hold up nobody else's images."""
 PAUSE: Final = 1.0
 """Seconds before the first repetition; each further one comes after twice as many."""
 RENEWALS_IN_A_LEASE: Final = 3
@@ -71,7 +73,7 @@ class Hashing:
     clock: IReactorTime
     rules: HashRules
     running: dict[str, HashTask] = field(factory=dict, init=False)
-    turns: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(AT_ONCE), init=False)
+    _turns: WeakValueDictionary[str | None, DeferredSemaphore] = field(factory=WeakValueDictionary, init=False)
     _stopped: bool = field(default=False, init=False)
 
     def begin(self, image: Image, upload_id: str) -> None:
@@ -81,6 +83,10 @@ class Hashing:
         self.running[image.id] = task = HashTask(self, image, upload_id)
         task.ended.addCallback(lambda _: self.running.pop(image.id))
         task.start()
+
+    def turns(self, owner: str | None) -> DeferredSemaphore:
+        """Those of an owner's images. Whoever waits for one, or has one, keeps it."""
+        return self._turns.setdefault(owner, DeferredSemaphore(AT_ONCE))
 
     def cancel(self, image_id: str) -> None:
         """The image is deleted: its digests are of no use."""
@@ -137,13 +143,13 @@ class HashTask:
     # --- the work
 
     async def _run(self) -> None:
-        image_id = self._image.id
+        image_id, turns = self._image.id, self._hashing.turns(self._image.owner)
         try:
-            await self._wait(self._hashing.turns.acquire)
+            await self._wait(turns.acquire)
             try:
                 digests = await self._repeatedly()
             finally:
-                self._hashing.turns.release()
+                turns.release()
             await self._keep(digests)
         except CancelledError:
             await self._hashing.catalogue.renew(image_id, self._upload_id, 0)  # the next one need not wait

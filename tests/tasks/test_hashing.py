@@ -13,7 +13,7 @@ from imgsvc.tasks.hashing import AT_ONCE
 from tests.support.faults import FaultyStore
 from tests.support.server import MemoryServer, fired
 from tests.web.location_rigs import DATA, HOST, SERVICE, URL, LocationTestCase, digest
-from tests.web.rigs import ADMIN, MEMBER
+from tests.web.rigs import ADMIN, MEMBER, STRANGER
 
 LOCK = "os_glance_import_task"
 LEASE = 60.0
@@ -26,11 +26,11 @@ class HashingTestCase(LocationTestCase):
         super().setUp()
         self.site.holding = True
 
-    def begun(self, validated: bool = False, value: str | None = None) -> str:
+    def begun(self, validated: bool = False, value: str | None = None, who: dict[str, str] = MEMBER) -> str:
         """The id of an image whose bytes are about to be read; with a digest that it must have, or without."""
-        image = self.made()
+        image = self.made(who)
         data = {"os_hash_algo": "sha256", "os_hash_value": value or digest("sha256")} if validated else {}
-        self.assertEqual(self.post(image, {"url": URL, "validation_data": data}).status, 202)
+        self.assertEqual(self.post(image, {"url": URL, "validation_data": data}, who).status, 202)
         self.assertEqual(self.shown(image)["status"], "importing" if validated else "active")
         return image
 
@@ -282,6 +282,16 @@ class ManyTests(HashingTestCase):
         for image in images:
             self.assert_hashed(image, "sha256")
         self.assertEqual(sum(line.startswith("GET") for line in self.site.asked), AT_ONCE + 2)
+
+    def test_slow_servers_of_others(self) -> None:
+        """The images of one project, however slowly they are read, hold up none of another's."""
+        for _ in range(AT_ONCE + 1):
+            self.begun(validated=True)
+        slow, self.site.held = self.site.held, []
+        image = self.begun(validated=True, who=STRANGER)
+        self.release()
+        self.assertEqual(self.shown(image)["status"], "active")
+        self.assertFalse(any(exchange.closed for exchange in slow))
 
 
 class LeaseTests(HashingTestCase):
