@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from attrs import evolve, frozen
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, exists, false, or_, true
+from sqlalchemy import BigInteger, BindParameter, ColumnElement, Integer, and_, bindparam, exists, false, or_, true
 
 from imgsvc.catalogue.dialects import unindexed
 from imgsvc.catalogue.rows import COLUMNS, microseconds
@@ -241,8 +241,11 @@ def column_condition(number: int, condition: Filter, column: ColumnElement[Any])
     if condition.operator == "eq" and condition.values == (None,):
         return column.is_(None)
 
+    # PostgreSQL casts a value to its type: one that the column has no room for is asked for all the same.
+    value_type = BigInteger() if isinstance(column.type, Integer) else column.type
+
     def parameter(name: str) -> BindParameter[Any]:
-        return bindparam(name, type_=column.type)
+        return bindparam(name, type_=value_type)
 
     if operators is _TIME_OPERATORS:
         found: Condition = operator(column, parameter(f"value_{number}_0_from"), parameter(f"value_{number}_0_to"))

@@ -141,6 +141,12 @@ class FilterTest(QueryTestCase):
         self.check("c", ("size", "gte", (0,)))
         self.check("", ("size", "lt", (2**40,)))
 
+    def test_large_numbers(self) -> None:
+        """A number that is larger than the column holds is more than all of them."""
+        for number in (2**31, 2**63 - 1):
+            self.check("abc", ("min_ram", "lt", (number,)), ("min_disk", "gt", (-number,)))
+            self.check("", ("min_ram", "eq", (number,)))
+
     def test_times(self) -> None:
         """Times are compared as clients are shown them, in whole seconds."""
         self.add(name="d", created_at=NOON + timedelta(seconds=1))
