@@ -60,7 +60,7 @@ class Server:
     async def start(self, listen: Listen) -> None:
         """Open the catalogue and the stores, and then serve where `listen` binds the site.
 
-        Raises ConfigurationError, CatalogueUnavailable, StoreError, CannotListenError.
+        Raises ConfigurationError, CatalogueUnavailable, StoreError.
         """
         await self.core.catalogue.start()
         await self.core.stores.start()

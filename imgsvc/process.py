@@ -11,10 +11,11 @@ from contextlib import suppress
 from typing import Any
 
 import txaio
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from imgsvc.errors import ConfigurationError, ImgsvcError
@@ -29,7 +30,7 @@ def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any) -> Deferred
     """
 
     def failed(failure: Failure) -> None:
-        if failure.check(ImgsvcError, CannotListenError):
+        if failure.check(ImgsvcError):
             log.critical("cannot start: {error}", error=failure.getErrorMessage())
         else:
             log.failure("cannot start", failure=failure)
@@ -39,17 +40,34 @@ def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any) -> Deferred
     return Deferred.fromCoroutine(starting).addErrback(failed)
 
 
-def endpoints(reactor: Any, descriptions: Sequence[str]) -> list[IStreamServerEndpoint]:
+@frozen
+class Place:
+    """One of server.listen: as it is written there, and what that means."""
+
+    description: str
+    endpoint: IStreamServerEndpoint
+
+    async def listen(self, factory: IProtocolFactory) -> IListeningPort:
+        """The open port. Raises ConfigurationError."""
+        try:
+            port: IListeningPort = await self.endpoint.listen(factory)
+        except (CannotListenError, OSError, OverflowError, ValueError) as error:  # a number or a path that is none
+            raise ConfigurationError(f"server.listen = {self.description!r}: {error}") from error
+        return port
+
+
+def places(reactor: Any, descriptions: Sequence[str]) -> list[Place]:
     """What the strings of server.listen describe. Raises ConfigurationError."""
-    return [_endpoint(reactor, description) for description in descriptions]
+    return [_place(reactor, description) for description in descriptions]
 
 
-def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+def _place(reactor: Any, description: str) -> Place:
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+        return Place(description, serverFromString(reactor, description))
     except Exception as error:  # each kind has a parser of its own, and some read files
-        raise ConfigurationError(f"server.listen = {description!r}: {error}") from error
-    return endpoint
+        raise ConfigurationError(
+            f"server.listen = {description!r}: {error}; must be an endpoint, as tcp:9292:interface=127.0.0.1"
+        ) from error
 
 
 def stop(reactor: Any) -> None:

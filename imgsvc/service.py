@@ -7,22 +7,22 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort
 
 from imgsvc.compose import Server
-from imgsvc.process import on_sigterm, start_or_exit, stop
+from imgsvc.process import Place, on_sigterm, start_or_exit, stop
 from imgsvc.web.site import StreamingSite
 
 
 class ServerService(Service):
-    """Serves on `endpoints` from startService to the end of stopService.
+    """Serves at `places` from startService to the end of stopService.
 
     The first SIGTERM stops the reactor, and so the service; the second lets it not wait for transfers.
     """
 
-    def __init__(self, server: Server, endpoints: Sequence[IStreamServerEndpoint], reactor: Any) -> None:
+    def __init__(self, server: Server, places: Sequence[Place], reactor: Any) -> None:
         self._server = server
-        self._endpoints = endpoints
+        self._places = places
         self._reactor = reactor
         self._started: Deferred[None] | None = None
         self._signalled = False
@@ -43,7 +43,15 @@ class ServerService(Service):
         self.serving.callback(None)
 
     async def _listen(self, site: StreamingSite) -> list[IListeningPort]:
-        return [await endpoint.listen(site) for endpoint in self._endpoints]
+        ports: list[IListeningPort] = []
+        try:
+            for place in self._places:
+                ports.append(await place.listen(site))  # those before one that fails are closed
+        except BaseException:
+            for port in ports:
+                port.stopListening()
+            raise
+        return ports
 
     def hasten(self) -> None:
         """Of a stop that is under way: do not wait for transfers."""

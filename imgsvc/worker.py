@@ -21,7 +21,7 @@ from zope.interface import implementer
 from imgsvc import config as configuration
 from imgsvc.compose import Server
 from imgsvc.log import LogOutput, make_observer
-from imgsvc.process import endpoints, stop
+from imgsvc.process import places, stop
 from imgsvc.service import ServerService
 from imgsvc.workers import FIRST_PORT_FD, LOG_FD, SERVING
 
@@ -43,7 +43,7 @@ def main() -> None:
     globalLogBeginner.beginLoggingTo([make_observer(log_output)], redirectStandardIO=False)
     config = configuration.from_json(told["config"])
     server = Server(config, Path(told["data_folder"]), reactor)
-    service = ServerService(server, endpoints(AdoptingReactor(reactor), config.server.listen), reactor)
+    service = ServerService(server, places(AdoptingReactor(reactor), config.server.listen), reactor)
     service.serving.addCallback(lambda _: say(SERVING))
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

@@ -18,7 +18,7 @@ import txaio
 from attrs import define, field
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.python.failure import Failure
 
@@ -26,7 +26,7 @@ from imgsvc import config as configuration
 from imgsvc.compose import Server, address_of
 from imgsvc.config import Config
 from imgsvc.log import LogOutput
-from imgsvc.process import endpoints, exit_with, on_sigterm, start_or_exit, stop
+from imgsvc.process import Place, exit_with, on_sigterm, places, start_or_exit, stop
 from imgsvc.service import ServerService
 
 log = txaio.make_logger()
@@ -45,7 +45,7 @@ MARGIN = 10.0
 def make_service(config: Config, data_folder: Path, log_output: LogOutput, reactor: Any) -> IService:
     """What twistd runs. Raises ConfigurationError."""
     server = Server(config, data_folder, reactor)  # what is wrong with the configuration is said here, once
-    listen = endpoints(reactor, config.server.listen)
+    listen = places(reactor, config.server.listen)
     if config.server.workers == 1:
         return ServerService(server, listen, reactor)
     return WorkersService(config, data_folder, log_output, listen, reactor)
@@ -62,7 +62,7 @@ class WorkersService(Service):
     config: Config
     data_folder: Path
     log_output: LogOutput
-    endpoints: Sequence[IStreamServerEndpoint]
+    places: Sequence[Place]
     reactor: Any
     _ports: list[IListeningPort] = field(factory=list, init=False)
     _workers: set[Worker] = field(factory=set, init=False)
@@ -78,8 +78,8 @@ class WorkersService(Service):
         start_or_exit(self._bind(), self.reactor)
 
     async def _bind(self) -> None:
-        for endpoint in self.endpoints:
-            port: Any = await endpoint.listen(SilentFactory())
+        for place in self.places:
+            port: Any = await place.listen(SilentFactory())
             port.stopReading()  # the workers accept
             self._ports.append(port)
         self._spawn()

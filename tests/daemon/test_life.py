@@ -171,7 +171,7 @@ class RefusedStartTests(DaemonTestCase):
             port = other.getsockname()[1]
             self.refused(
                 "",
-                rf"critical imgsvc\.process cannot start: .*127\.0\.0\.1:{port}.*Address already in use",
+                rf"critical imgsvc\.process cannot start: server\.listen = 'tcp:{port}:.*Address already in use",
                 arguments=("--listen", f"tcp:{port}:interface=127.0.0.1"),
             )
 
@@ -179,9 +179,24 @@ class RefusedStartTests(DaemonTestCase):
         """A text that is no endpoint."""
         self.refused(
             "[identity]\nallow_remote = true\n",
-            r"^imgsvc: server\.listen = 'nonsense:80': Unknown endpoint type",
+            r"^imgsvc: server\.listen = 'nonsense:80': Unknown endpoint type.*; must be an endpoint, as tcp:9292",
             arguments=("--listen", "nonsense:80"),
         )
+
+    def test_no_place_to_listen(self) -> None:
+        """An endpoint whose port, path or address cannot be; with workers too."""
+        for listen in (
+            "tcp:99999:interface=127.0.0.1",
+            "unix:",
+            f"unix:{self.folder}/absent/socket",
+            f"unix:{self.folder}/{'x' * 200}",
+        ):
+            for workers in (1, 2):
+                self.refused(
+                    f"[server]\nworkers = {workers}\n",
+                    rf"critical imgsvc\.process cannot start: server\.listen = '{listen}': \S",
+                    arguments=("--listen", listen),
+                )
 
     def test_database(self) -> None:
         """A file of the database that is none."""
