@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,6 +26,7 @@ MEMBER_STATUSES: Final = frozenset({*MemberStatus, "all"})
 MOST_FILTERS: Final = 100
 """Filters of one list; each is a condition in the database."""
 LARGEST_NUMBER: Final = 2**63 - 1
+_INTEGER: Final = re.compile("-?[0-9]{1,4000}")  # Python reads no more digits
 
 Arguments = Mapping[bytes, Sequence[bytes]]
 
@@ -74,7 +76,7 @@ class ListReader:
             filters.append(Filter("os_hidden", "eq", (False,)))
         query = ImageQuery(
             caller=caller,
-            limit=min(_number("limit", last["limit"]) if "limit" in last else self.limit_default, self.limit_max),
+            limit=min(_limit(last["limit"]) if "limit" in last else self.limit_default, self.limit_max),
             filters=tuple(filters),
             visibility=last.get("visibility"),
             member_status=member_status,
@@ -155,9 +157,17 @@ def _quoted(text: str, position: int) -> tuple[str, int]:
 
 
 def _number(key: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit()) or len(value) > 19:
-        raise Invalid(f"{key}={value!r} is not a number of 0 or more.")
-    return min(int(value), LARGEST_NUMBER)
+    """An integer of any size: what is larger than a database can hold is more than it does hold."""
+    if not _INTEGER.fullmatch(value):
+        raise Invalid(f"{key}={value!r} is not an integer.")
+    return max(-LARGEST_NUMBER, min(int(value), LARGEST_NUMBER))
+
+
+def _limit(value: str) -> int:
+    limit = _number("limit", value)
+    if limit < 0:
+        raise Invalid(f"limit={value!r} is less than 0.")
+    return limit
 
 
 def _flag(key: str, value: str) -> Filter:
@@ -185,15 +195,17 @@ def _sort(parameters: Sequence[tuple[str, str]]) -> tuple[tuple[str, bool], ...]
     if combined:
         if keys or directions:
             raise Invalid("sort does not go together with sort_key and sort_dir.")
-        parts = [part.strip().partition(":") for text in combined for part in text.split(",")]
+        parts = [part.partition(":") for text in combined for part in text.split(",")]
         keys, directions = [part[0] for part in parts], [part[2] or "desc" for part in parts]
     else:
         keys = keys or ["created_at"]
         directions = directions or ["desc"]
-        if len(directions) == 1:
+        if len(directions) == 1:  # that of the tie breakers, too
+            keys += [key for key in ("created_at", "id") if key not in keys]
             directions *= len(keys)
         if len(directions) != len(keys):
             raise Invalid("There must be one sort_dir for all sort_keys, or one for each.")
+    keys, directions = [key.strip() for key in keys], [direction.strip() for direction in directions]
     for key, direction in zip(keys, directions, strict=True):
         _one_of("sort key", key, SORT_KEYS)
         _one_of("sort direction", direction, {"asc", "desc"})

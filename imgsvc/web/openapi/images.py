@@ -46,6 +46,7 @@ _MOMENT: Final = {
         {"type": "string", "pattern": f"^({'|'.join(sorted(TIME_OPERATORS))}):.+$"},
     ]
 }
+_INTEGER: Final = {"type": "integer"}
 _CHOICE: Final = "A value, or `in:` and several with commas between them"
 
 PAGING: Final = (
@@ -61,8 +62,8 @@ FILTERS: Final = (
     query("owner", "The project that owns the image"),
     query("checksum", "MD5 of the data"),
     query("os_hash_value", "Digest of the data"),
-    query("size_min", "Bytes, at least", COUNT),
-    query("size_max", "Bytes, at most", COUNT),
+    query("size_min", "Bytes, at least", _INTEGER),
+    query("size_max", "Bytes, at most", _INTEGER),
     query("created_at", _WHEN, _MOMENT),
     query("updated_at", _WHEN, _MOMENT),
     query("visibility", "`all`: whatever the caller may see", choice(*Visibility, "all")),
