@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from attrs import frozen
 from twisted.web.http_headers import Headers
@@ -63,6 +63,13 @@ def check_headers(headers: Headers, version: bytes) -> Refusal | None:
     return None
 
 
+def unify_connection(headers: Headers) -> None:
+    """Write the options of `Connection`, a list with commas, as twisted.web reads them: one line, blanks between."""
+    lines = headers.getRawHeaders(b"connection")
+    if lines is not None:
+        headers.setRawHeaders(b"connection", [b" ".join(lines).replace(b",", b" ")])
+
+
 def check_path(method: bytes, path: bytes) -> Refusal | None:
     """What is wrong with the path of a request, still percent-encoded."""
     try:
@@ -81,3 +88,12 @@ def origin_form(target: bytes) -> bytes:
         return target
     path = target[absolute.end() :]
     return path if path.startswith(b"/") else b"/" + path
+
+
+def arguments(target: bytes) -> dict[bytes, list[bytes]]:
+    """The query of a target, by the rules of HTML forms: `;` is a character like others, `x` is `x=`."""
+    found: dict[bytes, list[bytes]] = {}
+    query = target.partition(b"?")[2].decode("latin-1")
+    for name, value in parse_qsl(query, keep_blank_values=True, encoding="latin-1"):
+        found.setdefault(name.encode("latin-1"), []).append(value.encode("latin-1"))
+    return found

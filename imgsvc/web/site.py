@@ -86,6 +86,8 @@ class StreamingRequest(server.Request):
         """Refuse targets that are no path of UTF-8; otherwise find the resource and render it."""
         refusal = head.check_path(self.method, self.path)
         if refusal is None:
+            if b"?" in self.uri:  # of which twisted.web has made something else
+                self.args = head.arguments(self.uri)
             super().process()
         else:
             self.channel.refuse(refusal)
@@ -272,6 +274,7 @@ class StreamingChannel(http.HTTPChannel):
         if refusal is not None:
             self.refuse(refusal)
             return
+        head.unify_connection(request.requestHeaders)
         if self.length is None:
             self._transferDecoder = ChunkedDecoder(request.handleContentChunk, self._finishRequestBody)
         super().allHeadersReceived()

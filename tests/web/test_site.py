@@ -324,7 +324,12 @@ class KeepAliveTests(SiteTestCase):
 
     def test_connection_close(self) -> None:
         """A client that asks for it, or speaks HTTP/1.0, gets one answer."""
-        for request in (head("GET /1", "Connection: close"), head("GET /1", version="1.0")):
+        for request in (
+            head("GET /1", "Connection: close"),
+            head("GET /1", "Connection: Close,TE"),
+            head("GET /1", "Connection: keep-alive", "Connection: TE, close"),
+            head("GET /1", version="1.0"),
+        ):
             connection = self.connect()
             connection.send(request + head("GET /2"))
             (one,) = connection.answers()
