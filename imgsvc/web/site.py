@@ -260,8 +260,7 @@ class StreamingChannel(http.HTTPChannel):
 
     def headerReceived(self, line: bytes) -> bool:
         """Called by the parser."""
-        refusal = head.check_header(line)
-        if refusal is not None:
+        if (refusal := head.check_header(line)) is not None:
             self.refuse(refusal)
             return False
         return bool(super().headerReceived(line))
@@ -270,8 +269,7 @@ class StreamingChannel(http.HTTPChannel):
         """Called by the parser."""
         self._head_begun = False
         request = self.requests[-1]
-        refusal = head.check_headers(request.requestHeaders, self._version)
-        if refusal is not None:
+        if (refusal := head.check_headers(request.requestHeaders, self._version)) is not None:
             self.refuse(refusal)
             return
         head.unify_connection(request.requestHeaders)
