@@ -9,8 +9,8 @@ import fastjsonschema
 
 from imgsvc.errors import Forbidden, Invalid
 
-LINKS: Final = frozenset({"self", "file", "schema", "stores"})
-RESERVED: Final = frozenset({"location", "locations", "deleted", "deleted_at", "direct_url"})
+LINKS: Final = frozenset({"self", "file", "schema", "stores", "direct_url"})
+RESERVED: Final = frozenset({"location", "locations", "deleted", "deleted_at"})
 OWN_PREFIX: Final = "os_glance"
 """What the server's own properties begin with."""
 LONGEST_KEY: Final = 255
@@ -28,20 +28,15 @@ class FieldRules:
         self.read_only = frozenset(key for key, value in properties.items() if value.get("readOnly"))
         self.required = frozenset(schema.get("required", ()))
         self._validate = compile_schema(
-            {
-                "type": "object",
-                "properties": {
-                    key: value for key, value in properties.items() if not value.get("readOnly") and key not in RESERVED
-                },
-                "patternProperties": {f"^({'|'.join(sorted(self.read_only | RESERVED))})$": {}},
-                "additionalProperties": schema["additionalProperties"],
-            }
+            {"type": "object", "properties": properties, "additionalProperties": schema["additionalProperties"]}
         )
 
     def check_values(self, document: Mapping[str, Any]) -> None:
-        """Raises Invalid for values that the keys do not take. Those of keys that `forbid` is for do not matter."""
+        """Raises Invalid for values that the keys do not take, and for keys that no patch could name."""
         self._validate(document)
         for key, value in document.items():
+            if not key.strip():
+                raise Invalid("The key of a property is blank.")
             if len(key) > LONGEST_KEY:
                 raise Invalid(f"The key of a property is longer than {LONGEST_KEY} characters.")
             texts = value if isinstance(value, list) else (value,)

@@ -135,7 +135,7 @@ def _schemas(published: Mapping[str, Json]) -> Json:
             for key, value in image["properties"].items()
             if not value.get("readOnly") and key not in RESERVED
         },
-        "propertyNames": {"maxLength": LONGEST_KEY},
+        "propertyNames": {"maxLength": LONGEST_KEY, "pattern": r"\S"},
         "additionalProperties": image["additionalProperties"],
     }
     return {**found, **images.schemas()}
