@@ -96,6 +96,11 @@ class ImageApi(Resource):
         request.request_id = _request_id(given)
         request.setHeader(REQUEST_ID, request.request_id.encode("latin-1"))
 
+    def _check_id(self, request: StreamingRequest) -> None:
+        if len(request.request_id) > LONGEST_REQUEST_ID < len(request.getHeader(REQUEST_ID) or b""):
+            self._give_id(request, None)
+            raise HeaderTooLarge(f"X-Openstack-Request-ID is longer than {LONGEST_REQUEST_ID} characters.")
+
     def _mount(self, route: Route) -> None:
         self.routes.append(route)
         methods = self._methods.setdefault(route.path, set())
@@ -105,9 +110,7 @@ class ImageApi(Resource):
         async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
             if request.method == b"HEAD" and "HEAD" not in methods:  # werkzeug takes HEAD for GET
                 raise MethodNotAllowed(sorted(methods))
-            if len(request.request_id) > LONGEST_REQUEST_ID < len(request.getHeader(REQUEST_ID) or b""):
-                self._give_id(request, None)
-                raise HeaderTooLarge(f"X-Openstack-Request-ID is longer than {LONGEST_REQUEST_ID} characters.")
+            self._check_id(request)
             if not route.open:
                 caller = identify(request.requestHeaders, request.client)
                 request.caller = await caller if isinstance(caller, Deferred) else caller
@@ -147,6 +150,7 @@ class ImageApi(Resource):
                 return self._list_versions(request, 200)
             try:
                 if first == b"v2":
+                    self._check_id(request)
                     await _maybe(self._identity.identify(request.requestHeaders, request.client))
             except ImgsvcError as refusal:
                 error = refusal

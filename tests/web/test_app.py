@@ -335,6 +335,7 @@ class RequestIdTests(AppTestCase):
     def test_too_long(self) -> None:
         """One that is too long is 431, and not repeated."""
         for given in ("x" * 65, "req-" + "x" * 61):
-            status, request_id = self.request_id("/v2/images", **{"X-OpenStack-Request-ID": given})
-            self.assertEqual(status, 431)
-            self.assertLess(len(request_id), 64)
+            for path in ("/v2/images", "/v2/nowhere"):
+                status, request_id = self.request_id(path, **{"X-OpenStack-Request-ID": given})
+                self.assertEqual(status, 431)
+                self.assertLess(len(request_id), 64)
