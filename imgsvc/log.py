@@ -58,6 +58,11 @@ def set_level(level: str) -> None:
     txaio.set_global_log_level(level)
 
 
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_ESCAPED |= {ord("\t"): "\t", ord("\r"): "\\r", ord("\n"): "\n\t"}
+"""How characters are written that could forge an entry, or do something to the terminal that shows it."""
+
+
 @implementer(ILogObserver)
 class TextObserver:
     """`TIME LEVEL NAMESPACE [REQUEST] MESSAGE`; further lines of a message or a traceback begin with a tab."""
@@ -71,7 +76,7 @@ class TextObserver:
         request = f" [{event['request_id']}]" if event.get("request_id") else ""
         message = "\n".join(filter(None, (_message(event), _traceback(event)))).rstrip()
         line = f"{self._clock.text(event)} {_level(event)} {_namespace(event)}{request} {self._prefix}{message}"
-        self._stream.write(line.replace("\r", "\\r").replace("\n", "\n\t") + "\n")
+        self._stream.write(line.translate(_ESCAPED) + "\n")
         self._stream.flush()
 
 

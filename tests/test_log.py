@@ -88,6 +88,11 @@ class ObserverTests(SynchronousTestCase):
         """A value with line breaks in it cannot look like an entry of its own."""
         self.assertTrue(self.write("text", log_format="{name}", name="a\r\nb\n").endswith(" a\\r\n\tb\n"))
 
+    def test_text_controls_no_terminal(self) -> None:
+        """Control characters in a value are written as what they are called."""
+        line = self.write("text", log_format="{name}", name="a\x1b[2J\x07\x9b\tü", request_id="req-\x1bc")
+        self.assertTrue(line.endswith(" [req-\\x1bc] a\\x1b[2J\\x07\\x9b\tü\n"), line)
+
     def test_failure(self) -> None:
         """A traceback stands in its own field, or in further lines."""
         failure = Failure(ValueError("no good"))
