@@ -15,7 +15,8 @@ REQUEST_HEADERS: Final = b", ".join(
         *(b"Accept", b"Accept-Encoding", b"Content-Type", b"Content-MD5", b"Content-Digest", b"Repr-Digest"),
         *(b"Range", b"If-Range", b"If-None-Match"),
         *(b"OpenStack-API-Version", b"X-Auth-Token", b"X-Image-Cache-Clear-Target", b"X-Image-Meta-Checksum"),
-        *(b"X-Image-Meta-Store", b"X-OpenStack-Image-Size", b"X-OpenStack-Request-ID", b"X-Storage-Token"),
+        *(b"X-Image-Meta-Store", b"X-OpenStack-Append", b"X-OpenStack-Image-Size", b"X-OpenStack-Request-ID"),
+        b"X-Storage-Token",
     ]
 )
 """What a page may send. Not the headers that a proxy sets to say who the caller is."""

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.errors import ConfigurationError
 from imgsvc.web.cors import Cors
+from tests.support.description import Description
 from tests.support.server import Answer
 from tests.web.rigs import BEHIND_PROXY, MEMBER, ONE_STORE, ApiTestCase
 
@@ -68,6 +69,18 @@ class PreflightTests(CorsTestCase):
                 words(answer.headers["access-control-allow-headers"]),
             )
             self.assertEqual(answer.headers["access-control-max-age"], "3600")
+
+    def test_described_headers(self) -> None:
+        """A page may send every header that the description knows, but Content-Range, for which there is Range."""
+        allowed = words(self.server.request("OPTIONS", "/v2/images", PREFLIGHT).headers["access-control-allow-headers"])
+        described = {
+            parameter["name"].lower()
+            for operation in Description(self.server.document).operations().values()
+            for parameter in operation.get("parameters", ())
+            if parameter.get("in") == "header"
+        }
+        self.assertIn("x-openstack-append", described)
+        self.assertEqual(described - allowed, {"content-range"})
 
     def test_request_id(self) -> None:
         """It has a request id, as every answer below /v2."""
