@@ -277,7 +277,7 @@ def _found(namespace: Namespace, kind: Kind, name: str) -> Definition:
 
 
 def _exists(namespace: Namespace, kind: Kind, name: str) -> Conflict:
-    return Conflict(f"Namespace {namespace.name!r} has a {kind} {name!r} already.")
+    return Conflict(f"Namespace {namespace.name!r} has the {kind} {name!r} already.")
 
 
 def _check_unprotected(namespace: Namespace) -> None:

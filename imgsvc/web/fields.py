@@ -73,6 +73,12 @@ def compile_schema(schema: Mapping[str, Any]) -> Callable[[Any], None]:
         try:
             check(value)
         except fastjsonschema.JsonSchemaValueException as error:
-            raise Invalid(f"The image is not valid: {error.message.removeprefix('data.')}.") from error
+            raise Invalid(f"The image is not valid: {complaint(error)}.") from error
 
     return validate
+
+
+def complaint(error: fastjsonschema.JsonSchemaValueException) -> str:
+    """What a schema says against a value, as a part of a sentence. That of the whole value is `it`."""
+    message: str = error.message
+    return f"it{message.removeprefix('data')}" if message.startswith("data ") else message.removeprefix("data.")

@@ -13,6 +13,7 @@ from imgsvc.errors import Invalid
 from imgsvc.model import Location
 from imgsvc.operations.locations import Locations, Validation
 from imgsvc.web.bodies import read_json_object
+from imgsvc.web.fields import complaint
 from imgsvc.web.render import answer_json, answer_nothing
 from imgsvc.web.routes import Route
 from imgsvc.web.site import StreamingRequest
@@ -54,7 +55,7 @@ class LocationRoutes:
         try:
             _CHECK(document)
         except fastjsonschema.JsonSchemaValueException as error:
-            raise Invalid(f"The location is not valid: {error.message.removeprefix('data.')}.") from error
+            raise Invalid(f"The location is not valid: {complaint(error)}.") from error
         validation = _validation(document.get("validation_data") or {})
         await self.locations.add(request.caller, image_id, document["url"], validation)
         return answer_nothing(request, 202)

@@ -13,6 +13,7 @@ from imgsvc.errors import Conflict, Forbidden, Invalid
 from imgsvc.metadefs import LONGEST_NAME, Kind
 from imgsvc.model import Visibility
 from imgsvc.operations.metadefs import Documents
+from imgsvc.web.fields import complaint
 from imgsvc.web.metadef_schemas import NAMESPACE, OBJECT, PROPERTY, RESOURCE_TYPE, TAG, TAGS
 
 __all__ = ["read_association", "read_namespace", "read_object", "read_property", "read_tag", "read_tags"]
@@ -23,8 +24,10 @@ LARGEST_DEFINITION: Final = 65_535
 DEEPEST: Final = 50
 """Arrays and objects within each other in one definition: what is read, must be written again within more of them."""
 
-_READ_ONLY: Final = ("created_at", "updated_at", "self", "schema")
+_DATES: Final = ("created_at", "updated_at")
+_LINKS: Final = ("self", "schema")
 _SCHEMAS: Final = {each["name"]: each for each in (NAMESPACE, OBJECT, PROPERTY, RESOURCE_TYPE, TAG, TAGS)}
+_WORDS: Final = {"resource_type_association": "association", "tags": "list of tags"}
 _NAMESPACE_FIELDS: Final = ("display_name", "description", "protected", "owner")
 _OF_OBJECT: Final = ("description", "required", "properties")
 _OF_ASSOCIATION: Final = ("prefix", "properties_target")
@@ -103,13 +106,13 @@ def _validator(name: str) -> Any:
 
 
 def _check(document: Document, name: str) -> None:
-    for key in _READ_ONLY:
-        if key in document and key in _SCHEMAS[name]["properties"]:
+    for key in (*_DATES, *_LINKS):
+        if key in document and (key in _DATES or key in _SCHEMAS[name]["properties"]):
             raise Forbidden(f"Attribute {key!r} is set by the server only.")
     try:
         _validator(name)(document)
     except fastjsonschema.JsonSchemaValueException as error:
-        raise Invalid(f"The {name.replace('_', ' ')} is not valid: {error.message.removeprefix('data.')}.") from error
+        raise Invalid(f"The {_WORDS.get(name, name)} is not valid: {complaint(error)}.") from error
 
 
 def _of(document: Document, key: str, nothing: Any) -> Any:

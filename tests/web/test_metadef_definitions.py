@@ -204,9 +204,23 @@ class EveryKindTests(DefinitionTestCase):
         for kind, keys, body in (
             ("objects", ("created_at", "updated_at", "self", "schema"), OBJECT),
             ("resource_types", ("created_at", "updated_at"), {"name": "r"}),
+            ("properties", ("created_at", "updated_at"), PROPERTY),
+            ("tags", ("created_at", "updated_at"), {"tags": []}),
         ):
             for key in keys:
                 self.assert_unchanged(403, "POST", path("ns", kind), {**body, key: None})
+
+    def test_reasons(self) -> None:
+        """A refusal says what is wrong with the body, or with which part of it."""
+        for kind, body, reason in (
+            ("tags", {}, "The list of tags is not valid: it must contain ['tags'] properties."),
+            ("tags", {"tags": [{}]}, "The list of tags is not valid: tags[0] must contain ['name'] properties."),
+            ("objects", {"name": 5}, "The object is not valid: name must be string."),
+            ("resource_types", {}, "The association is not valid: it must contain ['name'] properties."),
+            ("objects", {"name": "o"}, "Namespace 'ns' has the object 'o' already."),
+        ):
+            answer = self.send("POST", path("ns", kind), body, {**BLUE_ADMIN, "Accept": "application/json"})
+            self.assertEqual(answer.json["message"], reason)
 
     def test_many_at_once(self) -> None:
         """Requests that change one namespace at the same time all have their effect."""
