@@ -307,6 +307,21 @@ class FilterTests(ListTestCase):
             self.assertEqual(self.server.request("GET", f"/v2/images?{text}").status, 400, text)
         self.assertEqual(self.server.request("GET", "/v2/images", body=b"{}").status, 400)
 
+    def test_query_string(self) -> None:
+        """Parameters end at `&` only, `+` is a blank, and a name alone has an empty value."""
+        self.made("a;b", "a", "a b", "")
+        for query, names in (
+            ("name=a;b", ["a;b"]),
+            ("name=a%3Bb;limit=0", []),
+            ("name=a+b&&", ["a b"]),
+            ("name", [""]),
+            ("=a&=", []),
+        ):
+            answer = self.server.request("GET", f"/v2/images?{query}")
+            self.assertEqual([image["name"] for image in answer.json["images"]], names, query)
+        for query in ("os_hidden", "limit", "sort", "marker", "name=\xff"):
+            self.assertEqual(self.server.request("GET", f"/v2/images?{query}").status, 400, query)
+
     def test_overlooked(self) -> None:
         """`deleted` changes nothing."""
         (image,) = self.made("a")
