@@ -31,7 +31,7 @@ class TagRoutes:
 
     async def remove(self, request: StreamingRequest, image_id: str, tag: str) -> bytes:
         """204, or 404 if the image has it not."""
-        await self.tagging.remove(request.caller, image_id, _checked(tag))
+        await self.tagging.remove(request.caller, image_id, tag)
         return answer_nothing(request)
 
 

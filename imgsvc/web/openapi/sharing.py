@@ -104,7 +104,6 @@ def tags() -> Paths:
                 "Take a tag from an image",
                 answers={204: nothing("The image no longer has the tag")},
                 errors={
-                    400: "The tag is too long, or holds a NUL character",
                     403: NOT_CHANGED,
                     404: "There is no such image, the caller may not see it, or it has no such tag",
                     409: CHANGED,
