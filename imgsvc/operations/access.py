@@ -31,8 +31,7 @@ class Access:
     def require(self, action: str, caller: Caller, image: Image | None = None) -> None:
         """Raises Forbidden unless the caller may do `action`."""
         if not self.policy.allows(action, caller, image):
-            target = "" if image is None else f" image {image.id}"
-            raise Forbidden(f"You are not permitted to {action.replace('_', ' ')}{target}.")
+            raise Forbidden(f"You are not permitted to {action.replace('_', ' ')}.")
 
     def require_visibility(self, caller: Caller, image: Image, visibility: Visibility) -> None:
         """Raises Forbidden unless the caller may give the image this visibility."""
