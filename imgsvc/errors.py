@@ -87,6 +87,10 @@ class BodyMalformed(Invalid):
     """The framing of the body is broken."""
 
 
+class PreconditionFailed(ImgsvcError):
+    """The image is not as the client wants it to be for the request."""
+
+
 class RangeNotSatisfiable(ImgsvcError):
     """No byte of the image is in the range that was asked for. size: of the whole image, bytes."""
 

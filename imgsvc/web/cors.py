@@ -13,7 +13,7 @@ METHODS: Final = b"GET, PUT, POST, DELETE, PATCH"
 REQUEST_HEADERS: Final = b", ".join(
     [
         *(b"Accept", b"Accept-Encoding", b"Content-Type", b"Content-MD5", b"Content-Digest", b"Repr-Digest"),
-        *(b"Range", b"If-Range", b"If-None-Match"),
+        *(b"Range", b"If-Range", b"If-Match", b"If-None-Match", b"If-Modified-Since", b"If-Unmodified-Since"),
         *(b"OpenStack-API-Version", b"X-Auth-Token", b"X-Image-Cache-Clear-Target", b"X-Image-Meta-Checksum"),
         *(b"X-Image-Meta-Store", b"X-OpenStack-Append", b"X-OpenStack-Image-Size", b"X-OpenStack-Request-ID"),
         b"X-Storage-Token",

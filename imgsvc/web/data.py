@@ -6,12 +6,13 @@ from functools import lru_cache
 
 from attrs import define
 from twisted.web.iweb import UNKNOWN_LENGTH
-from werkzeug.http import http_date, parse_etags
+from werkzeug.http import http_date
 
 from imgsvc.errors import Invalid, UnsupportedType
 from imgsvc.model import Image, Span
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.uploads import UploadRequest, Uploads
+from imgsvc.web.conditions import has_current, joined
 from imgsvc.web.digests import parse_digests
 from imgsvc.web.ranges import parse_content_range, parse_range
 from imgsvc.web.render import answer_nothing
@@ -49,20 +50,20 @@ class DataRoutes:
         return answer_nothing(request)
 
     async def download(self, request: StreamingRequest, image_id: str) -> bytes | None:
-        """200, 206, 204 without data, 304; the errors of Downloads and of the range."""
+        """200, 206, 204 without data, 304; the errors of Downloads, of the conditions and of the range."""
         source = await self.downloads.find(request.caller, image_id, _preferred_stores(request))
         if source is None:
             return answer_nothing(request)
         image = source.image
         etag = _etag(image)
-        if etag is not None:
-            request.setHeader(b"etag", b'"%s"' % etag)
-            if parse_etags(request.getHeader("if-none-match")).contains_weak(etag.decode()):
-                return answer_nothing(request, 304)
+        _validate(request, image, etag)
+        if has_current(request.requestHeaders, etag, int(image.updated_at.timestamp())):
+            return answer_nothing(request, 304)
         span = _asked_span(request, source.size, etag)
         reader = await self.downloads.open(source, span or Span(0, source.size))
         if reader is None:
-            request.responseHeaders.removeHeader(b"etag")
+            for name in (b"etag", b"last-modified"):
+                request.responseHeaders.removeHeader(name)
             return answer_nothing(request)
         _describe(request, image, source.size, span)
         await self.downloads.send(reader, request)
@@ -98,28 +99,22 @@ def _digests(request: StreamingRequest) -> dict[str, bytes]:
     return content | representation
 
 
-def _etag(image: Image) -> bytes | None:
+def _etag(image: Image) -> str | None:
     """Strong: the bytes of an image never change. None if no digest is known."""
     value = image.os_hash_value or image.checksum
-    return None if value is None else value[:64].encode()
+    return None if value is None else f'"{value[:64]}"'
 
 
-def _asked_span(request: StreamingRequest, size: int, etag: bytes | None) -> Span | None:
+def _asked_span(request: StreamingRequest, size: int, etag: str | None) -> Span | None:
     """The part that is asked for; None for the whole."""
-    asked = _joined(request, "range")
+    asked = joined(request.requestHeaders, "range")
     if asked is not None:
         condition = request.getHeader("if-range")
-        if condition is not None and (etag is None or condition.strip() != f'"{etag.decode()}"'):
+        if condition is not None and condition.strip() != etag:
             return None
         return parse_range(asked, size)
-    asked = _joined(request, "content-range")
+    asked = joined(request.requestHeaders, "content-range")
     return None if asked is None else parse_content_range(asked, size)
-
-
-def _joined(request: StreamingRequest, name: str) -> str | None:
-    """A header whose list may be spread over several lines (RFC 9110 section 5.3); None if there is none."""
-    lines = request.requestHeaders.getRawHeaders(name)
-    return None if lines is None else ", ".join(lines)
 
 
 @lru_cache(maxsize=1000)
@@ -127,11 +122,18 @@ def _http_date(moment: int) -> bytes:
     return http_date(moment).encode()
 
 
+def _validate(request: StreamingRequest, image: Image, etag: str | None) -> None:
+    """Set what a cache may compare, and that it must: the data may be another caller's, or not for anybody any more."""
+    if etag is not None:
+        request.setHeader(b"etag", etag.encode())
+    request.setHeader(b"last-modified", _http_date(int(image.updated_at.timestamp())))
+    request.setHeader(b"cache-control", b"no-cache")
+
+
 def _describe(request: StreamingRequest, image: Image, size: int, span: Span | None) -> None:
     """Set the headers of an answer with data."""
     request.setHeader(b"content-type", b"application/octet-stream")
     request.setHeader(b"accept-ranges", b"bytes")
-    request.setHeader(b"last-modified", _http_date(int(image.updated_at.timestamp())))
     if image.checksum is not None:
         # Of the whole image, also for a part, and in hex: glanceclient and openstacksdk compare it as it is.
         request.setHeader(b"content-md5", image.checksum.encode())

@@ -30,6 +30,7 @@ STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.ObjectInUse: 409,
     errors.ClaimLost: 410,
     errors.StoreReadOnly: 410,
+    errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.QuotaExceeded: 413,
     errors.BodyTooLarge: 413,

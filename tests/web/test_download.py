@@ -6,6 +6,9 @@ import hashlib
 import re
 import sqlite3
 import time
+from contextlib import closing
+from datetime import datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, ClassVar
 
 from hypothesis import given, settings
@@ -104,7 +107,16 @@ class WholeTests(DownloadTestCase):
 
 
 class ConditionalTests(DownloadTestCase):
-    """`If-None-Match` and `If-Range`"""
+    """What the client has already."""
+
+    def test_caches(self) -> None:
+        """Whoever keeps the bytes is told what to compare, and to ask each time."""
+        changed = datetime.fromisoformat(self.server.show(self.image)["updated_at"])
+        for headers, status in ({}, 200), ({"Range": "bytes=0-1"}, 206), ({"If-None-Match": "*"}, 304):
+            answer = self.get(headers)
+            self.assertEqual((answer.status, answer.headers["cache-control"]), (status, "no-cache"))
+            self.assertEqual(parsedate_to_datetime(answer.headers["last-modified"]), changed)
+            self.assertIn("etag", answer.headers)
 
     def test_if_none_match(self) -> None:
         """304 without a body for whoever has the bytes already."""
@@ -116,6 +128,54 @@ class ConditionalTests(DownloadTestCase):
             self.assertNotIn("content-md5", answer.headers)
         self.assertEqual(self.get({"If-None-Match": '"other"'}).status, 200)
         self.assertEqual(self.get({"If-None-Match": etag, "Range": "bytes=0-1"}).status, 304)
+        self.assertEqual(self.get({"If-None-Match": f'{etag}\r\nIf-None-Match: "other"'}).status, 304)
+        for value in ("", "other", etag.strip('"'), '"*"', f'"{etag}'):
+            self.assertEqual(self.get({"If-None-Match": value}).status, 200, value)
+
+    def test_if_match(self) -> None:
+        """412 for who wants other bytes, and no header that speaks of these; a weak tag is never the same."""
+        etag = self.get().headers["etag"]
+        for value in (etag, "*", f'"other", {etag}', f'"other"\r\nIf-Match: {etag}'):
+            self.assertEqual(self.get({"If-Match": value}).status, 200, value)
+        for value in ('"other"', f"W/{etag}", "", "other"):
+            answer = self.get({"If-Match": value, "Range": "bytes=0-1", "If-None-Match": etag})
+            self.assertEqual(answer.status, 412, value)
+            self.assertNotIn("etag", answer.headers)
+        self.assertEqual(self.get({"If-Match": etag, "If-None-Match": etag}).status, 304)
+
+    def test_dates(self) -> None:
+        """A date is compared in whole seconds, and only where there are no tags and it can be read."""
+        answer = self.get()
+        same, etag = answer.headers["last-modified"], answer.headers["etag"]
+        changed = parsedate_to_datetime(same)
+        before, after = (format_datetime(changed + timedelta(seconds=count), usegmt=True) for count in (-1, 1))
+        for headers, status in (
+            ({"If-Modified-Since": same}, 304),
+            ({"If-Modified-Since": after}, 304),
+            ({"If-Modified-Since": before}, 200),
+            ({"If-Modified-Since": same, "If-None-Match": '"other"'}, 200),
+            ({"If-Unmodified-Since": same}, 200),
+            ({"If-Unmodified-Since": before}, 412),
+            ({"If-Unmodified-Since": before, "If-Match": etag}, 200),
+            ({"If-Unmodified-Since": before, "If-Modified-Since": same}, 412),
+            ({"If-Unmodified-Since": "x", "If-Modified-Since": "Mon, 01 Jan 99999999999999 00:00:00 GMT"}, 200),
+        ):
+            self.assertEqual(self.get(headers).status, status, headers)
+
+    def test_no_tag(self) -> None:
+        """Of an image without digests only `*` is sure to be there."""
+        with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection, connection:
+            connection.execute("UPDATE images SET checksum = NULL, os_hash_algo = NULL, os_hash_value = NULL")
+        for headers, status in (
+            ({"If-None-Match": '"x"'}, 200),
+            ({"If-None-Match": "*"}, 304),
+            ({"If-Match": '"x"'}, 412),
+            ({"If-Match": "*"}, 200),
+            ({"If-Range": '"x"', "Range": "bytes=0-1"}, 200),
+        ):
+            answer = self.get(headers)
+            self.assertEqual(answer.status, status, headers)
+            self.assertNotIn("etag", answer.headers)
 
     def test_if_range(self) -> None:
         """The range if the bytes are the same, else all of them."""

@@ -12,6 +12,7 @@ _DATA_HEADERS: Final = {
     "Content-MD5": sent_header("MD5 of the whole image, in hex"),
     "ETag": sent_header("Stays as long as the image does"),
     "Last-Modified": sent_header("When the image was last changed"),
+    "Cache-Control": sent_header("`no-cache`: to be asked for again each time", {"const": "no-cache"}),
     "Accept-Ranges": sent_header("`bytes`", {"const": "bytes"}),
 }
 
@@ -49,7 +50,10 @@ def paths() -> Paths:
                     query("prefer", "Stores whose copies are tried first, commas between them"),
                     header("Range", "One range: `bytes=0-1023`, `bytes=1024-`, `bytes=-512`"),
                     header("If-Range", "The ETag for which the range is meant"),
+                    header("If-Match", "ETags of which the image must have one"),
+                    header("If-Unmodified-Since", "A time after which the image must not have been changed"),
                     header("If-None-Match", "ETags that the client has"),
+                    header("If-Modified-Since", "The Last-Modified that the client has"),
                     header("Content-Range", "An old way to ask for a range: `bytes 0-1023/*`"),
                 ],
                 answers={
@@ -66,6 +70,7 @@ def paths() -> Paths:
                     400: "More than one range, a store that reads no ranges, or no such store",
                     403: "The image is deactivated, or the caller may not download it, or not choose the store",
                     404: "There is no such image, or the caller may not see it",
+                    412: "The image is not what If-Match or If-Unmodified-Since says",
                     416: "The range is malformed, or holds no byte of the image",
                 },
             ),
