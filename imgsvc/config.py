@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
@@ -316,6 +316,8 @@ def _stores(table: Any, _: object) -> Stores:
     """[stores]: a table for each store beside `default`, which may be left out when there is one store."""
     if not isinstance(table, Mapping):
         raise TypeError(table)
+    if not isinstance(table.get("default", ""), str):
+        raise ConfigurationError(f"stores.default = {table['default']!r}: must be a string")
     stores = {name: _store(name, value) for name, value in table.items() if name != "default"}
     if not stores:
         return Stores(**table)
@@ -325,7 +327,7 @@ def _stores(table: Any, _: object) -> Stores:
                 f"stores.{name}: the name must be letters, digits, '.', '_', '-', and not begin with os_glance"
             )
     default = table.get("default", next(iter(stores)) if len(stores) == 1 else "local")
-    return Stores(default=cast("str", default), stores=stores)
+    return Stores(default=default, stores=stores)
 
 
 def _store(name: str, table: Any) -> Store:

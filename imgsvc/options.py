@@ -149,10 +149,17 @@ def _exactly(*types: type) -> Any:
     return take
 
 
-def _strings(value: object, _: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+def _string(value: object, _: object) -> str:
+    """Without NUL, which no path and no address may hold."""
+    if not isinstance(value, str) or "\0" in value:
         raise TypeError(value)
-    return tuple(value)
+    return value
+
+
+def _strings(value: object, _: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(value)
+    return tuple(_string(item, str) for item in value)
 
 
 def _integers(value: object, _: object) -> tuple[int, ...]:
@@ -177,7 +184,7 @@ converter.register_structure_hook_factory(attrs.has, _table_hook)
 converter.register_structure_hook(bool, _exactly(bool))
 converter.register_structure_hook(int, _exactly(int))
 converter.register_structure_hook(float, _exactly(int, float))
-converter.register_structure_hook(str, _exactly(str))
+converter.register_structure_hook(str, _string)
 converter.register_structure_hook_func(lambda type: type == tuple[str, ...], _strings)
 converter.register_structure_hook_func(lambda type: type == tuple[int, ...], _integers)
 converter.register_structure_hook_func(lambda type: type == Mapping[str, object], lambda value, _: dict(value))

@@ -74,13 +74,13 @@ class StructureTests(SynchronousTestCase):
     def test_wrong_types(self) -> None:
         """Nothing is turned into another type: not text into numbers, numbers into text, nor either into a bool."""
         wrong: dict[str, tuple[object, ...]] = {
-            "path": (1, None, ["a"], True),
+            "path": (1, None, ["a"], True, "a\0b"),
             "flag": (0, 1, "true", None),
             "count": ("3", 3.0, True, None),
             "ratio": ("0.5", True, None),
             "size": (True, None, 0.5, -1, "1 parsec", "-1 B", "1 KiB 2", "", [1], 2**63, "0.5 B", float("nan")),
             "time": (True, None, -0.1, "1 MiB", "soon", float("inf"), "٣ s"),
-            "names": ("a", [1], {"a": 1}, None),
+            "names": ("a", [1], {"a": 1}, None, ["a", "\0"]),
             "inner": (3, "depth", ["depth"]),
         }
         for name, values in wrong.items():
@@ -185,7 +185,12 @@ class ConfigTests(SynchronousTestCase):
         self.assertEqual(self.refusal("[stores.a]\npath = 'x'"), "stores.a.kind: must be given: a string")
         self.assertEqual(self.refusal("[stores]\na = 1"), "stores.a = 1: must be a table")
         self.assertEqual(self.refusal("stores = 1"), "stores = 1: must be a table")
-        self.assertEqual(self.refusal("[stores]\ndefault = 3"), "stores.default = 3: must be one of local")
+        for default in (3, ["a"], {"a": 1}, True):
+            text = str(default).replace("'", '"').replace(": ", " = ").replace("True", "true")
+            self.assertEqual(
+                self.refusal(f"[stores]\ndefault = {text}"), f"stores.default = {default!r}: must be a string"
+            )
+        self.assertEqual(self.refusal("[stores]\ndefault = 'a'"), "stores.default = 'a': must be one of local")
         for name in ("a,b", "os_glance_staging_store", "", "a b", "-a"):
             self.assertIn("the name must be", self.refusal(f"[stores.'{name}']\nkind = 'memory'"))
 

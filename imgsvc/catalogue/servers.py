@@ -171,6 +171,8 @@ class ServerDatabase:
             raise _unavailable(error) from error
         except InvalidRequestError as error:  # a new connection that was lost at once
             raise _Undone(error) from error
+        except (TypeError, ValueError, OSError) as error:  # a driver that lacks an option, or its file
+            raise _wrong_options(error) from error
 
     def _undo(self, connection: Connection, generation: int, error: Exception) -> Exception:
         """What to raise for an error that a job ended with, whose transaction is over then."""
@@ -239,18 +241,21 @@ def server_engine(url: str, driver: Driver, limits: Limits, pool_size: int = 1) 
     parsed = parse(url)
     if not parsed.database:
         raise ConfigurationError("database.url: must name the database, as in postgresql://user:password@host/name")
-    engine = create_engine(
-        parsed,
-        poolclass=QueuePool,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_use_lifo=True,
-        # Whoever takes a connection ends what it began: the pool need not ask the server for it once more.
-        pool_reset_on_return=None,
-        connect_args={
-            name: value for name, value in driver.connect_arguments(limits).items() if name not in parsed.query
-        },
-    )
+    try:
+        engine = create_engine(
+            parsed,
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_use_lifo=True,
+            # Whoever takes a connection ends what it began: the pool need not ask the server for it once more.
+            pool_reset_on_return=None,
+            connect_args={
+                name: value for name, value in driver.connect_arguments(limits).items() if name not in parsed.query
+            },
+        )
+    except ValueError as error:
+        raise _wrong_options(error) from error
 
     def set_up(connection: Any, record: Any) -> None:
         cursor = connection.cursor()
@@ -267,6 +272,10 @@ def _unavailable(error: Exception) -> CatalogueUnavailable:
     """Clients are told no more: the driver's errors name hosts and accounts."""
     log.error("The database failed: {cause}", cause=_line(cause_of(error)))
     return CatalogueUnavailable("The catalogue cannot answer now.")
+
+
+def _wrong_options(error: Exception) -> ConfigurationError:
+    return ConfigurationError(f"database.url: the driver does not take its options: {_line(error)}")
 
 
 def _line(error: Exception) -> str:

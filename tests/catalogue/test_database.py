@@ -262,5 +262,5 @@ class SettingsTest(CatalogueTestCase):
 class UrlTest(SynchronousTestCase):
     def test_refused(self) -> None:
         """Only the URL of an SQLite file is taken."""
-        for url in ("", "nonsense", "sqlite://", "sqlite:///:memory:", "postgresql://host/name"):
+        for url in ("", "nonsense", "sqlite://", "sqlite:///:memory:", "sqlite:///a?mode=ro", "postgresql://host/name"):
             self.assertRaises(ConfigurationError, SQLiteDatabase, url, ImmediateThreads(), ImmediateThreads())

@@ -284,6 +284,21 @@ class UrlTest(SynchronousTestCase):
             self.assertNotIn(secret, str(error))
             self.assertIsNone(error.__cause__)
 
+    def test_unknown_option(self) -> None:
+        """An option that the driver does not have is told in one line."""
+        for options in ("nonsense=1", "ssl_ca=/absent.pem", "read_timeout=soon"):
+            with self.assertRaises(ConfigurationError) as caught:
+                database = open_database(
+                    config.Database(url=f"mysql://u:{PASSWORD}@127.0.0.1:1/d?{options}"),
+                    Path(),
+                    lambda name, size: ImmediateThreads(),
+                    Clock(),
+                )
+                self.failureResultOf(database.start()).raiseException()
+            error = caught.exception
+            self.assertRegex(str(error), r"^database\.url: the driver does not take its options: .+")
+            self.assertNotIn(PASSWORD, str(error))
+
     def test_shown(self) -> None:
         """No password is shown, wherever it stands."""
         for url in (f"postgresql://u:{PASSWORD}@h/d", f"mysql://h/d?password={PASSWORD}&user=u"):
