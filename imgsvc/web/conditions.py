@@ -39,8 +39,9 @@ def has_current(headers: Headers, etag: str | None, modified: int) -> bool:
 
 def _seconds(headers: Headers, name: str) -> float | None:
     """A header with a date, in POSIX seconds; None if there is none that can be read."""
+    lines = headers.getRawHeaders(name)
     try:
-        date = parse_date((headers.getRawHeaders(name) or [None])[0])
+        date = parse_date(lines[0]) if lines else None
         return None if date is None else date.timestamp()
     except OverflowError:  # a year of many digits
         return None
