@@ -107,7 +107,7 @@ class Core:
     def _make_record_operations(self) -> None:
         quotas = self._config.quotas
         self.limits = RecordLimits(quotas.properties, quotas.tags)
-        self.changes = Changes(self.access, self.catalogue)
+        self.changes = Changes(self.access, self.catalogue, self.quotas)
         self.images = Images(self.access, self.catalogue, self.limits, self.quotas, self.protections)
         self.tagging = Tagging(self.changes, self.limits)
         self.activation = Activation(self.changes)

@@ -102,16 +102,17 @@ class ICatalogue(Interface):
         Fails: ImageExists, also for a deleted id; QuotaExceeded.
         """
 
-    def update(image: Any, changed: Any) -> Any:
-        """Keep `changed` in place of `image`, which was read before.
+    def update(image: Any, changed: Any, limits: Any = None) -> Any:
+        """Keep `changed` in place of `image`, which was read before. limits: ProjectLimits of its owner, or None.
 
         Deferred of (the Image as it is now, list[DoomedLocation]).
         What may differ: status (as TRANSITIONS has it), base fields, data fields, tags, properties, locations; not id,
         created_at, updated_at or members. A location that `changed` lacks is doomed, as by `delete`.
-        Fails: NoSuchImage; ImageChanged if anything of the image (updated_at tells) changed since it was read.
+        Fails: NoSuchImage; ImageChanged if anything of the image (updated_at tells) changed since it was read; TooLarge
+        if the limits have no room for the bytes of the locations that are added.
         """
 
-    def begin_task(image: Any, changed: Any, store_id: str, lease: float) -> Any:
+    def begin_task(image: Any, changed: Any, store_id: str, lease: float, limits: Any = None) -> Any:
         """As `update`, and in the same transaction a claim for work that goes on after the answer, on bytes of a store.
 
         Deferred of (the Image as it is now, the upload id of the claim). When the lease runs out, the claim is taken

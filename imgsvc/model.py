@@ -107,6 +107,11 @@ class Image:
     members: frozenset[str] = frozenset()
     """The projects that it was shared with, whatever they say to it; without effect unless it is `shared`."""
 
+    @property
+    def located_bytes(self) -> int:
+        """What counts of it towards the limits of its owner: the size, once for each location."""
+        return (self.size or 0) * len(self.locations)
+
 
 @frozen
 class ProjectLimits:

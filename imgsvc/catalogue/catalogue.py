@@ -86,14 +86,18 @@ class Catalogue:
     def add(self, image: Image, limits: ProjectLimits | None = None) -> Deferred[None]:
         return self._database.write(lambda connection: images.add_image(connection, image, limits))
 
-    def update(self, image: Image, changed: Image) -> Deferred[tuple[Image, list[DoomedLocation]]]:
+    def update(
+        self, image: Image, changed: Image, limits: ProjectLimits | None = None
+    ) -> Deferred[tuple[Image, list[DoomedLocation]]]:
         now = self._now()
-        return self._database.write(lambda connection: changes.update_image(connection, image, changed, now))
+        return self._database.write(lambda connection: changes.update_image(connection, image, changed, now, limits))
 
-    def begin_task(self, image: Image, changed: Image, store_id: str, lease: float) -> Deferred[tuple[Image, str]]:
+    def begin_task(
+        self, image: Image, changed: Image, store_id: str, lease: float, limits: ProjectLimits | None = None
+    ) -> Deferred[tuple[Image, str]]:
         now = self._now()
         return self._database.write(
-            lambda connection: uploads.begin_task(connection, image, changed, store_id, lease, now)
+            lambda connection: uploads.begin_task(connection, image, changed, store_id, lease, now, limits)
         )
 
     def end_task(self, image: Image, changed: Image, upload_id: str) -> Deferred[tuple[Image, list[DoomedLocation]]]:

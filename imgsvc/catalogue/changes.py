@@ -19,11 +19,12 @@ from imgsvc.catalogue.images import (
     later,
     set_values,
 )
+from imgsvc.catalogue.projects import check_size_total
 from imgsvc.catalogue.rows import COLUMNS, instant, location_text, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
 from imgsvc.errors import ImageChanged
-from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, Status
+from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, ProjectLimits, Status
 
 __all__ = ["restore_locations", "update_image"]
 
@@ -66,16 +67,18 @@ _SET_LOCATION_METADATA: Final = Statement(
 
 
 def update_image(
-    connection: Connection, image: Image, changed: Image, now: datetime
+    connection: Connection, image: Image, changed: Image, now: datetime, limits: ProjectLimits | None = None
 ) -> tuple[Image, list[DoomedLocation]]:
-    """The image as it is now, and what the stores may let go of.
+    """The image as it is now, and what the stores may let go of. limits: for the bytes of locations that are added.
 
-    Raises NoSuchImage, ImageChanged; ValueError for a change of status that TRANSITIONS does not have, and for the one
-    to `deleted`, which is more than a change of status.
+    Raises NoSuchImage, ImageChanged, TooLarge; ValueError for a change of status that TRANSITIONS does not have, and
+    for the one to `deleted`, which is more than a change of status.
     """
     moves = changed.status is not image.status
     if changed.status is Status.DELETED or (moves and changed.status not in TRANSITIONS[image.status]):
         raise ValueError(f"no image goes from {image.status} to {changed.status}")
+    if changed.located_bytes > image.located_bytes:
+        check_size_total(connection, limits, changed.located_bytes - image.located_bytes)
     seen = microseconds(image.updated_at)
     moment = max(microseconds(now), seen + 1)  # tells every state of an image from every other
     values = {f"new_{name}": value for name, value in set_values(changed).items() if name in _CHANGEABLE}

@@ -107,10 +107,16 @@ def claim_image(
 
 
 def begin_task(
-    connection: Connection, image: Image, changed: Image, store_id: str, lease: float, now: datetime
+    connection: Connection,
+    image: Image,
+    changed: Image,
+    store_id: str,
+    lease: float,
+    now: datetime,
+    limits: ProjectLimits | None,
 ) -> tuple[Image, str]:
     """Keep a changed image, and a claim with it. Raises as `update_image`, and Conflict when there is a claim."""
-    current, _ = update_image(connection, image, changed, now)
+    current, _ = update_image(connection, image, changed, now, limits)
     _COUNT_CLAIM.run(connection, image_id=image.id)
     try:
         return current, _add_claim(connection, image.id, store_id, lease)

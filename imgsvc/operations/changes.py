@@ -12,8 +12,9 @@ from twisted.internet.defer import Deferred
 
 from imgsvc.errors import ImageChanged
 from imgsvc.interfaces import ICatalogue
-from imgsvc.model import Caller, DoomedLocation, Image
+from imgsvc.model import Caller, DoomedLocation, Image, ProjectLimits
 from imgsvc.operations.access import Access
+from imgsvc.operations.limits import Quotas
 
 ATTEMPTS: Final = 100
 """Each one that fails means that another process got its own change through."""
@@ -24,10 +25,14 @@ Change = Callable[[Image], Image]
 
 @define
 class Changes:
-    """Changes images. Within this process the changes of one image wait for each other."""
+    """Changes images. Within this process the changes of one image wait for each other.
+
+    quotas: hold for the bytes of locations that a change adds; None: any number.
+    """
 
     access: Access
     catalogue: ICatalogue
+    quotas: Quotas | None = None
     _turns: dict[str, _Turns] = field(factory=dict, init=False)
 
     async def change(
@@ -37,8 +42,8 @@ class Changes:
 
         action: the policy's name of what the caller does. Nothing is written, and updated_at stays, if `function` gives
         an equal image. The caller passes the locations on to Deletion.remove_all.
-        Raises NoSuchImage, Forbidden, and whatever `function` raises: nothing has changed then; ImageChanged if other
-        processes were faster in each of many attempts.
+        Raises NoSuchImage, Forbidden, TooLarge, and whatever `function` raises: nothing has changed then; ImageChanged
+        if other processes were faster in each of many attempts.
         """
         async with self._turn(image_id):
             for attempt in range(1, ATTEMPTS + 1):
@@ -47,13 +52,19 @@ class Changes:
                 if changed == image:
                     return image, []
                 try:
-                    now, doomed = await self.catalogue.update(image, changed)
+                    now, doomed = await self.catalogue.update(image, changed, await self._limits(image, changed))
                 except ImageChanged:
                     if attempt == ATTEMPTS:
                         raise
                 else:
                     return now, doomed
         raise AssertionError("the last attempt returns or raises")
+
+    async def _limits(self, image: Image, changed: Image) -> ProjectLimits | None:
+        """Those that hold for a change."""
+        if self.quotas is None or changed.located_bytes <= image.located_bytes:
+            return None
+        return await self.quotas.limits(changed.owner)
 
     @asynccontextmanager
     async def _turn(self, image_id: str) -> AsyncIterator[None]:

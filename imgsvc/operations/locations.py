@@ -118,10 +118,11 @@ class Locations:
         return location
 
     async def _keep(self, image: Image, changed: Image, validation: Validation | None) -> None:
+        limits = await self.measure.quotas.limits(image.owner)
         if not self.rules.verify:
             if validation is not None:
                 changed = evolve(changed, os_hash_algo=validation.os_hash_algo, os_hash_value=validation.os_hash_value)
-            await self.catalogue.update(image, evolve(changed, status=Status.ACTIVE))
+            await self.catalogue.update(image, evolve(changed, status=Status.ACTIVE), limits)
             return
         changed = evolve(changed, properties={**changed.properties, IMPORT_LOCK: str(uuid.uuid4())})
         if validation is None:
@@ -134,7 +135,7 @@ class Locations:
                 os_hash_value=validation.os_hash_value,
             )
         store_id = changed.locations[0].store_id
-        now, upload_id = await self.catalogue.begin_task(image, changed, store_id, self.rules.lease)
+        now, upload_id = await self.catalogue.begin_task(image, changed, store_id, self.rules.lease, limits)
         self.hash(now, upload_id)
 
 

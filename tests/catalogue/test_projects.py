@@ -14,10 +14,15 @@ from imgsvc import config
 from imgsvc.catalogue import Catalogue, Schema, open_database, projects
 from imgsvc.errors import ImageExists, QuotaExceeded, TooLarge
 from imgsvc.interfaces import IThreads
-from imgsvc.model import Image, ProjectLimits, ProjectUsage, Status
+from imgsvc.model import Image, Location, ProjectLimits, ProjectUsage, Status
 from imgsvc.threads import ReactorThreads
 from tests.catalogue.rigs import CatalogueTestCase, new_image, on_every_database, stored_data
 from tests.support.databases import DatabaseServer, mariadb, postgresql
+
+
+def place(name: str) -> Location:
+    """Of somebody else's object."""
+    return Location("web", f"http://images.test/{name}")
 
 
 @on_every_database
@@ -89,6 +94,18 @@ class ProjectsTest(CatalogueTestCase):
         self.assertEqual(self.get(second.id).status, Status.SAVING)
         self.assertTrue(self.successResultOf(self.catalogue.release(second.id, claims[1].upload_id)))
         self.assertEqual(self.usage(), ProjectUsage(60, 0, 2, 0))
+
+    def test_located(self) -> None:
+        """Locations that do not fit are refused, by a change and with a task, and nothing has changed."""
+        limits = ProjectLimits("me", size_total=100)
+        image = self.add(owner="me")
+        located = evolve(image, status=Status.ACTIVE, size=40, locations=tuple(map(place, "abc")))
+        self.failureResultOf(self.catalogue.update(image, located, limits), TooLarge)
+        self.failureResultOf(self.catalogue.begin_task(image, located, "web", 60, limits), TooLarge)
+        self.assertEqual(self.get(image.id), image)
+        two = evolve(located, locations=located.locations[:2])
+        image, _ = self.successResultOf(self.catalogue.update(image, two, limits))
+        self.successResultOf(self.catalogue.update(image, evolve(image, name="new"), ProjectLimits("me", size_total=0)))
 
     def test_no_limit(self) -> None:
         """Where there is no limit, nothing is refused."""
@@ -174,6 +191,24 @@ class RaceTests(RaceTestCase):
             claim = await catalogues[0].claim(image.id, "local", 60)
             attempts.append((catalogues[number % 2], image.id, claim.upload_id, stored_data(image.id, size=10)))
         running = [catalogue.activate(*arguments, limits) for catalogue, *arguments in attempts]
+        self.assertEqual(await self.succeeded(running, TooLarge), 5)
+        self.assertEqual(await catalogues[0].usage("me"), 50)
+
+    async def test_located(self) -> None:
+        """Of 20 locations at once exactly as many are added as fit."""
+        catalogues = await self.catalogues()
+        limits = ProjectLimits("me", size_total=55)
+        images = [new_image(owner="me") for _ in range(20)]
+        for image in images:
+            await catalogues[0].add(image)
+        running: list[Deferred[Any]] = []
+        for number, image in enumerate(images):
+            located = evolve(image, status=Status.ACTIVE, size=10, locations=(place(f"{number}"),))
+            catalogue = catalogues[number % 2]
+            if number % 4 < 2:
+                running.append(catalogue.update(image, located, limits))
+            else:
+                running.append(catalogue.begin_task(image, located, "web", 60, limits))
         self.assertEqual(await self.succeeded(running, TooLarge), 5)
         self.assertEqual(await catalogues[0].usage("me"), 50)
 

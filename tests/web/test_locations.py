@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from imgsvc.errors import StoreUnavailable
-from tests.support.network import WebSite
+from tests.support.network import Exchange, WebSite
 from tests.web.location_rigs import DATA, HOST, SERVICE, URL, WITH_SERVICE, LocationTestCase, digest
 from tests.web.rigs import ADMIN, DATA_FIELDS, MEMBER, MEMORY, READER, STRANGER
 
@@ -276,6 +276,20 @@ class QuotaTests(LocationTestCase):
         another = self.made()
         self.assertEqual(self.post(another, URL).status, 413)
         self.assertEqual(self.shown(another)["status"], "queued")
+
+    def test_at_once(self) -> None:
+        """Of two that are looked at together and fit one by one, only one gets its location."""
+        held: list[Exchange] = []
+        self.network.servers[HOST, 80] = held.append
+        images = [self.made(), self.made()]
+        asked = [self.begin("POST", f"/v2/images/{image}/locations", {"url": URL}) for image in images]
+        self.network.advance(0)
+        for exchange in held:
+            self.site(exchange)
+        self.network.servers[HOST, 80] = self.site
+        self.network.advance(0)
+        self.assertEqual([self.final_status(connection) for connection in asked], [202, 413])
+        self.assertEqual([self.shown(image)["status"] for image in images], ["active", "queued"])
 
 
 class NoLocationsTests(LocationTestCase):

@@ -226,6 +226,11 @@ class QuotaTests(PatchTestCase):
         self.assertEqual(self.patch(image, add()).status, 200)
         self.refused(413, image, add(OTHER_URL))
 
+    def test_storage_at_once(self) -> None:
+        """413 when there is room for each copy of one patch, and not for all of them."""
+        self.both()
+        self.refused(413, self.made(), add(), add(OTHER_URL))
+
 
 class ReplaceTests(PatchTestCase):
     """replace /locations"""
