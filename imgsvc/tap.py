@@ -44,8 +44,12 @@ class Options(usage.Options):
             self.configuration = config.load(path, self["listen"])
             self.data_folder = Path(self["data"]).absolute()
             _make_folder(self.data_folder)
+            self._choose_log()
         except ConfigurationError as error:
             raise _refusal(error) from error
+
+    def _choose_log(self) -> None:
+        """Unless twistd was told how to log. Raises ConfigurationError."""
         parent: Any = self.parent
         if parent is not None and not parent.get("logger") and not parent.get("syslog"):
             _chosen.append(log.LogOutput(self["log-format"], _log_stream(parent)))
@@ -70,7 +74,12 @@ def _make_folder(folder: Path) -> None:
 def _log_stream(parent: Any) -> Any:
     """Where twistd would write to: the log file if it was given one, or when it goes to the background."""
     path = parent.get("logfile") or ("" if parent.get("nodaemon") else "twistd.log")
-    return sys.stdout if path in ("", "-") else open(path, "a", encoding="utf-8")
+    if path in ("", "-"):
+        return sys.stdout
+    try:
+        return open(path, "a", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"--logfile = {path!r}: cannot be written: {error.strerror}") from error
 
 
 def makeService(options: Options) -> IService:

@@ -229,7 +229,9 @@ def _engine(url: str, busy_timeout: float) -> Engine:
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         raise ConfigurationError("database.url: must be the URL of a file as sqlite:///folder/file")
     if parsed.query:
-        raise ConfigurationError(f"database.url: the URL of an SQLite file has no options, as {next(iter(parsed.query))}")
+        raise ConfigurationError(
+            f"database.url: the URL of an SQLite file has no options, as {next(iter(parsed.query))}"
+        )
     # As many connections as there are threads, each kept open: pool_size 0 sets no bound.
     engine = create_engine(
         parsed,

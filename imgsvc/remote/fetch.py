@@ -98,18 +98,22 @@ class Fetcher:
         return Answer(self._reactor, response, limits.timeout, connection.abort)
 
 
-def trust(path: Path) -> IPolicyForHTTPS:
-    """A policy that trusts the authorities of a PEM file, and no other. Raises ConfigurationError."""
+def trust(path: Path, option: str) -> IPolicyForHTTPS:
+    """A policy that trusts the authorities of a PEM file, and no other. Raises ConfigurationError.
+
+    option: where the configuration names the file.
+    """
+    given = f"{option} = {str(path)!r}"
     try:
         text = path.read_text(encoding="ascii")
         parts = [f"{part}-----END CERTIFICATE-----\n" for part in text.split("-----END CERTIFICATE-----")[:-1]]
         certificates = [Certificate.loadPEM(part.encode()) for part in parts]
     except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ConfigurationError(f"{given}: cannot be read: {error.strerror}") from error
     except Exception as error:  # OpenSSL has a class of its own, and its wrappers have others
-        raise ConfigurationError(f"{path}: holds what is no certificate") from error
+        raise ConfigurationError(f"{given}: holds what is no certificate") from error
     if not certificates:
-        raise ConfigurationError(f"{path}: holds no certificate")
+        raise ConfigurationError(f"{given}: holds no certificate")
     return BrowserLikePolicyForHTTPS(trustRootFromCertificates(certificates))
 
 

@@ -237,6 +237,6 @@ def make(store_id: str, options: Mapping[str, object], services: StoreServices) 
     path = f"stores.{store_id}"
     structured = structure(HttpOptions, options, path)
     guard = Guard(structured.rules, path)
-    tls = trust(services.data_folder / structured.ca_file) if structured.ca_file else None
+    tls = trust(services.data_folder / structured.ca_file, f"{path}.ca_file") if structured.ca_file else None
     limits = FetchLimits(structured.timeout, structured.redirects)
     return HttpStore(store_id, guard, Fetcher(services.clock, guard, limits, tls))

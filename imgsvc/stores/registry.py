@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 import txaio
@@ -68,7 +69,8 @@ class Registry:
 def make_stores(stores: Mapping[str, config.Store], default: str, services: StoreServices) -> Registry:
     """The stores of a configuration, not yet started. default: the id of the one that takes uploads which name none.
 
-    Raises ConfigurationError for an unknown kind or default, and for wrong options of a store.
+    Raises ConfigurationError for an unknown kind or default, for wrong options of a store, and for two stores in one
+    folder: each would take for left over what is the other's, and delete it.
     """
     makers: dict[str, IStoreMaker] = {maker.kind: maker for maker in getPlugins(IStoreMaker, plugins)}
     made = [_make(store_id, table, makers, services) for store_id, table in stores.items()]
@@ -77,7 +79,21 @@ def make_stores(stores: Mapping[str, config.Store], default: str, services: Stor
         raise ConfigurationError(
             f"stores.default = {default!r}: must be a store that takes images: {', '.join(writable) or 'there is none'}"
         )
+    _check_folders(made)
     return Registry(made, default)
+
+
+def _check_folders(stores: Sequence[IStore]) -> None:
+    taken: dict[str, str] = {}
+    for store in stores:
+        folder = store.properties.get("data_dir")
+        if not isinstance(folder, str):
+            continue
+        other = taken.setdefault(os.path.realpath(folder), store.store_id)
+        if other != store.store_id:
+            raise ConfigurationError(
+                f"stores.{store.store_id}.path = {folder!r}: must be another folder than that of store {other}"
+            )
 
 
 def _make(store_id: str, table: config.Store, makers: Mapping[str, IStoreMaker], services: StoreServices) -> IStore:

@@ -148,6 +148,12 @@ class RefusedStartTests(DaemonTestCase):
         self.assertEqual(status, 1)
         self.assertRegex(text, r"^imgsvc: --data = '.*/file/data': cannot be made: Not a directory\n$")
 
+    def test_log_file(self) -> None:
+        """A log file that cannot be written."""
+        status, text = twistd(self.folder, before=("-n", "--pidfile=", "--logfile=absent/log"))
+        expected = "imgsvc: --logfile = 'absent/log': cannot be written: No such file or directory\n"
+        self.assertEqual((status, text), (1, expected))
+
     def test_store_kind(self) -> None:
         """A kind of store that does not exist."""
         self.refused('[stores.a]\nkind = "tape"\n', r"^imgsvc: stores\.a\.kind = 'tape': must be one of file")

@@ -335,5 +335,5 @@ class OptionTests(HttpStoreTestCase):
         none.write_text("nothing")
         self.make(ca_file=str(good))
         for file in (bad, none, self.folder / "absent.pem"):
-            with self.assertRaisesRegex(ConfigurationError, str(file)):
+            with self.assertRaisesRegex(ConfigurationError, f"^stores.web.ca_file = '{file}': "):
                 self.make(ca_file=str(file))

@@ -96,6 +96,17 @@ class RegistryTests(SynchronousTestCase):
         with self.assertRaisesRegex(ConfigurationError, r"stores\.default = 'b': .*: a$"):
             self.make("b", a=Store(kind="memory"))
 
+    def test_folders(self) -> None:
+        """Each store has a folder of its own, whichever way leads there."""
+        folder = self.services.data_folder
+        (folder / "images").mkdir(parents=True)
+        (folder / "link").symlink_to("images")
+        stores = {name: Store(kind="file", options={"path": name}) for name in ("images", "images-2")}
+        self.assertTrue(self.make("images", **stores).several)
+        for path in ("images", "x/../images/.", "link", str(folder / "images")):
+            with self.assertRaisesRegex(ConfigurationError, r"^stores\.b\.path = .* folder than that of store images$"):
+                self.make("images", **stores, b=Store(kind="file", options={"path": path}))
+
     def test_start_and_stop(self) -> None:
         """Stores start in order and stop in reverse; one that does not stop does not keep the others from it."""
         calls: list[str] = []
