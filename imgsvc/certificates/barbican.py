@@ -11,7 +11,7 @@ from uuid import UUID
 import txaio
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -31,7 +31,10 @@ log = txaio.make_logger()
 CONTENT_TYPES: Final = ("application/pkix-cert", "application/octet-stream", "text/plain")
 """What a certificate may have been stored as. Barbican gives a payload only as what it was stored as."""
 
-_BROKEN: Final = (CancelledError, ConnectError, ConnectionClosed, ResponseFailed, RequestTransmissionFailed)
+_BROKEN: Final = (
+    *(CancelledError, DNSLookupError, ConnectError, ConnectionClosed),
+    *(ResponseFailed, RequestTransmissionFailed),
+)
 
 
 @implementer(ICertificates)

@@ -7,11 +7,14 @@ from typing import Any
 
 from treq.testing import RequestTraversalAgent
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import DNSLookupError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.iweb import IAgent, IResponse
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from imgsvc.certificates.barbican import Barbican
@@ -25,6 +28,14 @@ from tests.support.server import fired
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 CALLER = Caller("user", "project", token="token")
 PATH = f"/v1/secrets/{ID}"
+
+
+@implementer(IAgent)
+class Lost:
+    """Finds no host, as Agent says it."""
+
+    def request(self, *arguments: Any, **more: Any) -> Deferred[IResponse]:
+        return fail(DNSLookupError())
 
 
 class BarbicanTests(SynchronousTestCase):
@@ -122,6 +133,11 @@ class BarbicanTests(SynchronousTestCase):
         self.certificates = Barbican("https://cloud.example/key-manager/", self.agent, self.clock, 10.0)
         self.assertRaises(NoSuchCertificate, self.get)
         self.assertEqual(self.server.asked[-1][1], f"/key-manager{PATH}")
+
+    def test_no_such_host(self) -> None:
+        """The name of its host is not found: that is not the client's fault, nor one of this server."""
+        self.certificates = Barbican("http://barbican.example", Lost(), self.clock, 10.0)
+        self.failureResultOf(self.begin(), CertificatesUnavailable)
 
     def test_hang(self) -> None:
         """One time-out for all of it, at whichever request; the connection is given up."""
