@@ -19,7 +19,8 @@ class Proxy:
     """Believes the identity headers of the listed peers, of nobody else.
 
     `X-Identity-Status`, `X-User-Id`, `X-Project-Id`, `X-Roles`, and of a service that passes the request on,
-    `X-Service-Identity-Status` and `X-Service-Roles`.
+    `X-Service-Identity-Status` and `X-Service-Roles`; `X-Tenant-Id` and `X-Role` are older names, which count where the
+    newer ones are absent.
 
     The proxy must drop these headers from what its own clients send.
     """
@@ -39,17 +40,17 @@ class Proxy:
             raise Unauthenticated("Identity headers are not taken from this address.")
         if _one(headers, "X-Identity-Status") != "Confirmed":
             raise Unauthenticated("The request carries no confirmed identity.")
-        roles = _one(headers, "X-Roles") or _one(headers, "X-Role") or ""
+        roles = _one(headers, "X-Roles", "X-Role") or ""
         if _one(headers, "OpenStack-System-Scope") or _one(headers, "X-Domain-Id"):
             roles = ""
         confirmed = _one(headers, "X-Service-Identity-Status") == "Confirmed"
         service_roles = (confirmed and _one(headers, "X-Service-Roles")) or ""
         return Caller(
             user_id=_one(headers, "X-User-Id"),
-            project_id=_one(headers, "X-Project-Id") or _one(headers, "X-Tenant-Id"),
+            project_id=_one(headers, "X-Project-Id", "X-Tenant-Id"),
             roles=_roles(roles),
             service_roles=_roles(service_roles),
-            token=_one(headers, "X-Auth-Token") or _one(headers, "X-Storage-Token"),
+            token=_one(headers, "X-Auth-Token", "X-Storage-Token"),
         )
 
 
@@ -57,11 +58,12 @@ def _roles(text: str) -> frozenset[str]:
     return frozenset(role.strip().lower() for role in text.split(",") if role.strip())
 
 
-def _one(headers: Headers, name: str) -> str | None:
-    """The header's value; None if it is absent or empty.
+def _one(headers: Headers, *names: str) -> str | None:
+    """The value of the first of these headers that is there; None if it is empty, or none is there.
 
     A second value may be the client's own, which the proxy let through: Unauthenticated.
     """
+    name = next((name for name in names if headers.hasHeader(name)), names[0])
     values = headers.getRawHeaders(name.encode("ascii")) or ()
     if len(values) > 1:
         raise Unauthenticated(f"The header {name} was given more than once.")

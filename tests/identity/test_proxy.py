@@ -45,6 +45,8 @@ class ProxyTests(SynchronousTestCase):
         self.assertEqual(self.identify(headers), Caller(None, "old", frozenset({"member"})))
         headers |= {"X-Project-Id": "new", "X-Roles": "reader"}
         self.assertEqual(self.identify(headers), Caller(None, "new", frozenset({"reader"})))
+        headers |= {"X-Project-Id": "", "X-Roles": ""}  # the proxy says that there is none
+        self.assertEqual(self.identify(headers), Caller())
 
     def test_no_project(self) -> None:
         """A token without project makes a caller without one; an empty header is an absent one."""
