@@ -25,6 +25,8 @@ NOT_FILTERS: Final = frozenset(
 MEMBER_STATUSES: Final = frozenset({*MemberStatus, "all"})
 MOST_FILTERS: Final = 100
 """Filters of one list; each is a condition in the database."""
+MOST_VALUES: Final = 500
+"""Values of all its filters; each is a parameter of the statement, which is kept for the next list like it."""
 LARGEST_NUMBER: Final = 2**63 - 1
 _INTEGER: Final = re.compile("-?[0-9]{1,4000}")  # Python reads no more digits
 
@@ -72,6 +74,9 @@ class ListReader:
         filters = [_filter(key, value) for key, value in dict.fromkeys(parameters) if key not in NOT_FILTERS]
         if len(filters) > MOST_FILTERS:
             raise Invalid(f"A list takes {MOST_FILTERS} filters, not {len(filters)}.")
+        values = sum(len(each.values) for each in filters)
+        if values > MOST_VALUES:
+            raise Invalid(f"The filters of a list take {MOST_VALUES} values, not {values}.")
         if "os_hidden" not in last:
             filters.append(Filter("os_hidden", "eq", (False,)))
         query = ImageQuery(
@@ -113,7 +118,7 @@ def _choice(key: str, value: str) -> Filter:
     if not colon:
         return Filter(key, "eq", (value,))
     if operator == "in":
-        return Filter(key, "in", _split(rest))
+        return Filter(key, "in", tuple(dict.fromkeys(_split(rest))))
     if operator == "eq":
         return Filter(key, "eq", (rest,))
     if key == "name":

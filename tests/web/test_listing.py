@@ -296,6 +296,16 @@ class FilterTests(ListTestCase):
         self.assertEqual(self.names(*[("tag", f"{number}") for number in range(99)]), [])
         self.refused(*[("tag", f"{number}") for number in range(101)])
 
+    def test_many_values(self) -> None:
+        """Five hundred values are taken, and no more; one that is repeated is one."""
+        self.made("a")
+        self.assertEqual(self.names(("name", "in:" + "a," * 3000 + "b")), ["a"])
+        numbers = [*map(str, range(250))]
+        self.assertEqual(
+            self.names(("name", ",".join(["in:a", *numbers])), ("id", ",".join(["in:a", *numbers[:248]]))), []
+        )
+        self.refused(("name", ",".join(["in:a", *numbers])), ("id", ",".join(["in:a", *numbers[:249]])))
+
     def test_refused(self) -> None:
         """Values that a parameter does not have: 400."""
         for query in (
