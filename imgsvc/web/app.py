@@ -158,7 +158,8 @@ class ImageApi(Resource):
 
     def _answer_error(self, request: StreamingRequest, error: BaseException | None, failure: Failure) -> bytes:
         if request.startedWriting:  # and cut off: there is nothing more to say
-            log.error("{request}: broken off: {error}", request=request.request_id or request.path, error=str(error))
+            tell = log.info if isinstance(error, ConnectionError) else log.error  # clients may go when they like
+            tell("{request}: broken off: {error}", request=request.request_id or request.path, error=str(error))
             return b""
         for name in ABOUT_DATA:
             request.responseHeaders.removeHeader(name)

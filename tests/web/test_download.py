@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.logger import globalLogPublisher
 
 from imgsvc.errors import ObjectMissing, StoreUnavailable
 from tests.support.server import Answer
@@ -390,13 +391,13 @@ class FailingStoreTests(DownloadTestCase):
         self.server.store().heal()
         self.assertEqual(self.get().status, 200)
 
-    def broken(self, after: int, headers: str = "") -> Any:
+    def broken(self, after: int, error: Exception = down) -> Any:
         """A connection with a download from a store that fails after some bytes."""
         store = self.server.store()
         store.cut_after = after
-        store.fail("read", self.down)
+        store.fail("read", error)
         connection = self.server.connect()
-        connection.send(f"GET /v2/images/{self.image}/file HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+        connection.send(f"GET /v2/images/{self.image}/file HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return connection
 
     def test_fails_before_the_first_byte(self) -> None:
@@ -416,6 +417,16 @@ class FailingStoreTests(DownloadTestCase):
         self.assertIn(b"content-length: 1024", head.lower())
         self.assertEqual(body, bytes(100))
         connection.lose()
+
+    def test_whose_fault(self) -> None:
+        """A store that breaks off is an error in the log, a client that does so is none."""
+        for error, level in (self.down, "error"), (ConnectionResetError("reset"), "info"):
+            events: list[Any] = []
+            globalLogPublisher.addObserver(events.append)
+            self.addCleanup(globalLogPublisher.removeObserver, events.append)
+            self.broken(100, error).lose()
+            [found] = [event["log_level"].name for event in events if "broken off" in event["log_format"]]
+            self.assertEqual(found, level)
 
     def test_client_gone(self) -> None:
         """A client that is gone while the store opens the object leaves nothing open."""
