@@ -27,7 +27,7 @@ PATCH_TYPE: Final = "application/openstack-images-v2.1-json-patch"
 class ImageClient:
     """A client of one Image API v2.
 
-    endpoint: URL of the service, as `http://127.0.0.1:9292`; a trailing `/v2` is taken off. reactor: makes the
+    endpoint: URL of the service, as `http://127.0.0.1:9292`, with or without its version. reactor: makes the
     connections, keeps the time, and lends its threads for disk and digests. token: sent as X-Auth-Token.
     headers: sent with every request. auth: (user, password) for HTTP Basic. agent: an IAgent that makes all
     requests but uploads, for tests and proxies. stall_limit: seconds of silence after which an answer or a

@@ -61,7 +61,7 @@ def main(context: click.Context, endpoint: str, token: str | None, headers: dict
       0  done
       1  the server refused
       2  the command line is wrong
-      3  the server cannot be reached
+      3  the server cannot be reached, or is no Image API
       4  the bytes do not match the image's size or digest
       5  interrupted or broken off; may be tried again, a download with --continue
       6  a local file cannot be read or written
@@ -114,7 +114,7 @@ async def _upload(
     **options: Any,
 ) -> int:
     fields = {key: value for key, value in options.items() if value is not None}
-    fields["name"] = os.path.basename(file) if name is None else name
+    fields["name"] = _image_name(file) if name is None else name
     fields["disk_format"] = disk_format or guess_disk_format(file)
     if protected:
         fields["protected"] = True
@@ -134,6 +134,11 @@ async def _upload(
     say(f"Image {image.id} is {image.status}: {format_size(image.size or 0)}, {image.disk_format}, verified.")
     click.echo(image.id)
     return 0
+
+
+def _image_name(path: str) -> str:
+    """A file's own name; what of it is not UTF-8 is marked, for JSON has no such text."""
+    return os.fsencode(os.path.basename(path)).decode("utf-8", "replace")
 
 
 async def _create_or_take(client: ImageClient, fields: dict[str, Any], image_id: str | None) -> ImageView:
@@ -188,6 +193,8 @@ async def _download(tools: Tools, id_or_name: str, output: str | None, resume: b
     client, progress = tools.client, tools.progress
     image = await client.find(id_or_name)
     if output == "-":
+        if sys.stdout is None:
+            raise LocalFileError("standard output", "closed")
         write = write_to_descriptor(tools.reactor, sys.stdout.fileno())
         algorithm = await client.stream(image, write, progress=progress)
         target = "standard output"

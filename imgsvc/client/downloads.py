@@ -11,7 +11,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from imgsvc.client.digests import expected_digest, new_digest
-from imgsvc.client.errors import Broken, ImageChanged, LocalFileError, Malformed, NoData, Refused, VerificationFailed
+from imgsvc.client.errors import (
+    Broken,
+    ImageChanged,
+    LocalFileError,
+    Malformed,
+    NoData,
+    Refused,
+    Unreachable,
+    VerificationFailed,
+)
 from imgsvc.client.files import Runner
 from imgsvc.client.partial import PartialFile, Piece, open_partial
 from imgsvc.client.progress import Progress
@@ -60,7 +69,7 @@ class _Patience:
         self._clock = clock
         self._failures = 0
 
-    async def after(self, problem: Broken | Refused) -> None:
+    async def after(self, problem: Broken | Refused | Unreachable) -> None:
         """Wait before the next try, or raise `problem`: it is one that no retry mends, or patience is at its end."""
         passing = problem.status in PASSING if isinstance(problem, Refused) else not isinstance(problem, ImageChanged)
         if not passing or self._failures == RETRIES:
@@ -123,13 +132,16 @@ class Fetcher:
                 await patience.after(problem)
 
     async def fetch(self, piece: Piece, sink: Sink, body: RangeBody | None = None) -> None:
-        """Bring a piece to its end, with patience. body: what begin gave, if that was called already."""
+        """Bring a piece to its end, with patience. body: what begin gave, if that was called already.
+
+        A server that cannot be reached is waited for, too: it was there, and may be about to start again.
+        """
         patience = _Patience(self._clock)
         while not piece.whole:
             before = piece.position
             try:
                 await self._take(body or await self.open(piece), piece, sink)
-            except (Broken, Refused) as problem:
+            except (Broken, Refused, Unreachable) as problem:
                 if piece.position > before:
                     patience = _Patience(self._clock)
                 await patience.after(problem)

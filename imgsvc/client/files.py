@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -89,13 +90,15 @@ def _digest_some(fd: int, offset: int, digest: Any, buffer: bytearray) -> int:
 def open_for_reading(path: str) -> tuple[int, int]:
     """File descriptor and size, bytes, of a regular file. Raises LocalFileError. Blocks."""
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # nobody may write to a pipe
     except OSError as error:
         raise LocalFileError(path, error.strerror or str(error)) from error
     try:
+        kind = os.fstat(fd).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISBLK(kind)):
+            raise LocalFileError(path, "its size cannot be told: not a file or a block device")
         # Seeking tells the size of a block device too, where stat says 0.
-        size = os.lseek(fd, 0, os.SEEK_END)
-    except OSError as error:
+        return fd, os.lseek(fd, 0, os.SEEK_END)
+    except BaseException:
         os.close(fd)
-        raise LocalFileError(path, "its size cannot be told: not a file or a block device") from error
-    return fd, size
+        raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from imgsvc.client.errors import LocalFileError
+from imgsvc.client.files import open_for_reading
 
 # Every format that has a signature shows it within the first 64 KiB; the rest is room for descriptors.
 INSPECTED: Final = 1024 * 1024
@@ -24,8 +25,10 @@ def guess_disk_format(path: str) -> str:
     """
     from oslo_utils.imageutils import format_inspector  # a tenth of a second that only uploads need
 
+    fd, _ = open_for_reading(path)
     try:
-        with open(path, "rb") as file:
+        with open(fd, "rb") as file:
+            file.seek(0)
             inspected = format_inspector.InspectWrapper(file)
             for _ in range(INSPECTED // CHUNK):
                 if not inspected.read(CHUNK):

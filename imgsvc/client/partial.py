@@ -196,8 +196,10 @@ def _state_path(path: str) -> str:
 def open_partial(path: str, image: ImageView, size: int, piece_size: int, resume: bool, run: Runner) -> PartialFile:
     """The part file of a download to `path`, of the image's whole size; its earlier content counts if `resume`.
 
-    Blocks. Raises LocalFileError, also when another download writes it.
+    Blocks. Raises LocalFileError, also when another download writes it, or what has the name `path` is no file.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise LocalFileError(path, "is there, and is no file that can be replaced")
     part = part_path(path)
     try:
         fd = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)

@@ -15,7 +15,7 @@ from twisted.internet.task import react
 
 from imgsvc.client.answers import printable
 from imgsvc.client.api import ImageClient
-from imgsvc.client.errors import Broken, ClientError, LocalFileError, Unreachable, VerificationFailed
+from imgsvc.client.errors import Broken, ClientError, LocalFileError, Malformed, Unreachable, VerificationFailed
 from imgsvc.client.progress import ProgressLine
 
 REFUSED: Final = 1
@@ -25,11 +25,15 @@ INCOMPLETE: Final = 5
 LOCAL_FILE: Final = 6
 EXIT_CODES: Final[tuple[tuple[type[ClientError], int], ...]] = (
     (Unreachable, UNREACHABLE),
+    (Malformed, UNREACHABLE),
     (VerificationFailed, WRONG_BYTES),
     (Broken, INCOMPLETE),
     (LocalFileError, LOCAL_FILE),
 )
-"""What ends with which code; every other ClientError is the server's no, REFUSED. 2 is click's: wrong usage."""
+"""What ends with which code, the first that fits; every other ClientError is the server's no, REFUSED.
+
+2 is click's: wrong usage.
+"""
 
 
 @frozen

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
+from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred
@@ -47,21 +49,33 @@ class _PlainAgent:
         return self._agent.request(method, uri, headers, bodyProducer)
 
 
+class _Url(EncodedURL):
+    """What treq sends a request to. hyperlink would take an IPv6 address for a name, and refuse it."""
+
+    def to_uri(self) -> EncodedURL:
+        return self if ":" in self.host else super().to_uri()
+
+
 def check_endpoint(endpoint: str) -> None:
     """Raise ValueError unless it is a URL that requests can go to."""
     try:
         parts = urlsplit(endpoint)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        _Url.from_text(endpoint).to_uri().to_text().encode("ascii")
     except ValueError:
         usable = False
     if not usable:
         raise ValueError(f"{endpoint!r} is no http or https URL")
+    if "@" in parts.netloc:
+        raise ValueError("a user name is not taken from the URL")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{endpoint!r} has more than a path after the host")
 
 
 class Session:
     """One endpoint, its credentials and its connections.
 
-    endpoint: URL of the Image API, with or without `/v2`. headers: sent with every request. auth: user and
+    endpoint: URL of the Image API, with or without its version. headers: sent with every request. auth: user and
     password for HTTP Basic. agent: makes the requests; by default one with `connections` kept-alive connections.
     stall_limit: seconds that the server may be silent. Owns the connections; `close` ends them.
     """
@@ -78,7 +92,7 @@ class Session:
         stall_limit: float,
     ) -> None:
         check_endpoint(endpoint)
-        self.endpoint = endpoint.rstrip("/").removesuffix("/v2")
+        self.endpoint = re.sub(r"/v2(\.\d+)?$", "", endpoint.rstrip("/"))
         self.clock: IReactorTime = reactor
         self.stall_limit = stall_limit
         self._reactor = reactor
@@ -111,7 +125,7 @@ class Session:
         treq = HTTPClient(_PlainAgent(agent or self._agent))
         sent: Deferred[Any] = treq.request(
             method,
-            self.endpoint + path,
+            _Url.from_text(self.endpoint + path),
             headers=_headers({**self._headers, **(headers or {})}),
             auth=self._auth,
             allow_redirects=False,
@@ -134,6 +148,9 @@ class Session:
         if body is not None:  # treq itself would send any JSON as application/json
             headers["Content-Type"], data = content_type, json.dumps(body).encode()
         response = await self.request(method, path, headers=headers, data=data)
+        if response.code == 300:  # what a path of no version is answered with
+            await self.refusal(response)
+            raise Malformed(f"There is no Image API at {self.endpoint}, but perhaps at another path of this server.")
         if not 200 <= response.code < 300:
             raise await self.refusal(response)
         content = await self._content(response, DOCUMENT_LIMIT)

@@ -108,3 +108,10 @@ class InspectionTests(SynchronousTestCase):
         subprocess.run(["qemu-img", "create", "-q", "-f", "qed", path, "10M"], check=True)
         self.assertIn("qed", str(self.assertRaises(LocalFileError, guess_disk_format, path)))
         self.assertRaises(LocalFileError, guess_disk_format, "/nonexistent")
+
+    def test_no_file(self) -> None:
+        """What has no size is refused at once, though nobody writes to the pipe."""
+        pipe = self.mktemp()
+        os.mkfifo(pipe)
+        for path in (pipe, "/dev/zero", os.path.dirname(pipe) or "."):
+            self.assertIn("not a file", str(self.assertRaises(LocalFileError, guess_disk_format, path)))

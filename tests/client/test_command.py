@@ -136,6 +136,28 @@ class FaultTests(CommandTestCase):
             process.stderr.close()
             self.assertEqual((process.wait(LIMIT), b"Traceback" in message), (6, False), message)
 
+    def test_no_output(self) -> None:
+        """Without a standard output an image cannot be written there."""
+        image_id = self.api.add(b"abc")["id"]
+        command = [sys.executable, "-m", "imgsvc.client", "--endpoint", self.endpoint, "download", image_id, "-o", "-"]
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *command],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            timeout=LIMIT,
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stderr), (6, b"standard output: closed\n"))
+
+    def test_odd_name(self) -> None:
+        """A file whose name is not UTF-8 makes an image whose name is."""
+        path = os.path.join(os.fsencode(self.folder), b"\xff.img")
+        with open(path, "wb"):
+            pass
+        self.imgsvc("upload", os.fsdecode(path))
+        [image] = self.api.images.values()
+        self.assertEqual(image["name"], "\ufffd.img")
+
     def test_endpoint_variables(self) -> None:
         """The endpoint and the credentials are taken from the environment."""
         for variable in ("IMGSVC_ENDPOINT", "OS_IMAGE_ENDPOINT", "OS_ENDPOINT"):

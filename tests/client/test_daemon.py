@@ -39,6 +39,11 @@ class DaemonScenarioTests(ClientScenarios, SynchronousTestCase):
         self.assertEqual((document["disk_format"], document["container_format"]), ("raw", "docker"))
         self.assertIn("403", self.imgsvc("update", image_id, "--disk-format", "iso", code=1).stderr)
 
+    def test_wrong_path(self) -> None:
+        """A path that the server does not know is no Image API."""
+        done = self.imgsvc("--endpoint", f"{self.endpoint}/elsewhere", "list", code=3)
+        self.assertIn(f"There is no Image API at {self.endpoint}/elsewhere", done.stderr)
+
     def test_early_refusal(self) -> None:
         """A refusal is heard although most of a large file was not sent."""
         image_id = self.upload(b"x")

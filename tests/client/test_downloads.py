@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.client.downloads import RETRIES, download_in_order, download_to_file
-from imgsvc.client.errors import Broken, Malformed, Refused
+from imgsvc.client.errors import Broken, LocalFileError, Malformed, Refused, Unreachable
 from imgsvc.client.progress import no_progress
 from imgsvc.client.view import ImageView
 
@@ -242,6 +242,29 @@ class PatienceTests(DownloadTestCase):
         """A store that is away for a moment is asked again."""
         self.source.refusals = [503, 502]
         self.successResultOf(self.download(self.source, self.path))
+
+    def test_restart(self) -> None:
+        """A server that starts again meanwhile is waited for, but not one that was not there at all."""
+
+        class Restarting(MemorySource):
+            async def open_range(self, *arguments: Any, **options: Any) -> MemoryBody:
+                if away and away.pop(0):
+                    raise Unreachable("http://127.0.0.1:9292", "Connection refused")
+                return await super().open_range(*arguments, **options)
+
+        away = [False, True, True]
+        source = Restarting(self.source.content, breaks=[20])
+        self.successResultOf(self.download(source, self.path, piece_size=100))
+        away = [True]
+        self.failureResultOf(self.download(source, self.path), Unreachable)
+
+    def test_no_file(self) -> None:
+        """What is there and is no file is not replaced, and nothing is fetched for it."""
+        os.mkfifo(self.path)
+        for path in (self.path, "."):
+            self.failureResultOf(self.download(self.source, path), LocalFileError)
+            self.assertFalse(os.path.exists(path + ".part"))
+        self.assertEqual(self.source.asked, [])
 
     def test_wrong_range(self) -> None:
         """A part that was not asked for is not taken for the one that was."""

@@ -14,7 +14,7 @@ from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from imgsvc.client.errors import Broken
-from imgsvc.client.session import Session
+from imgsvc.client.session import Session, check_endpoint
 
 
 @implementer(IAgent)
@@ -28,18 +28,53 @@ class FailingAgent:
         return fail(ResponseNeverReceived([Failure(self._cause)]))
 
 
+@implementer(IAgent)
+class DeafAgent:
+    """Never answers. uris: what it was asked for."""
+
+    def __init__(self) -> None:
+        self.uris: list[bytes] = []
+
+    def request(self, method: bytes, uri: bytes, *arguments: Any, **named: Any) -> Deferred[Any]:
+        self.uris.append(uri)
+        return Deferred()
+
+
+def session(endpoint: str, agent: IAgent) -> Session:
+    """A session whose requests `agent` makes."""
+    return Session(endpoint, Clock(), headers={}, auth=None, agent=agent, connections=1, stall_limit=60)
+
+
+class EndpointTests(SynchronousTestCase):
+    def test_requests(self) -> None:
+        """Requests go below the endpoint, which may be written with a version, and with an address of IPv6."""
+        for endpoint, root in (
+            ("http://images.example", b"http://images.example"),
+            ("http://images.example:9292/", b"http://images.example:9292"),
+            ("https://images.example/prefix/v2/", b"https://images.example/prefix"),
+            ("http://images.example/v2.17", b"http://images.example"),
+            ("http://images.example/v20", b"http://images.example/v20"),
+            ("http://[::1]:9292/v2", b"http://[::1]:9292"),
+            ("http://b\u00fccher.example", b"http://xn--bcher-kva.example"),
+        ):
+            agent = DeafAgent()
+            Deferred.fromCoroutine(session(endpoint, agent).request("GET", "/v2/images?name=%C3%BC%2F"))
+            self.assertEqual(agent.uris, [root + b"/v2/images?name=%C3%BC%2F"])
+
+    def test_unusable(self) -> None:
+        """What no request can go to is refused, and so is a password where it would be shown."""
+        for endpoint in (
+            *("", "images.example", "ftp://images.example", "http://", "http://images.example:99999"),
+            *("http://no name", "http://\udcff", "http://images.example?x", "http://images.example/#x"),
+            "http://user:secret@images.example",
+        ):
+            problem = self.assertRaises(ValueError, check_endpoint, endpoint)
+            self.assertNotIn("secret", str(problem))
+
+
 class ExplainTest(SynchronousTestCase):
     def request(self, cause: Exception) -> Deferred[Any]:
-        session = Session(
-            "http://127.0.0.1:1",
-            Clock(),
-            headers={},
-            auth=None,
-            agent=FailingAgent(cause),
-            connections=1,
-            stall_limit=60,
-        )
-        return Deferred.fromCoroutine(session.request("GET", "/v2/images"))
+        return Deferred.fromCoroutine(session("http://127.0.0.1:1", FailingAgent(cause)).request("GET", "/v2/images"))
 
     def test_cancelled(self) -> None:
         """A request that was cancelled while it was sent is cancelled, whatever its connection makes of it."""
