@@ -70,6 +70,8 @@ class ChunkedDecoder:
                 if stop < 0:
                     self._keep(data, position)
                     return None
+                if data.find(b"\n", position, stop) >= 0:  # who reads it as an end would go on within our body
+                    raise MalformedChunks("a line of the trailers does not end as one")
                 self._trailers += stop + 2 - position
                 if self._trailers > LONGEST_TRAILERS:
                     raise MalformedChunks("the trailers are too long")

@@ -75,7 +75,7 @@ class ChunkedDecoderTests(SynchronousTestCase):
         for data in (
             b"\r\n", b"x\r\n", b"-1\r\n", b"+1\r\na\r\n", b"0x1\r\na\r\n", b"1_0\r\n", b" 1\r\na\r\n", b"1 2\r\n",
             b"1\na\n", b"1\r\nab\r\n", b"1\r\na\n", b"11111111111111111\r\n", b"1;\x00\r\na\r\n", b"1;a\nb\r\na\r\n",
-            b";\r\n",
+            b";\r\n", b"0\r\nA: b\n\r\n\r\n", b"0\r\n\n\r\n",
         ):  # fmt: skip
             with self.subTest(data=data):
                 self.assertRaises(MalformedChunks, Decoded, data)
