@@ -14,7 +14,8 @@ from imgsvc.errors import Invalid
 ALGORITHMS: Final = {"sha-256": "sha256", "sha-512": "sha512"}
 """Those that RFC 9530 calls active, by hashlib's names."""
 
-_VALUE: Final = re.compile(r"\s*:([A-Za-z0-9+/=]*):\s*")
+_VALUE: Final = re.compile(r"\s*:([A-Za-z0-9+/]*)={0,2}:\s*(?:;.*)?")
+"""As RFC 9651 has it: the padding may be missing, and there may be parameters, which mean nothing here."""
 
 
 def parse_digests(name: str, lines: Iterable[str]) -> dict[str, bytes]:
@@ -37,7 +38,8 @@ def _raw(name: str, member: str, value: str, size: int) -> bytes:
     if match is None:
         raise Invalid(f"{name} {member.strip()!r} is not ALGORITHM=:BASE64:.")
     try:
-        digest = base64.b64decode(match.group(1), validate=True)
+        text = match.group(1)
+        digest = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error as error:
         raise Invalid(f"{name} {member.strip()!r} is not base64.") from error
     if len(digest) != size:

@@ -288,6 +288,8 @@ class DigestTests(ApiTestCase):
             for algorithm in ("sha-256", "sha-512"):
                 self.assertEqual(self.put(self.member(algorithm), name=name)[1], 204)
         self.assertEqual(self.put(f" {self.member('sha-256')} , {self.member('sha-512')}")[1], 204)
+        unpadded = self.member("sha-256").replace("=:", ":").replace("sha-256:", "sha-256=:")
+        self.assertEqual(self.put(f"{unpadded};q=1, {self.member('sha-512')}; x")[1], 204)
 
     def test_wrong(self) -> None:
         """Bytes that do not are 400, and nothing of them is kept."""
