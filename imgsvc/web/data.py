@@ -41,6 +41,8 @@ class DataRoutes:
         content_type = request.getHeader("content-type") or ""
         if content_type.partition(";")[0].strip().lower() != "application/octet-stream":
             raise UnsupportedType("The Content-Type of image data is application/octet-stream.")
+        if request.requestHeaders.hasHeader("content-range"):  # RFC 9110 section 14.5
+            raise Invalid("An image takes its data as a whole: Content-Range says that this is a part.")
         upload = UploadRequest(
             expected_size=_expected_size(request),
             store_id=request.getHeader("x-image-meta-store") if self.several_stores else None,

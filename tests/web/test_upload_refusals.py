@@ -48,6 +48,13 @@ class RequestTests(ApiTestCase):
             self.assertEqual(answer.status, 400, given)
         self.assert_undone(image)
 
+    def test_part(self) -> None:
+        """What says that it is a part of the data is 400: it would make an active image of a part."""
+        image = self.server.image()["id"]
+        for given in ("bytes 0-3/10", "bytes 4-7/8", "bytes 0-3/4", "x"):
+            self.assertEqual(self.server.put(image, b"data", **{"Content-Range": given}).status, 400, given)
+        self.assert_undone(image)
+
     def test_formats(self) -> None:
         """An image whose formats are not both set takes no data: 400."""
         for missing in (
