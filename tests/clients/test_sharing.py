@@ -188,6 +188,40 @@ class OpenstackSharingTests(SharingTestCase):
         (gone,) = self.many("openstack", options, [["image", "show", image]])
         self.assertNotEqual(0, gone.status)
 
+    def test_lists(self) -> None:
+        """Its filters, orders and pages find what they should, and names that look like something else are found."""
+        blue, red = (Client("2", endpoint=self.endpoint(project), token="any") for project in ("blue", "red"))
+        for number, name in enumerate(("a", "b", "in:a", "c,d", 'e"f', "g;h&i")):
+            blue.images.create(name=name, tags=["even" if number % 2 == 0 else "odd"], os_hidden=name == "b", os=name)
+        red.images.create(name="ours", visibility="community")
+        usual = [image.name for image in blue.images.list(sort="name:asc")]
+        self.assertEqual(["a", "c,d", 'e"f', "g;h&i", "in:a"], usual)
+        queries: list[tuple[tuple[str, ...], list[str]]] = [
+            ((), usual),
+            (("--limit", "2"), ['e"f', "g;h&i"]),  # the newest; the client sorts what it has
+            (("--max-items", "3"), ["c,d", 'e"f', "g;h&i"]),
+            (("--limit", "1", "--marker", "c,d"), ["in:a"]),
+            (("--sort", "name:desc", "--long"), usual[::-1]),
+            (("--hidden",), ["b"]),
+            (("--status", "queued", "--tag", "even"), ["a", 'e"f', "in:a"]),
+            (("--status", "active"), []),
+            (("--tag", "even", "--tag", "odd"), []),
+            (("--property", "os=g;h&i"), ["g;h&i"]),
+            (("--shared",), usual),
+            (("--community",), ["ours"]),
+            (("--all",), ["a", "c,d", 'e"f', "g;h&i", "in:a", "ours"]),
+            (("--public",), []),
+            (("--name", "g;h&i"), ["g;h&i"]),
+            (("--name", 'in:"c,d",a'), ["a", "c,d"]),
+        ]
+        runs = self.openstack("blue", *(("image", "list", "-f", "json", *query) for query, _ in queries))
+        for (query, names), run in zip(queries, runs, strict=True):
+            self.assertEqual(names, [image["Name"] for image in run.json], query)
+        shown = self.openstack(
+            "blue", *(("image", "show", "-f", "json", name) for name in ("b", "c,d", 'e"f', "g;h&i"))
+        )
+        self.assertEqual(["b", "c,d", 'e"f', "g;h&i"], [run.json["name"] for run in shown])
+
 
 class SdkSharingTests(SharingTestCase):
     """openstacksdk."""
