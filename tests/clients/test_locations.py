@@ -10,6 +10,7 @@ import openstack
 from glanceclient import Client, exc
 
 from tests.clients.rigs import ISO, ClientTestCase, Run
+from tests.support.waiting import wait_for
 from tests.support.website import RealSite
 
 
@@ -33,9 +34,7 @@ class LocationTestCase(ClientTestCase):
 
     def assert_hashed(self, image_id: str) -> None:
         """The image has the digests of the medium, at some time soon."""
-        for _ in range(500):
-            if self.show(image_id)["checksum"] is not None:
-                break
+        wait_for(lambda: self.show(image_id)["checksum"], f"{image_id} hashed")
         shown = self.show(image_id)
         self.assertEqual(("active", md5(ISO.bytes()).hexdigest()), (shown["status"], shown["checksum"]))
 
@@ -50,6 +49,10 @@ class GlanceTests(LocationTestCase):
     def urls(self, image_id: str) -> list[str]:
         """Of the image's locations."""
         return [location["url"] for location in self.show(image_id)["locations"]]
+
+    def files(self, image_id: str) -> list[str]:
+        """What the store has of an image."""
+        return [path.name for path in (self.daemon.data / "images").iterdir() if image_id in path.name]
 
     def test_old_commands(self) -> None:
         """location-add, location-update and location-delete."""
@@ -110,11 +113,12 @@ class GlanceTests(LocationTestCase):
         self.assertIn("http", self.glance("stores-info", "--detail").output)
         image = self.daemon.image(disk_format="iso")
         self.assertEqual(204, self.daemon.put(image, ISO.bytes()))
+        wait_for(lambda: set(self.files(image)) == {image}, "settled")
         self.glance("location-add", "--url", self.url, image)
         self.assertEqual("local,web", self.show(image)["stores"])
         self.glance("stores-delete", "--store", "local", image)
         self.assertEqual("web", self.show(image)["stores"])
-        self.assertEqual([], [path.name for path in (self.daemon.data / "images").iterdir() if image in path.name])
+        self.assertEqual([], self.files(image))
         self.assertEqual(ISO.bytes(), self.daemon.get(image))
 
 

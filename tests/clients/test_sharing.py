@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 
 import openstack
 from glanceclient import Client, exc
 
 from tests.clients.rigs import ClientTestCase, Run
+from tests.support.waiting import free_port, listens, wait_for
 
 PROJECTS = {"blue": "member,reader", "red": "member,reader", "ops": "admin,member,reader"}
 NGINX = """
@@ -62,8 +61,7 @@ class SharingTestCase(ClientTestCase):
         proxy = subprocess.Popen([program, "-p", self.folder, "-c", file, "-e", self.folder / "nginx.log"])
         self.addCleanup(proxy.wait, 30)
         self.addCleanup(proxy.terminate)
-        for port in self.ports.values():
-            wait_for(port)
+        wait_for(lambda: all(map(listens, self.ports.values())), "the proxy listens")
 
     def endpoint(self, project: str) -> str:
         """Where a project finds the images."""
@@ -251,24 +249,3 @@ class SdkSharingTests(SharingTestCase):
         blue.remove_member("red", image, ignore_missing=False)
         self.assertIsNone(red.find_image(image.id))
         self.assertEqual([], [*blue.members(image)])
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    """Until somebody listens."""
-    until = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-        else:
-            return

@@ -12,9 +12,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,11 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.daemon import Daemon
+from tests.support.waiting import PATIENCE, wait_for
 
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
-SHORT_LEASE = '[server]\nupload_lease = "1 s"\nreaper_interval = "1 s"\ngrace = "2 s"\n'
-PATIENCE = 20.0
+LONG_LEASE = '[server]\nupload_lease = "1 h"\nreaper_interval = "1 s"\ngrace = "2 s"\n'
+"""Leases that are over when the test says so, by `expire_leases`, and on no machine before."""
 
 
 @frozen
@@ -63,14 +63,7 @@ class DaemonTestCase(SynchronousTestCase):
 
     def wait(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
         """What `condition` gives, once it is true."""
-        until = time.monotonic() + patience
-        while True:
-            value = condition()
-            if value:
-                return value
-            if time.monotonic() > until:
-                self.fail(f"in {patience} s not: {what}")
-            time.sleep(0.02)  # there is nothing to be told by another process
+        return wait_for(condition, what, patience)
 
     def wait_for_log(self, daemon: Daemon, text: str, start: int = 0, patience: float = PATIENCE) -> str:
         """The first line of the log, from byte `start` on, that has `text` in it."""
@@ -98,7 +91,7 @@ class DaemonTestCase(SynchronousTestCase):
         download = Download(daemon, there)
         first = download.read(1 << 20)
         upload = Transfer(daemon, coming, len(data)).send(data[: 1 << 20])
-        idle = http.client.HTTPConnection("127.0.0.1", daemon.port)
+        idle = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
         idle.request("GET", "/healthcheck")
         idle.getresponse().read()
         self.wait_for_status(daemon, coming, "saving")
@@ -109,7 +102,7 @@ class DaemonTestCase(SynchronousTestCase):
         self.assertEqual(upload.send(data[1 << 20 :]).status(), 204)
         self.assertEqual(first + download.rest(), data)
         assert daemon.process is not None
-        self.assertEqual(daemon.process.wait(20), 0)
+        self.assertEqual(daemon.process.wait(PATIENCE), 0)
         self.assert_no_traceback(daemon)
         return coming, data
 
@@ -163,13 +156,13 @@ class Transfer:
             self.send(b"%x\r\n%s\r\n" % (len(chunk), chunk))
 
     def status(self) -> int:
-        """Of the answer; 0 when the connection was cut before there was one."""
+        """Of the answer; 0 when the connection was cut before there was one. Raises TimeoutError."""
         try:
             answer = http.client.HTTPResponse(self.socket, method="PUT")
             answer.begin()
             answer.read()
             return answer.status
-        except (OSError, http.client.HTTPException):
+        except (ConnectionError, http.client.HTTPException):
             return 0
         finally:
             self.socket.close()
@@ -226,13 +219,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.stderr.close()
 
 
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def files(folder: Path) -> set[str]:
     """The names in a folder of images, but for the lock."""
     return set(os.listdir(folder)) - {".imgsvc-lock"}
@@ -244,9 +230,24 @@ def statuses(daemon: Daemon) -> dict[str, str]:
         return dict(database.execute("SELECT id, status FROM images").fetchall())
 
 
+def expire_leases(daemon: Daemon) -> None:
+    """As if the time of all leases were over."""
+    with closing(sqlite3.connect(daemon.data / "imgsvc.sqlite", timeout=10)) as database, database:
+        database.execute("UPDATE uploads SET expires_at = 0")
+
+
 def children(pid: int) -> list[int]:
     """The processes that a process has started and that run."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def thread_states(pid: int) -> set[str]:
+    """In which states the threads of a process are: R, S, D; T: stopped; t: held by strace (proc(5))."""
+    states = set()
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            states.add((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return states
 
 
 def pieces(data: bytes, size: int = 1 << 20) -> Iterator[bytes]:

@@ -17,8 +17,19 @@ from contextlib import closing
 
 from attrs import define, evolve, field, frozen
 
-from tests.daemon.rig import SHORT_LEASE, DaemonTestCase, Injection, Transfer, end, files, statuses
+from tests.daemon.rig import (
+    LONG_LEASE,
+    DaemonTestCase,
+    Injection,
+    Transfer,
+    end,
+    expire_leases,
+    files,
+    statuses,
+    thread_states,
+)
 from tests.support.daemon import Daemon
+from tests.support.waiting import PATIENCE
 
 MIB = 1 << 20
 
@@ -82,7 +93,7 @@ class RandomCrashTests(CrashTestCase):
         """What was answered 204 is whole, the rest is queued or whole, and no file stays that no image has."""
         choice = random.Random(20)
         sent = Sent()
-        daemon = self.daemon(SHORT_LEASE)
+        daemon = self.daemon(LONG_LEASE)
         for crash in range(6):
             ended = threading.Event()
             clients = [
@@ -90,15 +101,17 @@ class RandomCrashTests(CrashTestCase):
             ]
             for client in clients:
                 client.start()
-            time.sleep(choice.uniform(0.1, 1.0))  # the moment of the crash
+            enough = len(sent.stored) + choice.randrange(4, 16)
+            self.wait(lambda: len(sent.stored) >= enough, "uploads")  # noqa: B023
+            time.sleep(choice.uniform(0, 0.1))  # the moment of the crash
             daemon.kill()
             ended.set()
             for client in clients:
                 client.join()
+            expire_leases(daemon)
             daemon.start()
         self.wait_for_order(daemon)
         known = statuses(daemon)
-        self.assertGreater(len(sent.stored), 20)
         for image_id, data in sent.data.items():
             if known[image_id] == "queued":
                 self.assertNotIn(image_id, sent.stored)
@@ -108,8 +121,6 @@ class RandomCrashTests(CrashTestCase):
         self.assert_no_traceback(daemon)
 
 
-LONG_LEASE = '[server]\nupload_lease = "1 h"\nreaper_interval = "1 s"\n'
-"""Nothing is written to the database but what the test does."""
 KILL = "signal=SIGKILL"
 
 
@@ -151,7 +162,7 @@ class ChosenCrashTests(CrashTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.victim = self.daemon(LONG_LEASE)
+        self.victim = self.daemon(LONG_LEASE)  # writes nothing to the database by itself
 
     def crash_in_upload(self, point: Point) -> tuple[str, bytes]:
         """The image and what was sent of it."""
@@ -177,7 +188,7 @@ class ChosenCrashTests(CrashTestCase):
 
     def assert_died(self, strace: subprocess.Popen[bytes]) -> None:
         assert self.victim.process is not None
-        self.assertEqual(self.victim.process.wait(20), -signal.SIGKILL)
+        self.assertEqual(self.victim.process.wait(PATIENCE), -signal.SIGKILL)
         end(strace)
 
     def check(self, daemon: Daemon, image_id: str, data: bytes, point: Point) -> None:
@@ -227,7 +238,7 @@ class ChosenCrashTests(CrashTestCase):
             self.inject(reaper, call.injection(reaper, KILL))
             expire_leases(self.victim)
             assert reaper.process is not None
-            self.assertEqual(reaper.process.wait(20), -signal.SIGKILL)
+            self.assertEqual(reaper.process.wait(PATIENCE), -signal.SIGKILL)
             self.assertEqual(statuses(self.victim)[image_id], "saving")
             expire_leases(self.victim)
             self.check(self.victim.start(), image_id, data, AFTER_LINK)
@@ -238,8 +249,9 @@ class StopTests(CrashTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.slow = self.daemon(SHORT_LEASE)
-        self.other = self.daemon(SHORT_LEASE, "other", self.slow.data)
+        # It has no work of its own, in which a stop would hold the lock of the database.
+        self.slow = self.daemon('[server]\nupload_lease = "1 h"\nreaper_interval = "1 h"\n')
+        self.other = self.daemon(LONG_LEASE, "other", self.slow.data)
 
     def fence(self, stop: Callable[[Transfer, bytes], None], *, finished: bool = True) -> None:
         """Stop in an upload, and go on when another has come to its end or, if not `finished`, to its middle."""
@@ -247,6 +259,7 @@ class StopTests(CrashTestCase):
         upload = Transfer(self.slow, image_id, len(old)).send(old[: MIB // 2])
         self.wait_for_status(self.slow, image_id, "saving")
         stop(upload, old[MIB // 2 :])
+        self.let_lease_run_out()
         self.wait_for_status(self.other, image_id, "queued")
         successor = Transfer(self.other, image_id, len(new)).send(new[: MIB // 2])
         self.wait_for_status(self.other, image_id, "saving")
@@ -262,6 +275,11 @@ class StopTests(CrashTestCase):
         self.assert_whole(self.slow, image_id, new)
         self.assert_no_traceback(self.slow)
         self.assert_no_traceback(self.other)
+
+    def let_lease_run_out(self) -> None:
+        """The slow process has stopped, and the time of its lease is over."""
+        self.wait(lambda: thread_states(self.slow.pid) <= {"T", "t"}, "a stop of all threads")
+        expire_leases(self.other)
 
     def test_while_bytes_come(self) -> None:
         """In the middle of the upload."""
@@ -299,6 +317,7 @@ class StopTests(CrashTestCase):
         self.wait_for_status(self.slow, image_id, "saving")
         self.inject(self.slow, Injection(LINK, "signal=SIGSTOP:when=1"))
         upload.send(old[MIB // 2 :])
+        self.let_lease_run_out()
         self.wait(lambda: claims(self.other)[image_id].startswith("000002"), "taken over")
         self.assertIn(image_id, self.images(self.other))
         self.assertEqual(self.other.show(image_id)["status"], "saving")
@@ -316,9 +335,3 @@ def claims(daemon: Daemon) -> dict[str, str]:
     """The ids of the uploads that hold an image, by image."""
     with closing(sqlite3.connect(daemon.data / "imgsvc.sqlite", timeout=10)) as database:
         return dict(database.execute("SELECT image_id, upload_id FROM uploads").fetchall())
-
-
-def expire_leases(daemon: Daemon) -> None:
-    """As if the time of all leases were over."""
-    with closing(sqlite3.connect(daemon.data / "imgsvc.sqlite", timeout=10)) as database, database:
-        database.execute("UPDATE uploads SET expires_at = 0")

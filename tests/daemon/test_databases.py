@@ -19,6 +19,7 @@ from uuid import uuid4
 from tests.daemon.rig import DaemonTestCase
 from tests.support.daemon import Daemon
 from tests.support.databases import PASSWORD, DatabaseServer, mariadb, postgresql
+from tests.support.waiting import PATIENCE
 
 CLIENTS = 40
 PATCH = "application/openstack-images-v2.1-json-patch"
@@ -32,7 +33,7 @@ class DatabaseTestCase(DaemonTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.toml = '[server]\nworkers = 2\nreaper_interval = "1 s"\nupload_lease = "2 s"\n'
+        self.toml = '[server]\nworkers = 2\nreaper_interval = "1 s"\nupload_lease = "5 s"\n'
         if self.server is not None:
             self.database = self.server().new_database()
             self.addCleanup(lambda: self.server().drop_database(self.database))
@@ -247,10 +248,8 @@ class FaultTests(DatabaseTestCase):
 
         def disturb() -> None:
             self.server().stop()
-            away = time.monotonic()
             answered = sum(load.statuses.values())
             self.wait(lambda: sum(load.statuses.values()) > answered + 50, "answers")
-            self.assertLess(time.monotonic() - away, 10)
             self.server().start()
 
         self.under_load(load, disturb)
@@ -283,9 +282,7 @@ class FaultTests(DatabaseTestCase):
         assert process is not None
         self.freeze(True)
         self.addCleanup(self.freeze, False)
-        begun = time.monotonic()
-        self.assertEqual(daemon.request("GET", f"/v2/images/{image_id}")[0], 503)
-        self.assertLess(time.monotonic() - begun, 6)
+        self.assertEqual(daemon.request("GET", f"/v2/images/{image_id}", timeout=PATIENCE)[0], 503)
         self.freeze(False)
         self.wait(lambda: daemon.request("GET", f"/v2/images/{image_id}")[0] == 200, "an answer")
 

@@ -16,7 +16,7 @@ from subprocess import DEVNULL, PIPE
 from twisted.trial.unittest import SkipTest
 
 from imgsvc import kernel
-from tests.daemon.rig import DaemonTestCase, Download, Injection, Transfer, end, files
+from tests.daemon.rig import DaemonTestCase, Download, Injection, Transfer, end, files, thread_states
 from tests.support.daemon import Daemon
 
 MIB = 1 << 20
@@ -150,15 +150,14 @@ class StoreFaultTests(FaultTestCase):
         daemon = self.daemon(stores)
         slow, quick = daemon.image(), daemon.image()
         upload = Transfer(daemon, slow, 8 * MIB).send(b"x" * MIB)
-        strace = self.inject(
-            daemon, Injection(WRITES, "delay_enter=2000000", self.part(daemon, slow, daemon.data / "a"))
-        )
+        part = self.part(daemon, slow, daemon.data / "a")
+        strace = self.inject(daemon, Injection(WRITES, "delay_enter=600000000", part))
         upload.send(b"x" * MIB)
-        begun = time.monotonic()
+        self.wait(lambda: "t" in thread_states(daemon.pid), "a thread that hangs")
         self.assertEqual(daemon.put(quick, b"x" * 8 * MIB, **{"X-Image-Meta-Store": "b"}), 204)
         self.assertEqual(len(daemon.get(quick)), 8 * MIB)
-        self.assertLess(time.monotonic() - begun, 1.5)
         self.assertEqual(daemon.show(slow)["status"], "saving")
+        self.assertIn("t", thread_states(daemon.pid))
         end(strace)
         self.assertEqual(upload.send(b"x" * 6 * MIB).status(), 204)
 
@@ -168,7 +167,7 @@ class StoreFaultTests(FaultTestCase):
         image_id = daemon.image()
         upload = Transfer(daemon, image_id, 8 * MIB).send(b"x" * MIB)
         part = self.part(daemon, image_id, daemon.data / "images")
-        strace = self.inject(daemon, Injection(WRITES, "delay_enter=60000000", part))
+        strace = self.inject(daemon, Injection(WRITES, "delay_enter=600000000", part))
         upload.send(b"x" * 7 * MIB)
         daemon.signal(signal.SIGTERM)
         # It has ended but for the thread that strace still holds.
@@ -232,11 +231,11 @@ class ReadingTests(FaultTestCase):
         """While a disk is waited for, other requests are answered at once."""
         device, mount = self.disk(40)
         daemon = self.daemon(f'[stores.local]\nkind = "file"\npath = "{mount}/images"\n')
-        data = os.urandom(12 * MIB)
+        data = os.urandom(8 * MIB)
         cold, warm = daemon.image(), daemon.image()
         self.assertEqual(daemon.put(cold, data), 204)
         self.assertEqual(daemon.put(warm, data[:MIB]), 204)
-        self.throttle(daemon, device, 4 * MIB)
+        self.throttle(daemon, device, 2 * MIB)
         subprocess.run(["umount", str(mount)], check=True)  # which also forgets all that is in memory of it
         subprocess.run(["mount", device, str(mount)], check=True)
         self.assertEqual(daemon.get(warm), data[:MIB])
@@ -253,7 +252,7 @@ class ReadingTests(FaultTestCase):
         self.assertEqual(slow.result(), data)
         self.assertGreater(taken, 2)  # or it was no slow disk
         self.assertGreater(len(waits), 10)
-        self.assertLess(max(waits), 0.5)
+        self.assertLess(max(waits), 1)  # 4 MiB, which are read at a time, take 2
 
     def test_page_on_its_way(self) -> None:
         """A page that the disk has not yet delivered is not in memory, though the kernel has a place for it."""
@@ -304,7 +303,8 @@ class ReadingTests(FaultTestCase):
 class DatabaseFaultTests(FaultTestCase):
     """The SQLite file."""
 
-    TOML = '[database]\nbusy_timeout = "1 s"\n[server]\nupload_lease = "1 s"\nreaper_interval = "1 s"\n'
+    TOML = '[database]\nbusy_timeout = "1 s"\n[server]\nupload_lease = "3 s"\nreaper_interval = "1 s"\n'
+    PATIENT = '[database]\nbusy_timeout = "60 s"\n'
 
     @contextmanager
     def locked(self, daemon: Daemon) -> Iterator[None]:
@@ -323,29 +323,36 @@ class DatabaseFaultTests(FaultTestCase):
         there, queued = daemon.image(), daemon.image()
         self.assertEqual(daemon.put(there, b"there"), 204)
         with self.locked(daemon):
-            with ThreadPoolExecutor(1) as threads:
-                refused = threads.submit(self.create, daemon)
-                begun = time.monotonic()
-                self.assertEqual(daemon.show(there)["status"], "active")
-                self.assertEqual(daemon.get(there), b"there")
-                self.assertEqual(daemon.request("GET", "/v2/images")[0], 200)
-                self.assertLess(time.monotonic() - begun, 0.8)
-                self.assertFalse(refused.done())
-                self.assertEqual(refused.result(), 503)
+            self.assertEqual(self.create(daemon), 503)
             self.assertEqual(daemon.put(queued, b"x"), 503)
         self.assertIn("error imgsvc.catalogue.database The database failed: database is locked", daemon.log())
         self.assertEqual(self.create(daemon), 201)
         self.assert_goes_on(daemon, queued)
 
+    def test_reads_beside_a_lock(self) -> None:
+        """Reads do not wait for writes that wait."""
+        daemon = self.daemon(self.PATIENT)
+        there = daemon.image()
+        self.assertEqual(daemon.put(there, b"there"), 204)
+        with ThreadPoolExecutor(1) as threads, self.locked(daemon):
+            writing = threads.submit(self.create, daemon)
+            for _ in range(10):
+                self.assertEqual(daemon.show(there)["status"], "active")
+                self.assertEqual(daemon.get(there), b"there")
+                self.assertEqual(daemon.request("GET", "/v2/images")[0], 200)
+            self.assertFalse(writing.done())
+        self.assertEqual(writing.result(), 201)
+
     def test_locked_for_a_moment(self) -> None:
         """Uploads under way survive a lock that is short."""
-        daemon = self.daemon(self.TOML)
+        daemon = self.daemon(self.PATIENT)
         image_id = daemon.image()
         upload = Transfer(daemon, image_id, 2 * MIB).send(b"x" * MIB)
         self.wait_for_status(daemon, image_id, "saving")
         with self.locked(daemon):
             upload.send(b"x" * MIB)
-            time.sleep(0.5)  # the length of the lock
+            self.wait(lambda: image_id in files(daemon.data / "images"), "the bytes have their name")
+            time.sleep(0.5)  # and the catalogue is to learn of it
         self.assertEqual(upload.status(), 204)
         self.assertEqual(daemon.get(image_id), b"x" * 2 * MIB)
 

@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any
 
-from tests.daemon.rig import SHORT_LEASE, DaemonTestCase
+from tests.daemon.rig import LONG_LEASE, DaemonTestCase, expire_leases
 from tests.support.daemon import Daemon
 from tests.support.website import RealSite
 
@@ -24,7 +24,7 @@ class HashingTests(DaemonTestCase):
         self.site.objects["/disk"] = DATA
         self.site.hold_at = 1 << 20
         self.toml = (
-            f'{SHORT_LEASE}[stores]\ndefault = "local"\n[stores.local]\nkind = "file"\n[stores.web]\n{self.site.store}'
+            f'{LONG_LEASE}[stores]\ndefault = "local"\n[stores.local]\nkind = "file"\n[stores.web]\n{self.site.store}'
         )
 
     def register(self, daemon: Daemon, value: str | None) -> str:
@@ -72,6 +72,7 @@ class HashingTests(DaemonTestCase):
         daemon = self.daemon(self.toml)
         images = self.begun(daemon)
         daemon.kill()
+        expire_leases(daemon)
         self.site.release()
         self.assert_ended(daemon.start(), *images)
 
@@ -79,7 +80,7 @@ class HashingTests(DaemonTestCase):
         """A daemon that is told to stop does so at once, with status 0, and leaves its tasks to the next one."""
         daemon = self.daemon(self.toml)
         images = self.begun(daemon)
-        self.assertEqual(daemon.stop(patience=10), 0)
+        self.assertEqual(daemon.stop(), 0)
         self.assertNotIn("Unhandled", daemon.log())
         self.site.release()
         self.assert_ended(daemon.start(), *images)
@@ -90,5 +91,6 @@ class HashingTests(DaemonTestCase):
         images = self.begun(first)
         second = self.daemon(self.toml, "second", data=first.data)
         first.kill()
+        expire_leases(first)
         self.site.release()
         self.assert_ended(second, *images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import select
 import shutil
 import socket
 import ssl
@@ -20,9 +21,9 @@ from typing import Any
 from tests.daemon.rig import DaemonTestCase, files
 from tests.support.certificates import write_certificate
 from tests.support.server import Answer, parse_answer
+from tests.support.waiting import PATIENCE
 
 MIB = 1 << 20
-PATIENCE = 30.0
 OCTETS = "Content-Type: application/octet-stream"
 ENDLESS = bytes(MIB)
 
@@ -193,10 +194,8 @@ class RefusalTests(HostileTestCase):
         """A client that reads while it writes has the whole answer at once, and then an orderly end."""
         connection = self.connect()
         connection.sendall(self.put(self.image(b"x"), OCTETS, f"Content-Length: {1 << 30}") + bytes(100_000))
-        began = time.monotonic()
         self.assertEqual(self.answer(connection).status, 409)
-        self.assertEqual(connection.recv(1), b"")
-        self.assertLess(time.monotonic() - began, 2)
+        self.assertEqual(connection.recv(1), b"")  # in less than the time-out of 60 s
 
     def test_expect(self) -> None:
         """A refusal comes instead of 100 Continue, a 100 Continue before an upload that is wanted."""
@@ -314,10 +313,7 @@ class EndTests(HostileTestCase):
             connection.sendall(self.head(f"GET /v2/images/{image_id}/file"))
             connection.recv(1000)
             reset(connection)
-        until = time.monotonic() + PATIENCE
-        while len(list(descriptors.iterdir())) > before + 2 and time.monotonic() < until:
-            time.sleep(0.02)  # there is nothing to be told by another process
-        self.assertLessEqual(len(list(descriptors.iterdir())), before + 2)
+        self.wait(lambda: len(list(descriptors.iterdir())) <= before + 2, "all is closed")
 
     def test_reset_after_a_refusal(self) -> None:
         """A client that resets when it sees the refusal leaves nothing behind."""
@@ -388,15 +384,14 @@ class MemoryTests(HostileTestCase):
             target=lambda: connection.sendall(self.put(image_id, OCTETS, "Transfer-Encoding: chunked") + body)
         )
         uploading.start()
-        slowest = 0.0
+        served = 0
         while uploading.is_alive():
-            began = time.monotonic()
             self.assertEqual(self.ask(self.head("GET /v2/images?limit=1")).status, 200)
-            slowest = max(slowest, time.monotonic() - began)
+            served += 1
         uploading.join()
         self.assertEqual(self.answer(connection).status, 204)
         self.assertEqual(self.show(image_id)["size"], size)
-        self.assertLess(slowest, 2)
+        self.assertGreater(served, 4)
         self.assert_grown_less(32 * MIB)
 
     def test_half_heads(self) -> None:
@@ -442,12 +437,10 @@ class TimeTests(HostileTestCase):
     def test_slow_head(self) -> None:
         """A head that trickles is cut off after the time-out of the whole."""
         connection = self.connect()
-        began = time.monotonic()
         with self.assertRaises((BrokenPipeError, ConnectionResetError)):
-            for byte in self.head("GET /healthcheck", "X: " + "y" * 1000):
+            for byte in self.head("GET /healthcheck", "X: " + "y" * 200):  # for 25 s, were it not cut off
                 connection.sendall(bytes([byte]))
                 time.sleep(0.1)  # the client is slow
-        self.assertLess(time.monotonic() - began, 3)
 
     def test_idle(self) -> None:
         """A connection that is new, or kept after an answer, is closed when nothing comes."""
@@ -455,7 +448,7 @@ class TimeTests(HostileTestCase):
         kept.sendall(self.head("GET /healthcheck"))
         self.answer(kept)
         for connection in (kept, self.connect()):
-            self.assert_ends(connection, 3)
+            self.assert_ends(connection, PATIENCE)
 
     def test_silent_upload(self) -> None:
         """An upload that stops is cut off, and the image queued."""
@@ -463,7 +456,7 @@ class TimeTests(HostileTestCase):
             image_id = self.image()
             connection = self.connect()
             connection.sendall(self.put(image_id, OCTETS, framing) + body)
-            self.assert_ends(connection, 3)
+            self.assert_ends(connection, PATIENCE)
             self.assert_undone(image_id)
 
     def test_stalled_download(self) -> None:
@@ -472,25 +465,24 @@ class TimeTests(HostileTestCase):
         image_id = self.image(bytes(size))
         connection = self.connect(receive_buffer=4096)
         connection.sendall(self.head(f"GET /v2/images/{image_id}/file"))
-        time.sleep(3)  # the client stalls
+        self.stall_until_cut(connection)
         with self.assertRaises((EOFError, ConnectionResetError)):
             self.answer(connection)
 
     def test_stalled_list(self) -> None:
         """A client that takes none of many small answers is cut off."""
         connection = self.connect(receive_buffer=4096)
-        connection.settimeout(3)
-        with self.assertRaises(TimeoutError):
-            self.stream(connection, [self.head("GET /v2/schemas/image") * 1000] * 100)
-        received = 0
-        connection.settimeout(60)
-        try:
-            while data := connection.recv(MIB):
-                received += len(data)
-                if received > 64 * MIB:
-                    self.fail("the connection stays")
-        except ConnectionResetError:
-            pass
+        connection.setblocking(False)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                connection.send(self.head("GET /v2/schemas/image") * 1000)
+        self.stall_until_cut(connection)
+
+    def stall_until_cut(self, connection: socket.socket) -> None:
+        """Take nothing until the server has reset the connection."""
+        poll = select.poll()
+        poll.register(connection, 0)  # which leaves POLLERR and POLLHUP
+        self.assertNotEqual(poll.poll(PATIENCE * 1000), [], "the connection stays")
 
 
 class TlsTests(HostileTestCase):
@@ -546,9 +538,7 @@ class TlsTests(HostileTestCase):
             connection.sendall(self.put(active, OCTETS, framing))
             answer = self.answer(connection)
             self.assertEqual((answer.status, answer.headers["connection"]), (409, "close"))
-            began = time.monotonic()
-            self.stream(connection, [ENDLESS] * 1024)
-            self.assertLess(time.monotonic() - began, 15)
+            self.assertLess(self.stream(connection, [ENDLESS] * 1024), 64 * MIB)
 
         together(put, [(f"Content-Length: {1 << 30}",), ("Transfer-Encoding: chunked",)])
 

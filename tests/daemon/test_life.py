@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -14,8 +15,9 @@ import time
 from pathlib import Path
 
 from imgsvc.tap import Options
-from tests.daemon.rig import TWISTD, DaemonTestCase, Download, Transfer, free_port, twistd
-from tests.support.daemon import Daemon
+from tests.daemon.rig import TWISTD, DaemonTestCase, Download, Transfer, twistd
+from tests.support.daemon import SERVING, Daemon
+from tests.support.waiting import PATIENCE, is_running
 
 MIB = 1 << 20
 
@@ -35,18 +37,25 @@ class StartTests(DaemonTestCase):
 
     def test_data_folder(self) -> None:
         """Without --data everything is in ./imgsvc-data."""
-        process = subprocess.Popen(
-            [*TWISTD, "-n", "--pidfile=", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1"],
-            cwd=self.folder,
-            stdout=(self.folder / "log").open("wb"),
-        )
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        self.wait(lambda: "imgsvc 0" in (self.folder / "log").read_text(), "served")
+        process = self.started()
         self.assertEqual(set(os.listdir(self.folder / "imgsvc-data")) & {"images"}, {"images"})
         self.assertTrue((self.folder / "imgsvc-data" / "imgsvc.sqlite").exists())
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(20), 0)
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+    def started(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A daemon that serves from the working folder and logs to the file `log`."""
+        with (self.folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*TWISTD, "-n", "--pidfile=", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1", *arguments],
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.wait(lambda: SERVING.search((self.folder / "log").read_text()), "served")
+        return process
 
     def test_first_lines(self) -> None:
         """The log begins with the version, the addresses, the database, the stores and the identity; no more noise."""
@@ -63,17 +72,9 @@ class StartTests(DaemonTestCase):
 
     def test_json(self) -> None:
         """With --log-format json every line is an object."""
-        process = subprocess.Popen(
-            [*TWISTD, "-n", "--pidfile=", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1", "--log-format", "json"],
-            cwd=self.folder,
-            stdout=(self.folder / "log").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        self.wait(lambda: "imgsvc 0" in (self.folder / "log").read_text(), "served")
+        process = self.started("--log-format", "json")
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(20), 0)
+        self.assertEqual(process.wait(PATIENCE), 0)
         for line in (self.folder / "log").read_text().splitlines():
             self.assertLessEqual({"time", "level", "namespace", "message"}, json.loads(line).keys())
 
@@ -229,22 +230,21 @@ class BackgroundTests(DaemonTestCase):
 
     def start(self, *arguments: str) -> tuple[int, int]:
         """The process id and the port."""
-        port = free_port()
         status, text = twistd(
             self.folder,
             "--listen",
-            f"tcp:{port}:interface=127.0.0.1",
+            "tcp:0:interface=127.0.0.1",
             *arguments,
             before=("--pidfile=pid", "--logfile=log"),
         )
         self.assertEqual((status, text), (0, ""))
         pid = int(self.wait(lambda: (self.folder / "pid").exists() and (self.folder / "pid").read_text(), "pid"))
         self.addCleanup(self.end, pid)
-        self.wait(lambda: "imgsvc 0" in (self.folder / "log").read_text(), "served")
-        return pid, port
+        serving = self.wait(lambda: SERVING.search((self.folder / "log").read_text()), "served")
+        return pid, int(serving["port"])
 
     def end(self, pid: int) -> None:
-        if Path(f"/proc/{pid}").exists():
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
     def check(self, pid: int, port: int) -> None:
@@ -253,7 +253,7 @@ class BackgroundTests(DaemonTestCase):
         self.assertEqual(daemon.request("GET", "/healthcheck")[0], 200)
         os.kill(pid, signal.SIGTERM)
         self.wait(lambda: not (self.folder / "pid").exists(), "the end")
-        self.wait(lambda: not Path(f"/proc/{pid}").exists(), "the end")
+        self.wait(lambda: not is_running(pid), "the end")
 
     def test_text(self) -> None:
         """It goes to the background, with its process id and its log in files."""
@@ -287,12 +287,10 @@ class StopTests(DaemonTestCase):
     def test_idle(self) -> None:
         """Without anything to do it ends at once, with status 0."""
         daemon = self.daemon()
-        idle = http.client.HTTPConnection("127.0.0.1", daemon.port)
+        idle = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
         idle.request("GET", "/healthcheck")
         idle.getresponse().read()
-        begun = time.monotonic()
-        self.assertEqual(daemon.stop(), 0)
-        self.assertLess(time.monotonic() - begun, 5)
+        self.assertEqual(daemon.stop(), 0)  # in less than the grace of 60 s
         self.assertEqual(idle.sock.recv(1), b"")
         idle.close()
         self.assert_no_traceback(daemon)
@@ -315,10 +313,10 @@ class StopTests(DaemonTestCase):
         begun = time.monotonic()
         for _ in range(signals):
             daemon.signal(signal.SIGTERM)
-            time.sleep(0.3)
+            self.wait(lambda: self.refuses_connections(daemon), "the beginning of the end")
         self.assertEqual(upload.status(), 0)
         assert daemon.process is not None
-        self.assertEqual(daemon.process.wait(20), 0)
+        self.assertEqual(daemon.process.wait(PATIENCE), 0)
         taken = time.monotonic() - begun
         self.assertLess(len(download.rest()), 15 * MIB)
         self.assert_no_traceback(daemon)
@@ -331,12 +329,12 @@ class StopTests(DaemonTestCase):
     def test_grace(self) -> None:
         """Transfers that take longer than the grace are cut and undone; the status is still 0."""
         taken = self.cut(self.daemon('[server]\ngrace = "1 s"\n'), 1)
-        self.assertTrue(1 <= taken < 8, taken)
+        self.assertTrue(1 <= taken < 30, taken)
 
     def test_second_signal(self) -> None:
         """A second SIGTERM ends the grace."""
         taken = self.cut(self.daemon('[server]\ngrace = "1 h"\n'), 2)
-        self.assertLess(taken, 8)
+        self.assertLess(taken, 30)
 
     def test_signal_during_start(self) -> None:
         """SIGTERM at any moment of the start ends it without a traceback."""
@@ -349,7 +347,7 @@ class StopTests(DaemonTestCase):
             )
             time.sleep(delay)
             process.send_signal(signal.SIGTERM)
-            text = process.communicate(timeout=20)[0].decode()
+            text = process.communicate(timeout=PATIENCE)[0].decode()
             self.assertIn(process.returncode, (0, -signal.SIGTERM))
             self.assertNotIn("Traceback", text)
 
@@ -358,5 +356,5 @@ class StopTests(DaemonTestCase):
         daemon = self.daemon()
         daemon.signal(signal.SIGINT)
         assert daemon.process is not None
-        self.assertEqual(daemon.process.wait(20), -signal.SIGINT)
+        self.assertEqual(daemon.process.wait(PATIENCE), -signal.SIGINT)
         self.assertTrue(re.search(r"imgsvc.compose stopped$", daemon.log(), re.MULTILINE))

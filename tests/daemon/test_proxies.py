@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.daemon.rig import DaemonTestCase
 from tests.support.certificates import write_certificate
+from tests.support.waiting import free_port, listens
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 DASHBOARD = "https://dashboard.example"
@@ -80,13 +81,11 @@ class ProxyTestCase(DaemonTestCase):
         self.server = self.daemon(self.toml)
         self.certificate = self.folder / "certificate.pem"
         write_certificate(self.certificate)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         proxy = subprocess.Popen(self.proxy(), stdin=subprocess.DEVNULL)
         self.addCleanup(proxy.wait)
         self.addCleanup(proxy.terminate)
-        self.wait(self.listens, "the proxy listens")
+        self.wait(lambda: listens(self.port), "the proxy listens")
 
     def proxy(self) -> list[str]:
         """The command of the proxy."""
@@ -107,10 +106,6 @@ class ProxyTestCase(DaemonTestCase):
         found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
         assert found is not None, f"{name} is missing (tests/run installs it)"
         return found
-
-    def listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def client(self) -> Client:
         """A new connection."""

@@ -13,7 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-START_TIME = 30.0
+START_TIME = 120.0
+"""Seconds. A quiet machine takes one."""
+SERVING = re.compile(r"imgsvc \S+ on (http://127\.0\.0\.1:(?P<port>\d+)|unix:)")
+"""What the log says when it serves."""
 
 
 class Daemon:
@@ -78,9 +81,9 @@ class Daemon:
         until = time.monotonic() + START_TIME
         while time.monotonic() < until:
             text = self.log(start)
-            serving = re.search(r"imgsvc \S+ on (http://127\.0\.0\.1:(\d+)|unix:)", text)
+            serving = SERVING.search(text)
             if serving:
-                self.port = int(serving.group(2) or 0)
+                self.port = int(serving["port"] or 0)
                 return self
             if self.process.poll() is not None:
                 break
