@@ -34,7 +34,7 @@ def paths() -> Paths:
                 body={"required": True, "content": BYTES},
                 answers={204: nothing("The image is active, and its data is stored")},
                 errors={
-                    400: "The formats are not set; or other bytes came than were announced, or a part; or no such store",
+                    400: "The formats are not set; other bytes came than were announced, or a part; or no such store",
                     403: "The caller sees the image, but may not change it",
                     404: "There is no such image, or the caller may not see it",
                     409: "The image is not `queued`",
