@@ -210,12 +210,15 @@ def _target_sight(name: str) -> Sight:
 
 
 def _owner(caller: Caller, target: Any) -> Any:
-    return caller.project_id if target is None else target.owner
+    """Whoever has no project does not own what has no owner: None equals None in the rules' language."""
+    if target is None:
+        return caller.project_id
+    return _NOTHING if target.owner is None else target.owner
 
 
 def _member(caller: Caller, target: Any) -> Any:
-    """The caller's project, if the image was shared with it: None, as in Glance, if it was not."""
-    if target is None:
+    """The caller's project, if the image was shared with it: None, as in Glance, if it was not. See `_owner`, too."""
+    if target is None or caller.project_id is None:
         return _NOTHING
     return caller.project_id if caller.project_id in getattr(target, "members", ()) else None
 

@@ -107,6 +107,12 @@ class DefaultPolicyTests(PolicyTestCase):
         for action in OWNERS_ACTIONS | {"modify_member"}:
             self.assertEqual(self.allowed(action, target), ADMINS, action)
 
+    def test_owner_of_nothing(self) -> None:
+        """Who has no project is not the owner, or a member, of what has none."""
+        orphan = image(Visibility.SHARED, None, "friend")
+        for action in ("add_image_location", "get_image_location", "get_members", "get_member", "modify_image"):
+            self.assertNotIn("unscoped", self.allowed(action, orphan), action)
+
     def test_without_image(self) -> None:
         """Without an image, one that the caller's own project would own is meant."""
         self.assertEqual(self.allowed("add_image"), {"admin", "local", "member", "consumer", "stranger"})

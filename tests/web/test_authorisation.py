@@ -1,158 +1,302 @@
-"""Who gets what from every route: the table of Image API v2's default policy and visibility, asked of the whole server.
+"""Who gets what from every route: Image API v2's default policy and rules of visibility, asked of the whole server.
 
-To enter a route: a line in ON_IMAGES, ON_NAMESPACES or ON_NOTHING that makes the request, and its rows in the expected
-table. A failing test prints the table as it is.
+What is expected is written as the contract has it: who may do a thing, in the words of its table of policies, and who
+sees what. No line of the server has a part in it. To enter a route: a line in ON_IMAGES, ON_NAMESPACES or ON_NOTHING.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
 from tests.web.location_rigs import DATA, URL, V21, LocationTestCase
-from tests.web.rigs import ADMIN, identity
+from tests.web.rigs import identity
 
-CALLERS: Final[Mapping[str, dict[str, str]]] = {
-    "admin": ADMIN,
-    "owner": identity("blue", "member", "reader"),
-    "reader": identity("blue", "reader"),
-    "consumer": identity("green", "member", "reader"),
-    "viewer": identity("green", "reader"),
-    "stranger": identity("red", "member", "reader"),
-    "service": identity("services", "service", "reader"),
-    "roleless": identity("blue"),
-    "anonymous": {},
+# --- who asks
+
+
+@frozen
+class Who:
+    """A caller. roles, project: of its own token."""
+
+    roles: frozenset[str]
+    project: str | None
+    headers: Mapping[str, str]
+
+
+def who(project: str | None, *roles: str, **more: str) -> Who:
+    """Somebody whom the proxy has identified."""
+    return Who(frozenset(roles), project, identity(project, *roles, **more))
+
+
+OWNER, SHARED_WITH = "blue", "green"
+"""Projects: the owner of all images and namespaces, and the one that the images are shared with."""
+SERVICE_TOKEN: Final = {"X-Service-Identity-Status": "Confirmed", "X-Service-Roles": "service"}
+CALLERS: Final[Mapping[str, Who]] = {
+    "admin": who("ops", "admin", "member", "reader"),
+    "owner": who(OWNER, "member", "reader"),
+    "passed on": who(OWNER, "member", "reader", **SERVICE_TOKEN),
+    "reader": who(OWNER, "reader"),
+    "consumer": who(SHARED_WITH, "member", "reader"),
+    "viewer": who(SHARED_WITH, "reader"),
+    "stranger": who("red", "member", "reader"),
+    "unscoped": who(None, "member", "reader"),
+    "service": who("services", "service", "reader"),
+    "roleless": who(OWNER),
+    "anonymous": Who(frozenset(), None, {}),
 }
-"""`reader` is of the owner's project, `consumer` and `viewer` are of one that the images are shared with."""
+ADMIN: Final = CALLERS["admin"].headers
 
-OWNER: Final = CALLERS["owner"]
-PATCH: Final = {"Content-Type": V21}
+
+# --- what is asked for
+
+
+@frozen
+class Target:
+    """An image or a namespace, or nothing. visibility: None for nothing."""
+
+    visibility: str | None = None
+    owner: str | None = OWNER
+
+    @property
+    def name(self) -> str:
+        """What the tables call it."""
+        return f"{'' if self.owner else 'nobody: '}{self.visibility or ''}"
+
+
+VISIBILITIES: Final = ("private", "shared", "public", "community")
+IMAGES: Final = (*map(Target, VISIBILITIES), Target("shared", None), Target("private", None))
+NAMESPACES: Final = (Target("private"), Target("public"))
+NOTHING: Final = Target()
+
+
+# --- what the contract says
+
+RULES: Final[Mapping[str, Callable[[Who, Target], bool]]] = {
+    "A": lambda who, target: "admin" in who.roles,
+    "OM": lambda who, target: "member" in who.roles and is_owner(who, target),
+    "OR": lambda who, target: "reader" in who.roles and is_owner(who, target),
+    "member SHM": lambda who, target: "member" in who.roles and is_shared_with(who, target),
+    "reader SHM": lambda who, target: "reader" in who.roles and is_shared_with(who, target),
+    "reader": lambda who, target: "reader" in who.roles,
+    "member": lambda who, target: "member" in who.roles,
+    "member of a project": lambda who, target: "member" in who.roles and who.project is not None,
+    "service": lambda who, target: "service" in who.roles,
+    "anybody": lambda who, target: True,
+    "nobody": lambda who, target: False,
+}
+"""The words of the table of policies (Image API v2). A: admin. OM, OR: member and reader of the owning project. SHM: of
+one that the image is shared with. reader, member: by their roles alone, and so of all that they see."""
+
+
+def is_owner(who: Who, target: Target) -> bool:
+    """No project is not the owner of what has none."""
+    return who.project is not None and who.project == target.owner
+
+
+def is_shared_with(who: Who, target: Target) -> bool:
+    """Members count only while the image is shared."""
+    return target.visibility == "shared" and who.project == SHARED_WITH
+
+
+def sees_image(who: Who, target: Target) -> bool:
+    """Who may GET it by its id."""
+    visible = {
+        "public": True,
+        "community": True,
+        "shared": target.owner is None or is_owner(who, target) or is_shared_with(who, target),
+        "private": is_owner(who, target),
+    }
+    return may("A", who, target) or (may("reader", who, target) and visible[target.visibility or ""])
+
+
+def sees_namespace(who: Who, target: Target) -> bool:
+    """Own and public ones."""
+    return may("A or OR", who, target) or (may("reader", who, target) and target.visibility == "public")
+
+
+def may(rule: str, who: Who, target: Target) -> bool:
+    """Whether one of the words of a rule fits."""
+    return any(RULES[word](who, target) for word in rule.split(" or "))
 
 
 @frozen
 class Request:
-    """What is asked. before: brings the image into the state that it takes, given the test and the image's id."""
+    """What is asked, and what the contract says to it.
 
+    success: the status for those who may. may: by the contract's rule. refused: the status for others who see it.
+    before: brings the image into the state that the request takes, given the test and the image's id.
+    only: the visibility that the image must have for anybody to be allowed; otherwise it is refused.
+    seen: by whom what the request is about is seen, beside the image; 404 for others.
+    """
+
+    success: int
+    may: str
     method: str
     path: str
     body: Any = None
     headers: Mapping[str, str] = {}
-    before: Callable[[Any, str], object] = lambda test, image_id: None
+    before: Callable[[AuthorisationTestCase, str], object] = lambda test, image_id: None
+    only: str | None = None
+    seen: str = "anybody"
+    refused: int = 403
+    needs_token: bool = True
+
+    def at(self, root: str) -> str:
+        """The path, which is below that of its target but for a few."""
+        return self.path if self.path.startswith("/v2") else root + self.path
+
+    def expected(self, who: Who, target: Target, sees: Callable[[Who, Target], bool]) -> int:
+        """The status of the answer."""
+        if not who.headers and self.needs_token:
+            return 401
+        if not sees(who, target):
+            return 404
+        if self.only not in (None, target.visibility):
+            return self.refused
+        if not may(self.seen, who, target):
+            return 404
+        return self.success if may(self.may, who, target) else self.refused
+
+
+def patch(*operations: dict[str, Any]) -> dict[str, Any]:
+    """The body and headers of a patch."""
+    return {"body": list(operations), "headers": {"Content-Type": V21}}
 
 
 def replaced(key: str, value: object) -> dict[str, Any]:
-    """A patch."""
-    return {"body": [{"op": "replace", "path": f"/{key}", "value": value}], "headers": PATCH}
+    """Of a patch of one field."""
+    return patch({"op": "replace", "path": f"/{key}", "value": value})
 
 
-def active(test: AuthorisationTests, image_id: str) -> None:
+def active(test: AuthorisationTestCase, image_id: str) -> None:
     """With data."""
-    test.assertEqual(test.server.put(image_id, DATA, **OWNER).status, 204)
+    test.assertEqual(test.server.put(image_id, DATA, **ADMIN).status, 204)
 
 
-def deactivated(test: AuthorisationTests, image_id: str) -> None:
+def deactivated(test: AuthorisationTestCase, image_id: str) -> None:
     """With data that nobody but administrators may have."""
     active(test, image_id)
-    test.ask(OWNER, "POST", f"/v2/images/{image_id}/actions/deactivate")
+    test.assertEqual(test.ask(ADMIN, "POST", f"/v2/images/{image_id}/actions/deactivate"), 204)
 
 
-def copied(test: AuthorisationTests, image_id: str) -> None:
+def copied(test: AuthorisationTestCase, image_id: str) -> None:
     """With data in two stores."""
     active(test, image_id)
-    test.ask(ADMIN, "PATCH", f"/v2/images/{image_id}", [ADD_LOCATION], PATCH)
+    test.change(image_id, ADD_LOCATION)
+
+
+def protected(test: AuthorisationTestCase, image_id: str) -> None:
+    """Not to be deleted."""
+    test.change(image_id, {"op": "replace", "path": "/protected", "value": True})
 
 
 ADD_LOCATION: Final = {"op": "add", "path": "/locations/-", "value": {"url": URL, "metadata": {}}}
+REMOVE_LOCATION: Final = {"op": "remove", "path": "/locations/0"}
 BYTES: Final = {"Content-Type": "application/octet-stream"}
+OF_MEMBERS: Final = {"only": "shared", "seen": "A or OR or reader SHM"}
 
 ON_IMAGES: Final[Mapping[str, Request]] = {
-    "show": Request("GET", ""),
-    "change": Request("PATCH", "", **replaced("name", "new")),
-    "make public": Request("PATCH", "", **replaced("visibility", "public")),
-    "make community": Request("PATCH", "", **replaced("visibility", "community")),
-    "give away": Request("PATCH", "", **replaced("owner", "red")),
-    "delete": Request("DELETE", ""),
-    "upload": Request("PUT", "/file", b"data", BYTES),
-    "download": Request("GET", "/file", before=active),
-    "download deactivated": Request("GET", "/file", before=deactivated),
-    "add tag": Request("PUT", "/tags/new"),
-    "remove tag": Request("DELETE", "/tags/old"),
-    "deactivate": Request("POST", "/actions/deactivate", before=active),
-    "reactivate": Request("POST", "/actions/reactivate", before=deactivated),
-    "list members": Request("GET", "/members"),
-    "show member": Request("GET", "/members/green"),
-    "add member": Request("POST", "/members", {"member": "yellow"}),
-    "answer": Request("PUT", "/members/green", {"status": "accepted"}),
-    "remove member": Request("DELETE", "/members/green"),
-    "show locations": Request("GET", "/locations", before=active),
-    "register location": Request("POST", "/locations", {"url": URL}),
-    "patch in location": Request("PATCH", "", [ADD_LOCATION], PATCH, before=active),
-    "patch out location": Request("PATCH", "", [{"op": "remove", "path": "/locations/0"}], PATCH, before=copied),
-    "delete copy": Request("DELETE", "/v2/stores/web/{image}", before=copied),
+    "show": Request(200, "anybody", "GET", ""),
+    "change nothing": Request(200, "anybody", "PATCH", "", **patch()),
+    "change": Request(200, "A or OM", "PATCH", "", **replaced("name", "new")),
+    "make public": Request(200, "A", "PATCH", "", **replaced("visibility", "public")),
+    "make community": Request(200, "A or OM", "PATCH", "", **replaced("visibility", "community")),
+    "make private": Request(200, "A or OM", "PATCH", "", **replaced("visibility", "private")),
+    "give away": Request(200, "A", "PATCH", "", **replaced("owner", "red")),
+    "delete": Request(204, "A or OM", "DELETE", ""),
+    "delete protected": Request(204, "nobody", "DELETE", "", before=protected),
+    "upload": Request(204, "A or OM", "PUT", "/file", b"data", BYTES),
+    "download": Request(200, "A or member", "GET", "/file", before=active),
+    "download nothing": Request(204, "A or member", "GET", "/file"),
+    "download from store": Request(200, "A or member", "GET", "/file?prefer=local", before=active),
+    "download deactivated": Request(200, "A", "GET", "/file", before=deactivated),
+    "add tag": Request(204, "A or OM", "PUT", "/tags/new"),
+    "remove tag": Request(204, "A or OM", "DELETE", "/tags/old"),
+    "deactivate": Request(204, "A or OM", "POST", "/actions/deactivate", before=active),
+    "reactivate": Request(204, "A or OM", "POST", "/actions/reactivate", before=deactivated),
+    "list members": Request(200, "A or OR or reader SHM", "GET", "/members", only="shared"),
+    "add member": Request(200, "A or OM", "POST", "/members", {"member": "yellow"}, only="shared"),
+    "show member": Request(200, "anybody", "GET", "/members/green", **OF_MEMBERS, refused=404),
+    "answer": Request(200, "A or member SHM", "PUT", "/members/green", {"status": "accepted"}, **OF_MEMBERS),
+    "remove member": Request(204, "A or OM", "DELETE", "/members/green", **OF_MEMBERS),
+    "fetch locations": Request(200, "A or service", "GET", "/locations", before=active),
+    "add location": Request(202, "A or service or OM", "POST", "/locations", {"url": URL}),
+    "patch in location": Request(200, "A or OM", "PATCH", "", **patch(ADD_LOCATION), before=active),
+    "patch out location": Request(200, "A", "PATCH", "", **patch(REMOVE_LOCATION), before=copied),
+    "delete copy": Request(204, "A", "DELETE", "/v2/stores/web/{target}", before=copied),
 }
 
 ON_NAMESPACES: Final[Mapping[str, Request]] = {
-    "show": Request("GET", ""),
-    "replace": Request("PUT", "", {"namespace": "{namespace}"}),
-    "delete": Request("DELETE", ""),
-    "list properties": Request("GET", "/properties"),
-    "add property": Request("POST", "/properties", {"name": "new", "type": "string", "title": "New"}),
-    "delete properties": Request("DELETE", "/properties"),
-    "show property": Request("GET", "/properties/p"),
-    "change property": Request("PUT", "/properties/p", {"name": "p", "type": "string", "title": "P"}),
-    "delete property": Request("DELETE", "/properties/p"),
-    "list objects": Request("GET", "/objects"),
-    "add object": Request("POST", "/objects", {"name": "new"}),
-    "delete objects": Request("DELETE", "/objects"),
-    "show object": Request("GET", "/objects/o"),
-    "change object": Request("PUT", "/objects/o", {"name": "o"}),
-    "delete object": Request("DELETE", "/objects/o"),
-    "list tags": Request("GET", "/tags"),
-    "set tags": Request("POST", "/tags", {"tags": [{"name": "new"}]}),
-    "delete tags": Request("DELETE", "/tags"),
-    "show tag": Request("GET", "/tags/t"),
-    "add tag": Request("POST", "/tags/new"),
-    "change tag": Request("PUT", "/tags/t", {"name": "t"}),
-    "delete tag": Request("DELETE", "/tags/t"),
-    "list associations": Request("GET", "/resource_types"),
-    "associate": Request("POST", "/resource_types", {"name": "OS::New"}),
-    "dissociate": Request("DELETE", "/resource_types/OS::R"),
+    "show": Request(200, "anybody", "GET", ""),
+    "replace": Request(200, "A", "PUT", "", {"namespace": "{target}"}),
+    "delete": Request(204, "A", "DELETE", ""),
+    "list properties": Request(200, "anybody", "GET", "/properties"),
+    "add property": Request(201, "A", "POST", "/properties", {"name": "new", "type": "string", "title": "New"}),
+    "delete properties": Request(204, "A", "DELETE", "/properties"),
+    "show property": Request(200, "anybody", "GET", "/properties/p"),
+    "change property": Request(200, "A", "PUT", "/properties/p", {"name": "p", "type": "string", "title": "P"}),
+    "delete property": Request(204, "A", "DELETE", "/properties/p"),
+    "list objects": Request(200, "anybody", "GET", "/objects"),
+    "add object": Request(201, "A", "POST", "/objects", {"name": "new"}),
+    "delete objects": Request(204, "A", "DELETE", "/objects"),
+    "show object": Request(200, "anybody", "GET", "/objects/o"),
+    "change object": Request(200, "A", "PUT", "/objects/o", {"name": "o"}),
+    "delete object": Request(204, "A", "DELETE", "/objects/o"),
+    "list tags": Request(200, "anybody", "GET", "/tags"),
+    "set tags": Request(201, "A", "POST", "/tags", {"tags": [{"name": "new"}]}),
+    "delete tags": Request(204, "A", "DELETE", "/tags"),
+    "show tag": Request(200, "anybody", "GET", "/tags/t"),
+    "add tag": Request(201, "A", "POST", "/tags/new"),
+    "change tag": Request(200, "A", "PUT", "/tags/t", {"name": "t"}),
+    "delete tag": Request(204, "A", "DELETE", "/tags/t"),
+    "list associations": Request(200, "anybody", "GET", "/resource_types"),
+    "associate": Request(201, "A", "POST", "/resource_types", {"name": "OS::New"}),
+    "dissociate": Request(204, "A", "DELETE", "/resource_types/OS::R"),
 }
+
+SCHEMAS: Final = (
+    *("image", "images", "member", "members"),
+    *("metadefs/namespace", "metadefs/namespaces", "metadefs/resource_type", "metadefs/resource_types"),
+    *("metadefs/property", "metadefs/properties", "metadefs/object", "metadefs/objects"),
+    *("metadefs/tag", "metadefs/tags"),
+)
+ABSENT: Final = "/v2/images/00000000-0000-4000-8000-000000000000"
 
 ON_NOTHING: Final[Mapping[str, Request]] = {
-    "list images": Request("GET", "/v2/images"),
-    "make image": Request("POST", "/v2/images", {}),
-    "make public image": Request("POST", "/v2/images", {"visibility": "public"}),
-    "make community image": Request("POST", "/v2/images", {"visibility": "community"}),
-    "make image of another": Request("POST", "/v2/images", {"owner": "yellow"}),
-    "show schema": Request("GET", "/v2/schemas/image"),
-    "list import methods": Request("GET", "/v2/info/import"),
-    "list stores": Request("GET", "/v2/info/stores"),
-    "list stores in detail": Request("GET", "/v2/info/stores/detail"),
-    "show usage": Request("GET", "/v2/info/usage"),
-    "list namespaces": Request("GET", "/v2/metadefs/namespaces"),
-    "make namespace": Request("POST", "/v2/metadefs/namespaces", {"namespace": "{new}"}),
-    "list resource types": Request("GET", "/v2/metadefs/resource_types"),
-    "absent image": Request("GET", "/v2/images/00000000-0000-4000-8000-000000000000"),
-    "absent path": Request("GET", "/v2/nothing"),
-    "versions": Request("GET", "/versions"),
+    "list images": Request(200, "A or reader", "GET", "/v2/images"),
+    "make image": Request(201, "A or member of a project", "POST", "/v2/images", {}),
+    "make public image": Request(201, "A", "POST", "/v2/images", {"visibility": "public"}),
+    "make community image": Request(201, "A or member of a project", "POST", "/v2/images", {"visibility": "community"}),
+    "make image of another": Request(201, "A", "POST", "/v2/images", {"owner": "yellow"}),
+    "make image of nobody": Request(201, "A", "POST", "/v2/images", {"owner": None}),
+    "list import methods": Request(200, "anybody", "GET", "/v2/info/import"),
+    "list stores": Request(200, "anybody", "GET", "/v2/info/stores"),
+    "list stores in detail": Request(200, "A or service", "GET", "/v2/info/stores/detail"),
+    "show usage": Request(200, "anybody", "GET", "/v2/info/usage"),
+    "list namespaces": Request(200, "A or reader", "GET", "/v2/metadefs/namespaces"),
+    "make namespace": Request(201, "A", "POST", "/v2/metadefs/namespaces", {"namespace": "{target}"}),
+    "list resource types": Request(200, "A or reader", "GET", "/v2/metadefs/resource_types"),
+    **{f"schema {name}": Request(200, "anybody", "GET", f"/v2/schemas/{name}") for name in SCHEMAS},
+    "absent image": Request(404, "anybody", "GET", ABSENT),
+    "absent path": Request(404, "anybody", "GET", "/v2/nothing"),
+    "absent description": Request(404, "anybody", "GET", "/v2/schemas/nothing"),
+    "versions": Request(200, "anybody", "GET", "/versions", needs_token=False),
+    "description": Request(200, "anybody", "GET", "/v2/openapi.json", needs_token=False),
+    "health": Request(200, "anybody", "GET", "/healthcheck", needs_token=False),
+    "health, in short": Request(204, "anybody", "HEAD", "/healthcheck", needs_token=False),
 }
 
 
-@frozen
-class Row:
-    """A request, what makes a target for it, and what gives the path, body and headers of it for a target."""
-
-    request: Request
-    make: Callable[[], str]
-    place: Callable[[str], tuple[Any, ...]]
+# --- asking
 
 
-class AuthorisationTests(LocationTestCase):
-    """Every caller asks for everything."""
+class AuthorisationTestCase(LocationTestCase):
+    """Makes what callers ask for."""
 
     stores: ClassVar[dict[str, Any]] = {
         "default": "local",
@@ -171,271 +315,115 @@ class AuthorisationTests(LocationTestCase):
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         return self.server.request(method, path, {**who, **headers}, data).status
 
-    def image(self, visibility: str, before: Callable[[Any, str], object]) -> str:
-        """The id of a new image of the owner, which was shared with a project."""
-        image_id = self.made(OWNER, tags=["old"])
-        self.assertEqual(self.ask(OWNER, "POST", f"/v2/images/{image_id}/members", {"member": "green"}), 200)
-        before(self, image_id)
-        if visibility != "shared":
-            change = replaced("visibility", visibility)
-            self.assertEqual(self.ask(ADMIN, "PATCH", f"/v2/images/{image_id}", change["body"], PATCH), 200)
+    def change(self, image_id: str, *operations: dict[str, Any]) -> None:
+        """Have an administrator patch an image."""
+        request = patch(*operations)
+        self.assertEqual(self.ask(ADMIN, "PATCH", f"/v2/images/{image_id}", **request), 200)
+
+    def image(self, target: Target, request: Request) -> str:
+        """The id of a new image, which was shared with a project."""
+        image_id = self.made(dict(ADMIN), tags=["old"], owner=target.owner)
+        members = f"/v2/images/{image_id}/members"
+        self.assertEqual(self.ask(ADMIN, "POST", members, {"member": SHARED_WITH}), 200)
+        request.before(self, image_id)
+        if target.visibility != "shared":
+            self.change(image_id, {"op": "replace", "path": "/visibility", "value": target.visibility})
         return image_id
 
-    def namespace(self, visibility: str) -> str:
-        """The name of a new namespace of the owner, with one of everything."""
-        name = self.new_name()
+    def namespace(self, target: Target, request: Request) -> str:
+        """The name of a new namespace, with one of everything."""
         document = {
-            "namespace": name,
-            "visibility": visibility,
-            "owner": "blue",
+            "namespace": self.name(target, request),
+            "visibility": target.visibility,
+            "owner": target.owner,
             "properties": {"p": {"type": "string", "title": "P"}},
             "objects": [{"name": "o"}],
             "tags": [{"name": "t"}],
             "resource_type_associations": [{"name": "OS::R"}],
         }
         self.assertEqual(self.ask(ADMIN, "POST", "/v2/metadefs/namespaces", document), 201)
-        return name
+        return str(document["namespace"])
 
-    def assert_table(self, rows: Mapping[tuple[str, str], Row], expected: str) -> None:
-        """What each request, on its kind of target, answers to each caller. A target that was changed is made anew."""
-        lines = [_line(("", "", *CALLERS))]
-        for (name, kind), row in rows.items():
-            target, statuses = row.make(), []
-            for who in CALLERS.values():
-                status = self.ask(who, row.request.method, *row.place(target))
-                statuses.append(str(status))
-                if status < 300 and row.request.method != "GET":
-                    target = row.make()
-            lines.append(_line((name, kind, *statuses)))
-        actual = "\n".join(lines)
-        self.assertEqual(actual.splitlines(), expected.strip("\n").splitlines(), f"\n{actual}")
-
-    def test_images(self) -> None:
-        """What is done to an image."""
-
-        def row(request: Request, visibility: str) -> Row:
-            def place(image: str) -> tuple[str, Any, Mapping[str, str]]:
-                path = request.path.format(image=image)
-                return path if path.startswith("/v2") else f"/v2/images/{image}{path}", request.body, request.headers
-
-            return Row(request, lambda: self.image(visibility, request.before), place)
-
-        self.assert_table(
-            {
-                (name, visibility): row(request, visibility)
-                for name, request in ON_IMAGES.items()
-                for visibility in ("private", "shared", "public", "community")
-            },
-            IMAGES,
-        )
-
-    def test_namespaces(self) -> None:
-        """What is done to metadata definitions."""
-
-        def row(request: Request, visibility: str) -> Row:
-            def place(name: str) -> tuple[str, Any]:
-                body = {"namespace": name} if request.body == {"namespace": "{namespace}"} else request.body
-                return f"/v2/metadefs/namespaces/{name}{request.path}", body
-
-            return Row(request, lambda: self.namespace(visibility), place)
-
-        self.assert_table(
-            {
-                (name, visibility): row(request, visibility)
-                for name, request in ON_NAMESPACES.items()
-                for visibility in ("private", "public")
-            },
-            NAMESPACES,
-        )
-
-    def test_others(self) -> None:
-        """What is done to nothing that is there before."""
-
-        def row(request: Request) -> Row:
-            def place(new: str) -> tuple[str, Any]:
-                return request.path, {"namespace": new} if request.body == {"namespace": "{new}"} else request.body
-
-            return Row(request, self.new_name, place)
-
-        self.assert_table({(name, ""): row(request) for name, request in ON_NOTHING.items()}, OTHERS)
-
-    def new_name(self) -> str:
+    def name(self, target: Target, request: Request) -> str:
         """One that nothing has."""
         self.number += 1
         return f"n{self.number}"
 
 
-def _line(cells: tuple[str, ...]) -> str:
-    name, target, *statuses = cells
-    widths = [max(6, len(caller)) for caller in CALLERS]
-    columns = "  ".join(f"{status:{width}}" for status, width in zip(statuses, widths, strict=True))
-    return f"{name:22}{target:11}{columns}".rstrip()
+class AuthorisationTests(AuthorisationTestCase):
+    """Every caller asks for everything."""
+
+    def assert_as_the_contract_says(
+        self,
+        requests: Mapping[str, Request],
+        targets: tuple[Target, ...],
+        sees: Callable[[Who, Target], bool],
+        make: Callable[[Target, Request], str],
+        root: str = "",
+    ) -> None:
+        """What each request, on each kind of target, answers to each caller. What was changed is made anew."""
+        expected, actual = [_line("", "", CALLERS)], [_line("", "", CALLERS)]
+        for name, request in requests.items():
+            for target in targets:
+                made, answers = make(target, request), []
+                for who in CALLERS.values():
+                    path = request.at(root).format(target=made)
+                    body = {"namespace": made} if request.body == {"namespace": "{target}"} else request.body
+                    answers.append(self.ask(who.headers, request.method, path, body, request.headers))
+                    if answers[-1] < 300 and request.method != "GET":
+                        made = make(target, request)
+                wanted = [request.expected(who, target, sees) for who in CALLERS.values()]
+                expected.append(_line(name, target.name, wanted))
+                actual.append(_line(name, target.name, answers))
+        wrong = [f"{a}\n{e}  <- the contract" for a, e in zip(actual, expected, strict=True) if a != e]
+        self.assertEqual(wrong, [], "\n".join(["", actual[0], *wrong]))
+
+    def test_images(self) -> None:
+        """What is done to an image."""
+        self.assert_as_the_contract_says(ON_IMAGES, IMAGES, sees_image, self.image, "/v2/images/{target}")
+
+    def test_namespaces(self) -> None:
+        """What is done to metadata definitions."""
+        root = "/v2/metadefs/namespaces/{target}"
+        self.assert_as_the_contract_says(ON_NAMESPACES, NAMESPACES, sees_namespace, self.namespace, root)
+
+    def test_others(self) -> None:
+        """What is done to nothing that is there before."""
+        self.assert_as_the_contract_says(ON_NOTHING, (NOTHING,), lambda who, target: True, self.name)
+
+    def test_every_route(self) -> None:
+        """No route is left out."""
+        roots = (("/v2/images/x", ON_IMAGES), ("/v2/metadefs/namespaces/x", ON_NAMESPACES), ("", ON_NOTHING))
+        asked = {
+            (request.method, request.at(root).partition("?")[0])
+            for root, requests in roots
+            for request in requests.values()
+        }
+        for route in self.server.site.resource.routes:
+            pattern = re.compile(re.sub("<[^>]+>", "[^/]+", route.path))
+            found = any(route.method == method and pattern.fullmatch(path) for method, path in asked)
+            self.assertTrue(found, f"{route.method} {route.path}")
 
 
-IMAGES: Final = """
-                                 admin   owner   reader  consumer  viewer  stranger  service  roleless  anonymous
-show                  private    200     200     200     404       404     404       404      404       401
-show                  shared     200     200     200     200       200     404       404      404       401
-show                  public     200     200     200     200       200     200       200      404       401
-show                  community  200     200     200     200       200     200       200      404       401
-change                private    200     200     403     404       404     404       404      404       401
-change                shared     200     200     403     403       403     404       404      404       401
-change                public     200     200     403     403       403     403       403      404       401
-change                community  200     200     403     403       403     403       403      404       401
-make public           private    200     403     403     404       404     404       404      404       401
-make public           shared     200     403     403     403       403     404       404      404       401
-make public           public     200     403     403     403       403     403       403      404       401
-make public           community  200     403     403     403       403     403       403      404       401
-make community        private    200     200     403     404       404     404       404      404       401
-make community        shared     200     200     403     403       403     404       404      404       401
-make community        public     200     200     403     403       403     403       403      404       401
-make community        community  200     200     403     403       403     403       403      404       401
-give away             private    200     403     403     404       404     404       404      404       401
-give away             shared     200     403     403     403       403     404       404      404       401
-give away             public     200     403     403     403       403     403       403      404       401
-give away             community  200     403     403     403       403     403       403      404       401
-delete                private    204     204     403     404       404     404       404      404       401
-delete                shared     204     204     403     403       403     404       404      404       401
-delete                public     204     204     403     403       403     403       403      404       401
-delete                community  204     204     403     403       403     403       403      404       401
-upload                private    204     204     403     404       404     404       404      404       401
-upload                shared     204     204     403     403       403     404       404      404       401
-upload                public     204     204     403     403       403     403       403      404       401
-upload                community  204     204     403     403       403     403       403      404       401
-download              private    200     200     403     404       404     404       404      404       401
-download              shared     200     200     403     200       403     404       404      404       401
-download              public     200     200     403     200       403     200       403      404       401
-download              community  200     200     403     200       403     200       403      404       401
-download deactivated  private    200     403     403     404       404     404       404      404       401
-download deactivated  shared     200     403     403     403       403     404       404      404       401
-download deactivated  public     200     403     403     403       403     403       403      404       401
-download deactivated  community  200     403     403     403       403     403       403      404       401
-add tag               private    204     204     403     404       404     404       404      404       401
-add tag               shared     204     204     403     403       403     404       404      404       401
-add tag               public     204     204     403     403       403     403       403      404       401
-add tag               community  204     204     403     403       403     403       403      404       401
-remove tag            private    204     204     403     404       404     404       404      404       401
-remove tag            shared     204     204     403     403       403     404       404      404       401
-remove tag            public     204     204     403     403       403     403       403      404       401
-remove tag            community  204     204     403     403       403     403       403      404       401
-deactivate            private    204     204     403     404       404     404       404      404       401
-deactivate            shared     204     204     403     403       403     404       404      404       401
-deactivate            public     204     204     403     403       403     403       403      404       401
-deactivate            community  204     204     403     403       403     403       403      404       401
-reactivate            private    204     204     403     404       404     404       404      404       401
-reactivate            shared     204     204     403     403       403     404       404      404       401
-reactivate            public     204     204     403     403       403     403       403      404       401
-reactivate            community  204     204     403     403       403     403       403      404       401
-list members          private    403     403     403     404       404     404       404      404       401
-list members          shared     200     200     200     200       200     404       404      404       401
-list members          public     403     403     403     403       403     403       403      404       401
-list members          community  403     403     403     403       403     403       403      404       401
-show member           private    404     404     404     404       404     404       404      404       401
-show member           shared     200     200     200     200       200     404       404      404       401
-show member           public     404     404     404     404       404     404       404      404       401
-show member           community  404     404     404     404       404     404       404      404       401
-add member            private    403     403     403     404       404     404       404      404       401
-add member            shared     200     200     403     403       403     404       404      404       401
-add member            public     403     403     403     403       403     403       403      404       401
-add member            community  403     403     403     403       403     403       403      404       401
-answer                private    403     403     403     404       404     404       404      404       401
-answer                shared     200     403     403     200       403     404       404      404       401
-answer                public     403     403     403     403       403     403       403      404       401
-answer                community  403     403     403     403       403     403       403      404       401
-remove member         private    403     403     403     404       404     404       404      404       401
-remove member         shared     204     204     403     403       403     404       404      404       401
-remove member         public     403     403     403     403       403     403       403      404       401
-remove member         community  403     403     403     403       403     403       403      404       401
-show locations        private    200     403     403     404       404     404       404      404       401
-show locations        shared     200     403     403     403       403     404       404      404       401
-show locations        public     200     403     403     403       403     403       200      404       401
-show locations        community  200     403     403     403       403     403       200      404       401
-register location     private    202     202     403     404       404     404       404      404       401
-register location     shared     202     202     403     403       403     404       404      404       401
-register location     public     202     202     403     403       403     403       202      404       401
-register location     community  202     202     403     403       403     403       202      404       401
-patch in location     private    200     200     403     404       404     404       404      404       401
-patch in location     shared     200     200     403     403       403     404       404      404       401
-patch in location     public     200     200     403     403       403     403       403      404       401
-patch in location     community  200     200     403     403       403     403       403      404       401
-patch out location    private    200     403     403     404       404     404       404      404       401
-patch out location    shared     200     403     403     403       403     404       404      404       401
-patch out location    public     200     403     403     403       403     403       403      404       401
-patch out location    community  200     403     403     403       403     403       403      404       401
-delete copy           private    204     403     403     404       404     404       404      404       401
-delete copy           shared     204     403     403     403       403     404       404      404       401
-delete copy           public     204     403     403     403       403     403       403      404       401
-delete copy           community  204     403     403     403       403     403       403      404       401
-"""
-NAMESPACES: Final = """
-                                 admin   owner   reader  consumer  viewer  stranger  service  roleless  anonymous
-show                  private    200     200     200     404       404     404       404      404       401
-show                  public     200     200     200     200       200     200       200      404       401
-replace               private    200     403     403     404       404     404       404      404       401
-replace               public     200     403     403     403       403     403       403      404       401
-delete                private    204     403     403     404       404     404       404      404       401
-delete                public     204     403     403     403       403     403       403      404       401
-list properties       private    200     200     200     404       404     404       404      404       401
-list properties       public     200     200     200     200       200     200       200      404       401
-add property          private    201     403     403     404       404     404       404      404       401
-add property          public     201     403     403     403       403     403       403      404       401
-delete properties     private    204     403     403     404       404     404       404      404       401
-delete properties     public     204     403     403     403       403     403       403      404       401
-show property         private    200     200     200     404       404     404       404      404       401
-show property         public     200     200     200     200       200     200       200      404       401
-change property       private    200     403     403     404       404     404       404      404       401
-change property       public     200     403     403     403       403     403       403      404       401
-delete property       private    204     403     403     404       404     404       404      404       401
-delete property       public     204     403     403     403       403     403       403      404       401
-list objects          private    200     200     200     404       404     404       404      404       401
-list objects          public     200     200     200     200       200     200       200      404       401
-add object            private    201     403     403     404       404     404       404      404       401
-add object            public     201     403     403     403       403     403       403      404       401
-delete objects        private    204     403     403     404       404     404       404      404       401
-delete objects        public     204     403     403     403       403     403       403      404       401
-show object           private    200     200     200     404       404     404       404      404       401
-show object           public     200     200     200     200       200     200       200      404       401
-change object         private    200     403     403     404       404     404       404      404       401
-change object         public     200     403     403     403       403     403       403      404       401
-delete object         private    204     403     403     404       404     404       404      404       401
-delete object         public     204     403     403     403       403     403       403      404       401
-list tags             private    200     200     200     404       404     404       404      404       401
-list tags             public     200     200     200     200       200     200       200      404       401
-set tags              private    201     403     403     404       404     404       404      404       401
-set tags              public     201     403     403     403       403     403       403      404       401
-delete tags           private    204     403     403     404       404     404       404      404       401
-delete tags           public     204     403     403     403       403     403       403      404       401
-show tag              private    200     200     200     404       404     404       404      404       401
-show tag              public     200     200     200     200       200     200       200      404       401
-add tag               private    201     403     403     404       404     404       404      404       401
-add tag               public     201     403     403     403       403     403       403      404       401
-change tag            private    200     403     403     404       404     404       404      404       401
-change tag            public     200     403     403     403       403     403       403      404       401
-delete tag            private    204     403     403     404       404     404       404      404       401
-delete tag            public     204     403     403     403       403     403       403      404       401
-list associations     private    200     200     200     404       404     404       404      404       401
-list associations     public     200     200     200     200       200     200       200      404       401
-associate             private    201     403     403     404       404     404       404      404       401
-associate             public     201     403     403     403       403     403       403      404       401
-dissociate            private    204     403     403     404       404     404       404      404       401
-dissociate            public     204     403     403     403       403     403       403      404       401
-"""
-OTHERS: Final = """
-                                 admin   owner   reader  consumer  viewer  stranger  service  roleless  anonymous
-list images                      200     200     200     200       200     200       200      403       401
-make image                       201     201     403     201       403     201       403      403       401
-make public image                201     403     403     403       403     403       403      403       401
-make community image             201     201     403     201       403     201       403      403       401
-make image of another            201     403     403     403       403     403       403      403       401
-show schema                      200     200     200     200       200     200       200      200       401
-list import methods              200     200     200     200       200     200       200      200       401
-list stores                      200     200     200     200       200     200       200      200       401
-list stores in detail            200     403     403     403       403     403       200      403       401
-show usage                       200     200     200     200       200     200       200      200       401
-list namespaces                  200     200     200     200       200     200       200      403       401
-make namespace                   201     403     403     403       403     403       403      403       401
-list resource types              200     200     200     200       200     200       200      403       401
-absent image                     404     404     404     404       404     404       404      404       401
-absent path                      404     404     404     404       404     404       404      404       401
-versions                         200     200     200     200       200     200       200      200       200
-"""
+class PlacesTests(AuthorisationTestCase):
+    """Who is told where the data of an image is."""
+
+    def test_shown(self) -> None:
+        """Locations and direct_url: A or OR; stores: all who see it. Of a deactivated one: A."""
+        for before in (active, deactivated):
+            request = Request(200, "anybody", "GET", "", before=before)
+            for target in IMAGES:
+                image_id = self.image(target, request)
+                for name, who in CALLERS.items():
+                    if not who.headers or not sees_image(who, target):
+                        continue
+                    shown = self.server.request("GET", f"/v2/images/{image_id}", dict(who.headers)).json
+                    told = before is active or may("A", who, target)
+                    self.assertEqual("stores" in shown, told, (name, target, before))
+                    wanted = told and may("A or OR", who, target)
+                    self.assertEqual(bool(shown.get("locations")), wanted, (name, target, before))
+                    self.assertEqual("direct_url" in shown, wanted, (name, target, before))
+
+
+def _line(name: str, target: str, cells: Any) -> str:
+    return f"{name:25}{target:17}" + "".join(f"{cell!s:11}" for cell in cells).rstrip()

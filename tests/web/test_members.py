@@ -246,7 +246,7 @@ class PermissionTests(MembersTestCase):
         self.assertEqual(403, self.share("red", MEMBER).status)
         self.assertEqual(200, self.share("red", ADMIN).status)
         self.assertEqual({"red": "pending"}, self.members(STRANGER))
-        self.assertEqual({}, self.members(NO_PROJECT))
+        self.assertEqual(403, self.ask("GET", self.path, who=NO_PROJECT).status)
         self.assertEqual(403, self.share("green", NO_PROJECT).status)
         self.assertEqual(403, self.ask("DELETE", f"{self.path}/red", who=STRANGER).status)
 
