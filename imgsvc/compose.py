@@ -46,6 +46,7 @@ class Server:
         self._reactor = reactor
         self._database_url = locate(config.database.url, data_folder)
         self._ports: list[IListeningPort] = []
+        self._grace = config.server.grace
         self._patient_until = 0.0
         self.core = Core(
             config, data_folder, reactor, make_threads or (lambda name, size: ReactorThreads(reactor, name, size))
@@ -82,7 +83,7 @@ class Server:
         for port in self._ports:
             await _maybe(port.stopListening())
         self.site.finish_connections()
-        await self._until_idle(self._config.server.grace)
+        await self._until_idle(self._grace)
         self.site.cut_connections()
         await self._until_idle(UNDO_TIME)
         await within(UNDO_TIME, self.core.reaper.stop(), self._reactor)
@@ -94,7 +95,8 @@ class Server:
         log.info("stopped")
 
     def hasten(self) -> None:
-        """Of a stop that is under way: wait no longer for what it waits for."""
+        """Of a stop that is under way, or about to begin: wait no longer for transfers."""
+        self._grace = 0.0
         self._patient_until = self._reactor.seconds()
 
     async def _until_idle(self, seconds: float) -> None:

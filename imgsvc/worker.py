@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import stat
-import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ def main() -> None:
 
 def say(line: bytes) -> None:
     """Send a line to the parent."""
-    sys.stdout.write(line.decode() + "\n")
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):  # it is gone, which `Parent` notices
+        os.write(1, line + b"\n")
 
 
 @implementer(IReadDescriptor)
@@ -78,10 +78,9 @@ class Parent:
         told = os.read(0, 1024)
         if not told:
             self._reactor.removeReader(self)
-        if b"hasten" in told:
+        if b"hasten" in told:  # said after `stop`, and perhaps in one breath with it
             self._service.hasten()
-        else:
-            stop(self._reactor)
+        stop(self._reactor)
 
     def connectionLost(self, reason: Failure) -> None:
         """See IFileDescriptor: the parent is gone."""

@@ -81,6 +81,7 @@ class WorkersService(Service):
         for place in self.places:
             port: Any = await place.listen(SilentFactory())
             port.stopReading()  # the workers accept
+            port._shouldShutdown = False  # each of them until it has heard of the stop
             self._ports.append(port)
         self._spawn()
 

@@ -24,3 +24,14 @@ class StopTests(ServerTestCase):
         self.hanging.stop()
         self.assertLess(self.hanging.clock.seconds() - began, 2 * UNDO_TIME)
         self.hanging.store().heal()
+
+    def test_hastened_at_once(self) -> None:
+        """Who says it before the end has begun does not wait for transfers either."""
+        image_id = self.hanging.image()
+        upload = self.hanging.connect()
+        head = f"PUT /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+        upload.send(f"{head}Content-Length: 10\r\n\r\nhalf".encode())
+        self.hanging.server.hasten()
+        began = self.hanging.clock.seconds()
+        self.hanging.stop()
+        self.assertLess(self.hanging.clock.seconds() - began, 2 * UNDO_TIME)

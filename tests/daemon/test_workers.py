@@ -12,10 +12,13 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from imgsvc.config import Config, Server, to_json
 from tests.daemon.rig import DaemonTestCase, Transfer, children, twistd
 from tests.support.daemon import Daemon
 
@@ -38,6 +41,11 @@ class WorkersTests(DaemonTestCase):
 
     def health(self, daemon: Daemon) -> int:
         return daemon.request("GET", "/healthcheck")[0]
+
+    def sockets(self, pid: int) -> list[str]:
+        """What a process has open of them."""
+        links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
+        return [link for link in links if link.startswith("socket:")]
 
     def test_both_accept(self) -> None:
         """What arrives at once is shared."""
@@ -124,6 +132,61 @@ class WorkersTests(DaemonTestCase):
     def test_second_signal(self) -> None:
         """A second SIGTERM ends the grace."""
         self.assertLess(self.cut(self.workers('[server]\nworkers = 2\ngrace = "1 h"\n'), 2), 10)
+
+    def test_signals_in_one_breath(self) -> None:
+        """Workers that hear of both signals at once stop, and wait for nothing."""
+        daemon = self.workers('[server]\nworkers = 2\ngrace = "1 h"\n')
+        workers = children(daemon.pid)
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        for _ in range(2):
+            daemon.signal(signal.SIGTERM)
+            time.sleep(0.3)  # in which the parent tells its workers
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+        self.assertEqual(daemon.stop(patience=10), 0)
+        self.assert_no_traceback(daemon)
+
+    def test_parent_gone_before_it_serves(self) -> None:
+        """A worker that has nobody to tell that it serves ends without a traceback."""
+        told = {
+            "config": to_json(Config(server=Server(listen=("tcp:0:interface=127.0.0.1",)))),
+            "data_folder": str(self.folder),
+            "log_format": "text",
+        }
+        reader, writer = os.pipe()
+        os.close(reader)
+        with socket.create_server(("127.0.0.1", 0)) as port, (self.folder / "log").open("wb") as log:
+            numbers = port.fileno(), log.fileno()
+            command = f'exec "{sys.executable}" -m imgsvc.worker 4<&{numbers[0]} 3>&{numbers[1]}'
+            worker = subprocess.run(
+                ["sh", "-c", command],
+                input=json.dumps(told).encode() + b"\n",
+                stdout=writer,
+                pass_fds=numbers,
+                timeout=30,
+                check=False,
+            )
+        os.close(writer)
+        self.assertEqual(worker.returncode, 0)
+        text = (self.folder / "log").read_text()
+        self.assertIn("stopped", text)
+        self.assertNotIn("Traceback", text)
+
+    def test_stop_among_connections(self) -> None:
+        """The parent does not take the port away from workers that have not heard of its stop yet."""
+        daemon = self.workers()
+        workers = children(daemon.pid)
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        sockets = len(self.sockets(daemon.pid))
+        daemon.signal(signal.SIGTERM)
+        self.wait(lambda: len(self.sockets(daemon.pid)) < sockets, "the parent's port closed")
+        self.assertFalse(self.refuses_connections(daemon))
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+        self.assertEqual(daemon.stop(patience=20), 0)
+        self.assertNotIn("critical", daemon.log())
 
     def test_parent_killed(self) -> None:
         """Workers whose parent is dead end by themselves, and free the port."""
