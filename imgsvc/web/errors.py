@@ -7,10 +7,8 @@ import json
 from http import HTTPStatus
 from typing import Final
 
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
-
 from imgsvc import errors
+from imgsvc.web.render import preferred_type
 
 STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.Invalid: 400,
@@ -65,8 +63,7 @@ def error_body(accept: str | None, status: int, message: str) -> tuple[bytes, st
     """
     phrase = HTTPStatus(status).phrase
     line = f"{status} {phrase}"
-    offered = ["text/html", "application/json"]
-    best = parse_accept_header(accept, MIMEAccept).best_match(offered) if accept else None
+    best = preferred_type(accept, ["text/html", "application/json"])
     if best == "application/json" or accept == "":
         document = {"message": message, "code": line, "title": phrase}
         return json.dumps(document, ensure_ascii=False).encode(), "application/json"

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from attrs import define
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
 
 from imgsvc.operations.health import OK, Finding, Health
 from imgsvc.peers import Peers
-from imgsvc.web.render import answer_nothing
+from imgsvc.web.render import answer_nothing, preferred_type
 from imgsvc.web.routes import Route
 from imgsvc.web.site import StreamingRequest
 
@@ -56,7 +54,7 @@ class HealthRoutes:
         if request.method == b"HEAD" and reason == OK:
             return answer_nothing(request)
         accept = (request.getHeader(b"accept") or b"").decode("latin-1")
-        form = parse_accept_header(accept, MIMEAccept).best_match([PLAIN, HTML, JSON], default=PLAIN)
+        form = preferred_type(accept, [PLAIN, HTML, JSON]) or PLAIN
         body = _FORMS[form](reason, findings).encode()
         request.setResponseCode(200 if reason == OK else 503)
         request.setHeader(b"content-type", f"{form}; charset=UTF-8".encode())

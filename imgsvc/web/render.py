@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
+
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from imgsvc.web.site import StreamingRequest
+
+LONGEST_ACCEPT: Final = 1 << 10
+"""Characters of an Accept header that is read: to read one that fills a whole head takes as long as fifty requests."""
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -30,3 +38,11 @@ def answer_nothing(request: StreamingRequest, status: int = 204) -> bytes:
 def timestamp(moment: datetime) -> str:
     """UTC without a fraction, as `2026-11-24T08:00:00Z`."""
     return moment.isoformat(timespec="seconds")[:19] + "Z"
+
+
+def preferred_type(accept: str | None, offered: Sequence[str]) -> str | None:
+    """Which of the offered types an Accept header asks for most, the first of equals; None: none of them."""
+    if not accept or len(accept) > LONGEST_ACCEPT:
+        return None
+    best: str | None = parse_accept_header(accept, MIMEAccept).best_match(offered)
+    return best

@@ -64,6 +64,8 @@ class BodyTests(SynchronousTestCase):
             ("image/png, application/xml", text),
             ("application/json;q=0", text),
             ("nonsense", text),
+            ("application/json" + ", a/b;q=0.1" * 90, json),
+            ("application/json" + ", a/b;q=0.1" * 1000, text),
         ):
             self.assertEqual(error_body(accept, 404, "It is not here.")[1], kind, accept)
 
