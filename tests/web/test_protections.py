@@ -110,11 +110,17 @@ class ProtectedTests(ServerTestCase):
         self.assertEqual(self.shown(BILLING, image_id)["billing_id"], "7")
 
     def test_update_and_delete(self) -> None:
-        """Each is 403 where it is not allowed, to administrators too, and nothing of the patch is kept."""
+        """Each is 403 where it is not allowed, to administrators too, and nothing of the patch is kept; a patch that
+        changes nothing may be made.
+        """
         image_id = self.create(BILLING, billing_id="7", fixed_a="1").json["id"]
         self.assertEqual(self.patch(ADMIN, image_id, ("replace", "billing_id", "8")).status, 403)
         self.assertEqual(self.patch(BILLING, image_id, ("remove", "billing_id")).status, 403)
         self.assertEqual(self.patch(MEMBER, image_id, ("add", "new", "1"), ("replace", "fixed_a", "2")).status, 403)
         self.assertNotIn("new", self.shown(MEMBER, image_id))
+        same = self.patch(
+            MEMBER, image_id, ("replace", "fixed_a", "1"), ("add", "billing_b", "1"), ("remove", "billing_b")
+        )
+        self.assertEqual((same.status, same.json), (200, self.shown(MEMBER, image_id)))
         changed = self.patch(BILLING, image_id, ("replace", "billing_id", "9"))
         self.assertEqual((changed.status, changed.json["billing_id"]), (200, "9"))
