@@ -48,9 +48,10 @@ class Sharing:
     async def answer(self, caller: Caller, image_id: str, member_id: str, status: MemberStatus) -> Member:
         """A project accepts an image, rejects it, or leaves it open.
 
-        Raises NoSuchImage; Forbidden (not shared, the owner, a reader); NotFound (another project's membership).
+        Raises NoSuchImage; Forbidden (not shared, the owner, a reader, neither owner nor member); NotFound (another
+        project's membership).
         """
-        image = await self._shared_image(caller, image_id, "get_image")
+        image = await self._shared_image(caller, image_id, "get_member")
         await self._one(caller, image, member_id)
         self.access.require("modify_member", caller, image)
         member: Member = await self.catalogue.set_member_status(image_id, member_id, status)
@@ -61,7 +62,7 @@ class Sharing:
 
         Raises NoSuchImage; Forbidden (not shared, not the owner); NotFound (not a member that the caller sees).
         """
-        image = await self._shared_image(caller, image_id, "get_image")
+        image = await self._shared_image(caller, image_id, "get_member")
         await self._one(caller, image, member_id)
         self.access.require("delete_member", caller, image)
         await self.catalogue.remove_member(image_id, member_id)

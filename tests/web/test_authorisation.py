@@ -131,7 +131,6 @@ class Request:
     success: the status for those who may. may: by the contract's rule. refused: the status for others who see it.
     before: brings the image into the state that the request takes, given the test and the image's id.
     only: the visibility that the image must have for anybody to be allowed; otherwise it is refused.
-    seen: by whom what the request is about is seen, beside the image; 404 for others.
     """
 
     success: int
@@ -142,7 +141,6 @@ class Request:
     headers: Mapping[str, str] = {}
     before: Callable[[AuthorisationTestCase, str], object] = lambda test, image_id: None
     only: str | None = None
-    seen: str = "anybody"
     refused: int = 403
     needs_token: bool = True
 
@@ -158,8 +156,6 @@ class Request:
             return 404
         if self.only not in (None, target.visibility):
             return self.refused
-        if not may(self.seen, who, target):
-            return 404
         return self.success if may(self.may, who, target) else self.refused
 
 
@@ -198,7 +194,6 @@ def protected(test: AuthorisationTestCase, image_id: str) -> None:
 ADD_LOCATION: Final = {"op": "add", "path": "/locations/-", "value": {"url": URL, "metadata": {}}}
 REMOVE_LOCATION: Final = {"op": "remove", "path": "/locations/0"}
 BYTES: Final = {"Content-Type": "application/octet-stream"}
-OF_MEMBERS: Final = {"only": "shared", "seen": "A or OR or reader SHM"}
 
 ON_IMAGES: Final[Mapping[str, Request]] = {
     "show": Request(200, "anybody", "GET", ""),
@@ -221,9 +216,9 @@ ON_IMAGES: Final[Mapping[str, Request]] = {
     "reactivate": Request(204, "A or OM", "POST", "/actions/reactivate", before=deactivated),
     "list members": Request(200, "A or OR or reader SHM", "GET", "/members", only="shared"),
     "add member": Request(200, "A or OM", "POST", "/members", {"member": "yellow"}, only="shared"),
-    "show member": Request(200, "anybody", "GET", "/members/green", **OF_MEMBERS, refused=404),
-    "answer": Request(200, "A or member SHM", "PUT", "/members/green", {"status": "accepted"}, **OF_MEMBERS),
-    "remove member": Request(204, "A or OM", "DELETE", "/members/green", **OF_MEMBERS),
+    "show member": Request(200, "A or OR or reader SHM", "GET", "/members/green", only="shared", refused=404),
+    "answer": Request(200, "A or member SHM", "PUT", "/members/green", {"status": "accepted"}, only="shared"),
+    "remove member": Request(204, "A or OM", "DELETE", "/members/green", only="shared"),
     "fetch locations": Request(200, "A or service", "GET", "/locations", before=active),
     "add location": Request(202, "A or service or OM", "POST", "/locations", {"url": URL}),
     "patch in location": Request(200, "A or OM", "PATCH", "", **patch(ADD_LOCATION), before=active),

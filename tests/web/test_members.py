@@ -249,6 +249,10 @@ class PermissionTests(MembersTestCase):
         self.assertEqual(403, self.ask("GET", self.path, who=NO_PROJECT).status)
         self.assertEqual(403, self.share("green", NO_PROJECT).status)
         self.assertEqual(403, self.ask("DELETE", f"{self.path}/red", who=STRANGER).status)
+        for project in ("red", "green"):  # a member or not
+            self.assertEqual(403, self.answer(project, "accepted", MEMBER).status)
+            self.assertEqual(403, self.ask("DELETE", f"{self.path}/{project}").status)
+        self.assertEqual({"red": "pending"}, self.members(ADMIN))
 
     def test_data(self) -> None:
         """A member downloads whatever it says to the image, and uploads nothing."""
