@@ -95,7 +95,9 @@ def unload(setting: Setting, namespaces: tuple[str, ...], everything: bool) -> N
 
     async def work(database: Database) -> int:
         catalogue = MetadefCatalogue(database)
-        names = [each.name async for each in all_namespaces(catalogue)] if everything else namespaces
+        names = [each.name async for each in all_namespaces(catalogue)] if everything else [*dict.fromkeys(namespaces)]
+        for name in names:
+            await catalogue.namespace(name)  # all of them, or none
         for name in names:
             await unload_namespace(catalogue, name)
         return len(names)
@@ -108,18 +110,24 @@ def unload(setting: Setting, namespaces: tuple[str, ...], everything: bool) -> N
 @click.pass_obj
 def export(setting: Setting, folder: Path) -> None:
     """Write each namespace to a file of its own in FOLDER, which must be new or empty. `load` takes it."""
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigurationError(f"{folder} is not empty")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ConfigurationError(f"{folder} is not empty")
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: {error.strerror}") from error
 
     async def work(database: Database) -> list[Namespace]:
         return [each async for each in all_namespaces(MetadefCatalogue(database))]
 
     namespaces = with_database(setting, work)
-    folder.mkdir(parents=True, exist_ok=True)
     taken: set[str] = set()
     for namespace in namespaces:
         path = folder / _file_name(namespace.name, taken)
-        path.write_text(json.dumps(portable(namespace), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        try:
+            path.write_text(json.dumps(portable(namespace), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror}") from error
     click.echo(f"{len(namespaces)} written")
 
 
@@ -129,6 +137,7 @@ def read_files(source: Path) -> Iterator[Loaded]:
     A namespace of a file that does not say who sees it is public. Raises ConfigurationError with the file's name.
     """
     paths = sorted(source.glob("*.json")) if source.is_dir() else [source]
+    files_of: dict[str, Path] = {}
     if not paths:
         raise ConfigurationError(f"{source} has no files *.json")
     for path in paths:
@@ -139,6 +148,9 @@ def read_files(source: Path) -> Iterator[Loaded]:
             fields, documents = read_namespace(document)
         except (OSError, ValueError, Invalid, Forbidden, Conflict) as error:
             raise ConfigurationError(f"{path}: {error}") from error
+        other = files_of.setdefault(fields["name"], path)
+        if other is not path:
+            raise ConfigurationError(f"{path}: namespace {fields['name']!r} is in {other}, too")
         yield {"visibility": Visibility.PUBLIC, **fields}, documents
 
 

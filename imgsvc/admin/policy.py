@@ -27,10 +27,12 @@ def policy() -> None:
 @policy.command("list")
 @click.pass_obj
 def list_rules(setting: Setting) -> None:
-    """Show every rule, and whether it is a default or stands in the operator's file."""
+    """Show every rule, and whether it is a default or stands in the operator's file; and what is odd about that."""
     rules = _policy(setting).rules
     for name in rules:
         click.echo(f"{name}\t{'file' if name in rules.own else 'default'}\t{rules.text(name) or '@'}")
+    for oddity in rules.oddities():
+        click.echo(oddity, err=True)
 
 
 @policy.command()

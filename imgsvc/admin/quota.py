@@ -16,6 +16,9 @@ from imgsvc.options import Size, converter
 __all__ = ["quota"]
 
 UNLIMITED: Final = "unlimited"
+LARGEST: Final = 2**63 - 1
+"""What the database keeps, and a Size may be."""
+LONGEST_PROJECT: Final = 255
 
 name_argument = click.argument("name", type=click.Choice([*LIMITS]))
 
@@ -47,11 +50,15 @@ def list_limits(setting: Setting, project: str | None) -> None:
 def set_limit(setting: Setting, project: str, name: str, value: str) -> None:
     """Set the limit NAME of a PROJECT. VALUE is a number, for sizes one with a unit as "10 GiB", or `unlimited`."""
     number = _number(name, value)
+    if not 0 < len(project) <= LONGEST_PROJECT or not project.isprintable():
+        raise Invalid(f"{project!r} is no id of a project.")
 
     async def work(database: Database) -> None:
         await database.write(lambda connection: projects.set_limit(connection, project, name, number))
 
     with_database(setting, work)
+    if not setting.config.quotas.unified:
+        click.echo("Kept, but limits of projects do not count: quotas.unified is false.", err=True)
 
 
 @quota.command("unset")
@@ -71,8 +78,10 @@ def unset_limit(setting: Setting, project: str, name: str) -> None:
 def _number(name: str, value: str) -> int:
     if value == UNLIMITED:
         return -1
-    if name not in SIZES and not value.isdecimal():
-        raise Invalid(f"{name} = {value!r}: must be a number, or {UNLIMITED}")
+    if name not in SIZES:
+        if not (value.isascii() and value.isdecimal() and len(value) < 20) or int(value) > LARGEST:
+            raise Invalid(f"{name} = {value!r}: must be a number up to {LARGEST}, or {UNLIMITED}")
+        return int(value)
     try:
         return int(converter.structure(value, Size))
     except ValueError:

@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from imgsvc.admin.setting import Setting
-from imgsvc.catalogue import Database, open_database
+from imgsvc.catalogue import Database, open_database, sqlite_file
+from imgsvc.errors import ConfigurationError
 from imgsvc.interfaces import IThreads
 from imgsvc.threads import ReactorThreads
 
@@ -23,6 +24,11 @@ def with_database(setting: Setting, work: Callable[[Database], Coroutine[Deferre
 
     The reactor runs meanwhile, SIGINT ends the process. Raises ConfigurationError, CatalogueUnavailable.
     """
+    file = sqlite_file(setting.config.database.url, setting.data_folder)
+    if file is not None and not file.exists():  # a mistyped folder shall not get a database of its own
+        raise ConfigurationError(
+            f"there is no database {file}: is it the daemon's --data? `imgsvc-admin database upgrade` makes a new one"
+        )
     results: list[T] = []
     errors: list[Exception] = []
 

@@ -17,8 +17,8 @@ from imgsvc.catalogue.database import Database, cause_of
 from imgsvc.catalogue.drivers import Limits, driver_of
 from imgsvc.catalogue.servers import ServerDatabase, server_engine
 from imgsvc.catalogue.sqlite import SQLiteDatabase, sqlite_engine
-from imgsvc.catalogue.url import locate, parse
-from imgsvc.errors import CatalogueUnavailable
+from imgsvc.catalogue.url import locate, parse, sqlite_file
+from imgsvc.errors import CatalogueUnavailable, ConfigurationError
 from imgsvc.interfaces import IThreads
 
 __all__ = ["Schema", "open_database"]
@@ -57,14 +57,19 @@ class Schema:
     def __init__(self, options: config.Database, data_folder: Path) -> None:
         self._options = options
         self._url = locate(options.url, data_folder)
+        self._file = sqlite_file(options.url, data_folder)
 
     def version(self) -> str | None:
-        """The version of the tables; None: there are none."""
+        """The version of the tables; None: there are none. Makes no file."""
+        if self._file is not None and not self._file.exists():
+            return None
         with self._connected() as connection:
             return schema.revision(connection)
 
     def upgrade(self) -> None:
         """Bring them to `head`. Waits for another that does so; can be run again when it was interrupted."""
+        if self._file is not None and not self._file.parent.is_dir():
+            raise ConfigurationError(f"database.url: there is no folder {self._file.parent}")
         with self._connected() as connection:
             schema.upgrade(connection)
 

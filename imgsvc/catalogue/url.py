@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from imgsvc.errors import ConfigurationError
 
-__all__ = ["locate", "parse", "without_password"]
+__all__ = ["locate", "parse", "sqlite_file", "without_password"]
 
 _DRIVERS: Final = {
     "sqlite": "sqlite",
@@ -42,6 +42,12 @@ def locate(url: str, folder: Path) -> str:
     if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
         parsed = parsed.set(database=str(folder / parsed.database))
     return parsed.render_as_string(hide_password=False)
+
+
+def sqlite_file(url: str, folder: Path) -> Path | None:
+    """The file that an SQLite database is in; None for one on a server. Raises ConfigurationError."""
+    located = parse(locate(url, folder))
+    return Path(located.database) if located.get_backend_name() == "sqlite" and located.database else None
 
 
 def without_password(url: str) -> str:

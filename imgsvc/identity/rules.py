@@ -90,7 +90,8 @@ class Rules:
         if not isinstance(own, dict) or not all(isinstance(name, str) for name in own):
             raise ConfigurationError(f"policy.file {path}: must be a mapping from names to rules")
         rules = cls(own, f"policy.file {path}")
-        rules.log_oddities()
+        for oddity in rules.oddities():
+            log.warn("{oddity}", oddity=oddity)
         return rules
 
     def __contains__(self, name: str) -> bool:
@@ -111,15 +112,15 @@ class Rules:
         """Whether a rule allows it. Slow: some 200 us. Raises KeyError for a rule that does not exist."""
         return bool(self._enforcer.enforce(self._checks[name], target, dict(credentials)))
 
-    def log_oddities(self) -> None:
-        """Log what the operator may want to know of the file."""
+    def oddities(self) -> Iterator[str]:
+        """What the operator may want to know of the file, in sentences: a name may be mistyped."""
         named = {other for name in self._checks for other in self._references(self._checks[name])}
         retired = sorted(RETIRED & self.own.keys())
         idle = sorted(self.own.keys() - DEFAULT_RULES.keys() - named - RETIRED)
         if retired:
-            log.warn("{file}: nothing asks for {names} any more", file=self._source, names=", ".join(retired))
+            yield f"{self._source}: nothing asks for {', '.join(retired)} any more"
         if idle:
-            log.info("{file}: no action and no other rule uses {names}", file=self._source, names=", ".join(idle))
+            yield f"{self._source}: no action and no other rule uses {', '.join(idle)}"
 
     def _parsed(self, name: str, text: Any) -> Any:
         """The tree of checks. oslo.policy takes what it cannot parse for `!`, and no rule at all for `@`."""

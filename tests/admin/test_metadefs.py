@@ -14,7 +14,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from imgsvc import config
 from imgsvc.admin.metadefs import portable, read_files
+from imgsvc.catalogue import Schema
 from imgsvc.errors import ConfigurationError, NotFound
 from imgsvc.metadefs import Definition, Kind, Namespace, by_key
 from imgsvc.model import Visibility
@@ -171,6 +173,12 @@ class FileTests(SynchronousTestCase):
         path.unlink()
         self.assertRaises(ConfigurationError, list, read_files(self.folder))
 
+    def test_twice(self) -> None:
+        """A namespace that is in two files is told with the names of both."""
+        first, second = (self.write(name, {"namespace": "n"}) for name in ("a.json", "b.json"))
+        with self.assertRaisesRegex(ConfigurationError, f"{second}: namespace 'n' is in {first}, too"):
+            list(read_files(self.folder))
+
 
 class OwnCatalogueTests(SynchronousTestCase):
     """The definitions that come with imgsvc."""
@@ -279,6 +287,7 @@ class CommandTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
+        Schema(config.Database(), self.folder).upgrade()
 
     def run_command(self, *arguments: str | Path) -> tuple[int, str]:
         """Its status, and what it says."""
@@ -308,6 +317,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(self.run_command("unload", "OS::Compute::Quota"), (0, "1 removed"))
         status, text = self.run_command("unload", "OS::Compute::Quota")
         self.assertEqual((status, "OS::Compute::Quota" in text), (1, True))
+        self.assertEqual(self.run_command("unload", "OS::Compute::TPM", "OS::Compute::Quota")[0], 1)
         self.assertEqual(self.run_command("load", exported), (0, f"1 added, {number - 1} unchanged"))
         self.assertEqual(self.run_command("unload")[0], 2)
         self.assertEqual(self.run_command("unload", "--all"), (0, f"{number} removed"))
@@ -323,6 +333,14 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(status, 1)
         self.assertRegex(text, r"^Error: .*b\.json: The namespace is not valid: namespace must be string\.$")
         self.assertEqual(self.run_command("export", self.folder / "exported"), (0, "0 written"))
+
+    def test_wrong_folder(self) -> None:
+        """A folder that cannot be written is told in one line."""
+        (self.folder / "file").touch()
+        for folder in ("file/folder", "/proc/folder"):
+            status, text = self.run_command("export", self.folder / folder)
+            self.assertEqual((status, text.count("\n")), (1, 0))
+            self.assertRegex(text, "^Error: .*folder: (Not a directory|No such file or directory)$")
 
     def test_names(self) -> None:
         """Namespaces whose names make the same file name have files of their own."""

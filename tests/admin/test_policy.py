@@ -33,12 +33,28 @@ class PolicyCommandTests(SynchronousTestCase):
 
     def test_list(self) -> None:
         """Every rule is shown, and whether it stands in the file."""
-        rows = [line.split("\t") for line in self.run_command("list").output.splitlines()]
+        rows = [line.split("\t") for line in self.run_command("list").stdout.splitlines()]
         rules = {name: (origin, text) for name, origin, text in rows}
         self.assertEqual(set(rules), {*DEFAULT_RULES, "chiefs"})
         self.assertEqual(rules["delete_image"], ("file", "role:chief"))
         self.assertEqual(rules["modify_image"], ("default", DEFAULT_RULES["modify_image"]))
         self.assertEqual(rules["default"], ("default", "@"))
+
+    def test_list_oddities(self) -> None:
+        """What has no effect is told beside the list."""
+        self.write("delete_imagse: '!'\nget_task: ''\n")
+        listed = self.run_command("list")
+        path = (self.folder / "policy.yaml").absolute()
+        self.assertEqual(
+            (listed.exit_code, listed.stderr.splitlines()),
+            (
+                0,
+                [
+                    f"policy.file {path}: nothing asks for get_task any more",
+                    f"policy.file {path}: no action and no other rule uses delete_imagse",
+                ],
+            ),
+        )
 
     def test_check(self) -> None:
         """What a caller may do, and by which rule or bound."""

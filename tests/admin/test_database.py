@@ -1,0 +1,59 @@
+"""Tests of `imgsvc-admin database`, on SQLite; tests/daemon/test_databases.py has servers."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from click.testing import CliRunner
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.admin.command import imgsvc_admin
+from imgsvc.catalogue import Schema
+
+
+class DatabaseCommandTests(SynchronousTestCase):
+    """The tables and their version."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.file = self.folder / "imgsvc.sqlite"
+
+    def run_command(self, *arguments: str, folder: Path | None = None) -> tuple[int, str]:
+        """Status and output."""
+        result = CliRunner().invoke(imgsvc_admin, ["--data", str(folder or self.folder), "database", *arguments])
+        return result.exit_code, result.output
+
+    def test_life(self) -> None:
+        """Tables are made once; to ask for their version changes nothing, and makes no file."""
+        self.assertEqual(self.run_command("version"), (1, f"empty, needed {Schema.head}\n"))
+        self.assertFalse(self.file.exists())
+        self.assertEqual(self.run_command("upgrade"), (0, f"empty -> {Schema.head}\n"))
+        self.assertEqual(self.run_command("upgrade"), (0, f"{Schema.head} already\n"))
+        self.assertEqual(self.run_command("version"), (0, f"{Schema.head}, needed {Schema.head}\n"))
+
+    def test_later(self) -> None:
+        """Tables of a later version are left as they are."""
+        self.run_command("upgrade")
+        with closing(sqlite3.connect(self.file)) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        self.assertEqual(self.run_command("version"), (1, f"9999, needed {Schema.head}\n"))
+        status, output = self.run_command("upgrade")
+        self.assertEqual((status, output.count("\n")), (1, 1))
+        self.assertIn("of another version of imgsvc", output)
+        self.assertEqual(self.run_command("version")[0], 1)
+
+    def test_wrong(self) -> None:
+        """A folder that is not there, and a file that is no database, are told in one line."""
+        nowhere = self.folder / "nowhere"
+        self.assertEqual(
+            self.run_command("upgrade", folder=nowhere), (1, f"Error: database.url: there is no folder {nowhere}\n")
+        )
+        self.assertFalse(nowhere.exists())
+        self.file.write_text("no database " * 100)
+        for command in ("version", "upgrade"):
+            status, output = self.run_command(command)
+            self.assertEqual((status, output.count("\n")), (1, 1))
+            self.assertIn("file is not a database", output)
