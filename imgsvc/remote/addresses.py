@@ -23,7 +23,8 @@ METADATA: Final = _networks(
     "100.100.100.200/32",
     "192.0.0.192/32",
     "168.63.129.16/32",  # an address of the public range that means the host to its guests
-    "fd00:ec2::254/128",
+    "fd00:ec2::/32",  # services of a cloud for its own machines: metadata, credentials, time
+    "fd20:ce::254/128",
 )
 """Where clouds tell their machines secrets. Never connected to."""
 

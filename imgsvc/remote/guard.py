@@ -20,6 +20,7 @@ PORTS: Final = {"http": 80, "https": 443}
 _CHARACTERS: Final = re.compile(r"[!-~]+")
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_BRACKETED: Final = re.compile(r"\[[^][]*\](?::[0-9]*)?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """The last label of what some programs take for an IPv4 address: `127.1`, `2130706433`, `0x7f.0.0.1`."""
 
@@ -144,7 +145,10 @@ def _parse(url: str) -> Target:
         raise UrlRefused("it carries a user name or a password")
     if "#" in url:
         raise UrlRefused("it has a fragment")
-    host = _host(parts.hostname or "", "[" in parts.netloc)
+    bracketed = "[" in parts.netloc
+    if bracketed and not _BRACKETED.fullmatch(parts.netloc):
+        raise UrlRefused("it has something beside an address in brackets")
+    host = _host(parts.hostname or "", bracketed)
     if port is None:
         port = PORTS[parts.scheme]
     elif port == 0:

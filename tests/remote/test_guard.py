@@ -41,6 +41,7 @@ class AddressTests(SynchronousTestCase):
         """Metadata, link-local, multicast, unspecified, reserved, and IPv4 in IPv6's clothes."""
         for text in (
             *("169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254"),
+            *("fd00:ec2::23", "fd20:ce::254", "169.254.170.23"),
             *("0.0.0.0", "0.1.2.3", "169.254.1.1", "192.0.2.1", "198.18.0.1", "203.0.113.9", "224.0.0.1", "240.0.0.1"),
             *("255.255.255.255", "::", "fe80::1", "fec0::1", "ff02::1", "2001:db8::1", "2001::1", "100::1"),
             *("::ffff:127.0.0.1", "::ffff:1.1.1.1", "::7f00:1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe"),
@@ -107,6 +108,7 @@ class UrlTests(SynchronousTestCase):
             *("http://images.test:80:80/", "http://images..test/", "http://.images.test/", "http://-a.test/"),
             *("http://images%2etest/", "http://127.0.0.1%00.test/", "http://[fe80::1%eth0]/"),
             *("http://[2606:4700::1%25eth0]/", "http://[2606:4700::1%eth0]/"),
+            *("http://[2606:4700::1]x/", "http://x[2606:4700::1]/", "http://[2606:4700::1]80/"),
             *("http://[1.1.1.1]/", "http://[::1", "http://::1/", "http://[v1.x]/", "http://images.test]/"),
             *(f"http://{'a' * 64}.test/", f"http://{'a.' * 127}test/", "http://images.test/" + "x" * LONGEST_URL),
         ):
