@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from attrs import frozen
+from twisted.web.http import datetimeToString
 from twisted.web.http_headers import Headers
 
 LONGEST_LENGTH = 19
@@ -28,9 +29,9 @@ class Refusal:
     def answer(self) -> bytes:
         """The whole answer, after which the connection ends."""
         return (
-            b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+            b"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
             b"Connection: close\r\n\r\n%s"
-            % (self.code, HTTPStatus(self.code).phrase.encode(), len(self.text), self.text)
+            % (self.code, HTTPStatus(self.code).phrase.encode(), datetimeToString(), len(self.text), self.text)
         )
 
 

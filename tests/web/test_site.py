@@ -159,6 +159,7 @@ class SiteTestCase(SynchronousTestCase):
         (refusal,) = connection.answers()
         self.assertEqual((refusal.status, bool(refusal.body)), (status, True))
         self.assertEqual(refusal.headers["connection"], "close")
+        self.assertIn("date", refusal.headers)
         self.assertEqual(self.requests, [])
         self.assertTrue(connection.transport.write_closed)
         self.clock.advance(LINGER_TIME)
