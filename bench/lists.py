@@ -24,10 +24,13 @@ import sqlalchemy as sa
 from attrs import evolve
 
 from imgsvc.catalogue import filters, schema, tables
+from imgsvc.catalogue.drivers import Limits, driver_of
 from imgsvc.catalogue.lists import list_images
 from imgsvc.catalogue.order import order_of, ordering
+from imgsvc.catalogue.servers import server_engine
 from imgsvc.catalogue.sqlite import sqlite_engine
 from imgsvc.catalogue.statements import Statement
+from imgsvc.catalogue.url import parse
 from imgsvc.model import Caller, Filter, ImageQuery
 
 PAGE = 25
@@ -211,6 +214,29 @@ def milliseconds(connection: sa.Connection, query: ImageQuery, seconds: float) -
     return min(times)
 
 
+def open_engine(url: str) -> sa.Engine:
+    """An engine as the server has it."""
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return sqlite_engine(url, 5)
+    return server_engine(url, driver_of(parsed), Limits(connect=10, statement=0, lock=0))
+
+
+def analyze(engine: sa.Engine) -> None:
+    """Have a server look at what is in the tables, as it does by itself some time after they were filled."""
+    commands = {
+        "postgresql": "VACUUM ANALYZE",
+        "mariadb": f"ANALYZE TABLE {', '.join(tables.metadata.tables)}",
+    }
+    if engine.dialect.name in commands:
+        connection = engine.raw_connection()
+        cursor = connection.cursor()
+        cursor.execute(commands[engine.dialect.name])
+        if cursor.description:
+            cursor.fetchall()
+        connection.close()
+
+
 def table(measured: Sequence[Case], numbers: Sequence[int], caller: str) -> str:
     """Markdown."""
     heads = [f"{page}, {number:,}" for page in ("first", "middle") for number in numbers]
@@ -234,14 +260,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="imgsvc-bench-") as folder:
         for number in told.images:
             url = told.url.format(number) if told.url else f"sqlite:///{Path(folder) / str(number)}"
-            engine = sqlite_engine(url, 5) if url.startswith("sqlite") else sa.create_engine(url)
+            engine = open_engine(url)
             with engine.begin() as connection:
                 schema.upgrade(connection)
                 if not connection.execute(sa.select(sa.func.count()).select_from(tables.images)).scalar_one():
                     fill(connection, number)
-            if engine.dialect.name == "postgresql":
-                with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                    connection.execute(sa.text("VACUUM ANALYZE"))
+            analyze(engine)
             with engine.connect() as connection:
                 for case in measured:
                     print(f"{number:,}: {case.caller}, {case.name}", file=sys.stderr, flush=True)
@@ -253,7 +277,7 @@ def main() -> None:
                         )
                     )
             engine.dispose()
-    name = sa.make_url(told.url).get_backend_name() if told.url else f"SQLite {sqlite3.sqlite_version}"
+    name = parse(told.url).get_backend_name() if told.url else f"SQLite {sqlite3.sqlite_version}"
     print(f"{name}, SQLAlchemy {sa.__version__}\n")
     for caller in CALLERS:
         print(table(measured, told.images, caller) + "\n")

@@ -9,14 +9,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Computed, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Computed,
+    Dialect,
+    Exists,
+    Select,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DropIndex
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["database_clock", "insert_or_update", "json_rows", "unindexed"]
+__all__ = [
+    "compares_rows",
+    "database_clock",
+    "groups_by_index",
+    "insert_or_update",
+    "json_rows",
+    "of_each",
+    "unindexed",
+    "walked",
+]
 
 
 class database_clock(FunctionElement[int]):
@@ -92,6 +112,40 @@ def _plain_column(element: unindexed, compiler: Any, **options: Any) -> str:
 def _sqlite_unindexed(element: unindexed, compiler: Any, **options: Any) -> str:
     # https://sqlite.org/optoverview.html, "Disqualifying WHERE Clause Terms Using Unary-+"
     return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(unindexed, "postgresql")
+def _postgresql_unindexed(element: unindexed, compiler: Any, **options: Any) -> str:
+    column = compiler.process(element.clauses, **options)
+    if isinstance(element.type, Boolean):
+        return f"({column} IS TRUE)"  # of columns that are never NULL
+    return f"({column} || '')" if isinstance(element.type, String) else f"({column} + 0)"
+
+
+def compares_rows(dialect: Dialect) -> bool:
+    """Whether `(first, second) > (...)` enters an index at its place.
+
+    If not, ANDs and ORs that mean the same do; NULL is less than every value there.
+    """
+    return dialect.name != "mariadb"
+
+
+def groups_by_index(dialect: Dialect) -> bool:
+    """Whether GROUP BY the first columns of an index goes from group to group; it reads them whole if not."""
+    return dialect.name == "mariadb"
+
+
+def of_each(found: Select[Any]) -> Exists:
+    """Whether a select, which is about a row of another one, finds anything; asked of each of those rows.
+
+    PostgreSQL would make a join of it else, and begin with the table that its statistics speak for.
+    """
+    return found.suffix_with("OFFSET 0", dialect="postgresql").exists()
+
+
+def walked(select: Select[Any], table: Table, index: str) -> Select[Any]:
+    """The select, from one index of a table. MariaDB would look at all of them at length, and take another."""
+    return select.with_hint(table, f"FORCE INDEX (`{index}`)", "mariadb")
 
 
 @compiles(json_rows, "postgresql")

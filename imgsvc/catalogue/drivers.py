@@ -99,6 +99,10 @@ class PostgreSQL:
             f"SET statement_timeout = {math.ceil(limits.statement * 1000)}",
             f"SET lock_timeout = {math.ceil(limits.lock * 1000)}",
             "SET default_transaction_isolation = 'read committed'",
+            # Each statement has one good plan, by indexes and row by row; what the planner makes of its statistics,
+            # which know nothing of what goes together with what, is no better at the best.
+            "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;"
+            " SET enable_mergejoin = off; SET max_parallel_workers_per_gather = 0; SET jit = off",
         ]
 
     def fault(self, error: Exception) -> Fault | None:

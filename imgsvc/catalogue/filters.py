@@ -11,9 +11,21 @@ from datetime import datetime
 from typing import Any, Final
 
 from attrs import evolve, frozen
-from sqlalchemy import BigInteger, BindParameter, ColumnElement, Integer, and_, bindparam, exists, false, or_, true
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Table,
+    and_,
+    bindparam,
+    false,
+    or_,
+    select,
+    true,
+)
 
-from imgsvc.catalogue.dialects import unindexed
+from imgsvc.catalogue.dialects import of_each, unindexed
 from imgsvc.catalogue.rows import COLUMNS, microseconds
 from imgsvc.catalogue.tables import VALUE_START, image_members, image_properties, image_tags, images
 from imgsvc.errors import Invalid
@@ -188,7 +200,7 @@ def member_condition(member_status: str) -> Condition:
 def _shared_with(member_status: str) -> Condition:
     return and_(
         unindexed(images.c.visibility) == Visibility.SHARED.value,
-        exists().where(image_members.c.image_id == images.c.id, member_condition(member_status)),
+        _has(image_members, member_condition(member_status)),
     )
 
 
@@ -201,11 +213,16 @@ def filter_condition(number: int, condition: Filter, by_index: bool = False) -> 
     Raises Invalid for a field or an operator that there is not.
     """
     if condition.field == "tag":
-        return exists().where(image_tags.c.image_id == images.c.id, tag_condition(number, condition))
+        return _has(image_tags, tag_condition(number, condition))
     if condition.field == "property:":
-        return exists().where(image_properties.c.image_id == images.c.id, property_condition(number, condition))
+        return _has(image_properties, property_condition(number, condition))
     column = column_named(condition.field)
     return column_condition(number, condition, column if by_index else unindexed(column))
+
+
+def _has(table: Table, condition: Condition) -> Condition:
+    """Whether a table has such a row of the image."""
+    return of_each(select(table.c.image_id).where(table.c.image_id == images.c.id, condition))
 
 
 def tag_condition(number: int, condition: Filter) -> Condition:

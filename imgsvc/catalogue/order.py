@@ -53,21 +53,26 @@ def has_index(order: Order) -> bool:
     return names[key:] in (["created_at", "id"], ["id"]) and len({down for _, down in order}) == 1
 
 
-def ordering(order: Order, in_stretch: bool = False) -> list[ColumnElement[Any]]:
+def ordering(order: Order, in_stretch: bool = False, null_is_least: bool = False) -> list[ColumnElement[Any]]:
     """ORDER BY, with NULL below every value; databases differ about it, so it is said.
 
-    in_stretch: of one of the `stretches`, whose first column is never NULL or always.
+    in_stretch: of one of the `stretches`, whose first column is never NULL or always. null_is_least: it is so anyway.
     """
     terms: list[ColumnElement[Any]] = []
     for place, (column, descending) in enumerate(order):
-        plain = not _is_nullable(column) or (in_stretch and place == 0)
+        plain = not _is_nullable(column) or null_is_least or (in_stretch and place == 0)
         parts = (column,) if plain else (column.is_not(None), column)
         terms.extend(part.desc() if descending else part.asc() for part in parts)
     return terms
 
 
-def stretches(order: Order, marker_nulls: Sequence[bool]) -> list[Condition]:
-    """What comes after the marker (without one, everything) as stretches of an index on the first column."""
+def stretches(order: Order, marker_nulls: Sequence[bool], rows_compared: bool) -> list[Condition]:
+    """What comes after the marker (without one, everything) as stretches of an index on the first column.
+
+    rows_compared: see `dialects.compares_rows`.
+    """
+    if not rows_compared:
+        return [after(order, marker_nulls)] if marker_nulls else [true()]
     column, descending = order[0]
     if not _is_nullable(column):
         return [_beyond(order, marker_nulls)] if marker_nulls else [true()]

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from sqlalchemy import Dialect, Integer, Select, and_, bindparam, false, func, literal, or_, select, union, union_all
 
-from imgsvc.catalogue.dialects import unindexed
+from imgsvc.catalogue.dialects import compares_rows, groups_by_index, unindexed, walked
 from imgsvc.catalogue.filters import (
     Condition,
     Extent,
@@ -45,6 +45,8 @@ ENOUGH: Final = 2000
 
 _STATEMENTS_KEPT: Final = 256
 _LIVE: Final = images.c.deleted_at.is_(None)
+_BY_ID: Final = "PRIMARY"
+"""The index of the images' ids."""
 _BY_AGE: Final = ("name", "size", "disk_format", "container_format", "status")
 """Keys whose indexes have the images of each value in the order of their age; the most telling first."""
 
@@ -102,7 +104,7 @@ def page_statement(
         # A marker with another value in a key that a filter fixes is not in the list: no index is entered at its place,
         # which may be before or after all that the filter passes.
         enters = not marker_nulls or fixed_keys(shape).keys() <= less
-        found = [*_walks(shape, order, marker_nulls, enters)]
+        found = [*_walks(shape, order, marker_nulls, enters, compares_rows(dialect))]
         found = found or [select(*(column for column, _ in order)).where(false())]
     else:
         found = [_gathering(shape, order, marker_nulls, gathered_by)]
@@ -121,7 +123,11 @@ def page_statement(
 def values_statement(shape: ImageQuery, key: str, dialect: Dialect) -> Statement:
     """The select of all values that a key has in the list, perhaps of more: from value to value in the index."""
     column, found = images.c[key], []
-    for number, run in enumerate(_runs(shape, of_owner=False)):
+    for number, (run, index) in enumerate(_runs(shape, key, of_owner=False)):
+        if groups_by_index(dialect):
+            group = (images.c.visibility, images.c.os_hidden, images.c.deleted_at, column)
+            found.append(walked(select(column).where(_LIVE, run).group_by(*group), images, index))
+            continue
         least = select(func.min(column)).where(_LIVE, run)
         step = select(least.scalar_subquery().label("value")).cte(f"values_{number}", recursive=True)
         following = least.where(column > step.c.value).correlate(step).scalar_subquery()
@@ -135,22 +141,29 @@ def values_statement(shape: ImageQuery, key: str, dialect: Dialect) -> Statement
 # --- walk
 
 
-def _walks(shape: ImageQuery, order: Order, marker_nulls: Sequence[bool], enters: bool) -> Iterator[Select[Any]]:
+def _walks(
+    shape: ImageQuery, order: Order, marker_nulls: Sequence[bool], enters: bool, rows_compared: bool
+) -> Iterator[Select[Any]]:
     """The runs that the list is made of; no image is in two of them."""
     by_index = _by_index(shape, order)
     passed = [filter_condition(number, each, number in by_index) for number, each in enumerate(shape.filters)]
     columns = [column for column, _ in order]
-    in_order = ordering(order, in_stretch=enters)
-    for part in stretches(order, marker_nulls) if enters else [after(order, marker_nulls, unindexed)]:
-        for run in _runs(shape):
-            yield select(*columns).where(_LIVE, run, *passed, part).order_by(*in_order)
+    in_order = ordering(order, in_stretch=enters, null_is_least=not rows_compared)
+    key = _walked_key(shape, order)
+    parts = stretches(order, marker_nulls, rows_compared) if enters else [after(order, marker_nulls, unindexed)]
+    for part in parts:
+        for run, index in _runs(shape, key):
+            yield walked(select(*columns).where(_LIVE, run, *passed, part).order_by(*in_order), images, index)
         if Extent.of(shape).member:
             members = select(*columns).join(image_members, image_members.c.image_id == images.c.id)
-            yield members.where(*_as_member(shape), part).order_by(*in_order)
+            yield walked(members.where(*_as_member(shape), part).order_by(*in_order), images, _BY_ID)
 
 
-def _runs(shape: ImageQuery, of_owner: bool = True) -> Iterator[Condition]:
-    """Each fixes the columns that an index begins with. of_owner: whether the owner is one of them, where it can be."""
+def _runs(shape: ImageQuery, key: str, of_owner: bool = True) -> Iterator[tuple[Condition, str]]:
+    """Each fixes the columns that an index begins with, which is the one of this key; with the index.
+
+    of_owner: whether the owner is one of the columns, where it can be.
+    """
     extent = Extent.of(shape)
     asked = _number_of("owner", shape)
     hidden = [images.c.os_hidden == literal(value) for value in (False, True)]
@@ -158,15 +171,16 @@ def _runs(shape: ImageQuery, of_owner: bool = True) -> Iterator[Condition]:
     if number is not None:
         hidden = [filter_condition(number, shape.filters[number], by_index=True)]
     for visibility in extent.visibilities:
-        run = images.c.visibility == visibility.value
-        if not of_owner:
-            pass
-        elif visibility in extent.own:
-            run = and_(run, owned(shape.caller))
+        run, index = images.c.visibility == visibility.value, f"ix_images_visibility_{key}"
+        owner: Condition | None = None
+        if visibility in extent.own:
+            owner = owned(shape.caller)
         elif asked is not None:
-            run = and_(run, filter_condition(asked, shape.filters[asked], by_index=True))
+            owner = filter_condition(asked, shape.filters[asked], by_index=True)
+        if of_owner and owner is not None:
+            run, index = and_(run, owner), f"ix_images_owner_visibility_{key}"
         for each in hidden:
-            yield and_(run, each)
+            yield and_(run, each), index
 
 
 def _as_member(shape: ImageQuery) -> Iterator[Condition]:
@@ -188,21 +202,23 @@ def _number_of(name: str, shape: ImageQuery) -> int | None:
     return None
 
 
-def _by_index(shape: ImageQuery, order: Order) -> frozenset[int]:
-    """The filters that the index of a walk serves: those on the first key of the order that bound it.
+def _walked_key(shape: ImageQuery, order: Order) -> str:
+    """The key whose indexes a walk goes by: the first one of the order.
 
-    Where images are in the order of their age, the index may be that of another key which has to have one value.
+    Where images are in the order of their age, it may be another one which has to have one value.
     """
-    names = [str(column.key) for column, _ in order]
-    if names[0] == "created_at" and has_index(order):
-        fixed = fixed_keys(shape)
-        for name in _BY_AGE:
-            if name in fixed:
-                return frozenset({fixed[name]})
+    first = str(order[0][0].key)
+    fixed = fixed_keys(shape) if first == "created_at" and has_index(order) else {}
+    return next((name for name in _BY_AGE if name in fixed), first)
+
+
+def _by_index(shape: ImageQuery, order: Order) -> frozenset[int]:
+    """The filters that the index of a walk serves: those on its key that bound it."""
+    key = _walked_key(shape, order)
     return frozenset(
         number
         for number, condition in enumerate(shape.filters)
-        if condition.field == names[0] and condition.operator not in ("in", "neq")
+        if condition.field == key and condition.operator not in ("in", "neq")
     )
 
 
@@ -212,11 +228,12 @@ def _by_index(shape: ImageQuery, order: Order) -> frozenset[int]:
 def _gathering(shape: ImageQuery, order: Order, marker_nulls: Sequence[bool], number: int) -> Select[Any]:
     condition = shape.filters[number]
     passed = [filter_condition(other, each) for other, each in enumerate(shape.filters) if other != number]
-    found = select(*(column for column, _ in order)).where(listed(shape), *passed)
+    found: Select[Any] = select(*(column for column, _ in order)).where(listed(shape), *passed)
     if condition.field in ("tag", "property:"):
         found = found.where(unindexed(images.c.deleted_at).is_(None), images.c.id.in_(_candidates(shape, number)))
+        found = walked(found, images, _BY_ID)
     else:
-        found = found.where(*_of_column(shape, number))
+        found = walked(found.where(*_of_column(shape, number)), images, _index_of(condition))
     if marker_nulls:
         found = found.where(after(order, marker_nulls, unindexed))
     return found.order_by(*ordering(order))
@@ -229,7 +246,12 @@ def _candidates(shape: ImageQuery, number: int) -> Select[Any]:
         return select(image_tags.c.image_id).where(tag_condition(number, condition))
     if condition.field == "property:":
         return select(image_properties.c.image_id).where(property_condition(number, condition))
-    return select(images.c.id).where(*_of_column(shape, number))
+    return walked(select(images.c.id).where(*_of_column(shape, number)), images, _index_of(condition))
+
+
+def _index_of(condition: Filter) -> str:
+    """The index that serves a filter of a column."""
+    return _BY_ID if condition.field == "id" else f"ix_images_visibility_{condition.field}"
 
 
 def _of_column(shape: ImageQuery, number: int) -> Iterator[Condition]:

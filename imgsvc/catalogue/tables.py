@@ -67,7 +67,8 @@ SORT_KEYS: Final = ("created_at", "updated_at", "name", "size", "status", "conta
 """What lists of images are sorted by."""
 
 # Every list is made of runs of these: images of one visibility, or of one owner and visibility, that are hidden or are
-# not, in the order of one key. What is deleted is in none of them.
+# not, in the order of one key. What is deleted is in none of them. MariaDB has no such indexes: there `deleted_at` is a
+# column of each, before the key (migration 0005).
 for _key in SORT_KEYS:
     for _run in (("visibility",), ("owner", "visibility")):
         Index(

@@ -9,14 +9,14 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Connection, Index, MetaData, event, inspect, text
 
 from imgsvc import config
 from imgsvc.catalogue import Schema, schema
 from imgsvc.catalogue.drivers import Limits, driver_of
 from imgsvc.catalogue.servers import server_engine
 from imgsvc.catalogue.sqlite import sqlite_engine
-from imgsvc.catalogue.tables import metadata
+from imgsvc.catalogue.tables import SORT_KEYS, metadata
 from imgsvc.catalogue.url import parse
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError
 from imgsvc.model import Location, Status
@@ -37,6 +37,10 @@ ROWS = (
     f" VALUES ('{IMAGE}', 'local', 'file:///x', '{{{{}}}}')",
     f"INSERT INTO uploads (image_id, upload_id, store_id, expires_at) VALUES ('{IMAGE}', '1-a', 'local', 6)",
 )
+
+
+LISTS = {f"ix_images_{run}_{key}" for run in ("visibility", "owner_visibility") for key in SORT_KEYS}
+"""Indexes that have deleted images apart on MariaDB, and have none elsewhere."""
 
 
 class Interrupted(Exception):
@@ -190,5 +194,14 @@ class ServerOnMariaDBTest(ServerTest):
 
 def differences(connection: Connection) -> list[Any]:
     """Between the tables that are there and those of the code."""
+    expected = MetaData()
+    for table in metadata.sorted_tables:
+        copy = table.to_metadata(expected)
+        for index in list(copy.indexes) if connection.dialect.name == "mariadb" else ():
+            if index.name in LISTS:
+                names = [column.name for column in index.columns]
+                place = names.index("os_hidden") + 1
+                copy.indexes.remove(index)
+                Index(index.name, *(copy.c[name] for name in (*names[:place], "deleted_at", *names[place:])))
     context = MigrationContext.configure(connection, opts={"compare_type": True})
-    return list(compare_metadata(context, metadata))
+    return list(compare_metadata(context, expected))
