@@ -211,6 +211,7 @@ class MariaDB(DatabaseServer):
         return [
             *("/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self.folder / 'data'}"),
             *("--skip-networking", f"--socket={self._socket}", "--max-connections=150", "--skip-log-bin"),
+            f"--tmpdir={self.folder}",  # at its start a server removes the temporary tables of any other that are there
             *([] if self.durable else self._careless),
             *("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--innodb-fast-shutdown=2"),
             *("--character-set-server=latin1", "--collation-server=latin1_swedish_ci"),
