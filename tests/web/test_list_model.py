@@ -25,7 +25,15 @@ Image = Mapping[str, Any]
 Parameters = Sequence[tuple[str, str]]
 
 NO_PROJECT = identity(None, "member", "reader")
-CALLERS = {"admin": ADMIN, "blue": MEMBER, "blue reader": READER, "red": STRANGER, "nobody": NO_PROJECT}
+LOCAL = identity(None, "admin", "member", "reader")
+CALLERS = {
+    "admin": ADMIN,
+    "local admin": LOCAL,
+    "blue": MEMBER,
+    "blue reader": READER,
+    "red": STRANGER,
+    "nobody": NO_PROJECT,
+}
 LIMIT_DEFAULT: Final = 7
 LIMIT_MAX: Final = 20
 VISIBILITIES: Final = ("public", "private", "shared", "community")
@@ -103,8 +111,11 @@ def is_listed(
     visibility: str | None,
     member_status: str,
 ) -> bool:
-    """Public, community, own, shared with me at member_status; less others' community images unless asked for."""
-    is_own = project is not None and image["owner"] == project
+    """Public, community, own, shared with me at member_status; less others' community images unless asked for.
+
+    To an administrator without a project images without an owner are its own.
+    """
+    is_own = (project is not None or is_admin) and image["owner"] == project
     if visibility not in (None, "all", image["visibility"]):
         return False
     if image["visibility"] == "community" and not is_own:
@@ -423,7 +434,7 @@ class ModelTests(ApiTestCase):
             project = CALLERS[caller].get("X-Project-Id")
             answer = self.server.request("GET", f"/v2/images?{urlencode(asked)}", CALLERS[caller])
             try:
-                ids = expected(project, caller == "admin", asked, stock)
+                ids = expected(project, CALLERS[caller] in (ADMIN, LOCAL), asked, stock)
             except Refused as refusal:
                 self.assertEqual(refusal.args[0], answer.status, (answer.body, asked))
                 return
@@ -480,7 +491,9 @@ class ModelTests(ApiTestCase):
         stock = self.stock()
         for image in stock.images:
             for caller, headers in CALLERS.items():
-                found = is_found(image, stock.answers[image["id"]], headers.get("X-Project-Id"), caller == "admin")
+                found = is_found(
+                    image, stock.answers[image["id"]], headers.get("X-Project-Id"), headers in (ADMIN, LOCAL)
+                )
                 answer = self.server.request("GET", f"/v2/images/{image['id']}", headers)
                 self.assertEqual(200 if found else 404, answer.status, (caller, image))
 
