@@ -73,6 +73,25 @@ class GlanceCommandTests(ClientTestCase):
         self.assertEqual(["lts"], self.daemon.show(image)["tags"])
         self.assertIn(image, self.glance("image-list", "--tag", "lts").output)
 
+    def test_properties(self) -> None:
+        """Every option that stands for a field, and keys that are escaped in a patch, are set and taken away."""
+        image, other = self.daemon.image(disk_format="vmdk", container_format="ovf"), self.daemon.image()
+        self.glance(
+            *("image-update", image, "--container-format", "bare", "--disk-format", "raw", "--min-disk", "7"),
+            *("--hidden", "true", "--owner", "blue", "--architecture", "x86_64", "--os-distro", "debian"),
+            *("--os-version", "12", "--instance-uuid", other, "--kernel-id", other, "--ramdisk-id", other),
+            *("--property", "a/b=1", "--property", "c~d=", "--property", "e f=2", "--property", "g.h:i=\u00fc"),
+        )
+        keys = {"a/b": "1", "c~d": "", "e f": "2", "g.h:i": "\u00fc", "kernel_id": other, "ramdisk_id": other}
+        expected = {
+            **{"container_format": "bare", "disk_format": "raw", "min_disk": 7, "os_hidden": True, "owner": "blue"},
+            **{"architecture": "x86_64", "os_distro": "debian", "os_version": "12", "instance_uuid": other, **keys},
+        }
+        shown = self.daemon.show(image)
+        self.assertEqual({key: shown.get(key) for key in expected}, expected)
+        self.glance("image-update", image, *(part for key in keys for part in ("--remove-property", key)))
+        self.assertEqual(self.daemon.show(image).keys() & keys.keys(), set())
+
     def test_deactivate(self) -> None:
         """An image is taken out of use, and put into use again."""
         image = self.daemon.image()

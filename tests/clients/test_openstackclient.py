@@ -62,6 +62,25 @@ class OpenstackClientTests(ClientTestCase):
             (False, "private", False), tuple(shown[key] for key in ("protected", "visibility", "os_hidden"))
         )
 
+    def test_properties(self) -> None:
+        """Every option that stands for a property, and keys that are escaped in a patch, are set and taken away."""
+        image, other = self.daemon.image(name="used", disk_format="vmdk", container_format="ovf"), self.daemon.image()
+        self.openstack(
+            *("image", "set", "--container-format", "bare", "--disk-format", "raw", "--min-disk", "7", "--community"),
+            *("--architecture", "x86_64", "--os-distro", "debian", "--os-version", "12", "--instance-id", other),
+            *("--kernel-id", other, "--ramdisk-id", other),
+            *("--property", "a/b=1", "--property", "c~d=", "--property", "e f=2", "--property", "g.h:i=\u00fc", image),
+        )
+        keys = {"a/b": "1", "c~d": "", "e f": "2", "g.h:i": "\u00fc", "kernel_id": other, "ramdisk_id": other}
+        expected = {
+            **{"container_format": "bare", "disk_format": "raw", "min_disk": 7, "visibility": "community"},
+            **{"architecture": "x86_64", "os_distro": "debian", "os_version": "12", "instance_id": other, **keys},
+        }
+        shown = self.daemon.show(image)
+        self.assertEqual({key: shown.get(key) for key in expected}, expected)
+        self.openstack("image", "unset", *(part for key in keys for part in ("--property", key)), image)
+        self.assertEqual(self.daemon.show(image).keys() & keys.keys(), set())
+
     def test_deactivate(self) -> None:
         """An image is taken out of use, and put into use again."""
         image = self.daemon.image(name="used")
