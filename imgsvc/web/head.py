@@ -38,7 +38,9 @@ class Refusal:
 HEAD_TOO_LARGE: Final = Refusal(431, b"The headers are too large.")
 LINE_TOO_LONG: Final = Refusal(414, b"The request line is too long.")
 FOLDED: Final = Refusal(400, b"A line of the head begins with a blank.")
-NOT_HTTP: Final = Refusal(400, b"The request is not HTTP/1.1.")
+NOT_HTTP: Final = Refusal(
+    400, b"The head of the request is not HTTP/1.1. Characters of the target that are not ASCII are percent-encoded."
+)
 
 
 def check_header(line: bytes) -> Refusal | None:

@@ -443,6 +443,13 @@ class FramingTests(SiteTestCase):
                 self.assert_refused(400, f"{line}\r\nHost: a\r\n\r\n".encode("latin-1"))
         self.assert_refused(400, b"\r\n\r\n" + head("GET /"))
 
+    def test_not_encoded(self) -> None:
+        """Who sends a target as it is typed is told what to do."""
+        connection = self.connect()
+        connection.send("GET /?name=K\u00f6ln HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        (refusal,) = connection.answers()
+        self.assertEqual((refusal.status, b"percent-encoded" in refusal.body), (400, True))
+
     def test_targets(self) -> None:
         """A target that is no path is refused; the asterisk is for OPTIONS."""
         for line in ["CONNECT other.test:443", "GET *", "GET x", "GET ftp://a/b", "GET ?a", "GET /%ff", "GET /%C0%80"]:
