@@ -109,7 +109,8 @@ class ICatalogue(Interface):
         What may differ: status (as TRANSITIONS has it), base fields, data fields, tags, properties, locations; not id,
         created_at, updated_at or members. A location that `changed` lacks is doomed, as by `delete`.
         Fails: NoSuchImage; ImageChanged if anything of the image (updated_at tells) changed since it was read; TooLarge
-        if the limits have no room for the bytes of the locations that are added.
+        if the limits have no room for the bytes of the locations that are added; Conflict while the bytes at one of
+        these are being deleted, because the image had it before.
         """
 
     def begin_task(image: Any, changed: Any, store_id: str, lease: float, limits: Any = None) -> Any:
@@ -160,7 +161,8 @@ class ICatalogue(Interface):
         """queued -> saving, for an upload into that store. Deferred of Claim.
 
         limits: ProjectLimits of the owner, of which count_uploading is checked in the same transaction; None: none.
-        Fails: NoSuchImage, WrongStatus, TooLarge. The lease runs out `lease` seconds from now by the database's clock.
+        Fails: NoSuchImage, WrongStatus, TooLarge; Conflict while bytes that it had in that store are being deleted. The
+        lease runs out `lease` seconds from now by the database's clock.
         """
 
     def renew(image_id: str, upload_id: str, lease: float) -> Any:

@@ -23,7 +23,7 @@ from imgsvc.catalogue.projects import check_size_total
 from imgsvc.catalogue.rows import COLUMNS, instant, location_text, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
-from imgsvc.errors import ImageChanged
+from imgsvc.errors import Conflict, ImageChanged
 from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, ProjectLimits, Status
 
 __all__ = ["restore_locations", "update_image"]
@@ -59,6 +59,14 @@ _LOCATIONS: Final = Statement(
     .where(image_locations.c.image_id == bindparam("image_id"), image_locations.c.doomed_at.is_(None))
     .order_by(image_locations.c.key)
 )
+_DOOMED_AT: Final = Statement(
+    select(image_locations.c.key).where(
+        image_locations.c.image_id == bindparam("image_id"),
+        image_locations.c.store_id == bindparam("store_id"),
+        image_locations.c.url == bindparam("url"),
+        image_locations.c.doomed_at.is_not(None),
+    )
+)
 _SET_LOCATION_METADATA: Final = Statement(
     update(image_locations)
     .where(image_locations.c.key == bindparam("location_key"))
@@ -71,8 +79,8 @@ def update_image(
 ) -> tuple[Image, list[DoomedLocation]]:
     """The image as it is now, and what the stores may let go of. limits: for the bytes of locations that are added.
 
-    Raises NoSuchImage, ImageChanged, TooLarge; ValueError for a change of status that TRANSITIONS does not have, and
-    for the one to `deleted`, which is more than a change of status.
+    Raises NoSuchImage, ImageChanged, TooLarge; Conflict for a location whose bytes are being deleted; ValueError for a
+    change of status that TRANSITIONS does not have, and for that to `deleted`, which is more than a change of status.
     """
     moves = changed.status is not image.status
     if changed.status is Status.DELETED or (moves and changed.status not in TRANSITIONS[image.status]):
@@ -168,6 +176,8 @@ def _update_locations(connection: Connection, image: Image, changed: Image, mome
         elif place.metadata != before.location.metadata:
             _SET_LOCATION_METADATA.run(connection, location_key=before.key, new_metadata=location_text(place.metadata))
     for place in wanted.values():
+        if _DOOMED_AT.rows(connection, image_id=image.id, store_id=place.store_id, url=place.url):
+            raise Conflict(f"What image {image.id} had at that location is being deleted.")
         ADD_LOCATION.run(
             connection,
             image_id=image.id,

@@ -11,7 +11,7 @@ import secrets
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, bindparam, delete, exists, insert, select, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, delete, exists, insert, select, update
 
 from imgsvc.catalogue.changes import update_image
 from imgsvc.catalogue.dialects import database_clock
@@ -19,7 +19,7 @@ from imgsvc.catalogue.images import ADD_LOCATION, BATCH, find_image, move
 from imgsvc.catalogue.projects import check_count_uploading, check_size_total
 from imgsvc.catalogue.rows import location_text, microseconds
 from imgsvc.catalogue.statements import Statement
-from imgsvc.catalogue.tables import images, uploads
+from imgsvc.catalogue.tables import image_locations, images, uploads
 from imgsvc.errors import ClaimLost, Conflict, WrongStatus
 from imgsvc.model import Claim, DoomedLocation, ExpiredUpload, Image, ProjectLimits, Status, StoredData
 
@@ -40,7 +40,13 @@ _IS_CLAIM: Final = (_OF_IMAGE, uploads.c.upload_id == bindparam("of_upload"))
 _EXPIRED: Final = uploads.c.expires_at <= database_clock()
 _LEASE_END: Final = database_clock() + bindparam("lease", type_=BigInteger)
 
-_CLAIM: Final = Statement(move(Status.QUEUED, Status.SAVING, claims=images.c.claims + 1))
+_IS_DOOMED: Final = and_(
+    image_locations.c.image_id == images.c.id,
+    image_locations.c.store_id == bindparam("into_store"),
+    image_locations.c.doomed_at.is_not(None),
+)
+# A late deletion of bytes that the image had before would take those that come in their place.
+_CLAIM: Final = Statement(move(Status.QUEUED, Status.SAVING, ~exists().where(_IS_DOOMED), claims=images.c.claims + 1))
 _ACTIVATE: Final = Statement(
     move(
         Status.SAVING,
@@ -97,10 +103,12 @@ _LONGEST_EXPIRED: Final = Statement(
 def claim_image(
     connection: Connection, image_id: str, store_id: str, lease: float, limits: ProjectLimits | None, now: datetime
 ) -> Claim:
-    """queued -> saving. Raises NoSuchImage, WrongStatus, TooLarge."""
+    """queued -> saving. Raises NoSuchImage, WrongStatus, TooLarge; Conflict while its old bytes there are deleted."""
     check_count_uploading(connection, limits)
-    claimed = _CLAIM.run(connection, image_id=image_id, now=microseconds(now))
+    claimed = _CLAIM.run(connection, image_id=image_id, into_store=store_id, now=microseconds(now))
     image = find_image(connection, image_id)
+    if not claimed and image.status is Status.QUEUED:
+        raise Conflict(f"Image {image_id} cannot take data before those that it had in store {store_id} are deleted.")
     if not claimed:
         raise WrongStatus(image_id, image.status, "only a queued image takes data")
     return Claim(_add_claim(connection, image_id, store_id, lease), image)

@@ -78,10 +78,10 @@ class Uploads:
         """Store all that `body` (IBodyProducer) produces and make the image active.
 
         Every refusal comes before the body is asked for its first byte. Raises Invalid, NoSuchImage, Forbidden,
-        WrongStatus, TooLarge, and for signed images BadSignature, CertificatesUnavailable; while the bytes come also
-        SizeMismatch, DigestMismatch, BadSignature, FormatMismatch, ClaimLost (deleted meanwhile), StoreError, BodyCut.
-        After any error that comes later than the claim the image is queued
-        again and nothing of the bytes is kept.
+        WrongStatus, Conflict (its former bytes are being deleted), TooLarge, and for signed images BadSignature,
+        CertificatesUnavailable; while the bytes come also SizeMismatch, DigestMismatch, BadSignature, FormatMismatch,
+        ClaimLost (deleted meanwhile), StoreError, BodyCut. After any error that comes later than the claim the image
+        is queued again and nothing of the bytes is kept.
         """
         await self.quotas.before_lookup(caller.project_id, request.expected_size)
         store = self.stores.default if request.store_id is None else self.stores.get(request.store_id)

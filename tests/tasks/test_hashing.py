@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, fail
+from twisted.python.monkey import MonkeyPatcher
 
+from imgsvc.catalogue import Catalogue
 from imgsvc.errors import CatalogueUnavailable, ObjectMissing, StoreUnavailable
 from imgsvc.model import Status
 from imgsvc.tasks.hashing import AT_ONCE
@@ -431,6 +433,23 @@ class OwnObjectTests(HashingTestCase):
         store.heal()
         self.server.run_reaper()
         self.assert_nothing_kept()
+
+    def test_wrong_and_deletion_in_doubt(self) -> None:
+        """While the old bytes may still be deleted, the image takes no others: they would go in their place."""
+        fault = MonkeyPatcher((Catalogue, "forget_location", lambda self, key: fail(CatalogueUnavailable("x"))))
+        fault.patch()
+        self.addCleanup(fault.restore)
+        image = self.given(digest("sha256", b"other"))
+        self.assertEqual(self.shown(image)["status"], "queued")
+        self.assertEqual(self.server.put(image, b"mine", **MEMBER).status, 409)
+        document = {"url": self.stored(image)}
+        self.assertEqual(self.post(image, document, SERVICE).status, 409)
+        fault.restore()
+        self.server.run_reaper()
+        self.assert_nothing_kept()
+        self.assertEqual(self.server.put(image, b"mine", **MEMBER).status, 204)
+        self.server.run_reaper()
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, b"mine")
 
     def test_missing(self) -> None:
         """An object that is gone when it is read."""
