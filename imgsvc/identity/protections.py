@@ -41,10 +41,10 @@ class Section:
 
 @implementer(IProtections)
 class Protections:
-    """Decides by the sections; without any, everybody may do everything."""
+    """Decides by the sections: what none of them is about, nobody may do. None: everybody may do everything."""
 
-    def __init__(self, sections: Sequence[Section] = ()) -> None:
-        self._sections = tuple(sections)
+    def __init__(self, sections: Sequence[Section] | None = None) -> None:
+        self._sections = None if sections is None else tuple(sections)
         self._section_of: dict[str, Section | None] = {}
 
     @classmethod
@@ -57,20 +57,20 @@ class Protections:
 
     def allows(self, operation: str, caller: Caller, key: str) -> bool:
         """See IProtections."""
-        if not self._sections or key.startswith(OWN_PREFIX):
+        if self._sections is None or key.startswith(OWN_PREFIX):
             return True
-        section = self._find(key)
+        section = self._find(self._sections, key)
         return section is not None and section.decide[operation](caller)
 
     def readable(self, caller: Caller, properties: Mapping[str, str]) -> Mapping[str, str]:
         """See IProtections."""
-        if not self._sections:
+        if self._sections is None:
             return properties
         return {key: value for key, value in properties.items() if self.allows("read", caller, key)}
 
     def merged(self, caller: Caller, before: Mapping[str, str], after: Mapping[str, str]) -> Mapping[str, str]:
         """See IProtections."""
-        if not self._sections:
+        if self._sections is None:
             return after
         seen = self.readable(caller, before)
         for key in seen.keys() - after.keys():
@@ -86,13 +86,13 @@ class Protections:
         if not self.allows(operation, caller, key):
             raise Forbidden(f"You are not permitted to {operation} the property {key!r}.")
 
-    def _find(self, key: str) -> Section | None:
+    def _find(self, sections: Sequence[Section], key: str) -> Section | None:
         try:
             return self._section_of[key]
         except KeyError:
             if len(self._section_of) >= MOST_KEPT:
                 self._section_of.clear()
-            found = next((section for section in self._sections if section.pattern.search(key)), None)
+            found = next((section for section in sections if section.pattern.search(key)), None)
             self._section_of[key] = found
             return found
 

@@ -59,11 +59,19 @@ class DecisionTests(ProtectionsTestCase):
         verifyObject(IProtections, Protections())
 
     def test_none(self) -> None:
-        """Without a file, or with an empty one, nothing is protected."""
-        for loaded in (Protections.load(None, "roles", Policy()), self.load("")):
-            self.assertEqual(self.allowed(loaded, MEMBER, "any"), "crud")
-            self.assertEqual(loaded.readable(MEMBER, {"a": "1"}), {"a": "1"})
-            self.assertEqual(loaded.merged(MEMBER, {"a": "1"}, {"b": "2"}), {"b": "2"})
+        """Without a file nothing is protected."""
+        loaded = Protections.load(None, "roles", Policy())
+        self.assertEqual(self.allowed(loaded, MEMBER, "any"), "crud")
+        self.assertEqual(loaded.readable(MEMBER, {"a": "1"}), {"a": "1"})
+        self.assertEqual(loaded.merged(MEMBER, {"a": "1"}, {"b": "2"}), {"b": "2"})
+
+    def test_empty(self) -> None:
+        """With an empty one everything is: no section says that anybody may do anything."""
+        loaded = self.load("# [.*]\n")
+        self.assertEqual(self.allowed(loaded, ADMIN, "any"), "")
+        self.assertEqual(loaded.readable(ADMIN, {"a": "1"}), {})
+        self.assertEqual(loaded.merged(ADMIN, {"a": "1"}, {}), {"a": "1"})
+        self.assertRaises(Forbidden, loaded.merged, ADMIN, {"a": "1"}, {"b": "2"})
 
     def test_roles(self) -> None:
         """Roles, in any case, decide; `@` is everybody, `!` and an empty list nobody."""
