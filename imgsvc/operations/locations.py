@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -26,6 +27,14 @@ class Validation:
     os_hash_algo: str
     os_hash_value: str
     checksum: str | None = None
+
+    def check_length(self) -> None:
+        """Raises Invalid for a value that no digest of the algorithm, which hashlib knows, has."""
+        digits = hashlib.new(self.os_hash_algo, usedforsecurity=False).digest_size * 2
+        if len(self.os_hash_value) != digits:
+            raise Invalid(
+                f"The os_hash_value of validation_data must have {digits} hex digits for {self.os_hash_algo}."
+            )
 
 
 @frozen

@@ -85,6 +85,8 @@ class Relocation:
         metadata = {each.url: each.metadata for each in given}
         if len(metadata) != len(given) or metadata.keys() != {location.url for location in image.locations}:
             raise Invalid(f"Image {image.id}: a replacement has the URLs that are there, and changes their metadata.")
+        for each in given:
+            image = self._validated(image, each.validation)
         kept = tuple(evolve(location, metadata=metadata[location.url]) for location in image.locations)
         return evolve(image, locations=kept)
 
@@ -109,6 +111,7 @@ class Relocation:
             return image
         if validation.os_hash_algo != self.rules.hash_algorithm:
             raise Invalid(f"The os_hash_algo of validation_data is {self.rules.hash_algorithm} here.")
+        validation.check_length()
         validated = evolve(
             image,
             os_hash_algo=validation.os_hash_algo,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import new
 from typing import Any, Final
 
 import fastjsonschema
@@ -78,8 +77,6 @@ def _validation(data: Mapping[str, str]) -> Validation | None:
         return None
     if len(data) != 2:
         raise Invalid("os_hash_algo and os_hash_value of validation_data go together.")
-    algorithm, value = data["os_hash_algo"], data["os_hash_value"].lower()
-    digits = new(algorithm, usedforsecurity=False).digest_size * 2
-    if len(value) != digits:
-        raise Invalid(f"The os_hash_value of validation_data must have {digits} hex digits for {algorithm}.")
-    return Validation(algorithm, value)
+    validation = Validation(data["os_hash_algo"], data["os_hash_value"].lower())
+    validation.check_length()
+    return validation

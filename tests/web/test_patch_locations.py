@@ -119,6 +119,7 @@ class AddTests(PatchTestCase):
             {"os_hash_value": digest("sha512")},
             {"os_hash_algo": "sha256", "os_hash_value": digest("sha256")},
             {"os_hash_algo": "sha512", "os_hash_value": "xyz"},
+            {"os_hash_algo": "sha512", "os_hash_value": digest("sha512")[:-2]},
             {"os_hash_algo": "sha512", "os_hash_value": digest("sha512"), "checksum": "12"},
             {"os_hash_algo": "sha512", "os_hash_value": digest("sha512"), "more": "x"},
         ):
@@ -256,6 +257,13 @@ class ReplaceTests(PatchTestCase):
         self.assertEqual(answer.status, 200, answer.body)
         self.assertEqual((answer.json["status"], answer.json["size"]), ("active", len(DATA)))
         self.assertEqual(self.urls(image), [URL, OTHER_URL])
+
+    def test_validation(self) -> None:
+        """The values that the image has are taken; others are 409, and nothing has changed."""
+        image = self.located()
+        one = {"url": URL, "metadata": {"a": "b"}}
+        self.assertEqual(self.patch(image, replace({**one, **validation()})).status, 200)
+        self.refused(409, image, replace({**one, **validation(os_hash_value=digest("sha512", b"other"))}))
 
     def test_refused(self) -> None:
         """403 for none at all, 400 for other URLs, fewer, more or the same one twice."""
