@@ -77,7 +77,7 @@ class PostgreSQL:
 
     psycopg: Any
 
-    _LOST: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25006"})
+    _LOST: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "25006"})
     """Ended by the server, or one that has become a standby and only reads."""
     _NO_TABLES: Final = frozenset({"3F000", "42P01", "42703", "42501"})
 
@@ -118,7 +118,7 @@ class PostgreSQL:
             return Fault.VALUE
         if isinstance(error, self.psycopg.OperationalError) and not state:
             return Fault.LOST
-        if isinstance(error, self.psycopg.OperationalError) or state in self._NO_TABLES:
+        if isinstance(error, self.psycopg.OperationalError) or state in self._NO_TABLES or state.startswith("XX"):
             return Fault.OUTAGE
         return Fault.JOB
 
@@ -137,7 +137,7 @@ class MariaDB:
 
     pymysql: Any
 
-    _CONFLICT: Final = frozenset({1020, 1213})
+    _CONFLICT: Final = frozenset({1020, 1213, 1412})
     """Also what Galera answers to a COMMIT that another node's was faster than."""
     _LOST: Final = frozenset({0, 1040, 1047, 1053, 1290, 1792, 1836, 1927, 2006, 2013, 2014, 2055, 4031})
     """Ended by the server, or one that only reads, or that has left its cluster."""
@@ -178,7 +178,9 @@ class MariaDB:
             return Fault.OUTAGE
         if isinstance(error, self.pymysql.DataError):
             return Fault.VALUE
-        return Fault.OUTAGE if isinstance(error, self.pymysql.OperationalError) else Fault.JOB
+        # InternalError: of the server's files, as those that large results are sorted in.
+        outages = (self.pymysql.OperationalError, self.pymysql.InternalError)
+        return Fault.OUTAGE if isinstance(error, outages) else Fault.JOB
 
     def is_open(self, connection: Any) -> bool:
         """See Driver."""

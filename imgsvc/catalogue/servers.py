@@ -186,7 +186,7 @@ class ServerDatabase:
             return _Undone(cause)
         try:
             connection.rollback()
-        except DBAPIError:  # which ends it all the same
+        except Exception:  # which ends it all the same
             connection.invalidate(cause)
             self._pool.lost(generation)
         match fault:
@@ -204,7 +204,7 @@ class ServerDatabase:
     def _commit(self, connection: Connection, generation: int) -> None:
         try:
             connection.commit()
-        except DBAPIError as error:
+        except Exception as error:  # drivers raise others than their own where an answer breaks off
             cause = cause_of(error)
             connection.invalidate(cause)
             fault = self._driver.fault(cause)

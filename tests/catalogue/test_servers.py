@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
 
+import psycopg
+import pymysql
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -13,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc import config
 from imgsvc.catalogue import drivers, open_database, without_password
-from imgsvc.catalogue.drivers import Limits
+from imgsvc.catalogue.drivers import Fault, Limits
 from imgsvc.catalogue.servers import ATTEMPTS, ServerDatabase
 from imgsvc.catalogue.url import parse
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError, Conflict, Invalid, QuotaExceeded
@@ -247,6 +250,53 @@ class ServerOnMariaDBTest(ServerTest):
     """The same."""
 
     server = staticmethod(mariadb)
+
+    def test_broken_commit(self) -> None:
+        """A commit at which the driver itself stumbles fails as one that was not answered."""
+
+        def break_off(attempt: int, connection: Connection) -> None:
+            driver: Any = connection.connection.dbapi_connection
+            driver._rfile = None
+
+        self.failureResultOf(self.rename("1", break_off), CatalogueUnavailable)
+        self.assertIn(self.name(), ("0", "1"))
+
+
+class FaultTest(SynchronousTestCase):
+    """What an error of a server means, by the number that it sends."""
+
+    def test_postgresql(self) -> None:
+        """A server that ends, that only reads, or that cannot, is never the fault of a job."""
+        driver = drivers.driver_of(parse("postgresql://h/d"))
+        for fault, states in {
+            Fault.LOST: "08000 08003 08006 25006 25P03 25P04 57P01 57P02 57P03 57P05",
+            Fault.CONFLICT: "40001 40P01",
+            Fault.OUTAGE: "42501 42P01 42703 53100 53200 53300 55P03 57014 57P04 58030 XX000 XX001",
+            Fault.VALUE: "22001 22003 22021",
+            Fault.JOB: "23503 23505 42601",
+        }.items():
+            for state in states.split():
+                self.assertIs(driver.fault(psycopg.errors.lookup(state)("no")), fault, state)
+        self.assertIs(driver.fault(psycopg.OperationalError("the connection is closed")), Fault.LOST)
+        self.assertIsNone(driver.fault(ValueError("no")))
+
+    def test_mariadb(self) -> None:
+        """The same."""
+        driver = drivers.driver_of(parse("mariadb://h/d"))
+        for fault, numbers in {
+            Fault.LOST: (1040, 1047, 1053, 1290, 1792, 1836, 1927, 4031),
+            Fault.CONFLICT: (1020, 1213, 1412),
+            Fault.OUTAGE: (6, 28, 1021, 1030, 1044, 1054, 1114, 1142, 1146, 1180, 1203, 1205, 1317, 1969),
+            Fault.VALUE: (1264, 1406),
+            Fault.JOB: (1062, 1064, 1452),
+        }.items():
+            for number in numbers:
+                packet = b"\xff" + struct.pack("<H", number) + b"#HY000no"
+                error = self.assertRaises(pymysql.MySQLError, pymysql.err.raise_mysql_exception, packet)
+                self.assertIs(driver.fault(error), fault, number)
+        for lost in ((0, ""), (2006, "gone"), (2013, "lost"), (2055, "lost")):
+            self.assertIs(driver.fault(pymysql.OperationalError(*lost)), Fault.LOST)
+        self.assertIsNone(driver.fault(ValueError("no")))
 
 
 class UrlTest(SynchronousTestCase):
