@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Barrier, Thread
 from typing import Any
 
 from alembic import command
@@ -117,6 +118,27 @@ class UpgradeTest(UpgradeTestCase):
         for place in {1, 2, 3, 5, 8, 12, count // 2, count - 1}:
             self.interrupt_after(place)
         self.schema.upgrade()
+        self.check()
+
+    def test_together(self) -> None:
+        """Of several that upgrade at the same time one does, and the others find it done."""
+        self.migrate_to("0001")
+        self.fill()
+        meeting, results = Barrier(3), []
+
+        def upgrade() -> None:
+            meeting.wait(10)
+            try:
+                results.append(self.schema.upgrade())
+            except Exception as error:
+                results.append(error)
+
+        threads = [Thread(target=upgrade) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(results, [None] * 3)
         self.check()
 
     def interrupt_after(self, statements: int | None) -> int:

@@ -238,7 +238,8 @@ class FaultTests(DatabaseTestCase):
         statuses: Counter[int] = Counter()
         for (_, status), number in load.statuses.items():
             statuses[status] += number
-        self.assertLessEqual(set(statuses), {200, 201, 204, 409, 413, 503})  # 413: an image has all its tags
+        # 410: on a slow machine an upload may outlast its lease; 413: an image has all its tags.
+        self.assertLessEqual(set(statuses), {200, 201, 204, 409, 410, 413, 503})
         self.assertLess(statuses[503], sum(cut))
         self.check_kept(load)
 
@@ -254,7 +255,7 @@ class FaultTests(DatabaseTestCase):
 
         self.under_load(load, disturb)
         statuses = {status for _, status in load.statuses}
-        self.assertLessEqual(statuses, {200, 201, 204, 404, 409, 413, 503})
+        self.assertLessEqual(statuses, {200, 201, 204, 404, 409, 410, 413, 503})
         self.assertIn(503, statuses)
         self.check_kept(load)
 
