@@ -146,7 +146,8 @@ class Upload:
         self._intake: Intake | None = None
         self._writer: IStoreWriter | None = None
         self._stopped: ImgsvcError | None = None
-        self._may_be_active = False
+        self._activating: StoredData | None = None
+        """From when on the image may be active with these."""
         self._outcome: Deferred[None] = Deferred(lambda _: self.stop(BodyCut("The client is gone.")))
 
     @property
@@ -168,27 +169,17 @@ class Upload:
 
     async def _run(self, body: Any) -> None:
         try:
-            data = await self._receive(body)
-            self._may_be_active = True
+            self._activating = data = await self._receive(body)
             await self._uploads.catalogue.activate(self.image.id, self._claim.upload_id, data, self._limits)
         except ImgsvcError as error:
             log.info("image {image}: upload failed: {error}", image=self.image.id, error=str(error))
-            held = await self._undo()
-            self._tell(Failure(error if held else ClaimLost(self.image.id)))
+            await self._undo(Failure(error))
         except Exception:
             failure = Failure()
             log.failure("image {image}: upload failed", failure=failure, image=self.image.id)
-            await self._undo()
-            self._tell(failure)
+            await self._undo(failure)
         else:
-            log.info(
-                "image {image}: active, {size} bytes in store {store}",
-                image=self.image.id,
-                size=data.size,
-                store=self._store.store_id,
-            )
-            self._tell(None)
-            await self._settle()
+            await self._succeed(data)
         finally:
             self._progress.stop()
             self._share.close()
@@ -254,33 +245,47 @@ class Upload:
             raise SizeMismatch(self.image.id, expected, size)
         self._allowance.check(self.image.id, size)
 
-    async def _undo(self) -> bool:
-        """Nothing kept, image queued. What the store or the catalogue cannot do now, the reaper does later.
+    async def _succeed(self, data: StoredData) -> None:
+        log.info(
+            "image {image}: active, {size} bytes in store {store}",
+            image=self.image.id,
+            size=data.size,
+            store=self._store.store_id,
+        )
+        self._tell(None)
+        await self._settle()
 
-        False if the claim was lost before: whatever else went wrong, that is why, and the image is in other hands.
+    async def _undo(self, failure: Failure) -> None:
+        """Nothing kept, image queued, client told. What store or catalogue cannot do now, the reaper does later.
+
+        If the claim was lost before, that is what the client is told, whatever else went wrong.
         """
+        data = self._activating
         try:
-            if not self._may_be_active:
+            if data is None:
                 await self._abort()
             held: bool = await self._uploads.catalogue.release(self.image.id, self._claim.upload_id)
-            # An activation that failed may have happened all the same: then the claim is gone, and the image active.
-            if self._may_be_active and (held or not await self._is_active()):
+            if data is not None:
+                if not held and await self._is_active(data):  # it was activated, and only the answer got lost
+                    await self._succeed(data)
+                    return
                 await self._abort()
-            return held
+            self._tell(failure if held else Failure(ClaimLost(self.image.id)))
         except ImgsvcError as error:
             log.error("image {image}: left for the reaper: {error}", image=self.image.id, error=str(error))
-            return True
+            self._tell(failure)
 
     async def _abort(self) -> None:
         if self._writer is not None:
             await self._writer.abort()
 
-    async def _is_active(self) -> bool:
+    async def _is_active(self, data: StoredData) -> bool:
+        """Whether the image has these data, be it deactivated meanwhile."""
         try:
             image: Image = await self._uploads.catalogue.image(self.image.id)
         except NoSuchImage:
             return False
-        return image.status is Status.ACTIVE
+        return data.location in image.locations and data.os_hash_value == image.os_hash_value
 
     async def _settle(self) -> None:
         try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, fail
 
 from imgsvc.errors import CatalogueUnavailable, ObjectExists, StoreFull, StoreUnavailable, StoreWriteDenied
 from imgsvc.operations.progress import RENEWALS_IN_A_LEASE, STALLED_LEASES
+from tests.support.server import fired
 from tests.web.rigs import MEMORY, ONE_STORE, ApiTestCase
 
 LEASE = 60.0
@@ -244,29 +246,52 @@ class UnreachableCatalogueTests(ApiTestCase):
 class DoubtfulCatalogue:
     """A catalogue whose activation fails, after it has happened or before: its client cannot tell which."""
 
-    def __init__(self, inner: Any, happens: bool) -> None:
+    def __init__(self, inner: Any, happens: bool, then: Callable[[], None] = lambda: None) -> None:
         self._inner = inner
         self._happens = happens
+        self._then = then
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     def activate(self, *arguments: Any) -> Deferred[None]:
         """See ICatalogue."""
-        lost: Deferred[None] = fail(CatalogueUnavailable("The answer got lost."))
-        return self._inner.activate(*arguments).addCallback(lambda _: lost) if self._happens else lost
+        error = CatalogueUnavailable("The answer got lost.")
+        if not self._happens:
+            return fail(error)
+
+        def lose(_: None) -> Deferred[None]:
+            self._then()
+            return fail(error)
+
+        return self._inner.activate(*arguments).addCallback(lose)  # type: ignore[no-any-return]
 
 
 class DoubtfulActivationTests(ApiTestCase):
     """An activation whose outcome is unknown."""
 
     def test_happened(self) -> None:
-        """The bytes of an image that has become active stay, whatever the client was told."""
+        """The bytes of an image that has become active stay, and the client is told so."""
         uploads = self.server.server.core.uploads
         uploads.catalogue = DoubtfulCatalogue(uploads.catalogue, happens=True)
         image = self.server.image()["id"]
-        self.assertGreaterEqual(self.server.put(image, b"data").status, 400)
+        self.assertEqual(self.server.put(image, b"data").status, 204)
         self.assertEqual(self.server.show(image)["status"], "active")
+        self.assertEqual(fired(self.server.store().unfinished()), [])
+        self.server.run_reaper()
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
+
+    def test_happened_and_deactivated(self) -> None:
+        """So do those of one that was deactivated before anybody looked."""
+        uploads = self.server.server.core.uploads
+        image = self.server.image()["id"]
+
+        def deactivate() -> None:
+            path = f"/v2/images/{image}/actions/deactivate"
+            self.assertEqual(self.server.request("POST", path).status, 204)
+
+        uploads.catalogue = DoubtfulCatalogue(uploads.catalogue, happens=True, then=deactivate)
+        self.assertEqual(self.server.put(image, b"data").status, 204)
         self.server.run_reaper()
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
 
