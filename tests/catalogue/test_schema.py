@@ -112,7 +112,7 @@ class StartTest(CatalogueTestCase):
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
-        return [process.communicate(timeout=60)[0].split() for process in processes]
+        return [process.communicate(timeout=120)[0].split() for process in processes]
 
     def test_together(self) -> None:
         """Processes that start together on a new file all find it made; later ones do not even load Alembic."""

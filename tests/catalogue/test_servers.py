@@ -118,7 +118,7 @@ class ServerTest(CatalogueTestCase):
                 for image in images:
                     cursor.execute("UPDATE images SET min_ram = min_ram + 1 WHERE id = %s", (image,))
                     if attempts == 1 and image == images[0]:
-                        meeting.wait(10)
+                        meeting.wait(60)
                 return attempts
 
             database.write(job).addBoth(results.append)
@@ -152,10 +152,10 @@ class ServerTest(CatalogueTestCase):
 
     def test_slow_statement(self) -> None:
         """A statement that takes too long is ended."""
-        database = self.open_database(limits=Limits(connect=5, statement=0.2, lock=1))
+        database = self.open_database(limits=Limits(connect=5, statement=1, lock=1))
         self.successResultOf(database.start())
         self.addCleanup(lambda: self.successResultOf(database.stop()))
-        sleep = "SELECT pg_sleep(5)" if self.server is postgresql else "SELECT SLEEP(5) FROM images"
+        sleep = "SELECT pg_sleep(60)" if self.server is postgresql else "SELECT SLEEP(60) FROM images"
         slept = database.read(lambda connection: connection.exec_driver_sql(sleep).fetchall())
         self.failureResultOf(slept, CatalogueUnavailable)
 
@@ -227,7 +227,7 @@ class ServerTest(CatalogueTestCase):
         meeting, results = Barrier(4), []
 
         def add(number: int) -> None:
-            meeting.wait(10)
+            meeting.wait(60)
             added = catalogues[number].add_member(self.image.id, f"p{number}", 2)
             added.addErrback(lambda failure: failure.value).addBoth(results.append)
 

@@ -58,7 +58,7 @@ class DaemonTestCase(SynchronousTestCase):
         daemon = Daemon(self.folder / name, toml, **options)
         if data is not None:
             daemon.data = data
-        self.addCleanup(daemon.kill)
+        self.addCleanup(daemon.end)
         return daemon.start()
 
     def wait(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
@@ -234,11 +234,6 @@ def expire_leases(daemon: Daemon) -> None:
     """As if the time of all leases were over."""
     with closing(sqlite3.connect(daemon.data / "imgsvc.sqlite", timeout=10)) as database, database:
         database.execute("UPDATE uploads SET expires_at = 0")
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process has started and that run."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def thread_states(pid: int) -> set[str]:

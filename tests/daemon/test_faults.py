@@ -41,6 +41,10 @@ class FaultTestCase(DaemonTestCase):
         self.assertEqual(daemon.get(image_id), data)
         self.assert_no_traceback(daemon)
 
+    def when_unused(self, *command: str) -> None:
+        """Run a command on a file system, as soon as the end of the last upload keeps none of its files open."""
+        self.wait(lambda: subprocess.run(command, stderr=DEVNULL, check=False).returncode == 0, " ".join(command))
+
     def part(self, daemon: Daemon, image_id: str, folder: Path) -> Path:
         """The file that the upload under way writes to."""
         names: list[str] = self.wait(lambda: [n for n in files(folder) if n.startswith(f".{image_id}.")], "a file")
@@ -113,8 +117,7 @@ class StoreFaultTests(FaultTestCase):
         daemon = self.on(mount, '[server]\nreaper_interval = "1 s"\n')
         there, image_id = daemon.image(), daemon.image()
         self.assertEqual(daemon.put(there, b"there"), 204)
-        self.wait(lambda: files(mount / "images") == {there}, "settled")
-        subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+        self.when_unused("mount", "-o", "remount,ro", str(mount))
         self.assertEqual(daemon.put(image_id, b"x" * MIB), 503)
         self.assert_nothing_kept(daemon, image_id, mount / "images")
         self.assertEqual(daemon.get(there), b"there")
@@ -131,7 +134,7 @@ class StoreFaultTests(FaultTestCase):
         daemon = self.on(mount)
         there, image_id = daemon.image(), daemon.image()
         self.assertEqual(daemon.put(there, b"there"), 204)
-        subprocess.run(["umount", str(mount)], check=True)
+        self.when_unused("umount", str(mount))
         self.addCleanup(
             subprocess.run, ["mount", "-t", "tmpfs", "none", str(mount)], check=True
         )  # for the other cleanup
@@ -236,7 +239,7 @@ class ReadingTests(FaultTestCase):
         self.assertEqual(daemon.put(cold, data), 204)
         self.assertEqual(daemon.put(warm, data[:MIB]), 204)
         self.throttle(daemon, device, 2 * MIB)
-        subprocess.run(["umount", str(mount)], check=True)  # which also forgets all that is in memory of it
+        self.when_unused("umount", str(mount))  # which also forgets all that is in memory of it
         subprocess.run(["mount", device, str(mount)], check=True)
         self.assertEqual(daemon.get(warm), data[:MIB])
         waits = []

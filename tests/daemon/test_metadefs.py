@@ -21,7 +21,7 @@ class TogetherTests(SynchronousTestCase):
     def setUp(self) -> None:
         folder = Path(self.mktemp()).absolute()
         self.daemon = Daemon(folder, "[server]\nworkers = 2\n[stores.local]\nkind = 'memory'\n")
-        self.addCleanup(self.daemon.kill)
+        self.addCleanup(self.daemon.end)
         self.daemon.start()
 
     def together(self, method: str, targets: list[str], documents: list[Any]) -> list[int]:

@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from imgsvc.config import Config, Server, to_json
-from tests.daemon.rig import DaemonTestCase, Transfer, children, twistd
+from tests.daemon.rig import DaemonTestCase, Transfer, twistd
 from tests.support.daemon import Daemon
-from tests.support.waiting import PATIENCE, is_running
+from tests.support.waiting import PATIENCE, children, is_running
 
 MIB = 1 << 20
 TWO = "[server]\nworkers = 2\n"

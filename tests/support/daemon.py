@@ -10,8 +10,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from tests.support.waiting import children, is_running, wait_for
 
 START_TIME = 120.0
 """Seconds. A quiet machine takes one."""
@@ -57,8 +60,7 @@ class Daemon:
         assert self.process is not None
         pid = self.process.pid
         if self._wrap:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            return int(children[0])
+            return children(pid)[0]
         return pid
 
     def start(self) -> Daemon:
@@ -107,6 +109,17 @@ class Daemon:
                     self.signal(signal.SIGKILL)
                 self.process.kill()
             self.process.wait()
+
+    def end(self) -> None:
+        """SIGKILL, to its workers too, and wait until all are gone. Any number of times."""
+        is_up = self.process is not None and self.process.poll() is None
+        workers = children(self.pid) if is_up else []
+        self.kill()
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        for worker in workers:
+            wait_for(lambda: not is_running(worker), f"the end of worker {worker}")  # noqa: B023
 
     def stop(self, patience: float = 30.0) -> int:
         """SIGTERM; its exit status."""

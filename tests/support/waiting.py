@@ -37,6 +37,11 @@ def is_running(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, and whose status it has not asked for."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def listens(port: int) -> bool:
     """Whether somebody takes connections at a port of the loopback address."""
     with socket.socket() as probe:

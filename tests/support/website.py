@@ -40,7 +40,7 @@ class RealSite:
 
     def wait(self) -> None:
         """Of a body that is held: until it is released."""
-        self._released.wait(60)
+        self._released.wait(600)
 
     def release(self) -> None:
         """Send what is held, and hold nothing more."""
