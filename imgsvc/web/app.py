@@ -88,6 +88,9 @@ class ImageApi(Resource):
         preflight = self._cors.apply(request)
         if preflight is not None:
             return preflight
+        if not _is_utf8(request.path):
+            error = Invalid("The path is not UTF-8.")
+            return self._answer_error(request, error, Failure(error))
         if segments[0] != b"v2" and segments[0] not in OUTSIDE:
             return self._list_versions(request, 300)
         return self._resource.render(request)
@@ -199,6 +202,15 @@ class ImageApi(Resource):
 
 async def _maybe(result: Any) -> Any:
     return await result if isinstance(result, Awaitable) else result
+
+
+def _is_utf8(path: bytes) -> bool:
+    """Whether a path, still percent-encoded, is text."""
+    try:
+        unquote(path.decode("ascii"), errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _request_id(given: bytes | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
 
 from attrs import frozen
 from twisted.web.http import datetimeToString
@@ -74,11 +74,7 @@ def unify_connection(headers: Headers) -> None:
 
 
 def check_path(method: bytes, path: bytes) -> Refusal | None:
-    """What is wrong with the path of a request, still percent-encoded."""
-    try:
-        unquote_to_bytes(path).decode("utf-8")
-    except UnicodeDecodeError:
-        return Refusal(400, b"The path is not UTF-8.")
+    """What is wrong with the target of a request."""
     if not path.startswith(b"/") and (method, path) != (b"OPTIONS", b"*"):
         return Refusal(400, b"The target of the request is no path.")
     return None

@@ -83,7 +83,7 @@ class StreamingRequest(server.Request):
         self.body.deliver()
 
     def process(self) -> None:
-        """Refuse targets that are no path of UTF-8; otherwise find the resource and render it."""
+        """Refuse targets that are no path; otherwise find the resource and render it."""
         refusal = head.check_path(self.method, self.path)
         if refusal is None:
             if b"?" in self.uri:  # of which twisted.web has made something else

@@ -161,9 +161,12 @@ class RoutingTests(AppTestCase):
         self.assertEqual(self.server.request("BREW", "/v2/images").status, 405)
 
     def test_not_utf8(self) -> None:
-        """A path that is not UTF-8 is 400."""
-        for path in ("/%ff", "/v2/%ff", "/v2/images/%ff/file"):
-            self.assertEqual(self.get(path).status, 400)
+        """A path that is not UTF-8 is 400, in the form of every error, and the connection goes on."""
+        for path in ("/%ff", "/v2/%ff", "/v2/images/%ff/file", "/v2/images/%C0%80"):
+            answer = self.get(path, {"Accept": "application/json"})
+            self.assertEqual((answer.status, answer.json["message"]), (400, "The path is not UTF-8."))
+            self.assertNotIn("connection", answer.headers)
+            self.assertEqual("x-openstack-request-id" in answer.headers, path.startswith("/v2"))
 
 
 class VersionTests(AppTestCase):

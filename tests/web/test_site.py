@@ -452,7 +452,7 @@ class FramingTests(SiteTestCase):
 
     def test_targets(self) -> None:
         """A target that is no path is refused; the asterisk is for OPTIONS."""
-        for line in ["CONNECT other.test:443", "GET *", "GET x", "GET ftp://a/b", "GET ?a", "GET /%ff", "GET /%C0%80"]:
+        for line in ["CONNECT other.test:443", "GET *", "GET x", "GET ftp://a/b", "GET ?a"]:
             with self.subTest(line=line):
                 (refusal,) = self.answers(head(line))
                 self.assertEqual(refusal.status, 400)
