@@ -29,7 +29,7 @@ capacity = "64 MiB"
 kind = "file"
 path = "images"
 """
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds. A quiet machine takes a tenth of them."""
 
 

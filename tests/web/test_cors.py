@@ -77,7 +77,7 @@ class PreflightTests(CorsTestCase):
             parameter["name"].lower()
             for operation in Description(self.server.document).operations().values()
             for parameter in operation.get("parameters", ())
-            if parameter.get("in") == "header"
+            if parameter.get("in") == "header"  # those of all are referred to
         }
         self.assertIn("x-openstack-append", described)
         self.assertEqual(described - allowed, {"content-range"})

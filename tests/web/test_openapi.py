@@ -83,6 +83,28 @@ class DescriptionTests(ApiTestCase):
         described = {int(status) for operation in self.operations.values() for status in operation["responses"]}
         self.assertEqual(set(STATUS.values()) - described, set())
 
+    def test_headers_of_failures(self) -> None:
+        """What an answer that refuses tells in a header is described."""
+        new = b'{"disk_format": "raw", "container_format": "bare"}'
+        image = self.server.request("POST", "/v2/images", ADMIN, new).json["id"]
+        self.server.put(image, b"data", **ADMIN)
+        for method, path, status, header in (
+            ("PATCH", "/v2/images/{image_id}", 415, "Accept-Patch"),
+            ("GET", "/v2/images/{image_id}/file", 416, "Content-Range"),
+        ):
+            target = path.replace("{image_id}", image)
+            answer = self.server.request(method, target, {**ADMIN, "Range": "bytes=9-"})
+            self.assertEqual(answer.status, status, answer.body)
+            self.assertIn(header.lower(), answer.headers)
+            self.assertIn(header, self.operations[method, path]["responses"][str(status)]["headers"])
+
+    def test_for_all(self) -> None:
+        """Whatever needs an identity may be given the id of its request, and may be refused for where it comes from."""
+        for (method, path), operation in self.operations.items():
+            if operation.get("security") != []:
+                self.assertIn({"$ref": "#/components/parameters/request_id"}, operation["parameters"], path)
+                self.assertIn("403", operation["responses"], f"{method} {path}")
+
     def test_etag(self) -> None:
         """Who has it is told so."""
         etag = self.answer.headers["etag"]

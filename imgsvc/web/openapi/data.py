@@ -73,6 +73,7 @@ def paths() -> Paths:
                     412: "The image is not what If-Match or If-Unmodified-Since says",
                     416: "The range is malformed, or holds no byte of the image",
                 },
+                error_headers={416: {"Content-Range": sent_header("`bytes */SIZE`")}},
             ),
         },
     }

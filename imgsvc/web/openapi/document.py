@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from imgsvc import __version__
+from imgsvc.web.app import LONGEST_REQUEST_ID
 from imgsvc.web.fields import LONGEST_KEY, RESERVED
 from imgsvc.web.openapi import data, images, locations, metadefs, service, sharing
-from imgsvc.web.openapi.notation import REQUEST_ID, TEXT, Json, Paths, component_name, fields, schema, sent_header
+from imgsvc.web.openapi.notation import ERROR, REQUEST_ID, Json, Paths, component_name, header, schema, sent_header
 
 OPENAPI: Final = "3.1.1"
 ALWAYS_SHOWN: Final = (
@@ -82,17 +83,14 @@ def describe(published: Mapping[str, Json]) -> Json:
         },
         "components": {
             "schemas": _schemas(published),
-            "responses": {"error": _error()},
-            "parameters": {
-                name: {
-                    "name": name,
-                    "in": "path",
-                    "required": True,
-                    "description": description,
-                    "schema": {"type": "string", "minLength": 1},
+            "responses": {
+                "error": {
+                    "description": "The request failed, and changed nothing",
+                    "headers": REQUEST_ID,
+                    "content": ERROR,
                 }
-                for name, description in PATH_PARAMETERS.items()
             },
+            "parameters": _parameters(),
             "headers": {
                 "request_id": sent_header("Names the request in the log: the client's own `X-Openstack-Request-Id`"),
                 "store_ids": sent_header("The stores, with commas between them, if there are several"),
@@ -107,6 +105,23 @@ def describe(published: Mapping[str, Json]) -> Json:
             },
         },
     }
+
+
+def _parameters() -> Json:
+    """Those of paths, and one that all requests below `/v2` may have."""
+    found = {
+        name: {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": description,
+            "schema": {"type": "string", "minLength": 1},
+        }
+        for name, description in PATH_PARAMETERS.items()
+    }
+    about = f"Names the request, in at most {LONGEST_REQUEST_ID} characters; `req-` is put before it if it is not there"
+    found["request_id"] = header("X-Openstack-Request-Id", about)
+    return found
 
 
 def _path_item(part: str, path: str, operations: Mapping[str, Json]) -> Json:
@@ -161,13 +176,3 @@ def _embed(value: Any, parts: Mapping[str, Json]) -> Any:
         if value == part:
             return schema(name)
     return {key: _embed(item, parts) for key, item in value.items()}
-
-
-def _error() -> Json:
-    text = {"schema": TEXT}
-    flat = fields(("message", "code", "title"), message=TEXT, code={**TEXT, "examples": ["404 Not Found"]}, title=TEXT)
-    return {
-        "description": "The request failed, and changed nothing",
-        "headers": REQUEST_ID,
-        "content": {"text/html": text, "application/json": {"schema": flat}, "text/plain": text},
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from imgsvc.model import MemberStatus, Visibility
-from imgsvc.web.listing import SORT_KEYS, TIME_OPERATORS
+from imgsvc.web.listing import NUMBERS, SORT_KEYS, TIME_OPERATORS
 from imgsvc.web.openapi.notation import (
     COUNT,
     Json,
@@ -61,9 +61,13 @@ FILTERS: Final = (
     query("container_format", _CHOICE),
     query("owner", "The project that owns the image"),
     query("checksum", "MD5 of the data"),
+    query("os_hash_algo", "What `os_hash_value` is of"),
     query("os_hash_value", "Digest of the data"),
-    query("size_min", "Bytes, at least", _INTEGER),
-    query("size_max", "Bytes, at most", _INTEGER),
+    *(
+        query(f"{key}{bound}", f"{words} this `{key}`", _INTEGER)
+        for key in sorted(NUMBERS)
+        for bound, words in (("", "Exactly"), ("_min", "At least"), ("_max", "At most"))
+    ),
     query("created_at", _WHEN, _MOMENT),
     query("updated_at", _WHEN, _MOMENT),
     query("visibility", "`all`: whatever the caller may see", choice(*Visibility, "all")),
@@ -186,6 +190,7 @@ def paths() -> Paths:
                     413: "Too many tags, properties or locations, too many bytes, or the body is too large",
                     415: "The Content-Type is none of the two",
                 },
+                error_headers={415: {"Accept-Patch": sent_header("The two")}},
             ),
             "delete": operation(
                 "delete_image",

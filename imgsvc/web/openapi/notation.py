@@ -20,11 +20,24 @@ EVERYWHERE: Final = {
 }
 IDENTIFIED: Final = {
     401: "The request carries no valid identity",
+    403: "Where nobody has an identity: a page of another origin asks, or by a name that is not the server's",
     503: "What the answer depends on does not answer now: the catalogue, a store, the identity service",
 }
 
 REQUEST_ID: Final = {"X-Openstack-Request-Id": {"$ref": "#/components/headers/request_id"}}
 """Headers of all answers below `/v2`."""
+
+_MESSAGE: Final = {
+    "type": "object",
+    "properties": {"message": TEXT, "code": {**TEXT, "examples": ["404 Not Found"]}, "title": TEXT},
+    "required": ["message", "code", "title"],
+}
+ERROR: Final = {
+    "text/html": {"schema": TEXT},
+    "application/json": {"schema": _MESSAGE},
+    "text/plain": {"schema": TEXT},
+}
+"""The body of an answer that tells of a failure."""
 
 
 def reference(kind: str, name: str, description: str | None = None) -> Json:
@@ -49,6 +62,7 @@ def operation(
     *,
     answers: Mapping[int, Json],
     errors: Mapping[int, str] | None = None,
+    error_headers: Mapping[int, Json] | None = None,
     parameters: Sequence[Json] = (),
     body: Json | None = None,
     description: str | None = None,
@@ -57,7 +71,8 @@ def operation(
     """One operation.
 
     answers: what success looks like, by status. errors: when each status comes that tells of a failure, beside those
-    that every operation has. parameters: beside those of the path. is_open: needs no identity.
+    that every operation has. error_headers: of those answers, beside the one that all have. parameters: beside those of
+    the path. is_open: needs no identity.
     """
     reasons = {**EVERYWHERE, **({} if is_open else IDENTIFIED), **({413: "The body is too large"} if body else {})}
     reasons.update(errors or {})
@@ -66,9 +81,13 @@ def operation(
         for answer in responses.values():
             answer["headers"] = {**REQUEST_ID, **answer["headers"]}
     responses.update({status: reference("responses", "error", reason) for status, reason in reasons.items()})
+    for status, headers in (error_headers or {}).items():
+        responses[status] = {"description": reasons[status], "headers": {**REQUEST_ID, **headers}, "content": ERROR}
     found: Json = {"operationId": operation_id, "summary": summary}
     if description is not None:
         found["description"] = description
+    if not is_open:
+        parameters = [*parameters, reference("parameters", "request_id")]
     if parameters:
         found["parameters"] = list(parameters)
     if body is not None:
