@@ -69,7 +69,7 @@ def usual_properties() -> OperatorSchema:
                 "type": "string",
                 "is_base": False,
                 "enum": ["on_image_deletion", "do_not_delete"],
-                "description": "Whether the key is deleted together with the image",
+                "description": "Whether the key is meant to go when the image is deleted",
             },
         }
     )
