@@ -34,6 +34,7 @@ __all__ = [
     "insert_or_update",
     "json_rows",
     "of_each",
+    "sorts_by_groups",
     "unindexed",
     "walked",
 ]
@@ -127,6 +128,11 @@ def compares_rows(dialect: Dialect) -> bool:
 
     If not, ANDs and ORs that mean the same do; NULL is less than every value there.
     """
+    return dialect.name != "mariadb"
+
+
+def sorts_by_groups(dialect: Dialect) -> bool:
+    """Whether ORDER BY more than an index has sorts the rows of one value of the index at a time, not all at once."""
     return dialect.name != "mariadb"
 
 

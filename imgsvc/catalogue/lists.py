@@ -8,9 +8,17 @@ from typing import Any, Final
 from attrs import evolve
 from sqlalchemy import Connection
 
+from imgsvc.catalogue.dialects import sorts_by_groups
 from imgsvc.catalogue.filters import shape_of, values_of
 from imgsvc.catalogue.order import fixed_keys, has_index, order_of
-from imgsvc.catalogue.pages import ENOUGH, page_statement, probe_statement, probes, values_statement
+from imgsvc.catalogue.pages import (
+    ENOUGH,
+    bound_statement,
+    page_statement,
+    probe_statement,
+    probes,
+    values_statement,
+)
 from imgsvc.catalogue.rows import image_from_row
 from imgsvc.errors import Forbidden, Invalid
 from imgsvc.model import Filter, Image, ImageQuery
@@ -25,7 +33,8 @@ def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
     """The page. Raises Invalid, Forbidden.
 
     One statement, and one before it if there is a marker or a filter whose images are to be counted. A list by several
-    keys of which the first has few values is made of one list for each value, until the page is full.
+    keys of which the first has few values is made of one list for each value, until the page is full. By other several
+    keys, the images of the page are told by the first one beforehand, where the database would sort them all.
     """
     shape = shape_of(query)
     marker, counts = _probe(connection, query, shape)
@@ -40,15 +49,15 @@ def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
     if key in _FEW_VALUES - of_filters.keys() and not has_index(order):
         return _value_by_value(connection, query, shape, key, order[0][1], marker)
     fewest, number = min(zip(counts, probes(shape), strict=True), default=(ENOUGH, None))
+    gathered_by = number if fewest < ENOUGH else None
     place = [marker[str(column.key)] for column, _ in order] if marker else []
-    page = page_statement(
-        shape,
-        less,
-        tuple([value is None for value in place]),
-        number if fewest < ENOUGH else None,
-        connection.dialect,
-    )
-    return [image_from_row(row) for row in page.rows(connection, **values_of(query, place))]
+    nulls, dialect = tuple([value is None for value in place]), connection.dialect
+    values, bound_null = values_of(query, place), None
+    if gathered_by is None and not has_index(order) and not sorts_by_groups(dialect):
+        for (bound,) in bound_statement(shape, less, nulls, dialect).rows(connection, **values, skip=query.limit - 1):
+            values["bound"], bound_null = bound, bound is None
+    page = page_statement(shape, less, nulls, gathered_by, bound_null, dialect)
+    return [image_from_row(row) for row in page.rows(connection, **values)]
 
 
 def _probe(connection: Connection, query: ImageQuery, shape: ImageQuery) -> tuple[Mapping[str, Any], Sequence[int]]:

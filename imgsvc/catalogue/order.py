@@ -11,7 +11,7 @@ from imgsvc.catalogue.filters import Condition, column_named
 from imgsvc.catalogue.tables import SORT_KEYS, images
 from imgsvc.model import ImageQuery
 
-__all__ = ["Order", "after", "fixed_keys", "has_index", "order_of", "ordering", "stretches"]
+__all__ = ["Order", "after", "bounded", "fixed_keys", "has_index", "order_of", "ordering", "stretches"]
 
 Order = Sequence[tuple[ColumnElement[Any], bool]]
 """Columns, and whether each descends. No two images have the same values in all of them."""
@@ -84,6 +84,17 @@ def stretches(order: Order, marker_nulls: Sequence[bool], rows_compared: bool) -
         return [found, is_null] if descending else [found]
     found = and_(is_null, after(order[1:], marker_nulls[1:], place=1))
     return [found] if descending else [found, is_set]
+
+
+def bounded(order: Order, is_null: bool) -> Condition:
+    """What is not after the value `bound` of the first column. is_null: it is NULL."""
+    column, descending = order[0]
+    if is_null:
+        return true() if descending else column.is_(None)
+    bound = bindparam("bound", type_=column.type)
+    if descending:
+        return column >= bound
+    return or_(column.is_(None), column <= bound) if _is_nullable(column) else column <= bound
 
 
 def _beyond(order: Order, marker_nulls: Sequence[bool]) -> Condition:

@@ -18,7 +18,21 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Dialect, Integer, Select, and_, bindparam, false, func, literal, or_, select, union, union_all
+from sqlalchemy import (
+    Dialect,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union,
+    union_all,
+)
 
 from imgsvc.catalogue.dialects import compares_rows, groups_by_index, unindexed, walked
 from imgsvc.catalogue.filters import (
@@ -32,13 +46,13 @@ from imgsvc.catalogue.filters import (
     property_condition,
     tag_condition,
 )
-from imgsvc.catalogue.order import Order, after, fixed_keys, has_index, order_of, ordering, stretches
+from imgsvc.catalogue.order import Order, after, bounded, fixed_keys, has_index, order_of, ordering, stretches
 from imgsvc.catalogue.rows import select_images
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import SORT_KEYS, image_members, image_properties, image_tags, images
 from imgsvc.model import Filter, ImageQuery, Visibility
 
-__all__ = ["ENOUGH", "page_statement", "probe_statement", "probes", "values_statement"]
+__all__ = ["ENOUGH", "bound_statement", "page_statement", "probe_statement", "probes", "values_statement"]
 
 ENOUGH: Final = 2000
 """From so many images on that pass a filter, they are not gathered."""
@@ -91,21 +105,20 @@ def page_statement(
     less: frozenset[str],
     marker_nulls: tuple[bool, ...],
     gathered_by: int | None,
+    bound_null: bool | None,
     dialect: Dialect,
 ) -> Statement:
     """The select of a page of whole images; rows are for `image_from_row`.
 
     less: keys that need not be sorted by. marker_nulls: which of the marker's values in the other keys are NULL; empty
-    for the first page. gathered_by: the number of the filter that few images pass; None to walk. Raises Invalid for a
-    field, an operator or a sort key that images do not have.
+    for the first page. gathered_by: the number of the filter that few images pass; None to walk. bound_null: whether
+    what `bound_statement` gave is NULL; None: no bound is known. Raises Invalid for a field, an operator or a sort key
+    that images do not have.
     """
     order = order_of(shape, less)
     if gathered_by is None:
-        # A marker with another value in a key that a filter fixes is not in the list: no index is entered at its place,
-        # which may be before or after all that the filter passes.
-        enters = not marker_nulls or fixed_keys(shape).keys() <= less
-        found = [*_walks(shape, order, marker_nulls, enters, compares_rows(dialect))]
-        found = found or [select(*(column for column, _ in order)).where(false())]
+        bound = true() if bound_null is None else bounded(order, bound_null)
+        found = _walks(shape, less, marker_nulls, order, bound, dialect)
     else:
         found = [_gathering(shape, order, marker_nulls, gathered_by)]
     limit = bindparam("limit", type_=Integer)
@@ -117,6 +130,22 @@ def page_statement(
     whole = select_images().join(chosen, chosen.c.id == images.c.id)
     whole = whole.order_by(*ordering([(chosen.c[str(column.key)], down) for column, down in order]))
     return Statement.for_dialect(whole, dialect)
+
+
+@lru_cache(_STATEMENTS_KEPT)
+def bound_statement(
+    shape: ImageQuery, less: frozenset[str], marker_nulls: tuple[bool, ...], dialect: Dialect
+) -> Statement:
+    """The select of the first key of the last image on a page, by which the images of the page can be told before they
+    are sorted by the other keys; no row if the page is not full. The arguments are those of `page_statement`.
+    """
+    order = order_of(shape, less)[:1]
+    limit = bindparam("limit", type_=Integer)
+    parts = [select(part.limit(limit).subquery()) for part in _walks(shape, less, marker_nulls, order, true(), dialect)]
+    page = union_all(*parts).subquery("page")
+    key = page.c[str(order[0][0].key)]
+    last = select(key).order_by(*ordering([(key, order[0][1])])).limit(1).offset(bindparam("skip", type_=Integer))
+    return Statement.for_dialect(last, dialect)
 
 
 @lru_cache(_STATEMENTS_KEPT)
@@ -142,21 +171,34 @@ def values_statement(shape: ImageQuery, key: str, dialect: Dialect) -> Statement
 
 
 def _walks(
-    shape: ImageQuery, order: Order, marker_nulls: Sequence[bool], enters: bool, rows_compared: bool
-) -> Iterator[Select[Any]]:
-    """The runs that the list is made of; no image is in two of them."""
+    shape: ImageQuery,
+    less: frozenset[str],
+    marker_nulls: Sequence[bool],
+    sort: Order,
+    bound: Condition,
+    dialect: Dialect,
+) -> Sequence[Select[Any]]:
+    """The runs that the list is made of, in the order of `sort`; no image is in two of them."""
+    order = order_of(shape, less)
+    # A marker with another value in a key that a filter fixes is not in the list: no index is entered at its place,
+    # which may be before or after all that the filter passes.
+    enters = not marker_nulls or fixed_keys(shape).keys() <= less
+    rows_compared = compares_rows(dialect)
     by_index = _by_index(shape, order)
     passed = [filter_condition(number, each, number in by_index) for number, each in enumerate(shape.filters)]
-    columns = [column for column, _ in order]
-    in_order = ordering(order, in_stretch=enters, null_is_least=not rows_compared)
+    columns = [column for column, _ in sort]
+    in_order = ordering(sort, in_stretch=enters, null_is_least=not rows_compared)
     key = _walked_key(shape, order)
     parts = stretches(order, marker_nulls, rows_compared) if enters else [after(order, marker_nulls, unindexed)]
+    found = []
     for part in parts:
         for run, index in _runs(shape, key):
-            yield walked(select(*columns).where(_LIVE, run, *passed, part).order_by(*in_order), images, index)
+            walk = select(*columns).where(_LIVE, run, *passed, part, bound).order_by(*in_order)
+            found.append(walked(walk, images, index))
         if Extent.of(shape).member:
             members = select(*columns).join(image_members, image_members.c.image_id == images.c.id)
-            yield walked(members.where(*_as_member(shape), part).order_by(*in_order), images, _BY_ID)
+            found.append(walked(members.where(*_as_member(shape), part, bound).order_by(*in_order), images, _BY_ID))
+    return found or [select(*columns).where(false())]
 
 
 def _runs(shape: ImageQuery, key: str, of_owner: bool = True) -> Iterator[tuple[Condition, str]]:

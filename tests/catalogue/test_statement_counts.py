@@ -9,6 +9,7 @@ from typing import Any
 from imgsvc.catalogue.statements import Statement
 from imgsvc.model import Caller, Filter, ImageQuery, Visibility
 from tests.catalogue.rigs import CatalogueTestCase, on_every_database
+from tests.support.databases import mariadb
 
 ME = Caller(project_id="me", roles=frozenset({"reader"}))
 SHOWN = Filter("os_hidden", "eq", (False,))
@@ -54,7 +55,8 @@ class StatementCountTest(CatalogueTestCase):
 
     def test_counts(self) -> None:
         """One for an image. One for a list, and one for its marker and all that is to be counted before; whatever
-        there is in the catalogue."""
+        there is in the catalogue. By several keys one more on MariaDB, for the first of them."""
+        by_two = 2 if self.server is mariadb else 1
         for number in (2, 4):
             image_id = self.fill(number)
             with self.counted() as statements:
@@ -67,7 +69,7 @@ class StatementCountTest(CatalogueTestCase):
                 for filters, sort, marker, wanted in (
                     ((SHOWN,), query.sort, None, 1),
                     ((SHOWN,), BY_NAME, None, 1),
-                    ((SHOWN,), (("name", True), ("size", False)), None, 1),
+                    ((SHOWN,), (("name", True), ("size", False)), None, by_two),
                     ((SHOWN,), query.sort, image_id, 2),
                     (named, query.sort, None, 1),
                     (named, BY_NAME, image_id, 2),
