@@ -303,3 +303,18 @@ class DoubtfulActivationTests(ApiTestCase):
         self.assertEqual(self.server.put(image, b"data").status, 503)
         self.assert_queued(image)
         self.assert_nothing_kept()
+
+    def test_deleted_at_the_last_moment(self) -> None:
+        """An image that is deleted when its bytes have their name already leaves none of them."""
+        uploads = self.server.server.core.uploads
+        image = self.server.image()["id"]
+        inner = uploads.catalogue
+
+        class Deleting(DoubtfulCatalogue):
+            def activate(self, *arguments: Any) -> Deferred[None]:
+                fired(inner.delete(image))
+                return inner.activate(*arguments)  # type: ignore[no-any-return]
+
+        uploads.catalogue = Deleting(inner, happens=True)
+        self.assertEqual(self.server.put(image, b"data").status, 410)
+        self.assert_nothing_kept()

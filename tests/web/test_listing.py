@@ -188,6 +188,7 @@ class FilterTests(ListTestCase):
             ("name", r'in:"d\"e"', ['d"e']),
             ("name", r'in:"f\\g"', ["f\\g"]),
             ("name", "in:x", []),
+            ("name", "in:,a", ["a"]),
             ("name", "eq:a", ["a"]),
             ("id", f"in:{ids[0]},{ids[4]}", ["h", "a"]),
             ("status", "in:queued,saving", ["h", "f\\g", 'd"e', "b,c", "a"]),

@@ -69,7 +69,7 @@ class PublishedTests(MetadefTestCase):
             self.assert_status(405, self.send("POST", f"/v2/schemas/{name}", {}))
 
     def test_form(self) -> None:
-        """Those of single things let no other keys through, and say which must be there; lists have links."""
+        """Those of single things let no other keys through, and say which must be there, in lists too."""
         schemas = {name.removeprefix("metadefs/"): schema for name, schema in metadef_schemas().items()}
         required = {
             "namespace": ["namespace"],
@@ -82,6 +82,9 @@ class PublishedTests(MetadefTestCase):
             self.assertEqual((schemas[name]["required"], schemas[name]["additionalProperties"]), (keys, False))
         for name in ("namespaces", "properties", "objects", "tags", "resource_types"):
             self.assertEqual([link["rel"] for link in schemas[name]["links"]], ["first", "next", "describedby"])
+            key = "resource_type_associations" if name == "resource_types" else name
+            nameless: Any = {"x": {}} if name == "properties" else [{}]
+            self.assertFalse(Draft4Validator(schemas[name]).is_valid({key: nameless}), name)
         definitions = {"positiveInteger", "positiveIntegerDefault0", "stringArray", "property"}
         for name in ("namespace", "namespaces", "object", "objects"):
             self.assertEqual(set(schemas[name]["definitions"]), definitions)
