@@ -197,7 +197,7 @@ class Session:
                 raise cause
             if failure.check(ResponseNeverReceived) and not isinstance(cause, error.ConnectionClosed):
                 # Before the first byte only TLS fails with something else than the end of the connection.
-                raise Unreachable(self.endpoint, str(cause) or type(cause).__name__) from problem
+                raise Unreachable(self.endpoint, _tls_words(cause)) from problem
             raise Broken(f"The connection to {self.endpoint} was lost: {_words(cause)}") from problem
         if failure.check(error.ConnectError, error.DNSLookupError, error.TimeoutError, error.ConnectBindError):
             raise Unreachable(self.endpoint, _words(problem)) from problem
@@ -210,6 +210,13 @@ def _headers(values: Mapping[str, str]) -> Headers:
 
 def _no_answer(_result: object, limit: float) -> NoReturn:
     raise Broken(f"The server did not answer within {limit:.0f} seconds.")
+
+
+def _tls_words(problem: BaseException) -> str:
+    match problem.args:
+        case ([(_, _, str(reason)), *_],):  # as OpenSSL's errors are
+            return f"TLS: {reason}."
+    return str(problem) or type(problem).__name__
 
 
 def _words(problem: BaseException | None) -> str:

@@ -57,5 +57,5 @@ class TlsTests(SynchronousTestCase):
     def test_untrusted(self) -> None:
         """A server whose certificate is not trusted counts as one that cannot be reached."""
         done = self.imgsvc("list", code=3, trusted=False)
-        self.assertIn("certificate", done.stderr)
+        self.assertIn(f"{self.api.endpoint}: TLS: certificate verify failed.\n", done.stderr)
         self.assertEqual(self.api.seen, [])
