@@ -23,7 +23,7 @@ from imgsvc.web.site import StreamingSite
 log = txaio.make_logger()
 
 UNDO_TIME = 5.0
-"""Seconds that the undo of transfers may take which were cut off at the end of the grace period."""
+"""Seconds that the undo of transfers may take which were cut off at the end of the grace, and each step after it."""
 
 Listen = Callable[[StreamingSite], Awaitable[list[IListeningPort]]]
 
@@ -88,8 +88,8 @@ class Server:
         await self._until_idle(UNDO_TIME)
         await within(UNDO_TIME, self.core.reaper.stop(), self._reactor)
         await within(UNDO_TIME, self.core.hashing.stop(), self._reactor)
-        await self.core.catalogue.stop()
-        await self.core.stores.stop()
+        await within(UNDO_TIME, self.core.catalogue.stop(), self._reactor)
+        await within(UNDO_TIME, self.core.stores.stop(), self._reactor)
         for threads in self.core.threads:
             threads.stop()
         log.info("stopped")
@@ -121,7 +121,7 @@ def address_of(port: IListeningPort) -> str:
 
 
 async def within(seconds: float, work: Deferred[None], clock: IReactorTime) -> None:
-    """Wait for work, but no longer than this: what a store that hangs leaves undone is done after the next start."""
+    """Wait for work, but no longer than this: what a disk that hangs leaves undone is done after the next start."""
     late: Deferred[None] = Deferred()
     timer = clock.callLater(seconds, late.callback, None)
     await DeferredList([work, late], fireOnOneCallback=True, consumeErrors=True)

@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
-from imgsvc.compose import Server
+from imgsvc.compose import UNDO_TIME, Server, within
 from imgsvc.process import Place, on_sigterm, start_or_exit, stop
 from imgsvc.web.site import StreamingSite
 
@@ -71,5 +71,5 @@ class ServerService(Service):
 
     async def _stop(self) -> None:
         if self._started is not None:
-            await self._started  # what has not begun cannot be ended
+            await within(UNDO_TIME, self._started, self._reactor)  # what has not begun cannot be ended
         await self._server.stop()

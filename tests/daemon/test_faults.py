@@ -395,6 +395,23 @@ class DatabaseFaultTests(FaultTestCase):
         self.wait_for_status(daemon, queued, "queued")
         self.assert_goes_on(daemon, queued)
 
+    def test_hangs(self) -> None:
+        """A disk that does not answer does not keep the daemon from its end."""
+        daemon = self.daemon('[server]\ngrace = "0 s"\n')
+        image_id = daemon.image()
+        log = daemon.data / "imgsvc.sqlite-wal"
+        size = log.stat().st_size
+        strace = self.inject(daemon, Injection("fdatasync,fsync", "delay_enter=60000000", log))
+        upload = Transfer(daemon, image_id, 1)
+        self.wait(lambda: log.stat().st_size > size, "the claim written, and not on the disk")
+        daemon.signal(signal.SIGTERM)
+        self.wait_for_log(daemon, "Server Shut Down", patience=30)
+        end(strace)  # which holds on to the thread that hangs
+        assert daemon.process is not None
+        self.assertEqual(daemon.process.wait(20), 0)
+        self.assertEqual(upload.status(), 0)
+        self.assert_no_traceback(daemon)
+
     def test_write_error(self) -> None:
         """EIO in the write-ahead log: 503, and it goes on when that is over."""
         daemon = self.daemon(self.TOML)
