@@ -20,7 +20,7 @@ from imgsvc.web.schemas import SchemaRoutes, image_schema
 PAGE = Path(__file__).with_name("api.md")
 SCHEMAS = "/v2/schemas/"
 OF_ALL = {**EVERYWHERE, **IDENTIFIED}
-"""Told once for all routes; 403 only where nothing else is meant by it."""
+"""What is told once for all routes, unless something else is meant by it; 400 is never told of one."""
 
 
 def tables() -> str:
@@ -47,9 +47,7 @@ def _row(route: str, summary: str, operation: Any) -> str:
     answers = operation["responses"].items()
     success = " ".join(status for status, _ in answers if status < "400")
     failure = " ".join(
-        status
-        for status, answer in answers
-        if status >= "400" and (int(status) not in OF_ALL or (status == "403" and answer["description"] != OF_ALL[403]))
+        status for status, answer in answers if status > "400" and answer["description"] != OF_ALL.get(int(status))
     )
     return f"| `{route}` | {summary} | {success} | {failure} |"
 

@@ -8,6 +8,7 @@ from typing import Final
 from imgsvc.web.openapi.notation import (
     COUNT,
     FLAG,
+    REQUEST_ID,
     TEXT,
     Json,
     Paths,
@@ -35,6 +36,7 @@ _USAGE: Final = {
     "additionalProperties": fields(("limit", "usage"), limit={"type": "integer"}, usage=COUNT),
 }
 _DETAIL: Final = query("detail", "With it, whatever it says, the catalogue and the stores are checked, too")
+_DESCRIPTION_HEADERS: Final = {**REQUEST_ID, "ETag": sent_header("Its digest")}
 _STORE: Final = fields(
     ("id",),
     id=TEXT,
@@ -171,8 +173,8 @@ def paths(schema_names: Iterable[str]) -> Paths:
                 is_open=True,
                 parameters=[header("If-None-Match", "ETags that the client has")],
                 answers={
-                    200: json_answer("OpenAPI 3.1", {"type": "object"}, headers={"ETag": sent_header("Its digest")}),
-                    304: nothing("The client has it"),
+                    200: json_answer("OpenAPI 3.1", {"type": "object"}, headers=_DESCRIPTION_HEADERS),
+                    304: nothing("The client has it", headers=_DESCRIPTION_HEADERS),
                 },
             )
         },
