@@ -1,4 +1,7 @@
-"""What a page costs SQLite, in instructions of its virtual machine: in a large catalogue about what in a small one."""
+"""What a page costs: in a large catalogue about what in a small one.
+
+In instructions of SQLite's virtual machine, in rows that MariaDB reads.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,53 @@ from attrs import evolve
 from sqlalchemy import Connection
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.lists import AGE, Case, cases, fill, middle
-from imgsvc.catalogue import lists, schema
+from bench.lists import AGE, Case, cases, fill, middle, open_engine
+from imgsvc.catalogue import lists, schema, tables
 from imgsvc.catalogue.sqlite import sqlite_engine
 from imgsvc.model import ImageQuery
+from tests.support.databases import mariadb
 
 SMALL, LARGE = 200, 3000
 GATHERED = 300
 """From so many images on nothing is gathered here, as the catalogues are smaller than those that ENOUGH is made for."""
 
 
-class CostTests(SynchronousTestCase):
+class CostTestCase(SynchronousTestCase):
+    """Compares catalogues of two sizes."""
+
     @contextmanager
     def catalogue(self, number: int) -> Iterator[Connection]:
         """A connection to a catalogue of so many images."""
+        raise NotImplementedError
+
+    def cost(self, connection: Connection, query: ImageQuery) -> int:
+        """Of a page."""
+        raise NotImplementedError
+
+    def costs(self, number: int, measured: list[Case]) -> list[tuple[int, int]]:
+        """Of the first page, and of one in the middle."""
+        with self.catalogue(number) as connection:
+            return [
+                (
+                    self.cost(connection, case.query),
+                    self.cost(connection, evolve(case.query, marker=middle(connection, case.query))),
+                )
+                for case in measured
+            ]
+
+    def check(self, measured: list[Case], allowed: int) -> None:
+        """allowed: how much more a page of the large catalogue may cost."""
+        self.patch(lists, "ENOUGH", GATHERED)
+        small, large = self.costs(SMALL, measured), self.costs(LARGE, measured)
+        for case, before, after in zip(measured, small, large, strict=True):
+            for less, more in zip(before, after, strict=True):
+                self.assertLess(more, less * 1.5 + allowed, (case.name, case.caller, before, after))
+
+
+class CostTests(CostTestCase):
+    @contextmanager
+    def catalogue(self, number: int) -> Iterator[Connection]:
+        """In a file."""
         engine = sqlite_engine(f"sqlite:///{Path(self.mktemp()).absolute()}", 5)
         try:
             with engine.begin() as connection:
@@ -35,33 +71,14 @@ class CostTests(SynchronousTestCase):
         finally:
             engine.dispose()
 
-    def instructions(self, connection: Connection, query: ImageQuery) -> int:
-        """In hundreds."""
+    def cost(self, connection: Connection, query: ImageQuery) -> int:
+        """In hundreds of instructions."""
         driver: Any = connection.connection.dbapi_connection
         steps = []
         driver.set_progress_handler(lambda: steps.append(1), 100)
         lists.list_images(connection, query)
         driver.set_progress_handler(None, 0)
         return len(steps)
-
-    def costs(self, number: int, measured: list[Case]) -> list[tuple[int, int]]:
-        """Of the first page, and of one in the middle."""
-        with self.catalogue(number) as connection:
-            return [
-                (
-                    self.instructions(connection, case.query),
-                    self.instructions(connection, evolve(case.query, marker=middle(connection, case.query))),
-                )
-                for case in measured
-            ]
-
-    def check(self, measured: list[Case], allowed: int) -> None:
-        """allowed: hundreds of instructions more that a page of the large catalogue may cost."""
-        self.patch(lists, "ENOUGH", GATHERED)
-        small, large = self.costs(SMALL, measured), self.costs(LARGE, measured)
-        for case, before, after in zip(measured, small, large, strict=True):
-            for less, more in zip(before, after, strict=True):
-                self.assertLess(more, less * 1.5 + allowed, (case.name, case.caller, before, after))
 
     def test_orders(self) -> None:
         """By every key, up and down, for an administrator and for a project."""
@@ -77,3 +94,44 @@ class CostTests(SynchronousTestCase):
         """With filters that all pass, that few pass and that none passes."""
         measured = [case for case in cases() if not case.name.startswith("sort=") and case.query.sort == AGE]
         self.check(measured, allowed=400)
+
+
+class CostOnMariaDBTests(CostTestCase):
+    @contextmanager
+    def catalogue(self, number: int) -> Iterator[Connection]:
+        """With as many deleted images, which would come first in every order upwards."""
+        name = mariadb().new_database()
+        engine = open_engine(mariadb().url(name))
+        try:
+            with engine.begin() as connection:
+                schema.upgrade(connection)
+                fill(connection, number)
+            columns = {column.name: column.name for column in tables.images.columns} | {
+                **dict.fromkeys(("name", "status", "container_format", "disk_format"), "'!'"),
+                **dict.fromkeys(("created_at", "updated_at", "deleted_at", "size"), "1"),
+                "id": "CONCAT('!', SUBSTR(id, 2))",
+            }
+            copied = f"SELECT {', '.join(columns.values())} FROM images WHERE deleted_at IS NULL"
+            mariadb().execute(f"INSERT INTO images ({', '.join(columns)}) {copied}", name)
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+            mariadb().drop_database(name)
+
+    def cost(self, connection: Connection, query: ImageQuery) -> int:
+        """In rows, also of results in between."""
+        before = self.rows_read(connection)
+        lists.list_images(connection, query)
+        return self.rows_read(connection) - before
+
+    def rows_read(self, connection: Connection) -> int:
+        """By the connection so far."""
+        cursor = connection.connection.cursor()
+        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+        return sum(int(number) for _, number in cursor.fetchall())
+
+    def test_orders(self) -> None:
+        """By every key, up and down, and by two of many values."""
+        self.check([case for case in cases() if case.name.startswith("sort=") and "," not in case.name], allowed=500)
+        self.check([case for case in cases() if case.name == "sort=name:asc,size:asc"], allowed=500)
