@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import txaio
@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from imgsvc.errors import Forbidden, ImgsvcError, ObjectInUse, ObjectMissing, StoreForbidden
 from imgsvc.interfaces import ICatalogue, IStoreRegistry
-from imgsvc.model import Caller, DoomedLocation, Status
+from imgsvc.model import Caller, DoomedLocation, Image, Status
 from imgsvc.operations.access import Access
 
 log = txaio.make_logger()
@@ -40,34 +40,29 @@ class Deletion:
         """The image is gone, and its bytes as soon as their stores let go of them.
 
         Raises NoSuchImage; Forbidden (protected, not the owner); StoreForbidden, ObjectInUse: the image is as it was,
-        less the copies that were deleted. A store that cannot delete now is asked again later.
+        less the copies that were deleted. A store that cannot delete now is asked again later. Goes on to its end
+        although nobody waits for it any more.
         """
         image = await self.access.image(caller, image_id, "delete_image")
         if image.protected:
             raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
-        await self.remove_all(await self.catalogue.delete(image_id), image.status)
-        self.when_deleted(image_id)
+        await _to_the_end(self._delete(image))
 
-    async def remove_all(self, doomed_locations: Sequence[DoomedLocation], status: Status | None = None) -> None:
+    async def _delete(self, image: Image) -> None:
+        await self._remove_all(await self.catalogue.delete(image.id), image.status)
+        self.when_deleted(image.id)
+
+    async def remove_all(self, doomed_locations: Sequence[DoomedLocation]) -> None:
         """Have stores delete what an image has lost. What cannot be removed now is left to the reaper.
 
-        status: the one that the image had, if it was deleted. Raises StoreForbidden, ObjectInUse when a store refuses:
-        the image has those locations again. Goes on to its end although nobody waits for it any more.
+        Raises StoreForbidden, ObjectInUse when a store refuses: the image has those locations again. Goes on to its end
+        although nobody waits for it any more.
         """
-        if not doomed_locations:
-            return
-        waiting: Deferred[None] = Deferred()
-
-        def ended(result: Any) -> None:
-            if not waiting.called:
-                waiting.callback(result)
-            elif isinstance(result, Failure):
-                log.error("{error}, and nobody to tell", error=result.getErrorMessage())
-
-        Deferred.fromCoroutine(self._remove_all(doomed_locations, status)).addBoth(ended)
-        await waiting
+        if doomed_locations:
+            await _to_the_end(self._remove_all(doomed_locations, None))
 
     async def _remove_all(self, doomed_locations: Sequence[DoomedLocation], status: Status | None) -> None:
+        """status: the one that the image had, if it was deleted."""
         refused: dict[DoomedLocation, ImgsvcError] = {}
         keys = {doomed.key for doomed in doomed_locations}
         self._at_work |= keys
@@ -101,3 +96,17 @@ class Deletion:
         except ObjectMissing:
             log.info("image {image}: {url} was gone already", image=doomed.image_id, url=location.url)
         await self.catalogue.forget_location(doomed.key)
+
+
+def _to_the_end(work: Coroutine[Any, Any, None]) -> Deferred[None]:
+    """Fires as `work` ends, and does not end it when it is cancelled."""
+    waiting: Deferred[None] = Deferred()
+
+    def ended(result: Any) -> None:
+        if not waiting.called:
+            waiting.callback(result)
+        elif isinstance(result, Failure):
+            log.error("{error}, and nobody to tell", error=result.getErrorMessage())
+
+    Deferred.fromCoroutine(work).addBoth(ended)
+    return waiting

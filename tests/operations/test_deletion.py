@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 
 from imgsvc.errors import ObjectInUse, ObjectMissing, StoreForbidden, StoreUnavailable
+from imgsvc.stores.shield import shielded
 from tests.support.server import Connection
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, READER, STRANGER, ApiTestCase
 
 ABSENT = "11111111-2222-3333-4444-555555555555"
+
+
+class HeldCatalogue:
+    """A catalogue that deletes no image before `go_on` fires."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.go_on: Deferred[None] = Deferred()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def delete(self, image_id: str) -> Deferred[Any]:
+        """See ICatalogue."""
+        return shielded(self.go_on.addCallback(lambda _: self._inner.delete(image_id)))
 
 
 class DeletionTests(ApiTestCase):
@@ -116,6 +132,19 @@ class DeletionTests(ApiTestCase):
         store.inner.delete = lambda location: fail(ObjectInUse("local", "x"))
         store.heal()
         self.assertEqual(self.status(image), "active")
+
+    def test_client_gone_before_the_record(self) -> None:
+        """Nor does it matter when the client goes."""
+        image = self.made()
+        held = HeldCatalogue(self.server.server.core.catalogue)
+        self.server.server.core.deletion.catalogue = held  # type: ignore[assignment]
+        self.server.store().fail("delete", ObjectInUse("local", "x"))
+        connection = self.server.connect()
+        connection.send(f"DELETE /v2/images/{image} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.lose()
+        held.go_on.callback(None)
+        self.assertEqual(self.status(image), "active")
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").status, 200)
 
     def test_bytes_that_are_gone_already(self) -> None:
         """Bytes that the store does not have need not be deleted again."""
