@@ -138,7 +138,7 @@ class FileStore:
         usage = await self._disk.run("make", path, write_fault, self._folder.usage)
         needed = (expected_size or 0) + self._options.min_free
         if usage.free is not None and needed > usage.free:
-            raise StoreFull(self.store_id, f"{expected_size} bytes do not fit.")
+            raise StoreFull(self.store_id, f"{expected_size or 'more'} bytes do not fit.")
         fd = await self._disk.run("make", path, write_fault, self._folder.begin, name, upload_id)
         location = Location(self.store_id, f"file://{self._folder.path}/{name}")
         return FileWriter(self._disk, name, upload_id, fd, location, self._write_options)

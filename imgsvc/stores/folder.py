@@ -155,9 +155,11 @@ class Folder:
         return [UnfinishedObject(match[1], match[2]) for match in found if match]
 
     def usage(self) -> StoreUsage:
-        """Bytes of the file system, and those of them that are left for ordinary users."""
+        """Bytes of the file system, and those of them that are left for ordinary users; None where it does not tell."""
         self._check_mounted()
         figures = os.statvfs(self.path)
+        if figures.f_blocks == 0:  # a tmpfs without limit, and what some file systems in user space say
+            return StoreUsage(None, None)
         return StoreUsage(figures.f_blocks * figures.f_frsize, figures.f_bavail * figures.f_frsize)
 
     def _earlier(self, name: str, upload_id: str) -> Iterator[int | None]:

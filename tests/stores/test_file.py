@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,7 +19,7 @@ from imgsvc.errors import (
     StoreUnavailable,
 )
 from imgsvc.interfaces import IFileBacked, IStore
-from imgsvc.model import Location, Span
+from imgsvc.model import Location, Span, StoreUsage
 from imgsvc.stores.file import make
 from imgsvc.stores.services import StoreServices
 from tests.support.store_contract import (
@@ -278,8 +279,19 @@ class FileTests(SynchronousTestCase):
 
     def test_min_free(self) -> None:
         """Uploads are refused that would leave less free than the operator wants."""
-        with self.assertRaises(StoreFull):
-            result_of(self.start(min_free=1 << 62).writer(NAME, EARLIER, None))
+        store = self.start(min_free=1 << 62)
+        for size, told in ((None, "more bytes"), (5, "5 bytes")):
+            with self.assertRaisesRegex(StoreFull, f"^Store local: {told} do not fit.$"):
+                result_of(store.writer(NAME, EARLIER, size))
+
+    def test_unlimited(self) -> None:
+        """A medium that does not tell its size is not full."""
+        self.images.mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=0", "imgsvc-test", str(self.images)], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", str(self.images)], check=True)
+        store = self.start()
+        self.assertEqual(StoreUsage(None, None), result_of(store.usage()))
+        result_of(result_of(store.writer(NAME, EARLIER, 5)).abort())
 
     def test_usage(self) -> None:
         """The usage is that of the file system."""
