@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.client.memory_api import Data, MemoryImageApi
 from tests.client.scenarios import LIMIT, ClientProcesses, ClientScenarios, environment
+from tests.support.waiting import heed_interrupts
 
 MEBIBYTE = 1024 * 1024
 
@@ -34,7 +35,12 @@ class Terminal:
         case.addCleanup(os.close, self._master)
         command = [sys.executable, "-m", "imgsvc.client", "--endpoint", case.endpoint, *map(str, arguments)]
         self.process = subprocess.Popen(
-            command, cwd=case.folder, env=environment(), stderr=slave, stdout=subprocess.DEVNULL
+            command,
+            cwd=case.folder,
+            env=environment(),
+            stderr=slave,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=heed_interrupts,
         )
         os.close(slave)
         case.addCleanup(self.process.wait)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.support.waiting import children, is_running, wait_for
+from tests.support.waiting import children, heed_interrupts, is_running, wait_for
 
 START_TIME = 120.0
 """Seconds. A quiet machine takes one."""
@@ -79,6 +79,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                preexec_fn=heed_interrupts,
             )
         until = time.monotonic() + START_TIME
         while time.monotonic() < until:

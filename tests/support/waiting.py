@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -40,6 +41,14 @@ def is_running(pid: int) -> bool:
 def children(pid: int) -> list[int]:
     """The processes that a process has started, and whose status it has not asked for."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def heed_interrupts() -> None:
+    """Run in a child before its program (preexec_fn): SIGINT ends it.
+
+    Who runs the tests may have SIGINT ignored, as a shell has for what it runs in the background.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def listens(port: int) -> bool:
