@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from imgsvc import config as configuration
 from imgsvc.compose import Server, address_of
 from imgsvc.config import Config
+from imgsvc.errors import ConfigurationError
 from imgsvc.log import LogOutput
 from imgsvc.process import Place, exit_with, on_sigterm, places, start_or_exit, stop
 from imgsvc.service import ServerService
@@ -48,6 +49,12 @@ def make_service(config: Config, data_folder: Path, log_output: LogOutput, react
     listen = places(reactor, config.server.listen)
     if config.server.workers == 1:
         return ServerService(server, listen, reactor)
+    for store in server.core.stores.all():
+        if store.kind == "memory":
+            raise ConfigurationError(
+                f"server.workers = {config.server.workers}: must be 1 with stores.{store.store_id} of kind memory,"
+                " whose images only the process sees that took them"
+            )
     return WorkersService(config, data_folder, log_output, listen, reactor)
 
 

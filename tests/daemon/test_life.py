@@ -163,6 +163,13 @@ class RefusedStartTests(DaemonTestCase):
         """An option that this kind of store does not have."""
         self.refused('[stores.a]\nkind = "file"\nbucket = "b"\n', r"^imgsvc: stores\.a\.bucket: no such option")
 
+    def test_memory_of_several(self) -> None:
+        """Workers that would not see each other's images."""
+        self.refused(
+            '[server]\nworkers = 2\n[stores.fast]\nkind = "memory"\n',
+            r"^imgsvc: server\.workers = 2: must be 1 with stores\.fast of kind memory",
+        )
+
     def test_store_path(self) -> None:
         """A folder of images that cannot be written."""
         mount = self.mount()
