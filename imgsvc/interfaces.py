@@ -36,7 +36,10 @@ class IThreads(Interface):
     """Runs blocking calls elsewhere than on the reactor."""
 
     def run(function: Any, *arguments: Any) -> Any:
-        """Call `function(*arguments)` in a thread. Deferred of its result; fails with what it raised."""
+        """Call `function(*arguments)` in a thread. Deferred of its result; fails with what it raised.
+
+        After `stop` nothing is called: it fails with CancelledError.
+        """
 
     def stop() -> None:
         """End the threads, after the calls that they are in. Called by the owner."""

@@ -8,7 +8,7 @@ from threading import Thread
 from typing import Any, Final, TypeVar
 
 import txaio
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
@@ -30,16 +30,20 @@ class ReactorThreads:
     def __init__(self, reactor: Any, name: str, size: int) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(minthreads=0, maxthreads=size, name=name)
+        self._stopped = False
         self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # a factory will do
 
     def run(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
-        """See IThreads."""
+        """See IThreads. Fails with CancelledError after `stop`."""
+        if self._stopped:
+            return fail(CancelledError())
         if not self._pool.started:
             self._pool.start()
         return deferToThreadPool(self._reactor, self._pool, function, *arguments)
 
     def stop(self) -> None:
         """End the threads after the calls that they are in; waits for these, but not for long."""
+        self._stopped = True
         if not self._pool.started:
             return
         stopping = Thread(target=self._pool.stop, daemon=True)

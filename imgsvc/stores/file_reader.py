@@ -62,7 +62,9 @@ class OpenFile:
             Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        with suppress(StoreError):  # it is in the log; the descriptor is gone, and nothing was written through it
+        # A StoreError is in the log; the descriptor is gone, and nothing was written through it. Without threads the
+        # process is at its end, and closes it.
+        with suppress(StoreError, CancelledError):
             await self._disk.run("close", self._path, read_fault, os.close, self.fd)
 
     def _use(self, function: Callable[[int], T]) -> Deferred[T]:
