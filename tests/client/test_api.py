@@ -382,7 +382,7 @@ class DownloadTests(ApiTestCase):
         self.assertEqual(self.leftovers(), [])
 
     async def test_two_writers(self) -> None:
-        """A second download to the same name is refused while the first runs."""
+        """A second download to the same name is refused while the first runs, and leaves nothing open."""
         self.api.faults.stall_downloads_after = 1
         begun: Deferred[None] = Deferred()
         first = Deferred.fromCoroutine(
@@ -392,6 +392,8 @@ class DownloadTests(ApiTestCase):
         with self.assertRaises(LocalFileError) as caught:
             await self.client.download(self.image, self.path)
         self.assertIn("another download", str(caught.exception))
+        opened = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        self.assertEqual(opened.count(os.path.realpath(f"{self.path}.part")), 1)
         first.cancel()
         await self.assertFailure(first, CancelledError)
 
