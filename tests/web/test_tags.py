@@ -77,8 +77,7 @@ class TagTests(ChangeTestCase):
         self.assertEqual(self.server.request("PUT", f"/v2/images/{image}/tags", MEMBER).status, 404)
 
     def test_refused_texts(self) -> None:
-        """400 for what is too long or holds NUL, also of an image that is not there; no image has it, so 404 if it is to
-        be removed. 400 for what is no UTF-8."""
+        """400 for what is too long or holds NUL; 404 to remove it, as no image has it. 400 for what is no UTF-8."""
         image = self.made(tags=["a"])
         for tag in ("t" * 256, "a%00b"):
             self.assert_refused_tag(400, "PUT", image, tag)
