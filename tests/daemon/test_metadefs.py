@@ -20,7 +20,7 @@ class TogetherTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         folder = Path(self.mktemp()).absolute()
-        self.daemon = Daemon(folder, "[server]\nworkers = 2\n[stores.local]\nkind = 'memory'\n")
+        self.daemon = Daemon(folder, "[server]\nworkers = 2\n")
         self.addCleanup(self.daemon.end)
         self.daemon.start()
 
