@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import txaio
 
-from imgsvc.web.site import StreamingRequest
+from imgsvc.web.request import StreamingRequest
 
 log = txaio.make_logger()
 

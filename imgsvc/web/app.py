@@ -20,8 +20,8 @@ from imgsvc.web.cors import Cors
 from imgsvc.web.errors import error_body, status_of
 from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.render import answer_json
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route, RouteGroup
-from imgsvc.web.site import StreamingRequest
 from imgsvc.web.versions import versions_document
 
 log = txaio.make_logger()

@@ -7,7 +7,7 @@ from typing import Final
 
 from imgsvc.errors import ConfigurationError
 from imgsvc.web.render import answer_nothing
-from imgsvc.web.site import StreamingRequest
+from imgsvc.web.request import StreamingRequest
 
 METHODS: Final = b"GET, PUT, POST, DELETE, PATCH"
 REQUEST_HEADERS: Final = b", ".join(

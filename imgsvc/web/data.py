@@ -16,8 +16,8 @@ from imgsvc.web.conditions import has_current, joined
 from imgsvc.web.digests import parse_digests
 from imgsvc.web.ranges import parse_content_range, parse_range
 from imgsvc.web.render import answer_nothing
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 
 
 @define

@@ -9,7 +9,7 @@ from attrs import define
 
 from imgsvc.errors import ConfigurationError
 from imgsvc.peers import Peers
-from imgsvc.web.site import StreamingRequest
+from imgsvc.web.request import StreamingRequest
 
 _URL: Final = re.compile(r"https?://[^/?#\s]+(?:/[^?#\s]*)?")
 _SCHEME: Final = re.compile(r"https?", re.IGNORECASE)

@@ -13,8 +13,8 @@ from attrs import define
 from imgsvc.operations.health import OK, Finding, Health
 from imgsvc.peers import Peers
 from imgsvc.web.render import answer_nothing, preferred_type
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 
 PLAIN: Final = "text/plain"
 HTML: Final = "text/html"

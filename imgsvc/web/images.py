@@ -13,8 +13,8 @@ from imgsvc.web.creation import ImageReader
 from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.listing import ListReader
 from imgsvc.web.render import answer_json, answer_nothing
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 from imgsvc.web.view import ImageView
 
 

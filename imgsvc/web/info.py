@@ -11,8 +11,8 @@ from imgsvc.interfaces import IStore, IStoreRegistry
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
 from imgsvc.web.render import answer_json
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 
 
 @define

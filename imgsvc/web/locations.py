@@ -14,8 +14,8 @@ from imgsvc.operations.locations import Locations, Validation
 from imgsvc.web.bodies import read_json_object
 from imgsvc.web.fields import complaint
 from imgsvc.web.render import answer_json, answer_nothing
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 
 _ALGORITHMS: Final = ("md5", "sha1", "sha256", "sha512")
 NEW_LOCATION: Final = {

@@ -11,8 +11,8 @@ from imgsvc.model import Member, MemberStatus
 from imgsvc.operations.sharing import Sharing
 from imgsvc.web.bodies import read_json_object
 from imgsvc.web.render import answer_json, answer_nothing, timestamp
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 
 LONGEST_MEMBER_ID: Final = 255
 

@@ -15,8 +15,8 @@ from imgsvc.web.metadef_reader import read_association, read_object, read_proper
 from imgsvc.web.metadef_view import NAMESPACES, definition_document, namespace_path, object_document, path_of
 from imgsvc.web.metadefs import argument
 from imgsvc.web.render import answer_json, answer_nothing
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Handler, Route
-from imgsvc.web.site import StreamingRequest
 
 __all__ = ["DefinitionRoutes"]
 

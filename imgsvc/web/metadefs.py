@@ -17,8 +17,8 @@ from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.metadef_reader import read_namespace
 from imgsvc.web.metadef_view import NAMESPACES, namespace_document, namespace_path
 from imgsvc.web.render import answer_json, answer_nothing, timestamp
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 
 __all__ = ["MetadefRoutes", "argument"]
 

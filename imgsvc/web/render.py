@@ -10,7 +10,7 @@ from typing import Final
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from imgsvc.web.site import StreamingRequest
+from imgsvc.web.request import StreamingRequest
 
 LONGEST_ACCEPT: Final = 1 << 10
 """Characters of an Accept header that is read: to read one that fills a whole head takes as long as fifty requests."""

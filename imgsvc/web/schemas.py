@@ -13,8 +13,8 @@ from imgsvc.web.members import member_schema, members_schema
 from imgsvc.web.metadef_schemas import metadef_schemas
 from imgsvc.web.operator_schema import UUID_PATTERN, read_operator_schema, usual_properties
 from imgsvc.web.render import answer_json
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 
 LARGEST_INTEGER: Final = 2**31 - 1
 

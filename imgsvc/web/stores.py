@@ -6,8 +6,8 @@ from attrs import define
 
 from imgsvc.operations.copies import Copies
 from imgsvc.web.render import answer_nothing
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 
 
 @define

@@ -7,8 +7,8 @@ from attrs import define
 from imgsvc.errors import Invalid
 from imgsvc.operations.tagging import Tagging
 from imgsvc.web.render import answer_nothing
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 
 LONGEST_TAG = 255
 

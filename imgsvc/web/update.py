@@ -9,8 +9,8 @@ from imgsvc.operations.patching import Patching
 from imgsvc.web.bodies import read_json
 from imgsvc.web.patch import MEDIA_TYPES, PatchReader
 from imgsvc.web.render import answer_json
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 from imgsvc.web.view import ImageView
 
 

@@ -12,8 +12,8 @@ from werkzeug.http import parse_etags
 from imgsvc.web.openapi.document import describe
 from imgsvc.web.openapi.notation import Json
 from imgsvc.web.render import answer_nothing
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.site import StreamingRequest
 
 
 class DescriptionRoutes:

@@ -1,0 +1,136 @@
+"""A request of the HTTP/1.1 server (`web/site.py`).
+
+It reaches its route when the headers are complete, and its body, still unread, is a producer (`web/body.py`).
+
+Uses names which Twisted does not promise to keep: `HTTPChannel._command`, `_path`, `_version`, and
+`Request.gotLength`, `handleContentChunk`, `requestReceived`.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from twisted.internet import interfaces
+from twisted.internet.abstract import FileDescriptor
+from twisted.python.failure import Failure
+from twisted.web import server
+from zope.interface import implementer
+
+from imgsvc.interfaces import IOutlet
+from imgsvc.web import head
+from imgsvc.web.body import RequestBody, cut
+
+SMALL_REST = 64 << 10
+"""Bytes up to which the rest of a refused body is read to its end, and the connection kept."""
+
+
+@implementer(IOutlet)
+class StreamingRequest(server.Request):
+    """A request whose `body` is a RequestBody."""
+
+    channel: Any = None
+    body: RequestBody
+    caller: Any = None
+    request_id: str = ""
+    _line: tuple[bytes, bytes, bytes] | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        """Called by the channel when the headers are complete."""
+        expects = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
+        self.requestHeaders.removeHeader(b"expect")  # the channel would send 100 by itself
+        self.content = BytesIO()
+        self._line = (self.channel._command, self.channel._path, self.channel._version)
+        self.body = RequestBody(self.channel, length, expects and self.channel._version == b"HTTP/1.1")
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Called by the channel with decoded bytes of the body."""
+        self.body.data_received(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Called by the channel at the end of the body."""
+        self.body.all_received()
+
+    def go_on(self) -> None:
+        """Called by the channel when its parser is done: run the route, once, and hand the body on."""
+        if self._line is not None:
+            (command, target, version), self._line = self._line, None
+            if self.body_pending:
+                self.channel.pause_body()
+            else:
+                self.channel.setTimeout(None)
+            super().requestReceived(command, head.origin_form(target), version)
+        self.body.deliver()
+
+    def process(self) -> None:
+        """Refuse targets that are no path; otherwise find the resource and render it."""
+        refusal = head.check_path(self.method, self.path)
+        if refusal is None:
+            if b"?" in self.uri:  # of which twisted.web has made something else
+                self.args = head.arguments(self.uri)
+            super().process()
+        else:
+            self.channel.refuse(refusal)
+
+    @property
+    def body_pending(self) -> bool:
+        """Whether bytes of the body are still to come."""
+        return not self.body.complete
+
+    def write(self, data: bytes) -> None:
+        """See IRequest. An answer that comes long before the end of the body ends the connection."""
+        if not self.startedWriting and self.channel is not None:
+            if self.body.rest > SMALL_REST:
+                self.channel.persistent = False
+            if not self.channel.persistent:
+                self.setHeader(b"connection", b"close")
+        super().write(data)
+
+    def finish(self) -> None:
+        """See IRequest. Nothing is left to do when the client is gone."""
+        if self.channel is not None:
+            super().finish()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Called by the channel. First klein learns that nobody waits, then the consumer of the body."""
+        head_complete = self.content is not None
+        if head_complete:
+            self.body.lost(cut(reason))
+        super().connectionLost(reason)
+        if head_complete:
+            self.body.deliver()
+
+    # --- IOutlet
+
+    @property
+    def started(self) -> bool:
+        """See IOutlet."""
+        return bool(self.startedWriting)
+
+    def plain_transport(self) -> FileDescriptor | None:
+        """See IOutlet."""
+        transport = getattr(self.channel, "transport", None)
+        plain = (
+            isinstance(transport, FileDescriptor)
+            and interfaces.ISystemHandle.providedBy(transport)
+            and not interfaces.ISSLTransport.providedBy(transport)
+            and self.responseHeaders.hasHeader(b"content-length")
+        )
+        return transport if plain else None
+
+    def lend_transport(self) -> None:
+        """See IOutlet."""
+        self.write(b"")
+        self.channel.transport.unregisterProducer()
+
+    def take_back_transport(self, sent: int) -> None:
+        """See IOutlet."""
+        self.sentLength += sent
+        if self.channel is not None:
+            self.channel.transport.registerProducer(self.channel, True)
+            self.channel.resumeProducing()  # what filled the transport before has gone
+
+    def cut(self) -> None:
+        """See IOutlet."""
+        if self.channel is not None:
+            self.channel.transport.abortConnection()

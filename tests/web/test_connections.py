@@ -1,0 +1,332 @@
+"""The HTTP server without the API: clients that are lost, slow, or do not take their answers."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+
+from imgsvc.errors import BodyCut, ImgsvcError
+from imgsvc.web.body import read_all
+from imgsvc.web.request import StreamingRequest
+from imgsvc.web.site import HEAD_READ_SIZE
+from tests.web.site_rig import IDLE, LARGEST, Keeper, SiteTestCase, answer, chunked, echo, head, refuse
+
+
+class LossTests(SiteTestCase):
+    """Connections that end before their time."""
+
+    def errors(self, *pieces: bytes, half: bool = False) -> list[type[BaseException]]:
+        """What the consumer of the body is told when the connection ends after these pieces."""
+        errors: list[type[BaseException]] = []
+
+        async def handle(request: StreamingRequest) -> None:
+            try:
+                await read_all(request.body, LARGEST)
+            except Exception as error:
+                errors.append(type(error))
+                raise
+
+        def route(request: StreamingRequest) -> None:
+            Deferred.fromCoroutine(handle(request)).addErrback(lambda failure: failure.trap(ImgsvcError))
+
+        self.route = route
+        connection = self.connect()
+        for piece in pieces:
+            connection.send(piece)
+        if half:
+            connection.close_writing()
+            self.assertTrue(connection.closed)
+        connection.lose(ConnectionLost())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        return errors
+
+    def test_cut_body(self) -> None:
+        """The consumer of a body that is cut is told so, by a half-close too."""
+        for half in (False, True):
+            self.assertEqual(self.errors(head("PUT /", "Content-Length: 5"), b"hell", half=half), [BodyCut])
+            self.assertEqual(self.errors(head("PUT /", "Content-Length: 5"), half=half), [BodyCut])
+            chunks = head("PUT /", "Transfer-Encoding: chunked"), b"4\r\nhell"
+            self.assertEqual(self.errors(*chunks, half=half), [BodyCut])
+            self.assertEqual(self.errors(*chunks, b"\r\n0\r\n", half=half), [BodyCut])
+            self.assertEqual(self.errors(*chunks, b"\r\n0\r\n\r\n"), [])
+
+    def test_route_learns_first(self) -> None:
+        """Those who wait for the request's end learn of a loss before the body's consumer."""
+        told: list[str] = []
+
+        def route(request: StreamingRequest) -> None:
+            request.notifyFinish().addErrback(lambda _: told.append("finish"))
+            request.body.startProducing(Keeper()).addErrback(lambda _: told.append("body"))
+
+        self.route = route
+        connection = self.connect()
+        connection.send(head("PUT /", "Content-Length: 5"))
+        connection.lose()
+        self.assertEqual(told, ["finish", "body"])
+
+    def test_answer_to_nobody(self) -> None:
+        """A route that answers after the loss does no harm."""
+        self.route = lambda request: None
+        connection = self.connect()
+        connection.send(head("PUT /", "Content-Length: 5"))
+        connection.lose()
+        refuse(self.requests[0])
+        self.assertEqual(connection.received, b"")
+
+    def test_loss_within_the_head(self) -> None:
+        """A connection that ends within a head, by half or whole, ends."""
+        for half in (False, True):
+            connection = self.connect()
+            connection.send(head("PUT /", "Content-Length: 5")[:-2])
+            if half:
+                connection.close_writing()
+                self.assertTrue(connection.transport.disconnecting)
+            connection.lose()
+            self.assertEqual(self.requests, [])
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_half_close_when_idle(self) -> None:
+        """A client that closes its half between requests ends the connection."""
+        connection = self.connect()
+        connection.send(head("GET /"))
+        connection.close_writing()
+        self.assertTrue(connection.transport.disconnecting)
+
+    def test_half_close_after_the_request(self) -> None:
+        """A client that sends no more waits for its answer, and gets it."""
+        self.route = lambda request: None
+        connection = self.connect()
+        connection.send(head("PUT /", "Content-Length: 5"))
+        keeper = Keeper()
+        done = self.requests[0].body.startProducing(keeper)
+        self.clock.advance(0)
+        connection.send(b"hello")
+        self.successResultOf(done)
+        connection.close_writing()
+        self.assertFalse(connection.closed)
+        answer(self.requests[0], bytes(keeper.data))
+        self.assertEqual(connection.answers()[0].body, b"hello")
+        self.assertTrue(connection.transport.disconnecting)
+
+    def test_consumer_of_a_request_that_was_answered(self) -> None:
+        """An answer that comes before the end of the body ends the body for its consumer."""
+        self.route = lambda request: None
+        connection = self.connect()
+        connection.send(head("PUT /", "Transfer-Encoding: chunked"))
+        done = self.requests[0].body.startProducing(Keeper())
+        refuse(self.requests[0])
+        self.failureResultOf(done, BodyCut)
+
+    def test_answer_within_a_write(self) -> None:
+        """A consumer may have its request answered at any byte, also the last one of what had come with the head."""
+
+        class Refuser(Keeper):
+            def write(self, data: bytes) -> None:
+                self.producer.stopProducing()
+                refuse(self.request)  # type: ignore[attr-defined]
+
+        def route(request: StreamingRequest) -> None:
+            refuser = Refuser()
+            refuser.request = request  # type: ignore[attr-defined]
+            request.body.startProducing(refuser)
+
+        self.route = route
+        for framing, body in [("Content-Length: 5", b"hello"), ("Transfer-Encoding: chunked", chunked(b"h", b"ello"))]:
+            for cut in range(len(body) + 1):
+                answers = self.answers(head("PUT /", framing) + body[:cut], body[cut:], head("PUT /", framing) + body)
+                self.assertIn([one.status for one in answers], ([409, 409], [409]))
+
+
+class TimeTests(SiteTestCase):
+    """What ends those who do nothing."""
+
+    def test_idle(self) -> None:
+        """A new connection, and one between requests, may be silent for the idle time-out and no longer."""
+        connection = self.connect()
+        self.clock.advance(IDLE - 1)
+        connection.send(head("PUT /", "Content-Length: 5") + b"hello")
+        self.clock.advance(IDLE - 1)
+        self.assertFalse(connection.closed)
+        self.clock.advance(1)
+        self.assertTrue(connection.closed)
+
+    def test_slow_head(self) -> None:
+        """The whole head has one time-out from its first byte, however it trickles; on a kept connection too."""
+        for first in (b"", head("GET /"), head("PUT /", "Content-Length: 5") + b"hello"):
+            connection = self.connect()
+            if first:
+                connection.send(first)
+            connection.send(b"G")
+            self.clock.advance(IDLE / 2)
+            connection.send(b"ET / HTTP/1.1\r\nHost: a\r\n")
+            self.clock.advance(IDLE / 2 - 1)
+            connection.send(b"X: y\r\n")
+            self.assertFalse(connection.closed)
+            self.clock.advance(1)
+            self.assertTrue(connection.closed)
+
+    def test_partial_head_behind_a_body(self) -> None:
+        """A head that began in the piece in which a body ended has a time-out."""
+        self.route = lambda request: None
+        connection = self.connect()
+        connection.send(head("PUT /", "Content-Length: 5") + b"hello" + b"GET / HTTP/1.1\r\nHost")
+        self.clock.advance(10 * IDLE)
+        self.assertFalse(connection.closed)
+        echo(self.requests[0])
+        self.clock.advance(IDLE)
+        self.assertTrue(connection.closed)
+
+    def test_body(self) -> None:
+        """A body may come slowly, with no pause as long as the time-out; then the connection is cut."""
+        connection = self.connect()
+        connection.send(head("PUT /", "Content-Length: 5"))
+        for _ in range(3):
+            self.clock.advance(IDLE - 1)
+            connection.send(b"x")
+        self.assertFalse(connection.closed)
+        self.clock.advance(IDLE)
+        self.assertTrue(connection.closed)
+        connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_slow_route(self) -> None:
+        """A route that reads nothing, or that takes its time after the body, is not a slow client."""
+        self.route = lambda request: None
+        connection = self.connect()
+        connection.send(head("PUT /", "Content-Length: 5"))
+        self.clock.advance(10 * IDLE)
+        keeper = Keeper()
+        self.requests[0].body.startProducing(keeper)
+        connection.send(b"he")
+        keeper.producer.pauseProducing()
+        self.clock.advance(10 * IDLE)
+        keeper.producer.resumeProducing()
+        connection.send(b"llo")
+        self.clock.advance(10 * IDLE)
+        self.assertFalse(connection.closed)
+        answer(self.requests[0], bytes(keeper.data))
+        self.clock.advance(IDLE)
+        self.assertTrue(connection.closed)
+
+    def test_last_answer_that_is_not_taken(self) -> None:
+        """A client that does not take the last answer of a connection is cut off in the end."""
+        connection = self.connect()
+        connection.send(head("GET /", "Connection: close"))
+        self.clock.advance(IDLE)
+        self.assertFalse(connection.transport.aborting)
+        self.clock.advance(IDLE)
+        self.assertTrue(connection.transport.aborting)
+
+
+class BackPressureTests(SiteTestCase):
+    """What a client can make the server keep."""
+
+    def test_requests_ahead(self) -> None:
+        """Of what comes behind a request that is at work, no more than one read is kept."""
+        for request in (head("GET /"), head("PUT /", "Content-Length: 5") + b"hello"):
+            for write_side_full in (False, True):
+                self.route = lambda request: None
+                connection = self.connect()
+                connection.send(request)
+                if write_side_full:
+                    connection.channel.pauseProducing()
+                connection.send(b"GET /x HTTP/1.1\r\n" * 100_000)
+                self.assertGreaterEqual(connection.unread, 1_700_000 - 2 * HEAD_READ_SIZE)
+                connection.lose()
+
+    def test_drained_while_requests_wait(self) -> None:
+        """A download that moves does not make room for requests behind it."""
+        self.route = lambda request: None
+        connection = self.connect()
+        connection.send(head("GET /"))
+        connection.send(b"x" * 1_000_000)
+        before = connection.unread
+        for _ in range(10):
+            connection.channel.pauseProducing()
+            connection.channel.resumeProducing()
+            self.clock.advance(0)
+        self.assertEqual(connection.unread, before)
+
+    def test_answers_that_are_not_taken(self) -> None:
+        """Who does not take its answers is not read: bodies do not get around it."""
+        connection = self.connect()
+        request = head("PUT /", "Content-Length: 5") + b"hello"
+        connection.send(request)
+        connection.channel.pauseProducing()
+        for _ in range(10_000):
+            connection.send(request)
+        self.assertLess(len(connection.received), 100_000)
+        connection.channel.resumeProducing()
+        self.clock.advance(0)
+        self.assertEqual(connection.unread, 0)
+        self.assertEqual(len(connection.answers()), 10_001)
+
+    def test_answer_that_fills_the_write_side(self) -> None:
+        """The next request begins when the answers before it are taken, whether it had come by then or not."""
+
+        def fill(request: StreamingRequest) -> None:
+            connection.channel.pauseProducing()  # as the transport does when it holds too much
+            echo(request)
+
+        for request in (head("GET /"), head("PUT /", "Content-Length: 5") + b"hello"):
+            for pieces in ([request * 3], [request] * 3):
+                self.route = fill
+                self.requests.clear()
+                connection = self.connect()
+                for piece in pieces:
+                    connection.send(piece)
+                self.assertEqual(len(self.requests), 1)
+                connection.send(request * 10_000)
+                self.assertGreater(connection.unread, 10_000 * len(request) - 2 * HEAD_READ_SIZE)
+                connection.channel.resumeProducing()
+                self.clock.advance(0)
+                self.assertEqual(len(self.requests), 2)
+                self.route = echo
+                connection.channel.resumeProducing()
+                self.clock.advance(0)
+                self.assertEqual(len(connection.answers()), 10_003)
+
+    def test_answer_that_stays(self) -> None:
+        """A client that does not take an answer, and has asked for the next one, is cut off; not one that takes it."""
+
+        def fill(request: StreamingRequest) -> None:
+            connection.channel.pauseProducing()
+            echo(request)
+
+        self.route = fill
+        for takes in (False, True):
+            connection = self.connect()
+            connection.send(head("GET /") * 2)
+            self.clock.advance(IDLE - 1)
+            if takes:
+                self.route = lambda request: None
+                connection.channel.resumeProducing()
+            self.clock.advance(IDLE)
+            self.assertEqual(connection.closed, not takes)
+            connection.lose()
+
+    def test_write_side_does_not_resume_a_body(self) -> None:
+        """A body that its consumer has paused stays so when the answers before it are taken."""
+        self.route = lambda request: None
+        connection = self.connect()
+        connection.send(head("PUT /", "Content-Length: 5"))
+        connection.channel.pauseProducing()
+        connection.channel.resumeProducing()
+        connection.send(b"hello")
+        self.assertEqual(connection.unread, 5)
+
+    def test_read_sizes(self) -> None:
+        """Heads are read in small pieces, bodies in large ones."""
+        self.route = lambda request: None
+        connection = self.connect()
+        self.assertEqual(connection.transport.bufferSize, HEAD_READ_SIZE)
+        connection.send(head("PUT /", "Content-Length: 5"))
+        echo(self.requests[0])
+        self.assertGreater(connection.transport.bufferSize, HEAD_READ_SIZE)
+        connection.send(b"hello")
+        self.assertEqual(connection.transport.bufferSize, HEAD_READ_SIZE)
+
+    def test_access_log(self) -> None:
+        """Each answered request is logged once."""
+        self.answers(head("GET /1"), head("PUT /2", "Content-Length: 5"), b"hello")
+        self.assertEqual([request.uri for request in self.logged], [b"/1", b"/2"])
