@@ -162,7 +162,7 @@ class WorkersTests(DaemonTestCase):
             numbers = port.fileno(), log.fileno()
             command = f'exec "{sys.executable}" -m imgsvc.worker 4<&{numbers[0]} 3>&{numbers[1]}'
             worker = subprocess.run(
-                ["sh", "-c", command],
+                ["bash", "-c", command],  # others have no descriptors beyond 9
                 input=json.dumps(told).encode() + b"\n",
                 stdout=writer,
                 pass_fds=numbers,
