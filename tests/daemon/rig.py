@@ -148,12 +148,13 @@ class Transfer:
         return self
 
     def send_chunks(self, chunks: Iterable[bytes]) -> None:
-        """The whole of a chunked body, or what is sent of it until there is an answer."""
-        for chunk in [*chunks, b""]:
-            answered, _, _ = select.select([self.socket], [], [], 0)
-            if answered:
-                return
-            self.send(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        """The whole of a chunked body, or what is sent of it until there is an answer, or no more is taken."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for chunk in [*chunks, b""]:
+                answered, _, _ = select.select([self.socket], [], [], 0)
+                if answered:
+                    return
+                self.send(b"%x\r\n%s\r\n" % (len(chunk), chunk))
 
     def status(self) -> int:
         """Of the answer; 0 when the connection was cut before there was one. Raises TimeoutError."""
