@@ -25,6 +25,9 @@ Size = Annotated[int, "bytes"]
 Seconds = Annotated[float, "seconds"]
 """A length of time. In TOML a number, or text as "60 s", "5 min", "2 h"."""
 
+LARGEST: Final = 2**63 - 1
+"""What a Size or a length of time may be, and a database keeps."""
+
 _SIZE_UNITS: Final = {"B": 1} | {
     letter + suffix: base**power
     for power, letter in enumerate("KMGT", 1)
@@ -122,7 +125,7 @@ def _quantity(value: object, units: Mapping[str, float]) -> float:
         if match is None or (match[2] and match[2] not in units):
             raise ValueError(value)
         number = (float(match[1]) if "." in match[1] else int(match[1])) * units.get(match[2], 1)
-    if not 0 <= number < 2**63:
+    if not 0 <= number <= LARGEST:
         raise ValueError(value)
     return number
 

@@ -11,13 +11,11 @@ from imgsvc.admin.setting import Setting
 from imgsvc.catalogue import Database, projects
 from imgsvc.errors import Invalid, NotFound
 from imgsvc.operations.limits import LIMITS, SIZES
-from imgsvc.options import Size, converter
+from imgsvc.options import LARGEST, Size, converter
 
 __all__ = ["quota"]
 
 UNLIMITED: Final = "unlimited"
-LARGEST: Final = 2**63 - 1
-"""What the database keeps, and a Size may be."""
 LONGEST_PROJECT: Final = 255
 
 name_argument = click.argument("name", type=click.Choice([*LIMITS]))
