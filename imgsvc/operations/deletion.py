@@ -14,6 +14,7 @@ from imgsvc.errors import Forbidden, ImgsvcError, ObjectInUse, ObjectMissing, St
 from imgsvc.interfaces import ICatalogue, IStoreRegistry
 from imgsvc.model import Caller, DoomedLocation, Image, Status
 from imgsvc.operations.access import Access
+from imgsvc.shield import shielded
 
 log = txaio.make_logger()
 
@@ -100,13 +101,8 @@ class Deletion:
 
 def _to_the_end(work: Coroutine[Any, Any, None]) -> Deferred[None]:
     """Fires as `work` ends, and does not end it when it is cancelled."""
-    waiting: Deferred[None] = Deferred()
+    return shielded(Deferred.fromCoroutine(work), lost=_tell_nobody)
 
-    def ended(result: Any) -> None:
-        if not waiting.called:
-            waiting.callback(result)
-        elif isinstance(result, Failure):
-            log.error("{error}, and nobody to tell", error=result.getErrorMessage())
 
-    Deferred.fromCoroutine(work).addBoth(ended)
-    return waiting
+def _tell_nobody(failure: Failure) -> None:
+    log.error("{error}, and nobody to tell", error=failure.getErrorMessage())

@@ -31,6 +31,7 @@ from imgsvc.pipeline.digests import Digest, Piece
 from imgsvc.pipeline.inspection import Inspection
 from imgsvc.pipeline.intake import Intake
 from imgsvc.pipeline.signatures import Signatures
+from imgsvc.shield import ignore, shielded
 
 log = txaio.make_logger()
 
@@ -101,24 +102,15 @@ class Uploads:
 
     def _claim(self, image_id: str, store_id: str, limits: ProjectLimits | None) -> Deferred[Claim]:
         """The claim; if nobody waits for it any more when it comes, it is given back."""
-        waiting: Deferred[Claim] = Deferred()
 
-        async def claim() -> None:
-            try:
-                claim: Claim = await self.catalogue.claim(image_id, store_id, self.rules.lease, limits)
-            except ImgsvcError:
-                waiting.errback()
-                return
-            if not waiting.called:
-                waiting.callback(claim)
-                return
+        async def give_back(claim: Claim) -> None:
             try:
                 await self.catalogue.release(image_id, claim.upload_id)
             except ImgsvcError as error:
                 log.error("image {image}: left for the reaper: {error}", image=image_id, error=str(error))
 
-        Deferred.fromCoroutine(claim()).addErrback(waiting.errback)
-        return waiting
+        claiming: Deferred[Claim] = self.catalogue.claim(image_id, store_id, self.rules.lease, limits)
+        return shielded(claiming, lambda claim: Deferred.fromCoroutine(give_back(claim)), lost=ignore)
 
 
 class Upload:

@@ -18,6 +18,7 @@ from imgsvc.errors import ConfigurationError, Invalid, ObjectDamaged, ObjectMiss
 from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
 from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
 from imgsvc.options import Size, option, structure
+from imgsvc.shield import ignore, shielded
 from imgsvc.stores.disk import Disk, Fault
 from imgsvc.stores.faults import delete_fault, read_fault, write_fault
 from imgsvc.stores.file_reader import FileReader, OpenFile
@@ -27,7 +28,6 @@ from imgsvc.stores.locks import LockBusy
 from imgsvc.stores.pieces import UNIT
 from imgsvc.stores.readahead import ReadAhead
 from imgsvc.stores.services import StoreServices
-from imgsvc.stores.shield import ignore, shielded
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from imgsvc import kernel
 from imgsvc.errors import ObjectDamaged, StoreError
 from imgsvc.interfaces import IBudget, IFileBacked
 from imgsvc.model import Span
+from imgsvc.shield import shielded
 from imgsvc.stores.disk import Disk
 from imgsvc.stores.faults import read_fault
 from imgsvc.stores.readahead import ReadAhead
-from imgsvc.stores.shield import shielded
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from zope.interface import implementer
 from imgsvc.errors import StoreError, StoreUnavailable
 from imgsvc.interfaces import IStoreWriter
 from imgsvc.model import Location
+from imgsvc.shield import shielded
 from imgsvc.stores.disk import Disk
 from imgsvc.stores.faults import delete_fault, write_fault
 from imgsvc.stores.pieces import Buffer, write_all, write_sparse
-from imgsvc.stores.shield import shielded
 
 T = TypeVar("T")
 

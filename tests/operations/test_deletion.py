@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from twisted.internet.defer import Deferred, fail
 
 from imgsvc.errors import ObjectInUse, ObjectMissing, StoreForbidden, StoreUnavailable
-from imgsvc.stores.shield import shielded
+from imgsvc.shield import shielded
 from tests.support.server import Connection
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, READER, STRANGER, ApiTestCase
 

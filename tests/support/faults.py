@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
 from imgsvc.model import Location, Span
-from imgsvc.stores.shield import shielded
+from imgsvc.shield import shielded
 
 Call = Callable[[], Deferred[Any]]
 

@@ -18,10 +18,18 @@ def ignore(result: object) -> None:
     """For results that hold nothing."""
 
 
-def shielded(work: Deferred[T], dispose: Callable[[T], object] = ignore) -> Deferred[T]:
+def warn(failure: Failure) -> None:
+    """Log a failure that nobody waits for."""
+    log.warn("A call that was given up failed: {error}", error=failure.value)
+
+
+def shielded(
+    work: Deferred[T], dispose: Callable[[T], object] = ignore, lost: Callable[[Failure], object] = warn
+) -> Deferred[T]:
     """A Deferred that fires as `work` does, and whose cancellation leaves `work` alone.
 
-    A call in a thread cannot be taken back: if the wait for it is cancelled, `dispose` gets what it brings in the end.
+    A call in a thread cannot be taken back: if the wait for it is cancelled, `dispose` gets what it brings in the end,
+    and `lost` the failure.
     """
     answer: Deferred[T] = Deferred()
 
@@ -29,7 +37,7 @@ def shielded(work: Deferred[T], dispose: Callable[[T], object] = ignore) -> Defe
         if not answer.called:
             answer.callback(result)
         elif isinstance(result, Failure):
-            log.warn("A call that was given up failed: {error}", error=result.value)
+            lost(result)
         else:
             dispose(result)
 
