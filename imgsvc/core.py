@@ -31,7 +31,7 @@ from imgsvc.operations.relocation import Relocation
 from imgsvc.operations.sharing import Sharing
 from imgsvc.operations.tagging import Tagging
 from imgsvc.operations.uploads import UploadRules, Uploads
-from imgsvc.pipeline.budget import Budget
+from imgsvc.pipeline.budget import Budgets
 from imgsvc.pipeline.delivery import Delivery
 from imgsvc.pipeline.signatures import Signatures, load_authorities
 from imgsvc.stores.registry import make_stores
@@ -43,7 +43,7 @@ from imgsvc.tasks.reaper import Reaper
 class Core:
     """One process's catalogue, stores, operations and tasks. Nothing is started; who starts them stops them.
 
-    threads: the pools that belong to no store.
+    threads: the pools that belong to no store. budgets: the memory for bytes in flight.
     """
 
     def __init__(
@@ -63,13 +63,15 @@ class Core:
         self._make_threads = make_threads
         self.threads: list[IThreads] = []
         self._digest_threads = self._own_threads("digests", digest_threads())
-        self._budget = Budget(config.server.memory_budget)
+        self.budgets = Budgets(config.server.memory_budget)
         database = open_database(config.database, data_folder, self._own_threads, reactor)
         self.catalogue = Catalogue(database)
         self.stores = make_stores(
             config.stores.stores,
             config.stores.default,
-            StoreServices(make_threads=make_threads, budget=self._budget, data_folder=data_folder, clock=reactor),
+            StoreServices(
+                make_threads=make_threads, budget=self.budgets.downloads, data_folder=data_folder, clock=reactor
+            ),
         )
         self.policy = Policy(placed(config.policy.file, data_folder), reactor.seconds)
         self.protections = Protections.load(
@@ -126,7 +128,7 @@ class Core:
             catalogue=self.catalogue,
             stores=self.stores,
             quotas=self.quotas,
-            budget=self._budget,
+            budget=self.budgets.uploads,
             digest_threads=self._digest_threads,
             signatures=Signatures(
                 certificates,
@@ -150,7 +152,7 @@ class Core:
             self.catalogue,
             self.stores,
             remove=self.deletion.remove,
-            budget=self._budget,
+            budget=self.budgets.uploads,
             digest_threads=self._digest_threads,
             clock=self._reactor,
             rules=HashRules(lease, images.location_retries),

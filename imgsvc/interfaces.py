@@ -14,6 +14,7 @@ from zope.interface import Attribute, Interface
 from imgsvc.store_interfaces import IFileBacked, IStore, IStoreMaker, IStoreReader, IStoreRegistry, IStoreWriter
 
 __all__ = [
+    "IAnswerBudget",
     "IBudget",
     "ICatalogue",
     "ICertificates",
@@ -22,6 +23,7 @@ __all__ = [
     "IMetadefs",
     "IOutlet",
     "IPolicy",
+    "IReservation",
     "IShare",
     "IStore",
     "IStoreMaker",
@@ -72,6 +74,32 @@ class IBudget(Interface):
 
     def share() -> IShare:
         """A share for one more transfer. The caller closes it."""
+
+
+class IReservation(Interface):
+    """Memory that is counted for one JSON body or answer."""
+
+    size = Attribute("int: bytes that are counted")
+
+    def resize(size: int) -> None:
+        """Count `size` bytes from now on, for who knows only now how many there are. Never waits.
+
+        Without effect after close().
+        """
+
+    def close() -> None:
+        """Give the memory back. Any number of times."""
+
+
+class IAnswerBudget(Interface):
+    """Bounds the memory that JSON bodies and answers of a process hold together."""
+
+    def reserve(size: int) -> Any:
+        """Count `size` bytes as held. Deferred of an IReservation, which the caller closes.
+
+        Up to 64 KiB it has fired already; more waits for its turn, and for room. A cancelled one leaves the queue, and
+        fails with CancelledError.
+        """
 
 
 class ICatalogue(Interface):

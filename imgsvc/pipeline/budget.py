@@ -8,6 +8,7 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from imgsvc.interfaces import IBudget, IShare
+from imgsvc.pipeline.answers import AnswerBudget
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -106,3 +107,16 @@ class Budget:
                 self.waiting.popleft()()
         finally:
             self._waking = False
+
+
+class Budgets:
+    """The memory that a process may use for bytes in flight, in parts of which none can take from another.
+
+    uploads: blocks on their way to stores and digests. downloads: blocks that were read ahead. answers: JSON.
+    """
+
+    def __init__(self, size: int) -> None:
+        """size: bytes of all parts together."""
+        self.uploads = Budget(size // 2)
+        self.downloads = Budget(size // 8 * 3)
+        self.answers = AnswerBudget(size // 8)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from imgsvc.interfaces import IBudget, IShare
-from imgsvc.pipeline.budget import BLOCKS_IN_FLIGHT, LARGEST_BLOCK, MIB, SMALLEST_BLOCK, Budget, Share
+from imgsvc.pipeline.budget import BLOCKS_IN_FLIGHT, LARGEST_BLOCK, MIB, SMALLEST_BLOCK, Budget, Budgets, Share
 
 
 class BudgetTests(SynchronousTestCase):
@@ -200,3 +200,24 @@ class BudgetMachineTests(SynchronousTestCase):
     def test_any_order(self) -> None:
         """Counts, the bound and the order of waking hold whatever transfers do."""
         BudgetMachine.TestCase("runTest").runTest()
+
+
+class PartsTests(SynchronousTestCase):
+    """The parts of the whole."""
+
+    def test_parts(self) -> None:
+        """The parts are no more than the whole, and none is left without anything."""
+        for size in (MIB, 3 * MIB + 1, 256 * MIB):
+            budgets = Budgets(size)
+            parts = [budgets.uploads.size, budgets.downloads.size, budgets.answers.size]
+            self.assertLessEqual(sum(parts), size)
+            self.assertGreater(min(parts), SMALLEST_BLOCK)
+
+    def test_apart(self) -> None:
+        """Downloads that hold all that they may leave uploads and answers their room."""
+        budgets = Budgets(256 * MIB)
+        share = budgets.downloads.share()
+        share.hold(budgets.downloads.size)
+        self.assertFalse(share.has_room())
+        self.assertTrue(budgets.uploads.share().has_room())
+        self.successResultOf(budgets.answers.reserve(MIB))

@@ -1,0 +1,103 @@
+"""How much memory JSON may take: bodies that are being read, and answers that clients have not taken yet."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from imgsvc.interfaces import IAnswerBudget, IReservation
+
+SMALL = 64 << 10
+"""Bytes up to which nobody waits: what nearly all requests and answers are below."""
+
+
+@implementer(IReservation)
+@define(eq=False)
+class Reservation:
+    """Bytes of an AnswerBudget that somebody holds."""
+
+    size: int
+    _budget: AnswerBudget = field(repr=False)
+
+    @property
+    def large(self) -> bool:
+        """Whether it is more than what never waits."""
+        return self.size > SMALL
+
+    def resize(self, size: int) -> None:
+        """See IReservation."""
+        if self in self._budget.reservations:
+            self._budget.held += size - self.size
+            self._budget.large += (size > SMALL) - self.large
+            self.size = size
+            self._budget.grant()
+
+    def close(self) -> None:
+        """See IReservation."""
+        if self in self._budget.reservations:
+            self._budget.reservations.discard(self)
+            self._budget.held -= self.size
+            self._budget.large -= self.large
+            self._budget.grant()
+
+
+@implementer(IAnswerBudget)
+class AnswerBudget:
+    """Bounds what large JSON bodies and answers of a process hold together to `size` bytes.
+
+    Reservations of up to 64 KiB are counted, and never wait. Larger ones are granted in the order in which they
+    came, when there is room for them, or when no other large one is held: one that is larger than the whole has its
+    turn, too, and many small ones keep no large one waiting for ever.
+
+    held: bytes of all reservations. reservations: those that are open. large: how many of them are large.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.held = 0
+        self.large = 0
+        self.reservations: set[Reservation] = set()
+        self._waiting: deque[tuple[int, Deferred[Reservation]]] = deque()
+        self._granting = False
+
+    @property
+    def waiting(self) -> int:
+        """How many reservations wait for their turn."""
+        return len(self._waiting)
+
+    def reserve(self, size: int) -> Deferred[Reservation]:
+        """See IAnswerBudget."""
+        granted: Deferred[Reservation] = Deferred(self._give_up)
+        if size <= SMALL:
+            granted.callback(self._hold(size))
+        else:
+            self._waiting.append((size, granted))
+            self.grant()
+        return granted
+
+    def grant(self) -> None:
+        """Let those have their turn for whom there is room now. Not re-entered by what they call back."""
+        if self._granting:
+            return
+        self._granting = True
+        try:
+            while self._waiting and (not self.large or self.held + self._waiting[0][0] <= self.size):
+                size, granted = self._waiting.popleft()
+                granted.callback(self._hold(size))
+        finally:
+            self._granting = False
+
+    def _hold(self, size: int) -> Reservation:
+        reservation = Reservation(size, self)
+        self.reservations.add(reservation)
+        self.held += size
+        self.large += reservation.large
+        return reservation
+
+    def _give_up(self, granted: Deferred[Reservation]) -> None:
+        """Called when one that waits is cancelled; those behind it may have room."""
+        self._waiting = deque(entry for entry in self._waiting if entry[1] is not granted)
+        self.grant()
