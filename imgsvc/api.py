@@ -65,7 +65,7 @@ def _about_images(config: Config, core: Core, data_folder: Path, address: Public
     images = config.images
     schema = image_schema(images.disk_formats, images.container_formats, placed(images.schema_file, data_folder))
     rules = FieldRules(schema)
-    view = ImageView(core.access, core.stores, core.protections, images.show_direct_url, images.show_locations)
+    view = ImageView(core.stores, core.protections, images.show_direct_url, images.show_locations)
     schemas = SchemaRoutes(schema)
     return [
         DataRoutes(core.uploads, core.downloads, core.stores.several),

@@ -114,7 +114,7 @@ class Core:
         self.tagging = Tagging(self.changes, self.limits)
         self.activation = Activation(self.changes)
         self.sharing = Sharing(self.access, self.catalogue, quotas.members)
-        self.copies = Copies(self.access, self.changes, self.stores, self.deletion)
+        self.copies = Copies(self.changes, self.stores, self.deletion)
         self.health = Health(self.catalogue, self.stores, self._reactor)
 
     def _make_byte_operations(self) -> None:
@@ -161,7 +161,7 @@ class Core:
         measure = Measure(self.stores, self.quotas)
         rules = LocationRules(images.verify_locations, images.hash, self._config.quotas.locations, lease)
         self.locations = Locations(self.access, self.catalogue, self.stores, measure, rules, self.hashing.begin)
-        editor = Relocation(self.access, self.stores, measure, rules) if images.show_locations else HiddenLocations()
+        editor = Relocation(self.stores, measure, rules) if images.show_locations else HiddenLocations()
         self.patching = Patching(self.access, self.changes, self.deletion, self.limits, editor, self.protections)
 
 

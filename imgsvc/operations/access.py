@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 from attrs import define
 
 from imgsvc.errors import Forbidden, NoSuchImage
 from imgsvc.interfaces import ICatalogue, IPolicy
 from imgsvc.model import Caller, Image, Visibility
+
+VISIBILITY_ACTIONS: Final[Mapping[Visibility, str]] = MappingProxyType(
+    {Visibility.PUBLIC: "publicize_image", Visibility.COMMUNITY: "communitize_image"}
+)
+"""What it takes to give an image these visibilities, beside what it takes to make or to change it."""
 
 
 @define
@@ -16,26 +25,31 @@ class Access:
     catalogue: ICatalogue
     policy: IPolicy
 
-    async def image(self, caller: Caller, image_id: str, action: str = "get_image") -> Image:
-        """The image, if the caller may do `action` to it.
+    async def image(self, caller: Caller, image_id: str, *actions: str) -> Image:
+        """The image, if the caller may do all of `actions` to it; none of them: if it may see it (`get_image`).
 
-        Raises NoSuchImage if the caller may not even see it, Forbidden if it may see it only.
+        Raises NoSuchImage, Forbidden, as `check` does.
         """
         image: Image = await self.catalogue.image(image_id)
-        if not self.policy.allows("get_image", caller, image):
-            raise NoSuchImage(image_id)
-        if action != "get_image":
-            self.require(action, caller, image)
+        self.check(caller, image, *actions or ("get_image",))
         return image
 
-    def require(self, action: str, caller: Caller, image: Image | None = None) -> None:
-        """Raises Forbidden unless the caller may do `action`."""
-        if not self.policy.allows(action, caller, image):
-            raise Forbidden(f"You are not permitted to {action.replace('_', ' ')}.")
+    def check(self, caller: Caller, image: Image, *actions: str) -> None:
+        """Raises unless the caller may do all of `actions` to an image that is there. Each is granted by its own rule.
 
-    def require_visibility(self, caller: Caller, image: Image, visibility: Visibility) -> None:
-        """Raises Forbidden unless the caller may give the image this visibility."""
-        if visibility is Visibility.PUBLIC:
-            self.require("publicize_image", caller, image)
-        elif visibility is Visibility.COMMUNITY:
-            self.require("communitize_image", caller, image)
+        Only a refusal depends on `get_image`: Forbidden where that is granted, NoSuchImage where it is not.
+        """
+        for action in actions:
+            if not self.policy.allows(action, caller, image):
+                if not self.policy.allows("get_image", caller, image):
+                    raise NoSuchImage(image.id)
+                raise _forbidden(action)
+
+    def require(self, action: str, caller: Caller, image: Image | None = None) -> None:
+        """Raises Forbidden unless the caller may do `action`. image: one that it is about to make, if it does."""
+        if not self.policy.allows(action, caller, image):
+            raise _forbidden(action)
+
+
+def _forbidden(action: str) -> Forbidden:
+    return Forbidden(f"You are not permitted to {action.replace('_', ' ')}.")

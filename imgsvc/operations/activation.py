@@ -29,4 +29,4 @@ class Activation:
                 raise Forbidden(f"You cannot {action} image {image_id}: it is {image.status}.")
             return evolve(image, status=target)
 
-        await self.changes.change(caller, image_id, action, moved)
+        await self.changes.change(caller, image_id, moved, action)

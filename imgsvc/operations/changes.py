@@ -36,18 +36,18 @@ class Changes:
     _turns: dict[str, _Turns] = field(factory=dict, init=False)
 
     async def change(
-        self, caller: Caller, image_id: str, action: str, function: Change
+        self, caller: Caller, image_id: str, function: Change, *actions: str
     ) -> tuple[Image, list[DoomedLocation]]:
         """Keep what `function` makes of the image; the image as it is then, and the locations that it lost.
 
-        action: the policy's name of what the caller does. Nothing is written, and updated_at stays, if `function` gives
-        an equal image. The caller passes the locations on to Deletion.remove_all.
+        actions: what the caller does, as Access.image has it. Nothing is written, and updated_at stays, if `function`
+        gives an equal image. The caller passes the locations on to Deletion.remove_all.
         Raises NoSuchImage, Forbidden, TooLarge, and whatever `function` raises: nothing has changed then; ImageChanged
         if other processes were faster in each of many attempts.
         """
         async with self._turn(image_id):
             for attempt in range(1, ATTEMPTS + 1):
-                image = await self.access.image(caller, image_id, action)
+                image = await self.access.image(caller, image_id, *actions)
                 changed = function(image)
                 if changed == image:
                     return image, []

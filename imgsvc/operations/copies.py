@@ -7,7 +7,6 @@ from attrs import define, evolve
 from imgsvc.errors import Conflict, Forbidden, NotFound, UnknownStore, WrongStatus
 from imgsvc.interfaces import IStoreRegistry
 from imgsvc.model import Caller, Image, Status
-from imgsvc.operations.access import Access
 from imgsvc.operations.changes import Changes
 from imgsvc.operations.deletion import Deletion
 
@@ -16,7 +15,6 @@ from imgsvc.operations.deletion import Deletion
 class Copies:
     """Deletes the copies of images in single stores."""
 
-    access: Access
     changes: Changes
     stores: IStoreRegistry
     deletion: Deletion
@@ -36,7 +34,6 @@ class Copies:
             raise Conflict(str(error)) from error
 
         def without(image: Image) -> Image:
-            self.access.require("get_image_location", caller, image)
             if image.status is not Status.ACTIVE:
                 raise WrongStatus(image_id, image.status, "copies of active images are deleted")
             if len(image.locations) == 1:
@@ -48,5 +45,5 @@ class Copies:
                 raise Forbidden(f"Image {image_id}: all its copies are in store {store_id}.")
             return evolve(image, locations=left)
 
-        _, doomed = await self.changes.change(caller, image_id, "delete_image_location", without)
+        _, doomed = await self.changes.change(caller, image_id, without, "delete_image_location", "get_image_location")
         await self.deletion.remove_all(doomed)

@@ -44,7 +44,7 @@ class Downloads:
         if image.status is Status.DEACTIVATED and not caller.is_admin:
             raise Forbidden(f"Image {image_id} is deactivated.")
         if prefer:
-            self.access.require("download_from_store", caller, image)
+            self.access.check(caller, image, "download_from_store")
             if not self.stores.several:
                 raise Invalid("There is but one store: none can be preferred.")
             for store_id in prefer:

@@ -12,7 +12,7 @@ from attrs import define, frozen
 from imgsvc.errors import Forbidden, QuotaExceeded
 from imgsvc.interfaces import ICatalogue, IProtections
 from imgsvc.model import Caller, Image, ImageQuery, Visibility
-from imgsvc.operations.access import Access
+from imgsvc.operations.access import VISIBILITY_ACTIONS, Access
 from imgsvc.operations.limits import Quotas
 
 
@@ -80,7 +80,8 @@ class Images:
             **values,
         )
         self.access.require("add_image", caller, image)
-        self.access.require_visibility(caller, image, image.visibility)
+        if image.visibility in VISIBILITY_ACTIONS:
+            self.access.require(VISIBILITY_ACTIONS[image.visibility], caller, image)
         self.limits.check_tags(image.tags)
         self.limits.check_properties(properties)
         await self.catalogue.add(image, await self.quotas.limits(image.owner))

@@ -54,7 +54,7 @@ _ACTIONS: Final[Mapping[Kind, _Actions]] = MappingProxyType(
             *("add_metadef_tag", "modify_metadef_tag", "delete_metadef_tag"),
         ),
         Kind.ASSOCIATION: _Actions(
-            *("get_metadef_resource_type", "get_metadef_resource_type"),
+            *("get_metadef_resource_type", "list_metadef_resource_types"),
             *("add_metadef_resource_type_association", "add_metadef_resource_type_association"),
             "remove_metadef_resource_type_association",
         ),
@@ -83,16 +83,21 @@ class Metadefs:
     # --- namespaces
 
     async def page(self, query: NamespaceQuery) -> Page:
-        """Part of the list of all that the caller sees; with no definitions but associations."""
+        """Part of the list of all that the caller sees; with no definitions but associations that it may see, too."""
         self._require(query.caller, None, "get_metadef_namespaces", "list_metadef_resource_types")
         found: list[Namespace] = await self.catalogue.namespaces(query)
-        seen = [namespace for namespace in found if self._sees(query.caller, namespace)]
+        seen = [
+            self._readable(query.caller, namespace)
+            for namespace in found
+            if self._is_visible(query.caller, namespace)
+            and self.policy.allows("get_metadef_namespace", query.caller, namespace)
+        ]
         return Page(seen, found[-1].name if found and len(found) == query.limit else None)
 
     async def show(self, caller: Caller, name: str) -> Namespace:
-        """The namespace with all its definitions."""
-        lists = [_ACTIONS[kind].list for kind in (Kind.OBJECT, Kind.PROPERTY, Kind.TAG)]
-        return await self._namespace(caller, name, "list_metadef_resource_types", *lists)
+        """The namespace with all its definitions that the caller may see."""
+        lists = [_ACTIONS[kind].list for kind in Kind]
+        return self._readable(caller, await self._namespace(caller, name, "get_metadef_namespace", *lists))
 
     async def create(self, caller: Caller, fields: Mapping[str, Any], documents: Documents) -> Namespace:
         """A new namespace with its definitions. fields: those of Namespace that the caller sets.
@@ -130,16 +135,18 @@ class Metadefs:
         await self._repeat(caller, name, ("delete_metadef_namespace",), remove)
 
     async def resource_types(self, caller: Caller) -> list[ResourceType]:
-        """Those of all associations that ever were."""
+        """Those of all associations that ever were; none for whom `get_metadef_resource_type` refuses."""
         self._require(caller, None, "list_metadef_resource_types")
+        if not self.policy.allows("get_metadef_resource_type", caller):
+            return []
         types: list[ResourceType] = await self.catalogue.resource_types()
         return types
 
     # --- definitions
 
     async def definitions(self, caller: Caller, name: str, kind: Kind) -> list[Definition]:
-        """All of a kind, in the order of their names."""
-        return (await self._namespace(caller, name, _ACTIONS[kind].list)).of_kind(kind)
+        """All of a kind that the caller may see, in the order of their names."""
+        return self._readable(caller, await self._namespace(caller, name, _ACTIONS[kind].list)).of_kind(kind)
 
     async def definition(self, caller: Caller, name: str, kind: Kind, of: str) -> Definition:
         """One of them, by its name. Raises NotFound."""
@@ -221,10 +228,20 @@ class Metadefs:
     # --- what they have in common
 
     async def _namespace(self, caller: Caller, name: str, *actions: str) -> Namespace:
+        """The namespace, if the caller may do all of `actions` to it. Each is granted by its own rule.
+
+        Only a refusal depends on `get_metadef_namespace`: Forbidden where that is granted, NotFound where it is not.
+        """
         namespace: Namespace = await self.catalogue.namespace(name)
-        if not self._sees(caller, namespace):
-            raise NotFound(f"There is no namespace {name!r}.")
-        self._require(caller, namespace, *actions)
+        absent = NotFound(f"There is no namespace {name!r}.")
+        if not self._is_visible(caller, namespace):
+            raise absent
+        try:
+            self._require(caller, namespace, *actions)
+        except Forbidden:
+            if not self.policy.allows("get_metadef_namespace", caller, namespace):
+                raise absent from None
+            raise
         return namespace
 
     async def _change(
@@ -250,14 +267,21 @@ class Metadefs:
                 continue
         return await work(await self._namespace(caller, name, *actions))
 
-    def _sees(self, caller: Caller, namespace: Namespace) -> bool:
-        """No rule of the policy goes beyond what a namespace says itself."""
-        visible = (
+    def _is_visible(self, caller: Caller, namespace: Namespace) -> bool:
+        """Whether a namespace exists for the caller at all. No rule of the policy goes beyond this."""
+        return (
             caller.is_admin
             or namespace.visibility is Visibility.PUBLIC
             or (namespace.owner is not None and namespace.owner == caller.project_id)
         )
-        return visible and self.policy.allows("get_metadef_namespace", caller, namespace)
+
+    def _readable(self, caller: Caller, namespace: Namespace) -> Namespace:
+        """The namespace less the definitions of kinds that the caller is not shown one by one either."""
+        hidden = [kind for kind in Kind if not self.policy.allows(_ACTIONS[kind].show, caller, namespace)]
+        if not hidden:
+            return namespace
+        shown = by_key(each for each in namespace.definitions.values() if each.kind not in hidden)
+        return evolve(namespace, definitions=shown)
 
     def _require(self, caller: Caller, namespace: Namespace | None, *actions: str) -> None:
         for action in actions:

@@ -11,7 +11,7 @@ from attrs import define, evolve, frozen
 from imgsvc.errors import Conflict, Forbidden
 from imgsvc.interfaces import IProtections
 from imgsvc.model import Caller, Image, Status, Visibility
-from imgsvc.operations.access import Access
+from imgsvc.operations.access import VISIBILITY_ACTIONS, Access
 from imgsvc.operations.changes import Changes
 from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.images import RecordLimits
@@ -40,6 +40,13 @@ class Edit:
     value: Any = None
     position: str | None = None
 
+    @property
+    def action(self) -> str:
+        """What the policy calls it."""
+        if self.key != LOCATIONS:
+            return "modify_image"
+        return "delete_image_location" if self.op is Op.REMOVE else "set_image_location"
+
 
 EditLocations = Callable[[Image, Edit], Image]
 """The image after an edit of its locations. No side effects; raises Invalid, Forbidden, Conflict, QuotaExceeded."""
@@ -49,9 +56,9 @@ class LocationEditor(Protocol):
     """Changes locations of images."""
 
     async def prepare(self, caller: Caller, image: Image, edits: Sequence[Edit]) -> EditLocations:
-        """All that must be found out for these edits of LOCATIONS. image: which the caller sees, as it is now.
+        """All that must be found out for these edits of LOCATIONS, which the caller may make. image: as it is now.
 
-        Permission is checked here. Raises Forbidden, Invalid, Conflict.
+        Raises Forbidden, Invalid, Conflict.
         """
 
 
@@ -92,14 +99,13 @@ class Patching:
         there and should not be, or should be and is not; QuotaExceeded. Nothing has changed then.
         """
         of_locations = [edit for edit in edits if edit.key == LOCATIONS]
-        # An empty patch needs no permission, and those of edits of locations are for the editor to ask.
-        action = "modify_image" if len(of_locations) < len(edits) else "get_image"
+        actions = sorted({edit.action for edit in edits}) or ["get_image"]
         edit_locations: EditLocations = _unchanged
         if of_locations:
-            image = await self.access.image(caller, image_id, action)
+            image = await self.access.image(caller, image_id, *actions)
             edit_locations = await self.locations.prepare(caller, image, of_locations)
         changed, doomed = await self.changes.change(
-            caller, image_id, action, lambda image: self._edited(caller, image, edits, edit_locations)
+            caller, image_id, lambda image: self._edited(caller, image, edits, edit_locations), *actions
         )
         await self.deletion.remove_all(doomed)
         return changed
@@ -137,7 +143,8 @@ class Patching:
             raise Forbidden(f"Attribute {key!r} of image {image.id} cannot be changed: it is {image.status}.")
         if key == "visibility":
             visibility = Visibility(value)
-            self.access.require_visibility(caller, image, visibility)
+            if visibility in VISIBILITY_ACTIONS:
+                self.access.check(caller, image, VISIBILITY_ACTIONS[visibility])
             return visibility
         return tuple(sorted(set(value))) if key == "tags" else value
 

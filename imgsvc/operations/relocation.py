@@ -10,7 +10,6 @@ from attrs import define, evolve, frozen
 from imgsvc.errors import Conflict, Forbidden, Invalid, WrongStatus
 from imgsvc.interfaces import IStoreRegistry
 from imgsvc.model import Caller, Image, Location, Status
-from imgsvc.operations.access import Access
 from imgsvc.operations.locations import LocationRules, Measure, Validation, require_formats
 from imgsvc.operations.patching import Edit, EditLocations, Op
 from imgsvc.operations.places import by_weight, locate
@@ -35,15 +34,12 @@ class Relocation:
     Only objects of others can be given: those of stores that take images get into them by uploads.
     """
 
-    access: Access
     stores: IStoreRegistry
     measure: Measure
     rules: LocationRules
 
     async def prepare(self, caller: Caller, image: Image, edits: Sequence[Edit]) -> EditLocations:
         """See LocationEditor."""
-        for action in {_action(edit) for edit in edits}:
-            self.access.require(action, caller, image)
         sizes: dict[str, int] = {}
         if image.status in _OPEN:
             known = {location.url for location in image.locations}
@@ -127,10 +123,6 @@ class Relocation:
         if location is None or not self.stores.get(location.store_id).read_only:
             raise Invalid("A location is a URL of a store that takes no images, as http.")
         return location
-
-
-def _action(edit: Edit) -> str:
-    return "delete_image_location" if edit.op is Op.REMOVE else "set_image_location"
 
 
 def _without(image: Image, position: str) -> Image:

@@ -22,11 +22,14 @@ class Sharing:
     limit: int = 128
 
     async def members(self, caller: Caller, image_id: str) -> list[Member]:
-        """All of them for the owner and administrators, its own for a member.
+        """All of them for the owner and administrators, its own for a member; but those whom `get_member` refuses.
 
         Raises NoSuchImage; Forbidden for who is none of these, and if the image is not shared.
         """
-        return await self._seen(caller, await self._shared_image(caller, image_id, "get_members"))
+        image = await self._shared_image(caller, image_id, "get_members")
+        if not self.access.policy.allows("get_member", caller, image):
+            return []
+        return await self._seen(caller, image)
 
     async def member(self, caller: Caller, image_id: str, member_id: str) -> Member:
         """Raises NoSuchImage; NotFound for all that the caller may not see."""
@@ -48,12 +51,10 @@ class Sharing:
     async def answer(self, caller: Caller, image_id: str, member_id: str, status: MemberStatus) -> Member:
         """A project accepts an image, rejects it, or leaves it open.
 
-        Raises NoSuchImage; Forbidden (not shared, the owner, a reader, neither owner nor member); NotFound (another
-        project's membership).
+        Raises NoSuchImage; Forbidden (not shared, the owner, a reader, not a member); NotFound (another project's
+        membership).
         """
-        image = await self._shared_image(caller, image_id, "get_member")
-        await self._one(caller, image, member_id)
-        self.access.require("modify_member", caller, image)
+        await self._require_for(caller, image_id, member_id, "modify_member")
         member: Member = await self.catalogue.set_member_status(image_id, member_id, status)
         return member
 
@@ -62,16 +63,26 @@ class Sharing:
 
         Raises NoSuchImage; Forbidden (not shared, not the owner); NotFound (not a member that the caller sees).
         """
-        image = await self._shared_image(caller, image_id, "get_member")
-        await self._one(caller, image, member_id)
-        self.access.require("delete_member", caller, image)
+        await self._require_for(caller, image_id, member_id, "delete_member")
         await self.catalogue.remove_member(image_id, member_id)
 
     async def _shared_image(self, caller: Caller, image_id: str, action: str) -> Image:
         image = await self.access.image(caller, image_id, action)
-        if image.visibility is not Visibility.SHARED:
-            raise Forbidden(f"Image {image_id} is {image.visibility}: only shared images have members.")
+        _require_shared(image)
         return image
+
+    async def _require_for(self, caller: Caller, image_id: str, member_id: str, action: str) -> None:
+        """Raises unless the caller may do `action` to a member of a shared image; see `answer`."""
+        image: Image = await self.catalogue.image(image_id)
+        try:
+            self.access.check(caller, image, action)
+            _require_shared(image)
+        except Forbidden:
+            # Who may look, and sees no such member, is told that.
+            if image.visibility is Visibility.SHARED and self.access.policy.allows("get_member", caller, image):
+                await self._one(caller, image, member_id)
+            raise
+        await self._one(caller, image, member_id)
 
     async def _one(self, caller: Caller, image: Image, member_id: str) -> Member:
         for member in await self._seen(caller, image):
@@ -84,6 +95,11 @@ class Sharing:
         if caller.is_admin or (image.owner is not None and image.owner == caller.project_id):
             return members
         return [member for member in members if member.member_id == caller.project_id]
+
+
+def _require_shared(image: Image) -> None:
+    if image.visibility is not Visibility.SHARED:
+        raise Forbidden(f"Image {image.id} is {image.visibility}: only shared images have members.")
 
 
 def _no_member(image_id: str, member_id: str) -> NotFound:

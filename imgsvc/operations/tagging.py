@@ -27,7 +27,7 @@ class Tagging:
             self.limits.check_tags(changed.tags)
             return changed
 
-        await self.changes.change(caller, image_id, "modify_image", tagged)
+        await self.changes.change(caller, image_id, tagged, "modify_image")
 
     async def remove(self, caller: Caller, image_id: str, tag: str) -> None:
         """The image has the tag no more. Raises NoSuchImage, Forbidden, NotFound."""
@@ -37,4 +37,4 @@ class Tagging:
                 raise NotFound(f"Image {image_id} has no tag {tag!r}.")
             return evolve(image, tags=tuple(each for each in image.tags if each != tag))
 
-        await self.changes.change(caller, image_id, "modify_image", untagged)
+        await self.changes.change(caller, image_id, untagged, "modify_image")

@@ -8,7 +8,6 @@ from attrs import frozen
 
 from imgsvc.interfaces import IProtections, IStoreRegistry
 from imgsvc.model import Caller, Image, Status
-from imgsvc.operations.access import Access
 from imgsvc.operations.places import by_weight
 from imgsvc.web.locations import location_documents
 from imgsvc.web.render import timestamp
@@ -16,9 +15,8 @@ from imgsvc.web.render import timestamp
 
 @frozen
 class ImageView:
-    """What clients are shown of an image. direct_url, locations: whether they are shown to those who may see them."""
+    """What clients are shown of an image. direct_url, locations: whether those who see it are shown them, too."""
 
-    access: Access
     stores: IStoreRegistry
     protections: IProtections
     direct_url: bool = False
@@ -63,10 +61,6 @@ class ImageView:
         locations = by_weight(self.stores, image.locations)
         if self.stores.several and locations:
             document["stores"] = ",".join(location.store_id for location in locations)
-        if not self.locations and not self.direct_url:
-            return
-        if not self.access.policy.allows("get_image_location", caller, image):
-            locations = ()
         if self.locations:
             document["locations"] = location_documents(locations)
         if self.direct_url and locations:

@@ -92,7 +92,7 @@ class ChangesTestCase(CatalogueTestCase):
         self, function: Callable[[Image], Image], image_id: str | None = None, action: str = "modify_image"
     ) -> Deferred[Any]:
         """Begin a change."""
-        return Deferred.fromCoroutine(self.changes.change(CALLER, image_id or self.image.id, action, function))
+        return Deferred.fromCoroutine(self.changes.change(CALLER, image_id or self.image.id, function, action))
 
     def release_all(self) -> None:
         """Let all writes happen."""
@@ -356,7 +356,7 @@ class RaceTests(TestCase):
             changes = [Changes(Access(catalogue, policy), catalogue) for catalogue in catalogues]
             changing = [
                 Deferred.fromCoroutine(
-                    changes[number % 2].change(CALLER, image.id, "modify_image", with_tag_and_property(number))
+                    changes[number % 2].change(CALLER, image.id, with_tag_and_property(number), "modify_image")
                 )
                 for number in range(self.NUMBER)
             ]

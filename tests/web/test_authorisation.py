@@ -46,6 +46,8 @@ CALLERS: Final[Mapping[str, Who]] = {
     "stranger": who("red", "member", "reader"),
     "unscoped": who(None, "member", "reader"),
     "service": who("services", "service", "reader"),
+    "service only": who("services", "service"),
+    "member only": who(OWNER, "member"),
     "roleless": who(OWNER),
     "anonymous": Who(frozenset(), None, {}),
 }
@@ -103,20 +105,25 @@ def is_shared_with(who: Who, target: Target) -> bool:
     return target.visibility == "shared" and who.project == SHARED_WITH
 
 
-def sees_image(who: Who, target: Target) -> bool:
-    """Who may GET it by its id."""
+def image_exists(who: Who, target: Target) -> bool:
+    """For whom it is there at all, whatever its role."""
     visible = {
         "public": True,
         "community": True,
         "shared": target.owner is None or is_owner(who, target) or is_shared_with(who, target),
         "private": is_owner(who, target),
     }
-    return may("A", who, target) or (may("reader", who, target) and visible[target.visibility or ""])
+    return may("A", who, target) or visible[target.visibility or ""]
 
 
-def sees_namespace(who: Who, target: Target) -> bool:
+def namespace_exists(who: Who, target: Target) -> bool:
     """Own and public ones."""
-    return may("A or OR", who, target) or (may("reader", who, target) and target.visibility == "public")
+    return may("A", who, target) or is_owner(who, target) or target.visibility == "public"
+
+
+def sees_image(who: Who, target: Target) -> bool:
+    """Who may GET it by its id."""
+    return image_exists(who, target) and may("A or reader", who, target)
 
 
 def may(rule: str, who: Who, target: Target) -> bool:
@@ -128,9 +135,11 @@ def may(rule: str, who: Who, target: Target) -> bool:
 class Request:
     """What is asked, and what the contract says to it.
 
-    success: the status for those who may. may: by the contract's rule. refused: the status for others who see it.
+    success: the status for those who may, by the contract's rule for this action alone. refused: the status for others
+    who may GET the target by its name; for the rest it is 404.
     before: brings the image into the state that the request takes, given the test and the image's id.
-    only: the visibility that the image must have for anybody to be allowed; otherwise it is refused.
+    only: the visibility that the image must have, otherwise it is refused. by: who gets it done of those who may; the
+    rest are refused because of the state of the image, or of what they ask for.
     """
 
     success: int
@@ -141,6 +150,7 @@ class Request:
     headers: Mapping[str, str] = {}
     before: Callable[[AuthorisationTestCase, str], object] = lambda test, image_id: None
     only: str | None = None
+    by: str = "anybody"
     refused: int = 403
     needs_token: bool = True
 
@@ -148,15 +158,16 @@ class Request:
         """The path, which is below that of its target but for a few."""
         return self.path if self.path.startswith("/v2") else root + self.path
 
-    def expected(self, who: Who, target: Target, sees: Callable[[Who, Target], bool]) -> int:
-        """The status of the answer."""
+    def expected(self, who: Who, target: Target, exists: Callable[[Who, Target], bool]) -> int:
+        """The status of the answer. exists: whether the target is there for somebody, whatever its role."""
         if not who.headers and self.needs_token:
             return 401
-        if not sees(who, target):
+        if not exists(who, target):
             return 404
-        if self.only not in (None, target.visibility):
-            return self.refused
-        return self.success if may(self.may, who, target) else self.refused
+        if may(self.may, who, target):
+            is_done = self.only in (None, target.visibility) and may(self.by, who, target)
+            return self.success if is_done else self.refused
+        return self.refused if target is NOTHING or may("A or reader", who, target) else 404
 
 
 def patch(*operations: dict[str, Any]) -> dict[str, Any]:
@@ -196,20 +207,20 @@ REMOVE_LOCATION: Final = {"op": "remove", "path": "/locations/0"}
 BYTES: Final = {"Content-Type": "application/octet-stream"}
 
 ON_IMAGES: Final[Mapping[str, Request]] = {
-    "show": Request(200, "anybody", "GET", ""),
-    "change nothing": Request(200, "anybody", "PATCH", "", **patch()),
+    "show": Request(200, "A or reader", "GET", ""),
+    "change nothing": Request(200, "A or reader", "PATCH", "", **patch()),
     "change": Request(200, "A or OM", "PATCH", "", **replaced("name", "new")),
     "make public": Request(200, "A", "PATCH", "", **replaced("visibility", "public")),
     "make community": Request(200, "A or OM", "PATCH", "", **replaced("visibility", "community")),
     "make private": Request(200, "A or OM", "PATCH", "", **replaced("visibility", "private")),
-    "give away": Request(200, "A", "PATCH", "", **replaced("owner", "red")),
+    "give away": Request(200, "A or OM", "PATCH", "", **replaced("owner", "red"), by="A"),
     "delete": Request(204, "A or OM", "DELETE", ""),
-    "delete protected": Request(204, "nobody", "DELETE", "", before=protected),
+    "delete protected": Request(204, "A or OM", "DELETE", "", before=protected, by="nobody"),
     "upload": Request(204, "A or OM", "PUT", "/file", b"data", BYTES),
     "download": Request(200, "A or member", "GET", "/file", before=active),
     "download nothing": Request(204, "A or member", "GET", "/file"),
     "download from store": Request(200, "A or member", "GET", "/file?prefer=local", before=active),
-    "download deactivated": Request(200, "A", "GET", "/file", before=deactivated),
+    "download deactivated": Request(200, "A or member", "GET", "/file", before=deactivated, by="A"),
     "add tag": Request(204, "A or OM", "PUT", "/tags/new"),
     "remove tag": Request(204, "A or OM", "DELETE", "/tags/old"),
     "deactivate": Request(204, "A or OM", "POST", "/actions/deactivate", before=active),
@@ -227,29 +238,29 @@ ON_IMAGES: Final[Mapping[str, Request]] = {
 }
 
 ON_NAMESPACES: Final[Mapping[str, Request]] = {
-    "show": Request(200, "anybody", "GET", ""),
+    "show": Request(200, "A or reader", "GET", ""),
     "replace": Request(200, "A", "PUT", "", {"namespace": "{target}"}),
     "delete": Request(204, "A", "DELETE", ""),
-    "list properties": Request(200, "anybody", "GET", "/properties"),
+    "list properties": Request(200, "A or reader", "GET", "/properties"),
     "add property": Request(201, "A", "POST", "/properties", {"name": "new", "type": "string", "title": "New"}),
     "delete properties": Request(204, "A", "DELETE", "/properties"),
-    "show property": Request(200, "anybody", "GET", "/properties/p"),
+    "show property": Request(200, "A or reader", "GET", "/properties/p"),
     "change property": Request(200, "A", "PUT", "/properties/p", {"name": "p", "type": "string", "title": "P"}),
     "delete property": Request(204, "A", "DELETE", "/properties/p"),
-    "list objects": Request(200, "anybody", "GET", "/objects"),
+    "list objects": Request(200, "A or reader", "GET", "/objects"),
     "add object": Request(201, "A", "POST", "/objects", {"name": "new"}),
     "delete objects": Request(204, "A", "DELETE", "/objects"),
-    "show object": Request(200, "anybody", "GET", "/objects/o"),
+    "show object": Request(200, "A or reader", "GET", "/objects/o"),
     "change object": Request(200, "A", "PUT", "/objects/o", {"name": "o"}),
     "delete object": Request(204, "A", "DELETE", "/objects/o"),
-    "list tags": Request(200, "anybody", "GET", "/tags"),
+    "list tags": Request(200, "A or reader", "GET", "/tags"),
     "set tags": Request(201, "A", "POST", "/tags", {"tags": [{"name": "new"}]}),
     "delete tags": Request(204, "A", "DELETE", "/tags"),
-    "show tag": Request(200, "anybody", "GET", "/tags/t"),
+    "show tag": Request(200, "A or reader", "GET", "/tags/t"),
     "add tag": Request(201, "A", "POST", "/tags/new"),
     "change tag": Request(200, "A", "PUT", "/tags/t", {"name": "t"}),
     "delete tag": Request(204, "A", "DELETE", "/tags/t"),
-    "list associations": Request(200, "anybody", "GET", "/resource_types"),
+    "list associations": Request(200, "A or reader", "GET", "/resource_types"),
     "associate": Request(201, "A", "POST", "/resource_types", {"name": "OS::New"}),
     "dissociate": Request(204, "A", "DELETE", "/resource_types/OS::R"),
 }
@@ -352,7 +363,7 @@ class AuthorisationTests(AuthorisationTestCase):
         self,
         requests: Mapping[str, Request],
         targets: tuple[Target, ...],
-        sees: Callable[[Who, Target], bool],
+        exists: Callable[[Who, Target], bool],
         make: Callable[[Target, Request], str],
         root: str = "",
     ) -> None:
@@ -367,7 +378,7 @@ class AuthorisationTests(AuthorisationTestCase):
                     answers.append(self.ask(who.headers, request.method, path, body, request.headers))
                     if answers[-1] < 300 and request.method != "GET":
                         made = make(target, request)
-                wanted = [request.expected(who, target, sees) for who in CALLERS.values()]
+                wanted = [request.expected(who, target, exists) for who in CALLERS.values()]
                 expected.append(_line(name, target.name, wanted))
                 actual.append(_line(name, target.name, answers))
         wrong = [f"{a}\n{e}  <- the contract" for a, e in zip(actual, expected, strict=True) if a != e]
@@ -375,12 +386,12 @@ class AuthorisationTests(AuthorisationTestCase):
 
     def test_images(self) -> None:
         """What is done to an image."""
-        self.assert_as_the_contract_says(ON_IMAGES, IMAGES, sees_image, self.image, "/v2/images/{target}")
+        self.assert_as_the_contract_says(ON_IMAGES, IMAGES, image_exists, self.image, "/v2/images/{target}")
 
     def test_namespaces(self) -> None:
         """What is done to metadata definitions."""
         root = "/v2/metadefs/namespaces/{target}"
-        self.assert_as_the_contract_says(ON_NAMESPACES, NAMESPACES, sees_namespace, self.namespace, root)
+        self.assert_as_the_contract_says(ON_NAMESPACES, NAMESPACES, namespace_exists, self.namespace, root)
 
     def test_others(self) -> None:
         """What is done to nothing that is there before."""
@@ -404,7 +415,7 @@ class PlacesTests(AuthorisationTestCase):
     """Who is told where the data of an image is."""
 
     def test_shown(self) -> None:
-        """Locations and direct_url: A or OR; stores: all who see it. Of a deactivated one: A."""
+        """Locations, direct_url and stores: all who see it. Of a deactivated one: A."""
         for before in (active, deactivated):
             request = Request(200, "anybody", "GET", "", before=before)
             for target in IMAGES:
@@ -415,9 +426,8 @@ class PlacesTests(AuthorisationTestCase):
                     shown = self.server.request("GET", f"/v2/images/{image_id}", dict(who.headers)).json
                     told = before is active or may("A", who, target)
                     self.assertEqual("stores" in shown, told, (name, target, before))
-                    wanted = told and may("A or OR", who, target)
-                    self.assertEqual(bool(shown.get("locations")), wanted, (name, target, before))
-                    self.assertEqual("direct_url" in shown, wanted, (name, target, before))
+                    self.assertEqual(bool(shown.get("locations")), told, (name, target, before))
+                    self.assertEqual("direct_url" in shown, told, (name, target, before))
 
 
 def _line(name: str, target: str, cells: Any) -> str:

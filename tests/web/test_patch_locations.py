@@ -379,14 +379,13 @@ class ViewTests(PatchTestCase):
         self.server.request("POST", f"/v2/images/{image}/actions/reactivate", ADMIN)
         self.assertEqual(self.shown(image, MEMBER).keys() & names, names)
 
-    def test_policy(self) -> None:
-        """Those who are not of the owning project are shown no locations."""
+    def test_others(self) -> None:
+        """Whoever sees the image is shown where it is: compute hosts ask with the token of their user."""
         image = self.made(visibility="community")
         self.patch(image, add())
         shown = self.shown(image, STRANGER)
-        self.assertEqual(shown["locations"], [])
-        self.assertNotIn("direct_url", shown)
-        self.assertEqual(shown["stores"], "web")
+        self.assertEqual(shown["locations"], [{"url": URL, "metadata": {"store": "web"}}])
+        self.assertEqual((shown["direct_url"], shown["stores"]), (URL, "web"))
 
 
 class HiddenTests(PatchTestCase):

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from imgsvc.errors import ConfigurationError
 from tests.support.server import MemoryServer, ServerTestCase
-from tests.web.rigs import BEHIND_PROXY, MEMBER, ONE_STORE, READER, STRANGER, identity
+from tests.web.location_rigs import V21
+from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, READER, STRANGER, identity
 
 CHIEF = identity("ops", "chief", "reader")
 
@@ -40,8 +41,11 @@ class OperatorsPolicyTests(ServerTestCase):
         image_id: str = self.server.request("POST", "/v2/images", MEMBER, json.dumps(fields).encode()).json["id"]
         return image_id
 
-    def status(self, who: dict[str, str], method: str, path: str) -> int:
-        return self.server.request(method, path, who).status
+    def status(
+        self, who: dict[str, str], method: str, path: str, body: bytes | None = None, content_type: str | None = None
+    ) -> int:
+        headers = {} if content_type is None else {"Content-Type": content_type}
+        return self.server.request(method, path, {**who, **headers}, body).status
 
     def test_less_than_default(self) -> None:
         """A rule that allows less refuses with 403 what the caller sees, and with 404 what it does not."""
@@ -65,6 +69,91 @@ class OperatorsPolicyTests(ServerTestCase):
 
     def names(self, path: str) -> list[str]:
         return [image["name"] for image in self.server.request("GET", path, MEMBER).json["images"]]
+
+    def test_own_rule(self) -> None:
+        """An action is granted by its own rule, whatever that about looking at the image says."""
+        own = ("upload_image", "download_image", "download_from_store", "deactivate", "reactivate", "modify_image")
+        others = ("add_member", "get_members", "get_member", "delete_member", "fetch_image_location", "delete_image")
+        self.start(get_image="!", **dict.fromkeys((*own, *others), "@"))
+        path = f"/v2/images/{self.image(container_format='bare', disk_format='raw')}"
+        self.assertEqual(self.status(MEMBER, "GET", path), 404)
+        for status, method, below, body, content_type in (
+            (204, "PUT", "/file", b"data", "application/octet-stream"),
+            (200, "GET", "/file", None, None),
+            (204, "POST", "/actions/deactivate", None, None),
+            (204, "POST", "/actions/reactivate", None, None),
+            (204, "PUT", "/tags/new", None, None),
+            (200, "PATCH", "", b'[{"op": "add", "path": "/k", "value": "v"}]', V21),
+            (200, "POST", "/members", b'{"member": "red"}', None),
+            (200, "GET", "/members", None, None),
+            (200, "GET", "/members/red", None, None),
+            (204, "DELETE", "/members/red", None, None),
+            (200, "GET", "/locations", None, None),
+            (204, "DELETE", "", None, None),
+        ):
+            self.assertEqual(self.status(MEMBER, method, path + below, body, content_type), status, (method, below))
+
+    def test_refusals(self) -> None:
+        """What an own rule refuses is 403 to those who may look at the image, and 404 to others."""
+        for rule, status in (("@", 403), ("!", 404)):
+            self.start(get_image=rule, upload_image="!", publicize_image="!", modify_image="@", delete_member="!")
+            path = f"/v2/images/{self.image()}"
+            public = b'[{"op": "replace", "path": "/visibility", "value": "public"}]'
+            self.status(MEMBER, "POST", f"{path}/members", b'{"member": "red"}')
+            self.assertEqual(self.status(MEMBER, "PUT", f"{path}/file", b"", "application/octet-stream"), status)
+            self.assertEqual(self.status(MEMBER, "PATCH", path, public, V21), status)
+            self.assertEqual(self.status(MEMBER, "DELETE", f"{path}/members/red"), status)
+
+    def test_not_seen(self) -> None:
+        """No rule lets anybody do something to an image that is not there for it."""
+        self.start(get_image="@", download_image="@", fetch_image_location="@", upload_image="@")
+        path = f"/v2/images/{self.image(visibility='private')}"
+        self.assertEqual([self.status(STRANGER, "GET", path + below) for below in ("/file", "/locations")], [404, 404])
+
+    def test_members(self) -> None:
+        """A list of members leaves out whom the rule about single ones refuses."""
+        self.start(get_member="role:auditor")
+        path = f"/v2/images/{self.image()}/members"
+        self.assertEqual(self.status(MEMBER, "POST", path, b'{"member": "red"}'), 200)
+        for who, members in ((MEMBER, []), (identity("blue", "reader", "auditor"), ["red"])):
+            shown = self.server.request("GET", path, who).json["members"]
+            self.assertEqual([member["member_id"] for member in shown], members)
+
+    def test_definitions(self) -> None:
+        """Lists of definitions, and namespaces, leave out the kinds whose rule about single ones refuses."""
+        kinds = {
+            "properties": ("get_metadef_property", {"p": {"type": "string", "title": "P"}}),
+            "objects": ("get_metadef_object", [{"name": "o"}]),
+            "tags": ("get_metadef_tag", [{"name": "t"}]),
+            "resource_type_associations": ("get_metadef_resource_type", [{"name": "OS::R"}]),
+        }
+        paths = {"resource_type_associations": "resource_types"}
+        namespace = {"namespace": "n", "visibility": "public", **{kind: new for kind, (_, new) in kinds.items()}}
+        root = "/v2/metadefs/namespaces"
+        for kind, (rule, _) in kinds.items():
+            self.start(**{rule: "role:admin"})
+            self.server.request("POST", root, ADMIN, json.dumps(namespace).encode())
+            for who, hidden in ((ADMIN, set()), (READER, {kind})):
+                lists = {each: self.server.request("GET", f"{root}/n/{paths.get(each, each)}", who) for each in kinds}
+                self.assertEqual({answer.status for answer in lists.values()}, {200})
+                self.assertEqual({each for each in kinds if not lists[each].json[each]}, hidden)
+                shown = self.server.request("GET", f"{root}/n", who).json
+                self.assertEqual({each for each in kinds if not shown.get(each)}, hidden)
+            types = [self.server.request("GET", "/v2/metadefs/resource_types", who) for who in (ADMIN, READER)]
+            expected = [1, 0 if rule == "get_metadef_resource_type" else 1]
+            self.assertEqual([len(answer.json["resource_types"]) for answer in types], expected)
+            self.server.request("DELETE", f"{root}/n", ADMIN)
+
+    def test_definitions_by_their_own_rule(self) -> None:
+        """Definitions are there for whom their own rule lets, whatever that about the namespace says."""
+        self.start(
+            get_metadef_namespace="role:admin", get_metadef_tags="@", get_metadef_tag="@", get_metadef_objects="!"
+        )
+        root = "/v2/metadefs/namespaces"
+        self.status(ADMIN, "POST", root, b'{"namespace": "n", "visibility": "public", "tags": [{"name": "t"}]}')
+        found = [self.status(READER, "GET", f"{root}/n{below}") for below in ("", "/tags", "/tags/t", "/objects")]
+        self.assertEqual(found, [404, 200, 200, 404])
+        self.assertEqual(self.status(ADMIN, "GET", f"{root}/n/objects"), 403)
 
     def test_publicize(self) -> None:
         """Members of a project may be let publish their own images, not those of others."""
