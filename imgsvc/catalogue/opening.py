@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from imgsvc.catalogue import schema
 from imgsvc.catalogue.database import Database, cause_of
 from imgsvc.catalogue.drivers import Limits, driver_of
 from imgsvc.catalogue.servers import ServerDatabase, server_engine
-from imgsvc.catalogue.sqlite import SQLiteDatabase, sqlite_engine
+from imgsvc.catalogue.sqlite import SQLiteDatabase, sqlite_engine, turn_of
 from imgsvc.catalogue.url import locate, parse, sqlite_file
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError
 from imgsvc.interfaces import IThreads
@@ -76,17 +76,19 @@ class Schema:
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         """A connection in a transaction, to which no time is set: to make an index of a large table takes long."""
+        turn: AbstractContextManager[None] = nullcontext()
         if _is_sqlite(self._url):
             engine, wait = sqlite_engine(self._url, self._options.busy_timeout), "SELECT 1"
+            turn = turn_of(self._url, self._options.busy_timeout).taken()
         else:
             driver = driver_of(parse(self._url))
             engine = server_engine(self._url, driver, Limits(self._options.connect_timeout, 0, 0))
             wait = driver.lock_upgrades()
         try:
-            with engine.begin() as connection:
+            with turn, engine.begin() as connection:
                 connection.execute(text(wait)).close()
                 yield connection
-        except DBAPIError as error:
+        except (DBAPIError, TimeoutError) as error:
             cause = " ".join(str(cause_of(error)).split())
             raise CatalogueUnavailable(f"The database does not do it: {cause}") from error
         finally:

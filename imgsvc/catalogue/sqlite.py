@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import txaio
@@ -14,11 +15,12 @@ from twisted.internet.defer import Deferred, fail, succeed
 from imgsvc.catalogue import schema
 from imgsvc.catalogue.database import Job, for_the_client, unavailable
 from imgsvc.catalogue.statements import Statement
+from imgsvc.catalogue.turns import Turn
 from imgsvc.catalogue.url import parse
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError
 from imgsvc.interfaces import IThreads
 
-__all__ = ["SQLiteDatabase", "sqlite_engine"]
+__all__ = ["SQLiteDatabase", "sqlite_engine", "turn_of"]
 
 log = txaio.make_logger()
 
@@ -55,6 +57,7 @@ class SQLiteDatabase:
         self._reader_threads = reader_threads
         self._writers = sqlite_engine(url, busy_timeout)
         self._readers = _engine(url, busy_timeout)
+        self._turn = turn_of(url, busy_timeout)
         self._driver = self._readers.dialect.loaded_dbapi
         self._here: PoolProxiedConnection | None = None
         self._waiting: list[tuple[Job[Any], Deferred[Any]]] = []
@@ -84,7 +87,11 @@ class SQLiteDatabase:
             self._here.close()
             self._here = None
         await self._reader_threads.run(self._readers.dispose)
-        await self._writer_threads.run(self._writers.dispose)
+        await self._writer_threads.run(self._close_writer)
+
+    def _close_writer(self) -> None:
+        self._writers.dispose()
+        self._turn.close()
 
     def write(self, job: Job[T]) -> Deferred[T]:
         """Run `job` in a transaction, in the writer thread. Deferred of its result, fired after the commit.
@@ -120,9 +127,9 @@ class SQLiteDatabase:
     def _transaction(self, jobs: list[Job[Any]]) -> list[Any]:
         """Run in the writer thread: the results of the jobs, _Raised for each that raised."""
         try:
-            with self._writers.begin() as connection:
+            with self._turn.taken(), self._writers.begin() as connection:
                 return [self._attempt(connection, job) for job in jobs]
-        except (DBAPIError, self._driver.Error) as error:
+        except (DBAPIError, self._driver.Error, TimeoutError) as error:
             raise unavailable(error) from error
 
     def _attempt(self, connection: Connection, job: Job[Any]) -> Any:
@@ -203,14 +210,19 @@ class SQLiteDatabase:
                 current = schema.revision(connection)
             if current != schema.HEAD:
                 # The lock of BEGIN IMMEDIATE lets one process of several upgrade, and the others find it done.
-                with self._writers.begin() as connection:
+                with self._turn.taken(), self._writers.begin() as connection:
                     schema.upgrade(connection)
             here = self._readers.raw_connection()
             here.detach()
             here.cursor().execute("PRAGMA busy_timeout = 0")
             return here
-        except (DBAPIError, self._driver.Error) as error:
+        except (DBAPIError, self._driver.Error, TimeoutError) as error:
             raise unavailable(error) from error
+
+
+def turn_of(url: str, patience: float) -> Turn:
+    """The turn to write to the file of a URL. patience: seconds."""
+    return Turn(Path(parse(url).database or ""), patience)
 
 
 def sqlite_engine(url: str, busy_timeout: float) -> Engine:
