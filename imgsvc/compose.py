@@ -15,6 +15,8 @@ from imgsvc.api import make_api
 from imgsvc.catalogue import locate, without_password
 from imgsvc.config import Config
 from imgsvc.core import Core
+from imgsvc.errors import ConfigurationError
+from imgsvc.folders import Folders
 from imgsvc.interfaces import IThreads
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.access_log import log_access
@@ -47,9 +49,15 @@ class Server:
         self._database_url = locate(config.database.url, data_folder)
         self._ports: list[IListeningPort] = []
         self._grace = config.server.grace
+        self._data_folder = data_folder
+        self._folders = Folders()
         self._patient_until = 0.0
         self.core = Core(
-            config, data_folder, reactor, make_threads or (lambda name, size: ReactorThreads(reactor, name, size))
+            config,
+            data_folder,
+            reactor,
+            make_threads or (lambda name, size: ReactorThreads(reactor, name, size)),
+            self._folders,
         )
         self.site = StreamingSite(
             make_api(config, self.core, data_folder),
@@ -59,14 +67,24 @@ class Server:
         )
 
     async def start(self, listen: Listen) -> None:
-        """Open the catalogue and the stores, and then serve where `listen` binds the site.
+        """Bind the site by `listen`, open the catalogue and the stores, and then serve.
 
-        Raises ConfigurationError, CatalogueUnavailable, StoreError.
+        A start that fails leaves no folder behind that it has made. Raises ConfigurationError, CatalogueUnavailable,
+        StoreError.
         """
-        await self.core.catalogue.start()
-        await self.core.stores.start()
-        self.core.reaper.start()
         self._ports = await listen(self.site)
+        try:
+            for port in self._ports:
+                port.stopReading()  # type: ignore[attr-defined]  # who connects already waits to be accepted
+            self._make_data_folder()
+            await self.core.catalogue.start()
+            await self.core.stores.start()
+        except BaseException:
+            self._folders.undo()
+            raise
+        self.core.reaper.start()
+        for port in self._ports:
+            port.startReading()  # type: ignore[attr-defined]
         log.info(
             "imgsvc {version} on {addresses}; database {database}; stores {stores}, default {default};"
             " identity {identity}",
@@ -77,6 +95,12 @@ class Server:
             default=self.core.stores.default.store_id,
             identity=self._config.identity.mode,
         )
+
+    def _make_data_folder(self) -> None:
+        try:
+            self._folders.make(self._data_folder)
+        except OSError as error:
+            raise ConfigurationError(f"--data = {str(self._data_folder)!r}: {error.strerror}") from error
 
     async def stop(self) -> None:
         """Take no more connections, let the transfers that are under way finish within the grace, and close all."""
@@ -92,6 +116,7 @@ class Server:
         await within(UNDO_TIME, self.core.stores.stop(), self._reactor)
         for threads in self.core.threads:
             threads.stop()
+        self._folders.close()
         log.info("stopped")
 
     def hasten(self) -> None:
@@ -116,8 +141,11 @@ class Server:
 
 def address_of(port: IListeningPort) -> str:
     """Where a port listens, for people and for scripts: `http://127.0.0.1:9292` or the path of a unix socket."""
-    host: Any = port.getHost()
-    return f"http://{host.host}:{host.port}" if hasattr(host, "port") else f"unix:{host.name.decode()}"
+    address: Any = port.getHost()
+    if not hasattr(address, "port"):
+        return f"unix:{address.name.decode()}"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"http://{host}:{address.port}"
 
 
 async def within(seconds: float, work: Deferred[None], clock: IReactorTime) -> None:

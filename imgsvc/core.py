@@ -11,6 +11,7 @@ from imgsvc.catalogue import Catalogue, MetadefCatalogue, open_database
 from imgsvc.certificates.maker import make_certificates
 from imgsvc.config import Config
 from imgsvc.config import Quotas as QuotaOptions
+from imgsvc.folders import Folders
 from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
 from imgsvc.interfaces import IThreads
@@ -52,8 +53,10 @@ class Core:
         data_folder: Path,
         reactor: Any,
         make_threads: Callable[[str, int], IThreads],
+        folders: Folders,
     ) -> None:
         """reactor: provides IReactorTime and IReactorThreads. make_threads: a pool, from its name and its size.
+        folders: makes those of the stores.
 
         Raises ConfigurationError.
         """
@@ -70,7 +73,11 @@ class Core:
             config.stores.stores,
             config.stores.default,
             StoreServices(
-                make_threads=make_threads, budget=self.budgets.downloads, data_folder=data_folder, clock=reactor
+                make_threads=make_threads,
+                budget=self.budgets.downloads,
+                data_folder=data_folder,
+                clock=reactor,
+                folders=folders,
             ),
         )
         self.policy = Policy(placed(config.policy.file, data_folder), reactor.seconds)

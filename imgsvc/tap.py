@@ -43,7 +43,7 @@ class Options(usage.Options):
             path = Path(self["config"]) if self["config"] else None
             self.configuration = config.load(path, self["listen"])
             self.data_folder = Path(self["data"]).absolute()
-            _make_folder(self.data_folder)
+            _check_folder(self.data_folder)
             self._choose_log()
         except ConfigurationError as error:
             raise _refusal(error) from error
@@ -64,11 +64,11 @@ def log_observer() -> ILogObserver:
     return log.make_observer(_chosen[-1])
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"--data = {str(folder)!r}: cannot be made: {error.strerror}") from error
+def _check_folder(folder: Path) -> None:
+    """That nothing else has its place. It is made by the start that needs it. Raises ConfigurationError."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigurationError(f"--data = {str(folder)!r}: {there} is a file; must be a folder")
 
 
 def _log_stream(parent: Any) -> Any:

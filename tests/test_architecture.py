@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
-GROUND = {"interfaces", "model", "metadefs", "errors", "kernel", "peers", "shield", "threads"}
+GROUND = {"interfaces", "model", "metadefs", "errors", "folders", "kernel", "peers", "shield", "threads"}
 """What every room of the server may import."""
 
 ARROWS = {
@@ -23,6 +23,7 @@ ARROWS = {
     "metadefs": {"model"},
     "interfaces": {"store_interfaces"},
     "store_interfaces": set(),
+    "folders": set(),
     "log": set(),
     "kernel": {"errors"},
     "peers": {"errors"},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -251,8 +253,18 @@ def _engine(url: str, busy_timeout: float) -> Engine:
         pool_size=0,
         connect_args={"timeout": busy_timeout, "isolation_level": None},
     )
+    event.listen(engine, "do_connect", lambda *_: _make_private(str(parsed.database)))
     event.listen(engine, "connect", _set_up_connection)
     return engine
+
+
+def _make_private(path: str) -> None:
+    """Make the file if it is absent: SQLite would let everybody read it. Its logs get the same permissions.
+
+    Never opens one that is there: to close it would end the locks that SQLite has on it in this process.
+    """
+    with suppress(OSError):  # it is there, or SQLite says what is wrong
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _set_up_connection(connection: Any, record: Any) -> None:

@@ -46,7 +46,7 @@ class FileOptions:
     fsync: bool = option(
         "Have every image on the disk before it is active. false: a power failure may lose some.", True
     )
-    file_perm: str = option('Permissions of the files, octal, as "0640". 0: what the umask leaves.', "0")
+    file_perm: str = option('Permissions of the files, octal, as "0640". 0: what the umask leaves.', "0600")
     thin_provisioning: bool = option("Leave holes in the files in the place of zeros.", False)
     threads: int = option("Calls to the file system that may be under way at a time.", 8, at_least=1)
     min_free: Size = option("Take no image that would leave less than this free.", 0)
@@ -108,7 +108,7 @@ class FileStore:
 
     def _prepare(self) -> bool:
         """Make the folder ready. Whether it is on this machine. In a thread."""
-        self._folder.prepare()
+        self._folder.prepare(self._services.folders, self._write_options.mode)
         share_folder(self._folder.path, self._write_options.mode)
         return kernel.is_local(self._folder.path)
 
@@ -139,7 +139,8 @@ class FileStore:
         needed = (expected_size or 0) + self._options.min_free
         if usage.free is not None and needed > usage.free:
             raise StoreFull(self.store_id, f"{expected_size or 'more'} bytes do not fit.")
-        fd = await self._disk.run("make", path, write_fault, self._folder.begin, name, upload_id)
+        mode = self._write_options.mode
+        fd = await self._disk.run("make", path, write_fault, self._folder.begin, name, upload_id, mode)
         location = Location(self.store_id, f"file://{self._folder.path}/{name}")
         return FileWriter(self._disk, name, upload_id, fd, location, self._write_options)
 

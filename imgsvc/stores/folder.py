@@ -24,6 +24,7 @@ from uuid import uuid4
 from attrs import frozen
 
 from imgsvc.errors import Invalid
+from imgsvc.folders import PRIVATE, Folders, sync
 from imgsvc.model import StoreUsage, UnfinishedObject
 from imgsvc.stores.locks import name_lock
 
@@ -64,9 +65,12 @@ class Folder:
             raise Invalid(f"{name!r}, {upload_id!r} cannot be the names of an object and an upload.")
         return f"{self.path}/.{name}.{upload_id}.part"
 
-    def prepare(self) -> None:
-        """Make the folder, and prove that files can be made, linked and locked in it."""
-        Path(self.path).mkdir(parents=True, exist_ok=True)
+    def prepare(self, folders: Folders, file_mode: int) -> None:
+        """Make the folder, and prove that files can be made, linked and locked in it.
+
+        file_mode: permissions of the files; who may read these may enter the folder. 0: what the umask leaves, of both.
+        """
+        folders.make(Path(self.path), file_mode and PRIVATE | _entry(file_mode), self.durable)
         os.close(os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with name_lock(self.lock, ""):
             pass
@@ -79,11 +83,14 @@ class Folder:
             os.unlink(probe)
         self._sync()
 
-    def begin(self, name: str, upload_id: str) -> int:
-        """Make the file of an upload. Its descriptor, for writing."""
+    def begin(self, name: str, upload_id: str, file_mode: int) -> int:
+        """Make the file of an upload, for nobody else as long as it is not whole. Its descriptor, for writing.
+
+        file_mode: permissions that it will have; 0: what the umask leaves, at once.
+        """
         path = self.part(name, upload_id)
         self._check_mounted()
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if file_mode else 0o666)
 
     def publish(self, name: str, upload_id: str) -> None:
         """Give what an upload has written its final name, durably.
@@ -178,11 +185,7 @@ class Folder:
 
     def _sync(self) -> None:
         if self.durable:
-            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync(self.path)
 
 
 def is_name(name: str) -> bool:
@@ -200,7 +203,11 @@ def _inode(path: str) -> int | None:
 
 def share_folder(path: str, file_mode: int) -> None:
     """Let those enter the folder who may read its files, as Glance's file store does for file_perm."""
-    readers = file_mode & (stat.S_IRGRP | stat.S_IROTH)
     mode = stat.S_IMODE(os.stat(path).st_mode)
-    if readers and mode | readers >> 2 != mode:
-        os.chmod(path, mode | readers >> 2)
+    if mode | _entry(file_mode) != mode:
+        os.chmod(path, mode | _entry(file_mode))
+
+
+def _entry(file_mode: int) -> int:
+    """The permissions of a folder that let those enter who may read its files, group and others."""
+    return (file_mode & (stat.S_IRGRP | stat.S_IROTH)) >> 2

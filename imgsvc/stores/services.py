@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
 
+from imgsvc.folders import Folders
 from imgsvc.interfaces import IBudget, IThreads
 
 __all__ = ["StoreServices"]
@@ -19,10 +20,11 @@ class StoreServices:
 
     make_threads: a new pool, from its name and how many threads it may have; the store stops it in IStore.stop.
     budget: bounds what read-aheads hold. data_folder: relative paths are relative to it. clock: the reactor, for
-    timeouts and for connections to other servers.
+    timeouts and for connections to other servers. folders: makes those that a store keeps its objects in.
     """
 
     make_threads: Callable[[str, int], IThreads]
     budget: IBudget
     data_folder: Path
     clock: IReactorTime
+    folders: Folders = field(factory=Folders)

@@ -143,11 +143,12 @@ class RefusedStartTests(DaemonTestCase):
         self.assertEqual((status, text), (1, "imgsvc: nothing.toml: cannot be read: No such file or directory\n"))
 
     def test_data_folder(self) -> None:
-        """A data folder that cannot be made."""
+        """A data folder that cannot be."""
         (self.folder / "file").write_text("")
-        status, text = twistd(self.folder, "--data", "file/data")
-        self.assertEqual(status, 1)
-        self.assertRegex(text, r"^imgsvc: --data = '.*/file/data': cannot be made: Not a directory\n$")
+        for data in ("file", "file/data"):
+            status, text = twistd(self.folder, "--data", data)
+            self.assertEqual(status, 1)
+            self.assertRegex(text, rf"^imgsvc: --data = '.*/{data}': .*/file is a file; must be a folder\n$")
 
     def test_log_file(self) -> None:
         """A log file that cannot be written."""

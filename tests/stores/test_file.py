@@ -230,11 +230,38 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(f"file://{elsewhere}/{NAME}", location.url)
 
     def test_permissions(self) -> None:
-        """Files get the permissions of the options; without them, what the umask leaves."""
+        """Files get the permissions of the options; 0 is what the umask leaves."""
         self.addCleanup(os.umask, os.umask(0o027))
         for number, (given, expected) in enumerate(((0, 0o640), ("0604", 0o604), ("0o444", 0o444), (0o600, 0o600))):
             result_of(put(self.start(file_perm=str(given) if given == 0 else given), f"object{number}", "1", b""))
             self.assertEqual(expected, stat.S_IMODE((self.images / f"object{number}").stat().st_mode))
+
+    def test_permissions_by_default(self) -> None:
+        """Without an option only the owner may read files and enter the folders that are made for them."""
+        self.addCleanup(os.umask, os.umask(0o022))
+        store = self.start(path="deep/er")
+        writer = result_of(write(store, NAME, EARLIER, DATA))
+        result_of(writer.commit())
+        found = {each: stat.S_IMODE(each.stat().st_mode) for each in (self.images.parent / "deep").rglob("*")}
+        self.assertEqual(len(found), 4)  # the folder, the object under its two names, the lock
+        self.assertEqual({each.name for each, mode in found.items() if mode != 0o600}, {"er"})
+        self.assertEqual(
+            {0o700}, {stat.S_IMODE((self.images.parent / each).stat().st_mode) for each in ("deep", "deep/er")}
+        )
+
+    def test_permissions_before_the_end(self) -> None:
+        """While an upload is not whole nobody else may read it."""
+        self.addCleanup(os.umask, os.umask(0o022))
+        result_of(write(self.start(file_perm="0644"), NAME, EARLIER, DATA))
+        self.assertEqual(0o600, stat.S_IMODE((self.images / f".{NAME}.{EARLIER}.part").stat().st_mode))
+
+    def test_new_folder_permissions(self) -> None:
+        """The folders that are made let those enter who may read the files, or whom the umask lets."""
+        self.addCleanup(os.umask, os.umask(0o077))
+        for number, (given, expected) in enumerate((("0640", 0o710), ("0644", 0o711), ("0", 0o700))):
+            self.start(file_perm=given, path=f"{number}/images")
+            for folder in (f"{number}", f"{number}/images"):
+                self.assertEqual(expected, stat.S_IMODE((self.images.parent / folder).stat().st_mode))
 
     def test_folder_permissions(self) -> None:
         """Who may read the files may enter the folder."""
@@ -331,7 +358,7 @@ class FileTests(SynchronousTestCase):
         self.folder.mkdir()
         self.images.write_text("in the way")
         store = make("local", {}, self.services)
-        with self.assertRaisesRegex(ConfigurationError, r"stores\.local\.path = 'images': .*File exists"):
+        with self.assertRaisesRegex(ConfigurationError, r"stores\.local\.path = 'images': .*Not a directory"):
             result_of(store.start())
         result_of(store.stop())
 
