@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,6 +23,42 @@ from twisted.plugin import getPlugins
 from imgsvc.interfaces import IStoreMaker
 print(imgsvc.__file__, *sorted(maker.kind for maker in getPlugins(IStoreMaker)))
 """
+
+
+class DependencyTests(SynchronousTestCase):
+    """What pyproject.toml asks for."""
+
+    def declared(self, *extras: str) -> dict[str, str]:
+        """Names of packages, and the lowest version of each."""
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        lines = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
+        found = [re.fullmatch(r"([A-Za-z0-9.-]+)(?:\[\w+\])?>=([0-9.]+)", line) for line in lines]
+        return {match[1].lower(): match[2] for match in found if match}
+
+    def test_imported(self) -> None:
+        """All that is imported is asked for, and not left to what others ask for."""
+        names = {
+            name.partition(".")[0]
+            for path in (ROOT / "imgsvc").rglob("*.py")
+            for node in ast.walk(ast.parse(path.read_text()))
+            for name in _imported(node)
+        }
+        packages = packages_distributions()
+        for name in names - set(sys.stdlib_module_names) - {"imgsvc"}:
+            found = {package.lower() for package in packages[name]}
+            self.assertTrue(found & self.declared().keys(), (name, found))
+
+    def test_floors(self) -> None:
+        """No version is allowed that has a hole known to matter here."""
+        declared = self.declared("mariadb")
+        for name, floor in (("pymysql", (1, 1, 1)), ("cryptography", (44, 0, 1)), ("werkzeug", (3, 0, 6))):
+            self.assertGreaterEqual(tuple(map(int, declared[name].split("."))), floor, name)
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
 
 
 class WheelTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
@@ -12,6 +13,9 @@ from imgsvc.errors import Unauthenticated
 from imgsvc.interfaces import IIdentity
 from imgsvc.model import Caller
 from imgsvc.peers import Peers
+
+BLANKS: Final = " \t"
+"""What may stand around a value (RFC 9110 section 5.6.3). Other blanks, as U+00A0, are part of it."""
 
 
 @implementer(IIdentity)
@@ -55,7 +59,8 @@ class Proxy:
 
 
 def _roles(text: str) -> frozenset[str]:
-    return frozenset(role.strip().lower() for role in text.split(",") if role.strip())
+    roles = (role.strip(BLANKS).lower() for role in text.split(","))
+    return frozenset(role for role in roles if role)
 
 
 def _one(headers: Headers, *names: str) -> str | None:
@@ -68,6 +73,6 @@ def _one(headers: Headers, *names: str) -> str | None:
     if len(values) > 1:
         raise Unauthenticated(f"The header {name} was given more than once.")
     try:
-        return values[0].decode("utf-8").strip() or None if values else None
+        return values[0].decode("utf-8").strip(BLANKS) or None if values else None
     except UnicodeDecodeError:
         raise Unauthenticated(f"The header {name} is not UTF-8.") from None

@@ -24,7 +24,7 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
-from imgsvc.errors import RemoteUnavailable, UrlRefused
+from imgsvc.errors import RemoteUnavailable
 from imgsvc.remote.addresses import Address
 from imgsvc.remote.guard import Guard, Target
 
@@ -56,14 +56,14 @@ class RemoteConnection:
         return self
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """See IStreamClientEndpoint. Fails: UrlRefused, RemoteUnavailable, ConnectError."""
+        """See IStreamClientEndpoint. Fails: RemoteUnavailable, ConnectError."""
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         target = self._target
         addresses = [address for address in await self._addresses() if self._guard.admits(target.host, address)]
         if not addresses:
-            raise UrlRefused("its host has no address that is allowed")
+            raise RemoteUnavailable("its host has no address that is allowed")
         failed: ConnectError | None = None
         for address in addresses[:MOST_ADDRESSES]:
             kind = TCP4ClientEndpoint if isinstance(address, IPv4Address) else TCP6ClientEndpoint
@@ -150,7 +150,7 @@ class _Addresses:
         if self._found:
             self.complete.callback(self._found)
         else:
-            self.complete.errback(RemoteUnavailable("Its host has no address."))
+            self.complete.errback(RemoteUnavailable("its host has no address"))
 
     def _cancelled(self, complete: Deferred[Sequence[Address]]) -> None:
         complete.errback(CancelledError())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin
 
+import txaio
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
@@ -27,10 +28,16 @@ from imgsvc.remote.answer import Answer
 from imgsvc.remote.connections import RemoteConnection
 from imgsvc.remote.guard import Guard, Target
 
+log = txaio.make_logger()
+
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CANCELLED: Final = (CancelledError, ConnectingCancelledError, ResponseFailed)
 """What comes of a cancelled request, before and after the connection is there."""
 _BROKEN: Final = (ConnectError, ConnectingCancelledError, ConnectionClosed, ResponseFailed, RequestTransmissionFailed)
+
+NO_ANSWER: Final = "No server that may be asked answers there."
+"""The one text for a name that means nothing, an address that is not allowed, and a server that says nothing: clients
+are not to learn which names the server's own network knows. The log has the reason."""
 
 
 @frozen
@@ -87,10 +94,15 @@ class Fetcher:
         except BaseException as error:
             connection.abort()
             if isinstance(error, _CANCELLED) and not late.active():
-                raise RemoteUnavailable("It does not answer in time.") from error
-            if isinstance(error, _BROKEN):
-                raise RemoteUnavailable("It cannot be reached, or breaks off.") from error
-            raise
+                why = "it does not answer in time"
+            elif isinstance(error, RemoteUnavailable):
+                why = str(error)
+            elif isinstance(error, _BROKEN):
+                why = f"{type(error).__name__}: {error}"
+            else:
+                raise
+            log.info("{host}, port {port}: {why}", host=target.host, port=target.port, why=why)
+            raise RemoteUnavailable(NO_ANSWER) from error
         finally:
             if late.active():
                 late.cancel()

@@ -43,7 +43,10 @@ class GuardRules:
 
 @frozen
 class Target:
-    """A URL that may be asked for, taken apart. host: a name, or an address without brackets. url: what to ask for."""
+    """A URL that may be asked for, taken apart.
+
+    host: a name, or an address without brackets. url: what to ask for, without a fragment.
+    """
 
     scheme: str
     host: str
@@ -143,8 +146,8 @@ def _parse(url: str) -> Target:
         raise UrlRefused("it does not begin with http:// or https://")
     if "@" in parts.netloc:
         raise UrlRefused("it carries a user name or a password")
-    if "#" in url:
-        raise UrlRefused("it has a fragment")
+    if "#" in url and not parts.path:  # some programs read on for the host
+        raise UrlRefused("it has a fragment without a path before it")
     bracketed = "[" in parts.netloc
     if bracketed and not _BRACKETED.fullmatch(parts.netloc):
         raise UrlRefused("it has something beside an address in brackets")

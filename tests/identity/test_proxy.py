@@ -39,6 +39,17 @@ class ProxyTests(SynchronousTestCase):
         headers = {**CONFIRMED, "X-User-Id": "u", "X-Project-Id": "p", "X-Roles": "Member, reader,,ADMIN "}
         self.assertEqual(self.identify(headers), Caller("u", "p", frozenset({"member", "reader", "admin"})))
 
+    def test_blanks(self) -> None:
+        """Blanks and tabs around values are not part of them; whatever else looks like one is."""
+        for blank in "\u00a0\u2003\u3000\x0b\x0c\x85":
+            headers = {
+                **CONFIRMED,
+                "X-Project-Id": f" {blank}p\t",
+                "X-Roles": f"{blank}admin, \treader\t ,member{blank}",
+            }
+            roles = frozenset({f"{blank}admin", "reader", f"member{blank}"})
+            self.assertEqual(self.identify(headers), Caller(None, f"{blank}p", roles))
+
     def test_old_names(self) -> None:
         """The old header names count when the new ones are absent."""
         headers = {**CONFIRMED, "X-Tenant-Id": "old", "X-Role": "member"}

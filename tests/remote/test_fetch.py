@@ -6,13 +6,14 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from imgsvc.errors import RemoteUnavailable, UrlRefused
 from imgsvc.remote.answer import Answer
 from imgsvc.remote.connections import LARGEST_HEAD
-from imgsvc.remote.fetch import Fetcher, FetchLimits
+from imgsvc.remote.fetch import NO_ANSWER, Fetcher, FetchLimits
 from imgsvc.remote.guard import Guard, GuardRules
 from tests.support.network import PIECE, Exchange, Network, WebSite, answer
 from tests.support.store_contract import Consumer
@@ -126,7 +127,7 @@ class RequestTests(FetchTestCase):
         """A name that means an address inside is refused without a connection."""
         for addresses in (["127.0.0.1"], ["10.0.0.1", "::1"], ["::ffff:93.184.215.14"], ["169.254.169.254"]):
             self.network.names["inside.test"] = addresses
-            self.assertIn("no address that is allowed", self.refused("http://inside.test/"))
+            self.failureResultOf(self.begin("http://inside.test/"), RemoteUnavailable)
         self.assertEqual(self.network.connected, [])
 
     def test_some_inside(self) -> None:
@@ -140,7 +141,7 @@ class RequestTests(FetchTestCase):
         self.network.names["rebound.test"] = [[HOST], ["127.0.0.1"]]
         self.assertEqual(self.read(self.open("http://rebound.test/disk")), DATA)
         self.assertEqual(self.network.lookups, ["rebound.test"])
-        self.refused("http://rebound.test/disk")
+        self.failureResultOf(self.begin("http://rebound.test/disk"), RemoteUnavailable)
         self.assertEqual(self.network.connected, [(HOST, 80)])
 
     def test_next_address(self) -> None:
@@ -155,6 +156,23 @@ class RequestTests(FetchTestCase):
     def test_no_name(self) -> None:
         """A name that is not there."""
         self.failureResultOf(self.begin("http://nothing.test/"), RemoteUnavailable)
+
+    def test_one_text(self) -> None:
+        """No text tells which names mean something inside, or whether something answers there; the log does."""
+        self.network.names |= {"inside.test": ["10.0.0.1"], "closed.test": [SECOND], "silent.test": ["93.184.215.16"]}
+        self.network.silent.add("93.184.215.16")
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        names = ("nothing", "inside", "closed", "silent")
+        asking = [self.begin(f"http://{name}.test/disk") for name in names]
+        self.serve(b"SSH-2.0-x\r\n")
+        asking.append(self.begin())
+        self.network.pump([1] * 11)
+        self.assertEqual({str(self.failureResultOf(each).value) for each in asking}, {NO_ANSWER})
+        told = {event["host"]: event["why"] for event in events if event["log_namespace"] == "imgsvc.remote.fetch"}
+        self.assertEqual(told.keys(), {*(f"{name}.test" for name in names), "images.test"})
+        self.assertEqual(len(set(told.values())), len(told))
 
     def test_never_connected(self) -> None:
         """The time is up for all addresses together."""
@@ -254,7 +272,7 @@ class RedirectTests(FetchTestCase):
             ),
         ):
             self.redirect(to)
-            self.refused("http://images.test/disk")
+            self.failureResultOf(self.begin(), RemoteUnavailable if "inside" in to else UrlRefused)
         self.assertEqual({host for host, _ in self.network.connected}, {HOST})
         self.network.advance(0)
         self.assertTrue(all(exchange.closed for exchange in self.network.exchanges))

@@ -76,6 +76,8 @@ class UrlTests(SynchronousTestCase):
             ("http://xn--bcher-kva.test/", ("http", "xn--bcher-kva.test", 80, "http://xn--bcher-kva.test/")),
             ("http://a0/", ("http", "a0", 80, "http://a0/")),
             ("http://a_b.test?x", ("http", "a_b.test", 80, "http://a_b.test/?x")),
+            ("http://images.test/disk?a=b#2", ("http", "images.test", 80, "http://images.test/disk?a=b")),
+            ("http://images.test/#@127.0.0.1/#", ("http", "images.test", 80, "http://images.test/")),
         ):
             target = guard().check(url)
             self.assertEqual((target.scheme, target.host, target.port, target.url), parts)
@@ -96,7 +98,7 @@ class UrlTests(SynchronousTestCase):
                 "jar:http://x/",
             ),
             *("http://user@images.test/", "http://user:pw@images.test/", "http://@images.test/", "http://a@b@c.test/"),
-            *("http://images.test#@127.0.0.1/", "http://images.test/#x", "http://images.test\\@127.0.0.1/"),
+            *("http://images.test#@127.0.0.1/", "http://images.test#x", "http://images.test\\@127.0.0.1/"),
             *("http://images.test/ x", "http://images.test/\r\nHost: x", "http://images.test/\x00", "ht\ntp://x.test/"),
             *(
                 "http://\u0131mages.test/",

@@ -109,7 +109,7 @@ class StoreTests(HttpStoreTestCase):
 
     def test_locate(self) -> None:
         """http and https URLs are the store's, as they are written; others are not; some are refused."""
-        for url in (URL, "https://images.test/disk?x=%20", "HTTP://Images.Test/disk"):
+        for url in (URL, f"{URL}#2", "https://images.test/disk?x=%20", "HTTP://Images.Test/disk"):
             self.assertEqual(self.store.locate(url, "any"), Location("web", url))
         for url in ("file:///disk", "memory:///any", "ftp://images.test/disk", "http:/images.test", ""):
             self.assertIsNone(self.store.locate(url, "any"), url)

@@ -323,6 +323,17 @@ class PermissionTests(CreateTestCase):
         self.assertEqual(self.post(b"x", {}).status, 401)
         self.assertEqual(self.post({"id": taken}, MEMBER).status, 409)
 
+    def test_id_of_others(self) -> None:
+        """Whoever has an id, and whether its image is there still: the answer is the same."""
+        own, foreign = self.created({"visibility": "private"}, MEMBER)["id"], self.created({}, STRANGER)["id"]
+        gone = self.created({}, STRANGER)["id"]
+        self.assertEqual(self.server.request("DELETE", f"/v2/images/{gone}", STRANGER).status, 204)
+        answers = [(self.post({"id": taken}, MEMBER), taken) for taken in (own, foreign, gone)]
+        self.assertEqual(
+            {(answer.status, answer.body.replace(taken.encode(), b"")) for answer, taken in answers},
+            {(409, answers[0][0].body.replace(own.encode(), b""))},
+        )
+
     def test_show(self) -> None:
         """Who sees an image by its id; all others are told 404, never 403."""
         for visibility, stranger in (("public", 200), ("community", 200), ("shared", 404), ("private", 404)):

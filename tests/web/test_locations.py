@@ -80,6 +80,15 @@ class AddTests(LocationTestCase):
             self.assertEqual(self.post(image, URL, who).status, 202)
             self.assertEqual(self.shown(image)["status"], "active")
 
+    def test_fragment(self) -> None:
+        """A fragment is kept, and makes another URL of one; it is not sent."""
+        image = self.located(f"{URL}#1")
+        add = {"op": "add", "path": "/locations/-", "value": {"url": f"{URL}#2", "metadata": {}}}
+        self.assertEqual(self.patch(image, add).status, 200)
+        self.assertEqual(self.urls(image), [f"{URL}#1", f"{URL}#2"])
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, DATA)
+        self.assertEqual({exchange.line.split()[1] for exchange in self.network.exchanges}, {"/disk"})
+
     def test_own_object(self) -> None:
         """A service may give the object of a store that has the image's id."""
         for who in (SERVICE, WITH_SERVICE):
@@ -186,7 +195,7 @@ class RefusalTests(LocationTestCase):
             "http://169.254.169.254/latest/meta-data",
             "http://user:secret@images.test/disk",
             "http://images.test:22/disk",
-            "http://images.test/disk#part",
+            "http://images.test#@127.0.0.1/disk",
         ):
             text = self.refused(400, image, url)
             self.assertNotIn("secret", text)
@@ -238,6 +247,16 @@ class RefusalTests(LocationTestCase):
         )
         self.assertEqual(self.post(image, URL).status, 400)
         self.assert_unchanged(image, before)
+
+    def test_one_text(self) -> None:
+        """The answer does not tell which names the server's network knows."""
+        image = self.made()
+        self.network.names |= {"down.test": ["93.184.215.15"], "inside.test": ["10.0.0.1"]}
+        names = ("down", "inside", "nowhere")
+        texts = {self.post(image, f"http://{name}.test/").body for name in names}
+        self.assertEqual(len(texts), 1, texts)
+        self.network.names["images.test"] = ["10.0.0.1"]
+        self.assertEqual({self.post(image, URL).body}, texts)
 
     def test_silent_server(self) -> None:
         """400 when the server has not answered in time."""
