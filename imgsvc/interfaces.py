@@ -300,6 +300,9 @@ class IPolicy(Interface):
         has an owner and a visibility.
         """
 
+    def might_allow(action: str, caller: Any) -> bool:
+        """False if Caller may do `action` to no image that its own project would own, whatever the image is like."""
+
 
 class IProtections(Interface):
     """Says who may do what to custom properties."""

@@ -76,15 +76,23 @@ class Policy:
         """
         return within_bounds(action, caller, image) and self.permits(action, caller, image)
 
+    def might_allow(self, action: str, caller: Caller) -> bool:
+        """See IPolicy. KeyError: there is no such action."""
+        decisions = self._decisions_of(action)
+        return within_bounds(action, caller, None) and (decisions.look_into_target or decisions.of(caller, None))
+
     def permits(self, rule: str, caller: Caller, target: Any = None) -> bool:
         """What a rule says by itself. KeyError: there is no such rule."""
+        return self._decisions_of(rule).of(caller, target)
+
+    def _decisions_of(self, rule: str) -> _Decisions:
         if self._seconds() >= self._look_at:
             self._look()
         try:
-            decisions = self._decisions[rule]
+            return self._decisions[rule]
         except KeyError:
             decisions = self._decisions[rule] = _Decisions(self._rules, rule)
-        return decisions.of(caller, target)
+            return decisions
 
     def _look(self) -> None:
         """Read the file again if it is another one than before. A bad one leaves the rules as they are."""
@@ -127,6 +135,8 @@ class _Decisions:
         self._of_target = {each: _target_sight(each) for each in sorted(sights.target)}
         self._sights = (*self._of_caller.values(), *self._of_target.values())
         self._kept: dict[Any, bool] = {}
+        self.look_into_target = any(_OTHER_NAMES.get(name, name) != "owner" for name in self._of_target)
+        """Whether it matters for them what the target is, beside whose it is."""
 
     def of(self, caller: Caller, target: Any) -> bool:
         key = tuple([sight(caller, target) for sight in self._sights])

@@ -60,6 +60,11 @@ class Images:
     protections: IProtections
     now: Callable[[], datetime] = utc_now
 
+    def check_create(self, caller: Caller) -> None:
+        """Raises Forbidden for who may make no image, whatever it is: to be asked before the client says what it is."""
+        if not self.access.policy.might_allow("add_image", caller):
+            self.access.require("add_image", caller)
+
     async def create(self, caller: Caller, fields: Mapping[str, Any], properties: Mapping[str, str]) -> Image:
         """Keep a new image, status queued. fields: base fields of Image that the caller sets.
 

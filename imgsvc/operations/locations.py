@@ -90,6 +90,12 @@ class Locations:
         image = await self.access.image(caller, image_id, "fetch_image_location")
         return by_weight(self.stores, image.locations)
 
+    async def check_add(self, caller: Caller, image_id: str) -> None:
+        """Raises NoSuchImage, Forbidden, WrongStatus, Conflict, Invalid, QuotaExceeded where no location can be added,
+        whichever it is.
+        """
+        self._check_open(caller, await self.access.image(caller, image_id, "add_image_location"))
+
     async def add(self, caller: Caller, image_id: str, url: str, validation: Validation | None) -> None:
         """Make a queued image one whose bytes are at `url`.
 
@@ -110,17 +116,21 @@ class Locations:
             return
         raise ImageChanged(image_id)
 
-    def _located(self, caller: Caller, url: str, image: Image) -> Location:
-        is_service = "service" in caller.roles | caller.service_roles
-        is_remote = url.lower().startswith(("http://", "https://"))
-        if not is_service and not (is_remote and any(store.kind == "http" for store in self.stores.all())):
-            raise Forbidden("Only http and https URLs may be given, and only where a store reads them.")
+    def _check_open(self, caller: Caller, image: Image) -> None:
+        """What does not depend on the location."""
+        if not _is_service(caller) and not any(store.kind == "http" for store in self.stores.all()):
+            raise Forbidden("No location may be given: there is no store that reads http and https URLs.")
         if image.status is not Status.QUEUED:
             raise WrongStatus(image.id, image.status, "only a queued image takes a location")
         if image.properties.get(IMPORT_LOCK):
             raise Conflict(f"Image {image.id} is locked by task {image.properties[IMPORT_LOCK]}.")
         require_formats(image)
         self.rules.check(1)
+
+    def _located(self, caller: Caller, url: str, image: Image) -> Location:
+        self._check_open(caller, image)
+        if not _is_service(caller) and not url.lower().startswith(("http://", "https://")):
+            raise Forbidden("Only http and https URLs may be given.")
         location = locate(self.stores, url, image.id)
         if location is None:
             raise Invalid("The URL belongs to no store.")
@@ -146,6 +156,10 @@ class Locations:
         store_id = changed.locations[0].store_id
         now, upload_id = await self.catalogue.begin_task(image, changed, store_id, self.rules.lease, limits)
         self.hash(now, upload_id)
+
+
+def _is_service(caller: Caller) -> bool:
+    return "service" in caller.roles | caller.service_roles
 
 
 def require_formats(image: Image) -> None:

@@ -99,6 +99,10 @@ class Metadefs:
         lists = [_ACTIONS[kind].list for kind in Kind]
         return self._readable(caller, await self._namespace(caller, name, "get_metadef_namespace", *lists))
 
+    def check_create(self, caller: Caller) -> None:
+        """Raises Forbidden for who may make no namespace, whatever is in it."""
+        self._require(caller, None, "add_metadef_namespace")
+
     async def create(self, caller: Caller, fields: Mapping[str, Any], documents: Documents) -> Namespace:
         """A new namespace with its definitions. fields: those of Namespace that the caller sets.
 
@@ -112,6 +116,10 @@ class Metadefs:
         namespace = Namespace(created_at=now, updated_at=now, definitions=definitions, **values)
         await self.catalogue.add(namespace)
         return namespace
+
+    async def check_replace(self, caller: Caller, name: str) -> None:
+        """What can be said of `replace` without the fields."""
+        await self._namespace(caller, name, "modify_metadef_namespace")
 
     async def replace(self, caller: Caller, name: str, fields: Mapping[str, Any]) -> Namespace:
         """All fields anew, those that are not given as of a new namespace; definitions stay. Raises Conflict."""
@@ -161,6 +169,10 @@ class Metadefs:
             raise NotFound(f"Properties of {resource_type} begin with {prefix!r}, and {of!r} does not.")
         return _found(namespace, Kind.PROPERTY, of.removeprefix(prefix))
 
+    async def check_add(self, caller: Caller, name: str, kind: Kind) -> None:
+        """What can be said of `add` without the definitions."""
+        await self._namespace(caller, name, _ACTIONS[kind].add)
+
     async def add(self, caller: Caller, name: str, documents: Documents) -> list[Definition]:
         """New definitions, of one kind. Raises Conflict if one of them is there."""
         now = self.now()
@@ -174,6 +186,10 @@ class Metadefs:
         await self._change(caller, name, sorted({_ACTIONS[kind].add for kind, _ in documents}), added)
         return new
 
+    async def check_set_tags(self, caller: Caller, name: str) -> None:
+        """What can be said of `set_tags` without the tags."""
+        await self._namespace(caller, name, "add_metadef_tags")
+
     async def set_tags(self, caller: Caller, name: str, tags: Sequence[str], append: bool) -> None:
         """These tags in place of all others, or beside them. Raises Conflict if one to append is there."""
         now = self.now()
@@ -186,6 +202,10 @@ class Metadefs:
             return evolve(namespace, definitions=by_key([*kept, *new]))
 
         await self._change(caller, name, ("add_metadef_tags",), tagged)
+
+    async def check_change(self, caller: Caller, name: str, kind: Kind, of: str) -> None:
+        """What can be said of `change` without what it makes of the definition. Raises NotFound."""
+        _found(await self._namespace(caller, name, _ACTIONS[kind].change), kind, of)
 
     async def change(
         self, caller: Caller, name: str, kind: Kind, of: str, new_name: str, document: Mapping[str, Any]

@@ -53,7 +53,11 @@ EditLocations = Callable[[Image, Edit], Image]
 
 
 class LocationEditor(Protocol):
-    """Changes locations of images."""
+    """Changes locations of images. actions: those of the policy that its edits need."""
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """None: nothing can be edited."""
 
     async def prepare(self, caller: Caller, image: Image, edits: Sequence[Edit]) -> EditLocations:
         """All that must be found out for these edits of LOCATIONS, which the caller may make. image: as it is now.
@@ -64,6 +68,8 @@ class LocationEditor(Protocol):
 
 class HiddenLocations:
     """A LocationEditor for where clients do not see locations: nothing of them is changed."""
+
+    actions = frozenset[str]()
 
     async def prepare(self, caller: Caller, image: Image, edits: Sequence[Edit]) -> EditLocations:
         """Raises Forbidden."""
@@ -91,6 +97,20 @@ class Patching:
     limits: RecordLimits
     locations: LocationEditor
     protections: IProtections
+
+    async def refusal(self, caller: Caller, image_id: str) -> Forbidden | None:
+        """Why the caller may change nothing of the image, whatever the edits are; None: it may change something.
+
+        An empty list of edits is allowed all the same. Raises NoSuchImage.
+        """
+        image: Image = await self.access.catalogue.image(image_id)
+        if any(self.access.policy.allows(action, caller, image) for action in self.locations.actions):
+            return None
+        try:
+            self.access.check(caller, image, "modify_image")
+        except Forbidden as error:
+            return error
+        return None
 
     async def patch(self, caller: Caller, image_id: str, edits: Sequence[Edit]) -> Image:
         """Apply the edits in order; the image as it is then.

@@ -17,6 +17,8 @@ from imgsvc.operations.places import by_weight, locate
 _OPEN = frozenset({Status.ACTIVE, Status.QUEUED})
 """In which an image takes locations this way."""
 
+_ACTIONS = frozenset({"set_image_location", "delete_image_location"})
+
 
 @frozen
 class _Given:
@@ -37,6 +39,7 @@ class Relocation:
     stores: IStoreRegistry
     measure: Measure
     rules: LocationRules
+    actions = _ACTIONS
 
     async def prepare(self, caller: Caller, image: Image, edits: Sequence[Edit]) -> EditLocations:
         """See LocationEditor."""

@@ -39,22 +39,28 @@ class Sharing:
             raise _no_member(image_id, member_id) from None
         return await self._one(caller, image, member_id)
 
+    async def check_add(self, caller: Caller, image_id: str) -> None:
+        """Raises NoSuchImage, Forbidden (not shared, not the owner) for who can add no member, whichever it is."""
+        await self._shared_image(caller, image_id, "add_member")
+
     async def add(self, caller: Caller, image_id: str, member_id: str) -> Member:
         """Share the image with one more project, which may answer to it.
 
-        Raises NoSuchImage, Forbidden (not shared, not the owner), Conflict (a member already), QuotaExceeded.
+        Raises what check_add does, Conflict (a member already), QuotaExceeded.
         """
-        await self._shared_image(caller, image_id, "add_member")
+        await self.check_add(caller, image_id)
         member: Member = await self.catalogue.add_member(image_id, member_id, self.limit)
         return member
 
-    async def answer(self, caller: Caller, image_id: str, member_id: str, status: MemberStatus) -> Member:
-        """A project accepts an image, rejects it, or leaves it open.
-
-        Raises NoSuchImage; Forbidden (not shared, the owner, a reader, not a member); NotFound (another project's
-        membership).
+    async def check_answer(self, caller: Caller, image_id: str, member_id: str) -> None:
+        """Raises NoSuchImage; Forbidden (not shared, the owner, a reader, not a member); NotFound (another project's
+        membership) for who can give no answer, whichever it is.
         """
         await self._require_for(caller, image_id, member_id, "modify_member")
+
+    async def answer(self, caller: Caller, image_id: str, member_id: str, status: MemberStatus) -> Member:
+        """A project accepts an image, rejects it, or leaves it open. Raises what check_answer does."""
+        await self.check_answer(caller, image_id, member_id)
         member: Member = await self.catalogue.set_member_status(image_id, member_id, status)
         return member
 
@@ -72,7 +78,7 @@ class Sharing:
         return image
 
     async def _require_for(self, caller: Caller, image_id: str, member_id: str, action: str) -> None:
-        """Raises unless the caller may do `action` to a member of a shared image; see `answer`."""
+        """Raises unless the caller may do `action` to a member of a shared image; see `check_answer`."""
         image: Image = await self.catalogue.image(image_id)
         try:
             self.access.check(caller, image, action)

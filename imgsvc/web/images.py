@@ -41,6 +41,7 @@ class ImageRoutes:
 
     async def create(self, request: StreamingRequest) -> bytes:
         """201 with the image."""
+        self.images.check_create(request.caller)
         fields, properties = self.reader.read(await read_json_object(request.body))
         image = await self.images.create(request.caller, fields, properties)
         request.setHeader("location", f"{self.address.of(request)}/v2/images/{image.id}")

@@ -50,6 +50,7 @@ class LocationRoutes:
 
     async def add(self, request: StreamingRequest, image_id: str) -> bytes:
         """202: the image has the location, and its digests are computed from now on."""
+        await self.locations.check_add(request.caller, image_id)
         document = await read_json_object(request.body)
         try:
             _CHECK(document)

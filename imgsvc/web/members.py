@@ -41,6 +41,7 @@ class MemberRoutes:
 
     async def add(self, request: StreamingRequest, image_id: str) -> bytes:
         """200 with the new member (not 201, as Glance has it)."""
+        await self.sharing.check_add(request.caller, image_id)
         member_id = _member_id(await read_json_object(request.body))
         return answer_json(request, _document(await self.sharing.add(request.caller, image_id, member_id)))
 
@@ -50,6 +51,7 @@ class MemberRoutes:
 
     async def answer(self, request: StreamingRequest, image_id: str, member_id: str) -> bytes:
         """200 with the member and its new status."""
+        await self.sharing.check_answer(request.caller, image_id, member_id)
         status = _status(await read_json_object(request.body))
         return answer_json(request, _document(await self.sharing.answer(request.caller, image_id, member_id, status)))
 

@@ -70,6 +70,7 @@ class DefinitionRoutes:
 
     async def add_property(self, request: StreamingRequest, namespace: str) -> bytes:
         """201 with the property."""
+        await self.metadefs.check_add(request.caller, namespace, Kind.PROPERTY)
         name, document = read_property(await read_json_object(request.body))
         (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.PROPERTY, name): document})
         self._set_location(request, namespace, Kind.PROPERTY, name)
@@ -86,6 +87,7 @@ class DefinitionRoutes:
 
     async def change_property(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
         """200 with the property."""
+        await self.metadefs.check_change(request.caller, namespace, Kind.PROPERTY, name)
         new, document = read_property(await read_json_object(request.body))
         changed = await self.metadefs.change(request.caller, namespace, Kind.PROPERTY, name, new, document)
         return answer_json(request, definition_document(changed))
@@ -104,6 +106,7 @@ class DefinitionRoutes:
 
     async def add_object(self, request: StreamingRequest, namespace: str) -> bytes:
         """201 with the object."""
+        await self.metadefs.check_add(request.caller, namespace, Kind.OBJECT)
         name, document = read_object(await read_json_object(request.body))
         (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.OBJECT, name): document})
         self._set_location(request, namespace, Kind.OBJECT, name)
@@ -116,6 +119,7 @@ class DefinitionRoutes:
 
     async def change_object(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
         """200 with the object."""
+        await self.metadefs.check_change(request.caller, namespace, Kind.OBJECT, name)
         new, document = read_object(await read_json_object(request.body))
         changed = await self.metadefs.change(request.caller, namespace, Kind.OBJECT, name, new, document)
         return answer_json(request, object_document(namespace, changed))
@@ -129,6 +133,7 @@ class DefinitionRoutes:
 
     async def set_tags(self, request: StreamingRequest, namespace: str) -> bytes:
         """201 with the tags of the body, which take the place of all others, or stand beside them."""
+        await self.metadefs.check_set_tags(request.caller, namespace)
         tags = read_tags(await read_json_object(request.body))
         append = (request.getHeader("x-openstack-append") or "").strip().lower() in TRUE
         await self.metadefs.set_tags(request.caller, namespace, tags, append)
@@ -149,6 +154,7 @@ class DefinitionRoutes:
 
     async def change_tag(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
         """200 with the tag, renamed."""
+        await self.metadefs.check_change(request.caller, namespace, Kind.TAG, name)
         new = read_tag(await read_json_object(request.body))
         tag = await self.metadefs.change(request.caller, namespace, Kind.TAG, name, new, {})
         return answer_json(request, definition_document(tag))
@@ -162,6 +168,7 @@ class DefinitionRoutes:
 
     async def associate(self, request: StreamingRequest, namespace: str) -> bytes:
         """201 with the association."""
+        await self.metadefs.check_add(request.caller, namespace, Kind.ASSOCIATION)
         name, document = read_association(await read_json_object(request.body))
         (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.ASSOCIATION, name): document})
         return answer_json(request, definition_document(added), 201)

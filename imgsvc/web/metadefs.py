@@ -63,6 +63,7 @@ class MetadefRoutes:
 
     async def create(self, request: StreamingRequest) -> bytes:
         """201 with the namespace and all that was made in it."""
+        self.metadefs.check_create(request.caller)
         fields, documents = read_namespace(await read_json_object(request.body))
         namespace = await self.metadefs.create(request.caller, fields, documents)
         request.setHeader("location", f"{self.address.of(request)}{namespace_path(namespace.name)}")
@@ -75,6 +76,7 @@ class MetadefRoutes:
 
     async def replace(self, request: StreamingRequest, namespace: str) -> bytes:
         """200 with the namespace; what the body says of definitions is checked, and not looked at further."""
+        await self.metadefs.check_replace(request.caller, namespace)
         fields, _ = read_namespace(await read_json_object(request.body))
         replaced = await self.metadefs.replace(request.caller, namespace, fields)
         return answer_json(request, namespace_document(evolve(replaced, definitions={})))

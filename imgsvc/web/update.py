@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import define
+from twisted.web.iweb import UNKNOWN_LENGTH
 
 from imgsvc.errors import UnsupportedType
 from imgsvc.operations.patching import Patching
 from imgsvc.web.bodies import read_json
+from imgsvc.web.body import RequestBody
 from imgsvc.web.patch import MEDIA_TYPES, PatchReader
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
 from imgsvc.web.view import ImageView
+
+LONGEST_EMPTY_PATCH: Final = 8
+"""Bytes of a body that holds `[]` and blanks at most."""
 
 
 @define
@@ -27,11 +34,22 @@ class UpdateRoutes:
         return [Route("PATCH", "/v2/images/<image_id>", self.update, takes_body=True)]
 
     async def update(self, request: StreamingRequest, image_id: str) -> bytes:
-        """200 with the image; 415 with the media types that are taken."""
+        """200 with the image; 415 with the media types that are taken.
+
+        Who may change nothing may still send an empty patch: no more than that is read then.
+        """
         media_type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             request.setHeader("accept-patch", ", ".join(MEDIA_TYPES))
             raise UnsupportedType(f"A patch of an image is of type {' or '.join(MEDIA_TYPES)}.")
+        refusal = await self.patching.refusal(request.caller, image_id)
+        if refusal is not None and not may_be_empty(request.body):
+            raise refusal
         edits = self.reader.read(media_type, await read_json(request.body))
         image = await self.patching.patch(request.caller, image_id, edits)
         return answer_json(request, self.view.document(request.caller, image))
+
+
+def may_be_empty(body: RequestBody) -> bool:
+    """Whether a patch may be without an operation, by its length."""
+    return body.length is not UNKNOWN_LENGTH and body.length <= LONGEST_EMPTY_PATCH

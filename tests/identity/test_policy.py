@@ -213,6 +213,22 @@ class OperatorsPolicyTests(PolicyTestCase):
         ):
             self.assertNotIn("member", self.allowed("download_image", evolve(target, **change)), change)
 
+    def test_before_the_target_is_known(self) -> None:
+        """Whoever may do nothing is known beforehand; whoever may under some condition of the image is not refused."""
+
+        def might() -> set[str]:
+            return {name for name, caller in CALLERS.items() if self.policy.might_allow("add_image", caller)}
+
+        self.load("{}")
+        self.assertEqual(might(), self.allowed("add_image"))
+        self.assertNotIn("reader", might())
+        self.load("add_image: \"role:reader and 'private':%(visibility)s\"\n")
+        self.assertEqual(self.allowed("add_image"), set())
+        self.assertLessEqual({"reader", "member"}, might())
+        self.assertNotIn("unscoped", might())
+        self.load("add_image: '!'\n")
+        self.assertEqual(might(), set())
+
     def test_is_admin(self) -> None:
         """A caller who is told to be an administrator is one for the bounds, and for rules that ask for it."""
         self.load('delete_image: "is_admin:True"\n')

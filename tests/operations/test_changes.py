@@ -38,6 +38,9 @@ class Allowed:
     def allows(self, action: str, caller: Caller, image: Image | None = None) -> bool:
         return action in self.actions
 
+    def might_allow(self, action: str, caller: Caller) -> bool:
+        return action in self.actions
+
 
 def with_tag(tag: str) -> Callable[[Image], Image]:
     """A change that adds a tag."""
@@ -281,7 +284,7 @@ class OtherProcessTests(ChangesTestCase):
 
     def change_there(self, function: Callable[[Image], Image]) -> None:
         """A change by the other process."""
-        changing = self.other.change(CALLER, self.image.id, "modify_image", function)
+        changing = self.other.change(CALLER, self.image.id, function, "modify_image")
         self.successResultOf(Deferred.fromCoroutine(changing))
 
     def test_overtaken(self) -> None:

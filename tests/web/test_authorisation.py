@@ -265,6 +265,14 @@ ON_NAMESPACES: Final[Mapping[str, Request]] = {
     "dissociate": Request(204, "A", "DELETE", "/resource_types/OS::R"),
 }
 
+OF_BODIES: Final = frozenset(
+    {
+        *("change nothing", "make public", "give away", "patch in location", "patch out location"),
+        *("make public image", "make image of another", "make image of nobody"),
+    }
+)
+"""Requests whose permission depends on their body."""
+
 SCHEMAS: Final = (
     *("image", "images", "member", "members"),
     *("metadefs/namespace", "metadefs/namespaces", "metadefs/resource_type", "metadefs/resource_types"),
@@ -396,6 +404,55 @@ class AuthorisationTests(AuthorisationTestCase):
     def test_others(self) -> None:
         """What is done to nothing that is there before."""
         self.assert_as_the_contract_says(ON_NOTHING, (NOTHING,), lambda who, target: True, self.name)
+
+    def test_before_the_body(self) -> None:
+        """Who may not, or for what is not there, is told so before the body is asked for."""
+        for requests, targets, exists, make, root in (
+            (ON_IMAGES, IMAGES, image_exists, self.image, "/v2/images/{target}"),
+            (ON_NAMESPACES, NAMESPACES, namespace_exists, self.namespace, "/v2/metadefs/namespaces/{target}"),
+            (ON_NOTHING, (NOTHING,), lambda who, target: True, self.name, ""),
+        ):
+            for name, request in requests.items():
+                if request.body is None or name in OF_BODIES:
+                    continue
+                for target in targets:
+                    path = request.at(root).format(target=make(target, request))
+                    for caller, who in CALLERS.items():
+                        expected = request.expected(who, target, exists)
+                        told = [100] if expected < 300 else [expected]
+                        self.assertEqual(self.told(who, request, path), told, (name, target.name, caller))
+                    if target is not NOTHING:
+                        absent = request.at(root).format(target="absent")
+                        self.assertEqual(self.told(CALLERS["admin"], request, absent), [404], name)
+
+    def told(self, who: Who, request: Request, path: str) -> list[int]:
+        """The statuses that a client gets which has sent the head of a request, and waits."""
+        connection = self.server.connect()
+        lines = {"Host": "a", "Content-Length": str(1 << 20), "Expect": "100-continue", **who.headers}
+        lines |= request.headers
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        connection.send(f"{request.method} {path} HTTP/1.1\r\n{head}\r\n".encode())
+        statuses = [answer.status for answer in connection.answers()]
+        connection.lose()
+        return statuses
+
+    def test_every_body(self) -> None:
+        """No route that takes a body is left out of test_before_the_body."""
+        asked = [
+            *((request.method, request.at("/v2/images/x"), name) for name, request in ON_IMAGES.items()),
+            *(
+                (request.method, request.at("/v2/metadefs/namespaces/x"), name)
+                for name, request in ON_NAMESPACES.items()
+            ),
+            *((request.method, request.path, name) for name, request in ON_NOTHING.items()),
+        ]
+        for route in self.server.site.resource.routes:
+            pattern = re.compile(re.sub("<[^>]+>", "[^/]+", route.path))
+            found = any(
+                route.method == method and pattern.fullmatch(path) and name not in OF_BODIES
+                for method, path, name in asked
+            )
+            self.assertTrue(found or not route.takes_body, f"{route.method} {route.path}")
 
     def test_every_route(self) -> None:
         """No route is left out."""

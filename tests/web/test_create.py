@@ -315,11 +315,13 @@ class PermissionTests(CreateTestCase):
         self.assertEqual(self.created({"visibility": "public"}, ADMIN)["visibility"], "public")
 
     def test_order(self) -> None:
-        """Who may not is told so before quota and id are looked at, and after the schema."""
+        """Who may make no image is told so before its body is looked at."""
         taken = self.created({}, STRANGER)["id"]
         many = {"tags": [str(number) for number in range(200)]}
         self.assertEqual(self.post({"id": taken, **many}, READER).status, 403)
-        self.assertEqual(self.post({"min_disk": -1}, READER).status, 400)
+        self.assertEqual(self.post({"min_disk": -1}, READER).status, 403)
+        self.assertEqual(self.post(b"x", READER).status, 403)
+        self.assertEqual(self.post({"min_disk": -1, "visibility": "public"}, MEMBER).status, 400)
         self.assertEqual(self.post(b"x", {}).status, 401)
         self.assertEqual(self.post({"id": taken}, MEMBER).status, 409)
 

@@ -149,10 +149,10 @@ class CreateTests(MetadefTestCase):
         self.assertEqual(self.everything(), {})
 
     def test_not_permitted(self) -> None:
-        """Only administrators make namespaces; what is wrong with the body is told first."""
+        """Only administrators make namespaces; others are not told what is wrong with the body."""
         for caller in (MEMBER, READER, NOBODY):
             self.assert_status(403, self.send("POST", ROOT, WHOLE, caller))
-            self.assert_status(400, self.send("POST", ROOT, {}, caller))
+            self.assert_status(403, self.send("POST", ROOT, {}, caller))
         self.assert_status(401, self.send("POST", ROOT, WHOLE, {}))
         self.assertEqual(self.everything(), {})
 

@@ -379,18 +379,22 @@ class OrderTests(ChangeTestCase):
             self.assert_refused(status, image, [operation, *good])
 
     def test_checks(self) -> None:
-        """Form, read-only keys and values come before the image is looked up, and this before permission."""
+        """The image is looked up first, then comes permission, and then form, read-only keys and values."""
         secret, seen = self.made(visibility="private"), self.made(visibility="community")
-        for image in (ABSENT, secret, seen):
-            for status, document in (
-                (400, {}),
-                (400, [{"op": "move"}]),
-                (400, [replace("a/b", "x")]),
-                (403, [replace("status", 1)]),
-                (400, [replace("name", 1)]),
-                (400, [add("a", 1)]),
+        for status, document in (
+            (400, [{"op": "move"}]),
+            (400, [replace("a/b", "x")]),
+            (403, [replace("status", 1)]),
+            (400, [replace("name", 1)]),
+            (400, [add("a", 1)]),
+        ):
+            for image, caller, expected in (
+                (ABSENT, STRANGER, 404),
+                (secret, STRANGER, 404),
+                (seen, STRANGER, 403),
+                (seen, MEMBER, status),
             ):
-                self.assertEqual(self.patch(image, document, STRANGER).status, status)
+                self.assertEqual(self.patch(image, document, caller).status, expected)
         good = [replace("name", "x"), remove("absent")]
         self.assertEqual(
             [self.patch(image, good, STRANGER).status for image in (ABSENT, secret, seen)], [404, 404, 403]
