@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from bench.client import Address, ask, download, side_by_side, upload
 from bench.load import Request, drive
+from bench.neighbours import neighbours
 from bench.processes import Failed, Meter, forget_peak, memory, settle
 from bench.servers import BUDGET, IMAGE_NAME, Floor, ImageServer
 from bench.setting import MIB, Bench, Source, quieten
@@ -314,5 +315,6 @@ PARTS: Mapping[str, Callable[[Bench], Table]] = MappingProxyType(
         "databases": databases,
         "memory": memories,
         "latency": latency,
+        "neighbours": neighbours,
     }
 )

@@ -103,18 +103,23 @@ class Floor:
 
 @dataclass
 class Nginx:
-    """nginx with one worker, which serves one file at FILE_PATH."""
+    """nginx with one worker, which serves one file at FILE_PATH. refusing: where it answers 503 to everything."""
 
     name: str
     address: Address
     pid: int
     tls: Address
+    refusing: Address
+    refusing_tls: Address
 
 
 IMGSVC = """
 [server]
 workers = {workers}
 memory_budget = "{budget}MiB"
+
+[identity]
+mode = "{identity}"
 
 [stores.local]
 kind = "file"
@@ -131,15 +136,29 @@ BUDGET = 256
 
 @contextmanager
 def imgsvc(
-    folder: Path, *, fsync: bool = True, workers: int = 1, certificate: Path | None = None, database: str = ""
+    folder: Path,
+    *,
+    fsync: bool = True,
+    workers: int = 1,
+    certificate: Path | None = None,
+    database: str = "",
+    budget: int = BUDGET,
+    identity: Mapping[str, str] | None = None,
+    descriptors: int = 0,
 ) -> Iterator[ImageServer]:
     """The daemon, with its data in the folder, and otherwise as it is by default, its log of requests included.
 
     certificate: a PEM file with the key too; with it, the daemon listens with TLS on another port. database: the URL of
-    an empty one.
+    an empty one. budget: MiB. identity: the headers that say who a client is; None: everybody is the administrator.
+    descriptors: the most files that it may have open; 0: as many as the benchmark.
     """
     folder.mkdir()
-    options = IMGSVC.format(workers=workers, budget=BUDGET, fsync="true" if fsync else "false")
+    options = IMGSVC.format(
+        workers=workers,
+        budget=budget,
+        fsync="true" if fsync else "false",
+        identity="none" if identity is None else "proxy",
+    )
     if database:
         options += DATABASE.format(url=database)
     (folder / "imgsvc.toml").write_text(options)
@@ -155,14 +174,15 @@ def imgsvc(
             "upgrade",
         )
         subprocess.run(admin, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    address = Address("127.0.0.1", free_port())
+    address = Address("127.0.0.1", free_port(), headers=identity or {})
     endpoints = ["--listen", f"tcp:{address.port}:interface=127.0.0.1"]
     tls = None
     if certificate:
         tls = replace(address, port=free_port(), tls=True)
         endpoints += ["--listen", f"ssl:{tls.port}:privateKey={certificate}:certKey={certificate}:interface=127.0.0.1"]
     twistd = python("-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile=")
-    process = Process([*twistd, "imgsvc", "--config", "imgsvc.toml", "--data", "data", *endpoints], folder)
+    limited = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors)] if descriptors else []
+    process = Process([*limited, *twistd, "imgsvc", "--config", "imgsvc.toml", "--data", "data", *endpoints], folder)
     try:
         process.wait_until(lambda: _answers(address, "/healthcheck"))
         if workers > 1:
@@ -208,7 +228,7 @@ daemon off;
 worker_processes 1;
 pid nginx.pid;
 error_log error.log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 16384; }}
 http {{
     access_log access.log;
     sendfile on;
@@ -227,30 +247,47 @@ http {{
         ssl_certificate_key {certificate};
         root files;
     }}
+    server {{
+        listen 127.0.0.1:{refusing_port} backlog=4096;
+        listen 127.0.0.1:{refusing_tls_port} ssl backlog=4096;
+        ssl_certificate {certificate};
+        ssl_certificate_key {certificate};
+        return 503;
+    }}
 }}
 """
 
 
 @contextmanager
-def nginx(folder: Path, source: Path, certificate: Path) -> Iterator[Nginx]:
-    """nginx with a copy of the source file, in the folder. Raises Failed when it is not installed."""
+def nginx(folder: Path, source: Path | None, certificate: Path) -> Iterator[Nginx]:
+    """nginx with a copy of the source file, if there is one, in the folder. Raises Failed when it is not installed."""
     program = find_nginx()
     if program is None:
         raise Failed("nginx is not installed")
     folder.mkdir()
     files = folder / "files"
     files.mkdir()
-    shutil.copyfile(source, files / FILE_PATH[1:])
+    if source is not None:
+        shutil.copyfile(source, files / FILE_PATH[1:])
     address = Address("127.0.0.1", free_port())
     tls = replace(address, port=free_port(), tls=True)
+    refusing = replace(address, port=free_port())
+    refusing_tls = replace(tls, port=free_port())
     user = pwd.getpwuid(os.getuid()).pw_name
     (folder / "nginx.conf").write_text(
-        NGINX.format(user=user, port=address.port, tls_port=tls.port, certificate=certificate)
+        NGINX.format(
+            user=user,
+            port=address.port,
+            tls_port=tls.port,
+            refusing_port=refusing.port,
+            refusing_tls_port=refusing_tls.port,
+            certificate=certificate,
+        )
     )
     process = Process([program, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"], folder)
     try:
         process.wait_until(lambda: _listens(address))
-        yield Nginx("nginx", address, process.pid, tls)
+        yield Nginx("nginx", address, process.pid, tls, refusing, refusing_tls)
     finally:
         process.stop()
         shutil.rmtree(folder)

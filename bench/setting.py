@@ -8,7 +8,7 @@ import mmap
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -74,11 +74,25 @@ class Bench:
         return [self.against] if self.against else []
 
     def imgsvc(
-        self, *, fsync: bool = True, workers: int = 1, tls: bool = False
+        self,
+        *,
+        fsync: bool = True,
+        workers: int = 1,
+        tls: bool = False,
+        budget: int = servers.BUDGET,
+        identity: Mapping[str, str] | None = None,
+        descriptors: int = 0,
     ) -> AbstractContextManager[servers.ImageServer]:
-        """A fresh daemon."""
-        certificate = self.certificate if tls else None
-        return servers.imgsvc(self._new_folder("imgsvc"), fsync=fsync, workers=workers, certificate=certificate)
+        """A fresh daemon; see servers.imgsvc."""
+        return servers.imgsvc(
+            self._new_folder("imgsvc"),
+            fsync=fsync,
+            workers=workers,
+            certificate=self.certificate if tls else None,
+            budget=budget,
+            identity=identity,
+            descriptors=descriptors,
+        )
 
     @contextmanager
     def imgsvc_on(self, kind: str) -> Iterator[servers.ImageServer]:
@@ -97,6 +111,15 @@ class Bench:
             assert database.process is not None
             imgsvc.name, imgsvc.database_pid = kind, database.process.pid
             yield imgsvc
+
+    @contextmanager
+    def refusing(self) -> Iterator[servers.Nginx | None]:
+        """nginx, which refuses every request where it is told to; None where it is not installed."""
+        if not servers.find_nginx():
+            yield None
+            return
+        with servers.nginx(self._new_folder("nginx"), None, self.certificate) as nginx:
+            yield nginx
 
     def floor(self, fsync: bool) -> AbstractContextManager[servers.Floor]:
         """A fresh floor."""

@@ -7,17 +7,15 @@ other side of this.
 
 from __future__ import annotations
 
-import json
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from bench.client import Address
-from bench.processes import ROOT, Failed, environment, more_descriptors, python
+from bench.held import Held, begin, end, held
 
 RATE = 1 << 10
 SLOTS = 20
@@ -29,39 +27,17 @@ BURST = 100 << 10
 RECEIVE_BUFFER = 4 << 10
 
 
-class Crowd:
-    """So many slow uploads to these paths and slow downloads of a path, for the time of the block.
-
-    `cut`, after it: how many of them the server gave up.
-    """
+class Crowd(Held):
+    """So many slow uploads to these paths and slow downloads of a path, for the time of the block."""
 
     def __init__(self, address: Address, uploads: Sequence[str], downloads: Sequence[str]) -> None:
-        self._document = {"address": asdict(address), "uploads": list(uploads), "downloads": list(downloads)}
-        self.cut = 0
+        document = {"address": asdict(address), "uploads": list(uploads), "downloads": list(downloads)}
+        super().__init__("bench.slow", document)
 
-    def __enter__(self) -> Crowd:
-        self._child = subprocess.Popen(
-            python("-m", "bench.slow"),
-            cwd=ROOT,
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._child.stdin is not None and self._child.stdout is not None
-        self._child.stdin.write(json.dumps(self._document) + "\n")
-        self._child.stdin.flush()
-        if self._child.stdout.readline() != "held\n":
-            self._child.kill()
-            self._child.wait()
-            raise Failed("the slow clients cannot connect")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        said, _nothing = self._child.communicate()
-        if self._child.returncode:
-            raise Failed("the slow clients have failed")
-        self.cut = int(json.loads(said)["cut"])
+    @property
+    def cut(self) -> int:
+        """How many of them the server gave up, after the block."""
+        return int(self.result["cut"])
 
 
 class Slow:
@@ -101,8 +77,7 @@ class Slow:
 
 def main() -> None:
     """Hold them until standard input ends."""
-    more_descriptors()
-    document = json.loads(sys.stdin.readline())
+    document = begin()
     address = Address(**document["address"])
     fields = {"Content-Type": "application/octet-stream", "Content-Length": str(DECLARED)}
     clients = [Slow(address, address.head("PUT", path, fields), True) for path in document["uploads"]]
@@ -110,7 +85,7 @@ def main() -> None:
     data = bytes(BURST + RATE)
     for client in clients:
         client.step(data)
-    print("held", flush=True)
+    held()
     slot = 0
     until = time.monotonic()
     while True:
@@ -120,7 +95,7 @@ def main() -> None:
         for client in clients[slot::SLOTS]:
             client.step(data)
         slot = (slot + 1) % SLOTS
-    print(json.dumps({"cut": sum(client.cut for client in clients)}))
+    end({"cut": sum(client.cut for client in clients)})
 
 
 if __name__ == "__main__":
