@@ -13,7 +13,7 @@ from typing import Any
 from tables import update
 
 from imgsvc.config import Config
-from imgsvc.web.openapi.document import describe
+from imgsvc.web.openapi.document import HEAD, describe
 from imgsvc.web.openapi.notation import EVERYWHERE, IDENTIFIED
 from imgsvc.web.schemas import SchemaRoutes, image_schema
 
@@ -34,7 +34,9 @@ def _table(tag: Any, paths: dict[str, Any]) -> str:
     rows = [f"## {tag['name'].capitalize()}\n", "| route | | success | failure |", "|---|---|---|---|"]
     for path, item in paths.items():
         for method, operation in item.items():
-            if method != "parameters" and tag["name"] in operation["tags"] and not path.startswith(SCHEMAS):
+            if method == "parameters" or path.startswith(SCHEMAS) or operation["operationId"].endswith(HEAD):
+                continue
+            if tag["name"] in operation["tags"]:
                 rows.append(_row(f"{method.upper()} {path}", operation["summary"], operation))
     names = [path.removeprefix(SCHEMAS) for path in paths if path.startswith(SCHEMAS)]
     if tag["name"] == "service":

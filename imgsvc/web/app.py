@@ -32,7 +32,10 @@ LONGEST_REQUEST_ID = 64
 """Characters of the client's own id, without the prefix that it may lack."""
 MEDIA_TYPE = b"application/vnd.openstack.images-v2"
 """An Accept that begins so chooses the version, and the path does not name it."""
-ABOUT_DATA = (b"accept-ranges", b"content-md5", b"content-range", b"etag", b"last-modified")
+ABOUT_DATA = (
+    *(b"accept-ranges", b"content-disposition", b"content-md5", b"content-range"),
+    *(b"etag", b"last-modified"),
+)
 """Headers that a route may have set before it failed, and that are not true of an error."""
 OUTSIDE = frozenset({b"versions", b"healthcheck"})
 """First segments of paths that belong to no version."""
@@ -62,7 +65,6 @@ class ImageApi(Resource):
         self._aliases = frozenset(version.encode() for version in versions)
         self._address = address
         self._cors = cors
-        self._methods: dict[str, set[str]] = {}
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # it would answer with redirects
         self._klein.url_map.strict_slashes = True
@@ -74,7 +76,11 @@ class ImageApi(Resource):
         self._resource = self._klein.resource()
 
     def render(self, request: StreamingRequest) -> Any:
-        """See IResource."""
+        """See IResource. HEAD is answered as GET is, and Twisted sends no body with it."""
+        body = self._rendered(request)
+        return b"" if isinstance(body, bytes) and request.method == b"HEAD" else body
+
+    def _rendered(self, request: StreamingRequest) -> Any:
         segments = request.postpath or [b""]
         if segments[0] != b"v2" and segments[0] not in OUTSIDE:
             if segments[0] in self._aliases:
@@ -106,13 +112,9 @@ class ImageApi(Resource):
 
     def _mount(self, route: Route) -> None:
         self.routes.append(route)
-        methods = self._methods.setdefault(route.path, set())
-        methods.add(route.method)
         identify = self._identity.identify
 
         async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
-            if request.method == b"HEAD" and "HEAD" not in methods:  # werkzeug takes HEAD for GET
-                raise MethodNotAllowed(sorted(methods))
             self._check_id(request)
             if not route.open:
                 caller = identify(request.requestHeaders, request.client)
@@ -129,6 +131,7 @@ class ImageApi(Resource):
                 log.info("{request}: {error}, and nobody to tell", request=request.request_id, error=str(error))
                 raise CancelledError from error  # to Klein the end of a request that nobody waits for any more
 
+        # Werkzeug takes HEAD wherever it takes GET.
         self._klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(handle)
 
     # --- routes that belong to no group
@@ -171,15 +174,9 @@ class ImageApi(Resource):
         if isinstance(error, ImgsvcError):
             status, message = status_of(error), str(error)
         elif isinstance(error, HTTPException):
-            status, message = (
-                error.code or 500,
-                f"{request.method.decode()} {request.path.decode('latin-1')} is not here.",
-            )
+            status, message = error.code or 500, f"{request.path.decode('latin-1')} is not here."
             if isinstance(error, MethodNotAllowed):
-                methods = set(error.valid_methods or ())
-                if "HEAD" not in self._methods.get(request.path.decode("latin-1"), ()):
-                    methods.discard("HEAD")  # which werkzeug adds to GET
-                allowed = ", ".join(sorted(methods))
+                allowed = ", ".join(sorted(error.valid_methods or ()))  # with HEAD wherever GET is
                 request.setHeader("allow", allowed)
                 message = f"{request.path.decode('latin-1')} takes {allowed}."
             elif request.method not in METHODS:

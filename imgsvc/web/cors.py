@@ -22,7 +22,8 @@ REQUEST_HEADERS: Final = b", ".join(
 """What a page may send. Not the headers that a proxy sets to say who the caller is."""
 EXPOSED_HEADERS: Final = b", ".join(
     [
-        *(b"Accept-Ranges", b"Content-Length", b"Content-MD5", b"Content-Range", b"ETag", b"Location", b"Accept-Patch"),
+        *(b"Accept-Patch", b"Accept-Ranges", b"Content-Disposition", b"Content-Length", b"Content-MD5"),
+        *(b"Content-Range", b"ETag", b"Location"),
         *(b"OpenStack-image-import-methods", b"OpenStack-image-store-ids", b"X-OpenStack-Request-ID"),
     ]
 )

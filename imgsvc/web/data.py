@@ -14,6 +14,7 @@ from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.uploads import UploadRequest, Uploads
 from imgsvc.web.conditions import has_current, joined
 from imgsvc.web.digests import parse_digests
+from imgsvc.web.disposition import content_disposition
 from imgsvc.web.ranges import parse_content_range, parse_range
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
@@ -52,7 +53,10 @@ class DataRoutes:
         return answer_nothing(request)
 
     async def download(self, request: StreamingRequest, image_id: str) -> bytes | None:
-        """200, 206, 204 without data, 304; the errors of Downloads, of the conditions and of the range."""
+        """200, 206, 204 without data, 304; the errors of Downloads, of the conditions and of the range.
+
+        HEAD opens the object as well, so that its answer is that of GET, and reads nothing of it.
+        """
         source = await self.downloads.find(request.caller, image_id, _preferred_stores(request))
         if source is None:
             return answer_nothing(request)
@@ -68,6 +72,9 @@ class DataRoutes:
                 request.responseHeaders.removeHeader(name)
             return answer_nothing(request)
         _describe(request, image, source.size, span)
+        if request.method == b"HEAD":
+            reader.stopProducing()
+            return b""
         await self.downloads.send(reader, request)
         return None
 
@@ -136,6 +143,7 @@ def _describe(request: StreamingRequest, image: Image, size: int, span: Span | N
     """Set the headers of an answer with data."""
     request.setHeader(b"content-type", b"application/octet-stream")
     request.setHeader(b"accept-ranges", b"bytes")
+    request.setHeader(b"content-disposition", content_disposition(image))
     if image.checksum is not None:
         # Of the whole image, also for a part, and in hex: glanceclient and openstacksdk compare it as it is.
         request.setHeader(b"content-md5", image.checksum.encode())

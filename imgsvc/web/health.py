@@ -38,7 +38,7 @@ class HealthRoutes:
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
-        return [Route(method, "/healthcheck", self.check, open=True) for method in ("GET", "HEAD")]
+        return [Route("GET", "/healthcheck", self.check, open=True)]
 
     async def check(self, request: StreamingRequest) -> bytes:
         """200, 204 for HEAD, or 503, with the reason in what the Accept header asks for."""

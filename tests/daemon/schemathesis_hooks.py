@@ -32,7 +32,7 @@ schemathesis.serializer.alias(
 
 
 def _operation_id(context: Any) -> str:
-    return str(context.operation.definition.raw["operationId"])
+    return str(context.operation.definition.raw["operationId"]).removesuffix("_head")
 
 
 @schemathesis.hook

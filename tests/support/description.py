@@ -44,6 +44,7 @@ class Description:
         if described is None or status in FOR_ALL_PATHS or method == "OPTIONS":
             return None
         place = f"{method} {described}: {status}"
+        is_head = method == "HEAD"
         method = "GET" if described in ANY_METHOD else method
         operation = self.document["paths"][described].get(method.lower())
         if operation is None and status == 401:  # which comes before 405
@@ -53,7 +54,7 @@ class Description:
             return f"{place} is not described: {body.decode('utf-8', 'replace')}"
         contents = self._resolved(answer).get("content", {})
         content_type = headers.get("content-type", "").partition(";")[0]
-        if not contents:
+        if is_head or not contents:
             return f"{place} has a body" if body else None
         if content_type not in contents:
             return f"{place} is described as {', '.join(contents)}, not as {content_type!r}"

@@ -143,13 +143,13 @@ class RoutingTests(AppTestCase):
     def test_wrong_method(self) -> None:
         """A known path with another method is 405, and says which there are."""
         for path, allowed in (
-            ("/v2/images", "GET, POST"),
-            (MISSING, "DELETE, GET, PATCH"),
-            (f"{MISSING}/file", "GET, PUT"),
-            ("/v2/schemas/image", "GET"),
-            ("/v2/schemas/images", "GET"),
-            ("/v2/info/import", "GET"),
-            ("/v2/info/stores", "GET"),
+            ("/v2/images", "GET, HEAD, POST"),
+            (MISSING, "DELETE, GET, HEAD, PATCH"),
+            (f"{MISSING}/file", "GET, HEAD, PUT"),
+            ("/v2/schemas/image", "GET, HEAD"),
+            ("/v2/schemas/images", "GET, HEAD"),
+            ("/v2/info/import", "GET, HEAD"),
+            ("/v2/info/stores", "GET, HEAD"),
         ):
             for method in {"GET", "HEAD", "POST", "PUT", "DELETE"} - set(allowed.split(", ")):
                 status, headers, _ = self.head_of(method, path)

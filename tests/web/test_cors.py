@@ -224,7 +224,7 @@ class OffTests(CorsTestCase):
     def test_off(self) -> None:
         """No header tells of it, and OPTIONS is a method like others."""
         answer = self.server.request("OPTIONS", "/v2/images", {**PREFLIGHT, "Origin": "http://imgsvc-test"})
-        self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, POST"))
+        self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD, POST"))
         self.assertEqual(self.cors(answer), set())
         answer = self.server.request("GET", "/v2/images", FROM_DASHBOARD)
         self.assertEqual((answer.status, self.cors(answer)), (403, set()))

@@ -97,15 +97,6 @@ class WholeTests(DownloadTestCase):
         self.assertEqual(answer.status, 400)
         self.assertEqual(self.server.request("GET", f"/v2/images/{self.image}/file", body=b"").status, 200)
 
-    def test_head(self) -> None:
-        """HEAD is 405, and says what is allowed."""
-        connection = self.server.connect()
-        connection.send(f"HEAD /v2/images/{self.image}/file HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        head, _, body = connection.received.partition(b"\r\n\r\n")
-        self.assertTrue(head.startswith(b"HTTP/1.1 405 "))
-        self.assertIn(b"allow: get, put", head.lower())
-        self.assertEqual(body, b"")
-
 
 class ConditionalTests(DownloadTestCase):
     """What the client has already."""

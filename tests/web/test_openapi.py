@@ -32,7 +32,8 @@ class DescriptionTests(ApiTestCase):
         routes = set()
         for rule in self.server.site.resource._klein.url_map.iter_rules():
             method, _, path = rule.endpoint.partition(" ")
-            routes.add((method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)))
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)
+            routes |= {(each, path) for each in ((method, "HEAD") if method == "GET" else (method,))}
         described = set(self.operations)
         self.assertEqual((described - routes, routes - described), (set(), set()))
 

@@ -13,6 +13,7 @@ _DATA_HEADERS: Final = {
     "ETag": sent_header("Stays as long as the image does"),
     "Last-Modified": sent_header("When the image was last changed"),
     "Cache-Control": sent_header("`no-cache`: to be asked for again each time", {"const": "no-cache"}),
+    "Content-Disposition": sent_header("What to save the data as: the image's name (RFC 6266)"),
     "Accept-Ranges": sent_header("`bytes`", {"const": "bytes"}),
 }
 

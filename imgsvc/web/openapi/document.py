@@ -38,12 +38,16 @@ PATH_PARAMETERS: Final = {
 }
 DEFINED: Final = "defined_"
 """What names of components begin with that are definitions in published schemas."""
+HEAD: Final = "_head"
+"""What the ids of operations end with that are those of GET without its body."""
 _ABOUT: Final = """\
 The OpenStack Image API v2, as imgsvc serves it. What it does otherwise than Glance is listed in docs/differences.md.
 
 Paths may begin with any version that `/versions` lists in the place of `/v2`. A path of no version is answered with
 300 and the versions. Other methods of a path are answered with 405 and `Allow`, methods and transfer encodings that are
 not known with 501. Where pages of other origins may use the API, OPTIONS is answered with 200 on every path.
+
+HEAD of a path that takes GET is answered as GET would be, without a body.
 
 Errors have HTML for a body unless `Accept` asks for JSON; without an `Accept`, plain text.
 """
@@ -126,8 +130,24 @@ def _parameters() -> Json:
 
 def _path_item(part: str, path: str, operations: Mapping[str, Json]) -> Json:
     parameters = [{"$ref": f"#/components/parameters/{name}"} for name in re.findall(r"{(\w+)}", path)]
+    if "get" in operations and "head" not in operations:
+        operations = {**operations, "head": _without_bodies(operations["get"])}
     tagged = {method: {"tags": [part], **operation} for method, operation in operations.items()}
     return {"parameters": parameters, **tagged} if parameters else tagged
+
+
+def _without_bodies(get: Json) -> Json:
+    """HEAD in the place of GET."""
+    headers = {} if get.get("security") == [] else REQUEST_ID
+    return {
+        **get,
+        "operationId": f"{get['operationId']}{HEAD}",
+        "summary": f"{get['summary']}: what GET would say, without its body",
+        "responses": {
+            status: {"description": answer["description"], "headers": answer.get("headers", headers)}
+            for status, answer in get["responses"].items()
+        },
+    }
 
 
 def _schemas(published: Mapping[str, Json]) -> Json:
