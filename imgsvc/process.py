@@ -23,6 +23,18 @@ from imgsvc.errors import ConfigurationError, ImgsvcError
 log = txaio.make_logger()
 
 
+SWITCH_INTERVAL = 0.001
+"""Seconds after which a thread that is busy with Python lets the reactor go on, five times as often as by default.
+
+A request takes several turns at the interpreter's lock: one after each call of the kernel.
+"""
+
+
+def favour_reactor() -> None:
+    """Have other threads keep the reactor waiting for less long than they may by default."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+
+
 def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any) -> Deferred[None]:
     """Run `starting`; if it fails, say why in one line, and end the process with status 1.
 

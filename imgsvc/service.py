@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
 from imgsvc.compose import UNDO_TIME, Server, within
-from imgsvc.process import Place, on_sigterm, start_or_exit, stop
+from imgsvc.process import Place, favour_reactor, on_sigterm, start_or_exit, stop
 from imgsvc.web.site import StreamingSite
 
 
@@ -35,6 +35,7 @@ class ServerService(Service):
         self._reactor.callWhenRunning(self._start)
 
     def _start(self) -> None:
+        favour_reactor()
         on_sigterm(self._reactor, self._sigterm)
         self._started = start_or_exit(self._serve(), self._reactor)
 

@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from imgsvc.catalogue import changes, images, lists, members, projects, uploads
 from imgsvc.catalogue.database import Database
+from imgsvc.catalogue.pages import is_heavy
 from imgsvc.catalogue.rows import image_from_row
 from imgsvc.errors import NoSuchImage
 from imgsvc.interfaces import ICatalogue
@@ -81,7 +82,7 @@ class Catalogue:
         return self._known
 
     def images(self, query: ImageQuery) -> Deferred[list[Image]]:
-        return self._database.read(lambda connection: lists.list_images(connection, query))
+        return self._database.read(lambda connection: lists.list_images(connection, query), is_heavy(query))
 
     def add(self, image: Image, limits: ProjectLimits | None = None) -> Deferred[None]:
         return self._database.write(lambda connection: images.add_image(connection, image, limits))

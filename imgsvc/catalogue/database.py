@@ -41,10 +41,11 @@ class Database(Protocol):
         that it did was undone: it must have no other effect than in the database.
         """
 
-    def read(self, job: Job[T]) -> Deferred[T]:
+    def read(self, job: Job[T], heavy: bool = False) -> Deferred[T]:
         """Run `job`, which only reads. Deferred of its result.
 
-        Each of its statements sees the database as of the statement's begin.
+        Each of its statements sees the database as of the statement's begin. heavy: its statements are large, and not
+        likely to come again; of such jobs one runs at a time, and nothing is kept of them.
         """
 
     def rows(self, statement: Statement, values: Mapping[str, Any]) -> Deferred[Sequence[Sequence[Any]]]:

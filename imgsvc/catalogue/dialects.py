@@ -93,6 +93,29 @@ def insert_or_update(table: Table, values: Mapping[str, Any], **changes: Any) ->
     }
 
 
+class said_again(FunctionElement[bool]):
+    """A condition that stands in several places of one statement, and is made into SQL at the first only."""
+
+    inherit_cache = True
+    name = "said_again"
+    type = Boolean()
+
+    def __init__(self, condition: ColumnElement[bool]) -> None:
+        super().__init__(condition)
+
+    def self_group(self, against: Any = None) -> said_again:
+        """Has its parentheses already. What it is by default is compared with 1, and no index serves that."""
+        return self
+
+
+@compiles(said_again)
+def _text_of_the_first(element: said_again, compiler: Any, **options: Any) -> str:
+    texts: dict[said_again, str] = vars(compiler).setdefault("imgsvc_said", {})
+    if element not in texts:
+        texts[element] = f"({compiler.process(element.clauses, **options)})"
+    return texts[element]
+
+
 class unindexed(FunctionElement[Any]):
     """A column, by whose indexes the database shall not look rows up: the statement has a better way to them."""
 

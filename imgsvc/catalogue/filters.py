@@ -83,6 +83,7 @@ def shape_of(query: ImageQuery) -> ImageQuery:
             roles=frozenset({"admin"}) if caller.is_admin else frozenset(),
         ),
         limit=0,
+        sort=_without_repetitions(query.sort),
         filters=tuple(
             Filter(
                 "property:" if condition.field.startswith("property:") else condition.field,
@@ -93,6 +94,15 @@ def shape_of(query: ImageQuery) -> ImageQuery:
         ),
         marker=None if query.marker is None else "",
     )
+
+
+def _without_repetitions(sort: tuple[tuple[str, bool], ...]) -> tuple[tuple[str, bool], ...]:
+    """The first mention of each key counts. Of several that are one, the tie breakers descend as after several."""
+    first: dict[str, bool] = {}
+    for name, down in sort:
+        first.setdefault(name, down)
+    keys = tuple(first.items())
+    return (*keys, ("created_at", True)) if len(keys) == 1 < len(sort) else keys
 
 
 def values_of(query: ImageQuery, marker: Sequence[Any] = ()) -> dict[str, Any]:

@@ -14,9 +14,10 @@ the order and with each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, wraps
+from threading import RLock
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import (
     Dialect,
@@ -34,7 +35,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from imgsvc.catalogue.dialects import compares_rows, groups_by_index, unindexed, walked
+from imgsvc.catalogue.dialects import compares_rows, groups_by_index, said_again, unindexed, walked
 from imgsvc.catalogue.filters import (
     Condition,
     Extent,
@@ -52,12 +53,30 @@ from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import SORT_KEYS, image_members, image_properties, image_tags, images
 from imgsvc.model import Filter, ImageQuery, Visibility
 
-__all__ = ["ENOUGH", "bound_statement", "page_statement", "probe_statement", "probes", "values_statement"]
+__all__ = [
+    "ENOUGH",
+    "bound_statement",
+    "is_heavy",
+    "kept",
+    "page_statement",
+    "probe_statement",
+    "probes",
+    "values_statement",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ENOUGH: Final = 2000
 """From so many images on that pass a filter, they are not gathered."""
 
-_STATEMENTS_KEPT: Final = 256
+MOST_LIGHT: Final = 24
+"""Filters of a list and their values, counted together, up to which its statements are small and are kept."""
+MOST_PROBES: Final = 8
+"""Filters of a list that are tried whether few images pass them; one that nobody gives so many filters has them all."""
+
+_STATEMENTS_KEPT: Final = 128
+_compiling: Final = RLock()
 _LIVE: Final = images.c.deleted_at.is_(None)
 _BY_ID: Final = "PRIMARY"
 """The index of the images' ids."""
@@ -65,13 +84,37 @@ _BY_AGE: Final = ("name", "size", "disk_format", "container_format", "status")
 """Keys whose indexes have the images of each value in the order of their age; the most telling first."""
 
 
-@lru_cache(_STATEMENTS_KEPT)
+def is_heavy(query: ImageQuery) -> bool:
+    """Whether the statements of a list are large: 100 filters are 100 KiB of SQL, which nobody asks twice."""
+    return len(query.filters) + sum(len(each.values) for each in query.filters) > MOST_LIGHT
+
+
+def kept(
+    function: Callable[Concatenate[ImageQuery, P], T],
+) -> Callable[Concatenate[ImageQuery, P], T]:
+    """A function whose results are kept for the shapes that were asked for last, but for heavy ones.
+
+    Of all such functions no two run at a time: what they do is Python for milliseconds, and the reactor has to wait for
+    its turn behind every thread that is at it.
+    """
+    remembered: Any = lru_cache(_STATEMENTS_KEPT)(function)
+
+    @wraps(function)
+    def call(shape: ImageQuery, /, *arguments: P.args, **named: P.kwargs) -> T:
+        with _compiling:
+            if is_heavy(shape):
+                return function(shape, *arguments, **named)
+            return remembered(shape, *arguments, **named)  # type: ignore[no-any-return]
+
+    return call
+
+
+@kept
 def probes(shape: ImageQuery) -> tuple[int, ...]:
     """The numbers of the filters by which images might be gathered."""
     by_index = _by_index(shape, order_of(shape, frozenset(fixed_keys(shape))))
-    return tuple(
-        number for number, condition in enumerate(shape.filters) if number not in by_index and _is_probe(condition)
-    )
+    found = (number for number, condition in enumerate(shape.filters) if _is_probe(condition))
+    return tuple([number for number in found if number not in by_index][:MOST_PROBES])
 
 
 def _is_probe(condition: Filter) -> bool:
@@ -80,7 +123,7 @@ def _is_probe(condition: Filter) -> bool:
     return condition.field in SORT_KEYS and condition.operator != "neq"
 
 
-@lru_cache(_STATEMENTS_KEPT)
+@kept
 def probe_statement(shape: ImageQuery, dialect: Dialect) -> Statement:
     """The select of how many images pass each of the `probes`, up to ENOUGH.
 
@@ -99,7 +142,7 @@ def probe_statement(shape: ImageQuery, dialect: Dialect) -> Statement:
     return Statement.for_dialect(marker.where(images.c.id == bindparam("marker"), _LIVE), dialect)
 
 
-@lru_cache(_STATEMENTS_KEPT)
+@kept
 def page_statement(
     shape: ImageQuery,
     less: frozenset[str],
@@ -132,7 +175,7 @@ def page_statement(
     return Statement.for_dialect(whole, dialect)
 
 
-@lru_cache(_STATEMENTS_KEPT)
+@kept
 def bound_statement(
     shape: ImageQuery, less: frozenset[str], marker_nulls: tuple[bool, ...], dialect: Dialect
 ) -> Statement:
@@ -148,7 +191,7 @@ def bound_statement(
     return Statement.for_dialect(last, dialect)
 
 
-@lru_cache(_STATEMENTS_KEPT)
+@kept
 def values_statement(shape: ImageQuery, key: str, dialect: Dialect) -> Statement:
     """The select of all values that a key has in the list, perhaps of more: from value to value in the index."""
     column, found = images.c[key], []
@@ -185,7 +228,9 @@ def _walks(
     enters = not marker_nulls or fixed_keys(shape).keys() <= less
     rows_compared = compares_rows(dialect)
     by_index = _by_index(shape, order)
-    passed = [filter_condition(number, each, number in by_index) for number, each in enumerate(shape.filters)]
+    filters = [filter_condition(number, each, number in by_index) for number, each in enumerate(shape.filters)]
+    passed = said_again(and_(true(), *filters))
+    as_member = said_again(and_(*_as_member(shape)))
     columns = [column for column, _ in sort]
     in_order = ordering(sort, in_stretch=enters, null_is_least=not rows_compared)
     key = _walked_key(shape, order)
@@ -193,11 +238,11 @@ def _walks(
     found = []
     for part in parts:
         for run, index in _runs(shape, key):
-            walk = select(*columns).where(_LIVE, run, *passed, part, bound).order_by(*in_order)
+            walk = select(*columns).where(_LIVE, run, passed, part, bound).order_by(*in_order)
             found.append(walked(walk, images, index))
         if Extent.of(shape).member:
             members = select(*columns).join(image_members, image_members.c.image_id == images.c.id)
-            found.append(walked(members.where(*_as_member(shape), part, bound).order_by(*in_order), images, _BY_ID))
+            found.append(walked(members.where(as_member, part, bound).order_by(*in_order), images, _BY_ID))
     return found or [select(*columns).where(false())]
 
 

@@ -15,7 +15,7 @@ import txaio
 from attrs import define
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredLock, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -77,6 +77,7 @@ class ServerDatabase:
         self._engine = server_engine(url, self._driver, limits, pool_size)
         self._pool = _Generations(self._engine)
         self._running: set[Deferred[Any]] = set()
+        self._heavy = DeferredLock()
         self._started = False
 
     def start(self) -> Deferred[None]:
@@ -104,9 +105,9 @@ class ServerDatabase:
         """See Database. Each job has a transaction of its own, in which each statement sees what others committed."""
         return self._answer(job, True)
 
-    def read(self, job: Job[T]) -> Deferred[T]:
+    def read(self, job: Job[T], heavy: bool = False) -> Deferred[T]:
         """See Database."""
-        return self._answer(job, False)
+        return self._heavy.run(self._answer, job, False) if heavy else self._answer(job, False)
 
     def rows(self, statement: Statement, values: Mapping[str, Any]) -> Deferred[Sequence[Sequence[Any]]]:
         """See Database."""

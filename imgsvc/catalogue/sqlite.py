@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import txaio
 from attrs import frozen
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
 
 from imgsvc.catalogue import schema
 from imgsvc.catalogue.database import Job, for_the_client, unavailable
@@ -27,6 +27,9 @@ __all__ = ["SQLiteDatabase", "sqlite_engine", "turn_of"]
 log = txaio.make_logger()
 
 T = TypeVar("T")
+
+STATEMENTS_KEPT: Final = 48
+"""Statements that a connection keeps prepared: more than come all the time. A list with some filters has 150 KiB."""
 
 
 @frozen
@@ -59,6 +62,8 @@ class SQLiteDatabase:
         self._reader_threads = reader_threads
         self._writers = sqlite_engine(url, busy_timeout)
         self._readers = _engine(url, busy_timeout)
+        self._heavy_readers = _engine(url, busy_timeout, statements_kept=0)
+        self._heavy = DeferredLock()
         self._turn = turn_of(url, busy_timeout)
         self._driver = self._readers.dialect.loaded_dbapi
         self._here: PoolProxiedConnection | None = None
@@ -88,8 +93,12 @@ class SQLiteDatabase:
         if self._here is not None:
             self._here.close()
             self._here = None
-        await self._reader_threads.run(self._readers.dispose)
+        await self._reader_threads.run(self._close_readers)
         await self._writer_threads.run(self._close_writer)
+
+    def _close_readers(self) -> None:
+        self._readers.dispose()
+        self._heavy_readers.dispose()
 
     def _close_writer(self) -> None:
         self._writers.dispose()
@@ -154,18 +163,18 @@ class SQLiteDatabase:
         faults_of_the_job = (driver.IntegrityError, driver.DataError, driver.ProgrammingError)
         return isinstance(error, driver.DatabaseError) and not isinstance(error, faults_of_the_job)
 
-    def read(self, job: Job[T]) -> Deferred[T]:
-        """Run `job`, which only reads, in a reader thread. Deferred of its result.
+    def read(self, job: Job[T], heavy: bool = False) -> Deferred[T]:
+        """Run `job`, which only reads, in a reader thread. See Database. Fails as `write` does."""
+        return self._heavy.run(self._read, job, self._heavy_readers) if heavy else self._read(job, self._readers)
 
-        Each of its statements sees the database as of the statement's begin. Fails as `write` does.
-        """
+    def _read(self, job: Job[T], engine: Engine) -> Deferred[T]:
         if not self._started:
             return fail(CatalogueUnavailable("The catalogue is closed."))
-        return self._reader_threads.run(self._reading, job)  # type: ignore[no-any-return]
+        return self._reader_threads.run(self._reading, job, engine)  # type: ignore[no-any-return]
 
-    def _reading(self, job: Job[T]) -> T:
+    def _reading(self, job: Job[T], engine: Engine) -> T:
         try:
-            with self._readers.connect() as connection:
+            with engine.connect() as connection:
                 return job(connection)
         except (UnicodeEncodeError, OverflowError) as error:
             raise for_the_client(error) from error
@@ -237,7 +246,7 @@ def sqlite_engine(url: str, busy_timeout: float) -> Engine:
     return engine
 
 
-def _engine(url: str, busy_timeout: float) -> Engine:
+def _engine(url: str, busy_timeout: float, statements_kept: int = STATEMENTS_KEPT) -> Engine:
     """An engine whose connections begin no transaction."""
     parsed = parse(url)
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
@@ -251,7 +260,7 @@ def _engine(url: str, busy_timeout: float) -> Engine:
         parsed,
         poolclass=QueuePool,
         pool_size=0,
-        connect_args={"timeout": busy_timeout, "isolation_level": None},
+        connect_args={"timeout": busy_timeout, "isolation_level": None, "cached_statements": statements_kept},
     )
     event.listen(engine, "do_connect", lambda *_: _make_private(str(parsed.database)))
     event.listen(engine, "connect", _set_up_connection)

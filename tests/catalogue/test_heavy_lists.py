@@ -1,0 +1,99 @@
+"""Lists with many filters cost others neither time nor memory."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+
+from sqlalchemy.dialects import sqlite
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.catalogue.catalogue import Catalogue
+from imgsvc.catalogue.filters import shape_of
+from imgsvc.catalogue.pages import MOST_PROBES, is_heavy, kept, page_statement, probes
+from imgsvc.model import Filter, ImageQuery
+from tests.catalogue.rigs import ADMIN, CatalogueTestCase, HeldThreads
+
+
+def query(filters: int) -> ImageQuery:
+    """A list with so many filters, which all images pass."""
+    return ImageQuery(ADMIN, 5, (Filter("min_ram", "gte", (0,)),) * filters)
+
+
+class StatementTests(SynchronousTestCase):
+    """What is kept of statements, and how many are made at a time."""
+
+    def test_heavy(self) -> None:
+        """Many filters, or many values of one, are heavy; what people ask for is not."""
+        self.assertFalse(is_heavy(query(8)))
+        self.assertTrue(is_heavy(query(60)))
+        self.assertTrue(is_heavy(ImageQuery(ADMIN, 5, (Filter("id", "in", ("x",) * 60),))))
+
+    def test_kept(self) -> None:
+        """Small statements are kept; large ones, of which 100 filters make 100 KiB each, are not."""
+        dialect = sqlite.dialect()
+        for filters, is_kept in ((3, True), (60, False)):
+            shape = shape_of(query(filters))
+            statements = [page_statement(shape, frozenset(), (), None, None, dialect) for _ in range(2)]
+            self.assertEqual(is_kept, statements[0] is statements[1])
+
+    def test_sort_keys_said_again(self) -> None:
+        """A key that is repeated thousands of times makes no other statement, and no larger one."""
+        for again, once in (
+            ((("name", True), ("name", False)) * 1000, (("name", True), ("created_at", True))),
+            ((("name", False), ("size", True), ("name", True)), (("name", False), ("size", True))),
+            ((("size", False),), (("size", False),)),
+        ):
+            self.assertEqual(once, shape_of(ImageQuery(ADMIN, 5, sort=again)).sort)
+
+    def test_probes(self) -> None:
+        """However many filters there are, the images that pass are counted for a few."""
+        tags = tuple(Filter("tag", "eq", ("a",)) for _ in range(50))
+        self.assertEqual(MOST_PROBES, len(probes(shape_of(ImageQuery(ADMIN, 5, tags)))))
+
+    def test_one_at_a_time(self) -> None:
+        """A second thread that makes a statement waits for the first."""
+        first, second = Event(), Event()
+        overtaken = []
+
+        @kept
+        def make(shape: ImageQuery) -> None:
+            if first.is_set():
+                second.set()
+            else:
+                first.set()
+                overtaken.append(second.wait(0.3))
+
+        threads = [Thread(target=make, args=(query(number),)) for number in (1, 2)]
+        threads[0].start()
+        first.wait(60)
+        threads[1].start()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual([False], overtaken)
+        self.assertTrue(second.is_set())
+
+
+class OneAtATimeTests(CatalogueTestCase):
+    """Heavy lists have one of the threads, and the others are for everybody."""
+
+    def test_readers(self) -> None:
+        """Of heavy lists one is at work, and a light one does not wait for them."""
+        threads = HeldThreads()
+        held = Catalogue(self.open_database(reader_threads=threads))
+        self.successResultOf(held.start())
+        heavy = [held.images(query(60)) for _ in range(5)]
+        self.assertEqual(1, len(threads.held))
+        light = held.images(query(1))
+        self.assertEqual(2, len(threads.held))
+        heavy[1].addErrback(lambda failure: None).cancel()
+        threads.release()
+        self.successResultOf(heavy[0])
+        threads.release()
+        self.successResultOf(light)
+        for number in (2, 3, 4):
+            self.assertEqual(1, len(threads.held))
+            threads.release()
+            self.successResultOf(heavy[number])
+        stopped = held.stop()
+        threads.release()
+        self.successResultOf(stopped)
