@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
 from zope.interface import Attribute, Interface
 
+from imgsvc.model import Lease
 from imgsvc.store_interfaces import IFileBacked, IStore, IStoreMaker, IStoreReader, IStoreRegistry, IStoreWriter
 
 __all__ = [
@@ -197,7 +199,10 @@ class ICatalogue(Interface):
         """
 
     def renew(image_id: str, upload_id: str, lease: float) -> Any:
-        """Deferred of None. Fails with ClaimLost."""
+        """Deferred of None. lease: seconds; 0 gives the lease up, so that it can be taken over at once.
+
+        Fails with ClaimLost.
+        """
 
     def activate(image_id: str, upload_id: str, data: Any, limits: Any = None) -> Any:
         """saving -> active with a StoredData, and the end of the claim, in one transaction. Deferred of None.
@@ -212,13 +217,14 @@ class ICatalogue(Interface):
         Deferred of bool: whether the claim was still held. A deleted image stays deleted.
         """
 
-    def expired_uploads(store_id: str) -> Any:
-        """Deferred of list[ExpiredUpload] (at most 100): into that store."""
+    def leases(store_id: str) -> Deferred[list[Lease]]:
+        """Those of claims on images whose bytes go into that store, the ones that expire first; at most 10,000."""
 
-    def take_over(expired: Any, lease: float) -> Any:
-        """Replace an ExpiredUpload's claim by a new one. Deferred of the new upload id.
+    def take_over(lease: Lease, seconds: float) -> Deferred[str | None]:
+        """Replace the claim of a lease that has expired by a new one, for so many seconds. Gives the new upload id.
 
-        None if another process was faster or the upload was renewed meanwhile. The new claim is ended by release.
+        None if the lease has not expired, was renewed since it was read, or another process was faster. The new claim
+        is ended by release.
         """
 
     def is_claimed(image_id: str, upload_id: str) -> Any:

@@ -192,12 +192,16 @@ class Claim:
 
 
 @frozen
-class ExpiredUpload:
-    """An upload whose lease ran out: the object that it may have left, and where."""
+class Lease:
+    """A claim as it is in the catalogue: whose it is, and where the object is that it may have left.
+
+    expires_at: microseconds since 1970 by the database's clock. Each renewal changes it. 0: the lease was given up.
+    """
 
     image_id: str
     upload_id: str
     store_id: str
+    expires_at: int
 
 
 @frozen

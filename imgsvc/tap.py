@@ -86,8 +86,10 @@ def makeService(options: Options) -> IService:
     """Called by twistd."""
     from twisted.internet import reactor
 
+    from imgsvc.clock import go_by_time_passed
     from imgsvc.workers import make_service
 
+    go_by_time_passed(reactor)
     try:
         # Workers of a twistd that was given an observer of its own write to standard output.
         log_output = _chosen[-1] if _chosen else log.LogOutput(options["log-format"], sys.stdout)

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from imgsvc import config as configuration
+from imgsvc.clock import go_by_time_passed
 from imgsvc.compose import Server
 from imgsvc.log import LogOutput, make_observer
 from imgsvc.process import places, stop
@@ -33,6 +34,7 @@ def main() -> None:
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
+    go_by_time_passed(reactor)
     with open(0, "rb", buffering=0, closefd=False) as parent:
         line = parent.readline()
     if not line:

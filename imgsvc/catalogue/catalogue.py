@@ -19,9 +19,9 @@ from imgsvc.interfaces import ICatalogue
 from imgsvc.model import (
     Claim,
     DoomedLocation,
-    ExpiredUpload,
     Image,
     ImageQuery,
+    Lease,
     Member,
     MemberStatus,
     ProjectLimits,
@@ -158,11 +158,11 @@ class Catalogue:
         now = self._now()
         return self._database.write(lambda connection: uploads.release_claim(connection, image_id, upload_id, now))
 
-    def expired_uploads(self, store_id: str) -> Deferred[list[ExpiredUpload]]:
-        return self._database.read(lambda connection: uploads.list_expired_uploads(connection, store_id))
+    def leases(self, store_id: str) -> Deferred[list[Lease]]:
+        return self._database.read(lambda connection: uploads.list_leases(connection, store_id))
 
-    def take_over(self, expired: ExpiredUpload, lease: float) -> Deferred[str | None]:
-        return self._database.write(lambda connection: uploads.take_over_claim(connection, expired, lease))
+    def take_over(self, lease: Lease, seconds: float) -> Deferred[str | None]:
+        return self._database.write(lambda connection: uploads.take_over_claim(connection, lease, seconds))
 
     def is_claimed(self, image_id: str, upload_id: str) -> Deferred[bool]:
         return self._database.read(lambda connection: uploads.claim_is_held(connection, image_id, upload_id))

@@ -1,8 +1,10 @@
 """Claims: the right of one upload to give an image its bytes. Every function is a job of `Database`.
 
 A claim is a row of `uploads`. It is held until it is released or another process takes it over, which needs the lease
-to have run out; running out alone does not end it. Jobs that end or take over a claim change its row first: on a server
-others run beside them, and what a statement reads beside the rows that it changes may have been overtaken.
+to have run out; running out alone does not end it. A lease of 0 is one that was given up.
+
+Jobs that end or take over a claim change its row first: on a server others run beside them, and what a statement reads
+beside the rows that it changes may have been overtaken.
 """
 
 from __future__ import annotations
@@ -11,17 +13,17 @@ import secrets
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, delete, exists, insert, select, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, case, delete, exists, insert, literal, select, update
 
 from imgsvc.catalogue.changes import update_image
 from imgsvc.catalogue.dialects import database_clock
-from imgsvc.catalogue.images import ADD_LOCATION, BATCH, find_image, move
+from imgsvc.catalogue.images import ADD_LOCATION, find_image, move
 from imgsvc.catalogue.projects import check_count_uploading, check_size_total
 from imgsvc.catalogue.rows import location_text, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, images, uploads
 from imgsvc.errors import ClaimLost, Conflict, WrongStatus
-from imgsvc.model import Claim, DoomedLocation, ExpiredUpload, Image, ProjectLimits, Status, StoredData
+from imgsvc.model import Claim, DoomedLocation, Image, Lease, ProjectLimits, Status, StoredData
 
 __all__ = [
     "activate_image",
@@ -29,7 +31,7 @@ __all__ = [
     "claim_image",
     "claim_is_held",
     "end_task",
-    "list_expired_uploads",
+    "list_leases",
     "release_claim",
     "renew_claim",
     "take_over_claim",
@@ -38,7 +40,10 @@ __all__ = [
 _OF_IMAGE: Final = uploads.c.image_id == bindparam("of_image")
 _IS_CLAIM: Final = (_OF_IMAGE, uploads.c.upload_id == bindparam("of_upload"))
 _EXPIRED: Final = uploads.c.expires_at <= database_clock()
-_LEASE_END: Final = database_clock() + bindparam("lease", type_=BigInteger)
+_LEASE: Final = bindparam("lease", type_=BigInteger)
+_LEASE_END: Final = case((_LEASE == 0, literal(0, BigInteger)), else_=database_clock() + _LEASE)
+MOST_LEASES: Final = 10_000
+"""Of a store, that are looked at in one round: more than the uploads that run at a time."""
 
 _IS_DOOMED: Final = and_(
     image_locations.c.image_id == images.c.id,
@@ -88,15 +93,17 @@ _RENEW: Final = Statement(
     .values(expires_at=_LEASE_END)
 )
 _TAKE_OVER: Final = Statement(
-    update(uploads).where(*_IS_CLAIM, _EXPIRED).values(upload_id=bindparam("new_upload"), expires_at=_LEASE_END)
+    update(uploads)
+    .where(*_IS_CLAIM, uploads.c.expires_at == bindparam("seen_expiry"), _EXPIRED)
+    .values(upload_id=bindparam("new_upload"), expires_at=_LEASE_END)
 )
 _END: Final = Statement(delete(uploads).where(*_IS_CLAIM))
 _HELD: Final = Statement(select(uploads.c.image_id).where(*_IS_CLAIM))
-_LONGEST_EXPIRED: Final = Statement(
-    select(uploads.c.image_id, uploads.c.upload_id, uploads.c.store_id)
-    .where(_EXPIRED, uploads.c.store_id == bindparam("store_id"))
+_LEASES: Final = Statement(
+    select(uploads.c.image_id, uploads.c.upload_id, uploads.c.store_id, uploads.c.expires_at)
+    .where(uploads.c.store_id == bindparam("store_id"))
     .order_by(uploads.c.expires_at)
-    .limit(BATCH)
+    .limit(MOST_LEASES)
 )
 
 
@@ -190,24 +197,25 @@ def release_claim(connection: Connection, image_id: str, upload_id: str, now: da
     return True
 
 
-def list_expired_uploads(connection: Connection, store_id: str) -> list[ExpiredUpload]:
-    """Those into a store, the ones that have been expired longest first."""
-    return [ExpiredUpload(*row) for row in _LONGEST_EXPIRED.rows(connection, store_id=store_id)]
+def list_leases(connection: Connection, store_id: str) -> list[Lease]:
+    """Those of claims into a store, the ones that expire first; at most MOST_LEASES."""
+    return [Lease(*row) for row in _LEASES.rows(connection, store_id=store_id)]
 
 
-def take_over_claim(connection: Connection, expired: ExpiredUpload, lease: float) -> str | None:
+def take_over_claim(connection: Connection, lease: Lease, seconds: float) -> str | None:
     """The upload id of the claim that replaces the expired one; None if that was renewed, released or taken over."""
-    upload_id = _upload_id(_claims(connection, expired.image_id) + 1)
+    upload_id = _upload_id(_claims(connection, lease.image_id) + 1)
     taken = _TAKE_OVER.run(
         connection,
-        of_image=expired.image_id,
-        of_upload=expired.upload_id,
+        of_image=lease.image_id,
+        of_upload=lease.upload_id,
+        seen_expiry=lease.expires_at,
         new_upload=upload_id,
-        lease=_microseconds(lease),
+        lease=_microseconds(seconds),
     )
     if not taken:
         return None
-    _COUNT_CLAIM.run(connection, image_id=expired.image_id)
+    _COUNT_CLAIM.run(connection, image_id=lease.image_id)
     return upload_id
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import txaio
 from attrs import define, field
@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from imgsvc.errors import CatalogueUnavailable, ImgsvcError, NoSuchImage, StoreUnavailable
 from imgsvc.interfaces import ICatalogue, IStore, IStoreRegistry
-from imgsvc.model import DoomedLocation, ExpiredUpload, Image, Status, UnfinishedObject
+from imgsvc.model import DoomedLocation, Image, Lease, Status, UnfinishedObject
 
 log = txaio.make_logger()
 
@@ -26,11 +26,15 @@ PATIENCE = 3
 class Reaper:
     """Looks at the stores, and at what the catalogue knows of each, at start and every `interval` seconds.
 
+    A lease is taken over when it has expired by the database's clock and was not renewed for as long as this process
+    has watched it: `lease` seconds of its own clock, which does not jump. A clock that was set forward makes all
+    leases expire at once, of uploads that run, too. A lease that was given up is taken over at once.
+
     Any number of processes may do so. Every store is looked at by itself: one that is down, or does not answer, keeps
     no other waiting.
 
     remove: has a store delete what no image needs. resume: goes on with a task on an image, under this upload id.
-    lease: seconds for which what was taken over is this process's to end.
+    lease: seconds. clock: goes by time that has passed, as imgsvc.clock sees to.
     """
 
     catalogue: ICatalogue
@@ -42,6 +46,8 @@ class Reaper:
     lease: float
     _loop: LoopingCall | None = field(default=None, init=False)
     _looks: dict[str, Deferred[None]] = field(factory=dict, init=False)
+    _watched: dict[str, dict[Lease, float]] = field(factory=dict, init=False)
+    """For each store, its leases as they were seen first, and when that was."""
 
     def start(self) -> None:
         """Begin, with a first round at once."""
@@ -98,8 +104,8 @@ class Reaper:
 
     async def _work(self, store: IStore) -> AsyncIterator[Awaitable[None]]:
         """One thing after the other that is to be done in a store."""
-        for expired in await self.catalogue.expired_uploads(store.store_id):
-            yield self._take_over(store, expired)
+        for lease in self._unrenewed(store.store_id, await self.catalogue.leases(store.store_id)):
+            yield self._take_over(store, lease)
         after = 0
         while locations := await self.catalogue.doomed_locations(store.store_id, after):
             for doomed in locations:
@@ -108,22 +114,28 @@ class Reaper:
         for unfinished in await store.unfinished():
             yield self._end(store, unfinished)
 
-    async def _take_over(self, store: IStore, expired: ExpiredUpload) -> None:
+    def _unrenewed(self, store_id: str, leases: Sequence[Lease]) -> list[Lease]:
+        """Those that were given up, or that this process has seen for so long that they are nobody's any more."""
+        now, watched = self.clock.seconds(), self._watched.get(store_id, {})
+        self._watched[store_id] = seen = {lease: watched.get(lease, now) for lease in leases}
+        return [lease for lease, since in seen.items() if lease.expires_at == 0 or now - since >= self.lease]
+
+    async def _take_over(self, store: IStore, lease: Lease) -> None:
         """Remove what an expired upload left, and return its image to the queue; or go on with an expired task.
 
         If the store does not let go, the claim stays this process's, and is taken over again when it has expired.
         """
-        upload_id = await self.catalogue.take_over(expired, self.lease)
+        upload_id = await self.catalogue.take_over(lease, self.lease)
         if upload_id is None:
             return
-        image = await self._image(expired.image_id)
+        image = await self._image(lease.image_id)
         if image is not None and image.status is not Status.SAVING:
             self.resume(image, upload_id)
             log.info("reaper: image {image}: task of a dead process taken over", image=image.id)
             return
-        await store.discard(expired.image_id, expired.upload_id)
-        await self.catalogue.release(expired.image_id, upload_id)
-        log.info("reaper: image {image}: upload of a dead process undone", image=expired.image_id)
+        await store.discard(lease.image_id, lease.upload_id)
+        await self.catalogue.release(lease.image_id, upload_id)
+        log.info("reaper: image {image}: upload of a dead process undone", image=lease.image_id)
 
     async def _end(self, store: IStore, unfinished: UnfinishedObject) -> None:
         """Settle or discard an object that no claim stands for any more.

@@ -28,7 +28,8 @@ class TaskTests(CatalogueTestCase):
         self.assertEqual(self.get(image.id), image)
         self.assertEqual((image.status, image.locations, image.size), (Status.IMPORTING, (PLACE,), 5))
         self.assertTrue(self.successResultOf(self.catalogue.is_claimed(image.id, upload_id)))
-        self.assertEqual(self.successResultOf(self.catalogue.expired_uploads("web")), [])
+        [lease] = self.successResultOf(self.catalogue.leases("web"))
+        self.assertIsNone(self.successResultOf(self.catalogue.take_over(lease, 60)))
         self.successResultOf(self.catalogue.renew(image.id, upload_id, 60))
 
     def test_begin_too_late(self) -> None:
@@ -75,7 +76,7 @@ class TaskTests(CatalogueTestCase):
     def test_taken_over(self) -> None:
         """An expired claim is another's; the image stays as it is."""
         image, upload_id = self.begun(lease=0)
-        [expired] = self.successResultOf(self.catalogue.expired_uploads("web"))
+        [expired] = self.successResultOf(self.catalogue.leases("web"))
         self.assertEqual((expired.image_id, expired.upload_id), (image.id, upload_id))
         taken = self.successResultOf(self.catalogue.take_over(expired, 60))
         self.assertGreater(taken, upload_id)
@@ -86,10 +87,12 @@ class TaskTests(CatalogueTestCase):
         self.assertIs(ended.status, Status.ACTIVE)
 
     def test_let_go(self) -> None:
-        """A lease of no time at all has run out."""
+        """A lease of no time at all is given up."""
         image, upload_id = self.begun()
         self.successResultOf(self.catalogue.renew(image.id, upload_id, 0))
-        self.assertEqual(len(self.successResultOf(self.catalogue.expired_uploads("web"))), 1)
+        [lease] = self.successResultOf(self.catalogue.leases("web"))
+        self.assertEqual(lease.expires_at, 0)
+        self.assertIsNotNone(self.successResultOf(self.catalogue.take_over(lease, 60)))
 
     def test_upload_afterwards(self) -> None:
         """An image whose task has failed takes an upload, whose id sorts after the task's."""

@@ -5,7 +5,7 @@ from threading import Barrier, Thread
 
 from imgsvc.catalogue import Catalogue
 from imgsvc.errors import ClaimLost, NoSuchImage, WrongStatus
-from imgsvc.model import Claim, ExpiredUpload, Status
+from imgsvc.model import Claim, Lease, Status
 from tests.catalogue.rigs import CatalogueTestCase, HeldThreads, on_every_database, stored_data
 
 
@@ -59,7 +59,7 @@ class ClaimTest(UploadTestCase):
         for _ in range(12):
             claim = self.claim(image.id, lease=-1)
             upload_ids.append(claim.upload_id)
-            expired = ExpiredUpload(image.id, claim.upload_id, "local")
+            (expired,) = self.successResultOf(self.catalogue.leases("local"))
             upload_ids.append(self.successResultOf(self.catalogue.take_over(expired, 60)))
             self.assertTrue(self.successResultOf(self.catalogue.release(image.id, upload_ids[-1])))
         self.assertEqual(upload_ids, sorted(set(upload_ids)))
@@ -200,25 +200,38 @@ class ReleaseTest(UploadTestCase):
 
 @on_every_database
 class LeaseTest(UploadTestCase):
-    def expired(self) -> list[ExpiredUpload]:
-        return list(self.successResultOf(self.catalogue.expired_uploads("local")))
+    def leases(self) -> list[Lease]:
+        return list(self.successResultOf(self.catalogue.leases("local")))
 
-    def test_expired_uploads(self) -> None:
-        """Claims whose lease ran out are listed, the longest expired first; others are not."""
-        late, later, _ = (self.add() for _ in range(3))
-        second = self.claim(later.id, lease=-1)
-        first = self.claim(late.id, lease=-10)
-        self.claim(self.add().id, lease=1000)
+    def test_leases(self) -> None:
+        """The leases of claims into a store are listed, those that expire first before others."""
+        claims = [self.claim(self.add().id, lease=lease) for lease in (1000, -10, 0, -1)]
+        self.successResultOf(self.catalogue.claim(self.add().id, "other", 60))
+        leases = self.leases()
         self.assertEqual(
-            self.expired(),
-            [ExpiredUpload(late.id, first.upload_id, "local"), ExpiredUpload(later.id, second.upload_id, "local")],
+            [(lease.image_id, lease.upload_id, lease.store_id) for lease in leases],
+            [(claims[at].image.id, claims[at].upload_id, "local") for at in (2, 1, 3, 0)],
         )
+        self.assertEqual(leases[0].expires_at, 0)
+        self.assertGreater(leases[3].expires_at, leases[2].expires_at + 500_000_000)
 
-    def test_renew(self) -> None:
-        """A renewed claim is expired no more."""
+    def test_not_expired(self) -> None:
+        """A lease that has not expired, also by renewal, is not taken over."""
         claim = self.claim(self.add().id, lease=-1)
+        (before,) = self.leases()
         self.successResultOf(self.catalogue.renew(claim.image.id, claim.upload_id, 60))
-        self.assertEqual(self.expired(), [])
+        (renewed,) = self.leases()
+        self.assertGreater(renewed.expires_at, before.expires_at)
+        self.assertIsNone(self.successResultOf(self.catalogue.take_over(renewed, 60)))
+        self.assertTrue(self.is_claimed(claim))
+
+    def test_renewed_and_expired(self) -> None:
+        """A lease that was renewed after it was seen is not taken over, though it has expired again."""
+        claim = self.claim(self.add().id, lease=-10)
+        (seen,) = self.leases()
+        self.successResultOf(self.catalogue.renew(claim.image.id, claim.upload_id, -1))
+        self.assertIsNone(self.successResultOf(self.catalogue.take_over(seen, 60)))
+        self.assertTrue(self.is_claimed(claim))
 
     def test_renew_lost(self) -> None:
         """A claim that is not held, or whose image is deleted, is not renewed."""
@@ -231,12 +244,14 @@ class LeaseTest(UploadTestCase):
     def test_take_over(self) -> None:
         """An expired claim gets a new holder, whom the old one cannot disturb, and one only."""
         claim = self.claim(self.add().id, lease=-1)
-        (expired,) = self.expired()
+        (expired,) = self.leases()
         other = self.open_catalogue(self.open_database())
         upload_id = self.successResultOf(other.take_over(expired, 60))
         self.assertGreater(upload_id, claim.upload_id)
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(expired, 60)))
-        self.assertEqual(self.expired(), [])
+        (taken,) = self.leases()
+        self.assertEqual(taken.upload_id, upload_id)
+        self.assertIsNone(self.successResultOf(self.catalogue.take_over(taken, 60)))
         self.assertFalse(self.is_claimed(claim))
         image_id = claim.image.id
         self.failureResultOf(self.catalogue.renew(image_id, claim.upload_id, 60), ClaimLost)
@@ -248,20 +263,20 @@ class LeaseTest(UploadTestCase):
     def test_take_over_renewed(self) -> None:
         """A claim that was renewed or released meanwhile is not taken over."""
         claim = self.claim(self.add().id, lease=-1)
-        (expired,) = self.expired()
+        (expired,) = self.leases()
         self.successResultOf(self.catalogue.renew(claim.image.id, claim.upload_id, 60))
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(expired, 60)))
         self.assertTrue(self.is_claimed(claim))
         self.successResultOf(self.catalogue.release(claim.image.id, claim.upload_id))
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(expired, 60)))
-        unknown = ExpiredUpload("nothing", "nothing", "local")
+        unknown = Lease("nothing", "nothing", "local", 0)
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(unknown, 60)))
 
     def test_take_over_deleted(self) -> None:
         """The claim on a deleted image is taken over and released like any other."""
         claim = self.claim(self.add().id, lease=-1)
         self.successResultOf(self.catalogue.delete(claim.image.id))
-        (expired,) = self.expired()
+        (expired,) = self.leases()
         upload_id = self.successResultOf(self.catalogue.take_over(expired, 60))
         self.assertTrue(self.successResultOf(self.catalogue.release(claim.image.id, upload_id)))
-        self.assertEqual(self.expired(), [])
+        self.assertEqual(self.leases(), [])

@@ -95,6 +95,41 @@ class ReaperTests(CatalogueTestCase):
             self.assertIs(self.status(image), Status.QUEUED)
             self.assertEqual(self.kept(self.local), (0, 0))
 
+    def test_expired_unseen(self) -> None:
+        """A lease that has expired is taken over when it was not renewed for as long as a lease takes: not before.
+
+        A clock of the database that was set forward makes all leases expire, those of uploads that run, too.
+        """
+        image = self.image()
+        self.begun(image, -1)
+        for _ in range(2):
+            self.round()
+            self.assertIs(self.status(image), Status.SAVING)
+            self.clock.advance(30)
+        self.round()
+        self.assertIs(self.status(image), Status.QUEUED)
+        self.assertEqual(self.kept(self.local), (0, 0))
+
+    def test_expired_renewed(self) -> None:
+        """A lease that has expired, but is renewed while the reaper watches, is left alone."""
+        image = self.image()
+        claim, _ = self.begun(image, -1000)
+        for number in range(6):
+            self.round()
+            self.clock.advance(30)
+            fired(self.catalogue.renew(image, claim.upload_id, -900 + number))
+        self.round()
+        self.assertIs(self.status(image), Status.SAVING)
+
+    def test_forgotten(self) -> None:
+        """The reaper remembers no leases that are not there any more."""
+        image = self.image()
+        claim, _ = self.begun(image, 60)
+        self.round()
+        fired(self.catalogue.release(image, claim.upload_id))
+        self.round()
+        self.assertEqual(self.reaper._watched, {"local": {}, "other": {}})
+
     def test_running(self) -> None:
         """An upload whose lease is good is left alone."""
         image = self.image()
