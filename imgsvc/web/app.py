@@ -14,8 +14,9 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from imgsvc.errors import HeaderTooLarge, ImgsvcError, Invalid, RangeNotSatisfiable
+from imgsvc.errors import HeaderTooLarge, ImgsvcError, Invalid, RangeNotSatisfiable, UnsupportedType
 from imgsvc.interfaces import IIdentity
+from imgsvc.web.bodies import check_encoding
 from imgsvc.web.cors import Cors
 from imgsvc.web.errors import error_body, status_of
 from imgsvc.web.forwarding import PublicAddress
@@ -110,6 +111,13 @@ class ImageApi(Resource):
             self._give_id(request, None)
             raise HeaderTooLarge(f"X-Openstack-Request-ID is longer than {LONGEST_REQUEST_ID} characters.")
 
+    def _check_encoding(self, request: StreamingRequest) -> None:
+        try:
+            check_encoding(request.requestHeaders)
+        except UnsupportedType:
+            request.setHeader(b"accept-encoding", b"identity")  # RFC 9110 section 15.5.16
+            raise
+
     def _mount(self, route: Route) -> None:
         self.routes.append(route)
         identify = self._identity.identify
@@ -121,6 +129,8 @@ class ImageApi(Resource):
                 request.caller = await caller if isinstance(caller, Deferred) else caller
             if not route.takes_body and request.body.announced:
                 raise Invalid(f"{route.method} {route.path} takes no body.")
+            if route.takes_body:
+                self._check_encoding(request)
             if b"%" in request.path:
                 arguments = {name: unquote(value) for name, value in arguments.items()}
             try:

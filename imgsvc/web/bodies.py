@@ -1,15 +1,25 @@
-"""JSON bodies of requests."""
+"""Bodies of requests: how they may be encoded, and what JSON they hold."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from imgsvc.errors import Invalid
+from twisted.web.http_headers import Headers
+
+from imgsvc.errors import Invalid, UnsupportedType
 from imgsvc.web.body import RequestBody, read_all
+from imgsvc.web.conditions import joined
 
 LARGEST_JSON = 1 << 20
 """Bytes of a JSON body."""
+
+
+def check_encoding(headers: Headers) -> None:
+    """Raises UnsupportedType for a body that the client has compressed or the like: it is taken as it comes."""
+    for coding in (joined(headers, "content-encoding") or "").split(","):
+        if coding.strip().lower() not in ("", "identity"):
+            raise UnsupportedType(f"A body has no Content-Encoding but identity here, not {coding.strip()}.")
 
 
 async def read_json(body: RequestBody) -> Any:

@@ -13,7 +13,7 @@ from imgsvc.model import Image, Span
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.uploads import UploadRequest, Uploads
 from imgsvc.web.conditions import has_current, joined
-from imgsvc.web.digests import parse_digests
+from imgsvc.web.digests import parse_digests, parse_md5
 from imgsvc.web.disposition import content_disposition
 from imgsvc.web.ranges import parse_content_range, parse_range
 from imgsvc.web.render import answer_nothing
@@ -44,6 +44,8 @@ class DataRoutes:
             raise UnsupportedType("The Content-Type of image data is application/octet-stream.")
         if request.requestHeaders.hasHeader("content-range"):  # RFC 9110 section 14.5
             raise Invalid("An image takes its data as a whole: Content-Range says that this is a part.")
+        if request.clientproto == b"HTTP/1.0" and not request.requestHeaders.hasHeader("content-length"):
+            raise Invalid("An upload by HTTP/1.0 has a Content-Length.")  # RFC 1945 section 7.2.2
         upload = UploadRequest(
             expected_size=_expected_size(request),
             store_id=request.getHeader("x-image-meta-store") if self.several_stores else None,
@@ -98,14 +100,14 @@ def _preferred_stores(request: StreamingRequest) -> list[str]:
 
 
 def _digests(request: StreamingRequest) -> dict[str, bytes]:
-    """What the bytes must have. A body is the whole representation here, so both headers say the same."""
+    """What the bytes must have. A body is the whole representation here, so the headers of RFC 9530 say the same."""
     headers = request.requestHeaders
     content, representation = [
         parse_digests(name, headers.getRawHeaders(name, [])) for name in ("content-digest", "repr-digest")
     ]
     if any(content[algorithm] != representation[algorithm] for algorithm in content.keys() & representation.keys()):
         raise Invalid("Content-Digest and Repr-Digest contradict each other.")
-    return content | representation
+    return content | representation | parse_md5(headers.getRawHeaders("content-md5", []))
 
 
 def _etag(image: Image) -> str | None:

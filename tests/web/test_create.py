@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from datetime import UTC, datetime
@@ -170,6 +171,21 @@ class RefusedTests(CreateTestCase):
             self.assertEqual(self.post(body).status, 400, body[:30])
         self.assertEqual(self.server.request("POST", "/v2/images").status, 400)
         self.assertEqual(self.number_of_images(), 0)
+
+    def test_encoded(self) -> None:
+        """A body that the client has compressed is 415, and told what it may be."""
+        for method, path in (
+            ("POST", "/v2/images"),
+            ("PATCH", "/v2/images/x"),
+            ("POST", "/v2/images/x/members"),
+            ("POST", "/v2/metadefs/namespaces"),
+        ):
+            for encoding in ("gzip", "identity, br"):
+                answer = self.server.request(method, path, {"Content-Encoding": encoding}, gzip.compress(b"{}"))
+                self.assertEqual((answer.status, answer.headers["accept-encoding"]), (415, "identity"), path)
+        self.assertEqual(self.number_of_images(), 0)
+        answer = self.server.request("POST", "/v2/images", {"Content-Encoding": "identity"}, b"{}")
+        self.assertEqual(answer.status, 201)
 
     def test_too_long(self) -> None:
         """A body over 1 MiB is 413, with a length before it comes, in chunks as soon as it is too long."""

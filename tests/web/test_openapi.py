@@ -91,10 +91,13 @@ class DescriptionTests(ApiTestCase):
         self.server.put(image, b"data", **ADMIN)
         for method, path, status, header in (
             ("PATCH", "/v2/images/{image_id}", 415, "Accept-Patch"),
+            ("POST", "/v2/images", 415, "Accept-Encoding"),
+            ("PUT", "/v2/images/{image_id}/file", 415, "Accept-Encoding"),
             ("GET", "/v2/images/{image_id}/file", 416, "Content-Range"),
         ):
             target = path.replace("{image_id}", image)
-            answer = self.server.request(method, target, {**ADMIN, "Range": "bytes=9-"})
+            encoding = {"Content-Encoding": "gzip"} if header == "Accept-Encoding" else {}
+            answer = self.server.request(method, target, {**ADMIN, "Range": "bytes=9-", **encoding})
             self.assertEqual(answer.status, status, answer.body)
             self.assertIn(header.lower(), answer.headers)
             self.assertIn(header, self.operations[method, path]["responses"][str(status)]["headers"])

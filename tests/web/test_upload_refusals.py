@@ -55,6 +55,52 @@ class RequestTests(ApiTestCase):
             self.assertEqual(self.server.put(image, b"data", **{"Content-Range": given}).status, 400, given)
         self.assert_undone(image)
 
+    def test_content_encoding(self) -> None:
+        """Data that is encoded is 415, before any of it is asked for; `identity` is no encoding."""
+        image = self.server.image()["id"]
+        for given in (
+            "gzip",
+            "GZIP",
+            "identity, gzip",
+            "gzip, identity",
+            "aws-chunked",
+            "x",
+            "identity\r\nContent-Encoding: br",
+        ):
+            connection = self.begin_put(image, 4, b"", f"Content-Encoding: {given}", "Expect: 100-continue")
+            (answer,) = connection.answers()
+            self.assertEqual((answer.status, answer.headers["accept-encoding"]), (415, "identity"), given)
+        self.assertNotIn("writer", self.server.store().calls)
+        self.assert_undone(image)
+        for given in ("identity", "Identity", "identity, identity", ""):
+            self.assertEqual(
+                self.server.put(self.server.image()["id"], b"data", **{"Content-Encoding": given}).status, 204
+            )
+
+    def test_http_1_0(self) -> None:
+        """HTTP/1.0 says how many bytes come, be it none: else the data would end before it began."""
+        image = self.server.image()["id"]
+        head = self.put_headers(image).replace(b"HTTP/1.1", b"HTTP/1.0")
+        connection = self.server.connect()
+        connection.send(head + b"data")
+        self.assertEqual(self.final_status(connection), 400)
+        self.assert_queued(image)
+        for data in (b"data", b""):
+            image = self.server.image()["id"]
+            connection = self.server.connect()
+            head = self.put_headers(image, f"Content-Length: {len(data)}").replace(b"HTTP/1.1", b"HTTP/1.0")
+            connection.send(head + data)
+            self.assertEqual(self.final_status(connection), 204)
+            self.assertEqual((self.show(image)["status"], self.show(image)["size"]), ("active", len(data)))
+
+    def test_http_1_1_without_length(self) -> None:
+        """In HTTP/1.1 no length and no chunks are no bytes (RFC 9112 section 6.3): an image of 0 bytes."""
+        image = self.server.image()["id"]
+        connection = self.server.connect()
+        connection.send(self.put_headers(image))
+        self.assertEqual(self.final_status(connection), 204)
+        self.assertEqual(self.show(image)["size"], 0)
+
     def test_formats(self) -> None:
         """An image whose formats are not both set takes no data: 400."""
         for missing in (

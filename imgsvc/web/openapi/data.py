@@ -31,17 +31,19 @@ def paths() -> Paths:
                     header("X-Image-Meta-Store", "The store, if not the default one"),
                     header("Content-Digest", _DIGEST),
                     header("Repr-Digest", _DIGEST),
+                    header("Content-MD5", "MD5 of the data, in base64 (RFC 1864) or in hex"),
                 ],
                 body={"required": True, "content": BYTES},
                 answers={204: nothing("The image is active, and its data is stored")},
                 errors={
-                    400: "The formats are not set; other bytes came than were announced, or a part; or no such store",
+                    400: "The formats are not set; other bytes came than the headers say, or a part; or no such store",
                     403: "The caller sees the image, but may not change it",
                     404: "There is no such image, or the caller may not see it",
                     409: "The image is not `queued`",
                     410: "The image was deleted while its data arrived, or the store takes no data",
                     413: "More bytes than the size cap, the quota or the store takes",
-                    415: "The Content-Type is another one, or the data is not in the declared format",
+                    415: "The Content-Type is another one, there is a Content-Encoding, or the data is not in the"
+                    " declared format or unsafe in it",
                 },
             ),
             "get": operation(

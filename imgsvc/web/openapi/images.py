@@ -188,7 +188,7 @@ def paths() -> Paths:
                     404: "There is no such image, or the caller may not see it",
                     409: "The field is there already, or is not there, or the status of the image does not allow it",
                     413: "Too many tags, properties or locations, too many bytes, or the body is too large",
-                    415: "The Content-Type is none of the two",
+                    415: "The Content-Type is none of the two, or there is a Content-Encoding",
                 },
                 error_headers={415: {"Accept-Patch": sent_header("The two")}},
             ),

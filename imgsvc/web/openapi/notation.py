@@ -24,6 +24,14 @@ IDENTIFIED: Final = {
     503: "What the answer depends on does not answer now: the catalogue, a store, the identity service",
 }
 
+WITH_BODY: Final = {
+    413: "The body is too large",
+    415: "The body has a Content-Encoding",
+}
+_WITH_BODY_HEADERS: Final[Mapping[int, Json]] = {
+    415: {"Accept-Encoding": {"description": "`identity`, if it was the encoding", "schema": {"const": "identity"}}}
+}
+
 REQUEST_ID: Final = {"X-Openstack-Request-Id": {"$ref": "#/components/headers/request_id"}}
 """Headers of all answers below `/v2`."""
 
@@ -74,14 +82,17 @@ def operation(
     that every operation has. error_headers: of those answers, beside the one that all have. parameters: beside those of
     the path. is_open: needs no identity.
     """
-    reasons = {**EVERYWHERE, **({} if is_open else IDENTIFIED), **({413: "The body is too large"} if body else {})}
+    reasons = {**EVERYWHERE, **({} if is_open else IDENTIFIED), **(WITH_BODY if body else {})}
     reasons.update(errors or {})
     responses = {status: {"headers": {}, **answer} for status, answer in answers.items()}
     if not is_open:
         for answer in responses.values():
             answer["headers"] = {**REQUEST_ID, **answer["headers"]}
     responses.update({status: reference("responses", "error", reason) for status, reason in reasons.items()})
-    for status, headers in (error_headers or {}).items():
+    special = dict(error_headers or {})
+    for status, headers in (_WITH_BODY_HEADERS if body else {}).items():
+        special[status] = {**headers, **special.get(status, {})}
+    for status, headers in special.items():
         responses[status] = {"description": reasons[status], "headers": {**REQUEST_ID, **headers}, "content": ERROR}
     found: Json = {"operationId": operation_id, "summary": summary}
     if description is not None:
