@@ -134,10 +134,15 @@ class Images:
         "What `container_format` may be.", ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
     )
     vmdk_allowed_types: tuple[str, ...] = option(
-        "The `createType`s of VMDK images that are taken. Empty: none.", ("streamOptimized", "monolithicSparse")
+        "The `createType`s of VMDK images that are taken: of those that keep a disk in one file. Empty: none.",
+        ("streamOptimized", "monolithicSparse"),
+        choices=("streamOptimized", "monolithicSparse"),
     )
     gpt_safety_checks_nonfatal: tuple[str, ...] = option(
-        "Names of safety checks of GPT disks whose failure does not refuse the image.", ()
+        "Names of safety checks of GPT disks whose failure does not refuse the image.", (), choices=("mbr",)
+    )
+    refuse_disguised: bool = option(
+        "Refuse `raw`, `ami`, `aki` and `ari` bytes that a program may take for a disk of another format.", False
     )
     show_direct_url: bool = option("Show `direct_url`, the location of the copy that is read first.", False)
     show_locations: bool = option("Show `locations` of images, and let them be changed by PATCH.", False)

@@ -34,6 +34,7 @@ from imgsvc.operations.tagging import Tagging
 from imgsvc.operations.uploads import UploadRules, Uploads
 from imgsvc.pipeline.budget import Budgets
 from imgsvc.pipeline.delivery import Delivery
+from imgsvc.pipeline.inspection import InspectionRules
 from imgsvc.pipeline.signatures import Signatures, load_authorities
 from imgsvc.stores.registry import make_stores
 from imgsvc.stores.services import StoreServices
@@ -146,12 +147,19 @@ class Core:
             rules=UploadRules(
                 lease=self._config.server.upload_lease,
                 hash_algorithm=images.hash,
-                check_format=images.check_format,
-                vmdk_types=images.vmdk_allowed_types,
-                nonfatal_gpt=images.gpt_safety_checks_nonfatal,
+                inspection=self._inspection_rules(),
             ),
         )
         self.downloads = Downloads(self.access, self.stores, Delivery(self._reactor, self._config.server.send_timeout))
+
+    def _inspection_rules(self) -> InspectionRules:
+        images = self._config.images
+        return InspectionRules(
+            images.check_format,
+            images.vmdk_allowed_types,
+            images.gpt_safety_checks_nonfatal,
+            images.refuse_disguised,
+        )
 
     def _make_location_operations(self) -> None:
         images, lease = self._config.images, self._config.server.upload_lease
@@ -162,7 +170,7 @@ class Core:
             budget=self.budgets.uploads,
             digest_threads=self._digest_threads,
             clock=self._reactor,
-            rules=HashRules(lease, images.location_retries),
+            rules=HashRules(lease, images.location_retries, self._inspection_rules()),
         )
         self.deletion.when_deleted = self.hashing.cancel
         measure = Measure(self.stores, self.quotas)

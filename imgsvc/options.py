@@ -61,12 +61,14 @@ def option(
     """A field of an options class. Without `default` the option must be given.
 
     The field's type is one of bool, int, float, str, tuple[str, ...], tuple[int, ...], Size, Seconds. help: a sentence
-    for the operator. at_least: lowest value (for a tuple: length). choices: the only values allowed.
+    for the operator. at_least: lowest value (for a tuple: length). choices: the only values allowed (for a
+    tuple: in it).
     """
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
         measure = len(value) if isinstance(value, tuple) else value
-        if (at_least is not None and measure < at_least) or (choices and value not in choices):
+        chosen = set(value) if isinstance(value, tuple) else {value}
+        if (at_least is not None and measure < at_least) or (choices and not chosen <= set(choices)):
             raise _OutOfRange(f"{attribute.name} = {value!r}: must be {allowed(type(instance), attribute.name)}")
 
     metadata = {"help": help, "at_least": at_least, "choices": tuple(choices)}
@@ -77,7 +79,8 @@ def allowed(cls: type[Any], name: str) -> str:
     """What the option `name` of an options class may be, in words."""
     attribute = attrs.fields_dict(attrs.resolve_types(cls))[name]
     if attribute.metadata.get("choices"):
-        return "one of " + ", ".join(attribute.metadata["choices"])
+        choices = ", ".join(attribute.metadata["choices"])
+        return f"a list of {choices}" if attribute.type == tuple[str, ...] else f"one of {choices}"
     text = _ALLOWED.get(attribute.type, "a table")
     if attribute.metadata.get("at_least") is not None:
         text += f", at least {attribute.metadata['at_least']}"

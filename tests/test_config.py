@@ -30,6 +30,7 @@ class Sample:
     names: tuple[str, ...] = option("Which.", ())
     colour: str = option("What colour.", "red", choices=("red", "blue"))
     inner: Inner = Inner()
+    colours: tuple[str, ...] = option("What colours.", ("red",), choices=("red", "blue"))
 
 
 class StructureTests(SynchronousTestCase):
@@ -94,6 +95,10 @@ class StructureTests(SynchronousTestCase):
         """A value below the least one and one that is not among the choices are refused, also in inner tables."""
         self.assertEqual(self.refusal(count=0), "stores.local.count = 0: must be an integer, at least 1")
         self.assertEqual(self.refusal(colour="green"), "stores.local.colour = 'green': must be one of red, blue")
+        for wrong in (("green",), ("red", "green"), ("Red",)):
+            self.assertEqual(
+                self.refusal(colours=list(wrong)), f"stores.local.colours = {wrong!r}: must be a list of red, blue"
+            )
         self.assertEqual(
             self.refusal(inner={"depth": 0}), "stores.local.inner.depth = 0: must be an integer, at least 1"
         )
@@ -208,6 +213,20 @@ class ConfigTests(SynchronousTestCase):
         )
         self.assertEqual(from_json(to_json(config)), config)
         self.assertEqual(from_json(to_json(Config())), Config())
+
+
+class ImagesTests(SynchronousTestCase):
+    """[images]"""
+
+    def test_what_nothing_can_check(self) -> None:
+        """Types of VMDK that no image can have, and checks that there are not, are refused at start."""
+        for wrong in ("monolithicFlat", "vmfs", "streamoptimized", ""):
+            with self.assertRaisesRegex(ConfigurationError, "images.vmdk_allowed_types = .*: must be a list of"):
+                structure(Config, {"images": {"vmdk_allowed_types": ["monolithicSparse", wrong]}}, "")
+        with self.assertRaisesRegex(ConfigurationError, "images.gpt_safety_checks_nonfatal = .* a list of mbr"):
+            structure(Config, {"images": {"gpt_safety_checks_nonfatal": ["gpt"]}}, "")
+        taken = {"vmdk_allowed_types": [], "gpt_safety_checks_nonfatal": ["mbr"]}
+        self.assertEqual(structure(Config, {"images": taken}, "").images.vmdk_allowed_types, ())
 
 
 class LocalTests(SynchronousTestCase):

@@ -27,8 +27,8 @@ from imgsvc.model import Caller, Claim, Image, ProjectLimits, Status, StoredData
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Allowance, Quotas
 from imgsvc.operations.progress import Progress
-from imgsvc.pipeline.digests import Digest, Piece
-from imgsvc.pipeline.inspection import Inspection
+from imgsvc.pipeline.digests import Digest
+from imgsvc.pipeline.inspection import InspectionRules
 from imgsvc.pipeline.intake import Intake
 from imgsvc.pipeline.signatures import Signatures
 from imgsvc.shield import ignore, shielded
@@ -51,13 +51,11 @@ class UploadRequest:
 
 @frozen
 class UploadRules:
-    """How uploads are treated. lease: seconds. The rest as in `[images]` of the configuration."""
+    """How uploads are treated. lease: seconds. hash_algorithm: of hashlib. inspection: what bytes are refused."""
 
     lease: float = 60.0
     hash_algorithm: str = "sha512"
-    check_format: bool = True
-    vmdk_types: tuple[str, ...] = ()
-    nonfatal_gpt: tuple[str, ...] = ()
+    inspection: InspectionRules = field(factory=InspectionRules)
 
 
 @define(eq=False)
@@ -190,12 +188,12 @@ class Upload:
         if verifier is not None:
             algorithms.add(verifier.algorithm)
         digests = {algorithm: Digest(algorithm, threads) for algorithm in algorithms}
-        inspection = self._inspection()
+        inspection = rules.inspection.inspection(image)
         self._intake = intake = Intake(
             [writer.write, *(digest.consume for digest in digests.values())],
             self._share,
             admit=self._admit,
-            look=inspection.feed if inspection else _look_at_nothing,
+            look=inspection.feed if inspection else None,
         )
         self._progress.watch(intake)
         await intake.receive(body)
@@ -217,18 +215,6 @@ class Upload:
             os_hash_algo=rules.hash_algorithm,
             os_hash_value=digests[rules.hash_algorithm].hexdigest(),
             location=location,
-        )
-
-    def _inspection(self) -> Inspection | None:
-        if self.image.container_format != "bare" or self.image.disk_format is None:
-            return None
-        rules = self._uploads.rules
-        return Inspection(
-            self.image.id,
-            self.image.disk_format,
-            enforce=rules.check_format,
-            vmdk_types=rules.vmdk_types,
-            nonfatal_gpt=rules.nonfatal_gpt,
         )
 
     def _admit(self, size: int) -> None:
@@ -311,7 +297,3 @@ class Upload:
     def _broken(self, failure: Failure) -> None:
         log.failure("image {image}: upload broken", failure=failure, image=self.image.id)
         self._tell(failure)
-
-
-def _look_at_nothing(piece: Piece) -> None:
-    """For uploads whose format is not inspected."""

@@ -1,27 +1,27 @@
-"""Looks at the bytes of an upload as they pass: which disk format they are, how large the disk, whether it is safe.
-
-The formats and their safety checks are those of oslo.utils, which Glance, Nova and Cinder use too.
-"""
+"""Looks at the bytes of an image as they pass: which disk format they are, how large the disk, whether it is safe."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import txaio
-from oslo_utils.imageutils import format_inspector
+from attrs import frozen
+from oslo_utils.imageutils.format_inspector import FileInspector, ImageFormatError, SafetyCheckFailed
 
 from imgsvc.errors import FormatMismatch
+from imgsvc.model import Image
+from imgsvc.pipeline.formats import INSPECTORS, eats, looks_like, recognise
+from imgsvc.pipeline.formats.raw import Gpt, Iso
+from imgsvc.pipeline.formats.vhd import DIFFERENCING, FOOTER_SIZE, read_footer
+from imgsvc.pipeline.formats.vmdk import Vmdk
 
 log = txaio.make_logger()
-# What the inspectors find is told to the client; without a handler, logging would write it to standard error too.
-logging.getLogger(format_inspector.__name__).addHandler(logging.NullHandler())
 
 UNIT: Final = 64 << 10
 """Bytes that inspectors are fed at once, whatever came at once, so that equal bytes get equal verdicts.
 
-The first unit tells every format: of all signatures the one that comes last, that of ISO 9660, ends at 34 KiB.
+The first unit tells every format that has a signature at all but the fixed VHD, which has a footer: of all signatures
+those of UDF come last, before 64 KiB.
 """
 
 INSPECTABLE: Final = frozenset({"raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "iso", "gpt", "luks"})
@@ -30,43 +30,73 @@ INSPECTABLE: Final = frozenset({"raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "i
 ALWAYS_REFUSED: Final = frozenset({"qed"})
 """Formats that are recognised in order to be refused."""
 
+CONTENTS: Final = frozenset({"gpt", "iso", "luks"})
+"""What a raw disk may hold: it is the same disk whether a program knows that or not."""
+
+PLAIN: Final = frozenset({"raw", "ami", "aki", "ari"})
+"""Disk formats that are bytes and nothing else."""
+
+DISGUISES: Final = ("qcow2", "qed", "vmdk", "vhd", "vhdx", "vdi", "ploop")
+"""Formats that programs may take plain bytes for if these begin so."""
+
+NOT_LOOKED_AT: Final = frozenset({"ova", "compressed"})
+"""Container formats in which no disk begins with the first byte: a tar archive, and what a compressor makes."""
+
 LARGEST_DISK: Final = (1 << 63) - 1
 """Bytes. What a header tells beyond that is no size."""
 
 
-class Inspection:
-    """What one upload's bytes are, fed piece by piece and judged at the end.
+@frozen
+class InspectionRules:
+    """What is refused.
 
-    disk_format: as declared. enforce: whether a mismatch is an error; a mismatch that is certain is raised while
-    the bytes still come. vmdk_types: `createType` values that are accepted. nonfatal_gpt: names of GPT safety
-    checks whose failure is only logged.
+    enforce: whether anything is. vmdk_types: `createType` values that are accepted. nonfatal_gpt: names of GPT safety
+    checks whose failure is only logged. refuse_disguised: whether plain bytes must not look like another format.
     """
 
-    def __init__(
-        self,
-        image_id: str,
-        disk_format: str,
-        *,
-        enforce: bool = True,
-        vmdk_types: Iterable[str] = (),
-        nonfatal_gpt: Iterable[str] = (),
-    ) -> None:
+    enforce: bool = True
+    vmdk_types: tuple[str, ...] = ()
+    nonfatal_gpt: tuple[str, ...] = ()
+    refuse_disguised: bool = False
+
+    def inspection(self, image: Image) -> Inspection | None:
+        """That of an image's bytes; None if they are not looked at."""
+        if image.disk_format is None or image.container_format in {None} | NOT_LOOKED_AT:
+            return None
+        return Inspection(image.id, image.disk_format, self, bare=image.container_format == "bare")
+
+
+class Inspection:
+    """What one image's bytes are, fed piece by piece and judged at the end.
+
+    disk_format: as declared. bare: whether the image is the disk and nothing else, so that bytes of another format are
+    refused; else only what is unsafe in the declared format is. What is certain is raised while the bytes still come.
+    """
+
+    def __init__(self, image_id: str, disk_format: str, rules: InspectionRules, *, bare: bool = True) -> None:
         self._image_id = image_id
         self._declared = disk_format
-        self._enforce = enforce
-        self._vmdk_types = frozenset(kind.lower() for kind in vmdk_types)
-        self._nonfatal_gpt = frozenset(nonfatal_gpt)
+        self._rules = rules
+        self._bare = bare
+        self._vmdk_types = frozenset(kind.lower() for kind in rules.vmdk_types)
         self._size = 0
         self._unit = bytearray()
+        self._tail = b""
+        self._keeps_tail = disk_format == "vhd" or (rules.refuse_disguised and disk_format in PLAIN)
         self._recognised = False
-        self._inspector: Any = None
+        self._needs_footer = ""
+        """What the content is unless a footer makes it a fixed VHD; empty: it needs none."""
+        self._fixed_size: int | None = None
+        self._inspector: FileInspector | None = None
         """Of the format that the bytes turned out to have, if it has anything to tell."""
         self._inspecting = True
 
     def feed(self, piece: bytes | bytearray | memoryview) -> None:
-        """Look at the next piece. Raises FormatMismatch when it is certain that the declared format is not there."""
+        """Look at the next piece. Raises FormatMismatch when it is certain that the bytes are refused."""
         self._size += len(piece)
         rest = memoryview(piece)
+        if self._keeps_tail:
+            self._tail = (self._tail + bytes(rest[-FOOTER_SIZE:]))[-FOOTER_SIZE:]
         while rest and self._inspecting:
             part = rest[: UNIT - len(self._unit)]
             rest = rest[len(part) :]
@@ -80,11 +110,15 @@ class Inspection:
         Raises FormatMismatch if enforced. No bytes at all are accepted in every format.
         """
         if self._size == 0:
-            return 0 if self._declared == "raw" else None
+            return 0 if self._declared == "raw" and self._bare else None
         if self._unit:
             self._eat_unit()
         if self._inspecting:
             self._judge()
+        if self._keeps_tail:
+            self._judge_tail()
+        if not self._bare:
+            return None
         return self._size if self._declared == "raw" else self._virtual_size()
 
     def _eat_unit(self) -> None:
@@ -94,8 +128,9 @@ class Inspection:
             self._recognised = True
             self._recognise(unit)
             return
+        assert self._inspector is not None
         was_complete = self._inspector.complete
-        if not self._eats(self._inspector, unit):
+        if not eats(self._inspector, unit):
             self._inspector = None
             self._inspecting = False
             self._refuse("it is broken")
@@ -105,89 +140,99 @@ class Inspection:
 
     def _recognise(self, unit: bytes) -> None:
         """Find out from the first unit what the bytes are, and keep the inspector that must see the rest."""
-        found = {}
-        for name, inspector_class in format_inspector.ALL_FORMATS.items():
-            inspector = inspector_class()
-            if name != "raw" and self._eats(inspector, unit) and _matches(inspector):
-                found[name] = inspector
-        if "iso" in found:
-            found.pop("gpt", None)  # a bootable ISO carries a partition table too
-        self._check_match(found)
-        # A raw disk may hold anything, but its partition table must be sound.
-        self._inspector = found.get("gpt" if self._declared == "raw" else self._declared)
-        if self._declared in found.keys() & {"vmdk"} and not found["vmdk"].region("descriptor").complete:
-            # Real ones have some hundred bytes. As many as QEMU takes, 1 MiB, would be held for each upload.
+        found = recognise(unit)
+        if isinstance(gpt := found.get("gpt"), Gpt) and self._declared != "gpt" and not gpt.is_partitioned:
+            del found["gpt"]
+        if self._rules.refuse_disguised and self._declared in PLAIN:
+            self._check_disguise([name for name in DISGUISES if name in found or looks_like(name, unit)])
+        if self._bare:
+            self._check_match(found)
+        elif self._declared in INSPECTORS.keys() - found.keys() and looks_like(self._declared, unit):
+            self._refuse("what it refers to cannot be checked")
+        # A raw disk may hold anything, but a GPT on it must be sound.
+        wanted = "gpt" if self._declared == "raw" and self._bare else self._declared
+        self._inspector = found.get(wanted)
+        if isinstance(self._inspector, Vmdk) and not self._inspector.region("descriptor").complete:
+            # As many bytes as QEMU takes, 1 MiB, would be held for each upload.
             self._inspector = None
             self._refuse(f"its descriptor does not end within the first {UNIT} bytes")
         self._inspecting = self._inspector is not None
 
-    def _check_match(self, found: dict[str, Any]) -> None:
+    def _check_match(self, found: dict[str, FileInspector]) -> None:
         refused = ALWAYS_REFUSED & found.keys()
         expected = {self._declared} & INSPECTABLE - {"raw"}
+        content = ", ".join(sorted(found)) or "raw"
         if refused:
             self._refuse(f"its content is {', '.join(sorted(refused))}, which is not accepted")
         elif self._declared == "raw":
             return
+        elif self._declared == "vhd" and found.keys() <= CONTENTS:
+            self._needs_footer = content
         elif len(found) > 1:
-            self._refuse(f"its content is several formats at once: {', '.join(sorted(found))}")
+            self._refuse(f"its content is several formats at once: {content}")
         elif found.keys() != expected:
-            self._refuse(f"its content is {next(iter(found), 'raw')}")
+            self._refuse(f"its content is {content}")
+
+    def _check_disguise(self, names: list[str]) -> None:
+        if names:
+            self._refuse(f"it can be read as {' or '.join(names)}, which images.refuse_disguised refuses")
 
     def _judge(self) -> None:
         """The inspector has seen all that it wants: check that the image is safe."""
         inspector = self._inspector
+        assert inspector is not None
         self._inspecting = False
         inspector.finish()
         try:
             inspector.safety_check()
-        except format_inspector.SafetyCheckFailed as failed:
-            failures = dict(failed.failures)
-            if inspector.NAME == "gpt":
-                for check in self._nonfatal_gpt & failures.keys():
-                    log.warn(
-                        "Image {image}: gpt check {check} failed: {failure}",
-                        image=self._image_id,
-                        check=check,
-                        failure=failures.pop(check),
-                    )
-            if failures:
-                reasons = "; ".join(f"{check}: {failure}" for check, failure in sorted(failures.items()))
-                self._refuse(f"it fails the safety checks of {inspector.NAME} ({reasons})")
-        except format_inspector.ImageFormatError as error:
+        except SafetyCheckFailed as failed:
+            self._refuse_unsafe(inspector.NAME, failed)
+        except ImageFormatError as error:
             self._refuse(f"it cannot be checked as {inspector.NAME} ({error})")
         else:
-            if inspector.NAME == "vmdk" and inspector.vmdktype not in self._vmdk_types:
+            if isinstance(inspector, Vmdk) and inspector.vmdktype not in self._vmdk_types:
                 self._refuse(f"a vmdk of type {inspector.vmdktype} is not accepted")
+
+    def _refuse_unsafe(self, name: str, failed: SafetyCheckFailed) -> None:
+        failures = dict(failed.failures)
+        if name == "gpt":
+            for check in failures.keys() & set(self._rules.nonfatal_gpt):
+                log.warn(
+                    "Image {image}: gpt check {check} failed: {failure}",
+                    image=self._image_id,
+                    check=check,
+                    failure=failures.pop(check),
+                )
+        if failures:
+            reasons = "; ".join(f"{check}: {failure}" for check, failure in sorted(failures.items()))
+            self._refuse(f"it fails the safety checks of {name} ({reasons})")
+
+    def _judge_tail(self) -> None:
+        """Look at what may be the footer of a VHD."""
+        footer = read_footer(self._tail)
+        is_fixed = footer is not None and footer.is_of_fixed(self._size)
+        if self._declared != "vhd":
+            self._check_disguise(["vhd"] if is_fixed else [])
+        elif footer is not None and footer.kind == DIFFERENCING:
+            self._refuse("it fails the safety checks of vhd (parent: Image has a parent)")
+        elif self._needs_footer and footer is not None and is_fixed:
+            self._fixed_size = footer.size
+        elif self._needs_footer:
+            self._refuse(f"its content is {self._needs_footer}")
 
     def _virtual_size(self) -> int | None:
         inspector = self._inspector
         if inspector is None:
-            return None
+            return self._fixed_size
         try:
-            size: int = inspector.virtual_size
+            size = inspector.virtual_size
         except Exception as error:  # a header that lies about itself
             log.debug("Image {image}: no virtual size: {error}", image=self._image_id, error=error)
             return None
-        if inspector.NAME in ("gpt", "luks"):  # these count the bytes that they see, which were not all
-            size += self._size - inspector.actual_size
+        if inspector.NAME in ("gpt", "luks") or (isinstance(inspector, Iso) and inspector.is_udf):
+            size += self._size - inspector.actual_size  # these count the bytes that they see, which were not all
         return size if 0 < size <= LARGEST_DISK else None
 
-    def _eats(self, inspector: Any, unit: bytes) -> bool:
-        """Feed an inspector. Whether it found nothing that its format does not allow."""
-        try:
-            inspector.eat_chunk(unit)
-        except Exception as error:  # the inspectors parse hostile bytes; any failure means "not this format"
-            log.debug("Image {image}: not {format}: {error}", image=self._image_id, format=inspector.NAME, error=error)
-            return False
-        return True
-
     def _refuse(self, reason: str) -> None:
-        if self._enforce:
+        if self._rules.enforce:
             raise FormatMismatch(f"Image {self._image_id} is declared as {self._declared}: {reason}.")
-
-
-def _matches(inspector: Any) -> bool:
-    try:
-        return bool(inspector.format_match)
-    except AttributeError:  # a text descriptor of VMDK that was never complete
-        return False

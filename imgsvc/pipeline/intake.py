@@ -35,12 +35,12 @@ class Intake:
         lanes: Sequence[Callable[[list[Piece]], Deferred[None]]],
         share: IShare,
         admit: Callable[[int], None] = lambda size: None,
-        look: Callable[[Piece], None] = lambda piece: None,
+        look: Callable[[Piece], None] | None = None,
     ) -> None:
         self._lanes = [Lane(consume, self._block_done, self.fail) for consume in lanes]
         self._share = share
         self._admit = admit
-        self._look = look
+        self._look = look or _look_at_nothing
         self._producer: Any = None
         self._paused = False
         self._waits_for_room = False
@@ -197,3 +197,7 @@ class Intake:
             done.errback(self._failure)
         else:
             done.callback(None)
+
+
+def _look_at_nothing(piece: Piece) -> None:
+    """For bytes that are not inspected."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 import txaio
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from imgsvc.errors import (
     ClaimLost,
+    FormatMismatch,
     ImageChanged,
     ImgsvcError,
     NoSuchImage,
@@ -25,9 +26,11 @@ from imgsvc.errors import (
     UnknownStore,
 )
 from imgsvc.interfaces import IBudget, ICatalogue, IStoreReader, IStoreRegistry, IThreads
-from imgsvc.model import IMPORT_LOCK, DoomedLocation, Image, Location, Span, Status
+from imgsvc.model import DoomedLocation, Image, Location, Span
 from imgsvc.pipeline.digests import Digest
+from imgsvc.pipeline.inspection import InspectionRules
 from imgsvc.pipeline.intake import Intake
+from imgsvc.tasks.outcomes import Digests, Result, after_reading
 
 log = txaio.make_logger()
 
@@ -43,18 +46,11 @@ STALLED_LEASES: Final = 3
 
 @frozen
 class HashRules:
-    """lease: seconds. retries: how often a read that fails is repeated."""
+    """lease: seconds. retries: how often a read that fails is repeated. inspection: what bytes are refused."""
 
     lease: float = 60.0
     retries: int = 3
-
-
-@frozen
-class Digests:
-    """Of all bytes of an image, in lower-case hex. value: by the image's os_hash_algo."""
-
-    checksum: str
-    value: str
+    inspection: InspectionRules = field(factory=InspectionRules)
 
 
 @define(eq=False)
@@ -145,18 +141,28 @@ class HashTask:
     async def _run(self) -> None:
         image_id, turns = self._image.id, self._hashing.turns(self._image.owner)
         try:
-            await self._wait(turns.acquire)
-            try:
-                digests = await self._repeatedly()
-            finally:
-                turns.release()
-            await self._keep(digests)
+            while True:
+                await self._wait(turns.acquire)
+                try:
+                    result = await self._read()
+                finally:
+                    turns.release()
+                if await self._keep(result):
+                    break
         except CancelledError:
             await self._hashing.catalogue.renew(image_id, self._upload_id, 0)  # the next one need not wait
             log.info("image {image}: hashing is left to the next process", image=image_id)
         except (ClaimLost, NoSuchImage):
             await self._hashing.catalogue.release(image_id, self._upload_id)
             log.info("image {image}: gone before it was hashed", image=image_id)
+
+    async def _read(self) -> Result:
+        try:
+            return await self._repeatedly()
+        except FormatMismatch as error:
+            self._raise_if_stopped()
+            log.warn("image {image}: its location is refused: {error}", image=self._image.id, error=str(error))
+            return error
 
     async def _repeatedly(self) -> Digests | None:
         """The digests; None if the bytes cannot be read."""
@@ -175,19 +181,24 @@ class HashTask:
         return None
 
     async def _compute(self) -> Digests:
-        """One attempt. Raises StoreError, UnknownStore, and why the task was stopped."""
+        """One attempt. Raises StoreError, UnknownStore, FormatMismatch, and why the task was stopped."""
         image, hashing = self._image, self._hashing
         assert image.os_hash_algo is not None and image.size is not None
         reader: Any = await self._open(image.locations[0], image.size)
         share = hashing.budget.share()
         digests = {name: Digest(name, hashing.digest_threads) for name in {"md5", image.os_hash_algo}}
-        self._intake = Intake([digest.consume for digest in digests.values()], share)
+        inspection = hashing.rules.inspection.inspection(image)
+        self._intake = Intake(
+            [digest.consume for digest in digests.values()], share, look=inspection.feed if inspection else None
+        )
         try:
             await self._intake.receive(reader)
         finally:
             self._intake = None
             reader.stopProducing()
             share.close()
+        if inspection is not None:
+            inspection.finish()
         return Digests(digests["md5"].hexdigest(), digests[image.os_hash_algo].hexdigest())
 
     async def _open(self, location: Location, size: int) -> IStoreReader:
@@ -216,12 +227,18 @@ class HashTask:
         if self._stopped is not None:
             raise self._stopped
 
-    async def _keep(self, digests: Digests | None) -> None:
-        """Record what came out, on top of what the image is now."""
+    async def _keep(self, result: Result) -> bool:
+        """Record what came out, on top of what the image is now.
+
+        False: its formats, which the bytes were inspected for, were changed meanwhile, and it must be read again.
+        """
         catalogue = self._hashing.catalogue
         while True:
             image = await catalogue.image(self._image.id)
-            changed = _outcome(image, digests)
+            if _formats(image) != _formats(self._image):
+                self._image = image
+                return False
+            changed = after_reading(image, result)
             try:
                 _, doomed = await catalogue.end_task(image, changed, self._upload_id)
             except ImageChanged:
@@ -235,6 +252,7 @@ class HashTask:
         )
         for location in doomed:
             await self._hashing.remove(location)
+        return True
 
     # --- around it
 
@@ -268,22 +286,5 @@ class HashTask:
         self.ended.callback(None)
 
 
-def _outcome(image: Image, digests: Digests | None) -> Image:
-    """The image after its task. digests: None if it could not be read."""
-    image = evolve(image, properties={key: value for key, value in image.properties.items() if key != IMPORT_LOCK})
-    if image.status is not Status.IMPORTING:
-        if digests is None:
-            return evolve(image, os_hash_algo=None)
-        return evolve(image, checksum=digests.checksum, os_hash_value=digests.value)
-    if digests is not None and digests.value == image.os_hash_value:
-        return evolve(image, status=Status.ACTIVE, checksum=digests.checksum)
-    return evolve(
-        image,
-        status=Status.QUEUED,
-        size=None,
-        virtual_size=None,
-        checksum=None,
-        os_hash_algo=None,
-        os_hash_value=None,
-        locations=(),
-    )
+def _formats(image: Image) -> tuple[str | None, str | None]:
+    return image.disk_format, image.container_format

@@ -10,8 +10,11 @@ from pathlib import Path
 from tests.images.rigs import DaemonTestCase
 from tests.support.real_images import (
     DISKS,
+    FIXED_VHDS,
     FORMATS,
     ISOS,
+    KERNELS,
+    VARIANTS,
     Format,
     convert,
     create,
@@ -19,6 +22,7 @@ from tests.support.real_images import (
     empty_mbr,
     gpt_disk,
     info,
+    make_udf,
     qemu_img,
 )
 
@@ -47,6 +51,31 @@ class RealImageTests(DaemonTestCase):
             image = self.image("raw")
             self.assertEqual(204, self.curl.upload(image, medium.path).status)
             self.assert_stored(image, medium.path, medium.path.stat().st_size)
+
+    def test_kernels(self) -> None:
+        """Kernels are kernels and raw bytes, boot sector or not."""
+        for medium in KERNELS:
+            for disk_format, virtual_size in (("aki", None), ("ari", None), ("raw", medium.path.stat().st_size)):
+                image = self.image(disk_format)
+                self.assertEqual(204, self.curl.upload(image, medium.path).status)
+                self.assert_stored(image, medium.path, virtual_size)
+
+    def test_variants(self) -> None:
+        """Disks with options, and fixed ones that only a footer tells, are as large as qemu-img says."""
+        for format in (*VARIANTS, *FIXED_VHDS):
+            path = self.converted(ISOS[0].path, format)
+            image = self.image(format.api)
+            answer = self.curl.upload(image, path, chunked=True)
+            self.assertEqual(204, answer.status, answer.body)
+            self.assert_stored(image, path, info(path, format.qemu)["virtual-size"])
+
+    def test_udf(self) -> None:
+        """A disc with UDF alone is an iso, as large as its bytes."""
+        path = make_udf(self.folder / "disc.udf", 4 << 20, 2048)
+        for disk_format in ("iso", "raw"):
+            image = self.image(disk_format)
+            self.assertEqual(204, self.curl.upload(image, path).status)
+            self.assert_stored(image, path, 4 << 20)
 
     def test_disks(self) -> None:
         """A medium as a disk of every format comes back bit by bit, and qemu-img finds it whole and equal."""
@@ -88,25 +117,39 @@ class RealImageTests(DaemonTestCase):
         self.assert_stored(image, path, 3 << 20)
 
     def test_unsafe(self) -> None:
-        """Disks that lead to other files, that nobody can check or that have no partition are refused."""
+        """Disks that lead to other files, that nobody can check or that have no partition are refused.
+
+        Those that lead to other files are so in other containers, too.
+        """
         backing = self.converted(ISOS[0].path, FORMATS[0])
         backed = create(self.folder / "b.qcow2", "3M", "qcow2", "-b", str(backing), "-F", "qcow2")
         split = create(self.folder / "s.qcow2", "3M", "qcow2", "-o", f"data_file={self.folder / 's.raw'}")
         flat = create(self.folder / "f.vmdk", "3M", "vmdk", "-o", "subformat=monolithicFlat")
+        base = self.converted(ISOS[0].path, FORMATS[2])
+        delta = create(self.folder / "d.vmdk", "3M", "vmdk", "-b", str(base), "-F", "vmdk")
         mbr = self.written("empty.mbr", empty_mbr(3 << 20))
         qed = create(self.folder / "disk.qed", "3M", "qed")
         for disk_format, path, reason in (
             ("qcow2", backed, "backing file"),
             ("qcow2", split, "data_file"),
             ("vmdk", flat, "Unsupported subformat"),
-            ("raw", mbr, "no partitions"),
+            ("vmdk", delta, "Image has a parent"),
             ("gpt", mbr, "no partitions"),
             ("raw", qed, "its content is qed"),
         ):
             self.assert_refused(self.image(disk_format), path, reason)
+            if disk_format in ("qcow2", "vmdk"):
+                self.assert_refused(self.image(disk_format, container_format="ovf"), path, reason)
+
+    def test_empty_partition_table(self) -> None:
+        """A disk with the signature of a partition table and none behind it is raw."""
+        path = self.written("empty.mbr", empty_mbr(3 << 20))
+        image = self.image("raw")
+        self.assertEqual(204, self.curl.upload(image, path).status)
+        self.assert_stored(image, path, 3 << 20)
 
     def test_other_containers(self) -> None:
-        """Only in a bare container is the content looked at."""
+        """Only in a bare container are other formats than the declared one refused."""
         path = self.written("some", b"QED\0".ljust(1000, b"x"))
         image = self.image("qcow2", container_format="ovf")
         self.assertEqual(204, self.curl.upload(image, path).status)

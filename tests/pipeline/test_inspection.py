@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
-import tempfile
 import time
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,78 +12,30 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.errors import FormatMismatch
 from imgsvc.pipeline.inspection import INSPECTABLE, UNIT, Inspection
+from tests.pipeline.inspecting import RULES, SIZE, VMDK_TYPES, folder, image, inspect, luks_volume, verdict
+from tests.pipeline.inspecting import clean_up as tearDownModule  # noqa: F401 - called by trial
 from tests.support.real_images import (
     DISKS,
     FORMATS,
     ISOS,
     Format,
-    convert,
     create,
-    create_luks,
     empty_mbr,
     gpt_disk,
     info,
     qemu_img,
 )
 
-VMDK_TYPES = ("streamOptimized", "monolithicSparse")
-SIZE = 3 << 20
-
-
-def inspect(data: bytes, disk_format: str, pieces: int = UNIT, **rules: Any) -> int | None:
-    """The virtual size of bytes that come in pieces of a size."""
-    inspection = Inspection("an-image", disk_format, **{"vmdk_types": VMDK_TYPES, **rules})
-    for start in range(0, len(data), pieces):
-        inspection.feed(data[start : start + pieces])
-    return inspection.finish()
-
-
-def verdict(data: bytes, disk_format: str, pieces: int = UNIT, **rules: Any) -> int | str | None:
-    """As `inspect`, or the reason of the refusal."""
-    try:
-        return inspect(data, disk_format, pieces, **rules)
-    except FormatMismatch as refusal:
-        return str(refusal)
-
-
-@cache
-def folder() -> Path:
-    """Where the images of this module are made, once."""
-    made = tempfile.TemporaryDirectory(prefix="imgsvc-images-")
-    _folders.append(made)
-    return Path(made.name)
-
-
-_folders: list[tempfile.TemporaryDirectory[str]] = []
-
-
-def tearDownModule() -> None:
-    """Called by trial."""
-    while _folders:
-        _folders.pop().cleanup()
-    folder.cache_clear()
-    image.cache_clear()
-
-
-@cache
-def image(format: Format) -> Path:
-    """A disk of 3 MiB that is neither empty nor full, in this format."""
-    raw = folder() / "disk.raw"
-    if not raw.exists():
-        raw.write_bytes((bytes(range(256)) * 2048).ljust(SIZE, b"\0"))
-    return convert(raw, format, folder() / f"{format}.img")
-
-
-@cache
-def luks_volume() -> bytes:
-    """An encrypted volume of 2 MiB."""
-    return create_luks(folder() / "luks.img", "2M").read_bytes()
-
 
 def with_footer(vmdk: bytes) -> bytes:
     """A stream-optimised VMDK as VMware's tools write it: its header says that the true one is at the end."""
     marker = struct.pack("<QII496x", 1, 0, 3)
     return vmdk[:56] + b"\xff" * 8 + vmdk[64:] + marker + vmdk[:512] + bytes(512)
+
+
+def unprotected(disk: bytes) -> bytes:
+    """A GPT whose protective partition begins elsewhere."""
+    return disk[:448] + b"\x03" + disk[449:]
 
 
 class FormatTests(SynchronousTestCase):
@@ -189,12 +137,12 @@ class FormatTests(SynchronousTestCase):
 
     def test_early(self) -> None:
         """A wrong format is refused by the first unit, an unsafe one by the second."""
-        inspection = Inspection("an-image", "qcow2")
+        inspection = Inspection("an-image", "qcow2", RULES)
         inspection.feed(bytes(UNIT - 1))
         with self.assertRaises(FormatMismatch):
             inspection.feed(b"\0")
-        inspection = Inspection("an-image", "raw")
-        inspection.feed(empty_mbr(UNIT))
+        inspection = Inspection("an-image", "raw", RULES)
+        inspection.feed(unprotected(gpt_disk(UNIT)))
         with self.assertRaises(FormatMismatch):
             inspection.feed(bytes(UNIT))
 
@@ -253,14 +201,25 @@ class SafetyTests(SynchronousTestCase):
         self.assertIsNone(inspect(bytes(data), "vmdk", enforce=False))
 
     def test_partition_table(self) -> None:
-        """A partition table without a partition is refused, also in a raw disk."""
-        for disk_format in ("gpt", "raw"):
-            self.assertIn("no partitions defined", str(verdict(empty_mbr(SIZE), disk_format)))
+        """A partition table without a partition is none: it is refused as gpt, and part of a raw disk."""
+        self.assertIn("no partitions defined", str(verdict(empty_mbr(SIZE), "gpt")))
+        self.assertEqual(SIZE, inspect(empty_mbr(SIZE), "raw"))
+
+    def test_unprotected_gpt(self) -> None:
+        """A GPT that is not protected as it must be is refused, also in a raw disk."""
+        for data in (unprotected(gpt_disk(SIZE)), unprotected(gpt_disk(SIZE)).replace(b"EFI PART", bytes(8))):
+            for disk_format in ("gpt", "raw"):
+                self.assertIn("GPT MBR has invalid start CHS", str(verdict(data, disk_format)))
+        header_only = empty_mbr(512) + b"EFI PART".ljust(SIZE - 512, b"\0")
+        self.assertIn("no partitions defined", str(verdict(header_only, "raw")))
+        large_sectors = empty_mbr(4096) + b"EFI PART".ljust(SIZE - 4096, b"\0")
+        self.assertIn("no partitions defined", str(verdict(large_sectors, "raw")))
 
     def test_nonfatal_partition_table(self) -> None:
         """The check of the partition table may be made a matter of the log."""
         for disk_format in ("gpt", "raw"):
-            self.assertEqual(SIZE, inspect(empty_mbr(SIZE), disk_format, nonfatal_gpt=("mbr",)))
+            for data in (empty_mbr(SIZE), unprotected(gpt_disk(SIZE))):
+                self.assertEqual(SIZE, inspect(data, disk_format, nonfatal_gpt=("mbr",)))
 
 
 class ChunkingTests(SynchronousTestCase):
@@ -288,7 +247,7 @@ class ChunkingTests(SynchronousTestCase):
     def test_any_pieces(self, format: Format, sizes: list[int], copied: bool) -> None:
         """Any cutting gives the verdict of the whole."""
         data = image(format).read_bytes()
-        inspection = Inspection("an-image", format.api, vmdk_types=VMDK_TYPES)
+        inspection = Inspection("an-image", format.api, RULES)
         start = 0
         for size in (*sizes, *[300_001] * (len(data) // 300_000 + 1)):
             piece = data[start : start + size]
@@ -329,7 +288,7 @@ class HostileTests(SynchronousTestCase):
         head = bytearray(4 * UNIT)
         head[:8] = b"vhdxfile"
         struct.pack_into("<IIII", head, 3 * UNIT, 0x69676572, 0, 2047, 0)
-        inspection = Inspection("an-image", "vhdx")
+        inspection = Inspection("an-image", "vhdx", RULES)
         inspection.feed(bytes(head))
         inspection.feed(bytes(4 * UNIT))
         started = time.process_time()
@@ -349,14 +308,14 @@ class HostileTests(SynchronousTestCase):
 
     def test_broken_vhdx(self) -> None:
         """A VHDX without a region table is refused when that should have come."""
-        inspection = Inspection("an-image", "vhdx")
+        inspection = Inspection("an-image", "vhdx", RULES)
         with self.assertRaisesRegex(FormatMismatch, "it is broken"):
             inspection.feed(b"vhdxfile".ljust(4 * UNIT, b"\0"))
 
     def test_memory(self) -> None:
         """No format makes an inspection keep more than a few units."""
         for format in FORMATS:
-            inspection = Inspection("an-image", format.api, vmdk_types=VMDK_TYPES)
+            inspection = Inspection("an-image", format.api, RULES)
             data = image(format).read_bytes()
             for start in range(0, len(data), 256 << 10):
                 inspection.feed(data[start : start + (256 << 10)])
@@ -367,7 +326,7 @@ class HostileTests(SynchronousTestCase):
     def test_cost(self) -> None:
         """After the decision a GiB costs less than a fiftieth of a second."""
         for disk_format, data in (("raw", bytes(512)), ("qcow2", image(FORMATS[0]).read_bytes())):
-            inspection = Inspection("an-image", disk_format)
+            inspection = Inspection("an-image", disk_format, RULES)
             inspection.feed(data.ljust(4 * UNIT, b"\0"))
             piece, costs = bytes(256 << 10), []
             for _ in range(5):

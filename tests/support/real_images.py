@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -13,16 +14,22 @@ from attrs import frozen
 
 __all__ = [
     "DISKS",
+    "FIXED_VHDS",
     "FORMATS",
     "ISOS",
+    "KERNELS",
+    "VARIANTS",
     "Format",
     "Medium",
     "convert",
     "create",
     "create_luks",
     "empty_mbr",
+    "encrypted",
     "gpt_disk",
     "info",
+    "make_iso",
+    "make_udf",
     "qemu_img",
 ]
 
@@ -52,6 +59,14 @@ ISOS = (
     Medium("grub-rescue-pc", "/usr/lib/grub-rescue/grub-rescue-cdrom.iso"),
     Medium("memtest86+", "/usr/lib/memtest86+/memtest86+x64.iso"),
 )
+KERNELS = (
+    Medium("memtest86+", "/boot/memtest86+x64.bin"),
+    Medium("memtest86+", "/boot/memtest86+x64.efi"),
+    Medium("memtest86+", "/boot/memtest86+ia32.bin"),
+    Medium("memtest86+", "/boot/memtest86+ia32.efi"),
+    Medium("ipxe", "/usr/lib/ipxe/ipxe.lkrn"),
+)
+"""What boot loaders load as a Linux kernel."""
 DISKS = (
     Medium("grub-rescue-pc", "/usr/lib/grub-rescue/grub-rescue-floppy.img"),
     Medium("grub-rescue-pc", "/usr/lib/grub-rescue/grub-rescue-usb.img"),
@@ -80,16 +95,53 @@ FORMATS = (
     Format("vhdx", "vhdx"),
     Format("vhd", "vpc"),
 )
+VARIANTS = (
+    Format("qcow2", "qcow2", "extended_l2=on"),
+    Format("qcow2", "qcow2", "extended_l2=on,cluster_size=128k,compression_type=zstd,lazy_refcounts=on"),
+    Format("qcow2", "qcow2", "cluster_size=512,refcount_bits=1"),
+    Format("qcow2", "qcow2", "preallocation=full"),
+    Format("vmdk", "vmdk", "compat6=on"),
+    Format("vmdk", "vmdk", "zeroed_grain=on"),
+    Format("vmdk", "vmdk", "adapter_type=lsilogic,subformat=streamOptimized"),
+    Format("vdi", "vdi", "static=on"),
+    Format("vhdx", "vhdx", "subformat=fixed"),
+    Format("vhdx", "vhdx", "log_size=8M,block_size=1M"),
+    Format("vhd", "vpc", "subformat=dynamic,force_size=on"),
+)
+"""What else qemu-img makes, and the first bytes tell."""
+FIXED_VHDS = (
+    Format("vhd", "vpc", "subformat=fixed"),
+    Format("vhd", "vpc", "subformat=fixed,force_size=on"),
+)
 
 
 def qemu_img(*arguments: str) -> str:
     """What qemu-img prints. Raises AssertionError with its complaint, or with the package to install."""
-    if shutil.which("qemu-img") is None:
-        raise AssertionError("qemu-img is missing: install the Debian package qemu-utils (tests/run does)")
-    done = subprocess.run(["qemu-img", *arguments], capture_output=True, text=True, check=False)
+    return _run("qemu-utils", "qemu-img", *arguments)
+
+
+def _run(package: str, program: str, *arguments: str) -> str:
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        raise AssertionError(f"{program} is missing: install the Debian package {package} (tests/run does)")
+    done = subprocess.run([found, *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise AssertionError(f"qemu-img {' '.join(arguments)}: {done.stderr}")
+        raise AssertionError(f"{program} {' '.join(arguments)}: {done.stderr}")
     return done.stdout
+
+
+def make_udf(target: Path, size: int, block: int) -> Path:
+    """A disc with UDF and nothing else, in blocks of so many bytes."""
+    with target.open("wb") as file:
+        file.truncate(size)
+    _run("udftools", "mkudffs", "--media-type=hd", f"--blocksize={block}", str(target))
+    return target
+
+
+def make_iso(target: Path, tree: Path, *options: str) -> Path:
+    """A disc with the files of a folder."""
+    _run("genisoimage", "genisoimage", "-quiet", *options, "-o", str(target), str(tree))
+    return target
 
 
 def convert(source: Path, format: Format, target: Path) -> Path:
@@ -106,15 +158,20 @@ def create(target: Path, size: str, format: str, *options: str) -> Path:
 
 
 def create_luks(target: Path, size: str) -> Path:
-    """Make an empty encrypted volume. qemu-img times the processor for that, and gives up on a busy one: try again."""
-    secret = ("--object", "secret,id=s,data=passphrase", "-o", "key-secret=s,iter-time=10")
+    """Make an empty encrypted volume."""
+    return encrypted(target, size, "luks", "key-secret=s,iter-time=10")
+
+
+def encrypted(target: Path, size: str, format: str, options: str) -> Path:
+    """Make an empty image with the secret `s`. qemu-img times the processor for LUKS, and gives up on a busy one."""
+    secret = ("--object", "secret,id=s,data=passphrase", "-o", options)
     for _ in range(9):
         try:
-            return create(target, size, "luks", *secret)
+            return create(target, size, format, *secret)
         except AssertionError as error:
             if "Unable to get accurate CPU usage" not in str(error):
                 raise
-    return create(target, size, "luks", *secret)
+    return create(target, size, format, *secret)
 
 
 def info(path: Path, format: str) -> dict[str, Any]:

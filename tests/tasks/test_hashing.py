@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, fail
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.monkey import MonkeyPatcher
 
 from imgsvc.catalogue import Catalogue
@@ -16,6 +17,7 @@ from tests.support.faults import FaultyStore
 from tests.support.server import MemoryServer, fired
 from tests.web.location_rigs import DATA, HOST, SERVICE, URL, LocationTestCase, digest
 from tests.web.rigs import ADMIN, MEMBER, STRANGER
+from tests.web.test_upload_bytes import QCOW2, QCOW2_ON_A_BACKING_FILE
 
 LOCK = "os_glance_import_task"
 LEASE = 60.0
@@ -28,9 +30,11 @@ class HashingTestCase(LocationTestCase):
         super().setUp()
         self.site.holding = True
 
-    def begun(self, validated: bool = False, value: str | None = None, who: dict[str, str] = MEMBER) -> str:
+    def begun(
+        self, validated: bool = False, value: str | None = None, who: dict[str, str] = MEMBER, **fields: Any
+    ) -> str:
         """The id of an image whose bytes are about to be read; with a digest that it must have, or without."""
-        image = self.made(who)
+        image = self.made(who, **fields)
         data = {"os_hash_algo": "sha256", "os_hash_value": value or digest("sha256")} if validated else {}
         self.assertEqual(self.post(image, {"url": URL, "validation_data": data}, who).status, 202)
         self.assertEqual(self.shown(image)["status"], "importing" if validated else "active")
@@ -161,6 +165,122 @@ class OutcomeTests(HashingTestCase):
         fired(self.server.server.core.catalogue.delete(image))
         self.release()
         self.assertEqual((dict(self.running), self.claims()), ({}, 0))
+
+
+class InspectionTests(HashingTestCase):
+    """Bytes that are not what the image says, or unsafe in it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.events: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(self.events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+
+    def assert_logged(self, image_id: str, why: str) -> None:
+        """The log says why the location of the image is refused."""
+        lines = [formatEvent(event) or "" for event in self.events]
+        self.assertTrue(
+            [line for line in lines if f"image {image_id}: its location is refused" in line and why in line]
+        )
+
+    def assert_deactivated(self, image_id: str) -> None:
+        """Nobody but administrators gets the data, and nothing is left of the task."""
+        shown = self.shown(image_id)
+        self.assertEqual(
+            ("deactivated", None, None, None),
+            tuple(shown[name] for name in ("status", "checksum", "os_hash_algo", "os_hash_value")),
+        )
+        self.assertEqual(len(shown["locations"]), 1)
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image_id}/file", MEMBER).status, 403)
+        self.assert_ended(image_id)
+
+    def test_unsafe(self) -> None:
+        """A backing file, in every container in which disks are looked at."""
+        self.site.objects["/disk"] = QCOW2_ON_A_BACKING_FILE
+        value = digest("sha256", QCOW2_ON_A_BACKING_FILE)
+        for container in ("bare", "ovf", "docker", "ami"):
+            fields = {"disk_format": "qcow2", "container_format": container}
+            self.site.holding = True
+            active, importing = self.begun(**fields), self.begun(validated=True, value=value, **fields)
+            self.release()
+            self.assert_deactivated(active)
+            self.assert_requeued(importing)
+            for image in (active, importing):
+                self.assert_logged(image, "backing_file: Image has a backing file")
+            self.assertEqual(self.server.put(importing, QCOW2, **MEMBER).status, 204)
+
+    def test_not_looked_at(self) -> None:
+        """An archive is not, and neither are raw bytes refused for what they look like."""
+        self.site.objects["/disk"] = QCOW2_ON_A_BACKING_FILE
+        for fields in ({"disk_format": "qcow2", "container_format": "ova"}, {"disk_format": "raw"}):
+            self.site.holding = True
+            image = self.begun(**fields)
+            self.release()
+            self.assertEqual(self.shown(image)["status"], "active")
+            self.assertEqual(self.shown(image)["checksum"], digest("md5", QCOW2_ON_A_BACKING_FILE))
+
+    def test_mismatch(self) -> None:
+        """Another format, which the first bytes tell, so that the rest is not read."""
+        self.site.objects["/disk"] = bytes(1 << 20)
+        active, importing = self.begun(disk_format="vmdk"), self.begun(validated=True, disk_format="vmdk")
+        self.release()
+        self.assert_deactivated(active)
+        self.assert_requeued(importing)
+        self.assert_logged(active, "its content is raw")
+
+    def test_mismatch_at_the_end(self) -> None:
+        """One that only the last bytes tell."""
+        active, importing = self.begun(disk_format="vhd"), self.begun(validated=True, disk_format="vhd")
+        self.release()
+        self.assert_deactivated(active)
+        self.assert_requeued(importing)
+
+    def test_deactivated_meanwhile(self) -> None:
+        """What an administrator has deactivated stays so."""
+        image = self.begun(disk_format="qcow2")
+        self.assertEqual(self.server.request("POST", f"/v2/images/{image}/actions/deactivate", ADMIN).status, 204)
+        self.release()
+        self.assert_deactivated(image)
+
+    def test_formats_changed_meanwhile(self) -> None:
+        """The formats of an image that is `importing` can be changed: its bytes are looked at for the last ones."""
+        self.site.objects["/disk"] = QCOW2_ON_A_BACKING_FILE
+        image = self.begun(validated=True, value=digest("sha256", QCOW2_ON_A_BACKING_FILE))
+        self.assertEqual(self.patch(image, {"op": "replace", "path": "/disk_format", "value": "qcow2"}).status, 200)
+        self.release()
+        self.assert_requeued(image)
+        self.assert_logged(image, "backing_file")
+
+    def test_formats_taken_away(self) -> None:
+        """An image without them cannot become active."""
+        image = self.begun(validated=True)
+        self.assertEqual(self.patch(image, {"op": "replace", "path": "/disk_format", "value": None}).status, 200)
+        self.release()
+        self.assert_requeued(image)
+
+    def test_taken_over(self) -> None:
+        """Another process that goes on with a task looks, too."""
+        self.site.objects["/disk"] = QCOW2_ON_A_BACKING_FILE
+        image = self.begun(disk_format="qcow2")
+        fired(self.server.server.core.hashing.stop())
+        self.site.holding = False
+        other = MemoryServer(self.server.folder, self.tables, FaultyStore, self.network)
+        self.addCleanup(other.stop)
+        other.run_reaper()
+        self.network.advance(0)
+        self.assertEqual(self.shown(image)["status"], "deactivated")
+
+
+class UncheckedTests(HashingTestCase):
+    """`check_format = false`"""
+
+    images: ClassVar[dict[str, Any]] = {"check_format": False}
+
+    def test_hashed(self) -> None:
+        """Nothing is refused."""
+        image = self.begun(disk_format="qcow2")
+        self.release()
+        self.assert_hashed(image)
 
 
 class FailureTests(HashingTestCase):

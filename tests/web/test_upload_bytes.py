@@ -171,6 +171,22 @@ class FormatTests(ApiTestCase):
             self.assert_queued(image)
             self.assert_nothing_kept()
 
+    def test_other_containers(self) -> None:
+        """Outside `bare` what is unsafe in the declared format is 415; other formats are taken."""
+        for container, disk_format, data, status in (
+            *(("ovf", "qcow2", QCOW2_ON_A_BACKING_FILE, 415), ("docker", "qcow2", QCOW2_ON_A_BACKING_FILE, 415)),
+            *(("ami", "qcow2", QCOW2_ON_A_BACKING_FILE, 415), ("ovf", "qcow2", QCOW2[:300], 415)),
+            *(("ovf", "qcow2", QCOW2, 204), ("ovf", "vmdk", QCOW2, 204), ("docker", "raw", b"tar" * 1000, 204)),
+            *(("ova", "qcow2", QCOW2_ON_A_BACKING_FILE, 204), ("compressed", "qcow2", QCOW2_ON_A_BACKING_FILE, 204)),
+            *(("ovf", "raw", QCOW2_ON_A_BACKING_FILE, 204), ("bare", "raw", QCOW2_ON_A_BACKING_FILE, 204)),
+        ):
+            image = self.server.image(disk_format=disk_format, container_format=container)["id"]
+            self.assertEqual(self.server.put(image, data).status, status, f"{container} {disk_format}")
+            if status == 415:
+                self.assert_queued(image)
+            elif container != "bare":
+                self.assertIsNone(self.show(image)["virtual_size"])
+
     def test_again(self) -> None:
         """After a refusal the right bytes are taken."""
         image = self.server.image(disk_format="qcow2")["id"]
@@ -188,6 +204,20 @@ class UncheckedFormatTests(ApiTestCase):
         """Any bytes are taken."""
         image = self.server.image(disk_format="vmdk")["id"]
         self.assertEqual(self.server.put(image, QCOW2_ON_A_BACKING_FILE).status, 204)
+
+
+class DisguisedTests(ApiTestCase):
+    """`refuse_disguised = true`"""
+
+    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "images": {"refuse_disguised": True}}
+
+    def test_refused(self) -> None:
+        """A raw disk that is really another one is 415, in every container."""
+        for container in ("bare", "ovf", "docker"):
+            image = self.server.image(disk_format="raw", container_format=container)["id"]
+            self.assertEqual(self.server.put(image, QCOW2).status, 415)
+            self.assert_queued(image)
+            self.assertEqual(self.server.put(image, b"\x55\xaa" * 1000).status, 204)
 
 
 class LimitTests(ApiTestCase):
@@ -336,6 +366,69 @@ class DigestTests(ApiTestCase):
         """Algorithms that the server does not check are passed over, as RFC 9530 has it."""
         for value in ("md5=:AAAA:", "sha=:x:", "unixsum=30637", "sha-256-x=:AAAA:", "", "sha-384=:AAAA:"):
             self.assertEqual(self.put(value)[1], 204, value)
+
+
+class ContentMd5Tests(ApiTestCase):
+    """`Content-MD5` (RFC 1864), also as Glance writes it."""
+
+    data = b"bytes with a digest"
+
+    def put(self, *values: str) -> tuple[str, int]:
+        """Upload with one header line for each value; the image's id and the status."""
+        image = self.server.image()["id"]
+        connection = self.begin_put(image, len(self.data), b"", *(f"Content-MD5: {value}" for value in values))
+        if self.final_status(connection) is None:
+            connection.send(self.data)
+        return image, self.final_status(connection) or 0
+
+    def written(self, data: bytes) -> tuple[str, str, str]:
+        """The MD5 of data, in each way that it may be written."""
+        digest = hashlib.md5(data, usedforsecurity=False)
+        return base64.b64encode(digest.digest()).decode(), digest.hexdigest(), digest.hexdigest().upper()
+
+    def test_right(self) -> None:
+        """Bytes that have it are taken."""
+        for value in self.written(self.data):
+            image, status = self.put(value)
+            self.assertEqual(status, 204, value)
+            self.assertEqual(self.show(image)["checksum"], self.written(self.data)[1])
+        self.assertEqual(self.put(*self.written(self.data))[1], 204)
+
+    def test_wrong(self) -> None:
+        """Bytes that have another one are 400, and nothing of them is kept."""
+        for value in self.written(b"others"):
+            image, status = self.put(value)
+            self.assertEqual(status, 400, value)
+            self.assert_undone(image)
+            self.server.request("DELETE", f"/v2/images/{image}")
+
+    def test_beside_another(self) -> None:
+        """Both it and the digests of RFC 9530 must be right."""
+        digest = base64.b64encode(hashlib.sha256(self.data).digest()).decode()
+        right, wrong = self.written(self.data)[0], self.written(b"others")[0]
+        self.assertEqual(self.put(f"{right}\r\nRepr-Digest: sha-256=:{digest}:")[1], 204)
+        self.assertEqual(self.put(f"{wrong}\r\nRepr-Digest: sha-256=:{digest}:")[1], 400)
+        self.assertEqual(self.put(f"{right}\r\nRepr-Digest: sha-256=:{digest[::-1][1:]}=:")[1], 400)
+
+    def test_malformed(self) -> None:
+        """What is no MD5, or two, is 400 before the bytes are asked for."""
+        base, digits, _ = self.written(self.data)
+        for value in (
+            *("", "x", base[:-1], f"{base}=", base.replace("=", "A"), digits[:-1], f"{digits}0", "g" * 32),
+            *(f"{base}, {base}", f":{base}:", f"{digits}\r\nContent-MD5: {'0' * 32}", "\xb2" * 32),
+        ):
+            image = self.server.image()["id"]
+            connection = self.begin_put(image, len(self.data), b"", f"Content-MD5: {value}", "Expect: 100-continue")
+            self.assertEqual([answer.status for answer in connection.answers()], [400], value)
+            self.assert_queued(image)
+        self.assert_nothing_kept()
+
+    def test_nothing(self) -> None:
+        """An image of no bytes has an MD5, too."""
+        image = self.server.image()["id"]
+        for value, status in ((self.written(b"x")[0], 400), (self.written(b"")[0], 204)):
+            connection = self.begin_put(image, 0, b"", f"Content-MD5: {value}")
+            self.assertEqual(self.final_status(connection), status)
 
 
 class CutTests(ApiTestCase):
