@@ -125,7 +125,8 @@ class ICatalogue(Interface):
     def images(query: Any) -> Any:
         """Deferred of list[Image]: the page of an ImageQuery.
 
-        Fails: Invalid for a marker that is unknown or deleted, Forbidden for one that the caller cannot see.
+        Fails: Invalid for a marker that is unknown, Forbidden for one that the caller cannot see. One that was deleted
+        keeps its place, for callers that saw it; for others it is unknown.
         """
 
     def add(image: Any, limits: Any = None) -> Any:

@@ -109,7 +109,7 @@ _TOUCH: Final = Statement(
 _REVIVE: Final = Statement(
     update(images)
     .where(images.c.id == bindparam("image_id"), images.c.status == Status.DELETED.value)
-    .values(updated_at=later(), deleted_at=None, status=bindparam("old_status"))
+    .values(updated_at=later(), deleted_at=None, deleted_from=None, status=bindparam("old_status"))
 )
 
 

@@ -157,7 +157,12 @@ def later() -> ColumnElement[int]:
 _DELETE_IMAGE: Final = Statement(
     update(images)
     .where(_ITSELF, _status_is(*(source for source, targets in TRANSITIONS.items() if Status.DELETED in targets)))
-    .values(status=Status.DELETED.value, updated_at=later(), deleted_at=bindparam("now"))
+    # What it is sorted by stays as it is, for lists that go on from there. MariaDB sets columns one after the other.
+    .ordered_values(
+        (images.c.deleted_from, images.c.status),
+        (images.c.status, Status.DELETED.value),
+        (images.c.deleted_at, bindparam("now")),
+    )
 )
 _ITS_LOCATIONS: Final = image_locations.c.image_id == bindparam("of_image")
 _DOOMED: Final = image_locations.c.doomed_at.is_not(None)

@@ -65,11 +65,11 @@ def _probe(connection: Connection, query: ImageQuery, shape: ImageQuery) -> tupl
     if query.marker is None and not probes(shape):
         return {}, ()
     found = probe_statement(shape, connection.dialect).rows(connection, **values_of(query))
-    if not found:
-        raise Invalid(f"The marker {query.marker} is not the ID of an image.")
     if query.marker is None:
         return {}, found[0]
-    visible, *rest = found[0]
+    deleted, visible, *rest = found[0] if found else (True, False)
+    if deleted and not visible:
+        raise Invalid(f"The marker {query.marker} is not the ID of an image.")
     if not visible:
         raise Forbidden(f"The marker {query.marker} is an image that you may not see.")
     names = [str(column.key) for column, _ in order_of(shape)]

@@ -127,8 +127,8 @@ def _is_probe(condition: Filter) -> bool:
 def probe_statement(shape: ImageQuery, dialect: Dialect) -> Statement:
     """The select of how many images pass each of the `probes`, up to ENOUGH.
 
-    With a marker it has, before these, whether the caller may see it and its values in the columns that the list is
-    sorted by; no row: there is no such image.
+    With a marker it has, before these, whether it is deleted, whether the caller may see it, and its values in the
+    columns that the list is sorted by, those that it was deleted with; no row: there is no such image.
     """
     counts = [
         select(func.count())
@@ -138,8 +138,12 @@ def probe_statement(shape: ImageQuery, dialect: Dialect) -> Statement:
     ]
     if shape.marker is None:
         return Statement.for_dialect(select(*counts), dialect)
-    marker = select(may_see(shape.caller), *(column for column, _ in order_of(shape)), *counts)
-    return Statement.for_dialect(marker.where(images.c.id == bindparam("marker"), _LIVE), dialect)
+    place = [
+        func.coalesce(images.c.deleted_from, column) if column.key == "status" else column
+        for column, _ in order_of(shape)
+    ]
+    marker = select(images.c.deleted_at.is_not(None), may_see(shape.caller), *place, *counts)
+    return Statement.for_dialect(marker.where(images.c.id == bindparam("marker")), dialect)
 
 
 @kept

@@ -60,6 +60,8 @@ images = Table(
     Column("os_hash_value", String(128)),
     # How many uploads have claimed the image so far; upload ids begin with it.
     Column("claims", Integer, nullable=False, server_default="0"),
+    # The status that a deleted image had.
+    Column("deleted_from", String(30)),
     sqlite_with_rowid=False,
 )
 

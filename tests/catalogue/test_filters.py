@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import count
+from itertools import count, product
 from typing import Any
 from uuid import UUID
 
@@ -210,11 +210,67 @@ class FilterTest(QueryTestCase):
 @on_every_database
 class PageTest(QueryTestCase):
     def test_marker(self) -> None:
-        """An unknown or deleted marker is invalid."""
-        image = self.add()
-        self.successResultOf(self.catalogue.delete(image.id))
-        for marker in (image.id, "nothing", ""):
+        """An unknown marker is invalid."""
+        self.add()
+        for marker in ("nothing", ""):
             self.failureResultOf(self.catalogue.images(ImageQuery(ADMIN, 10, marker=marker)), Invalid)
+
+    def test_deleted_on_the_way(self) -> None:
+        """Who deletes what it lists, page by page, comes to the end: a deleted image keeps its place, in any order."""
+        for key, down in product(SORT_KEYS, (False, True)):
+            for number in range(7):
+                self.now += timedelta(seconds=1)
+                fields: dict[str, Any] = {"name": f"n{number}", "disk_format": "raw"} if number % 3 else {}
+                fields |= {"owner": "me", "created_at": NOON + timedelta(seconds=number // 2)}
+                if number % 2:
+                    self.add_active(data={"size": number}, **fields)
+                else:
+                    self.add(**fields)
+            query = ImageQuery(ME, 2, sort=((key, down),), filters=(Filter("owner", "eq", ("me",)),))
+            everything = self.ids(evolve(query, limit=100))
+            self.assertEqual(7, len(everything))
+            seen: list[str] = []
+            while page := self.ids(evolve(query, marker=seen[-1] if seen else None)):
+                seen += page
+                for image_id in page:
+                    for doomed in self.successResultOf(self.catalogue.delete(image_id)):
+                        self.successResultOf(self.catalogue.forget_location(doomed.key))
+            self.assertEqual(everything, seen, (key, down))
+
+    def test_deleted_fixed_key(self) -> None:
+        """The same where a filter fixes what the list is sorted by."""
+        query = ImageQuery(
+            ME, 2, sort=(("status", False), ("name", False)), filters=(Filter("status", "eq", ("queued",)),)
+        )
+        images = [self.add(owner="me", name=f"n{number}") for number in range(5)]
+        marker = None
+        for expected in ([0, 1], [2, 3], [4], []):
+            page = self.ids(evolve(query, marker=marker))
+            self.assertEqual([images[number].id for number in expected], page)
+            for image_id in page:
+                self.successResultOf(self.catalogue.delete(image_id))
+                marker = image_id
+
+    def test_deleted_of_others(self) -> None:
+        """A deleted image that the caller could not see is as unknown to it as one that never was."""
+        seen = {
+            Visibility.PUBLIC: (ME, YOU, NOBODY, ADMIN),
+            Visibility.COMMUNITY: (ME, YOU, NOBODY, ADMIN),
+            Visibility.SHARED: (ME, ADMIN),
+            Visibility.PRIVATE: (ME, ADMIN),
+        }
+        for visibility, callers in seen.items():
+            image = self.add(owner="me", visibility=visibility)
+            self.successResultOf(self.catalogue.delete(image.id))
+            for caller in (ME, YOU, NOBODY, ADMIN):
+                listed = self.catalogue.images(ImageQuery(caller, 10, marker=image.id))
+                if caller in callers:
+                    self.assertEqual([], self.successResultOf(listed))
+                else:
+                    message = str(self.failureResultOf(listed, Invalid).value)
+                    unknown = self.catalogue.images(ImageQuery(caller, 10, marker="x"))
+                    expected = str(self.failureResultOf(unknown, Invalid).value).replace(" x ", f" {image.id} ")
+                    self.assertEqual(expected, message)
 
     def test_limit(self) -> None:
         """A page has at most `limit` images, 0 too."""

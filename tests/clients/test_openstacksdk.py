@@ -44,6 +44,17 @@ class OpenstackSdkTests(ClientTestCase):
         self.image.delete_image(made.id, ignore_missing=False)
         self.assertIsNone(self.image.find_image("fedora:40"))
 
+    def test_deletes_what_it_lists(self) -> None:
+        """Page by page, each deleted before the next one is asked for."""
+        for number in range(12):
+            self.image.create_image(f"old {number}")
+        names = []
+        for image in self.image.images(limit=5):
+            self.image.delete_image(image, ignore_missing=False)
+            names.append(image.name)
+        self.assertEqual([f"old {number}" for number in reversed(range(12))], names)
+        self.assertEqual([], list(self.image.images()))
+
     def test_update(self) -> None:
         """Fields and properties are set, tags added and removed, images taken out of use and back."""
         made = self.image.create_image("old", data=b"data", disk_format="raw", container_format="bare", one="1")

@@ -109,11 +109,13 @@ class PageTests(ListTestCase):
         self.assertNotIn("next", last)
 
     def test_marker(self) -> None:
-        """A marker that is no image, or no more one: 400."""
+        """A marker that is no image: 400. One that is no more an image keeps its place."""
         (image,) = self.made("a")
         self.assertEqual(self.names(("marker", image)), [])
+        self.made("b")
         self.server.request("DELETE", f"/v2/images/{image}")
-        for marker in (image, str(uuid4()), "x", "", "x" * 300):
+        self.assertEqual(self.names(("marker", image), ("sort_dir", "asc")), ["b"])
+        for marker in (str(uuid4()), "x", "", "x" * 300):
             self.refused(("marker", marker))
 
 
