@@ -47,7 +47,7 @@ def _kinds() -> Iterator[tuple[str, type[Any]]]:
 
 
 def _table(name: str, cls: type[Any]) -> str:
-    rows = [f"## {name}\n", "| option | default | what it is | what is allowed |", "|---|---|---|---|"]
+    rows = [f"## {name}\n", "| option | default | what it is | what is allowed | changes |", "|---|---|---|---|---|"]
     for attribute in attrs.fields(attrs.resolve_types(cls)):
         if "help" in attribute.metadata:
             cells = (
@@ -55,6 +55,7 @@ def _table(name: str, cls: type[Any]) -> str:
                 _default(attribute),
                 attribute.metadata["help"],
                 allowed(cls, attribute.name),
+                "in place" if attribute.metadata["reload"] else "at start",
             )
             rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows) + "\n"

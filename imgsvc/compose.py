@@ -20,6 +20,7 @@ from imgsvc.folders import Folders
 from imgsvc.interfaces import IThreads
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.access_log import log_access
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.site import StreamingSite
 
 log = txaio.make_logger()
@@ -63,7 +64,7 @@ class Server:
             make_api(config, self.core, data_folder),
             reactor,
             config.server.idle_timeout,
-            log_access if config.server.access_log else None,
+            access_log_of(config),
         )
 
     async def start(self, listen: Listen) -> None:
@@ -119,6 +120,17 @@ class Server:
         self._folders.close()
         log.info("stopped")
 
+    def reload(self, config: Config) -> None:
+        """Serve new requests as this configuration says. It differs from the one before in what can be so changed.
+
+        Requests under way go on as they have begun. Raises ConfigurationError: nothing has changed.
+        """
+        core = self.core.renewed(config)
+        api = make_api(config, core, self._data_folder)
+        core.take_over()
+        self._config, self.core, self._grace = config, core, config.server.grace
+        self.site.renew(api, config.server.idle_timeout, access_log_of(config))
+
     def hasten(self) -> None:
         """Of a stop that is under way, or about to begin: wait no longer for transfers."""
         self._grace = 0.0
@@ -139,13 +151,19 @@ class Server:
             )
 
 
+def access_log_of(config: Config) -> Callable[[StreamingRequest], None] | None:
+    """What is called with each finished request, if anything is."""
+    return log_access if config.server.access_log else None
+
+
 def address_of(port: IListeningPort) -> str:
     """Where a port listens, for people and for scripts: `http://127.0.0.1:9292` or the path of a unix socket."""
+    scheme = "https" if getattr(port, "_type", "TCP") == "TLS" else "http"  # as `listenSSL` of a reactor sets it
     address: Any = port.getHost()
     if not hasattr(address, "port"):
         return f"unix:{address.name.decode()}"
     host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"http://{host}:{address.port}"
+    return f"{scheme}://{host}:{address.port}"
 
 
 async def within(seconds: float, work: Deferred[None], clock: IReactorTime) -> None:

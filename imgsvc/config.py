@@ -9,12 +9,12 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
+from imgsvc.endpoints import advice, is_local
 from imgsvc.errors import ConfigurationError
 from imgsvc.options import Seconds as Seconds
 from imgsvc.options import Size as Size
@@ -44,29 +44,40 @@ class Server:
     public_endpoint: str = option(
         "The URL that clients reach the server by, for `Location` and links to versions. Empty: as in the request.",
         "",
+        reload=True,
     )
     proxy_headers: bool = option(
-        "Take from `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix` or `Forwarded` how clients reach the server.", False
+        "Take from `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix` or `Forwarded` how clients reach the server.",
+        False,
+        reload=True,
     )
     proxy_peers: tuple[str, ...] = option(
         "Whose such headers are believed: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
         ("127.0.0.1", "::1", "unix"),
+        reload=True,
     )
     cors_origins: tuple[str, ...] = option(
         "Origins whose pages may use the API through a browser, as `https://dashboard.example`. `*`: all others, too.",
         (),
+        reload=True,
     )
-    disable_file: str = option("While this file exists, `/healthcheck` answers 503. Empty: never.", "")
+    disable_file: str = option("While this file exists, `/healthcheck` answers 503. Empty: never.", "", reload=True)
     health_peers: tuple[str, ...] = option(
         "Who is told by `/healthcheck?detail` what does not work: addresses, networks, `unix` for unix sockets.",
         ("127.0.0.1", "::1", "unix"),
+        reload=True,
     )
-    grace: Seconds = option("How long transfers under way may go on after the server was told to stop.", 60.0)
+    grace: Seconds = option(
+        "How long transfers under way may go on after the server was told to stop.", 60.0, reload=True
+    )
     idle_timeout: Seconds = option(
-        "A client that sends nothing for so long, in a request or between two, is cut off.", 60.0, at_least=1
+        "A client that sends nothing for so long, in a request or between two, is cut off.",
+        60.0,
+        at_least=1,
+        reload=True,
     )
     send_timeout: Seconds = option(
-        "A client that takes nothing of its answer for so long is cut off.", 60.0, at_least=1
+        "A client that takes nothing of its answer for so long is cut off.", 60.0, at_least=1, reload=True
     )
     upload_lease: Seconds = option(
         "An upload whose process has not renewed it for so long is undone.", 60.0, at_least=1
@@ -74,7 +85,7 @@ class Server:
     reaper_interval: Seconds = option(
         "How often to look for uploads and deletions that were left unfinished.", 30.0, at_least=1
     )
-    access_log: bool = option("Write one line to the log for every request.", True)
+    access_log: bool = option("Write one line to the log for every request.", True, reload=True)
 
 
 @frozen
@@ -116,46 +127,62 @@ class Stores:
 class Images:
     """[images]"""
 
-    size_cap: Size = option("The largest image that is taken.", TIB, at_least=1)
+    size_cap: Size = option("The largest image that is taken.", TIB, at_least=1, reload=True)
     hash: str = option(
         "How to compute `os_hash_value` of new images.",
         "sha512",
         choices=("sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512"),
+        reload=True,
     )
     schema_file: str = option(
-        "A JSON file with the schemas of custom properties, as Glance's schema-image.json. Empty: those of Glance.", ""
+        "A JSON file with the schemas of custom properties, as Glance's schema-image.json. Empty: those of Glance.",
+        "",
+        reload=True,
     )
-    check_format: bool = option("Refuse bytes that are not in the image's disk format, or unsafe in it.", True)
+    check_format: bool = option(
+        "Refuse bytes that are not in the image's disk format, or unsafe in it.", True, reload=True
+    )
     disk_formats: tuple[str, ...] = option(
         "What `disk_format` may be.",
         ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"),
+        reload=True,
     )
     container_formats: tuple[str, ...] = option(
-        "What `container_format` may be.", ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
+        "What `container_format` may be.",
+        ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"),
+        reload=True,
     )
     vmdk_allowed_types: tuple[str, ...] = option(
         "The `createType`s of VMDK images that are taken: of those that keep a disk in one file. Empty: none.",
         ("streamOptimized", "monolithicSparse"),
         choices=("streamOptimized", "monolithicSparse"),
+        reload=True,
     )
     gpt_safety_checks_nonfatal: tuple[str, ...] = option(
-        "Names of safety checks of GPT disks whose failure does not refuse the image.", (), choices=("mbr",)
+        "Names of safety checks of GPT disks whose failure does not refuse the image.",
+        (),
+        choices=("mbr",),
+        reload=True,
     )
     refuse_disguised: bool = option(
-        "Refuse `raw`, `ami`, `aki` and `ari` bytes that a program may take for a disk of another format.", False
+        "Refuse `raw`, `ami`, `aki` and `ari` bytes that a program may take for a disk of another format.",
+        False,
+        reload=True,
     )
-    show_direct_url: bool = option("Show `direct_url`, the location of the copy that is read first.", False)
-    show_locations: bool = option("Show `locations` of images, and let them be changed by PATCH.", False)
-    verify_locations: bool = option("Read and hash what is registered by its location.", True)
-    location_retries: int = option("How often such a read is repeated when it fails.", 3, at_least=0)
+    show_direct_url: bool = option(
+        "Show `direct_url`, the location of the copy that is read first.", False, reload=True
+    )
+    show_locations: bool = option("Show `locations` of images, and let them be changed by PATCH.", False, reload=True)
+    verify_locations: bool = option("Read and hash what is registered by its location.", True, reload=True)
+    location_retries: int = option("How often such a read is repeated when it fails.", 3, at_least=0, reload=True)
 
 
 @frozen
 class Api:
     """[api]"""
 
-    limit_default: int = option("Images on a page of a list that does not say how many.", 25, at_least=1)
-    limit_max: int = option("Most images on a page.", 1000, at_least=1)
+    limit_default: int = option("Images on a page of a list that does not say how many.", 25, at_least=1, reload=True)
+    limit_max: int = option("Most images on a page.", 1000, at_least=1, reload=True)
 
 
 @frozen
@@ -163,22 +190,29 @@ class Quotas:
     """[quotas]"""
 
     user_storage: Size = option(
-        "What the images of one owner may take in all stores together. 0: no limit. Without effect when `unified`.", 0
+        "What the images of one owner may take in all stores together. 0: no limit. Without effect when `unified`.",
+        0,
+        reload=True,
     )
     unified: bool = option(
         "Projects have the limits below, or their own (`imgsvc-admin quota`), and `/v2/info/usage` shows them.",
         False,
+        reload=True,
     )
-    image_size_total: Size = option("When `unified`: what the images of a project may take. 0: no limit.", 0)
-    image_stage_total: Size = option("When `unified`: what a project may have staged at a time. 0: no limit.", 0)
-    image_count_total: int = option("When `unified`: images of one project. 0: no limit.", 0, at_least=0)
+    image_size_total: Size = option(
+        "When `unified`: what the images of a project may take. 0: no limit.", 0, reload=True
+    )
+    image_stage_total: Size = option(
+        "When `unified`: what a project may have staged at a time. 0: no limit.", 0, reload=True
+    )
+    image_count_total: int = option("When `unified`: images of one project. 0: no limit.", 0, at_least=0, reload=True)
     image_count_uploading: int = option(
-        "When `unified`: images of one project that wait for bytes at a time. 0: no limit.", 0, at_least=0
+        "When `unified`: images of one project that wait for bytes at a time. 0: no limit.", 0, at_least=0, reload=True
     )
-    properties: int = option("Custom properties of one image. Negative: no limit.", 128)
-    tags: int = option("Tags of one image. Negative: no limit.", 128)
-    locations: int = option("Locations of one image. Negative: no limit.", 10)
-    members: int = option("Projects that one image is shared with. Negative: no limit.", 128)
+    properties: int = option("Custom properties of one image. Negative: no limit.", 128, reload=True)
+    tags: int = option("Tags of one image. Negative: no limit.", 128, reload=True)
+    locations: int = option("Locations of one image. Negative: no limit.", 10, reload=True)
+    members: int = option("Projects that one image is shared with. Negative: no limit.", 128, reload=True)
 
 
 @frozen
@@ -186,12 +220,20 @@ class Signatures:
     """[signatures]"""
 
     certificates: str = option(
-        "The folder of the certificates that images are signed with, `UUID.pem` or `UUID.der`. Empty: none.", ""
+        "The folder of the certificates that images are signed with, `UUID.pem` or `UUID.der`. Empty: none.",
+        "",
+        reload=True,
     )
-    barbican: str = option("The URL of Barbican, where such certificates are looked for. Empty: nowhere.", "")
-    barbican_timeout: Seconds = option("How long to wait for a certificate of Barbican.", 10.0, at_least=0.1)
+    barbican: str = option(
+        "The URL of Barbican, where such certificates are looked for. Empty: nowhere.", "", reload=True
+    )
+    barbican_timeout: Seconds = option(
+        "How long to wait for a certificate of Barbican.", 10.0, at_least=0.1, reload=True
+    )
     trusted_ca: str = option(
-        "A PEM file of the authorities of which one must have issued the certificate. Empty: it may be anybody's.", ""
+        "A PEM file of the authorities of which one must have issued the certificate. Empty: it may be anybody's.",
+        "",
+        reload=True,
     )
 
 
@@ -200,16 +242,20 @@ class Policy:
     """[policy]"""
 
     file: str = option(
-        "The operator's rules in the language of oslo.policy, as Glance's `policy.yaml`. Empty: the default rules.", ""
+        "The operator's rules in the language of oslo.policy, as Glance's `policy.yaml`. Empty: the default rules.",
+        "",
+        reload=True,
     )
     property_protection_file: str = option(
         "Who may do what to which custom properties, as in Glance's file. Empty: whoever may change the image.",
         "",
+        reload=True,
     )
     property_protection_rules: str = option(
         "What that file gives the operations to: names of roles, or names of rules of the policy.",
         "roles",
         choices=("roles", "policies"),
+        reload=True,
     )
 
 
@@ -220,6 +266,7 @@ class IdentityProxy:
     peers: tuple[str, ...] = option(
         "Whose identity headers are believed: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
         ("127.0.0.1",),
+        reload=True,
     )
 
 
@@ -231,8 +278,9 @@ class Identity:
         "`none`: every client is the administrator. `proxy`: a proxy in front says in headers who the client is.",
         "none",
         choices=("none", "proxy"),
+        reload=True,
     )
-    allow_remote: bool = option("Let mode `none` listen on addresses that other machines reach.", False)
+    allow_remote: bool = option("Let mode `none` listen on addresses that other machines reach.", False, reload=True)
     proxy: IdentityProxy = field(factory=IdentityProxy)
 
 
@@ -261,28 +309,16 @@ class Config:
             raise ConfigurationError(
                 f"api.limit_default = {self.api.limit_default}: must be at most api.limit_max, {self.api.limit_max}"
             )
+        for endpoint in self.server.listen:
+            if (meant := advice(endpoint)) is not None:
+                raise ConfigurationError(f"server.listen = {endpoint!r}: must be an endpoint, as {meant}")
         if self.identity.mode == "none" and not self.identity.allow_remote:
             for endpoint in self.server.listen:
                 if not is_local(endpoint):
                     raise ConfigurationError(
-                        f"server.listen = {endpoint!r}: with identity.mode = 'none' must be a loopback address"
-                        " or a unix socket, unless identity.allow_remote = true"
+                        f"server.listen = {endpoint!r}: with identity.mode = 'none' must be a loopback address,"
+                        " as tcp:9292:interface=127.0.0.1, or a unix socket, unless identity.allow_remote = true"
                     )
-
-
-def is_local(endpoint: str) -> bool:
-    """Whether nothing but this machine can reach a server endpoint of Twisted, as far as its text tells."""
-    parts = re.findall(r"(?:\\.|[^:\\])+", endpoint)
-    kind, *arguments = [re.sub(r"\\(.)", r"\1", part) for part in parts] or [""]
-    if kind == "unix" or (kind == "systemd" and "domain=UNIX" in arguments):
-        return True
-    if kind not in ("tcp", "tcp6", "ssl"):
-        return False
-    interface = dict(argument.split("=", 1) for argument in arguments if "=" in argument).get("interface", "")
-    try:
-        return ip_address(interface).is_loopback
-    except ValueError:
-        return interface == "localhost"
 
 
 # --- reading and handing on

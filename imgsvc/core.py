@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from imgsvc.operations.patching import HiddenLocations, Patching
 from imgsvc.operations.relocation import Relocation
 from imgsvc.operations.sharing import Sharing
 from imgsvc.operations.tagging import Tagging
-from imgsvc.operations.uploads import UploadRules, Uploads
+from imgsvc.operations.uploads import Upload, UploadRules, Uploads
 from imgsvc.pipeline.budget import Budgets
 from imgsvc.pipeline.delivery import Delivery
 from imgsvc.pipeline.inspection import InspectionRules
@@ -46,6 +47,8 @@ class Core:
     """One process's catalogue, stores, operations and tasks. Nothing is started; who starts them stops them.
 
     threads: the pools that belong to no store. budgets: the memory for bytes in flight.
+
+    What follows the rules of the configuration is made again when that changes (`renewed`); what has a state is not.
     """
 
     def __init__(
@@ -65,31 +68,60 @@ class Core:
         self._data_folder = data_folder
         self._reactor = reactor
         self._make_threads = make_threads
+        self._make_lasting(folders)
+        self._make_rules()
+        self._make_tasks()
+        self._make_operations()
+
+    def renewed(self, config: Config) -> Core:
+        """One for requests to come, that does as another configuration says, with the same catalogue, stores and tasks.
+
+        config: says the same as the first one of what cannot change in place. Raises ConfigurationError.
+        """
+        core = copy(self)
+        core._config = config
+        core._make_rules()
+        core._make_operations()
+        return core
+
+    def take_over(self) -> None:
+        """Have the tasks do as this one's configuration says, too."""
+        self.hashing.rules = self._hash_rules()
+
+    def _make_lasting(self, folders: Folders) -> None:
+        config, data_folder, reactor = self._config, self._data_folder, self._reactor
         self.threads: list[IThreads] = []
         self._digest_threads = self._own_threads("digests", digest_threads())
         self.budgets = Budgets(config.server.memory_budget)
-        database = open_database(config.database, data_folder, self._own_threads, reactor)
+        self._certificate_threads = self._own_threads("certificates", 1)
+        self._database = database = open_database(config.database, data_folder, self._own_threads, reactor)
         self.catalogue = Catalogue(database)
         self.stores = make_stores(
             config.stores.stores,
             config.stores.default,
             StoreServices(
-                make_threads=make_threads,
+                make_threads=self._make_threads,
                 budget=self.budgets.downloads,
                 data_folder=data_folder,
                 clock=reactor,
                 folders=folders,
             ),
         )
-        self.policy = Policy(placed(config.policy.file, data_folder), reactor.seconds)
+        self.health = Health(self.catalogue, self.stores, reactor)
+        self._running: set[Upload] = set()
+        self._deleting: set[int] = set()
+
+    def _make_rules(self) -> None:
+        config, data_folder = self._config, self._data_folder
+        self.policy = Policy(placed(config.policy.file, data_folder), self._reactor.seconds)
         self.protections = Protections.load(
             placed(config.policy.property_protection_file, data_folder),
             config.policy.property_protection_rules,
             self.policy,
         )
         self.access = Access(self.catalogue, self.policy)
-        self.metadefs = Metadefs(MetadefCatalogue(database), self.policy)
-        self.deletion = Deletion(self.access, self.catalogue, self.stores)
+        self.metadefs = Metadefs(MetadefCatalogue(self._database), self.policy)
+        self.deletion = Deletion(self.access, self.catalogue, self.stores, at_work=self._deleting)
         self.quotas = Quotas(
             self.catalogue,
             size_cap=config.images.size_cap,
@@ -97,22 +129,36 @@ class Core:
             unified=config.quotas.unified,
             defaults=default_limits(config.quotas),
         )
-        self._make_record_operations()
-        self._make_byte_operations()
-        self._make_location_operations()
+
+    def _make_tasks(self) -> None:
+        server = self._config.server
+        self.hashing = Hashing(
+            self.catalogue,
+            self.stores,
+            remove=self.deletion.remove,
+            budget=self.budgets.uploads,
+            digest_threads=self._digest_threads,
+            clock=self._reactor,
+            rules=self._hash_rules(),
+        )
         self.reaper = Reaper(
             self.catalogue,
             self.stores,
             remove=self.deletion.remove,
             resume=self.hashing.begin,
-            clock=reactor,
-            interval=config.server.reaper_interval,
-            lease=config.server.upload_lease,
+            clock=self._reactor,
+            interval=server.reaper_interval,
+            lease=server.upload_lease,
         )
 
     def _own_threads(self, name: str, size: int) -> IThreads:
         self.threads.append(self._make_threads(name, size))
         return self.threads[-1]
+
+    def _make_operations(self) -> None:
+        self._make_record_operations()
+        self._make_byte_operations()
+        self._make_location_operations()
 
     def _make_record_operations(self) -> None:
         quotas = self._config.quotas
@@ -123,13 +169,10 @@ class Core:
         self.activation = Activation(self.changes)
         self.sharing = Sharing(self.access, self.catalogue, quotas.members)
         self.copies = Copies(self.changes, self.stores, self.deletion)
-        self.health = Health(self.catalogue, self.stores, self._reactor)
 
     def _make_byte_operations(self) -> None:
         images, signatures = self._config.images, self._config.signatures
-        certificates = make_certificates(
-            signatures, self._data_folder, self._reactor, self._own_threads("certificates", 1)
-        )
+        certificates = make_certificates(signatures, self._data_folder, self._reactor, self._certificate_threads)
         authorities = placed(signatures.trusted_ca, self._data_folder)
         self.uploads = Uploads(
             access=self.access,
@@ -149,6 +192,7 @@ class Core:
                 hash_algorithm=images.hash,
                 inspection=self._inspection_rules(),
             ),
+            running=self._running,
         )
         self.downloads = Downloads(self.access, self.stores, Delivery(self._reactor, self._config.server.send_timeout))
 
@@ -161,17 +205,12 @@ class Core:
             images.refuse_disguised,
         )
 
+    def _hash_rules(self) -> HashRules:
+        config = self._config
+        return HashRules(config.server.upload_lease, config.images.location_retries, self._inspection_rules())
+
     def _make_location_operations(self) -> None:
         images, lease = self._config.images, self._config.server.upload_lease
-        self.hashing = Hashing(
-            self.catalogue,
-            self.stores,
-            remove=self.deletion.remove,
-            budget=self.budgets.uploads,
-            digest_threads=self._digest_threads,
-            clock=self._reactor,
-            rules=HashRules(lease, images.location_retries, self._inspection_rules()),
-        )
         self.deletion.when_deleted = self.hashing.cancel
         measure = Measure(self.stores, self.quotas)
         rules = LocationRules(images.verify_locations, images.hash, self._config.quotas.locations, lease)

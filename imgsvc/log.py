@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any, Literal, TextIO
@@ -16,16 +17,31 @@ from attrs import frozen
 from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLevel, PredicateResult, formatEvent
 from zope.interface import implementer
 
+_log = txaio.make_logger()
+
 Format = Literal["text", "json"]
 
 
 @frozen
 class LogOutput:
-    """Where the log goes, and how. prefix: of every message."""
+    """Where the log goes, and how. prefix: of every message. path: of the file that `stream` writes to; empty: none."""
 
     format: Format
     stream: TextIO
     prefix: str = ""
+    path: str = ""
+
+    def reopen(self) -> None:
+        """Go on in the file that has the path now. What cannot be opened is said in the log as it was."""
+        if not self.path:
+            return
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            _log.error("the log file {path} cannot be opened again: {why}", path=self.path, why=error.strerror)
+            return
+        os.dup2(descriptor, self.stream.fileno(), inheritable=False)
+        os.close(descriptor)
 
 
 def make_observer(output: LogOutput) -> ILogObserver:

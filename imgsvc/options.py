@@ -57,12 +57,14 @@ def option(
     *,
     at_least: float | None = None,
     choices: Sequence[str] = (),
+    reload: bool = False,
 ) -> Any:
     """A field of an options class. Without `default` the option must be given.
 
     The field's type is one of bool, int, float, str, tuple[str, ...], tuple[int, ...], Size, Seconds. help: a sentence
     for the operator. at_least: lowest value (for a tuple: length). choices: the only values allowed (for a
     tuple: in it).
+    reload: a change takes effect without a restart (`reload.py`).
     """
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
@@ -71,7 +73,7 @@ def option(
         if (at_least is not None and measure < at_least) or (choices and not chosen <= set(choices)):
             raise _OutOfRange(f"{attribute.name} = {value!r}: must be {allowed(type(instance), attribute.name)}")
 
-    metadata = {"help": help, "at_least": at_least, "choices": tuple(choices)}
+    metadata = {"help": help, "at_least": at_least, "choices": tuple(choices), "reload": reload}
     return field(default=default, metadata=metadata, validator=check)
 
 

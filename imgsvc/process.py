@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import txaio
 from attrs import frozen
@@ -16,9 +16,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from imgsvc.errors import ConfigurationError, ImgsvcError
+from imgsvc.tls import RenewableContext, TlsReactor
 
 log = txaio.make_logger()
 
@@ -35,7 +37,20 @@ def favour_reactor() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
 
 
-def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any) -> Deferred[None]:
+class Report(Protocol):
+    """Told once what became of a start."""
+
+    def begin(self) -> None:
+        """It begins, in the process that calls."""
+
+    def serving(self) -> None:
+        """The ports are open."""
+
+    def failed(self, reason: str) -> None:
+        """It failed, and the process ends. reason: one line."""
+
+
+def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any, report: Report) -> Deferred[None]:
     """Run `starting`; if it fails, say why in one line, and end the process with status 1.
 
     The Deferred fires when it has ended, either way.
@@ -46,6 +61,7 @@ def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any) -> Deferred
             log.critical("cannot start: {error}", error=failure.getErrorMessage())
         else:
             log.failure("cannot start", failure=failure)
+        report.failed(" ".join(failure.getErrorMessage().split()))
         exit_with(1)
         stop(reactor)
 
@@ -58,6 +74,7 @@ class Place:
 
     description: str
     endpoint: IStreamServerEndpoint
+    _tls: TlsReactor
 
     async def listen(self, factory: IProtocolFactory) -> IListeningPort:
         """The open port. Raises ConfigurationError."""
@@ -67,6 +84,22 @@ class Place:
             raise ConfigurationError(f"server.listen = {self.description!r}: {error}") from error
         return port
 
+    def read_certificates(self) -> RenewableContext | None:
+        """What its files say now, if it speaks TLS. Raises ConfigurationError."""
+        if self._tls.context is None:
+            return None
+        again = _place(None, self.description)
+        failures: list[Failure] = []
+        again.endpoint.listen(Factory()).addErrback(failures.append)  # at once: it binds nothing
+        for failure in failures:
+            raise ConfigurationError(f"server.listen = {self.description!r}: {failure.getErrorMessage()}")
+        return again._tls.context
+
+    def renew(self, context: RenewableContext | None) -> None:
+        """Show new connections the certificate of `context`, which `read_certificates` gave."""
+        if self._tls.context is not None and context is not None:
+            self._tls.context.become(context)
+
 
 def places(reactor: Any, descriptions: Sequence[str]) -> list[Place]:
     """What the strings of server.listen describe. Raises ConfigurationError."""
@@ -74,9 +107,12 @@ def places(reactor: Any, descriptions: Sequence[str]) -> list[Place]:
 
 
 def _place(reactor: Any, description: str) -> Place:
+    tls = TlsReactor(reactor)
     try:
-        return Place(description, serverFromString(reactor, description))
-    except Exception as error:  # each kind has a parser of its own, and some read files
+        return Place(description, serverFromString(tls, description), tls)
+    except OSError as error:
+        raise ConfigurationError(f"server.listen = {description!r}: {error}") from error
+    except Exception as error:  # each kind has a parser of its own
         raise ConfigurationError(
             f"server.listen = {description!r}: {error}; must be an endpoint, as tcp:9292:interface=127.0.0.1"
         ) from error
@@ -94,6 +130,11 @@ def on_sigterm(reactor: Any, told: Callable[[], None]) -> None:
     To be called when the reactor runs, which sets its own handler.
     """
     signal.signal(signal.SIGTERM, lambda number, frame: reactor.callFromThread(told))
+
+
+def on_sighup(reactor: Any, told: Callable[[], None]) -> None:
+    """Call `told` in the reactor at each SIGHUP, which would end the process without a word."""
+    signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(told))
 
 
 def exit_with(status: int) -> None:

@@ -10,7 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
 from imgsvc.compose import UNDO_TIME, Server, within
-from imgsvc.process import Place, favour_reactor, on_sigterm, start_or_exit, stop
+from imgsvc.config import Config
+from imgsvc.log import LogOutput
+from imgsvc.process import Place, Report, favour_reactor, on_sigterm, start_or_exit, stop
 from imgsvc.web.site import StreamingSite
 
 
@@ -20,28 +22,31 @@ class ServerService(Service):
     The first SIGTERM stops the reactor, and so the service; the second lets it not wait for transfers.
     """
 
-    def __init__(self, server: Server, places: Sequence[Place], reactor: Any) -> None:
+    def __init__(
+        self, server: Server, places: Sequence[Place], log_output: LogOutput, reactor: Any, report: Report
+    ) -> None:
         self._server = server
         self._places = places
+        self._log_output = log_output
         self._reactor = reactor
+        self._report = report
         self._started: Deferred[None] | None = None
         self._signalled = False
-        self.serving: Deferred[None] = Deferred()
-        """Fires when the ports are open. Never, if the start fails."""
 
     def startService(self) -> None:
         """Called before the reactor runs."""
         super().startService()
+        self._report.begin()
         self._reactor.callWhenRunning(self._start)
 
     def _start(self) -> None:
         favour_reactor()
         on_sigterm(self._reactor, self._sigterm)
-        self._started = start_or_exit(self._serve(), self._reactor)
+        self._started = start_or_exit(self._serve(), self._reactor, self._report)
 
     async def _serve(self) -> None:
         await self._server.start(self._listen)
-        self.serving.callback(None)
+        self._report.serving()
 
     async def _listen(self, site: StreamingSite) -> list[IListeningPort]:
         ports: list[IListeningPort] = []
@@ -53,6 +58,17 @@ class ServerService(Service):
                 port.stopListening()
             raise
         return ports
+
+    def reopen_log(self) -> None:
+        """See Reloadable."""
+        self._log_output.reopen()
+
+    def reload(self, config: Config) -> None:
+        """See Reloadable."""
+        contexts = [place.read_certificates() for place in self._places]
+        self._server.reload(config)
+        for place, context in zip(self._places, contexts, strict=True):
+            place.renew(context)
 
     def hasten(self) -> None:
         """Of a stop that is under way: do not wait for transfers."""

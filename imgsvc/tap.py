@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ from twisted.application.service import IService
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
-from imgsvc import config, log
+from imgsvc import __version__, config, log
 from imgsvc.errors import ConfigurationError
+from imgsvc.launch import Launch
 
 
 class Options(usage.Options):
@@ -35,24 +38,41 @@ class Options(usage.Options):
 
     opt_l = opt_listen
 
+    def opt_version(self) -> None:
+        """Say which imgsvc this is, and exit."""
+        sys.stdout.write(f"imgsvc {__version__}\n")
+        raise SystemExit(0)
+
     def postOptions(self) -> None:
         """Read the configuration and choose the log's format."""
-        if self["log-format"] not in ("text", "json"):
-            raise usage.UsageError(f"--log-format = {self['log-format']!r}: must be text or json")
         try:
+            if self["log-format"] not in ("text", "json"):
+                raise ConfigurationError(f"--log-format = {self['log-format']!r}: must be text or json")
             path = Path(self["config"]) if self["config"] else None
             self.configuration = config.load(path, self["listen"])
+            self.read_again = partial(config.load, path and path.absolute(), self["listen"])
             self.data_folder = Path(self["data"]).absolute()
             _check_folder(self.data_folder)
             self._choose_log()
         except ConfigurationError as error:
             raise _refusal(error) from error
+        self._choose_pid_file()
+
+    def _choose_pid_file(self) -> None:
+        """None in the foreground, unless twistd was given one: whoever started it knows its process id, and one that a
+        killed daemon has left in a container is the id of the next one.
+        """
+        parent: Any = self.parent
+        if parent is None or not (parent.get("nodaemon") or parent.get("debug")):
+            return
+        if parent.get("pidfile") is parent.defaults.get("pidfile"):  # the default itself, not the same text
+            parent["pidfile"] = ""
 
     def _choose_log(self) -> None:
         """Unless twistd was told how to log. Raises ConfigurationError."""
         parent: Any = self.parent
         if parent is not None and not parent.get("logger") and not parent.get("syslog"):
-            _chosen.append(log.LogOutput(self["log-format"], _log_stream(parent)))
+            _chosen.append(_log_output(self["log-format"], parent))
             parent["logger"] = f"{__name__}.log_observer"
 
 
@@ -71,13 +91,13 @@ def _check_folder(folder: Path) -> None:
         raise ConfigurationError(f"--data = {str(folder)!r}: {there} is a file; must be a folder")
 
 
-def _log_stream(parent: Any) -> Any:
-    """Where twistd would write to: the log file if it was given one, or when it goes to the background."""
+def _log_output(format: log.Format, parent: Any) -> log.LogOutput:
+    """What writes where twistd would: to the log file if it was given one, or when it goes to the background."""
     path = parent.get("logfile") or ("" if parent.get("nodaemon") else "twistd.log")
     if path in ("", "-"):
-        return sys.stdout
+        return log.LogOutput(format, sys.stdout)
     try:
-        return open(path, "a", encoding="utf-8")
+        return log.LogOutput(format, open(path, "a", encoding="utf-8"), path=os.path.abspath(path))
     except OSError as error:
         raise ConfigurationError(f"--logfile = {path!r}: cannot be written: {error.strerror}") from error
 
@@ -93,7 +113,8 @@ def makeService(options: Options) -> IService:
     try:
         # Workers of a twistd that was given an observer of its own write to standard output.
         log_output = _chosen[-1] if _chosen else log.LogOutput(options["log-format"], sys.stdout)
-        return make_service(options.configuration, options.data_folder, log_output, reactor)
+        launch = Launch(options.parent or {})
+        return make_service(options.configuration, options.read_again, options.data_folder, log_output, reactor, launch)
     except ConfigurationError as error:
         raise _refusal(error) from error
 

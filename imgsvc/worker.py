@@ -21,10 +21,11 @@ from zope.interface import implementer
 from imgsvc import config as configuration
 from imgsvc.clock import go_by_time_passed
 from imgsvc.compose import Server
+from imgsvc.errors import ConfigurationError
 from imgsvc.log import LogOutput, make_observer
 from imgsvc.process import places, stop
 from imgsvc.service import ServerService
-from imgsvc.workers import FIRST_PORT_FD, LOG_FD, SERVING
+from imgsvc.workers import FAILED, FIRST_PORT_FD, LOG_FD, SERVING
 
 log = txaio.make_logger()
 
@@ -41,12 +42,12 @@ def main() -> None:
         return
     told = json.loads(line)
     stream = open(LOG_FD, "w", encoding="utf-8")  # noqa: SIM115  # to the end of the process
-    log_output = LogOutput(told["log_format"], stream, f"worker {os.getpid()}: ")
+    log_output = LogOutput(told["log_format"], stream, f"worker {os.getpid()}: ", told["log_path"])
     globalLogBeginner.beginLoggingTo([make_observer(log_output)], redirectStandardIO=False)
     config = configuration.from_json(told["config"])
     server = Server(config, Path(told["data_folder"]), reactor)
-    service = ServerService(server, places(AdoptingReactor(reactor), config.server.listen), reactor)
-    service.serving.addCallback(lambda _: say(SERVING))
+    listen = places(AdoptingReactor(reactor), config.server.listen)
+    service = ServerService(server, listen, log_output, reactor, ReportToParent())
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.addReader(Parent(reactor, service))
@@ -59,13 +60,29 @@ def say(line: bytes) -> None:
         os.write(1, line + b"\n")
 
 
+class ReportToParent:
+    """What became of the start. See Report."""
+
+    def begin(self) -> None:
+        """Nothing that the parent does not know."""
+
+    def serving(self) -> None:
+        """The ports are open."""
+        say(SERVING)
+
+    def failed(self, reason: str) -> None:
+        """It failed."""
+        say(FAILED + reason.encode())
+
+
 @implementer(IReadDescriptor)
 class Parent:
-    """The pipe by which the parent tells the worker to stop."""
+    """The pipe by which the parent tells the worker what to do."""
 
     def __init__(self, reactor: Any, service: ServerService) -> None:
         self._reactor = reactor
         self._service = service
+        self._line = b""
 
     def fileno(self) -> int:
         """See IFileDescriptor."""
@@ -77,12 +94,30 @@ class Parent:
 
     def doRead(self) -> None:
         """See IReadDescriptor."""
-        told = os.read(0, 1024)
+        told = os.read(0, 65536)
         if not told:
             self._reactor.removeReader(self)
-        if b"hasten" in told:  # said after `stop`, and perhaps in one breath with it
-            self._service.hasten()
-        stop(self._reactor)
+            stop(self._reactor)
+        *lines, self._line = (self._line + told).split(b"\n")
+        for line in lines:
+            self._hear(line)
+
+    def _hear(self, line: bytes) -> None:
+        word, _, rest = line.partition(b" ")
+        if word == b"reopen":
+            self._service.reopen_log()
+        elif word == b"reload":
+            self._reload(rest.decode())
+        else:
+            if word == b"hasten":  # after `stop`
+                self._service.hasten()
+            stop(self._reactor)
+
+    def _reload(self, text: str) -> None:
+        try:
+            self._service.reload(configuration.from_json(text))
+        except ConfigurationError as error:  # though the parent could
+            log.error("not reloaded, all stays as it was: {error}", error=str(error))
 
     def connectionLost(self, reason: Failure) -> None:
         """See IFileDescriptor: the parent is gone."""
@@ -116,10 +151,12 @@ class AdoptingReactor:
         return self._adopt(factory)
 
     def listenSSL(
-        self, port: int, factory: Any, context: Any, backlog: int = 50, interface: str = ""
+        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
     ) -> IListeningPort:
         """See IReactorSSL."""
-        return self._adopt(TLSMemoryBIOFactory(context, False, factory))
+        adopted: Any = self._adopt(TLSMemoryBIOFactory(contextFactory, False, factory))
+        adopted._type = "TLS"  # as the reactor does
+        return adopted  # type: ignore[no-any-return]
 
     def listenUNIX(self, address: Any, factory: Any, *options: Any, **named: Any) -> IListeningPort:
         """See IReactorUNIX."""

@@ -1,14 +1,16 @@
 """Several processes that serve on the same ports, and their parent, which binds these and accepts nothing itself.
 
-The parent tells a worker through the pipe of its standard input: a line of JSON first (what it serves), then `stop` and
-`hasten`. The end of the pipe is the end of the parent. A worker says `serving` on its standard output, once. It writes
-to the parent's log by itself: a line for every request is too much to hand on.
+The parent tells a worker through the pipe of its standard input: a line of JSON first (what it serves), then lines
+`reopen` (the log), `reload JSON` (another configuration), `stop` and `hasten`. The end of the pipe is the end of the
+parent. A worker says `serving` on its standard output, once, or `failed REASON`. It writes to the parent's log by
+itself: a line for every request is too much to hand on.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +29,8 @@ from imgsvc.compose import Server, address_of
 from imgsvc.config import Config
 from imgsvc.errors import ConfigurationError
 from imgsvc.log import LogOutput
-from imgsvc.process import Place, exit_with, on_sigterm, places, start_or_exit, stop
+from imgsvc.process import Place, Report, exit_with, on_sighup, on_sigterm, places, start_or_exit, stop
+from imgsvc.reload import Reloading
 from imgsvc.service import ServerService
 
 log = txaio.make_logger()
@@ -43,19 +46,34 @@ MARGIN = 10.0
 """Seconds that a worker may take to stop beyond the grace of its transfers."""
 
 
-def make_service(config: Config, data_folder: Path, log_output: LogOutput, reactor: Any) -> IService:
-    """What twistd runs. Raises ConfigurationError."""
+def make_service(
+    config: Config,
+    read: Callable[[], Config],
+    data_folder: Path,
+    log_output: LogOutput,
+    reactor: Any,
+    report: Report,
+) -> IService:
+    """What twistd runs. read: gives the configuration as it is now, for SIGHUP. Raises ConfigurationError."""
     server = Server(config, data_folder, reactor)  # what is wrong with the configuration is said here, once
     listen = places(reactor, config.server.listen)
+    service: ServerService | WorkersService
     if config.server.workers == 1:
-        return ServerService(server, listen, reactor)
+        service = ServerService(server, listen, log_output, reactor, report)
+    else:
+        _refuse_memory_stores(config, server)
+        service = WorkersService(config, data_folder, log_output, listen, reactor, report, server)
+    on_sighup(reactor, Reloading(config, read, service))
+    return service
+
+
+def _refuse_memory_stores(config: Config, server: Server) -> None:
     for store in server.core.stores.all():
         if store.kind == "memory":
             raise ConfigurationError(
                 f"server.workers = {config.server.workers}: must be 1 with stores.{store.store_id} of kind memory,"
                 " whose images only the process sees that took them"
             )
-    return WorkersService(config, data_folder, log_output, listen, reactor)
 
 
 @define(eq=False)
@@ -71,6 +89,9 @@ class WorkersService(Service):
     log_output: LogOutput
     places: Sequence[Place]
     reactor: Any
+    report: Report
+    server: Server
+    """Never started: it shows what is wrong with a configuration."""
     _ports: list[IListeningPort] = field(factory=list, init=False)
     _workers: set[Worker] = field(factory=set, init=False)
     _served: bool = field(default=False, init=False)
@@ -78,11 +99,12 @@ class WorkersService(Service):
     def startService(self) -> None:
         """Called by twistd before the reactor runs."""
         Service.startService(self)
+        self.report.begin()
         self.reactor.callWhenRunning(self._start)
 
     def _start(self) -> None:
         on_sigterm(self.reactor, self._stop_or_hasten)
-        start_or_exit(self._bind(), self.reactor)
+        start_or_exit(self._bind(), self.reactor, self.report)
 
     async def _bind(self) -> None:
         for place in self.places:
@@ -97,6 +119,21 @@ class WorkersService(Service):
             return
         worker = Worker(self.reactor, self._serving, self._ended)
         self._workers.add(worker)
+        # It hears of SIGHUP by its parent: one to the whole group must not end it, from its first moment on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            self._fork(worker)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        document = {
+            "config": configuration.to_json(self.config),
+            "data_folder": str(self.data_folder),
+            "log_format": self.log_output.format,
+            "log_path": self.log_output.path,
+        }
+        worker.tell(json.dumps(document))
+
+    def _fork(self, worker: Worker) -> None:
         descriptors = [port.fileno() for port in self._ports]  # type: ignore[attr-defined]
         self.reactor.spawnProcess(
             worker,
@@ -108,12 +145,6 @@ class WorkersService(Service):
                 **dict(enumerate(descriptors, FIRST_PORT_FD)),
             },
         )
-        document = {
-            "config": configuration.to_json(self.config),
-            "data_folder": str(self.data_folder),
-            "log_format": self.log_output.format,
-        }
-        worker.tell(json.dumps(document))
 
     def _serving(self) -> None:
         if self._served:
@@ -123,24 +154,42 @@ class WorkersService(Service):
         log.info("{number} workers on {ports}", number=number, ports=", ".join(map(address_of, self._ports)))
         for _ in range(number - 1):
             self._spawn()
+        self.report.serving()
 
     def _ended(self, worker: Worker, how: str, lived: float) -> None:
         self._workers.discard(worker)
         if not self.running:
             return
         if not self._served:
+            self.report.failed(worker.failure or f"the worker ended ({how})")
             exit_with(1)
             stop(self.reactor)
             return
         log.error("worker {pid} ended ({how}) after {lived:.1f} s", pid=worker.pid, how=how, lived=lived)
         self.reactor.callLater(PAUSE if lived < SHORT_LIFE else 0, self._spawn)
 
+    def reopen_log(self) -> None:
+        """See Reloadable."""
+        self.log_output.reopen()
+        self._tell_all("reopen")
+
+    def reload(self, config: Config) -> None:
+        """See Reloadable."""
+        for place in self.places:
+            place.read_certificates()  # each worker reads them for itself
+        self.server.reload(config)
+        self.config = config
+        self._tell_all(f"reload {configuration.to_json(config)}")
+
+    def _tell_all(self, line: str) -> None:
+        for worker in self._workers:
+            worker.tell(line)
+
     def _stop_or_hasten(self) -> None:
         if self.running:
             stop(self.reactor)
         else:
-            for worker in self._workers:
-                worker.tell("hasten")
+            self._tell_all("hasten")
 
     def stopService(self) -> Deferred[None]:
         """Called by twistd; the reactor stops when the Deferred has fired."""
@@ -175,6 +224,8 @@ class Worker(ProcessProtocol):
         self._gone: Deferred[None] = Deferred()
         self._process: Any = None
         self.pid = 0
+        self.failure = ""
+        """Why it could not start, if it said so."""
 
     def connectionMade(self) -> None:
         """Called when the process runs."""
@@ -200,6 +251,8 @@ class Worker(ProcessProtocol):
     def _hear(self, line: bytes) -> None:
         if line == SERVING:
             self._serving()
+        elif line.startswith(FAILED):
+            self.failure = line.removeprefix(FAILED).decode("utf-8", "replace")
         else:  # what Python itself, or a library, writes about a fault
             log.error("worker {pid}: {line}", pid=self.pid, line=line.decode("utf-8", "replace"))
 
@@ -213,3 +266,5 @@ class Worker(ProcessProtocol):
 
 SERVING = b"serving"
 """What a worker says when it serves."""
+FAILED = b"failed "
+"""What it says when it cannot, before the reason."""

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc.config import Config, Identity, Quotas, Server, Store, Stores, from_json, is_local, load, to_json
+from imgsvc.config import Config, Identity, Quotas, Server, Store, Stores, from_json, load, to_json
+from imgsvc.endpoints import is_local
 from imgsvc.errors import ConfigurationError
 from imgsvc.options import Seconds, Size, allowed, option, structure
 

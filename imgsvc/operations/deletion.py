@@ -28,14 +28,14 @@ class Deletion:
     """Deletes images. The record goes first: a crash in between leaves bytes that the reaper finds, never an image
     without its bytes. Where a store refuses, the record comes back.
 
-    when_deleted: told the id of every image that is gone.
+    when_deleted: told the id of every image that is gone. at_work: keys of the locations that are being deleted.
     """
 
     access: Access
     catalogue: ICatalogue
     stores: IStoreRegistry
     when_deleted: Callable[[str], None] = lambda image_id: None
-    _at_work: set[int] = field(factory=set, init=False)
+    at_work: set[int] = field(factory=set)
 
     async def delete(self, caller: Caller, image_id: str) -> None:
         """The image is gone, and its bytes as soon as their stores let go of them.
@@ -66,7 +66,7 @@ class Deletion:
         """status: the one that the image had, if it was deleted."""
         refused: dict[DoomedLocation, ImgsvcError] = {}
         keys = {doomed.key for doomed in doomed_locations}
-        self._at_work |= keys
+        self.at_work |= keys
         try:
             for doomed in doomed_locations:
                 try:
@@ -80,14 +80,14 @@ class Deletion:
             if refused and await self.catalogue.restore(list(refused), status):
                 raise next(iter(refused.values()))
         finally:
-            self._at_work -= keys
+            self.at_work -= keys
 
     async def remove(self, doomed: DoomedLocation) -> None:
         """Have a store delete what no image needs any more, unless that is being done.
 
         Raises StoreError, UnknownStore, CatalogueUnavailable: it is tried again later.
         """
-        if doomed.key not in self._at_work:
+        if doomed.key not in self.at_work:
             await self._remove(doomed)
 
     async def _remove(self, doomed: DoomedLocation) -> None:

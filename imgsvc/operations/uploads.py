@@ -71,7 +71,7 @@ class Uploads:
     signatures: Signatures
     clock: IReactorTime
     rules: UploadRules
-    running: set[Upload] = field(factory=set, init=False)
+    running: set[Upload] = field(factory=set)
 
     async def put(self, caller: Caller, image_id: str, request: UploadRequest, body: Any) -> None:
         """Store all that `body` (IBodyProducer) produces and make the image active.

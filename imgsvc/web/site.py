@@ -258,6 +258,12 @@ class StreamingSite(server.Site):
         self.connections: set[StreamingChannel] = set()
         self._access_log = access_log
 
+    def renew(
+        self, resource: IResource, idle_timeout: float, access_log: Callable[[StreamingRequest], None] | None
+    ) -> None:
+        """Take these in the place of those that it was made with: for new requests, and new connections."""
+        self.resource, self.timeOut, self._access_log = resource, idle_timeout, access_log
+
     def acceptableProtocols(self) -> list[bytes]:
         """See IProtocolNegotiationFactory."""
         return [b"http/1.1"]

@@ -198,7 +198,7 @@ class Download:
             self.socket.close()
 
 
-def twistd(folder: Path, *arguments: str, before: tuple[str, ...] = ("-n", "--pidfile=")) -> tuple[int, str]:
+def twistd(folder: Path, *arguments: str, before: tuple[str, ...] = ("-n",)) -> tuple[int, str]:
     """Run `twistd imgsvc` to its end: its exit status and all that it says."""
     ended = subprocess.run(
         [*TWISTD, *before, "imgsvc", *arguments],

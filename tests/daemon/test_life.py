@@ -47,7 +47,7 @@ class StartTests(DaemonTestCase):
         """A daemon that serves from the working folder and logs to the file `log`."""
         with (self.folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [*TWISTD, "-n", "--pidfile=", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1", *arguments],
+                [*TWISTD, "-n", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1", *arguments],
                 cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -152,7 +152,7 @@ class RefusedStartTests(DaemonTestCase):
 
     def test_log_file(self) -> None:
         """A log file that cannot be written."""
-        status, text = twistd(self.folder, before=("-n", "--pidfile=", "--logfile=absent/log"))
+        status, text = twistd(self.folder, before=("-n", "--logfile=absent/log"))
         expected = "imgsvc: --logfile = 'absent/log': cannot be written: No such file or directory\n"
         self.assertEqual((status, text), (1, expected))
 
@@ -348,7 +348,7 @@ class StopTests(DaemonTestCase):
         """SIGTERM at any moment of the start ends it without a traceback."""
         for delay in (0.4, 0.6, 0.8):
             process = subprocess.Popen(
-                [*TWISTD, "-n", "--pidfile=", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1"],
+                [*TWISTD, "-n", "imgsvc", "--listen", "tcp:0:interface=127.0.0.1"],
                 cwd=self.folder,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -18,7 +18,7 @@ from tests.support.waiting import children, heed_interrupts, is_running, wait_fo
 
 START_TIME = 120.0
 """Seconds. A quiet machine takes one."""
-SERVING = re.compile(r"imgsvc \S+ on (http://127\.0\.0\.1:(?P<port>\d+)|unix:)")
+SERVING = re.compile(r"imgsvc \S+ on (https?://(127\.0\.0\.1|\[::1\]):(?P<port>\d+)|unix:)")
 """What the log says when it serves."""
 
 
@@ -26,7 +26,7 @@ class Daemon:
     """A daemon with its data in `folder`.
 
     tables: TOML text of the configuration. listen: endpoint; its port is known once it has started. wrap: a command
-    that the daemon is run by, as strace. environment: variables that are added.
+    that the daemon is run by, as strace. environment: variables that are added. twistd: options of twistd itself.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Daemon:
         listen: str = "tcp:0:interface=127.0.0.1",
         wrap: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
+        twistd: tuple[str, ...] = (),
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
@@ -43,6 +44,7 @@ class Daemon:
         self._config = folder / "imgsvc.toml"
         self._listen = listen
         self._wrap = wrap
+        self._twistd = twistd
         self._environment = {**os.environ, **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -71,7 +73,7 @@ class Daemon:
                 [
                     *self._wrap,
                     *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()"),
-                    *("-n", "--pidfile=", "imgsvc", "--config", str(self._config)),
+                    *("-n", *self._twistd, "imgsvc", "--config", str(self._config)),
                     *("--data", str(self.data), "--listen", self._listen),
                 ],
                 cwd=self.folder,

@@ -1,0 +1,44 @@
+"""The texts of `server.listen`: what they reach, and what somebody meant who wrote another one."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Final
+
+__all__ = ["advice", "is_local"]
+
+_LOOSE: Final = re.compile(
+    r"(?:(?P<scheme>tcp6?|https?|ssl):(?://)?)?(?:(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]+)?:)?(?P<port>[0-9]{1,5})/?"
+)
+"""Ways to write a port, or an address with a port, that are common elsewhere."""
+
+
+def is_local(endpoint: str) -> bool:
+    """Whether nothing but this machine can reach a server endpoint of Twisted, as far as its text tells."""
+    parts = re.findall(r"(?:\\.|[^:\\])+", endpoint)
+    kind, *arguments = [re.sub(r"\\(.)", r"\1", part) for part in parts] or [""]
+    if kind == "unix" or (kind == "systemd" and "domain=UNIX" in arguments):
+        return True
+    if kind not in ("tcp", "tcp6", "ssl"):
+        return False
+    interface = dict(argument.split("=", 1) for argument in arguments if "=" in argument).get("interface", "")
+    try:
+        return ip_address(interface).is_loopback
+    except ValueError:
+        return interface == "localhost"
+
+
+def advice(endpoint: str) -> str | None:
+    """What to write in the place of a text that is no endpoint, as `9292` or `localhost:9292`; None: it may be one."""
+    if endpoint.startswith(("/", "./")):
+        return f"unix:{endpoint}"
+    match = _LOOSE.fullmatch(endpoint)
+    if match is None or (match["scheme"] in ("tcp", "tcp6", "ssl") and match["host"] is None):
+        return None
+    host = (match["host"] or "127.0.0.1").strip("[]")
+    kind = "tcp6" if ":" in host else "tcp"
+    interface = host.replace(":", r"\:") if host != "*" else "0.0.0.0"
+    if match["scheme"] in ("https", "ssl"):
+        return f"ssl:{match['port']}:interface={interface}:privateKey=FILE:certKey=FILE"
+    return f"{kind}:{match['port']}:interface={interface}"
