@@ -339,8 +339,11 @@ class IOutlet(IConsumer):
     def lend_transport() -> None:
         """Write the headers to the transport and leave it without a producer, for the caller to register one."""
 
-    def take_back_transport(sent: int) -> None:
-        """The caller has unregistered its producer, after `sent` bytes of the body."""
+    def count(sent: int) -> None:
+        """So many more bytes of the body were written to the transport that was lent."""
+
+    def take_back_transport() -> None:
+        """The caller has unregistered its producer."""
 
     def cut() -> None:
         """Break the connection off, so that nobody takes what was sent for the whole."""

@@ -17,6 +17,8 @@ from attrs import frozen
 from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLevel, PredicateResult, formatEvent
 from zope.interface import implementer
 
+from imgsvc.words import word
+
 _log = txaio.make_logger()
 
 Format = Literal["text", "json"]
@@ -75,8 +77,10 @@ def set_level(level: str) -> None:
 
 
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_ESCAPED |= {code: f"\\u{code:04x}" for code in (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))}
 _ESCAPED |= {ord("\t"): "\t", ord("\r"): "\\r", ord("\n"): "\n\t"}
-"""How characters are written that could forge an entry, or do something to the terminal that shows it."""
+"""How characters are written that could forge an entry, turn its text around, or do something to the terminal that
+shows it."""
 
 
 @implementer(ILogObserver)
@@ -89,7 +93,7 @@ class TextObserver:
         self._clock = _Timestamps()
 
     def __call__(self, event: LogEvent) -> None:
-        request = f" [{event['request_id']}]" if event.get("request_id") else ""
+        request = f" [{word(event['request_id'])}]" if event.get("request_id") else ""
         message = "\n".join(filter(None, (_message(event), _traceback(event)))).rstrip()
         line = f"{self._clock.text(event)} {_level(event)} {_namespace(event)}{request} {self._prefix}{message}"
         self._stream.write(line.translate(_ESCAPED) + "\n")
@@ -98,7 +102,10 @@ class TextObserver:
 
 @implementer(ILogObserver)
 class JsonObserver:
-    """An object a line: time (ISO 8601, UTC), level, namespace, message; request_id and traceback if there are."""
+    """An object a line: time (ISO 8601, UTC), level, namespace, message; request_id and traceback if there are.
+
+    After these what an event has as `json_fields`, a mapping of names to JSON values.
+    """
 
     def __init__(self, stream: TextIO, prefix: str = "") -> None:
         self._stream = stream
@@ -107,7 +114,7 @@ class JsonObserver:
         self._encode = json.JSONEncoder(separators=(",", ":")).encode
 
     def __call__(self, event: LogEvent) -> None:
-        entry = {
+        entry: dict[str, Any] = {
             "time": self._clock.text(event),
             "level": _level(event),
             "namespace": _namespace(event),
@@ -117,6 +124,8 @@ class JsonObserver:
             entry["request_id"] = str(event["request_id"])
         if "log_failure" in event:
             entry["traceback"] = _traceback(event)
+        for name, value in event.get("json_fields", {}).items():
+            entry.setdefault(name, value)
         self._stream.write(self._encode(entry) + "\n")
         self._stream.flush()
 

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
-GROUND = {"interfaces", "model", "metadefs", "errors", "folders", "kernel", "peers", "shield", "threads"}
+GROUND = {"interfaces", "model", "metadefs", "errors", "folders", "kernel", "peers", "shield", "threads", "words"}
 """What every room of the server may import."""
 
 ARROWS = {
@@ -25,12 +25,13 @@ ARROWS = {
     "interfaces": {"model", "store_interfaces"},
     "store_interfaces": set(),
     "folders": set(),
-    "log": set(),
+    "log": {"words"},
     "kernel": {"errors"},
     "peers": {"errors"},
     "process": {"errors", "tls"},
     "shield": set(),
     "threads": {"interfaces"},
+    "words": set(),
     "options": {"errors"},
     "config": {"endpoints", "errors", "options"},
     "endpoints": set(),

@@ -90,8 +90,8 @@ class ObserverTests(SynchronousTestCase):
 
     def test_text_controls_no_terminal(self) -> None:
         """Control characters in a value are written as what they are called."""
-        line = self.write("text", log_format="{name}", name="a\x1b[2J\x07\x9b\tü", request_id="req-\x1bc")
-        self.assertTrue(line.endswith(" [req-\\x1bc] a\\x1b[2J\\x07\\x9b\tü\n"), line)
+        line = self.write("text", log_format="{name}", name="a\x1b[2J\x07\x9b\t\u2028\u202eü", request_id="req-\x1bc")
+        self.assertTrue(line.endswith(" [req-\\x1bc] a\\x1b[2J\\x07\\x9b\t\\u2028\\u202eü\n"), line)
 
     def test_failure(self) -> None:
         """A traceback stands in its own field, or in further lines."""

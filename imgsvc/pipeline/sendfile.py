@@ -45,7 +45,6 @@ class SendfileProducer:
         self._loaded_to = self._offset
         self._loading = False
         self._headers_first = True
-        self._sent = 0
         self._done: Deferred[None] | None = None
 
     def start(self) -> Deferred[None]:
@@ -87,7 +86,7 @@ class SendfileProducer:
             return
         self._offset += sent
         self._left -= sent
-        self._sent += sent
+        self._outlet.count(sent)
         self._stall.moved()
         if self._left:
             transport.startWriting()
@@ -128,7 +127,7 @@ class SendfileProducer:
         done, self._done = self._done, None
         assert transport is not None and done is not None
         transport.unregisterProducer()
-        self._outlet.take_back_transport(self._sent)
+        self._outlet.take_back_transport()
         done.callback(None)
 
     def _fail(self, failure: Failure) -> None:

@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import txaio
 
 from imgsvc.web.request import StreamingRequest
+from imgsvc.words import quoted, word
 
 log = txaio.make_logger()
 
+LONGEST: Final = {"user": 128, "project": 128, "method": 32, "uri": 1024, "range": 128, "user_agent": 256}
+"""Characters of each text that a client gives. What is longer is cut, and ends in `...` then."""
 
-def log_access(request: StreamingRequest) -> None:
-    """Called with each request that was answered."""
+
+def log_access(request: StreamingRequest, duration: float) -> None:
+    """Called with each request that was answered, or whose client went away first. duration: see StreamingSite."""
+    fields = _fields(request, duration)
+    log.info("{line}", line=_line(fields), json_fields=fields, request_id=request.request_id)
+
+
+def _fields(request: StreamingRequest, duration: float) -> dict[str, Any]:
+    """What is told of a request. None: there is none.
+
+    status: None if nothing was answered. bytes_in, bytes_out: of the bodies. cut: the connection ended first.
+    """
     caller = request.caller
-    log.info(
-        "{client} {user} {method} {uri} {code} {sent}",
-        request_id=request.request_id,
-        client=getattr(request.client, "host", "unix"),
-        user=caller.user_id if caller is not None else None,
-        method=request.method.decode("latin-1"),
-        uri=request.uri.decode("latin-1"),
-        code=request.code,
-        sent=request.sentLength,
-    )
+    texts = {
+        "user": caller.user_id if caller is not None else None,
+        "project": caller.project_id if caller is not None else None,
+        "method": request.method.decode("latin-1"),
+        "uri": request.uri.decode("latin-1"),
+        "range": _header(request, b"range"),
+        "user_agent": _header(request, b"user-agent"),
+    }
+    return {
+        "client": getattr(request.client, "host", "unix"),
+        **{name: _shortened(text, LONGEST[name]) for name, text in texts.items()},
+        "status": request.code if request.startedWriting else None,
+        "bytes_in": request.body.received,
+        "bytes_out": request.sentLength,
+        "duration": round(duration, 3),
+        "cut": request.channel is None,
+    }
+
+
+def _line(fields: dict[str, Any]) -> str:
+    """The same as text: words with blanks between them, `-` for what is not there."""
+    words = [word(fields[name]) for name in ("client", "user", "method", "uri", "status", "bytes_out", "bytes_in")]
+    texts = [quoted(fields[name]) for name in ("range", "user_agent")]
+    return " ".join([*words, f"{fields['duration']:.3f}", *texts, *(["cut"] if fields["cut"] else [])])
+
+
+def _header(request: StreamingRequest, name: bytes) -> str | None:
+    lines = request.requestHeaders.getRawHeaders(name)
+    return None if lines is None else b", ".join(lines).decode(errors="backslashreplace")
+
+
+def _shortened(text: str | None, length: int) -> str | None:
+    return text if text is None or len(text) <= length else f"{text[:length]}..."

@@ -33,6 +33,8 @@ class StreamingRequest(server.Request):
     body: RequestBody
     caller: Any = None
     request_id: str = ""
+    begun = 0.0
+    """When the headers were complete, by the clock of the site."""
     _line: tuple[bytes, bytes, bytes] | None = None
 
     def gotLength(self, length: int | None) -> None:
@@ -40,6 +42,7 @@ class StreamingRequest(server.Request):
         expects = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
         self.requestHeaders.removeHeader(b"expect")  # the channel would send 100 by itself
         self.content = BytesIO()
+        self.begun = self.channel.site.reactor.seconds()
         self._line = (self.channel._command, self.channel._path, self.channel._version)
         self.body = RequestBody(self.channel, length, expects and self.channel._version == b"HTTP/1.1")
 
@@ -70,6 +73,7 @@ class StreamingRequest(server.Request):
                 self.args = head.arguments(self.uri)
             super().process()
         else:
+            self.code, self.startedWriting = refusal.code, 1  # the channel answers
             self.channel.refuse(refusal)
 
     @property
@@ -93,12 +97,14 @@ class StreamingRequest(server.Request):
 
     def connectionLost(self, reason: Failure) -> None:
         """Called by the channel. First klein learns that nobody waits, then the consumer of the body."""
-        head_complete = self.content is not None
+        head_complete, channel = self.content is not None, self.channel
         if head_complete:
             self.body.lost(cut(reason))
         super().connectionLost(reason)
         if head_complete:
             self.body.deliver()
+            if channel is not None and self._line is None:  # it was begun, and is not finished
+                channel.site.log(self)
 
     # --- IOutlet
 
@@ -123,9 +129,12 @@ class StreamingRequest(server.Request):
         self.write(b"")
         self.channel.transport.unregisterProducer()
 
-    def take_back_transport(self, sent: int) -> None:
+    def count(self, sent: int) -> None:
         """See IOutlet."""
         self.sentLength += sent
+
+    def take_back_transport(self) -> None:
+        """See IOutlet."""
         if self.channel is not None:
             self.channel.transport.registerProducer(self.channel, True)
             self.channel.resumeProducing()  # what filled the transport before has gone

@@ -241,7 +241,8 @@ class StreamingChannel(http.HTTPChannel):
 class StreamingSite(server.Site):
     """Makes a StreamingChannel for every connection. HTTP/1.1 only.
 
-    access_log: called with each finished request. idle_timeout: seconds for which a client may send nothing.
+    access_log: called with each request that is finished, or whose client has gone, and with the seconds from its last
+    header to then. idle_timeout: seconds for which a client may send nothing.
     """
 
     protocol: Any = StreamingChannel
@@ -252,7 +253,7 @@ class StreamingSite(server.Site):
         resource: IResource,
         clock: Any,
         idle_timeout: float,
-        access_log: Callable[[StreamingRequest], None] | None = None,
+        access_log: Callable[[StreamingRequest, float], None] | None = None,
     ) -> None:
         super().__init__(resource, StreamingRequest, timeout=idle_timeout, reactor=clock)
         self.connections: set[StreamingChannel] = set()
@@ -275,9 +276,9 @@ class StreamingSite(server.Site):
         """Nothing to close."""
 
     def log(self, request: Any) -> None:
-        """Called by each request when it is finished."""
+        """Called by each request when it is finished, or its client gone."""
         if self._access_log is not None:
-            self._access_log(request)
+            self._access_log(request, max(0.0, self.reactor.seconds() - request.begun))
 
     def finish_connections(self) -> None:
         """Close the idle connections, and each other one when its answer is complete."""

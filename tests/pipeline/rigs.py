@@ -132,7 +132,9 @@ class Outlet:
         self.producer: Any = None
         self.started = False
         self.was_cut = 0
+        self.counted = 0
         self.took_back: int | None = None
+        """Bytes that were counted since it was lent."""
         self._transport = transport
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
@@ -151,10 +153,14 @@ class Outlet:
 
     def lend_transport(self) -> None:
         self.started = True
+        self.counted = 0
         self._transport.write(b"headers\r\n")
 
-    def take_back_transport(self, sent: int) -> None:
-        self.took_back = sent
+    def count(self, sent: int) -> None:
+        self.counted += sent
+
+    def take_back_transport(self) -> None:
+        self.took_back = self.counted
 
     def cut(self) -> None:
         self.was_cut += 1

@@ -100,7 +100,9 @@ class SiteTestCase(SynchronousTestCase):
         self.requests: list[StreamingRequest] = []
         self.logged: list[StreamingRequest] = []
         self.route: Callable[[StreamingRequest], object] = echo
-        self.site = StreamingSite(Route(self.begin), self.clock, IDLE, self.logged.append)
+        self.site = StreamingSite(
+            Route(self.begin), self.clock, IDLE, lambda request, duration: self.logged.append(request)
+        )
 
     def begin(self, request: StreamingRequest) -> None:
         self.requests.append(request)
