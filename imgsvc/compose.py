@@ -20,8 +20,7 @@ from imgsvc.folders import Folders
 from imgsvc.interfaces import IThreads
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.access_log import log_access
-from imgsvc.web.request import StreamingRequest
-from imgsvc.web.site import StreamingSite
+from imgsvc.web.site import AccessLog, StreamingSite
 
 log = txaio.make_logger()
 
@@ -151,7 +150,7 @@ class Server:
             )
 
 
-def access_log_of(config: Config) -> Callable[[StreamingRequest], None] | None:
+def access_log_of(config: Config) -> AccessLog | None:
     """What is called with each finished request, if anything is."""
     return log_access if config.server.access_log else None
 

@@ -39,6 +39,9 @@ BODY_READ_SIZE_OF_MANY = 64 << 10
 MANY = 64
 """Bytes read at once for a body, and when this many connections or more are open."""
 
+AccessLog = Callable[[StreamingRequest, float], None]
+"""Called with each request that is finished, or whose client has gone, and the seconds from its last header to then."""
+
 
 @implementer(interfaces.IHalfCloseableProtocol)
 class StreamingChannel(http.HTTPChannel):
@@ -241,8 +244,7 @@ class StreamingChannel(http.HTTPChannel):
 class StreamingSite(server.Site):
     """Makes a StreamingChannel for every connection. HTTP/1.1 only.
 
-    access_log: called with each request that is finished, or whose client has gone, and with the seconds from its last
-    header to then. idle_timeout: seconds for which a client may send nothing.
+    access_log: None: there is none. idle_timeout: seconds for which a client may send nothing.
     """
 
     protocol: Any = StreamingChannel
@@ -253,15 +255,13 @@ class StreamingSite(server.Site):
         resource: IResource,
         clock: Any,
         idle_timeout: float,
-        access_log: Callable[[StreamingRequest, float], None] | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         super().__init__(resource, StreamingRequest, timeout=idle_timeout, reactor=clock)
         self.connections: set[StreamingChannel] = set()
         self._access_log = access_log
 
-    def renew(
-        self, resource: IResource, idle_timeout: float, access_log: Callable[[StreamingRequest], None] | None
-    ) -> None:
+    def renew(self, resource: IResource, idle_timeout: float, access_log: AccessLog | None) -> None:
         """Take these in the place of those that it was made with: for new requests, and new connections."""
         self.resource, self.timeOut, self._access_log = resource, idle_timeout, access_log
 
