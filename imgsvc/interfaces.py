@@ -64,6 +64,21 @@ class IShare(Interface):
     def has_room() -> bool:
         """Whether more bytes may be asked for now."""
 
+    def has_plenty() -> bool:
+        """Whether there is room, and no more than half of the whole is held: for bytes that nobody asks for yet."""
+
+    def make_room() -> bool:
+        """Have others give back what they have lent. Whether there is room now."""
+
+    def lend(give_back: Any) -> None:
+        """Say that what is held is not needed now: `give_back()` is called at most once, when others need room.
+
+        It frees what it can. Those who have lent for longest are asked first.
+        """
+
+    def take_back() -> None:
+        """Lend no longer, because what is held is needed again. Any number of times."""
+
     def when_room(call: Any) -> None:
         """Call `call()` once, when bytes of others were freed and has_room() may be true again."""
 

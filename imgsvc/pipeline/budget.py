@@ -16,6 +16,9 @@ SMALLEST_BLOCK = 64 * KIB
 LARGEST_BLOCK = MIB
 BLOCKS_IN_FLIGHT = 8
 """Blocks that one transfer may hold when there is plenty: enough to keep every lane of it busy."""
+SMALLEST_DOWNLOAD_BLOCK = 16 * KIB
+BLOCKS_OF_DOWNLOAD = 4
+"""The same of a download: one block is with the transport, while others are read ahead."""
 
 
 @implementer(IShare)
@@ -48,6 +51,25 @@ class Share:
         """See IShare."""
         return self.held < self._budget.most_held and self._budget.held < self._budget.size
 
+    def has_plenty(self) -> bool:
+        """See IShare."""
+        return self.held < self._budget.most_held and self._budget.held < self._budget.size // 2
+
+    def make_room(self) -> bool:
+        """See IShare."""
+        if self.held < self._budget.most_held:
+            self._budget.reclaim()
+        return self.has_room()
+
+    def lend(self, give_back: Callable[[], None]) -> None:
+        """See IShare."""
+        if not self._closed:
+            self._budget.lenders.setdefault(self, give_back)
+
+    def take_back(self) -> None:
+        """See IShare."""
+        self._budget.lenders.pop(self, None)
+
     def when_room(self, call: Callable[[], None]) -> None:
         """See IShare."""
         self._budget.waiting.append(call)
@@ -56,6 +78,7 @@ class Share:
         """See IShare."""
         if not self._closed:
             self._closed = True
+            self.take_back()
             self._budget.shares -= 1
             self._budget.freed(self.held)
             self.held = 0
@@ -65,34 +88,46 @@ class Share:
 class Budget:
     """Bounds the bytes in flight of a process to `size`.
 
-    Each share may hold an equal part, but no more than keeps its lanes busy. Blocks are an eighth of that, so
-    that they shrink as the transfers grow in number. Where so many transfers are under way that even the smallest
-    blocks would exceed the whole, those that come last wait for the bytes of others to be freed.
+    Each share may hold an equal part, but no more than keeps its lanes busy: `blocks_in_flight` blocks. So blocks
+    shrink as the transfers grow in number, down to `smallest_block` bytes. Where so many transfers are under way that
+    even the smallest blocks would exceed the whole, those that come last wait for the bytes of others to be freed.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(
+        self, size: int, smallest_block: int = SMALLEST_BLOCK, blocks_in_flight: int = BLOCKS_IN_FLIGHT
+    ) -> None:
         self.size = size
         self.held = 0
         self.shares = 0
         self.waiting: deque[Callable[[], None]] = deque()
+        self.lenders: dict[Share, Callable[[], None]] = {}
+        self._smallest_block = smallest_block
+        self._blocks_in_flight = blocks_in_flight
         self._waking = False
 
     @property
     def most_held(self) -> int:
         """Bytes that one share may hold."""
         part = self.size // max(self.shares, 1)
-        return max(SMALLEST_BLOCK, min(part, BLOCKS_IN_FLIGHT * LARGEST_BLOCK))
+        return max(self._smallest_block, min(part, self._blocks_in_flight * LARGEST_BLOCK))
 
     @property
     def block_size(self) -> int:
-        """Bytes of a block now: a power of two."""
-        part = self.most_held // BLOCKS_IN_FLIGHT
-        return max(SMALLEST_BLOCK, min(LARGEST_BLOCK, 1 << (part.bit_length() - 1)))
+        """Bytes of a block now: a power of two, the smallest one where nothing is left."""
+        part = self.most_held // self._blocks_in_flight
+        if self.held >= self.size:
+            return self._smallest_block
+        return max(self._smallest_block, min(LARGEST_BLOCK, 1 << (part.bit_length() - 1)))
 
     def share(self) -> Share:
         """See IBudget."""
         self.shares += 1
         return Share(self)
+
+    def reclaim(self) -> None:
+        """Have lenders give back until there is room; first the one that has lent for longest."""
+        while self.lenders and self.held >= self.size:
+            self.lenders.pop(next(iter(self.lenders)))()
 
     def freed(self, size: int) -> None:
         """Count bytes as no longer held, and wake those that wait for room, in the order in which they came."""
@@ -118,5 +153,5 @@ class Budgets:
     def __init__(self, size: int) -> None:
         """size: bytes of all parts together."""
         self.uploads = Budget(size // 2)
-        self.downloads = Budget(size // 8 * 3)
+        self.downloads = Budget(size // 8 * 3, SMALLEST_DOWNLOAD_BLOCK, BLOCKS_OF_DOWNLOAD)
         self.answers = AnswerBudget(size // 8)

@@ -25,16 +25,23 @@ DEPTH: Final = 2
 
 @define(eq=False)
 class _Block:
-    """A part of the span that was asked for; data: None until it came."""
+    """A part of the span that was asked for. data: None until it came. dropped: nobody waits for it any more."""
 
     offset: int
     size: int
     data: bytes | None = None
+    dropped: bool = False
 
 
 @implementer(IStoreReader)
 class ReadAhead:
     """Gives a span of an object to a consumer, in blocks sized by the budget, with at most `depth` of them in hand.
+
+    A block is counted until the consumer has let go of it: one that pauses within the write keeps it until it
+    resumes, as a transport does that has not sent it yet. While the consumer is paused, blocks in hand are lent: when
+    others need the room, they are dropped, and read again later. So clients that take little hold no more than what
+    is on its way to them. A reader whose consumer wants bytes never waits for others: where nothing is left, it has
+    one block of the smallest size at a time.
 
     close: called once, when the reader is stopped; reads may be under way then.
     """
@@ -59,8 +66,8 @@ class ReadAhead:
         self._blocks: deque[_Block] = deque()
         self._reading = 0
         self._paused = False
+        self._unsent = 0
         self._advancing = False
-        self._waiting_for_room = False
         self._stopped = False
         self._share: IShare | None = None
         self._consumer: IConsumer | None = None
@@ -82,10 +89,16 @@ class ReadAhead:
     def pauseProducing(self) -> None:
         """See IPushProducer."""
         self._paused = True
+        if self._share is not None:
+            self._share.lend(self._drop)
 
     def resumeProducing(self) -> None:
         """See IPushProducer."""
         self._paused = False
+        if self._share is not None:
+            self._share.take_back()
+            self._share.free(self._unsent)
+            self._unsent = 0
         self._advance()
 
     def stopProducing(self) -> None:
@@ -107,7 +120,7 @@ class ReadAhead:
                 pass
         finally:
             self._advancing = False
-        if self._done is not None and not self._blocks and self._next == self._stop:
+        if self._done is not None and not self._blocks and not self._unsent and self._next == self._stop:
             self._end(None)
 
     def _write_block(self) -> bool:
@@ -120,8 +133,11 @@ class ReadAhead:
         assert self._consumer is not None and self._share is not None
         share = self._share
         self._blocks.popleft()
-        self._consumer.write(data)  # which may stop us
-        share.free(len(data))
+        self._consumer.write(data)  # which may pause or stop us
+        if self._paused and self._done is not None:
+            self._unsent += len(data)
+        else:
+            share.free(len(data))
         return True
 
     def _ask_for_block(self) -> bool:
@@ -129,26 +145,43 @@ class ReadAhead:
         if self._done is None or self._next == self._stop or len(self._blocks) >= self._depth:
             return False
         assert self._share is not None
-        if not self._share.has_room():
-            if not self._waiting_for_room:
-                self._waiting_for_room = True
-                self._share.when_room(self._room)
+        if not (self._may_read_ahead(self._share) if self._paused else self._may_read(self._share)):
             return False
         block = _Block(self._next, min(self._share.block_size, self._stop - self._next))
         self._next += block.size
         self._blocks.append(block)
         self._share.hold(block.size)
+        if self._paused:
+            self._share.lend(self._drop)
         self._reading += 1
         self._read(block.offset, block.size).addBoth(self._took, block)
         return True
 
-    def _room(self) -> None:
-        self._waiting_for_room = False
-        self._advance()
+    def _may_read(self, share: IShare) -> bool:
+        """Whether to begin a read for a consumer that waits. What is held already brings the next turn by itself."""
+        return share.has_room() or share.make_room() or not share.held
+
+    def _may_read_ahead(self, share: IShare) -> bool:
+        """Whether to begin a read for a paused consumer: not where others would have us drop it again."""
+        return share.has_plenty()
+
+    def _drop(self) -> None:
+        """Called by the budget when others need the room of what the consumer does not take."""
+        assert self._share is not None
+        if self._blocks:
+            self._next = self._blocks[0].offset
+        for block in self._blocks:
+            block.dropped = True
+            if block.data is not None:
+                self._share.free(block.size)
+        self._blocks.clear()
 
     def _took(self, data: bytes | Failure, block: _Block) -> None:
         self._reading -= 1
-        if isinstance(data, Failure):
+        if block.dropped:
+            if self._share is not None:
+                self._share.free(block.size)
+        elif isinstance(data, Failure):
             self._end(data)
         elif len(data) != block.size:
             end = block.offset + len(data)

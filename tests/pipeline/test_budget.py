@@ -9,7 +9,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from imgsvc.interfaces import IBudget, IShare
-from imgsvc.pipeline.budget import BLOCKS_IN_FLIGHT, LARGEST_BLOCK, MIB, SMALLEST_BLOCK, Budget, Budgets, Share
+from imgsvc.pipeline.budget import (
+    BLOCKS_IN_FLIGHT,
+    LARGEST_BLOCK,
+    MIB,
+    SMALLEST_BLOCK,
+    SMALLEST_DOWNLOAD_BLOCK,
+    Budget,
+    Budgets,
+    Share,
+)
 
 
 class BudgetTests(SynchronousTestCase):
@@ -114,6 +123,37 @@ class BudgetTests(SynchronousTestCase):
         third.when_room(lambda: calls.append("third"))
         first.free(MIB)
         self.assertEqual(["second", "third"], calls)
+
+    def test_lenders(self) -> None:
+        """Who needs room has others give back what they have lent, no more of them than it takes, the oldest first."""
+        budget = Budget(4 * MIB)
+        shares = [budget.share() for _ in range(4)]
+        asked: list[int] = []
+
+        def give_back(number: int) -> None:
+            asked.append(number)
+            shares[number].free(MIB)
+
+        for number in (2, 0, 1, 2):
+            shares[number].lend(lambda number=number: give_back(number))  # type: ignore[misc]
+        for number in (0, 1, 2):
+            shares[number].hold(MIB)
+        self.assertTrue(shares[3].make_room())
+        self.assertEqual([], asked)
+        shares[3].hold(MIB // 2)
+        shares[0].hold(MIB // 2)
+        self.assertTrue(shares[3].make_room())
+        self.assertEqual([2], asked)
+        shares[3].hold(MIB)
+        self.assertFalse(shares[3].make_room())  # it has its part
+        self.assertEqual([2], asked)
+        shares[0].take_back()
+        shares[1].close()
+        self.assertTrue(shares[2].make_room())
+        self.assertEqual([2], asked)
+        shares[2].hold(4 * MIB)
+        self.assertFalse(shares[2].make_room())
+        self.assertEqual(({}, [2]), (budget.lenders, asked))
 
     def test_close(self) -> None:
         """A closed share gives all back, and what is freed later counts no more."""
@@ -221,3 +261,13 @@ class PartsTests(SynchronousTestCase):
         self.assertFalse(share.has_room())
         self.assertTrue(budgets.uploads.share().has_room())
         self.successResultOf(budgets.answers.reserve(MIB))
+
+    def test_downloads(self) -> None:
+        """A thousand downloads have blocks of their own, smaller ones than uploads."""
+        budgets = Budgets(256 * MIB)
+        shares = [budgets.downloads.share() for _ in range(1200)]
+        for share in shares:
+            for _ in range(3):
+                share.hold(share.block_size)
+        self.assertLessEqual(budgets.downloads.held, budgets.downloads.size)
+        self.assertEqual(SMALLEST_DOWNLOAD_BLOCK, shares[0].block_size)

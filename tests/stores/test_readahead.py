@@ -78,26 +78,116 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual(2, len(self.asked))
 
     def test_budget(self) -> None:
-        """Where others hold the whole budget nothing is read until they free some of it."""
+        """Where others hold the whole budget, one of the smallest blocks at a time is read: nobody waits for others."""
         other = self.budget.share()
         other.hold(4 * BLOCK)
         self.reader.startProducing(self.consumer)
-        self.assertEqual([], self.asked)
-        other.free(BLOCK)
-        self.assertEqual(1, len(self.asked))
+        self.assertEqual([(0, BLOCK)], [read[:2] for read in self.asked])
         self.answer()
         self.assertEqual(self.object[:BLOCK], self.consumer.data)
-        self.assertEqual(1, len(self.asked))
+        self.assertEqual([(BLOCK, BLOCK)], [read[:2] for read in self.asked])
+        other.free(4 * BLOCK)
+        self.answer()
+        self.assertEqual([2 * BLOCK, 3 * BLOCK], [read[0] for read in self.asked])
 
-    def test_stopped_while_it_waits_for_room(self) -> None:
-        """A reader that was stopped asks for nothing when there is room at last."""
+    def test_paused_without_room(self) -> None:
+        """For a consumer that wants nothing now, nothing is read that others may need: half of the whole stays free."""
         other = self.budget.share()
-        other.hold(4 * BLOCK)
-        self.start_and_stop()
+        other.hold(2 * BLOCK)
+        self.consumer = Consumer(pausing=True)
+        self.reader.startProducing(self.consumer)
+        while self.asked:
+            self.answer()
+        self.assertEqual((BLOCK, 4 * BLOCK), (len(self.consumer.data), self.budget.held))
+        self.consumer.resume()
+        self.consumer.pause()
+        while self.asked:
+            self.answer()
+        self.assertEqual((2 * BLOCK, 4 * BLOCK), (len(self.consumer.data), self.budget.held))
         other.close()
-        self.assertEqual(([], 0, 0), (self.asked, self.budget.held, self.budget.shares))
+
+    def test_dropped(self) -> None:
+        """What a paused consumer does not take is given back when others need it, and read again when it resumes."""
+        producing = self.reader.startProducing(self.consumer)
+        self.consumer.pause()
+        self.answer()
+        other = self.make_reader(Span(0, len(self.object)))
+        hungry = self.budget.share()
+        hungry.hold(2 * BLOCK)
+        self.assertEqual(4 * BLOCK, self.budget.held)
+        wanting = other.startProducing(Consumer())
+        self.assertEqual([BLOCK, 0], [read[0] for read in self.asked])  # the second block of the first is on its way
+        self.assertEqual(4 * BLOCK, self.budget.held)
+        self.answer()
+        self.assertEqual((b"", 3 * BLOCK), (self.consumer.data, self.budget.held))
+        other.stopProducing()
+        self.failureResultOf(wanting, CancelledError)
+        hungry.close()
+        self.consumer.resume()
+        while self.asked:
+            self.answer()
+        self.successResultOf(producing)
+        self.assertEqual(self.object, self.consumer.data)
+        self.assertEqual((0, 0), (self.budget.held, self.budget.shares))
+
+    def test_failure_of_what_was_dropped(self) -> None:
+        """A read that nobody waits for any more may fail: it is made again, and tells anew."""
+        producing = self.reader.startProducing(self.consumer)
+        self.consumer.pause()
+        self.budget.share().hold(2 * BLOCK)
+        self.make_reader(Span(0, 1)).startProducing(Consumer())
+        self.asked.pop(0)[2].errback(StoreUnavailable("store", "is away"))
+        self.assertNoResult(producing)
+        self.consumer.resume()
+        self.assertEqual(0, self.asked[-1][0])
+
+    def test_unsent(self) -> None:
+        """A block is counted until the consumer has let go of it, and so the reader ends only then."""
+
+        class Transport(Consumer):
+            def write(self, data: bytes) -> None:
+                super().write(data)
+                self.pause()
+
+        transport = Transport()
+        reader = self.make_reader(Span(0, 2 * BLOCK))
+        producing = reader.startProducing(transport)
+        self.answer()
+        self.answer()
+        self.assertEqual((BLOCK, 2 * BLOCK), (len(transport.data), self.budget.held))
+        transport.resume()
+        self.assertEqual((2 * BLOCK, BLOCK), (len(transport.data), self.budget.held))
+        self.assertNoResult(producing)
+        transport.resume()
+        self.successResultOf(producing)
+        self.assertEqual((0, 0), (self.budget.held, self.budget.shares))
+
+    def test_many_slow_ones(self) -> None:
+        """However many clients take little, all hold together no more than the whole and a block for each."""
+        budget = Budget(64 * BLOCK)
+        readers = []
+
+        def make() -> ReadAhead:
+            return ReadAhead("store", lambda _, size: succeed(bytes(size)), lambda: None, Span(0, 9 * BLOCK), budget)
+
+        for _ in range(200):
+            reader = make()
+            consumer = Consumer(pausing=True)
+            ended = reader.startProducing(consumer)
+            readers.append((reader, consumer, ended))
+        self.assertTrue(all(consumer.data for _, consumer, _ in readers))
+        self.assertLessEqual(budget.held, 64 * BLOCK + 200 * BLOCK)
+        fast = Consumer()
+        reader = make()
+        self.successResultOf(reader.startProducing(fast))
+        self.assertEqual(9 * BLOCK, len(fast.data))
+        for reader, _, ended in readers:
+            reader.stopProducing()
+            self.failureResultOf(ended, CancelledError)
+        self.assertEqual((0, 0), (budget.held, budget.shares))
 
     def start_and_stop(self) -> None:
+        """Begin, and stop while reads are under way."""
         producing = self.reader.startProducing(self.consumer)
         self.reader.stopProducing()
         self.failureResultOf(producing, CancelledError)
