@@ -15,11 +15,14 @@ from imgsvc.api import make_api
 from imgsvc.catalogue import locate, without_password
 from imgsvc.config import Config
 from imgsvc.core import Core
+from imgsvc.descriptors import most_connections
 from imgsvc.errors import ConfigurationError
 from imgsvc.folders import Folders
 from imgsvc.interfaces import IThreads
+from imgsvc.peers import THIS_MACHINE, Peers
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.access_log import log_access
+from imgsvc.web.crowd import CrowdLimits
 from imgsvc.web.site import AccessLog, StreamingSite
 
 log = txaio.make_logger()
@@ -63,6 +66,8 @@ class Server:
             make_api(config, self.core, data_folder),
             reactor,
             config.server.idle_timeout,
+            limits_of(config),
+            config.server.minimum_rate,
             access_log_of(config),
         )
 
@@ -124,11 +129,12 @@ class Server:
 
         Requests under way go on as they have begun. Raises ConfigurationError: nothing has changed.
         """
+        limits = limits_of(config)
         core = self.core.renewed(config)
         api = make_api(config, core, self._data_folder)
         core.take_over()
         self._config, self.core, self._grace = config, core, config.server.grace
-        self.site.renew(api, config.server.idle_timeout, access_log_of(config))
+        self.site.renew(api, config.server.idle_timeout, limits, config.server.minimum_rate, access_log_of(config))
 
     def hasten(self) -> None:
         """Of a stop that is under way, or about to begin: wait no longer for transfers."""
@@ -148,6 +154,16 @@ class Server:
                 connections=len(self.site.connections),
                 uploads=len(self.core.uploads.running),
             )
+
+
+def limits_of(config: Config) -> CrowdLimits:
+    """How many connections there may be. Raises ConfigurationError."""
+    server = config.server
+    return CrowdLimits(
+        most_connections(server.connections),
+        server.connections_per_peer,
+        Peers((*THIS_MACHINE, *server.proxy_peers), "server.proxy_peers"),
+    )
 
 
 def access_log_of(config: Config) -> AccessLog | None:

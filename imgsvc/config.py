@@ -6,9 +6,8 @@ A kind of store reads its own options the same way: an attrs class made with `op
 from __future__ import annotations
 
 import json
-import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,8 @@ from imgsvc.options import Size as Size
 from imgsvc.options import converter
 from imgsvc.options import option as option
 from imgsvc.options import structure as structure
+from imgsvc.store_options import Store as Store
+from imgsvc.store_options import Stores as Stores
 
 MIB: Final = 1024**2
 TIB: Final = 1024**4
@@ -79,6 +80,23 @@ class Server:
     send_timeout: Seconds = option(
         "A client that takes nothing of its answer for so long is cut off.", 60.0, at_least=1, reload=True
     )
+    minimum_rate: Size = option(
+        "A client that sends its body with fewer bytes a second, averaged over a minute, is cut off. 0: none is.",
+        1024,
+        reload=True,
+    )
+    connections: int = option(
+        "Most connections of one process. 0: half of the files that it may open less 128, and no more than 16384.",
+        0,
+        at_least=0,
+        reload=True,
+    )
+    connections_per_peer: int = option(
+        "Most connections of one address (of IPv6: of one /64), but of `proxy_peers` and this machine. 0: no limit.",
+        0,
+        at_least=0,
+        reload=True,
+    )
     upload_lease: Seconds = option(
         "An upload whose process has not renewed it for so long is undone.", 60.0, at_least=1
     )
@@ -101,26 +119,6 @@ class Database:
     pool_size: int = option("Connections to a database server that one process keeps, at most.", 8, at_least=1)
     connect_timeout: Seconds = option("How long a database server may take to accept a connection.", 5.0, at_least=1)
     statement_timeout: Seconds = option("How long a database server may take for one statement.", 30.0, at_least=1)
-
-
-@frozen
-class Store:
-    """[stores.NAME]. options: the rest of the table; the store's kind knows what may be in it."""
-
-    kind: str = option("What kind of store this is, as `file` or `memory`.")
-    description: str = option("A line for people, shown by `/v2/info/stores`.", "")
-    weight: int = option("Of several stores that hold an image, the heaviest is read first.", 0)
-    options: Mapping[str, object] = field(factory=dict, hash=False)
-
-
-@frozen
-class Stores:
-    """[stores]"""
-
-    default: str = option("The store that takes an upload which names none.", "local")
-    stores: Mapping[str, Store] = field(
-        factory=lambda: {"local": Store(kind="file", options={"path": "images"})}, hash=False
-    )
 
 
 @frozen
@@ -350,45 +348,3 @@ def to_json(config: Config) -> str:
 def from_json(text: str) -> Config:
     """What `to_json` was given."""
     return structure(Config, json.loads(text), "")
-
-
-_STORE_NAME: Final = re.compile(r"(?!os_glance)[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def _stores(table: Any, _: object) -> Stores:
-    """[stores]: a table for each store beside `default`, which may be left out when there is one store."""
-    if not isinstance(table, Mapping):
-        raise TypeError(table)
-    if not isinstance(table.get("default", ""), str):
-        raise ConfigurationError(f"stores.default = {table['default']!r}: must be a string")
-    stores = {name: _store(name, value) for name, value in table.items() if name != "default"}
-    if not stores:
-        return Stores(**table)
-    for name in stores:
-        if not _STORE_NAME.fullmatch(name):
-            raise ConfigurationError(
-                f"stores.{name}: the name must be letters, digits, '.', '_', '-', and not begin with os_glance"
-            )
-    default = table.get("default", next(iter(stores)) if len(stores) == 1 else "local")
-    return Stores(default=default, stores=stores)
-
-
-def _store(name: str, table: Any) -> Store:
-    path = f"stores.{name}"
-    if not isinstance(table, Mapping):
-        raise ConfigurationError(f"{path} = {table!r}: must be a table")
-    own = {key: value for key, value in table.items() if key in _STORE_KEYS}
-    return evolve(
-        structure(Store, own, path), options={key: value for key, value in table.items() if key not in _STORE_KEYS}
-    )
-
-
-_STORE_KEYS: Final = frozenset({"kind", "description", "weight"})
-converter.register_structure_hook(Stores, _stores)
-converter.register_unstructure_hook(
-    Stores, lambda stores: {"default": stores.default} | {n: _store_table(s) for n, s in stores.stores.items()}
-)
-
-
-def _store_table(store: Store) -> dict[str, object]:
-    return {"kind": store.kind, "description": store.description, "weight": store.weight, **store.options}

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 from typing import Final
 
-__all__ = ["advice", "is_local"]
+__all__ = ["advice", "endpoint_parts", "is_local"]
 
 _LOOSE: Final = re.compile(
     r"(?:(?P<scheme>tcp6?|https?|ssl):(?://)?)?(?:(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]+)?:)?(?P<port>[0-9]{1,5})/?"
@@ -14,10 +14,16 @@ _LOOSE: Final = re.compile(
 """Ways to write a port, or an address with a port, that are common elsewhere."""
 
 
-def is_local(endpoint: str) -> bool:
-    """Whether nothing but this machine can reach a server endpoint of Twisted, as far as its text tells."""
+def endpoint_parts(endpoint: str) -> tuple[str, list[str]]:
+    """The kind of an endpoint of Twisted, and its arguments, as `9292` or `interface=127.0.0.1`."""
     parts = re.findall(r"(?:\\.|[^:\\])+", endpoint)
     kind, *arguments = [re.sub(r"\\(.)", r"\1", part) for part in parts] or [""]
+    return kind, arguments
+
+
+def is_local(endpoint: str) -> bool:
+    """Whether nothing but this machine can reach a server endpoint of Twisted, as far as its text tells."""
+    kind, arguments = endpoint_parts(endpoint)
     if kind == "unix" or (kind == "systemd" and "domain=UNIX" in arguments):
         return True
     if kind not in ("tcp", "tcp6", "ssl"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
 
 from twisted.internet.address import IPv4Address as TCP4
 from twisted.internet.address import IPv6Address as TCP6
@@ -12,6 +13,9 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
 from imgsvc.errors import ConfigurationError
+
+THIS_MACHINE: Final = ("127.0.0.0/8", "::1", "unix")
+"""Peers that are on this machine."""
 
 
 class Peers:

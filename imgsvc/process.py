@@ -20,6 +20,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from imgsvc.errors import ConfigurationError, ImgsvcError
+from imgsvc.ports import with_backlog
 from imgsvc.tls import RenewableContext, TlsReactor
 
 log = txaio.make_logger()
@@ -109,7 +110,7 @@ def places(reactor: Any, descriptions: Sequence[str]) -> list[Place]:
 def _place(reactor: Any, description: str) -> Place:
     tls = TlsReactor(reactor)
     try:
-        return Place(description, serverFromString(tls, description), tls)
+        return Place(description, serverFromString(tls, with_backlog(description)), tls)
     except OSError as error:
         raise ConfigurationError(f"server.listen = {description!r}: {error}") from error
     except Exception as error:  # each kind has a parser of its own

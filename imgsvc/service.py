@@ -9,6 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
+from imgsvc import collector, descriptors
 from imgsvc.compose import UNDO_TIME, Server, within
 from imgsvc.config import Config
 from imgsvc.log import LogOutput
@@ -45,7 +46,9 @@ class ServerService(Service):
         self._started = start_or_exit(self._serve(), self._reactor, self._report)
 
     async def _serve(self) -> None:
+        descriptors.raise_limit()
         await self._server.start(self._listen)
+        collector.tune()
         self._report.serving()
 
     async def _listen(self, site: StreamingSite) -> list[IListeningPort]:

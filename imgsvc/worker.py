@@ -23,6 +23,7 @@ from imgsvc.clock import go_by_time_passed
 from imgsvc.compose import Server
 from imgsvc.errors import ConfigurationError
 from imgsvc.log import LogOutput, make_observer
+from imgsvc.ports import longest_backlog
 from imgsvc.process import places, stop
 from imgsvc.service import ServerService
 from imgsvc.workers import FAILED, FIRST_PORT_FD, LOG_FD, SERVING
@@ -140,6 +141,7 @@ class AdoptingReactor:
             port: Any
             if bound.family == socket.AF_UNIX:
                 port = SharedUnixPort._fromListeningDescriptor(self._reactor, descriptor, factory)
+                port.backlog = longest_backlog()  # a unix port sets it anew
                 port.mode = stat.S_IMODE(os.stat(bound.getsockname()).st_mode)
             else:
                 port = SharedPort._fromListeningDescriptor(self._reactor, descriptor, bound.family, factory)

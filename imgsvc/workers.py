@@ -29,6 +29,7 @@ from imgsvc.compose import Server, address_of
 from imgsvc.config import Config
 from imgsvc.errors import ConfigurationError
 from imgsvc.log import LogOutput
+from imgsvc.ports import ListeningReactor
 from imgsvc.process import Place, Report, exit_with, on_sighup, on_sigterm, places, start_or_exit, stop
 from imgsvc.reload import Reloading
 from imgsvc.service import ServerService
@@ -56,7 +57,7 @@ def make_service(
 ) -> IService:
     """What twistd runs. read: gives the configuration as it is now, for SIGHUP. Raises ConfigurationError."""
     server = Server(config, data_folder, reactor)  # what is wrong with the configuration is said here, once
-    listen = places(reactor, config.server.listen)
+    listen = places(ListeningReactor(reactor), config.server.listen)
     service: ServerService | WorkersService
     if config.server.workers == 1:
         service = ServerService(server, listen, log_output, reactor, report)

@@ -14,7 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
-GROUND = {"interfaces", "model", "metadefs", "errors", "folders", "kernel", "peers", "shield", "threads", "words"}
+GROUND = {
+    *("interfaces", "model", "metadefs", "errors", "folders", "kernel", "peers", "rates", "shield", "threads", "words")
+}
 """What every room of the server may import."""
 
 ARROWS = {
@@ -28,12 +30,17 @@ ARROWS = {
     "log": {"words"},
     "kernel": {"errors"},
     "peers": {"errors"},
-    "process": {"errors", "tls"},
+    "process": {"errors", "ports", "tls"},
+    "ports": {"endpoints"},
+    "collector": set(),
+    "descriptors": {"errors"},
+    "rates": set(),
     "shield": set(),
     "threads": {"interfaces"},
     "words": set(),
     "options": {"errors"},
-    "config": {"endpoints", "errors", "options"},
+    "config": {"endpoints", "errors", "options", "store_options"},
+    "store_options": {"errors", "options"},
     "endpoints": set(),
     "launch": set(),
     "reload": {"config", "errors"},

@@ -41,6 +41,7 @@ FOLDED: Final = Refusal(400, b"A line of the head begins with a blank.")
 NOT_HTTP: Final = Refusal(
     400, b"The head of the request is not HTTP/1.1. Characters of the target that are not ASCII are percent-encoded."
 )
+TOO_MANY: Final = Refusal(503, b"The server has as many connections as it takes. Try again.")
 
 
 def check_header(line: bytes) -> Refusal | None:

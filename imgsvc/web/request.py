@@ -54,6 +54,11 @@ class StreamingRequest(server.Request):
         """Called by the channel at the end of the body."""
         self.body.all_received()
 
+    @property
+    def routed(self) -> bool:
+        """Whether the route has been called."""
+        return self._line is None
+
     def go_on(self) -> None:
         """Called by the channel when its parser is done: run the route, once, and hand the body on."""
         if self._line is not None:

@@ -4,8 +4,8 @@ twisted.web calls a resource after the whole body was read. Here the channel beg
 with what one read of the socket brought, and the body is a producer (`web/body.py`).
 
 This module and `web/request.py` are the ones that touch names which Twisted does not promise to keep, here those of
-HTTPChannel: `_version`, `_waitingForTransport`, `_receivedHeaderSize`, `_receivedHeaderCount`, `_transferDecoder`,
-`_respondToBadRequestAndDisconnect`, `_finishRequestBody`.
+HTTPChannel: `_version`, `_waitingForTransport`, `_dataBuffer`, `_receivedHeaderSize`, `_receivedHeaderCount`,
+`_transferDecoder`, `_respondToBadRequestAndDisconnect`, `_finishRequestBody`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import txaio
 from twisted.internet import interfaces
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -23,8 +24,10 @@ from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from imgsvc.errors import BodyCut, BodyMalformed
+from imgsvc.rates import RateWatch
 from imgsvc.web import head
 from imgsvc.web.chunked import ChunkedDecoder, MalformedChunks
+from imgsvc.web.crowd import Crowd, CrowdLimits
 from imgsvc.web.request import StreamingRequest
 
 log = txaio.make_logger()
@@ -38,6 +41,8 @@ BODY_READ_SIZE = 256 << 10
 BODY_READ_SIZE_OF_MANY = 64 << 10
 MANY = 64
 """Bytes read at once for a body, and when this many connections or more are open."""
+HEAD_TIME = 60.0
+"""Seconds that a head may take from its first byte to its last, if the idle time-out is not shorter."""
 
 AccessLog = Callable[[StreamingRequest, float], None]
 """Called with each request that is finished, or whose client has gone, and the seconds from its last header to then."""
@@ -56,18 +61,32 @@ class StreamingChannel(http.HTTPChannel):
     _head_begun = False
     _body_paused = False
     _going_on = False
+    _read_over = False
+    _next_turn: IDelayedCall | None = None
+    _watch: RateWatch | None = None
     _linger: int | None = None
 
     def connectionMade(self) -> None:
         """Called by the transport."""
-        self.site.connections.add(self)
-        self.transport.bufferSize = HEAD_READ_SIZE
+        self._read_at_once(HEAD_READ_SIZE)
         super().connectionMade()
+        if not self.site.connections.enter(self):
+            if self.site.connections.may_tell:
+                self._refuse_silently(head.TOO_MANY)
+            else:
+                self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Called by the transport."""
-        self.site.connections.discard(self)
+        self.site.connections.leave(self)
+        self._watch_no_more()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
         super().connectionLost(reason)
+
+    def _read_at_once(self, size: int) -> None:
+        """Set how many bytes are read from the socket at once, and held for it: also of a socket under TLS."""
+        getattr(self.transport, "transport", self.transport).bufferSize = size
 
     def dataReceived(self, data: bytes) -> None:
         """Called by the transport."""
@@ -81,9 +100,13 @@ class StreamingChannel(http.HTTPChannel):
                 LineReceiver.dataReceived(self, data)  # a slow head has one time-out, not one a byte
             else:
                 self._head_begun = bool(self.line_mode)
+                if self._watch is not None:
+                    self._watch.count(len(data))
                 if not self.line_mode and not self._reads_body:
                     self.transport.pauseProducing()  # no more than one read is kept of requests that must wait
                 super().dataReceived(data)
+                if self._head_begun and self.site.idle_timeout > HEAD_TIME:
+                    self.setTimeout(HEAD_TIME)
         except MalformedChunks:
             self._respondToBadRequestAndDisconnect()
         self._go_on()
@@ -93,28 +116,41 @@ class StreamingChannel(http.HTTPChannel):
         return not self.line_mode and bool(self.requests) and self.requests[-1].body_pending
 
     def _go_on(self) -> None:
-        """Let the requests go on that the parser has met: outside of the parser, and one after the other.
+        """Let the request go on that the parser has met, outside of the parser: one for each turn of the reactor.
 
         Who does not take its answers waits for the next one, no longer than the time-out.
         """
-        if self._going_on:
-            return  # the answer to one request had the next one parsed: the loop below comes to it
+        request = self._present
+        if self._going_on or request is None or (self._next_turn is not None and not request.routed):
+            return
+        if self._waitingForTransport:
+            self.transport.pauseProducing()
+            self.setTimeout(self.site.timeOut)
+            return
+        begins = not request.routed
         self._going_on = True
-        last = None
-        while self._linger is None and not self.line_mode and self.requests and self.requests[-1] is not last:
-            if self._waitingForTransport:
-                self.transport.pauseProducing()
-                self.setTimeout(self.site.timeOut)
-                break
-            last = self.requests[-1]
-            last.go_on()
+        request.go_on()
         self._going_on = False
+        # One read of a socket under TLS may bring many calls of dataReceived, and each of them a request.
+        if self._next_turn is None and (self._present not in (None, request) or (begins and self.isSecure())):
+            self._next_turn = self.callLater(0, self._take_turn)
+
+    @property
+    def _present(self) -> StreamingRequest | None:
+        """The request whose head was the last to be complete, if it is not done yet."""
+        return self.requests[-1] if self._linger is None and not self.line_mode and self.requests else None
+
+    def _take_turn(self) -> None:
+        self._next_turn = None
+        self._go_on()
 
     def readConnectionLost(self) -> None:
-        """See IHalfCloseableProtocol: the client sends no more; it may still wait for the answer to what it sent."""
-        self.persistent = False
+        """See IHalfCloseableProtocol: the client sends no more; it may still wait for the answers to what it sent."""
+        self._read_over = True
         if self._linger is not None or self.line_mode or self._reads_body:
             self.transport.loseConnection()
+        elif not self._dataBuffer:
+            self.persistent = False
 
     def writeConnectionLost(self) -> None:
         """See IHalfCloseableProtocol: the answer was sent, and the client may read it."""
@@ -123,6 +159,14 @@ class StreamingChannel(http.HTTPChannel):
         """The server stops: end now if no head is complete, else after the answer that is under way."""
         self.persistent = False
         if self.line_mode:
+            self.loseConnection()
+
+    def close_idle(self) -> None:
+        """See Connection of a Crowd."""
+        self.setTimeout(None)
+        if self.isSecure():  # where an orderly end would wait for the client
+            self.transport.abortConnection()
+        else:
             self.loseConnection()
 
     def timeoutConnection(self) -> None:
@@ -155,6 +199,7 @@ class StreamingChannel(http.HTTPChannel):
     def allHeadersReceived(self) -> None:
         """Called by the parser."""
         self._head_begun = False
+        self.site.connections.busy(self)
         request = self.requests[-1]
         if (refusal := head.check_headers(request.requestHeaders, self._version)) is not None:
             self.refuse(refusal)
@@ -182,13 +227,17 @@ class StreamingChannel(http.HTTPChannel):
 
     def refuse(self, refusal: head.Refusal) -> None:
         """Answer a request that cannot be read, and close."""
-        self.transport.write(refusal.answer)
         log.info("{peer}: {code} {text}", peer=self.transport.getPeer(), code=refusal.code, text=refusal.text.decode())
+        self._refuse_silently(refusal)
+
+    def _refuse_silently(self, refusal: head.Refusal) -> None:
+        self.transport.write(refusal.answer)
         self._close_gently()
 
     def _close_gently(self) -> None:
         """Close so that the client can read the answer: unread bytes would make it a reset (RFC 9112 section 9.6)."""
         self._linger = LINGER_BYTES
+        self._watch_no_more()
         self.clearLineBuffer()
         self.setRawMode()
         self.transport.unregisterProducer()
@@ -204,15 +253,40 @@ class StreamingChannel(http.HTTPChannel):
         self._body_paused = True
         self.transport.pauseProducing()
         self.setTimeout(None)
+        if self._watch is not None:
+            self._watch.pause()
 
     def resume_body(self) -> None:
         """See BodySource."""
         self._body_paused = False
-        self.transport.bufferSize = BODY_READ_SIZE if len(self.site.connections) < MANY else BODY_READ_SIZE_OF_MANY
+        self._read_at_once(BODY_READ_SIZE if len(self.site.connections) < MANY else BODY_READ_SIZE_OF_MANY)
         if not self._waitingForTransport:  # who does not read its answers is not read either
             self.transport.resumeProducing()
         if self._reads_body:
             self.setTimeout(self.site.timeOut)
+            self._watch_rate()
+
+    def _watch_rate(self) -> None:
+        if self._watch is None and self.site.minimum_rate:
+            self._watch = RateWatch(self.site.reactor, self.site.minimum_rate, self._too_slow)
+        if self._watch is not None:
+            self._watch.go()
+
+    def _watch_no_more(self) -> None:
+        if self._watch is not None:
+            self._watch.pause()
+            self._watch = None
+
+    def _too_slow(self) -> None:
+        """Called when the client sends its body too slowly: the body ends, and with the answer the connection."""
+        rate = self.site.minimum_rate
+        log.info("{peer}: sends fewer than {rate} bytes a second", peer=self.transport.getPeer(), rate=rate)
+        request = self._present
+        if request is None or request.finished:
+            self.transport.abortConnection()
+            return
+        self.persistent = False
+        request.body.fail(Failure(BodyCut(f"The body came with fewer than {rate} bytes a second, over a minute.")))
 
     def send_continue(self) -> None:
         """See BodySource."""
@@ -230,10 +304,19 @@ class StreamingChannel(http.HTTPChannel):
         if request.body_pending:
             request.body.fail(Failure(BodyCut("The answer came before the body was whole.")))
         self._body_paused = False
-        self.transport.bufferSize = HEAD_READ_SIZE
+        self._read_at_once(HEAD_READ_SIZE)
+        if not request.body_pending:
+            self._watch_no_more()
+            self.site.connections.idle(self)
         self.setTimeout(self.site.timeOut)  # setTimeout(None) has forgotten it
         if not request.body_pending:
+            if self._read_over and not self._dataBuffer:
+                self.persistent = False
             super().requestDone(request)
+            if self._present is not None and not self._reads_body:
+                self.transport.pauseProducing()  # no more is read before all that was read has had its turn
+            if self._read_over and (self.line_mode or self._reads_body):
+                self.transport.loseConnection()  # what is missing of the next request does not come
         elif self.persistent:
             self.resume_body()  # the little that is left is dropped
         else:
@@ -245,6 +328,7 @@ class StreamingSite(server.Site):
     """Makes a StreamingChannel for every connection. HTTP/1.1 only.
 
     access_log: None: there is none. idle_timeout: seconds for which a client may send nothing.
+    minimum_rate: bytes a second of a body; 0: any.
     """
 
     protocol: Any = StreamingChannel
@@ -255,15 +339,27 @@ class StreamingSite(server.Site):
         resource: IResource,
         clock: Any,
         idle_timeout: float,
+        limits: CrowdLimits,
+        minimum_rate: int = 0,
         access_log: AccessLog | None = None,
     ) -> None:
         super().__init__(resource, StreamingRequest, timeout=idle_timeout, reactor=clock)
-        self.connections: set[StreamingChannel] = set()
+        self.connections = Crowd(clock, limits)
+        self.idle_timeout = idle_timeout
+        self.minimum_rate = minimum_rate
         self._access_log = access_log
 
-    def renew(self, resource: IResource, idle_timeout: float, access_log: AccessLog | None) -> None:
+    def renew(
+        self,
+        resource: IResource,
+        idle_timeout: float,
+        limits: CrowdLimits,
+        minimum_rate: int,
+        access_log: AccessLog | None,
+    ) -> None:
         """Take these in the place of those that it was made with: for new requests, and new connections."""
         self.resource, self.timeOut, self._access_log = resource, idle_timeout, access_log
+        self.idle_timeout, self.minimum_rate, self.connections.limits = idle_timeout, minimum_rate, limits
 
     def acceptableProtocols(self) -> list[bytes]:
         """See IProtocolNegotiationFactory."""
@@ -278,14 +374,14 @@ class StreamingSite(server.Site):
     def log(self, request: Any) -> None:
         """Called by each request when it is finished, or its client gone."""
         if self._access_log is not None:
-            self._access_log(request, max(0.0, self.reactor.seconds() - request.begun))
+            self._access_log(request, max(0.0, self.reactor.seconds() - request.routed))
 
     def finish_connections(self) -> None:
         """Close the idle connections, and each other one when its answer is complete."""
-        for channel in list(self.connections):
+        for channel in self.connections:
             channel.finish_soon()
 
     def cut_connections(self) -> None:
         """Break off every connection that is still open."""
-        for channel in list(self.connections):
+        for channel in self.connections:
             channel.transport.abortConnection()

@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from imgsvc.errors import BodyTooLarge, ImgsvcError
 from imgsvc.web.body import read_all
+from imgsvc.web.crowd import CrowdLimits
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.site import LINGER_TIME, StreamingSite
 from tests.support.server import Answer, Connection
@@ -95,22 +96,31 @@ def head(line: str = "PUT /x", *headers: str, version: str = "1.1") -> bytes:
 class SiteTestCase(SynchronousTestCase):
     """A site with one route, which a test may change."""
 
+    idle_timeout = IDLE
+    limits = CrowdLimits(1000)
+    minimum_rate = 0
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.requests: list[StreamingRequest] = []
         self.logged: list[StreamingRequest] = []
         self.route: Callable[[StreamingRequest], object] = echo
         self.site = StreamingSite(
-            Route(self.begin), self.clock, IDLE, lambda request, duration: self.logged.append(request)
+            Route(self.begin),
+            self.clock,
+            self.idle_timeout,
+            self.limits,
+            self.minimum_rate,
+            lambda request, duration: self.logged.append(request),
         )
 
     def begin(self, request: StreamingRequest) -> None:
         self.requests.append(request)
         self.route(request)
 
-    def connect(self) -> Connection:
+    def connect(self, peer: Any = None) -> Connection:
         rig: Any = self
-        return Connection(rig)
+        return Connection(rig, peer)
 
     def answers(self, *pieces: bytes) -> list[Answer]:
         """The answers on a connection that sends these pieces."""

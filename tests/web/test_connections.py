@@ -8,7 +8,8 @@ from twisted.internet.error import ConnectionLost
 from imgsvc.errors import BodyCut, ImgsvcError
 from imgsvc.web.body import read_all
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.site import HEAD_READ_SIZE
+from imgsvc.web.site import HEAD_READ_SIZE, HEAD_TIME, LINGER_TIME
+from tests.support.server import Connection
 from tests.web.site_rig import IDLE, LARGEST, Keeper, SiteTestCase, answer, chunked, echo, head, refuse
 
 
@@ -107,6 +108,22 @@ class LossTests(SiteTestCase):
         answer(self.requests[0], bytes(keeper.data))
         self.assertEqual(connection.answers()[0].body, b"hello")
         self.assertTrue(connection.transport.disconnecting)
+
+    def test_half_close_after_many_requests(self) -> None:
+        """All requests that came whole before the client closed its half are answered, and one that did not is not."""
+        waiting: list[StreamingRequest] = []
+        for rest in (b"", head("GET /")[:-2], head("PUT /", "Content-Length: 5") + b"hell"):
+            self.route = waiting.append
+            connection = self.connect()
+            connection.send(b"".join(head(f"GET /{number}") for number in range(5)) + rest)
+            connection.close_writing()
+            self.route = echo
+            echo(waiting.pop())
+            self.clock.advance(0)
+            self.assertEqual([one.body for one in connection.answers()], [b"/%d " % number for number in range(5)])
+            self.assertTrue(connection.closed)
+            connection.lose()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_consumer_of_a_request_that_was_answered(self) -> None:
         """An answer that comes before the end of the body ends the body for its consumer."""
@@ -208,6 +225,18 @@ class TimeTests(SiteTestCase):
         self.clock.advance(IDLE)
         self.assertTrue(connection.closed)
 
+    def test_head_with_a_long_time_out(self) -> None:
+        """A head has a minute, however long a connection may be silent."""
+        self.site.timeOut = self.site.idle_timeout = 10 * IDLE
+        connection = self.connect()
+        self.clock.advance(9 * IDLE)
+        connection.send(b"GET / HT")
+        self.clock.advance(HEAD_TIME - 1)
+        connection.send(b"TP/1.1\r\n")
+        self.assertFalse(connection.closed)
+        self.clock.advance(1)
+        self.assertTrue(connection.closed)
+
     def test_last_answer_that_is_not_taken(self) -> None:
         """A client that does not take the last answer of a connection is cut off in the end."""
         connection = self.connect()
@@ -216,6 +245,75 @@ class TimeTests(SiteTestCase):
         self.assertFalse(connection.transport.aborting)
         self.clock.advance(IDLE)
         self.assertTrue(connection.transport.aborting)
+
+
+class RateTests(SiteTestCase):
+    """A body comes with 100 bytes a second or more, averaged over a minute."""
+
+    minimum_rate = 100
+
+    def trickle(self, connection: Connection, size: int, minutes: int) -> None:
+        """Send so many bytes every 10 seconds."""
+        for _ in range(6 * minutes):
+            if not connection.closed:
+                connection.send(b"x" * size)
+            self.clock.advance(10)
+
+    def test_slow_body(self) -> None:
+        """A body that trickles is cut off after the minute in which it was too slow, and the client told why."""
+        for framing in ("Content-Length: 50000", "Transfer-Encoding: chunked"):
+            connection = self.connect()
+            connection.send(head("PUT /", framing) + (b"c350\r\n" if "chunked" in framing else b""))
+            self.trickle(connection, 1000, 2)
+            self.assertFalse(connection.answers())
+            self.trickle(connection, 999, 1)
+            (one,) = connection.answers()
+            self.assertEqual((one.status, one.headers["connection"], one.body), (400, "close", b"BodyCut"))
+            self.clock.advance(LINGER_TIME)
+            self.assertTrue(connection.closed)
+            connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_slow_route(self) -> None:
+        """Time in which nothing is asked of the client does not count."""
+        self.route = lambda request: None
+        connection = self.connect()
+        connection.send(head("PUT /", "Content-Length: 30"))
+        self.clock.advance(1000)
+        keeper = Keeper()
+        done = self.requests[0].body.startProducing(keeper)
+        for _ in range(20):
+            connection.send(b"x")
+            keeper.producer.pauseProducing()
+            self.clock.advance(1000)
+            keeper.producer.resumeProducing()
+            self.clock.advance(2)
+        self.assertFalse(connection.closed)
+        self.assertEqual(len(keeper.data), 20)
+        answer(self.requests[0], b"")
+        self.failureResultOf(done, BodyCut)
+        connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_rest_of_a_refused_body(self) -> None:
+        """The rest of a body that was refused comes no slower."""
+        self.route = refuse
+        connection = self.connect()
+        connection.send(head("PUT /", "Content-Length: 10000"))
+        self.assertEqual(connection.answers()[0].status, 409)
+        self.trickle(connection, 10, 1)
+        self.assertTrue(connection.transport.aborting)
+
+    def test_next_body(self) -> None:
+        """Each body has its own first minute, and a download or a wait between two requests has no rate."""
+        connection = self.connect()
+        for _ in range(3):
+            connection.send(head("PUT /", "Content-Length: 50"))
+            self.clock.advance(IDLE - 1)
+            connection.send(bytes(50))
+            self.clock.advance(IDLE - 1)
+        self.assertFalse(connection.closed)
+        self.assertEqual(len(connection.answers()), 3)
 
 
 class BackPressureTests(SiteTestCase):
@@ -325,6 +423,70 @@ class BackPressureTests(SiteTestCase):
         self.assertGreater(connection.transport.bufferSize, HEAD_READ_SIZE)
         connection.send(b"hello")
         self.assertEqual(connection.transport.bufferSize, HEAD_READ_SIZE)
+
+    def test_turns(self) -> None:
+        """Of many requests in one read, one is worked off in each turn of the reactor."""
+        turns: list[int] = []
+        turn = 0
+
+        def next_turn() -> None:
+            nonlocal turn
+            turn += 1
+            if turn < 100:
+                self.clock.callLater(0, next_turn)
+
+        def route(request: StreamingRequest) -> None:
+            turns.append(turn)
+            echo(request)
+
+        self.route = route
+        connection = self.connect()
+        connection._unread.append((head("GET /") + head("PUT /", "Content-Length: 5") + b"hello") * 20)
+        connection._read()
+        self.assertEqual(turns, [0])
+        self.clock.callLater(0, next_turn)
+        self.clock.advance(0)
+        self.assertEqual(turns, [0, *range(0, 39)])
+        self.assertEqual(len(connection.answers()), 40)
+
+    def test_no_more_is_read_before_the_next_turn(self) -> None:
+        """While requests of one read wait for their turns, no more is read."""
+        request = head("GET /")
+        connection = self.connect()
+        connection._unread.extend([request * 10] * 3)
+        connection._read()
+        self.assertEqual((len(self.requests), connection.unread), (1, 20 * len(request)))
+        self.clock.advance(0)
+        self.assertEqual((len(self.requests), connection.unread), (30, 0))
+
+    def test_turns_of_a_client_that_waits(self) -> None:
+        """A client that sends its next request when it has the answer waits for no further turn."""
+        connection = self.connect()
+        for number in range(3):
+            connection._unread.append(head(f"GET /{number}"))
+            connection._read()
+            self.assertEqual(len(connection.answers()), number + 1)
+        self.assertTrue(all(call.getTime() > 0 for call in self.clock.getDelayedCalls()))
+
+    def test_turns_under_tls(self) -> None:
+        """Requests that come in records of TLS of their own, many in one read, have a turn each, too."""
+        connection = self.connect()
+        connection.channel.isSecure = lambda: True
+        for number in range(10):
+            connection._unread.append(head(f"GET /{number}"))
+        connection._read()
+        self.assertEqual(len(connection.answers()), 1)
+        self.clock.advance(0)
+        self.assertEqual([one.body for one in connection.answers()], [b"/%d " % number for number in range(10)])
+
+    def test_lost_between_turns(self) -> None:
+        """Requests that have not had their turn when the connection is lost are not begun."""
+        connection = self.connect()
+        connection._unread.append(head("GET /") * 3)
+        connection._read()
+        connection.lose()
+        self.assertEqual(len(self.requests), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_access_log(self) -> None:
         """Each answered request is logged once."""

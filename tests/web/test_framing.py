@@ -278,4 +278,4 @@ class FramingTests(SiteTestCase):
         self.assertTrue(connection.closed)
         connection.lose()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.site.connections, set())
+        self.assertEqual(list(self.site.connections), [])

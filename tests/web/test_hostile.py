@@ -103,7 +103,7 @@ class HostileTestCase(ApiTestCase):
             self.server.clock.advance(self.server.config.server.idle_timeout)
         self.assertTrue(connection.closed, "the connection stays")
         connection.lose()
-        self.assertEqual(self.server.site.connections, set())
+        self.assertEqual(list(self.server.site.connections), [])
         self.assertEqual(self.server.server.core.uploads.running, set())
         return answers
 

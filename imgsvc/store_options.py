@@ -1,0 +1,76 @@
+"""The part of the configuration that is about stores: a table for each, of which the store's kind knows the most."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import evolve, field, frozen
+
+from imgsvc.errors import ConfigurationError
+from imgsvc.options import converter, option, structure
+
+__all__ = ["Store", "Stores"]
+
+
+@frozen
+class Store:
+    """[stores.NAME]. options: the rest of the table; the store's kind knows what may be in it."""
+
+    kind: str = option("What kind of store this is, as `file` or `memory`.")
+    description: str = option("A line for people, shown by `/v2/info/stores`.", "")
+    weight: int = option("Of several stores that hold an image, the heaviest is read first.", 0)
+    options: Mapping[str, object] = field(factory=dict, hash=False)
+
+
+@frozen
+class Stores:
+    """[stores]"""
+
+    default: str = option("The store that takes an upload which names none.", "local")
+    stores: Mapping[str, Store] = field(
+        factory=lambda: {"local": Store(kind="file", options={"path": "images"})}, hash=False
+    )
+
+
+_STORE_NAME: Final = re.compile(r"(?!os_glance)[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def _stores(table: Any, _: object) -> Stores:
+    """[stores]: a table for each store beside `default`, which may be left out when there is one store."""
+    if not isinstance(table, Mapping):
+        raise TypeError(table)
+    if not isinstance(table.get("default", ""), str):
+        raise ConfigurationError(f"stores.default = {table['default']!r}: must be a string")
+    stores = {name: _store(name, value) for name, value in table.items() if name != "default"}
+    if not stores:
+        return Stores(**table)
+    for name in stores:
+        if not _STORE_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"stores.{name}: the name must be letters, digits, '.', '_', '-', and not begin with os_glance"
+            )
+    default = table.get("default", next(iter(stores)) if len(stores) == 1 else "local")
+    return Stores(default=default, stores=stores)
+
+
+def _store(name: str, table: Any) -> Store:
+    path = f"stores.{name}"
+    if not isinstance(table, Mapping):
+        raise ConfigurationError(f"{path} = {table!r}: must be a table")
+    own = {key: value for key, value in table.items() if key in _STORE_KEYS}
+    return evolve(
+        structure(Store, own, path), options={key: value for key, value in table.items() if key not in _STORE_KEYS}
+    )
+
+
+_STORE_KEYS: Final = frozenset({"kind", "description", "weight"})
+converter.register_structure_hook(Stores, _stores)
+converter.register_unstructure_hook(
+    Stores, lambda stores: {"default": stores.default} | {n: _store_table(s) for n, s in stores.stores.items()}
+)
+
+
+def _store_table(store: Store) -> dict[str, object]:
+    return {"kind": store.kind, "description": store.description, "weight": store.weight, **store.options}
