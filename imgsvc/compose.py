@@ -87,6 +87,7 @@ class Server:
         except BaseException:
             self._folders.undo()
             raise
+        self._folders.started(self._data_folder)
         self.core.reaper.start()
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from imgsvc.catalogue import Catalogue, MetadefCatalogue, open_database
+from imgsvc.catalogue import Catalogue, MetadefCatalogue, open_database, sqlite_file
 from imgsvc.certificates.maker import make_certificates
 from imgsvc.config import Config
 from imgsvc.config import Quotas as QuotaOptions
@@ -96,6 +96,7 @@ class Core:
         self._certificate_threads = self._own_threads("certificates", 1)
         self._database = database = open_database(config.database, data_folder, self._own_threads, reactor)
         self.catalogue = Catalogue(database)
+        file = sqlite_file(config.database.url, data_folder)
         self.stores = make_stores(
             config.stores.stores,
             config.stores.default,
@@ -105,6 +106,7 @@ class Core:
                 data_folder=data_folder,
                 clock=reactor,
                 folders=folders,
+                catalogue=None if file is None else file.parent,
             ),
         )
         self.health = Health(self.catalogue, self.stores, reactor)

@@ -64,6 +64,16 @@ class Folders:
                 folder.rmdir()
         self.close()
 
+    def started(self, data_folder: Path) -> None:
+        """The start is over: nothing is to be undone, and only the data folder stays locked.
+
+        An open descriptor keeps a file system from being unmounted, and those of stores may be. What another start
+        still might undo is safe all the same, because it would need the lock of the data folder, too.
+        """
+        self._made.clear()
+        for path in [path for path in self._used if path != data_folder]:
+            os.close(self._used.pop(path))
+
     def close(self) -> None:
         """Use none of them any more. Any number of times."""
         self._made.clear()

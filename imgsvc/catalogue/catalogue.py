@@ -109,7 +109,7 @@ class Catalogue:
         now = self._now()
         image_id, keys = doomed[0].image_id, [each.key for each in doomed]
         return self._database.write(
-            lambda connection: changes.restore_locations(connection, image_id, keys, status, now)
+            lambda connection: changes.restore_locations(connection, image_id, keys, status, now), frees=True
         )
 
     def members(self, image_id: str) -> Deferred[list[Member]]:
@@ -156,23 +156,25 @@ class Catalogue:
 
     def release(self, image_id: str, upload_id: str) -> Deferred[bool]:
         now = self._now()
-        return self._database.write(lambda connection: uploads.release_claim(connection, image_id, upload_id, now))
+        return self._database.write(
+            lambda connection: uploads.release_claim(connection, image_id, upload_id, now), frees=True
+        )
 
     def leases(self, store_id: str) -> Deferred[list[Lease]]:
         return self._database.read(lambda connection: uploads.list_leases(connection, store_id))
 
     def take_over(self, lease: Lease, seconds: float) -> Deferred[str | None]:
-        return self._database.write(lambda connection: uploads.take_over_claim(connection, lease, seconds))
+        return self._database.write(lambda connection: uploads.take_over_claim(connection, lease, seconds), frees=True)
 
     def is_claimed(self, image_id: str, upload_id: str) -> Deferred[bool]:
         return self._database.read(lambda connection: uploads.claim_is_held(connection, image_id, upload_id))
 
     def delete(self, image_id: str) -> Deferred[list[DoomedLocation]]:
         now = self._now()
-        return self._database.write(lambda connection: images.delete_image(connection, image_id, now))
+        return self._database.write(lambda connection: images.delete_image(connection, image_id, now), frees=True)
 
     def doomed_locations(self, store_id: str, after: int = 0) -> Deferred[list[DoomedLocation]]:
         return self._database.read(lambda connection: images.list_doomed_locations(connection, store_id, after))
 
     def forget_location(self, key: int) -> Deferred[None]:
-        return self._database.write(lambda connection: images.forget_location(connection, key))
+        return self._database.write(lambda connection: images.forget_location(connection, key), frees=True)

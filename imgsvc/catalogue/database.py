@@ -34,11 +34,12 @@ class Database(Protocol):
     def stop(self) -> Deferred[None]:
         """Finish the jobs under way, refuse others, close all connections. Deferred of None. Any number of times."""
 
-    def write(self, job: Job[T]) -> Deferred[T]:
+    def write(self, job: Job[T], frees: bool = False) -> Deferred[T]:
         """Run `job` in a transaction of its own or with others. Deferred of its result, fired after the commit.
 
         A job that raises is undone alone, and the Deferred fails with what it raised. A job may be run again when all
-        that it did was undone: it must have no other effect than in the database.
+        that it did was undone: it must have no other effect than in the database. frees: what it writes lets bytes be
+        deleted, so that it may use the last of a full disk.
         """
 
     def read(self, job: Job[T], heavy: bool = False) -> Deferred[T]:

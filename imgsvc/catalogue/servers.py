@@ -101,7 +101,7 @@ class ServerDatabase:
         await DeferredList(list(self._running))
         self._engine.dispose()
 
-    def write(self, job: Job[T]) -> Deferred[T]:
+    def write(self, job: Job[T], frees: bool = False) -> Deferred[T]:
         """See Database. Each job has a transaction of its own, in which each statement sees what others committed."""
         return self._answer(job, True)
 

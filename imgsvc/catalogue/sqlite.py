@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
 
 from imgsvc.catalogue import schema
-from imgsvc.catalogue.database import Job, for_the_client, unavailable
+from imgsvc.catalogue.database import Job, cause_of, for_the_client, unavailable
+from imgsvc.catalogue.reserve import Reserve
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.turns import Turn
 from imgsvc.catalogue.url import parse
@@ -37,6 +39,20 @@ class _Raised:
     """What a job ended with instead of a result."""
 
     error: Exception
+
+
+@frozen
+class _Write:
+    """A job that writes. frees: see Database.write."""
+
+    job: Job[Any]
+    frees: bool
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether the disk took no more, which SQLite calls an error of input and output where it is not sure."""
+    code = getattr(cause_of(error), "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class SQLiteDatabase:
@@ -67,7 +83,8 @@ class SQLiteDatabase:
         self._turn = turn_of(url, busy_timeout)
         self._driver = self._readers.dialect.loaded_dbapi
         self._here: PoolProxiedConnection | None = None
-        self._waiting: list[tuple[Job[Any], Deferred[Any]]] = []
+        self._reserve = Reserve(Path(parse(url).database or ""))
+        self._waiting: list[tuple[_Write, Deferred[Any]]] = []
         self._writing: Deferred[None] | None = None
         self._started = False
 
@@ -104,8 +121,10 @@ class SQLiteDatabase:
         self._writers.dispose()
         self._turn.close()
 
-    def write(self, job: Job[T]) -> Deferred[T]:
+    def write(self, job: Job[T], frees: bool = False) -> Deferred[T]:
         """Run `job` in a transaction, in the writer thread. Deferred of its result, fired after the commit.
+
+        frees: see Database.
 
         A job that raises is undone alone, and the Deferred fails with what it raised. Fails with
         CatalogueUnavailable when the database failed; all jobs of the transaction are undone then.
@@ -113,7 +132,7 @@ class SQLiteDatabase:
         if not self._started:
             return fail(CatalogueUnavailable("The catalogue is closed."))
         waiting: Deferred[T] = Deferred()
-        self._waiting.append((job, waiting))
+        self._waiting.append((_Write(job, frees), waiting))
         if self._writing is None:
             finished: Deferred[None] = Deferred()
             self._writing = finished
@@ -123,9 +142,9 @@ class SQLiteDatabase:
     async def _write_waiting(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            jobs = [job for job, _ in batch]
+            writes = [write for write, _ in batch]
             try:
-                outcomes = await self._writer_threads.run(self._transaction, jobs)
+                outcomes = await self._writer_threads.run(self._transaction, writes)
             except Exception as error:
                 outcomes = [_Raised(error)] * len(batch)
             for (_, waiting), outcome in zip(batch, outcomes, strict=True):
@@ -135,13 +154,29 @@ class SQLiteDatabase:
                     waiting.callback(outcome)
         self._writing = None
 
-    def _transaction(self, jobs: list[Job[Any]]) -> list[Any]:
-        """Run in the writer thread: the results of the jobs, _Raised for each that raised."""
+    def _transaction(self, writes: list[_Write]) -> list[Any]:
+        """Run in the writer thread: the results of the jobs, _Raised for each that raised.
+
+        On a full disk those that free some of it are tried once more, with the room that is kept for them.
+        """
         try:
-            with self._turn.taken(), self._writers.begin() as connection:
-                return [self._attempt(connection, job) for job in jobs]
+            try:
+                outcomes = self._run_all(writes)
+            except (DBAPIError, self._driver.Error) as error:
+                if not _is_full(error) or not any(write.frees for write in writes):
+                    raise
+                self._reserve.give_up()
+                others = _Raised(unavailable(error))
+                freed = iter(self._run_all([write for write in writes if write.frees]))
+                outcomes = [next(freed) if write.frees else others for write in writes]
         except (DBAPIError, self._driver.Error, TimeoutError) as error:
             raise unavailable(error) from error
+        self._reserve.fill()
+        return outcomes
+
+    def _run_all(self, writes: list[_Write]) -> list[Any]:
+        with self._turn.taken(), self._writers.begin() as connection:
+            return [self._attempt(connection, write.job) for write in writes]
 
     def _attempt(self, connection: Connection, job: Job[Any]) -> Any:
         """The job's result, or the error that it raised, with all that it did undone."""
@@ -226,6 +261,7 @@ class SQLiteDatabase:
             here = self._readers.raw_connection()
             here.detach()
             here.cursor().execute("PRAGMA busy_timeout = 0")
+            self._reserve.fill()
             return here
         except (DBAPIError, self._driver.Error, TimeoutError) as error:
             raise unavailable(error) from error

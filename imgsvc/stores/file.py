@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import txaio
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
@@ -35,6 +35,8 @@ log = txaio.make_logger()
 
 FLUSHERS: Final = 2
 """Threads that flush beside the writes; more of them would only make the disk seek."""
+ROOM_OF_CATALOGUE: Final = 32 << 20
+"""Bytes that images leave to a catalogue on the same file system: it must be able to say that they are deleted."""
 _SCHEMES: Final = ("file", "filesystem")
 
 
@@ -49,7 +51,11 @@ class FileOptions:
     file_perm: str = option('Permissions of the files, octal, as "0640". 0: what the umask leaves.', "0600")
     thin_provisioning: bool = option("Leave holes in the files in the place of zeros.", False)
     threads: int = option("Calls to the file system that may be under way at a time.", 8, at_least=1)
-    min_free: Size = option("Take no image that would leave less than this free.", 0)
+    min_free: Size = option(
+        "Take no image that would leave less than this free. On the file system of an SQLite catalogue at least 32 MiB"
+        " stay free.",
+        0,
+    )
 
 
 @implementer(IStore)
@@ -136,13 +142,21 @@ class FileStore:
     async def _writer(self, name: str, upload_id: str, expected_size: int | None) -> IStoreWriter:
         path = self._folder.part(name, upload_id)
         usage = await self._disk.run("make", path, write_fault, self._folder.usage)
-        needed = (expected_size or 0) + self._options.min_free
+        min_free = await self._disk.run("make", path, write_fault, self._min_free)
+        needed = (expected_size or 0) + min_free
         if usage.free is not None and needed > usage.free:
             raise StoreFull(self.store_id, f"{expected_size or 'more'} bytes do not fit.")
         mode = self._write_options.mode
         fd = await self._disk.run("make", path, write_fault, self._folder.begin, name, upload_id, mode)
         location = Location(self.store_id, f"file://{self._folder.path}/{name}")
-        return FileWriter(self._disk, name, upload_id, fd, location, self._write_options)
+        return FileWriter(self._disk, name, upload_id, fd, location, evolve(self._write_options, min_free=min_free))
+
+    def _min_free(self) -> int:
+        """Bytes that images leave free: the catalogue has its part of a file system that both are on. In a thread."""
+        catalogue = self._services.catalogue
+        if catalogue is not None and os.stat(catalogue).st_dev == os.stat(self._folder.path).st_dev:
+            return max(self._options.min_free, ROOM_OF_CATALOGUE)
+        return self._options.min_free
 
     def reader(self, location: Location, span: Span) -> Deferred[IStoreReader]:
         """See IStore."""

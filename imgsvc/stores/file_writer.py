@@ -30,11 +30,13 @@ class WriteOptions:
     """How files are written.
 
     durable: flush to the disk. mode: permissions of the file, 0 for what the umask leaves. sparse: zeros as holes.
+    min_free: bytes of the file system that are left free.
     """
 
     durable: bool = True
     mode: int = 0
     sparse: bool = False
+    min_free: int = 0
 
 
 @implementer(IStoreWriter)
@@ -85,15 +87,19 @@ class FileWriter:
 
     async def _write(self, pieces: Sequence[Buffer]) -> None:
         fd = self._usable()
-        put = write_sparse if self._options.sparse else write_all
         try:
-            self._size = await self._call("write", put, fd, self._size, pieces)
+            self._size = await self._call("write", self._put, fd, self._size, pieces)
         except StoreError as error:
             self._failure = error
             raise
         if self._options.durable and self._size - self._flushed >= FLUSH_EVERY and not self._flushing:
             self._flushed = self._size
             self._flush = Deferred.fromCoroutine(self._flush_beside(fd))
+
+    def _put(self, fd: int, offset: int, pieces: Sequence[Buffer]) -> int:
+        """Write, if there is room; where the file ends then. In a thread."""
+        self._disk.folder.check_room(sum(len(piece) for piece in pieces), self._options.min_free)
+        return (write_sparse if self._options.sparse else write_all)(fd, offset, pieces)
 
     async def _flush_beside(self, fd: int) -> None:
         """The kernel reports a failed flush once: whoever comes next must hear of it from us."""

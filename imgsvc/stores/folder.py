@@ -16,7 +16,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from errno import ENODEV
+from errno import ENODEV, ENOSPC
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -168,6 +168,12 @@ class Folder:
         if figures.f_blocks == 0:  # a tmpfs without limit, and what some file systems in user space say
             return StoreUsage(None, None)
         return StoreUsage(figures.f_blocks * figures.f_frsize, figures.f_bavail * figures.f_frsize)
+
+    def check_room(self, size: int, min_free: int) -> None:
+        """That so many more bytes leave `min_free` of the file system. Raises OSError, with ENOSPC if not."""
+        free = self.usage().free
+        if free is not None and size + min_free > free:
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
 
     def _earlier(self, name: str, upload_id: str) -> Iterator[int | None]:
         """The inodes of what earlier uploads of the same image have left."""

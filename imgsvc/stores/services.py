@@ -21,6 +21,7 @@ class StoreServices:
     make_threads: a new pool, from its name and how many threads it may have; the store stops it in IStore.stop.
     budget: bounds what read-aheads hold. data_folder: relative paths are relative to it. clock: the reactor, for
     timeouts and for connections to other servers. folders: makes those that a store keeps its objects in.
+    catalogue: the folder of the catalogue's database, if it is a file.
     """
 
     make_threads: Callable[[str, int], IThreads]
@@ -28,3 +29,4 @@ class StoreServices:
     data_folder: Path
     clock: IReactorTime
     folders: Folders = field(factory=Folders)
+    catalogue: Path | None = None

@@ -172,6 +172,7 @@ class StoreFaultTests(FaultTestCase):
         part = self.part(daemon, image_id, daemon.data / "images")
         strace = self.inject(daemon, Injection(WRITES, "delay_enter=600000000", part))
         upload.send(b"x" * 7 * MIB)
+        self.wait(lambda: "t" in thread_states(daemon.pid), "a thread that hangs")
         daemon.signal(signal.SIGTERM)
         # It has ended but for the thread that strace still holds.
         self.wait(lambda: "State:\tZ" in Path(f"/proc/{daemon.pid}/status").read_text(), "the end")
@@ -394,6 +395,37 @@ class DatabaseFaultTests(FaultTestCase):
         self.assertEqual(self.create(daemon), 201)
         self.wait_for_status(daemon, queued, "queued")
         self.assert_goes_on(daemon, queued)
+
+    def test_full_of_images(self) -> None:
+        """On a disk that images and the catalogue share, uploads end before it is full."""
+        data = self.mount("96m")
+        daemon = self.daemon(self.TOML, data=data)
+        image_id = daemon.image()
+        upload = Transfer(daemon, image_id, None)
+        upload.send_chunks(b"x" * MIB for _ in range(96))
+        self.assertEqual(upload.status(), 413)
+        self.assert_nothing_kept(daemon, image_id, data / "images")
+        self.assertEqual(Transfer(daemon, image_id, 64 * MIB).status(), 413)
+        self.assertEqual(self.create(daemon), 201)
+        self.assert_goes_on(daemon, image_id, os.urandom(32 * MIB))
+
+    def test_delete_on_full_disk(self) -> None:
+        """However full the disk is, images can be deleted, and make room."""
+        data = self.mount("96m")
+        daemon = self.daemon(self.TOML, data=data)
+        images = [daemon.image() for _ in range(40)]
+        self.assertEqual(daemon.put(images[0], os.urandom(32 * MIB)), 204)
+        filler = data / "filler"
+        with self.assertRaises(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        while self.create(daemon) == 201:
+            pass  # what the write-ahead log has room for already
+        for image_id in reversed(images):
+            self.assertEqual(daemon.request("DELETE", f"/v2/images/{image_id}")[0], 204)
+        self.wait(lambda: not files(data / "images"), "the bytes gone")
+        self.assertEqual(self.create(daemon), 201)
+        self.wait_for_log(daemon, "The disk of the catalogue is full")
 
     def test_hangs(self) -> None:
         """A disk that does not answer does not keep the daemon from its end."""

@@ -7,6 +7,7 @@ import stat
 import subprocess
 from pathlib import Path
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -20,11 +21,12 @@ from imgsvc.errors import (
 )
 from imgsvc.interfaces import IFileBacked, IStore
 from imgsvc.model import Location, Span, StoreUsage
-from imgsvc.stores.file import make
+from imgsvc.stores.file import ROOM_OF_CATALOGUE, make
 from imgsvc.stores.services import StoreServices
 from tests.support.store_contract import (
     DATA,
     EARLIER,
+    LATER,
     NAME,
     Consumer,
     StoreContract,
@@ -310,6 +312,31 @@ class FileTests(SynchronousTestCase):
         for size, told in ((None, "more bytes"), (5, "5 bytes")):
             with self.assertRaisesRegex(StoreFull, f"^Store local: {told} do not fit.$"):
                 result_of(store.writer(NAME, EARLIER, size))
+
+    def test_min_free_meanwhile(self) -> None:
+        """Uploads end when others have taken the room that the operator wants free."""
+        store = self.start()
+        writer = result_of(store.writer(NAME, EARLIER, None))
+        result_of(writer.write([b"before"]))
+        writer._options = evolve(writer._options, min_free=1 << 62)
+        with self.assertRaisesRegex(StoreFull, "ENOSPC"):
+            result_of(writer.write([b"after"]))
+        with self.assertRaises(StoreFull):
+            result_of(writer.commit())
+        result_of(writer.abort())
+        self.assertEqual(set(), self.names())
+
+    def test_room_of_catalogue(self) -> None:
+        """On the file system of the catalogue, room stays free for it; on another, none does."""
+        for upload_id, catalogue, kept in (
+            (EARLIER, None, 0),
+            (LATER, self.folder, ROOM_OF_CATALOGUE),
+            (f"{LATER}-2", Path("/proc"), 0),
+        ):
+            store = make("local", {}, evolve(self.services, catalogue=catalogue))
+            result_of(store.start())
+            self.addCleanup(store.stop)
+            self.assertEqual(result_of(store.writer(NAME, upload_id, None))._options.min_free, kept)
 
     def test_unlimited(self) -> None:
         """A medium that does not tell its size is not full."""
