@@ -25,4 +25,7 @@ async def main(reactor, endpoint, image_id, first, last):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        print(__doc__.strip(), file=sys.stderr)
+        sys.exit(2)
     react(main, sys.argv[1:])

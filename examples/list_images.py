@@ -34,4 +34,7 @@ async def main(reactor, endpoint, *filters):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        print(__doc__.strip(), file=sys.stderr)
+        sys.exit(2)
     react(main, sys.argv[1:])

@@ -26,4 +26,7 @@ async def main(reactor, endpoint, path, name=None):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        print(__doc__.strip(), file=sys.stderr)
+        sys.exit(2)
     react(main, sys.argv[1:])

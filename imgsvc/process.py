@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -54,8 +55,11 @@ class Report(Protocol):
 def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any, report: Report) -> Deferred[None]:
     """Run `starting`; if it fails, say why in one line, and end the process with status 1.
 
-    The Deferred fires when it has ended, either way.
+    The Deferred fires when it has ended, either way; then the collector of cycles is on.
     """
+
+    def ended(result: None) -> None:
+        gc.enable()
 
     def failed(failure: Failure) -> None:
         if failure.check(ImgsvcError):
@@ -66,7 +70,7 @@ def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any, report: Rep
         exit_with(1)
         stop(reactor)
 
-    return Deferred.fromCoroutine(starting).addErrback(failed)
+    return Deferred.fromCoroutine(starting).addErrback(failed).addCallback(ended)
 
 
 @frozen

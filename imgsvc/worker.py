@@ -1,4 +1,4 @@
-"""One of several processes that serve, `python -m imgsvc.worker`. `workers.py` says how its parent talks with it."""
+"""One of several processes that serve. `workers.py` starts it and says how its parent talks with it."""
 
 from __future__ import annotations
 
@@ -184,7 +184,3 @@ class SharedUnixPort(unix.Port):
     def connectionLost(self, reason: Failure) -> None:
         """Called when the port is closed: like a TCP port, leave the path alone."""
         tcp.Port.connectionLost(self, reason)
-
-
-if __name__ == "__main__":
-    main()

@@ -38,6 +38,8 @@ log = txaio.make_logger()
 
 LOG_FD = 3
 """The descriptor that a worker finds its log at."""
+WORKER = "import gc; gc.disable(); from imgsvc.worker import main; main()"
+"""What a worker runs: see `tap.makeService` for the collector."""
 FIRST_PORT_FD = 4
 """The first of the descriptors that it finds its listening sockets at, in the order of server.listen."""
 SHORT_LIFE = 5.0
@@ -139,7 +141,7 @@ class WorkersService(Service):
         self.reactor.spawnProcess(
             worker,
             sys.executable,
-            [sys.executable, "-m", "imgsvc.worker"],
+            [sys.executable, "-c", WORKER],
             env=os.environ,
             childFDs={
                 **{0: "w", 1: "r", 2: "r", LOG_FD: self.log_output.stream.fileno()},

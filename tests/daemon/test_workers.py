@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from imgsvc.config import Config, Server, to_json
+from imgsvc.workers import WORKER
 from tests.daemon.rig import DaemonTestCase, Transfer, twistd
 from tests.support.daemon import Daemon
 from tests.support.waiting import PATIENCE, children, is_running
@@ -155,12 +156,13 @@ class WorkersTests(DaemonTestCase):
             "config": to_json(Config(server=Server(listen=("tcp:0:interface=127.0.0.1",)))),
             "data_folder": str(self.folder),
             "log_format": "text",
+            "log_path": "",
         }
         reader, writer = os.pipe()
         os.close(reader)
         with socket.create_server(("127.0.0.1", 0)) as port, (self.folder / "log").open("wb") as log:
             numbers = port.fileno(), log.fileno()
-            command = f'exec "{sys.executable}" -m imgsvc.worker 4<&{numbers[0]} 3>&{numbers[1]}'
+            command = f'exec "{sys.executable}" -c "{WORKER}" 4<&{numbers[0]} 3>&{numbers[1]}'
             worker = subprocess.run(
                 ["bash", "-c", command],  # others have no descriptors beyond 9
                 input=json.dumps(told).encode() + b"\n",
