@@ -374,7 +374,7 @@ class StreamingSite(server.Site):
     def log(self, request: Any) -> None:
         """Called by each request when it is finished, or its client gone."""
         if self._access_log is not None:
-            self._access_log(request, max(0.0, self.reactor.seconds() - request.routed))
+            self._access_log(request, max(0.0, self.reactor.seconds() - request.begun))
 
     def finish_connections(self) -> None:
         """Close the idle connections, and each other one when its answer is complete."""
