@@ -47,8 +47,8 @@ class HeaderTooLarge(ImgsvcError):
 class UnknownStore(Invalid):
     """The request names a store that does not exist or that takes no images."""
 
-    def __init__(self, store_id: str) -> None:
-        super().__init__(f"There is no store {store_id!r}.")
+    def __init__(self, store_id: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"There is no store {store_id!r}: the stores are {', '.join(known)}.")
 
 
 class UrlRefused(Invalid):
@@ -65,6 +65,13 @@ class Unauthenticated(ImgsvcError):
 
 class Forbidden(ImgsvcError):
     """The caller may see the thing, but may not do this with it."""
+
+
+class NotPermitted(Forbidden):
+    """The policy does not let the caller do it. action: the name of its rule."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(f"You are not permitted to {action.replace('_', ' ')} (policy: {action}).")
 
 
 class UnsupportedType(ImgsvcError):

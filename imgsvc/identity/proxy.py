@@ -41,9 +41,15 @@ class Proxy:
         A token of the whole system or of a domain has no roles here: every policy of Glance is of project scope.
         """
         if peer not in self._peers:
-            raise Unauthenticated("Identity headers are not taken from this address.")
+            raise Unauthenticated(
+                "Identity headers are not taken from this address: those are that identity.proxy.peers lists."
+            )
         if _one(headers, "X-Identity-Status") != "Confirmed":
-            raise Unauthenticated("The request carries no confirmed identity.")
+            raise Unauthenticated(
+                "The request carries no confirmed identity: with identity.mode = 'proxy' a proxy "
+                "in front of the server checks who the client is, and sets "
+                "X-Identity-Status: Confirmed, X-User-Id, X-Project-Id and X-Roles."
+            )
         roles = _one(headers, "X-Roles", "X-Role") or ""
         if _one(headers, "OpenStack-System-Scope") or _one(headers, "X-Domain-Id"):
             roles = ""
@@ -71,7 +77,7 @@ def _one(headers: Headers, *names: str) -> str | None:
     name = next((name for name in names if headers.hasHeader(name)), names[0])
     values = headers.getRawHeaders(name.encode("ascii")) or ()
     if len(values) > 1:
-        raise Unauthenticated(f"The header {name} was given more than once.")
+        raise Unauthenticated(f"The header {name} was given more than once: the proxy must drop those of its clients.")
     try:
         return values[0].decode("utf-8").strip(BLANKS) or None if values else None
     except UnicodeDecodeError:

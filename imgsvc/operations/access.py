@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import define
 
-from imgsvc.errors import Forbidden, NoSuchImage
+from imgsvc.errors import NoSuchImage, NotPermitted
 from imgsvc.interfaces import ICatalogue, IPolicy
 from imgsvc.model import Caller, Image, Visibility
 
@@ -43,13 +43,9 @@ class Access:
             if not self.policy.allows(action, caller, image):
                 if not self.policy.allows("get_image", caller, image):
                     raise NoSuchImage(image.id)
-                raise _forbidden(action)
+                raise NotPermitted(action)
 
     def require(self, action: str, caller: Caller, image: Image | None = None) -> None:
         """Raises Forbidden unless the caller may do `action`. image: one that it is about to make, if it does."""
         if not self.policy.allows(action, caller, image):
-            raise _forbidden(action)
-
-
-def _forbidden(action: str) -> Forbidden:
-    return Forbidden(f"You are not permitted to {action.replace('_', ' ')}.")
+            raise NotPermitted(action)

@@ -35,7 +35,7 @@ class Copies:
 
         def without(image: Image) -> Image:
             if image.status is not Status.ACTIVE:
-                raise WrongStatus(image_id, image.status, "copies of active images are deleted")
+                raise WrongStatus(image_id, image.status, "only copies of active images are deleted")
             if len(image.locations) == 1:
                 raise Forbidden(f"Image {image_id}: its last copy cannot be deleted, but with the image.")
             left = tuple(location for location in image.locations if location.store_id != store_id)

@@ -42,7 +42,9 @@ class Downloads:
         """
         image = await self.access.image(caller, image_id, "download_image")
         if image.status is Status.DEACTIVATED and not caller.is_admin:
-            raise Forbidden(f"Image {image_id} is deactivated.")
+            raise Forbidden(
+                f"Image {image_id} is deactivated: only administrators download it until it is reactivated."
+            )
         if prefer:
             self.access.check(caller, image, "download_from_store")
             if not self.stores.several:

@@ -72,7 +72,7 @@ class Images:
         """
         owner = fields.get("owner", caller.project_id) or None
         if owner != caller.project_id and not caller.is_admin:
-            raise Forbidden(f"You are not permitted to make images owned by {owner!r}.")
+            raise Forbidden(f"You are not permitted to create images owned by {owner!r}.")
         now = self.now()
         values = {**fields, "owner": owner, "tags": tuple(dict.fromkeys(fields.get("tags", ())))}
         properties = self.protections.merged(caller, {}, properties)

@@ -133,7 +133,8 @@ class Locations:
             raise Forbidden("Only http and https URLs may be given.")
         location = locate(self.stores, url, image.id)
         if location is None:
-            raise Invalid("The URL belongs to no store.")
+            kinds = sorted({store.kind for store in self.stores.all()})
+            raise Invalid(f"The URL belongs to no store: the stores are of the kinds {', '.join(kinds)}.")
         return location
 
     async def _keep(self, image: Image, changed: Image, validation: Validation | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, evolve, frozen
 
-from imgsvc.errors import Conflict, Forbidden, NamespaceChanged, NotFound
+from imgsvc.errors import Conflict, Forbidden, NamespaceChanged, NotFound, NotPermitted
 from imgsvc.interfaces import IMetadefs, IPolicy
 from imgsvc.metadefs import Definition, Kind, Namespace, NamespaceQuery, ResourceType, by_key
 from imgsvc.model import Caller, Visibility
@@ -306,7 +306,7 @@ class Metadefs:
     def _require(self, caller: Caller, namespace: Namespace | None, *actions: str) -> None:
         for action in actions:
             if not self.policy.allows(action, caller, namespace):
-                raise Forbidden(f"You are not permitted to {action.replace('_', ' ')}.")
+                raise NotPermitted(action)
 
     def _check_owner(self, caller: Caller, owner: str | None) -> None:
         if owner != caller.project_id and not caller.is_admin:

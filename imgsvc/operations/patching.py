@@ -73,7 +73,7 @@ class HiddenLocations:
 
     async def prepare(self, caller: Caller, image: Image, edits: Sequence[Edit]) -> EditLocations:
         """Raises Forbidden."""
-        raise Forbidden("Locations are not shown here, and cannot be changed.")
+        raise Forbidden("Locations are not shown here, and cannot be changed (images.show_locations).")
 
 
 _SETTABLE: Final = frozenset(
@@ -152,9 +152,9 @@ class Patching:
         """What an edit of a base field sets it to."""
         key, value = edit.key, edit.value
         if edit.op is Op.REMOVE:
-            raise Forbidden(f"Attribute {key!r} cannot be removed.")
+            raise Forbidden(f"Attribute {key!r} cannot be removed: only custom properties can.")
         if edit.op is Op.ADD:
-            raise Conflict(f"Attribute {key!r} is there already.")
+            raise Conflict(f"Attribute {key!r} is there already: 'replace' changes it.")
         if key == "owner":
             if not caller.is_admin:
                 raise Forbidden("The owner of an image is changed by administrators only.")
@@ -173,9 +173,9 @@ def _edit_property(properties: dict[str, str], edit: Edit) -> None:
     """A value of None is as if there were none: those properties that take it are absent then."""
     present = edit.key in properties
     if present and edit.op is Op.ADD:
-        raise Conflict(f"Property {edit.key!r} is there already.")
+        raise Conflict(f"Property {edit.key!r} is there already: 'replace' changes it.")
     if not present and edit.op in (Op.REPLACE, Op.REMOVE):
-        raise Conflict(f"Property {edit.key!r} is not there.")
+        raise Conflict(f"Property {edit.key!r} is not there: 'add' makes it.")
     if edit.op is Op.REMOVE or edit.value is None:
         properties.pop(edit.key, None)
     else:

@@ -33,7 +33,7 @@ class Registry:
     def get(self, store_id: str) -> IStore:
         """See IStoreRegistry."""
         if store_id not in self._stores:
-            raise UnknownStore(store_id)
+            raise UnknownStore(store_id, tuple(self._stores))
         return self._stores[store_id]
 
     def all(self) -> Sequence[IStore]:

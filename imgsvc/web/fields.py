@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ RESERVED: Final = frozenset({"location", "locations", "deleted", "deleted_at"})
 OWN_PREFIX: Final = "os_glance"
 """What the server's own properties begin with."""
 LONGEST_KEY: Final = 255
+UUID_PATTERN: Final = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
 
 
 class FieldRules:
@@ -81,4 +83,18 @@ def compile_schema(schema: Mapping[str, Any]) -> Callable[[Any], None]:
 def complaint(error: fastjsonschema.JsonSchemaValueException) -> str:
     """What a schema says against a value, as a part of a sentence. That of the whole value is `it`."""
     message: str = error.message
+    rule, definition = error.rule, error.rule_definition
+    if rule == "enum":
+        message = f"{error.name} must be {_listed(definition)}"
+    elif rule == "required":
+        message = f"{error.name} must have {', '.join(key for key in definition if key not in error.value)}"
+    elif rule == "pattern" and definition == UUID_PATTERN:
+        message = f"{error.name} must be a UUID, as 3f6c1b2e-0d7a-4c55-9b1e-7f2a64c0d913"
     return f"it{message.removeprefix('data')}" if message.startswith("data ") else message.removeprefix("data.")
+
+
+def _listed(values: Iterable[Any]) -> str:
+    """The values of an enumeration, as they are written in JSON; texts without quotes."""
+    *others, last = [value if isinstance(value, str) else json.dumps(value) for value in values if value is not None]
+    texts = [*others, last, *(["null"] if None in values else [])]
+    return texts[0] if len(texts) == 1 else f"one of {', '.join(texts)}"

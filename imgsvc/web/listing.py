@@ -189,7 +189,7 @@ def _time(key: str, value: str) -> Filter:
         moment = datetime.fromisoformat(rest)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise Invalid(f"{key}={value!r} is not a time of ISO 8601.") from error
+        raise Invalid(f"{key}={value!r} is not a time of ISO 8601, as 2026-01-31T12:00:00Z.") from error
     return Filter(key, operator, (moment,))
 
 

@@ -15,9 +15,7 @@ import fastjsonschema
 from attrs import frozen
 
 from imgsvc.errors import ConfigurationError
-from imgsvc.web.fields import LONGEST_KEY, OWN_PREFIX, RESERVED, compile_schema
-
-UUID_PATTERN: Final = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
+from imgsvc.web.fields import LONGEST_KEY, OWN_PREFIX, RESERVED, UUID_PATTERN, compile_schema
 
 _LENGTH: Final = {"type": "integer", "minimum": 0}
 _CHECK_PROPERTY: Final = fastjsonschema.compile(

@@ -48,7 +48,10 @@ class PatchReader:
         key, *more = path = _parts(pointer)
         depth = _LOCATION_DEPTH[name] if key == LOCATIONS else 1
         if len(path) != depth:
-            raise Invalid(f"The path {pointer!r} leads to nothing that an operation {name!r} may change.")
+            raise Invalid(
+                f"The path {pointer!r} leads to nothing that an operation {name!r} may change: it names one key, as "
+                "'/name'; one location is added or removed as '/locations/-' or '/locations/0'."
+            )
         has_value = name != "remove"
         if has_value and "value" not in operation:
             raise Invalid(f"The operation {name!r} needs a value.")

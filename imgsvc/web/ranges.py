@@ -24,7 +24,8 @@ def parse_range(header: str, size: int) -> Span:
         raise Invalid("Only one range can be asked for in a request.")
     match = _RANGE.fullmatch(header)
     if match is None or match.group(1) == match.group(2) == "":
-        raise RangeNotSatisfiable(f"The Range {header!r} cannot be read.", size)
+        forms = "bytes=FIRST-LAST, bytes=FIRST- and bytes=-LENGTH"
+        raise RangeNotSatisfiable(f"The Range {header!r} cannot be read: there are {forms}.", size)
     first, last = match.groups()
     if not first:
         length = int(last)

@@ -9,9 +9,10 @@ from typing import Any, Final
 from attrs import define
 
 from imgsvc.model import Status, Visibility
+from imgsvc.web.fields import UUID_PATTERN
 from imgsvc.web.members import member_schema, members_schema
 from imgsvc.web.metadef_schemas import metadef_schemas
-from imgsvc.web.operator_schema import UUID_PATTERN, read_operator_schema, usual_properties
+from imgsvc.web.operator_schema import read_operator_schema, usual_properties
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route

@@ -38,7 +38,7 @@ class TableTests(SynchronousTestCase):
     def test_kin(self) -> None:
         """The nearest ancestor counts; what has none is the server's fault."""
         self.assertEqual(status_of(Special("local", "x")), 413)
-        self.assertEqual(status_of(errors.UnknownStore("x")), 400)
+        self.assertEqual(status_of(errors.UnknownStore("x", ("a",))), 400)
         self.assertEqual(status_of(Unheard()), 500)
 
 

@@ -213,10 +213,10 @@ class EveryKindTests(DefinitionTestCase):
     def test_reasons(self) -> None:
         """A refusal says what is wrong with the body, or with which part of it."""
         for kind, body, reason in (
-            ("tags", {}, "The list of tags is not valid: it must contain ['tags'] properties."),
-            ("tags", {"tags": [{}]}, "The list of tags is not valid: tags[0] must contain ['name'] properties."),
+            ("tags", {}, "The list of tags is not valid: it must have tags."),
+            ("tags", {"tags": [{}]}, "The list of tags is not valid: tags[0] must have name."),
             ("objects", {"name": 5}, "The object is not valid: name must be string."),
-            ("resource_types", {}, "The association is not valid: it must contain ['name'] properties."),
+            ("resource_types", {}, "The association is not valid: it must have name."),
             ("objects", {"name": "o"}, "Namespace 'ns' has the object 'o' already."),
         ):
             answer = self.send("POST", path("ns", kind), body, {**BLUE_ADMIN, "Accept": "application/json"})
