@@ -91,19 +91,24 @@ class Place:
 
     def read_certificates(self) -> RenewableContext | None:
         """What its files say now, if it speaks TLS. Raises ConfigurationError."""
-        if self._tls.context is None:
-            return None
-        again = _place(None, self.description)
-        failures: list[Failure] = []
-        again.endpoint.listen(Factory()).addErrback(failures.append)  # at once: it binds nothing
-        for failure in failures:
-            raise ConfigurationError(f"server.listen = {self.description!r}: {failure.getErrorMessage()}")
-        return again._tls.context
+        return None if self._tls.context is None else read_certificates(self.description)
 
     def renew(self, context: RenewableContext | None) -> None:
         """Show new connections the certificate of `context`, which `read_certificates` gave."""
         if self._tls.context is not None and context is not None:
             self._tls.context.become(context)
+
+
+def read_certificates(description: str) -> RenewableContext | None:
+    """What the files of an endpoint say, if it speaks TLS. Binds nothing. Raises ConfigurationError."""
+    place = _place(None, description)
+    if not description.startswith("ssl:"):
+        return None
+    failures: list[Failure] = []
+    place.endpoint.listen(Factory()).addErrback(failures.append)  # at once: there is no reactor
+    for failure in failures:
+        raise ConfigurationError(f"server.listen = {description!r}: {failure.getErrorMessage()}")
+    return place._tls.context
 
 
 def places(reactor: Any, descriptions: Sequence[str]) -> list[Place]:

@@ -55,7 +55,7 @@ ARROWS = {
     "identity": GROUND | {"config", "options"},
     "certificates": GROUND | {"config", "options"},
     "client": {"model"},
-    "admin": GROUND | {"compose", "config", "options", "catalogue", "identity", "operations", "web"},
+    "admin": GROUND | {"compose", "config", "options", "catalogue", "identity", "operations", "process", "web"},
 }
 """Which rooms a room may import beside itself and the version in `imgsvc`. Rooms that are not named may import all."""
 
@@ -73,7 +73,7 @@ LIBRARIES = {
     "cattrs": {"options"},
     "oslo_policy": {"identity"},
     "oslo_config": {"identity"},
-    "twisted.internet.reactor": COMPOSERS | {"client"},
+    "twisted.internet.reactor": COMPOSERS | {"admin", "client"},
     "twisted.internet.asyncioreactor": set(),
     "asyncio": set(),
 }

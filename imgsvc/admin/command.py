@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from imgsvc import __version__, config
+from imgsvc.admin.check import check
 from imgsvc.admin.database import database
 from imgsvc.admin.metadefs import metadefs
 from imgsvc.admin.policy import policy
@@ -50,6 +51,7 @@ def imgsvc_admin(context: click.Context, file: Path | None, data_folder: Path) -
     context.obj = Setting(config.load(file), data_folder.absolute())
 
 
+imgsvc_admin.add_command(check)
 imgsvc_admin.add_command(database)
 imgsvc_admin.add_command(metadefs)
 imgsvc_admin.add_command(policy)

@@ -1,0 +1,128 @@
+"""`imgsvc-admin check`: would a daemon with this configuration start and serve? Looks only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import click
+from attrs import evolve, frozen
+
+from imgsvc import config as configuration
+from imgsvc.admin.setting import Setting
+from imgsvc.catalogue import Schema, sqlite_file, without_password
+from imgsvc.compose import Server
+from imgsvc.errors import ConfigurationError, ImgsvcError
+from imgsvc.identity.policy import Policy
+from imgsvc.identity.protections import Protections
+from imgsvc.interfaces import IStore
+from imgsvc.process import read_certificates
+
+__all__ = ["check"]
+
+
+@frozen
+class Finding:
+    """What was looked at, whether it is well, and what there is to say of it."""
+
+    name: str
+    is_well: bool
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {'ok' if self.is_well else 'NOT OK'}: {self.text}"
+
+
+@click.command()
+@click.pass_obj
+def check(setting: Setting) -> None:
+    """Say of the configuration, its files, the database and the stores whether a daemon can serve with them.
+
+    One line each. Status 1 if anything is not well. Changes nothing; the daemon may run.
+    """
+    findings = []
+    for finding in _findings(setting):
+        findings.append(finding)
+        click.echo(str(finding))
+    if not all(finding.is_well for finding in findings):
+        raise SystemExit(1)
+
+
+def _findings(setting: Setting) -> Iterator[Finding]:
+    config, folder = setting.config, setting.data_folder
+    yield _looked_at("data folder", partial(_folder, folder))
+    for endpoint in config.server.listen:
+        yield _looked_at(f"listener {endpoint}", partial(_listener, endpoint))
+    policy = _looked_at("policy", partial(_policy, setting))
+    yield policy
+    # What is wrong with the policy was told: the rest is looked at without.
+    rest = config if policy.is_well else evolve(config, policy=configuration.Policy())
+    stores: list[IStore] = []
+    yield _looked_at("configuration", partial(_wire, rest, folder, stores))
+    yield _looked_at("database", partial(_database, setting))
+    for store in stores:
+        yield _looked_at(f"store {store.store_id}", partial(_store, store))
+
+
+def _looked_at(name: str, look: Callable[[], str]) -> Finding:
+    """What `look` says, or raises."""
+    try:
+        return Finding(name, True, look())
+    except ImgsvcError as error:
+        return Finding(name, False, " ".join(str(error).split()))
+
+
+def _listener(endpoint: str) -> str:
+    return "an endpoint" if read_certificates(endpoint) is None else "its certificate and key can be used"
+
+
+def _folder(path: Path) -> str:
+    """A folder that is there and can be used, or can be made. Raises ConfigurationError."""
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise ConfigurationError(f"{path}: {there} is no folder")
+    if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{path}: {there} may not be written by this account")
+    return str(path) if there == path else f"{path}, which the daemon makes"
+
+
+def _policy(setting: Setting) -> str:
+    options = setting.config.policy
+    policy = Policy(setting.data_folder / options.file if options.file else None, lambda: 0.0)
+    path = options.property_protection_file
+    Protections.load(setting.data_folder / path if path else None, options.property_protection_rules, policy)
+    return ", ".join(each for each in (options.file or "the default rules", path) if each)
+
+
+def _wire(config: configuration.Config, folder: Path, stores: list[IStore]) -> str:
+    """Make a server of it, and start nothing. Adds its stores to `stores`."""
+    from twisted.internet import reactor
+
+    stores += Server(config, folder, reactor).core.stores.all()
+    return f"identity {config.identity.mode}, {config.server.workers} processes"
+
+
+def _database(setting: Setting) -> str:
+    options = setting.config.database
+    schema = Schema(options, setting.data_folder)
+    file = sqlite_file(options.url, setting.data_folder)
+    found = schema.version()
+    name = without_password(options.url) if file is None else str(file)
+    if file is not None and found is None:
+        _folder(file.parent)
+        return f"{name}, which the daemon makes"
+    if file is not None and found is not None and found < schema.head:
+        return f"{name}, version {found}, which the daemon brings to {schema.head}"
+    if found != schema.head:
+        raise ConfigurationError(
+            f"{name}, version {found or 'none'}, needed {schema.head}: `imgsvc-admin database upgrade`"
+        )
+    return f"{name}, version {found}"
+
+
+def _store(store: IStore) -> str:
+    """Whether its folder can be used, if it has one."""
+    folder = store.properties.get("data_dir")
+    return f"of kind {store.kind}" if not isinstance(folder, str) else _folder(Path(folder))

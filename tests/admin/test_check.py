@@ -1,0 +1,138 @@
+"""Tests of `imgsvc-admin check`."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from click.testing import CliRunner
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.admin.command import imgsvc_admin
+from imgsvc.catalogue import Schema
+from tests.support.certificates import write_certificate
+
+
+class CheckTests(SynchronousTestCase):
+    """What it finds, and that it leaves all as it is."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.data = self.folder / "data"
+
+    def check(self, toml: str = "") -> tuple[int, dict[str, str]]:
+        """The status, and what is said of each thing."""
+        config = self.folder / "imgsvc.toml"
+        config.write_text(toml)
+        before = self.everything()
+        result = CliRunner().invoke(imgsvc_admin, ["--config", str(config), "--data", str(self.data), "check"])
+        self.assertEqual(self.everything(), before)
+        lines = result.output.splitlines()
+        return result.exit_code, dict(line.split(": ", 1) for line in lines)
+
+    def everything(self) -> dict[str, tuple[int, bytes]]:
+        """All that is in the folder: names, permissions and contents."""
+        return {
+            str(path): (path.stat().st_mode, path.read_bytes() if path.is_file() else b"")
+            for path in self.folder.rglob("*")
+        }
+
+    def assert_bad(self, name: str, pattern: str, toml: str) -> None:
+        """Only this is not well."""
+        status, found = self.check(toml)
+        self.assertEqual(status, 1, found)
+        self.assertEqual([each for each in found if not found[each].startswith("ok: ")], [name], found)
+        self.assertRegex(found[name], f"^NOT OK: {pattern}")
+
+    def upgrade(self) -> None:
+        self.data.mkdir()
+        upgraded = CliRunner().invoke(imgsvc_admin, ["--data", str(self.data), "database", "upgrade"])
+        self.assertEqual(upgraded.exit_code, 0, upgraded.output)
+
+    def test_nothing_yet(self) -> None:
+        """Before the first start all is well, and nothing is made."""
+        status, found = self.check()
+        self.assertEqual(status, 0, found)
+        names = (
+            "data folder",
+            "listener tcp:9292:interface=127.0.0.1",
+            "policy",
+            "configuration",
+            "database",
+            "store local",
+        )
+        self.assertEqual(tuple(found), names)
+        self.assertEqual(found["database"], f"ok: {self.data}/imgsvc.sqlite, which the daemon makes")
+
+    def test_all_there(self) -> None:
+        """What is there is named, the version of the database too."""
+        self.upgrade()
+        (self.data / "images").mkdir()
+        status, found = self.check()
+        self.assertEqual(status, 0, found)
+        self.assertEqual(found["database"], f"ok: {self.data}/imgsvc.sqlite, version {Schema.head}")
+        self.assertEqual(found["store local"], f"ok: {self.data}/images")
+
+    def test_configuration(self) -> None:
+        """A file that cannot be read as a configuration is one line."""
+        config = self.folder / "imgsvc.toml"
+        config.write_text("server.portt = 1")
+        result = CliRunner().invoke(imgsvc_admin, ["--config", str(config), "check"])
+        self.assertEqual(result.exit_code, 1)
+        self.assertRegex(result.output, r"^Error: server\.portt: no such option.*\n$")
+
+    def test_stores(self) -> None:
+        """Options of a store that cannot be used are told with the configuration; its folder by itself."""
+        self.assert_bad_stores('kind = "tape"', "configuration", r"stores\.local\.kind")
+        (self.folder / "file").write_text("")
+        self.assert_bad(
+            "store local", ".*/file is no folder", f'[stores.local]\nkind = "file"\npath = "{self.folder}/file"'
+        )
+
+    def assert_bad_stores(self, options: str, name: str, pattern: str) -> None:
+        status, found = self.check(f"[stores.local]\n{options}\n")
+        self.assertEqual(status, 1)
+        self.assertRegex(found[name], f"^NOT OK: {pattern}")
+
+    def test_data_folder(self) -> None:
+        """A file in the place of the data folder."""
+        self.data.write_text("")
+        status, found = self.check()
+        self.assertEqual(status, 1)
+        self.assertRegex(found["data folder"], "^NOT OK: .*/data is no folder$")
+
+    def test_policy(self) -> None:
+        """A policy that cannot be used does not hide what else is wrong."""
+        self.data.mkdir()
+        (self.data / "policy.yaml").write_text('"get_image": "rule:absent"')
+        self.assert_bad("policy", ".*get_image", 'policy.file = "policy.yaml"')
+        status, found = self.check('policy.file = "policy.yaml"\nimages.schema_file = "absent"\n')
+        self.assertEqual(status, 1)
+        self.assertRegex(found["configuration"], "^NOT OK: .*absent")
+
+    def test_certificate(self) -> None:
+        """A listener whose certificate can be used, and one whose cannot."""
+        pem = self.folder / "server.pem"
+        write_certificate(pem)
+        listen = f"ssl:9292:interface=127.0.0.1:privateKey={pem}"
+        toml = f'server.listen = ["{listen}"]'
+        status, found = self.check(toml)
+        self.assertEqual((status, found[f"listener {listen}"]), (0, "ok: its certificate and key can be used"))
+        pem.write_text("broken")
+        status, found = self.check(toml)
+        self.assertEqual(status, 1)
+        self.assertIn("NOT OK: server.listen", found[f"listener {listen}"])
+
+    def test_database(self) -> None:
+        """A database of a later version, and a file that is none."""
+        self.upgrade()
+        file = self.data / "imgsvc.sqlite"
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        self.assert_bad("database", rf".*9999.* needed {Schema.head}", "")
+        os.truncate(file, 0)
+        file.write_bytes(b"no database" * 1000)
+        self.assert_bad("database", ".*file is not a database", "")
