@@ -14,13 +14,15 @@ from imgsvc.client.errors import (
     Malformed,
     NoData,
     NoSuchImage,
+    NoSuchStore,
     Refused,
     Unreachable,
     VerificationFailed,
 )
 from imgsvc.client.inspection import guess_disk_format
+from imgsvc.client.patience import Notice
 from imgsvc.client.progress import Progress
-from imgsvc.client.view import ImageView
+from imgsvc.client.view import ImageView, MemberView
 
 __all__ = [
     "AmbiguousName",
@@ -32,8 +34,11 @@ __all__ = [
     "ImageView",
     "LocalFileError",
     "Malformed",
+    "MemberView",
     "NoData",
     "NoSuchImage",
+    "NoSuchStore",
+    "Notice",
     "Progress",
     "Refused",
     "Unreachable",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import json
 import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from twisted.web.iweb import IResponse
@@ -68,3 +70,17 @@ def strong_etag(response: IResponse) -> str | None:
     """The entity tag, if it is one that If-Range may carry (RFC 9110, section 13.1.5)."""
     value = header(response, "etag")
     return value if value and value.startswith('"') else None
+
+
+def retry_after(response: IResponse) -> float | None:
+    """Seconds after which the server asks to try again (RFC 9110, section 10.2.3); None if it does not say so."""
+    value = header(response, "retry-after")
+    if value is None:
+        return None
+    if re.fullmatch("[0-9]{1,9}", value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -1,37 +1,39 @@
-"""The Image API, as calls."""
+"""The client of one Image API: calls about images, and transfers of their data."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
 
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer
 
 from imgsvc.client.answers import content_range, strong_etag
 from imgsvc.client.body import Body
+from imgsvc.client.calls import ImageCalls, image_path
 from imgsvc.client.digests import MD5, SHA512
-from imgsvc.client.downloads import CONNECTIONS, PIECE_SIZE, download_in_order, download_to_file
-from imgsvc.client.errors import AmbiguousName, Malformed, NoData, NoSuchImage, Refused
+from imgsvc.client.downloads import CONNECTIONS, PIECE_SIZE, download_in_order, download_to_file, verify_file
+from imgsvc.client.errors import Malformed, NoData
 from imgsvc.client.files import ThreadedFile, open_for_reading
+from imgsvc.client.patience import Notice, no_notice
+from imgsvc.client.producers import DigestingProducer, FileSource, Source, StreamSource
 from imgsvc.client.progress import Progress, no_progress
+from imgsvc.client.sending import send
 from imgsvc.client.session import Session
-from imgsvc.client.uploads import FileProducer, check_upload, send, upload_headers
-from imgsvc.client.view import BASE_FIELDS, ImageView
+from imgsvc.client.settling import SETTLE_RETRIES, settled
+from imgsvc.client.uploads import upload_headers, upload_producer, upload_source
+from imgsvc.client.view import ImageView
 
-PATCH_TYPE: Final = "application/openstack-images-v2.1-json-patch"
 
-
-class ImageClient:
+class ImageClient(ImageCalls):
     """A client of one Image API v2.
 
     endpoint: URL of the service, as `http://127.0.0.1:9292`, with or without its version. reactor: makes the
     connections, keeps the time, and lends its threads for disk and digests. token: sent as X-Auth-Token.
     headers: sent with every request. auth: (user, password) for HTTP Basic. agent: an IAgent that makes all
     requests but uploads, for tests and proxies. stall_limit: seconds of silence after which an answer or a
-    transfer counts as broken.
+    transfer counts as broken. notice: told when something is tried again after a pause, and why.
 
     Owns its connections: `close` it, or use it in `async with`. Every method raises Unreachable when there is
     no server, Broken when an answer is cut off, Refused when the server says no, Malformed when what it says
@@ -48,19 +50,23 @@ class ImageClient:
         auth: tuple[str, str] | None = None,
         agent: IAgent | None = None,
         stall_limit: float = 60.0,
+        notice: Notice = no_notice,
     ) -> None:
         sent = dict(headers or {})
         if token is not None:
             sent["X-Auth-Token"] = token
         self._reactor = reactor
-        self._session = Session(
-            endpoint,
-            reactor,
-            headers=sent,
-            auth=auth,
-            agent=agent,
-            connections=max(CONNECTIONS, 8),
-            stall_limit=stall_limit,
+        super().__init__(
+            Session(
+                endpoint,
+                reactor,
+                headers=sent,
+                auth=auth,
+                agent=agent,
+                connections=max(CONNECTIONS, 8),
+                stall_limit=stall_limit,
+                notice=notice,
+            )
         )
 
     @property
@@ -78,130 +84,65 @@ class ImageClient:
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
-    async def create(self, **fields: Any) -> ImageView:
-        """A new image, without data. fields: of the image, custom properties among them."""
-        return ImageView.from_document(await self._session.document("POST", "/v2/images", fields))
-
-    async def show(self, image_id: str) -> ImageView:
-        """The image of that id. Raises Refused 404."""
-        return ImageView.from_document(await self._session.document("GET", _image_path(image_id)))
-
-    async def find(self, id_or_name: str) -> ImageView:
-        """The image of that id; if there is none, the one of that name. Raises NoSuchImage, AmbiguousName."""
-        try:
-            return await self.show(id_or_name)
-        except Refused as refusal:
-            if refusal.status not in (400, 403, 404):
-                raise
-        # Anything before a colon is taken for an operator, so a name with one is sent as a quoted list of one.
-        escaped = id_or_name.replace("\\", "\\\\").replace('"', '\\"')
-        wanted = f'in:"{escaped}"' if ":" in id_or_name else id_or_name
-        found = [image async for image in self.images(name=wanted) if image.name == id_or_name]
-        if not found:
-            raise NoSuchImage(id_or_name)
-        if len(found) > 1:
-            raise AmbiguousName(id_or_name, [image.id for image in found])
-        return found[0]
-
-    async def images(self, page_size: int | None = None, **filters: str | list[str]) -> AsyncIterator[ImageView]:
-        """All images that pass the filters (Image API, list parameters), page after page as they are asked for.
-
-        page_size: images in a page; the server's default if None. A filter's list is sent once for each value.
-        """
-        query = urlencode({**filters, **({"limit": page_size} if page_size else {})}, doseq=True, quote_via=quote)
-        path = "/v2/images" + (f"?{query}" if query else "")
-        seen = set()
-        while path not in seen:
-            seen.add(path)
-            page = await self._session.document("GET", path)
-            if not isinstance(page, dict) or not isinstance(page.get("images"), list):
-                raise Malformed("The server's answer is no list of images.")
-            for document in page["images"]:
-                yield ImageView.from_document(document)
-            if not page["images"] or not page.get("next"):
-                return
-            # Only the path counts: credentials go to no other host.
-            following = urlsplit(str(page["next"]))
-            path = f"{following.path}?{following.query}"
-        raise Malformed("The server's list of images leads back to itself.")
-
-    async def update(self, image_id: str, remove: Iterable[str] = (), /, **fields: Any) -> ImageView:
-        """Set fields of an image, custom properties among them; the image as it is then. All are set, or none.
-
-        remove: custom properties that it shall have no more; Refused 409 if it does not have one of them.
-        """
-        operations = [
-            {"op": "replace" if key in BASE_FIELDS else "add", "path": "/" + _pointer(key), "value": value}
-            for key, value in fields.items()
-        ] + [{"op": "remove", "path": "/" + _pointer(key)} for key in remove]
-        document = await self._session.document("PATCH", _image_path(image_id), operations, PATCH_TYPE)
-        return ImageView.from_document(document)
-
-    async def delete(self, image_id: str) -> None:
-        """Delete an image and its data."""
-        await self._session.document("DELETE", _image_path(image_id))
-
-    async def add_tag(self, image_id: str, tag: str) -> None:
-        """Give an image one more tag; nothing if it has it."""
-        await self._session.document("PUT", _tag_path(image_id, tag))
-
-    async def remove_tag(self, image_id: str, tag: str) -> None:
-        """Take a tag from an image. Refused 404 if it does not have it."""
-        await self._session.document("DELETE", _tag_path(image_id, tag))
-
-    async def stores(self) -> list[dict[str, Any]]:
-        """The stores that an image can be put into; empty when the server has only one."""
-        try:
-            document = await self._session.document("GET", "/v2/info/stores")
-        except Refused as refusal:
-            if refusal.status == 404:
-                return []
-            raise
-        return list(document["stores"])
-
-    async def info(self) -> dict[str, Any]:
-        """What `/v2/info/import` tells: the import methods of the server."""
-        return dict(await self._session.document("GET", "/v2/info/import"))
-
     async def upload(
         self,
         image_id: str,
-        source: str | os.PathLike[str] | IBodyProducer,
+        source: str | os.PathLike[str] | AsyncIterator[bytes] | IBodyProducer,
         *,
         size: int | None = None,
         store: str | None = None,
         digests: Mapping[str, str] | None = None,
+        retries: int = 0,
         progress: Progress = no_progress,
     ) -> ImageView:
         """Give an image its data; the image as it is then, after its size and digests were compared.
 
-        source: a path, or a producer of the bytes. size: of a producer's bytes if it knows them and does not
-        say so in `length`. store: where to. digests: hex by hashlib's name, known beforehand; sha256 and sha512
-        are announced in Repr-Digest, and all of them are compared.
+        source: a path; blocks of bytes of any length, whose size need not be known; or a producer of the bytes, which
+        are not digested here. size: of a producer's bytes if it knows them and does not say so in `length`. store:
+        where to; it must be one of `stores`. digests: hex by hashlib's name, known beforehand; sha256 and sha512
+        are announced in Repr-Digest, and all of them are compared. retries: how often in a row an upload of a path
+        that broke is begun again.
 
-        Raises VerificationFailed when the server stored something else, LocalFileError.
+        Whether an upload whose connection broke is done, the image itself tells: it is asked, also while the server
+        starts again. Raises NoSuchStore, LocalFileError, VerificationFailed when the server stored something else.
         """
         known = {algorithm: value.lower() for algorithm, value in (digests or {}).items()}
+        if store is not None:
+            await self.check_store(store)
+
+        async def settle() -> ImageView:
+            return await settled(
+                lambda: self.show(image_id),
+                clock=self._session.clock,
+                patience=self._session.patience(SETTLE_RETRIES),
+            )
+
+        async def put(producer: IBodyProducer) -> None:
+            length = size if producer.length is UNKNOWN_LENGTH else producer.length
+            headers = upload_headers(length, store, known)
+            path = image_path(image_id) + "/file"
+            await send(self._session, path, producer, headers=headers, reactor=self._reactor)
+
+        def begin(source: Source) -> DigestingProducer:
+            moved: Callable[[int], None] = lambda sent: progress("upload", sent, source.size)  # noqa: E731
+            return DigestingProducer(source, self._run, {MD5, SHA512, *known}, moved)
+
+        if isinstance(source, AsyncIterator):
+            stream = StreamSource(source, "the source")
+            return await upload_source(put, settle, lambda: begin(stream), known=known, patience=None)
         if not isinstance(source, (str, os.PathLike)):
             length = size if source.length is UNKNOWN_LENGTH else source.length
-            await self._send(image_id, source, upload_headers(length, store, known))
-            image = await self.show(image_id)
-            if length is not None:
-                check_upload(image, length, known)
-            return image
+            return await upload_producer(put, settle, source, length, known)
         path = os.fspath(source)
-        fd, size = await self._run(open_for_reading, path)
-        file, whole = ThreadedFile(path, fd, self._run), size
-        producer = FileProducer(
-            file, whole, self._run, {MD5, SHA512, *known}, lambda sent: progress("upload", sent, whole)
-        )
+        fd, whole = await self._run(open_for_reading, path)
+        file = ThreadedFile(path, fd, self._run)
+        patience = self._session.patience(retries) if retries else None
         try:
-            await self._send(image_id, producer, upload_headers(size, store, known))
+            return await upload_source(
+                put, settle, lambda: begin(FileSource(file, whole)), known=known, patience=patience
+            )
         finally:
             file.close()
-        image = await self.show(image_id)
-        check_upload(image, whole, {**producer.digests})
-        return image
 
     async def open_range(
         self, image_id: str, start: int = 0, length: int | None = None, *, if_range: str | None = None
@@ -216,7 +157,7 @@ class ImageClient:
             headers["Range"] = f"bytes={start}-" if length is None else f"bytes={start}-{start + length - 1}"
             if if_range is not None:
                 headers["If-Range"] = if_range
-        response = await self._session.request("GET", _image_path(image_id) + "/file", headers=headers)
+        response = await self._session.request("GET", image_path(image_id) + "/file", headers=headers)
         if response.code not in (200, 204, 206):
             raise await self._session.refusal(response)
         body = self._session.body(response)
@@ -258,7 +199,7 @@ class ImageClient:
             self,
             await self._view(image),
             os.fspath(path),
-            clock=self._session.clock,
+            patience=self._session.patience,
             run=self._run,
             connections=connections,
             piece_size=piece_size,
@@ -279,27 +220,22 @@ class ImageClient:
         when `write` has had all bytes: after VerificationFailed they are to be thrown away.
         """
         view = await self._view(image)
-        return await download_in_order(self, view, write, clock=self._session.clock, run=self._run, progress=progress)
+        return await download_in_order(
+            self, view, write, patience=self._session.patience, run=self._run, progress=progress
+        )
+
+    async def verify(
+        self, image: str | ImageView, path: str | os.PathLike[str], *, progress: Progress = no_progress
+    ) -> str | None:
+        """The name of the digest by which the file `path` holds the image's data; None if it cannot be told to.
+
+        So it is when the file is not there or is another one, and when the server gives no digest. Raises NoData, and
+        LocalFileError when the file cannot be read.
+        """
+        return await verify_file(await self._view(image), os.fspath(path), run=self._run, progress=progress)
 
     async def _view(self, image: str | ImageView) -> ImageView:
         return image if isinstance(image, ImageView) else await self.show(image)
 
-    async def _send(self, image_id: str, producer: IBodyProducer, headers: Mapping[str, str]) -> None:
-        path = _image_path(image_id) + "/file"
-        await send(self._session, path, producer, headers=headers, reactor=self._reactor)
-
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function, *arguments)
-
-
-def _image_path(image_id: str) -> str:
-    return "/v2/images/" + quote(image_id, safe="")
-
-
-def _tag_path(image_id: str, tag: str) -> str:
-    return f"{_image_path(image_id)}/tags/{quote(tag, safe='')}"
-
-
-def _pointer(key: str) -> str:
-    """A key in a JSON pointer (RFC 6901, section 3)."""
-    return key.replace("~", "~0").replace("/", "~1")

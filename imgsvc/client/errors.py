@@ -12,13 +12,18 @@ class ClientError(Exception):
 class Refused(ClientError):
     """The server answered, and the answer is no.
 
-    status: the HTTP status code. message: the server's own words, without markup; may be empty.
+    status: the HTTP status code. message: the server's own words, without markup; may be empty. retry_after: seconds
+    after which the server asks to try again; None if it does not.
     """
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"The server refused ({status}): {message}" if message else f"The server refused ({status}).")
+    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+        text = f"The server refused ({status}): {message}" if message else f"The server refused ({status})."
+        super().__init__(
+            text if retry_after is None else f"{text.rstrip('.')}. It asks to try again in {retry_after:.0f} s."
+        )
         self.status = status
         self.message = message
+        self.retry_after = retry_after
 
 
 class NoSuchImage(ClientError):
@@ -34,6 +39,18 @@ class AmbiguousName(ClientError):
     def __init__(self, name: str, ids: Sequence[str]) -> None:
         super().__init__(f"Several images are named {name!r}; use one of these ids: {', '.join(ids)}.")
         self.ids = tuple(ids)
+
+
+class NoSuchStore(ClientError):
+    """The server has no store of that name that takes images. stores: the names of those that do; none: only one."""
+
+    def __init__(self, store: str, stores: Sequence[str]) -> None:
+        if stores:
+            text = f"The server has no store {store!r} that takes images; there are {', '.join(stores)}."
+        else:
+            text = f"The server has one store only, so {store!r} cannot be chosen: leave the store out."
+        super().__init__(text)
+        self.stores = tuple(stores)
 
 
 class NoData(ClientError):

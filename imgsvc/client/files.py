@@ -38,7 +38,7 @@ class ThreadedFile:
         """Deferred of None when all of `data` stands at `offset`. Fails with LocalFileError."""
         return self._run(self._call, _write_all, data, offset)
 
-    def digest(self, offset: int, digest: Any, buffer: bytearray) -> Deferred[int]:
+    def digest(self, offset: int, digest: Any, buffer: memoryview) -> Deferred[int]:
         """Read what `buffer` holds at `offset` and add it to a hashlib object. Deferred of the bytes, 0 at the end.
 
         Fails with LocalFileError. One call at a time may use a buffer.
@@ -81,9 +81,9 @@ def _write_all(fd: int, data: bytes, offset: int) -> None:
         left, offset = left[written:], offset + written
 
 
-def _digest_some(fd: int, offset: int, digest: Any, buffer: bytearray) -> int:
+def _digest_some(fd: int, offset: int, digest: Any, buffer: memoryview) -> int:
     count = os.preadv(fd, [buffer], offset)
-    digest.update(memoryview(buffer)[:count])
+    digest.update(buffer[:count])
     return count
 
 

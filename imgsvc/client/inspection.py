@@ -1,8 +1,9 @@
-"""What disk format a local file is in."""
+"""What disk format some bytes are in."""
 
 from __future__ import annotations
 
-from typing import Final
+from io import BytesIO
+from typing import BinaryIO, Final
 
 from imgsvc.client.errors import LocalFileError
 from imgsvc.client.files import open_for_reading
@@ -23,26 +24,35 @@ def guess_disk_format(path: str) -> str:
     Raises LocalFileError when the file cannot be read, is in a format that the Image API has no name for, or
     looks like several formats at once.
     """
-    from oslo_utils.imageutils import format_inspector  # a tenth of a second that only uploads need
-
     fd, _ = open_for_reading(path)
     try:
         with open(fd, "rb") as file:
             file.seek(0)
-            inspected = format_inspector.InspectWrapper(file)
-            for _ in range(INSPECTED // CHUNK):
-                if not inspected.read(CHUNK):
-                    break
-            inspected.close()
+            return _guess(file, path)
     except OSError as error:
         raise LocalFileError(path, error.strerror or str(error)) from error
+
+
+def guess_format_of_bytes(first: bytes, name: str) -> str:
+    """As guess_disk_format, of a stream that begins with these bytes. first: INSPECTED of them, or all. name: its."""
+    return _guess(BytesIO(first), name)
+
+
+def _guess(file: BinaryIO, name: str) -> str:
+    from oslo_utils.imageutils import format_inspector  # a tenth of a second that only uploads need
+
+    inspected = format_inspector.InspectWrapper(file)
+    for _ in range(INSPECTED // CHUNK):
+        if not inspected.read(CHUNK):
+            break
+    inspected.close()
     found = {str(inspector) for inspector in inspected.formats or ()}
     # An installation medium that also boots from USB is an ISO with a partition table around it.
     if found == {"iso", "gpt"}:
         return "iso"
     if len(found) > 1:
-        raise LocalFileError(path, f"looks like several formats at once: {', '.join(sorted(found))}")
-    name = found.pop() if found else "raw"
-    if name not in DISK_FORMATS:
-        raise LocalFileError(path, f"is in the format {name}, which the Image API does not know")
-    return DISK_FORMATS[name]
+        raise LocalFileError(name, f"looks like several formats at once: {', '.join(sorted(found))}")
+    known = found.pop() if found else "raw"
+    if known not in DISK_FORMATS:
+        raise LocalFileError(name, f"is in the format {known}, which the Image API does not know")
+    return DISK_FORMATS[known]

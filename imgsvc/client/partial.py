@@ -10,18 +10,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from attrs import define, frozen
 
-from imgsvc.client.digests import expected_digest, new_digest
+from imgsvc.client.digests import expected_digest
 from imgsvc.client.errors import LocalFileError
 from imgsvc.client.files import Runner, ThreadedFile
 from imgsvc.client.view import ImageView
-
-DIGEST_BLOCK: Final = 4 * 1024 * 1024
 
 
 @define
@@ -56,6 +53,7 @@ class PartialFile:
     """`NAME.part` and its state; owns both, and the lock that keeps a second download from the same name.
 
     Made by open_partial. pieces: in order, together the whole image. etag: of the data when the download began.
+    file: the open `NAME.part`.
     """
 
     def __init__(self, path: str, fd: int, identity: DataIdentity, piece_size: int, run: Runner) -> None:
@@ -64,9 +62,10 @@ class PartialFile:
         self.identity = identity
         self.pieces: list[Piece] = []
         self.etag: str | None = None
+        self._first_left = 0
         self._run = run
         self._fd = fd
-        self._file = ThreadedFile(self.part_path, fd, run)
+        self.file = ThreadedFile(self.part_path, fd, run)
         self._state_fd: int | None = None
         self._plan(piece_size)
 
@@ -74,6 +73,13 @@ class PartialFile:
     def done(self) -> int:
         """Bytes that need not be fetched any more."""
         return sum(piece.position - piece.start for piece in self.pieces)
+
+    @property
+    def prefix(self) -> int:
+        """Bytes from the first one on that are there without a gap."""
+        while self._first_left < len(self.pieces) and self.pieces[self._first_left].whole:
+            self._first_left += 1
+        return self.pieces[self._first_left].position if self._first_left < len(self.pieces) else self.identity.size
 
     def left(self) -> list[Piece]:
         """The pieces that are not whole."""
@@ -96,24 +102,16 @@ class PartialFile:
 
     def write(self, offset: int, data: bytes) -> Any:
         """Deferred of None when `data` stands at `offset`. Fails with LocalFileError."""
-        return self._file.write(offset, data)
+        return self.file.write(offset, data)
 
     def note(self, piece: Piece) -> None:
         """Remember how far a piece is. A few bytes to the page cache: not worth a thread."""
         if piece.position > piece.start:
             self._append(f"{piece.number} {piece.position - piece.start}")
 
-    async def digest(self, algorithm: str, moved: Callable[[int], None]) -> str:
-        """Hex of the file's digest, read in threads. moved: called with the bytes read so far."""
-        digest, offset, buffer = new_digest(algorithm), 0, bytearray(DIGEST_BLOCK)
-        while count := await self._file.digest(offset, digest, buffer):
-            offset += count
-            moved(offset)
-        return str(digest.hexdigest())
-
     async def publish(self) -> None:
         """Make the file durable and give it its name, replacing what has that name; the state is removed."""
-        await self._file.sync()
+        await self.file.sync()
         await self._run(_replace, self.part_path, self.path)
         self._remove_state()
 
@@ -131,7 +129,7 @@ class PartialFile:
 
     def close(self) -> None:
         """Let go of the files; they stay for a later download that goes on. Any number of times."""
-        self._file.close()
+        self.file.close()
         if self._state_fd is not None:
             os.close(self._state_fd)
             self._state_fd = None
@@ -160,6 +158,7 @@ class PartialFile:
 
     def _plan(self, piece_size: int) -> None:
         size = self.identity.size
+        self._first_left = 0
         self.pieces = [
             Piece(number, start, min(start + piece_size, size), start)
             for number, start in enumerate(range(0, size, piece_size))

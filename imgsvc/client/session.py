@@ -25,13 +25,15 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from imgsvc.client.answers import error_message, header
+from imgsvc.client.answers import error_message, header, printable, retry_after
 from imgsvc.client.body import Body
 from imgsvc.client.connections import make_agent
 from imgsvc.client.errors import Broken, Malformed, Refused, Unreachable
+from imgsvc.client.patience import Notice, Patience, no_notice
 
 DOCUMENT_LIMIT: Final = 64 * 1024 * 1024
 ERROR_LIMIT: Final = 64 * 1024
+ELSEWHERE: Final = (301, 302, 303, 307, 308)
 
 
 @implementer(IAgent)
@@ -77,7 +79,8 @@ class Session:
 
     endpoint: URL of the Image API, with or without its version. headers: sent with every request. auth: user and
     password for HTTP Basic. agent: makes the requests; by default one with `connections` kept-alive connections.
-    stall_limit: seconds that the server may be silent. Owns the connections; `close` ends them.
+    stall_limit: seconds that the server may be silent. notice: told when something is tried again after a pause.
+    Owns the connections; `close` ends them.
     """
 
     def __init__(
@@ -90,12 +93,15 @@ class Session:
         agent: IAgent | None,
         connections: int,
         stall_limit: float,
+        notice: Notice = no_notice,
     ) -> None:
         check_endpoint(endpoint)
         self.endpoint = re.sub(r"/v2(\.\d+)?$", "", endpoint.rstrip("/"))
         self.clock: IReactorTime = reactor
         self.stall_limit = stall_limit
         self._reactor = reactor
+        self._notice = notice
+        self._answered = False
         self._headers = dict(headers)
         self._auth = auth
         self._pool = HTTPConnectionPool(reactor, persistent=True)
@@ -105,6 +111,10 @@ class Session:
     async def close(self) -> None:
         """Close the idle connections."""
         await self._pool.closeCachedConnections()
+
+    def patience(self, retries: int | None = None) -> Patience:
+        """A new Patience on this session's clock; with its usual number of retries if None."""
+        return Patience(self.clock, self._notice) if retries is None else Patience(self.clock, self._notice, retries)
 
     async def request(
         self,
@@ -120,7 +130,7 @@ class Session:
 
         agent: another one than the session's. answer_limit: seconds until the headers of the answer must be
         there; default stall_limit, 0 is no limit. arguments: to treq's request (params, data, ...).
-        Raises Unreachable, Broken.
+        Raises Unreachable, Broken, Malformed.
         """
         treq = HTTPClient(_PlainAgent(agent or self._agent))
         sent: Deferred[Any] = treq.request(
@@ -137,20 +147,42 @@ class Session:
         if limit:
             sent.addTimeout(limit, self._reactor, onTimeoutCancel=_no_answer)
         response: IResponse = await sent.addErrback(self._explain)
+        self._answered = True
         return response
 
     async def document(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """The JSON of a successful answer; None when it has no body. Raises as request, Refused and Malformed.
 
-        body: sent as JSON of that content_type, if it is not None.
+        body: sent as JSON of that content_type, if it is not None. A server that refuses for a while and says for how
+        long is asked again. As long as it has not answered anything, a broken connection counts as Unreachable:
+        whatever listens there may be no HTTP server, or one that wants TLS.
         """
         headers, data = {"Accept": "application/json"}, None
         if body is not None:  # treq itself would send any JSON as application/json
             headers["Content-Type"], data = content_type, json.dumps(body).encode()
-        response = await self.request(method, path, headers=headers, data=data)
+        patience = self.patience()
+        while True:
+            try:
+                response = await self.request(method, path, headers=headers, data=data)
+                return await self._document(response, f"{method} {path}")
+            except Refused as refusal:
+                if refusal.retry_after is None:
+                    raise
+                await patience.after(refusal)
+            except Broken as problem:
+                if self._answered or isinstance(problem, Malformed):
+                    raise
+                hint = "Is it an Image API, and is http or https right?"
+                raise Unreachable(self.endpoint, f"{problem} {hint}") from problem
+
+    async def _document(self, response: IResponse, request: str) -> Any:
         if response.code == 300:  # what a path of no version is answered with
             await self.refusal(response)
             raise Malformed(f"There is no Image API at {self.endpoint}, but perhaps at another path of this server.")
+        if response.code in ELSEWHERE:
+            await self.refusal(response)
+            place = printable(header(response, "location") or "another place")
+            raise Malformed(f"The server at {self.endpoint} sends requests on to {place}: use the URL of that one.")
         if not 200 <= response.code < 300:
             raise await self.refusal(response)
         content = await self._content(response, DOCUMENT_LIMIT)
@@ -159,7 +191,9 @@ class Session:
         try:
             return json.loads(content)
         except ValueError as problem:
-            raise Malformed(f"The server's answer to {method} {path} is no JSON.") from problem
+            raise Malformed(
+                f"The answer to {request} is no JSON: there is no Image API at {self.endpoint}."
+            ) from problem
 
     async def refusal(self, response: IResponse) -> Refused:
         """The error that an unsuccessful response stands for; reads its body."""
@@ -168,7 +202,8 @@ class Session:
         except Broken:
             content = b""
         message = error_message(header(response, "content-type") or "", content)
-        return Refused(response.code, message or bytes(response.phrase).decode("latin-1"))
+        words = message or printable(bytes(response.phrase).decode("latin-1"))
+        return Refused(response.code, words, retry_after(response))
 
     def body(self, response: IResponse) -> Body:
         """The response's body."""
@@ -198,6 +233,8 @@ class Session:
             if failure.check(ResponseNeverReceived) and not isinstance(cause, error.ConnectionClosed):
                 # Before the first byte only TLS fails with something else than the end of the connection.
                 raise Unreachable(self.endpoint, _tls_words(cause)) from problem
+            if failure.check(ResponseFailed) and not isinstance(cause, error.ConnectionClosed):
+                raise Malformed(f"What listens at {self.endpoint} does not speak HTTP.") from problem
             raise Broken(f"The connection to {self.endpoint} was lost: {_words(cause)}") from problem
         if failure.check(error.ConnectError, error.DNSLookupError, error.TimeoutError, error.ConnectBindError):
             raise Unreachable(self.endpoint, _words(problem)) from problem

@@ -85,3 +85,22 @@ class ImageView:
             properties={key: value for key, value in document.items() if key not in BASE_FIELDS},
             document=document,
         )
+
+
+@frozen
+class MemberView:
+    """A project that an image is shared with. status: what it says to that: pending, accepted or rejected.
+
+    document: the whole JSON object as the server sent it.
+    """
+
+    project: str
+    status: str
+    document: Mapping[str, Any]
+
+    @classmethod
+    def from_document(cls, document: Any) -> MemberView:
+        """From the JSON of a member. Raises Malformed when it is none."""
+        if not isinstance(document, dict) or not isinstance(document.get("member_id"), str):
+            raise Malformed("The server's answer is no member of an image.")
+        return cls(document["member_id"], str(document.get("status")), document)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import select
 import socket
 import ssl
 import threading
@@ -60,6 +61,8 @@ class Faults:
     """Answer a PUT of data with this before reading its body."""
     cut_uploads_after: int | None = None
     """Close the connection of a PUT after so many bytes."""
+    cut_uploads: int = -1
+    """So many times; below 0 always."""
     stall_uploads_after: int | None = None
     store_wrong: bool = False
     """Pretend to have stored other bytes."""
@@ -74,6 +77,16 @@ class Faults:
     refuse_ranges: bool = False
     no_etag: bool = False
     stall_deletes: bool = False
+    lose_answers: int = 0
+    """Take so many PUTs of data whole, and close their connections without an answer."""
+    saving: int = 0
+    """Show an image as saving so many times, whatever it is."""
+    busy: int = 0
+    """Answer so many requests of any kind with 503."""
+    retry_after: str | None = None
+    """Said with each 503."""
+    refuse_all: tuple[int, str] | None = None
+    """Answer every request with this."""
 
 
 class MemoryImageApi(ThreadingHTTPServer):
@@ -89,6 +102,8 @@ class MemoryImageApi(ThreadingHTTPServer):
         self.images: dict[str, dict[str, Any]] = {}
         self.data: dict[str, Data] = {}
         self.stores: list[dict[str, str]] = []
+        self.members: dict[str, dict[str, str]] = {}
+        """What projects say to an image, by its id."""
         self.seen: list[Seen] = []
         self.faults = Faults()
         self.stopping = threading.Event()
@@ -177,6 +192,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _route(self) -> None:
         parts = urlsplit(self.path)
         self.server.seen.append(Seen(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
+        faults = self.server.faults
+        if faults.refuse_all is not None:
+            return self._refuse(*faults.refuse_all)
+        with self.server.lock:
+            busy, faults.busy = faults.busy, max(0, faults.busy - 1)
+        if busy:
+            return self._refuse(503, "Too much to do.")
         for method, pattern, handler in ROUTES:
             match = re.fullmatch(pattern, parts.path)
             if match and method == self.command:
@@ -198,20 +220,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _json(self, status: int, document: Any) -> None:
-        self._answer(status, json.dumps(document).encode(), "application/json")
+    def _json(self, status: int, document: Any, **headers: Any) -> None:
+        self._answer(status, json.dumps(document).encode(), "application/json", **headers)
 
     def _refuse(self, status: int, message: str) -> None:
         accept = self.headers.get("Accept", "")
         line = f"{status} {self.responses[status][0]}"
+        headers = {"Retry_After": self.server.faults.retry_after if status == 503 else None}
         if "json" in accept:
             document = {"message": f"{message}<br /><br />\n\n\n", "code": line, "title": line[4:]}
-            self._json(status, document)
+            self._json(status, document, **headers)
         elif accept in ("", "text/plain", "application/octet-stream"):
-            self._answer(status, f"{line}\n\n{message}\n\n".encode(), "text/plain; charset=UTF-8")
+            self._answer(status, f"{line}\n\n{message}\n\n".encode(), "text/plain; charset=UTF-8", **headers)
         else:
             page = f"<html><head><title>{line}</title></head><body><h1>{line}</h1>{message}<br /><br /></body></html>"
-            self._answer(status, page.encode(), "text/html; charset=UTF-8")
+            self._answer(status, page.encode(), "text/html; charset=UTF-8", **headers)
 
     # requests
 
@@ -231,8 +254,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(201, self.server.create(fields))
 
     def show(self, image_id: str) -> None:
+        faults = self.server.faults
         if image := self._image(image_id):
-            self._json(200, image)
+            with self.server.lock:
+                saving, faults.saving = faults.saving, max(0, faults.saving - 1)
+            self._json(200, {**image, "status": "saving"} if saving else image)
 
     def update(self, image_id: str) -> None:
         operations = self._document()
@@ -278,6 +304,16 @@ class _Handler(BaseHTTPRequestHandler):
         given = dict(query)
         limit, marker = int(given.pop("limit", self.server.page_size)), given.pop("marker", None)
         images = list(self.server.images.values())
+        hidden = given.pop("os_hidden", "false") == "true"
+        images = [image for image in images if bool(image.get("os_hidden")) == hidden]
+        for value in [value for key, value in query if key == "tag"]:
+            images = [image for image in images if value in image["tags"]]
+        for key, _, direction in [each.partition(":") for each in given.pop("sort", "").split(",") if each][::-1]:
+            images.sort(key=lambda image, key=key: str(image[key]), reverse=direction != "asc")
+        for key in ("tag", "member_status"):
+            given.pop(key, None)
+        if given.get("visibility") == "all":
+            del given["visibility"]
         for key, value in given.items():
             if key == "name" and ":" in value:
                 if not value.startswith("in:"):
@@ -292,6 +328,52 @@ class _Handler(BaseHTTPRequestHandler):
             following = [*((k, v) for k, v in query if k != "marker"), ("marker", images[limit - 1]["id"])]
             page["next"] = "/v2/images?" + urlencode(following)
         self._json(200, page)
+
+    def list_members(self, image_id: str) -> None:
+        if self._image(image_id):
+            self._json(200, {"members": [self._member(image_id, project) for project in self._projects(image_id)]})
+
+    def add_member(self, image_id: str) -> None:
+        project = self._document()["member"]
+        if image := self._image(image_id):
+            if image["visibility"] != "shared":
+                return self._refuse(403, "Only shared images have members.")
+            if project in self._projects(image_id):
+                return self._refuse(409, f"Image {image_id} is already shared with {project}.")
+            self._projects(image_id)[project] = "pending"
+            self._json(200, self._member(image_id, project))
+
+    def answer_member(self, image_id: str, project: str) -> None:
+        status = self._document()["status"]
+        if project not in self._projects(image_id):
+            return self._refuse(404, f"{project} not found in the member list of the image {image_id}.")
+        self._projects(image_id)[project] = status
+        self._json(200, self._member(image_id, project))
+
+    def remove_member(self, image_id: str, project: str) -> None:
+        if self._projects(image_id).pop(project, None) is None:
+            return self._refuse(404, f"{project} not found in the member list of the image {image_id}.")
+        self._answer(204)
+
+    def _projects(self, image_id: str) -> dict[str, str]:
+        return self.server.members.setdefault(image_id, {})
+
+    def _member(self, image_id: str, project: str) -> dict[str, str]:
+        status = self._projects(image_id)[project]
+        return {"member_id": project, "image_id": image_id, "status": status, "updated_at": "2026-11-24T08:00:00Z"}
+
+    def deactivate(self, image_id: str) -> None:
+        self._change_status(image_id, "active", "deactivated")
+
+    def reactivate(self, image_id: str) -> None:
+        self._change_status(image_id, "deactivated", "active")
+
+    def _change_status(self, image_id: str, before: str, after: str) -> None:
+        if image := self._image(image_id):
+            if image["status"] not in (before, after):
+                return self._refuse(403, f"Image {image_id} is {image['status']}.")
+            image["status"] = after
+            self._answer(204)
 
     def list_stores(self) -> None:
         if not self.server.stores:
@@ -314,7 +396,7 @@ class _Handler(BaseHTTPRequestHandler):
         image["status"] = "saving"
         md5, sha512, size = hashlib.md5(), hashlib.sha512(), 0
         kept: list[bytes] | None = []
-        for block in self._body():
+        for block in self._whole_body(image):
             md5.update(block)
             sha512.update(block)
             size += len(block)
@@ -322,11 +404,15 @@ class _Handler(BaseHTTPRequestHandler):
             if kept is not None:
                 kept.append(block)
             if faults.cut_uploads_after is not None and size >= faults.cut_uploads_after:
+                faults.cut_uploads -= 1
+                if not faults.cut_uploads:
+                    faults.cut_uploads_after = None
                 image["status"] = "queued"
                 self.connection.shutdown(socket.SHUT_RDWR)
                 raise ConnectionError("told to cut")
             if faults.stall_uploads_after is not None and size >= faults.stall_uploads_after:
-                self.server.stopping.wait()
+                self._wait_for_the_end()
+                image["status"] = "queued"
                 raise ConnectionError("told to stall")
         announced = self.headers.get("X-OpenStack-Image-Size")
         if announced is not None and int(announced) != size:
@@ -335,7 +421,20 @@ class _Handler(BaseHTTPRequestHandler):
         content = None if kept is None else b"".join(kept)
         value = sha512.hexdigest()
         self.server.fill(image_id, Data(size, content, md5.hexdigest(), "0" * 128 if faults.store_wrong else value))
+        with self.server.lock:
+            lost, faults.lose_answers = faults.lose_answers, max(0, faults.lose_answers - 1)
+        if lost:
+            self.connection.shutdown(socket.SHUT_RDWR)
+            raise ConnectionError("told to lose the answer")
         self._answer(204)
+
+    def _whole_body(self, image: dict[str, Any]) -> Iterator[bytes]:
+        """The blocks of the body; if it is cut, the image waits for bytes again."""
+        try:
+            yield from self._body()
+        except (OSError, ValueError):
+            image["status"] = "queued"
+            raise
 
     def _body(self) -> Iterator[bytes]:
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -351,6 +450,14 @@ class _Handler(BaseHTTPRequestHandler):
                 raise ConnectionError("the client is gone")
             left -= len(block)
             yield block
+
+    def _wait_for_the_end(self) -> None:
+        """Read nothing until the client has given up, or the server stops."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLRDHUP)
+        while not self.server.stopping.is_set():
+            if poll.poll(50):
+                return
 
     def _linger(self) -> None:
         """Say that nothing more comes, and give the client a moment to hear it before its bytes are refused."""
@@ -426,6 +533,12 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("PUT", IMAGE + "/tags/([^/]+)", _Handler.add_tag),
     ("DELETE", IMAGE + "/tags/([^/]+)", _Handler.remove_tag),
     ("PUT", IMAGE + "/file", _Handler.put_data),
+    ("GET", IMAGE + "/members", _Handler.list_members),
+    ("POST", IMAGE + "/members", _Handler.add_member),
+    ("PUT", IMAGE + "/members/([^/]+)", _Handler.answer_member),
+    ("DELETE", IMAGE + "/members/([^/]+)", _Handler.remove_member),
+    ("POST", IMAGE + "/actions/deactivate", _Handler.deactivate),
+    ("POST", IMAGE + "/actions/reactivate", _Handler.reactivate),
     ("GET", IMAGE + "/file", _Handler.get_data),
     ("GET", "/v2/info/stores", _Handler.list_stores),
     ("GET", "/v2/info/import", _Handler.import_info),

@@ -44,19 +44,26 @@ class ClientProcesses(Base):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
 
-    def python(self, *arguments: str | Path, text: bool = True) -> subprocess.CompletedProcess[str]:
+    def python(
+        self, *arguments: str | Path, text: bool = True, given: bytes | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=self.folder,
             env=environment(),
+            stdin=subprocess.DEVNULL if given is None else None,
+            input=given if given is None or not text else given.decode("latin-1"),
             capture_output=True,
             text=text,
+            encoding="latin-1" if given is not None and text else None,
             timeout=LIMIT,
         )
 
-    def imgsvc(self, *arguments: str | Path, code: int = 0, text: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the command; it must end with `code`."""
-        done = self.python("-m", "imgsvc.client", "--endpoint", self.endpoint, *arguments, text=text)
+    def imgsvc(
+        self, *arguments: str | Path, code: int = 0, text: bool = True, given: bytes | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command; it must end with `code`. given: its standard input."""
+        done = self.python("-m", "imgsvc.client", "--endpoint", self.endpoint, *arguments, text=text, given=given)
         self.assertEqual(done.returncode, code, f"{arguments}: {done.stderr!r}")
         return done
 
@@ -121,6 +128,80 @@ class ClientScenarios(ClientProcesses):
         self.imgsvc("download", image_id, "-o", "empty")
         self.assertEqual((self.folder / "empty").read_bytes(), b"")
 
+    def test_standard_input(self) -> None:
+        """What comes through a pipe becomes an image of the format that it begins with."""
+        content = qcow2(1 << 30) + os.urandom(3_000_000)
+        for options, disk_format in (([], "qcow2"), (["--disk-format", "qcow2", "--name", "piped"], "qcow2")):
+            done = self.imgsvc("upload", "-", *options, given=content)
+            image = self.document(done.stdout.strip())
+            self.assertEqual((image["status"], image["size"]), ("active", len(content)))
+            self.assertEqual((image["disk_format"], image["name"]), (disk_format, "piped" if options else None))
+            self.assertIn("verified", done.stderr)
+        fetched = self.imgsvc("download", str(image["id"]), "-o", "-", text=False).stdout
+        self.assertEqual(fetched == content, True)
+
+    def test_empty_input(self) -> None:
+        """A program that gives nothing makes no image."""
+        done = self.imgsvc("upload", "-", given=b"", code=6)
+        self.assertEqual((done.stdout, done.stderr), ("", "standard input: ended before its first byte\n"))
+        self.assertEqual(json.loads(self.imgsvc("list", "--json").stdout), [])
+
+    def test_folder(self) -> None:
+        """A folder as the output gets the file inside; one that is not there is told."""
+        image_id = self.upload(b"abc")
+        (self.folder / "images").mkdir()
+        for output in ("images", "images/"):
+            self.assertIn(f"images/{image_id}.raw", self.imgsvc("download", image_id, "-o", output).stderr)
+            self.assertEqual((self.folder / "images" / f"{image_id}.raw").read_bytes(), b"abc")
+        done = self.imgsvc("download", image_id, "-o", "missing/", code=6)
+        self.assertEqual(done.stderr, "missing/: there is no such folder\n")
+
+    def test_continue_what_is_there(self) -> None:
+        """A finished file that is right is told to be so, and one that is wrong is replaced."""
+        image_id = self.upload(b"abc" * 1000)
+        self.imgsvc("download", image_id, "-o", "out")
+        before = os.stat(self.folder / "out").st_ino
+        done = self.imgsvc("download", image_id, "-o", "out", "--continue")
+        self.assertIn("is in out already: 3.0 kB, sha512 matches. Nothing was fetched.", done.stderr)
+        self.assertEqual(os.stat(self.folder / "out").st_ino, before)
+        self.file("out", b"abd" * 1000)
+        self.assertNotIn("already", self.imgsvc("download", image_id, "-o", "out", "--continue").stderr)
+        self.assertEqual((self.folder / "out").read_bytes(), b"abc" * 1000)
+
+    def test_unknown_store(self) -> None:
+        """A store that the server cannot put the image into is told, and no image is made."""
+        done = self.imgsvc("upload", self.file("source", b"x"), "--store", "nowhere", code=1)
+        self.assertIn("'nowhere'", done.stderr)
+        self.assertEqual(json.loads(self.imgsvc("list", "--json").stdout), [])
+
+    def test_deactivate(self) -> None:
+        """Images are deactivated and reactivated, by name too."""
+        image_id = self.upload(b"x", "--name", "resting")
+        for command, status in (("deactivate", "deactivated"), ("reactivate", "active")):
+            done = self.imgsvc(command, "resting")
+            self.assertEqual(done.stderr, f"Image {image_id} (resting) is {status}.\n")
+            self.assertEqual(self.document(image_id)["status"], status)
+        self.assertIn("was not deactivated", self.imgsvc("deactivate", "nobody", code=1).stderr)
+
+    def test_sharing(self) -> None:
+        """An image is shared with projects, whose answers are listed, and with one of them no more."""
+        image_id = self.upload(b"x", "--name", "ours", "--visibility", "shared")
+        self.assertIn("shared with no project", self.imgsvc("members", "ours").stderr)
+        self.imgsvc("share", "ours", "blue", "red")
+        self.assertIn("(409)", self.imgsvc("share", "ours", "red", "green", code=1).stderr)
+        self.imgsvc("accept", "ours", "--project", "blue")
+        self.imgsvc("reject", "ours", "--project", "red")
+        done = self.imgsvc("accept", "ours", code=2)
+        self.assertIn("Say with --project who answers", done.stderr)
+        self.assertIn("red", self.imgsvc("unshare", image_id, "red").stderr)
+        lines = [line.split() for line in self.imgsvc("members", "ours").stdout.splitlines()]
+        self.assertEqual(
+            sorted((line[0], line[-1]) for line in lines[1:]), [("accepted", "blue"), ("pending", "green")]
+        )
+        members = json.loads(self.imgsvc("members", image_id, "--json").stdout)
+        self.assertEqual({member["member_id"] for member in members}, {"blue", "green"})
+        self.assertIn("(404)", self.imgsvc("unshare", image_id, "red", code=1).stderr)
+
     def test_chosen_id(self) -> None:
         """A chosen id is taken; an image that has data does not take them twice, and is not harmed."""
         image_id = str(uuid.uuid4())
@@ -170,8 +251,38 @@ class ClientScenarios(ClientProcesses):
         documents = json.loads(self.imgsvc("list", "--json", "--status", "active", "--name", "twin").stdout)
         self.assertEqual({document["id"] for document in documents}, ids)
         self.assertEqual(len(json.loads(self.imgsvc("list", "--limit", "2", "--json").stdout)), 2)
-        self.assertEqual(json.loads(self.imgsvc("list", "--json", "--name", "nobody").stdout), [])
+        done = self.imgsvc("list", "--json", "--name", "nobody")
+        self.assertEqual((done.stdout, done.stderr), ("[]\n", ""))
+        done = self.imgsvc("list", "--name", "nobody")
+        self.assertEqual((done.stdout, done.stderr), ("", "No image fits.\n"))
         self.assertIn("Several images", self.imgsvc("show", "twin", code=1).stderr)
+
+    def test_list_filters(self) -> None:
+        """Images are listed by visibility, owner, tags, properties and name, in any order; hidden ones apart."""
+        options = "--name a:b --tag one --tag two --property os_distro=debian"
+        first = self.upload(b"x", *options.split())
+        options = "--name c --tag one --visibility private --property os_distro=fedora"
+        second = self.upload(b"xx", *options.split())
+        hidden = self.upload(b"xxx", "--name", "h")
+        self.imgsvc("update", hidden, "--hidden", "--owner", "somebody")
+        for options, wanted in (
+            ("--name a:b", [first]),
+            ("--tag one --sort name", [first, second]),
+            ("--tag one --tag two", [first]),
+            ("--property os_distro=fedora", [second]),
+            ("--visibility private", [second]),
+            ("--visibility all --sort size:desc", [second, first]),
+            ("--sort size,name:desc", [first, second]),
+            ("--hidden", [hidden]),
+            ("--hidden --owner somebody", [hidden]),
+            ("--owner nobody", []),
+        ):
+            found = json.loads(self.imgsvc("list", "--json", *options.split()).stdout)
+            self.assertEqual([image["id"] for image in found], wanted, options)
+        heading, line, _ = self.imgsvc("list", "--long", "--sort", "name").stdout.splitlines()
+        self.assertEqual(heading.split()[4:], ["VISIBILITY", "PROTECTED", "CREATED", "OWNER", "TAGS", "NAME"])
+        self.assertEqual([word for word in line.split() if word in ("no", "one,two", "a:b")], ["no", "one,two", "a:b"])
+        self.assertEqual(line.index("a:b"), heading.index("NAME"))
 
     def test_show(self) -> None:
         """All fields are shown, one a line."""
@@ -183,9 +294,13 @@ class ClientScenarios(ClientProcesses):
 
     def test_delete(self) -> None:
         """Images are deleted; one that is not there does not keep the others."""
-        ids = [self.upload(b"x") for _ in range(2)]
+        ids = [self.upload(b"x", "--name", name) for name in ("old", "odd")]
         missing = str(uuid.uuid4())
-        self.assertIn(missing, self.imgsvc("delete", ids[0], missing, ids[1], code=1).stderr)
+        said = self.imgsvc("delete", "old", missing, ids[1], code=1).stderr.splitlines()
+        self.assertEqual(
+            [said[0], said[2]], [f"Image {ids[0]} (old) was deleted.", f"Image {ids[1]} (odd) was deleted."]
+        )
+        self.assertIn(f"Image {missing} was not deleted. There is no image", said[1])
         for image_id in ids:
             self.imgsvc("show", image_id, code=1)
 
@@ -216,6 +331,13 @@ class ClientScenarios(ClientProcesses):
             ["update", "x", "--min-ram", "-1"],
             ["delete"],
             ["-H", "nonsense", "list"],
+            ["list", "--sort", "color"],
+            ["list", "--sort", "name:up"],
+            ["list", "--property", "limit=3"],
+            ["list", "--property", "size_min=3"],
+            ["list", "--visibility", "none"],
+            ["share", "x"],
+            ["upload", str(self.file("f", b"")), "--retries", "-1"],
         ):
             self.imgsvc(*arguments, code=2)
         for endpoint in ("localhost", "http://", "http://host:port"):

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
+from attrs import define
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
 
 from imgsvc.client import ClientError, ImageView, LocalFileError, Malformed, guess_disk_format
-from imgsvc.client.answers import error_message, printable
+from imgsvc.client.answers import error_message, printable, retry_after
+from imgsvc.client.inspection import guess_format_of_bytes
 from tests.client.scenarios import qcow2
 
 HTML = b"""<html>
@@ -63,6 +68,29 @@ class ErrorMessageTests(SynchronousTestCase):
         self.assertEqual(printable(" a\n\tb\x1b[31mc\x07 é "), "a b [31mc é")
 
 
+@define
+class Answer:
+    """A response with nothing but headers."""
+
+    headers: Headers
+
+
+class RetryAfterTests(SynchronousTestCase):
+    def test_values(self) -> None:
+        """Seconds and dates are understood; anything else is not said."""
+        for value, seconds in (
+            ("0", 0),
+            ("120", 120),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+            ("-5", None),
+            ("soon", None),
+        ):
+            self.assertEqual(retry_after(Answer(Headers({"retry-after": [value]}))), seconds)
+        self.assertIsNone(retry_after(Answer(Headers())))
+        later = retry_after(Answer(Headers({"retry-after": [format_datetime(datetime.now(UTC) + timedelta(hours=1))]})))
+        self.assertTrue(later and 3500 < later <= 3600, later)
+
+
 class ImageViewTests(SynchronousTestCase):
     def test_nonsense(self) -> None:
         """What is no image is an error of the client's, not of Python's."""
@@ -92,6 +120,7 @@ class InspectionTests(SynchronousTestCase):
             (bytes(table[:512]) + iso[512:], "iso"),
         ):
             self.assertEqual(guess_disk_format(self.path(content)), wanted)
+            self.assertEqual(guess_format_of_bytes(content[:1_048_576], "standard input"), wanted)
 
     def test_real_images(self) -> None:
         """What qemu-img makes is recognised."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -22,12 +22,15 @@ from imgsvc.client import (
     ImageChanged,
     ImageClient,
     LocalFileError,
+    Malformed,
     NoData,
     NoSuchImage,
+    NoSuchStore,
     Refused,
     Unreachable,
     VerificationFailed,
 )
+from imgsvc.model import MemberStatus
 from tests.client.memory_api import MemoryImageApi
 
 SOME = os.urandom(3_000_000)
@@ -165,6 +168,52 @@ class MetadataTests(ApiTestCase):
         self.assertEqual(await self.client.stores(), self.api.stores)
         self.assertEqual((await self.client.info())["import-methods"]["value"], ["web-download"])
 
+    async def test_members(self) -> None:
+        """An image is shared with projects, which answer; it is shared with them no more."""
+        image_id = self.api.add()["id"]
+        self.assertEqual((await self.client.share(image_id, "a/b")).status, "pending")
+        await self.client.share(image_id, "c")
+        with self.assertRaises(Refused) as caught:
+            await self.client.share(image_id, "c")
+        self.assertEqual(caught.exception.status, 409)
+        await self.client.answer_share(image_id, "a/b", MemberStatus.ACCEPTED)
+        found = [(member.project, member.status) for member in await self.client.members(image_id)]
+        self.assertEqual(found, [("a/b", "accepted"), ("c", "pending")])
+        await self.client.unshare(image_id, "a/b")
+        self.assertEqual([member.project for member in await self.client.members(image_id)], ["c"])
+
+    async def test_deactivate(self) -> None:
+        """An image is deactivated and reactivated; one without data is not."""
+        image_id = self.api.add(b"x")["id"]
+        for act, status in ((self.client.deactivate, "deactivated"), (self.client.reactivate, "active")):
+            await act(image_id)
+            await act(image_id)
+            self.assertEqual((await self.client.show(image_id)).status, status)
+        with self.assertRaises(Refused):
+            await self.client.deactivate(self.api.add()["id"])
+
+    async def test_retry_after(self) -> None:
+        """A server that says how long it is busy is asked again after that; but not if that is long."""
+        image_id = self.api.add(b"x")["id"]
+        self.api.faults.busy, self.api.faults.retry_after = 1, "0"
+        self.assertEqual((await self.client.show(image_id)).size, 1)
+        for retry_after, pause in (("3600", 3600), (None, None)):
+            self.api.faults.busy, self.api.faults.retry_after = 1, retry_after
+            with self.assertRaises(Refused) as caught:
+                await self.client.show(image_id)
+            self.assertEqual((caught.exception.status, caught.exception.retry_after), (503, pause))
+        self.assertEqual(len(self.api.seen), 4)
+
+    async def test_no_image_api(self) -> None:
+        """A server that knows no images is no Image API; one that knows only not this image is."""
+        self.api.faults.refuse_all = (404, "Nothing here.")
+        with self.assertRaises(Malformed):
+            await self.client.create(name="x")
+        with self.assertRaises(Malformed):
+            await self.client.find("x")
+        with self.assertRaises(Refused):
+            await self.client.show("x")
+
     async def test_unreachable(self) -> None:
         """No server at all is told apart from one that answers badly."""
         client = ImageClient("http://127.0.0.1:1", reactor)
@@ -180,6 +229,7 @@ class MetadataTests(ApiTestCase):
 class UploadTests(ApiTestCase):
     async def test_upload(self) -> None:
         """A file's bytes arrive; size, store and the known digest are announced."""
+        self.api.stores = [{"id": "fast"}]
         for size in (0, 1, 1024 * 1024, len(SOME)):
             content = SOME[:size]
             image = self.api.add()
@@ -210,6 +260,128 @@ class UploadTests(ApiTestCase):
             else:
                 with self.assertRaises(VerificationFailed):
                     await uploading
+
+    async def test_blocks(self) -> None:
+        """Blocks of any length arrive, chunked, and are digested on the way."""
+
+        async def blocks() -> AsyncIterator[bytes]:
+            for start, stop in ((0, 0), (0, 1), (1, 1_500_000), (1_500_000, len(SOME))):
+                await deferLater(reactor, 0)
+                yield SOME[start:stop]
+
+        image = self.api.add()
+        self.assertEqual((await self.client.upload(image["id"], blocks())).size, len(SOME))
+        self.assertEqual(self.api.data[image["id"]].content == SOME, True)
+        headers = self.sent("PUT")[-1]
+        self.assertEqual((headers["transfer-encoding"], "x-openstack-image-size" in headers), ("chunked", False))
+        self.api.faults.store_wrong = True
+        with self.assertRaises(VerificationFailed):
+            await self.client.upload(self.api.add()["id"], blocks())
+
+    async def test_slow_blocks(self) -> None:
+        """A source that gives nothing for longer than a server may be silent is waited for, and each block is sent."""
+        client = ImageClient(self.api.endpoint, reactor, stall_limit=0.2)
+        self.addCleanup(lambda: Deferred.fromCoroutine(client.close()))
+        sent: list[int] = []
+
+        async def blocks() -> AsyncIterator[bytes]:
+            yield b"first"
+            await deferLater(reactor, 0.5)
+            sent.append(len(shown))
+            yield b"second"
+
+        shown: list[int] = []
+        image = await client.upload(
+            self.api.add()["id"], blocks(), progress=lambda stage, done, total: shown.append(done)
+        )
+        self.assertEqual((image.size, sent, shown), (11, [1], [5, 11]))
+
+    async def test_cancel_blocks(self) -> None:
+        """An upload that is cancelled gives up the block that it waits for."""
+        waited: Deferred[Exception] = Deferred()
+
+        async def blocks() -> AsyncIterator[bytes]:
+            yield b"first"
+            try:
+                await Deferred()
+            except CancelledError as error:
+                waited.callback(error)
+                raise
+
+        await self.cancel_after(1, partial(self.client.upload, self.api.add()["id"], blocks()))
+        await waited
+
+    async def test_lost_answer(self) -> None:
+        """An upload whose answer was lost is done when the image is active with the right bytes, also after a while."""
+        for source in (self.file(SOME), FileBodyProducer(BytesIO(SOME))):
+            self.api.faults.lose_answers, self.api.faults.saving = 1, 3
+            known = {"sha512": hashlib.sha512(SOME).hexdigest()}
+            image = await self.client.upload(self.api.add()["id"], source, digests=known)
+            self.assertEqual((image.status, image.size), ("active", len(SOME)))
+        self.assertEqual(len(self.sent("PUT")), 2)
+
+    async def test_lost_answer_of_nothing_known(self) -> None:
+        """Bytes of which no digest is known cannot be found again: the broken connection is told."""
+        self.api.faults.lose_answers = 1
+        with self.assertRaises(Broken):
+            await self.client.upload(self.api.add()["id"], FileBodyProducer(BytesIO(SOME)))
+
+    async def test_lost_answer_of_wrong_bytes(self) -> None:
+        """What is active with other bytes is not taken for the upload."""
+        self.api.faults.lose_answers, self.api.faults.store_wrong = 1, True
+        with self.assertRaises(VerificationFailed):
+            await self.client.upload(self.api.add()["id"], self.file(SOME))
+
+    async def test_away_after_the_answer(self) -> None:
+        """A server that is away between its answer and the question for the image is asked again."""
+
+        def away(stage: str, done: int, total: int | None) -> None:
+            self.api.faults.busy = 2
+
+        told: list[str] = []
+        client = ImageClient(self.api.endpoint, reactor, notice=lambda problem, pause: told.append(str(problem)))
+        self.addCleanup(lambda: Deferred.fromCoroutine(client.close()))
+        image = await client.upload(self.api.add()["id"], self.file(b"x"), progress=away)
+        self.assertEqual((image.status, len(told)), ("active", 2))
+
+    async def test_retries(self) -> None:
+        """A broken upload of a file is begun again as often as is said; one of blocks is not."""
+        self.api.faults.cut_uploads_after = 1
+        self.api.faults.cut_uploads = 2
+        image = await self.client.upload(self.api.add()["id"], self.file(SOME), retries=2)
+        self.assertEqual((image.status, len(self.sent("PUT"))), ("active", 3))
+        self.api.faults.cut_uploads_after, self.api.faults.cut_uploads = 1, 2
+        with self.assertRaises(Broken):
+            await self.client.upload(self.api.add()["id"], self.file(SOME), retries=1)
+
+        async def blocks() -> AsyncIterator[bytes]:
+            yield SOME
+
+        self.api.faults.cut_uploads_after, self.api.faults.cut_uploads = 1, 1
+        self.api.seen.clear()
+        with self.assertRaises(Broken):
+            await self.client.upload(self.api.add()["id"], blocks(), retries=5)
+        self.assertEqual(len(self.sent("PUT")), 1)
+
+    async def test_refusal_is_final(self) -> None:
+        """A refusal that no retry mends is not tried again."""
+        self.api.faults.refuse_data = (413, "The quota is used up.")
+        with self.assertRaises(Refused):
+            await self.client.upload(self.api.add()["id"], self.file(SOME), retries=5)
+        self.assertEqual(len(self.sent("PUT")), 1)
+
+    async def test_store(self) -> None:
+        """A store that the server does not have, or cannot choose, is told before any byte is sent."""
+        image_id = self.api.add()["id"]
+        with self.assertRaises(NoSuchStore) as caught:
+            await self.client.upload(image_id, self.file(SOME), store="fast")
+        self.assertIn("one store only", str(caught.exception))
+        self.api.stores = [{"id": "fast", "default": "true"}, {"id": "web", "read-only": "true"}]
+        for store in ("fats", "web"):
+            with self.assertRaises(NoSuchStore) as caught:
+                await self.client.upload(image_id, self.file(SOME), store=store)
+            self.assertEqual(caught.exception.stores, ("fast",))
+        self.assertEqual(self.sent("PUT"), [])
 
     async def test_wrong_digest(self) -> None:
         """A server that stored something else is found out."""
@@ -292,6 +464,24 @@ class DownloadTests(ApiTestCase):
         self.assertEqual((algorithm, self.content(self.path) == SOME), ("sha512", True))
         self.assertEqual(len(self.ranges()), 6)
         self.assertEqual(self.leftovers(), [""])
+
+    async def test_verified_on_the_way(self) -> None:
+        """What has arrived is digested while the rest is still to come."""
+        image = self.api.add(SOME * 4)["id"]
+        self.api.faults.stall_downloads_after = 7_000_000
+        verified: Deferred[None] = Deferred()
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            if stage == "verify" and done >= 4_000_000 and not verified.called:
+                verified.callback(None)
+
+        downloading = Deferred.fromCoroutine(
+            self.client.download(image, self.path, piece_size=8_000_000, connections=2, progress=progress)
+        )
+        await verified
+        self.assertFalse(downloading.called)
+        downloading.cancel()
+        await self.assertFailure(downloading, CancelledError)
 
     async def test_sizes(self) -> None:
         """Empty and one-byte images come too."""
@@ -380,6 +570,16 @@ class DownloadTests(ApiTestCase):
             await self.client.download("nobody", self.path)
         self.assertEqual(caught.exception.status, 404)
         self.assertEqual(self.leftovers(), [])
+
+    async def test_verify(self) -> None:
+        """A file is told to be the image's data by its digest, which needs no download."""
+        for content, known in ((SOME, "sha512"), (SOME[:-1], None), (bytes(len(SOME)), None)):
+            self.assertEqual(await self.client.verify(self.image, self.file(content)), known)
+        self.assertIsNone(await self.client.verify(self.image, self.path))
+        for field in ("os_hash_value", "checksum"):
+            self.api.images[self.image][field] = None
+        self.assertIsNone(await self.client.verify(self.image, self.file(SOME)))
+        self.assertEqual([seen for seen in self.api.seen if seen.path.endswith("/file")], [])
 
     async def test_two_writers(self) -> None:
         """A second download to the same name is refused while the first runs, and leaves nothing open."""

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.client.memory_api import Data, MemoryImageApi
 from tests.client.scenarios import LIMIT, ClientProcesses, ClientScenarios, environment
-from tests.support.waiting import heed_interrupts
+from tests.support.waiting import heed_interrupts, wait_for
 
 MEBIBYTE = 1024 * 1024
 
@@ -30,7 +30,7 @@ class CommandTestCase(SynchronousTestCase, ClientProcesses):
 class Terminal:
     """The command with a terminal as its standard error."""
 
-    def __init__(self, case: CommandTestCase, *arguments: str | Path) -> None:
+    def __init__(self, case: CommandTestCase, *arguments: str | Path, stdin: int = subprocess.DEVNULL) -> None:
         self._master, slave = pty.openpty()
         case.addCleanup(os.close, self._master)
         command = [sys.executable, "-m", "imgsvc.client", "--endpoint", case.endpoint, *map(str, arguments)]
@@ -38,6 +38,7 @@ class Terminal:
             command,
             cwd=case.folder,
             env=environment(),
+            stdin=stdin,
             stderr=slave,
             stdout=subprocess.DEVNULL,
             preexec_fn=heed_interrupts,
@@ -89,14 +90,114 @@ class FaultTests(CommandTestCase):
     def test_broken_upload(self) -> None:
         """An upload whose connection breaks is incomplete, and the new image is deleted again."""
         self.api.faults.cut_uploads_after = 1
-        self.imgsvc("upload", self.file("source", bytes(5_000_000)), code=5)
+        source = self.file("source", bytes(5_000_000))
+        said = self.imgsvc("upload", source, "--retries", "0", "--protected", code=5).stderr.splitlines()
+        self.assertIn("was lost", said[0])
+        self.assertIn("was deleted again", said[1])
         self.assertEqual(self.api.images, {})
 
+    def test_broken_once(self) -> None:
+        """A broken upload is begun again, and the user is told why; one of standard input is not."""
+        self.api.faults.cut_uploads_after = self.api.faults.cut_uploads = 1
+        done = self.imgsvc("upload", self.file("source", bytes(5_000_000)))
+        self.assertIn("was lost", done.stderr.splitlines()[0])
+        self.assertIn("Trying again in 0.5 s.", done.stderr.splitlines()[0])
+        self.assertEqual(self.api.images[done.stdout.strip()]["status"], "active")
+        self.api.faults.cut_uploads_after = self.api.faults.cut_uploads = 1
+        self.assertNotIn("Trying again", self.imgsvc("upload", "-", given=bytes(5_000_000), code=5).stderr)
+        self.assertEqual(list(self.api.images), [done.stdout.strip()])
+
+    def test_lost_answer(self) -> None:
+        """An upload whose answer was lost succeeds when the image is active with the right bytes."""
+        self.api.faults.lose_answers, self.api.faults.saving = 1, 2
+        image_id = self.imgsvc("upload", self.file("source", b"abc")).stdout.strip()
+        self.assertEqual(self.api.images[image_id]["status"], "active")
+        self.api.faults.lose_answers = 1
+        self.assertEqual(self.imgsvc("upload", "-", given=b"abc").stdout.strip() in self.api.images, True)
+
     def test_wrong_upload(self) -> None:
-        """An upload that does not verify has an exit code of its own; a protected image is deleted as well."""
+        """An image with wrong bytes is not deleted but deactivated, and the exit code tells; with --keep it stays."""
         self.api.faults.store_wrong = True
         done = self.imgsvc("upload", self.file("source", b"abc"), "--protected", code=4)
         self.assertIn("does not verify", done.stderr)
+        self.assertIn("It was deactivated", done.stderr)
+        self.assertEqual([image["status"] for image in self.api.images.values()], ["deactivated"])
+        self.api.images.clear()
+        self.imgsvc("upload", self.file("source", b"abc"), "--keep", code=4)
+        self.assertEqual([image["status"] for image in self.api.images.values()], ["active"])
+
+    def test_unknown_who_asks(self) -> None:
+        """A server that wants to know who asks makes every command name the options, once."""
+        self.api.faults.refuse_all = (401, "Authentication required.")
+        source = self.file("source", b"abc")
+        for arguments in (
+            *(["upload", source], ["download", "x"], ["list"], ["show", "x"], ["delete", "x", "y"], ["stores"]),
+            *(["members", "x"], ["share", "x", "y"], ["accept", "x"], ["deactivate", "x", "y"]),
+            ["update", "x", "--name", "y"],
+        ):
+            done = self.imgsvc(*arguments, code=1)
+            self.assertEqual(done.stderr.count("Say who asks with --token"), 1, arguments)
+            self.assertIn("(401)", done.stderr.splitlines()[0])
+
+    def test_not_now(self) -> None:
+        """A server that says when to come again is asked again then; one that asks for too much is told of."""
+        self.api.add(b"x")
+        self.api.faults.busy, self.api.faults.retry_after = 1, "1"
+        done = self.imgsvc("list")
+        self.assertEqual((len(done.stdout.splitlines()), len(done.stderr.splitlines())), (2, 1))
+        self.assertIn("(503)", done.stderr)
+        self.assertIn("Trying again in 1 s.", done.stderr)
+        self.api.faults.busy, self.api.faults.retry_after = 1, "7200"
+        self.assertIn("It asks to try again in 7200 s.", self.imgsvc("list", code=1).stderr)
+
+    def test_store(self) -> None:
+        """A store that the server has is taken; the others are named to who asks for one that it has not."""
+        self.api.stores = [{"id": "fast", "default": "true"}, {"id": "cheap"}]
+        self.imgsvc("upload", self.file("source", b"abc"), "--store", "cheap")
+        [put] = [seen for seen in self.api.seen if seen.method == "PUT"]
+        self.assertEqual(put.headers["x-image-meta-store"], "cheap")
+        done = self.imgsvc("upload", self.file("source", b"abc"), "--store", "slow", code=1)
+        self.assertIn("there are fast, cheap", done.stderr)
+        self.assertEqual(len(self.api.images), 1)
+
+    def test_accept_own(self) -> None:
+        """Who sees one member only, itself, need not say who it is."""
+        image_id = self.api.add(b"x", name="theirs")["id"]
+        self.api.members[image_id] = {"blue": "pending"}
+        self.assertEqual(self.imgsvc("accept", "theirs").stderr, f"Image {image_id} (theirs) is accepted by blue.\n")
+        self.assertEqual(self.api.members[image_id], {"blue": "accepted"})
+
+    def test_no_room(self) -> None:
+        """An output that is full is told, without a traceback."""
+        image_id = self.api.add(b"abc")["id"]
+        for arguments in (["list"], ["list", "--json"], ["download", image_id, "-o", "-"]):
+            command = [sys.executable, "-m", "imgsvc.client", "--endpoint", self.endpoint, *arguments]
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(
+                    command, env=environment(), stdout=full, stderr=subprocess.PIPE, timeout=LIMIT, check=False
+                )
+            self.assertEqual((done.returncode, done.stderr), (6, b"standard output: No space left on device\n"))
+
+    def test_full_disk(self) -> None:
+        """A disk that becomes full ends a download, which goes on when there is room."""
+        content = os.urandom(4_000_000)
+        image_id = self.api.add(content)["id"]
+        mount = self.folder / "mount"
+        mount.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "imgsvc-test", str(mount)], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", str(mount)], check=True)
+        said = self.imgsvc("download", image_id, "-o", "mount/out", code=6).stderr.splitlines()
+        self.assertIn("No space left on device", said[0])
+        self.assertIn("go on with --continue -o mount/out", said[1])
+        self.assertNotIn("out", os.listdir(mount))
+        subprocess.run(["mount", "-o", "remount,size=8m", str(mount)], check=True)
+        self.imgsvc("download", image_id, "-o", "mount/out", "--continue")
+        self.assertEqual((mount / "out").read_bytes() == content, True)
+
+    def test_unreadable(self) -> None:
+        """A file that is in no format of the API, or that changes its length, is told, and no image stays."""
+        done = self.imgsvc("upload", self.file("source", b"QED\0" + bytes(1_000_000)), code=6)
+        self.assertIn("source: is in the format qed", done.stderr)
         self.assertEqual(self.api.images, {})
 
     def test_undeletable(self) -> None:
@@ -185,8 +286,9 @@ class InterruptionTests(CommandTestCase):
         image_id = self.api.add(bytes(3_000_000))["id"]
         terminal = Terminal(self, "download", image_id, "-o", "out")
         self.assertEqual(terminal.end(), 0)
-        self.assertIn(b"Downloading  100 %  3.0 MB of 3.0 MB", terminal.shown)
-        self.assertIn(b"Verifying  100 %", terminal.shown)
+        self.assertIn(b"Downloading    0 %  [                   ]  0 B of 3.0 MB", terminal.shown)
+        self.assertIn(b"Verifying  100 %  [###################]  3.0 MB of 3.0 MB", terminal.shown)
+        self.assertEqual(terminal.shown.count(b"\r\n"), 2)
         self.assertNotIn("%", self.imgsvc("download", image_id, "-o", "out").stderr)
 
     def begin_download(self) -> tuple[str, bytes, Terminal]:
@@ -204,7 +306,8 @@ class InterruptionTests(CommandTestCase):
         for number in (signal.SIGINT, signal.SIGTERM):
             image_id, content, terminal = self.begin_download()
             terminal.process.send_signal(number)
-            self.assertEqual(terminal.end(), 5)
+            self.assertEqual(terminal.end(), 128 + number)
+            self.assertNotIn("out", os.listdir(self.folder))
             self.assertIn(b"go on with --continue -o out", terminal.shown)
             self.assertIn(b"Interrupted.", terminal.shown)
             self.assertNotIn(b"Traceback", terminal.shown)
@@ -213,6 +316,7 @@ class InterruptionTests(CommandTestCase):
             begin = int(self.api.seen[-1].headers["range"].removeprefix("bytes=").split("-")[0])
             self.assertGreater(begin, 0)
             self.assertEqual(os.listdir(self.folder), ["out"])
+            os.unlink(self.folder / "out")
 
     def test_killed_download(self) -> None:
         """A download that was killed goes on too."""
@@ -230,10 +334,43 @@ class InterruptionTests(CommandTestCase):
         terminal = Terminal(self, "upload", path)
         terminal.read_until(b"MB of 100 MB")
         terminal.process.send_signal(signal.SIGINT)
-        self.assertEqual(terminal.end(), 5)
-        self.assertIn(b"was deleted again", terminal.shown)
+        self.assertEqual(terminal.end(), 130)
+        self.assertLess(terminal.shown.index(b"Interrupted."), terminal.shown.index(b"was deleted again"))
         self.assertNotIn(b"Traceback", terminal.shown)
         self.assertEqual(self.api.images, {})
+
+    def test_interrupted_at_the_end(self) -> None:
+        """An image that is active when Ctrl-C comes is not deleted."""
+        self.api.faults.saving = 10_000
+        terminal = Terminal(self, "upload", self.file("source", b"abc"))
+        wait_for(lambda: any(seen.method == "GET" for seen in self.api.seen), "the question for the image")
+        self.api.faults.saving = 1
+        terminal.process.send_signal(signal.SIGINT)
+        self.assertEqual(terminal.end(), 130)
+        self.assertIn(b"is active all the same", terminal.shown)
+        self.assertEqual([image["status"] for image in self.api.images.values()], ["active"])
+
+    def test_interrupted_pipe(self) -> None:
+        """Ctrl-C ends an upload whose standard input gives nothing any more."""
+        ours, theirs = os.pipe()
+        terminal = Terminal(self, "upload", "-", "--disk-format", "raw", stdin=ours)
+        os.close(ours)
+        self.addCleanup(os.close, theirs)
+        os.write(theirs, bytes(1000))
+        terminal.read_until(b"1.0 kB")
+        terminal.process.send_signal(signal.SIGINT)
+        self.assertEqual(terminal.end(), 130)
+        self.assertIn(b"was deleted again", terminal.shown)
+        self.assertEqual(self.api.images, {})
+
+    def test_terminal_as_input(self) -> None:
+        """A terminal is no image."""
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        self.addCleanup(os.close, theirs)
+        terminal = Terminal(self, "upload", "-", stdin=theirs)
+        self.assertEqual(terminal.end(), 2)
+        self.assertIn(b"Standard input is a terminal", terminal.shown)
 
     def test_interrupted_twice(self) -> None:
         """A second Ctrl-C does not wait for a server that does not let the first one clean up."""

@@ -16,8 +16,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc.client.downloads import RETRIES, download_in_order, download_to_file
+from imgsvc.client.downloads import download_in_order, download_to_file
 from imgsvc.client.errors import Broken, LocalFileError, Malformed, Refused, Unreachable
+from imgsvc.client.patience import RETRIES, Patience
 from imgsvc.client.progress import no_progress
 from imgsvc.client.view import ImageView
 
@@ -106,7 +107,7 @@ class DownloadTestCase(SynchronousTestCase):
                 source,
                 view_of(source.content),
                 path,
-                clock=self.clock,
+                patience=lambda: Patience(self.clock),
                 run=run,
                 progress=no_progress,
                 **{"connections": 1, "piece_size": 10, "resume": False, **options},
@@ -183,7 +184,7 @@ class ExactnessTests(DownloadTestCase):
             MemorySource(content, block, breaks, ranges),
             view_of(content),
             write,
-            clock=self.clock,
+            patience=lambda: Patience(self.clock),
             run=run,
             progress=no_progress,
         )
@@ -212,7 +213,7 @@ class PatienceTests(DownloadTestCase):
                 self.source,
                 view_of(self.source.content),
                 self.path,
-                clock=self.clock,
+                patience=lambda: Patience(self.clock),
                 run=run,
                 connections=1,
                 piece_size=1000,

@@ -7,7 +7,7 @@ from io import StringIO
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc.client.progress import INTERVAL, ProgressLine, format_size, format_time
+from imgsvc.client.command.progress import INTERVAL, ProgressLine, format_size, format_time
 
 
 class TerminalOutput(StringIO):
@@ -43,8 +43,9 @@ class ProgressLineTests(SynchronousTestCase):
         self.clock.advance(2)
         self.line("upload", 100_000_000, 400_000_000)
         self.line.end()
-        self.assertEqual(self.shown()[0], "Uploading    0 %  0 B of 400 MB")
-        self.assertEqual(self.shown()[-1], "Uploading   25 %  100 MB of 400 MB  50.0 MB/s  0:06 left")
+        self.assertEqual(self.shown()[0], "Uploading    0 %  [                   ]  0 B of 400 MB")
+        bar = "[####               ]"
+        self.assertEqual(self.shown()[-1], f"Uploading   25 %  {bar}  100 MB of 400 MB  50.0 MB/s  0:06 left")
         self.assertTrue(self.stream.getvalue().endswith("\n"))
 
     def test_seldom(self) -> None:
@@ -54,8 +55,10 @@ class ProgressLineTests(SynchronousTestCase):
         self.assertEqual(len(self.shown()), 1)
         self.clock.advance(INTERVAL)
         self.assertIn("99 B of 1.0 kB", self.shown()[-1])
-        self.clock.advance(INTERVAL)
-        self.assertEqual(len(self.shown()), 2)
+        lines = len(self.shown())
+        self.line("download", 99, 1000)
+        self.assertEqual(len(self.shown()), lines)
+        self.line.end()
 
     def test_continued(self) -> None:
         """What an earlier transfer brought does not count for the rate."""
@@ -65,16 +68,67 @@ class ProgressLineTests(SynchronousTestCase):
         self.line.end()
         self.assertEqual(self.shown()[-1], "Downloading  510 MB  10.0 MB/s")
 
-    def test_stages(self) -> None:
-        """Each stage has its line and its own rate."""
-        self.line("download", 10, 10)
-        self.line("verify", 5, 10)
+    def test_current_rate(self) -> None:
+        """The rate is that of the last seconds: it falls when nothing moves, and does not remember a fast beginning."""
+        self.line("upload", 0, 1_000_000_000)
+        self.clock.advance(1)
+        self.line("upload", 500_000_000, 1_000_000_000)
+        self.clock.pump([INTERVAL] * 10)
+        stalled = self.shown()[-1]
+        self.assertIn("MB/s", stalled)
+        self.clock.pump([INTERVAL] * 40)
+        self.assertNotEqual(self.shown()[-1], stalled)
+        for done in range(502_000_000, 561_000_000, 2_000_000):
+            self.line("upload", done, 1_000_000_000)
+            self.clock.advance(INTERVAL)
+        self.assertIn("  10.0 MB/s  0:44 left", self.shown()[-1])
+        self.line.end()
+
+    def test_verified(self) -> None:
+        """What is verified stands in the same line and in the same bar, and has it alone when all has arrived."""
+        self.line("download", 800, 1000)
+        self.line("verify", 400, 1000)
+        self.clock.advance(INTERVAL)
+        self.assertEqual(self.shown()[-1].split("]")[0], "Downloading   80 %  [#######--------    ")
+        self.line("download", 1000, 1000)
+        self.line("verify", 500, 1000)
         self.line.end()
         self.line.end()
-        self.assertEqual(
-            [text.split()[0] for text in self.shown()], ["Downloading", "Downloading", "Verifying", "Verifying"]
-        )
+        self.assertTrue(self.shown()[-1].startswith("Verifying   50 %  [#########----------]  500 B of 1.0 kB"))
+        self.assertEqual(self.stream.getvalue().count("\n"), 1)
+
+    def test_alone(self) -> None:
+        """A file that was there already is only verified; and what follows has a line of its own."""
+        self.line("verify", 500, 1000)
+        self.line.end()
+        self.line("download", 10, 1000)
+        self.line.end()
+        self.assertIn("Verifying   50 %", self.shown()[0])
+        self.assertIn("Downloading    1 %", self.shown()[-1])
         self.assertEqual(self.stream.getvalue().count("\n"), 2)
+
+    def test_again(self) -> None:
+        """An upload that is begun again begins at nothing, with a new rate."""
+        self.line("upload", 900, 1000)
+        self.clock.advance(1)
+        self.line("upload", 0, 1000)
+        self.clock.advance(INTERVAL)
+        self.line.end()
+        self.assertTrue(self.shown()[-1].startswith("Uploading    0 %"))
+        self.assertNotIn("-", self.shown()[-1])
+
+    def test_narrow(self) -> None:
+        """A line is never longer than the terminal."""
+        for columns in (20, 40, 69, 80, 200):
+            stream = TerminalOutput()
+            line = ProgressLine(stream, self.clock, lambda columns=columns: columns)
+            line("upload", 123_456_789, 987_654_321)
+            self.clock.advance(INTERVAL)
+            line("upload", 223_456_789, 987_654_321)
+            line.end()
+            lines = stream.getvalue().replace("\n", "\r").split("\r")
+            self.assertLess(max(map(len, lines)), columns)
+            self.assertEqual("[" in stream.getvalue(), columns >= 69)
 
     def test_no_terminal(self) -> None:
         """What is no terminal stays empty."""

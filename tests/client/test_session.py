@@ -9,11 +9,11 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseNeverReceived
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
-from imgsvc.client.errors import Broken
+from imgsvc.client.errors import Broken, Malformed, Unreachable
 from imgsvc.client.session import Session, check_endpoint
 
 
@@ -21,11 +21,12 @@ from imgsvc.client.session import Session, check_endpoint
 class FailingAgent:
     """Every request fails the same way."""
 
-    def __init__(self, cause: Exception) -> None:
+    def __init__(self, cause: Exception, kind: type[ResponseFailed] = ResponseNeverReceived) -> None:
         self._cause = cause
+        self._kind = kind
 
     def request(self, *arguments: Any, **named: Any) -> Deferred[Any]:
-        return fail(ResponseNeverReceived([Failure(self._cause)]))
+        return fail(self._kind([Failure(self._cause)]))
 
 
 @implementer(IAgent)
@@ -83,3 +84,15 @@ class ExplainTest(SynchronousTestCase):
     def test_lost(self) -> None:
         """One whose connection ended is broken off."""
         self.failureResultOf(self.request(ConnectionDone()), Broken)
+
+    def test_nothing_said_yet(self) -> None:
+        """As long as the server has not answered anything, it may be no Image API: it cannot be reached."""
+        endless = session("http://127.0.0.1:1", FailingAgent(ConnectionDone()))
+        asking = Deferred.fromCoroutine(endless.document("GET", "/v2/images"))
+        self.assertIn("is http or https right?", str(self.failureResultOf(asking, Unreachable).value))
+
+    def test_no_http(self) -> None:
+        """What answers, but not in HTTP, is no Image API."""
+        agent = FailingAgent(ValueError("wrong number of parts"), ResponseFailed)
+        asking = Deferred.fromCoroutine(session("http://127.0.0.1:1", agent).request("GET", "/v2/images"))
+        self.assertIn("does not speak HTTP", str(self.failureResultOf(asking, Malformed).value))

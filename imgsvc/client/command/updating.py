@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from imgsvc.client.arguments import properties, property_keys
-from imgsvc.client.running import Settings, Tools, run, say
+from imgsvc.client.command.arguments import properties, property_keys
+from imgsvc.client.command.running import Tools, run, say
+from imgsvc.client.command.settings import Settings
 from imgsvc.model import Visibility
 
 

@@ -1,0 +1,45 @@
+"""The `imgsvc` command: its group, and one module for each kind of subcommand."""
+
+from __future__ import annotations
+
+import click
+
+from imgsvc import __version__
+from imgsvc.client.command.downloading import download
+from imgsvc.client.command.listing import list_images, show
+from imgsvc.client.command.settings import read_settings, settings_options
+from imgsvc.client.command.several import deactivate, delete, reactivate
+from imgsvc.client.command.sharing import accept, members, reject, share, unshare
+from imgsvc.client.command.stores import stores
+from imgsvc.client.command.updating import update
+from imgsvc.client.command.uploading import upload
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@settings_options
+@click.version_option(__version__)
+@click.pass_context
+def main(context: click.Context, endpoint: str, token: str | None, headers: dict[str, str], user: str | None) -> None:
+    """Keep disk images on a server that speaks the OpenStack Image API v2.
+
+    \b
+    Exit codes:
+      0  done
+      1  the server refused
+      2  the command line is wrong
+      3  the server cannot be reached, or is no Image API
+      4  the bytes do not match the image's size or digest
+      5  broken off; may be tried again, a download with --continue
+      6  a local file cannot be read or written
+      130  interrupted by Ctrl-C (143: by SIGTERM)
+    """
+    context.obj = read_settings(endpoint, token, headers, user)
+
+
+for _command in (
+    *(upload, download, list_images, show, update, delete, deactivate, reactivate),
+    *(members, share, unshare, accept, reject, stores),
+):
+    main.add_command(_command)

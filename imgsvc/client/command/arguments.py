@@ -1,0 +1,73 @@
+"""Options of the command that are pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import click
+
+from imgsvc.client.view import BASE_FIELDS
+
+SORT_KEYS: Final = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
+"""What lists can be sorted by (Image API, list parameters)."""
+LIST_PARAMETERS: Final = BASE_FIELDS | {
+    *("limit", "marker", "sort", "sort_key", "sort_dir", "member_status", "deleted", "changes-since", "tag"),
+    *(f"{field}_{bound}" for field in ("size", "virtual_size", "min_disk", "min_ram") for bound in ("min", "max")),
+}
+"""What is no property in the query of a list."""
+
+
+def headers(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> dict[str, str]:
+    """A click callback: `NAME: VALUE`, any number of times."""
+    return {name: value.strip() for name, value in _pairs(values, ":", "NAME: VALUE")}
+
+
+def properties(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> dict[str, str]:
+    """A click callback: `KEY=VALUE`, any number of times; no KEY of a field that every image has."""
+    given = dict(_pairs(values, "=", "KEY=VALUE"))
+    _refuse_fields(given)
+    return given
+
+
+def filters(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> dict[str, str]:
+    """A click callback: `KEY=VALUE`, any number of times, by which a list is filtered; no KEY of another meaning."""
+    given = dict(_pairs(values, "=", "KEY=VALUE"))
+    for key in sorted(LIST_PARAMETERS.intersection(given)):
+        raise click.BadParameter(f"{key!r} is no property that images can be listed by")
+    return given
+
+
+def sorting(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A click callback: `KEY` or `KEY:asc` or `KEY:desc`, several with commas between; each with its direction then."""
+    if value is None:
+        return None
+    keys = []
+    for each in value.split(","):
+        key, _, direction = each.strip().partition(":")
+        if key not in SORT_KEYS or direction not in ("", "asc", "desc"):
+            raise click.BadParameter(f"{each!r} is not one of {', '.join(SORT_KEYS)}, with :asc or :desc behind it")
+        keys.append(f"{key}:{direction or 'asc'}")
+    return ",".join(keys)
+
+
+def property_keys(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> tuple[str, ...]:
+    """A click callback: `KEY`, any number of times; as `properties`."""
+    keys = tuple(values)
+    _refuse_fields(keys)
+    return keys
+
+
+def _refuse_fields(keys: Iterable[str]) -> None:
+    for key in sorted(BASE_FIELDS.intersection(keys)):
+        raise click.BadParameter(
+            f"{key!r} is a field of every image; it has an option of its own or is set by the server"
+        )
+
+
+def _pairs(values: Iterable[str], separator: str, form: str) -> Iterable[tuple[str, str]]:
+    for value in values:
+        name, found, rest = value.partition(separator)
+        if not found or not name.strip():
+            raise click.BadParameter(f"{value!r} is not of the form {form}")
+        yield name.strip(), rest

@@ -1,0 +1,76 @@
+"""Reading and writing descriptors that may be pipes, without blocking the reactor or the end of the process.
+
+Each call has a daemon thread: the other side of a pipe blocks it for as long as it likes, and the end of the process
+must not wait for it, as it would for a thread of a pool.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from imgsvc.client.errors import LocalFileError
+
+BLOCK: Final = 1024 * 1024
+
+T = TypeVar("T")
+
+
+def write_to_descriptor(reactor: Any, fd: int) -> Callable[[bytes], Deferred[None]]:
+    """A function that writes bytes to `fd`: Deferred of None when all were taken. Fails with LocalFileError."""
+
+    def write_all(data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(fd, left) :]
+
+    return lambda data: _in_daemon_thread(reactor, "standard output", lambda: write_all(data))
+
+
+async def read_from_descriptor(reactor: Any, fd: int) -> AsyncIterator[bytes]:
+    """The blocks that `fd` gives until its end, each up to BLOCK bytes. Raises LocalFileError."""
+    with suppress(OSError):  # what is no pipe, or a system that allows no larger one
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, BLOCK)
+    while block := await _in_daemon_thread(reactor, "standard input", lambda: _read_some(fd)):
+        yield block
+
+
+def _read_some(fd: int) -> bytes:
+    """What is there, after waiting for the first byte of it; b"" at the end."""
+    first = os.read(fd, BLOCK)
+    parts, held = [first], len(first)
+    while first and held < BLOCK and select.select([fd], [], [], 0)[0]:
+        more = os.read(fd, BLOCK - held)
+        if not more:
+            break
+        parts.append(more)
+        held += len(more)
+    return b"".join(parts)
+
+
+def _in_daemon_thread(reactor: Any, name: str, function: Callable[[], T]) -> Deferred[T]:
+    """Deferred of what `function` gives. name: of the file, for the LocalFileError that an OSError becomes."""
+    done: Deferred[T] = Deferred()
+
+    def settle(result: T | Failure) -> None:
+        if not done.called:
+            done.callback(result)
+
+    def blocking() -> None:
+        result: T | Failure
+        try:
+            result = function()
+        except OSError as error:
+            result = Failure(LocalFileError(name, error.strerror or str(error)))
+        reactor.callFromThread(settle, result)
+
+    threading.Thread(target=blocking, daemon=True).start()
+    return done

@@ -1,0 +1,166 @@
+"""Runs a subcommand in the reactor: from its settings to its exit code, through errors and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+import click
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import react
+
+from imgsvc.client.answers import printable
+from imgsvc.client.api import ImageClient
+from imgsvc.client.command.progress import ProgressLine
+from imgsvc.client.command.settings import Settings
+from imgsvc.client.errors import (
+    Broken,
+    ClientError,
+    LocalFileError,
+    Malformed,
+    Refused,
+    Unreachable,
+    VerificationFailed,
+)
+
+REFUSED: Final = 1
+UNREACHABLE: Final = 3
+WRONG_BYTES: Final = 4
+INCOMPLETE: Final = 5
+LOCAL_FILE: Final = 6
+SIGNALLED: Final = 128
+"""A signal ends with this and its number, as shells have it: 130 for Ctrl-C."""
+EXIT_CODES: Final[tuple[tuple[type[ClientError], int], ...]] = (
+    (Unreachable, UNREACHABLE),
+    (Malformed, UNREACHABLE),
+    (VerificationFailed, WRONG_BYTES),
+    (Broken, INCOMPLETE),
+    (LocalFileError, LOCAL_FILE),
+)
+"""What ends with which code, the first that fits; every other ClientError is the server's no, REFUSED.
+
+2 is click's: wrong usage.
+"""
+WHO_ASKS: Final = "Say who asks with --token, or with --user and the variable IMGSVC_PASSWORD, before the subcommand."
+
+
+class Reporter:
+    """Tells the user of problems. progress: ended before each of them."""
+
+    def __init__(self, progress: ProgressLine) -> None:
+        self._progress = progress
+        self._told: BaseException | None = None
+        self._last = ""
+
+    def problem(self, problem: ClientError | CancelledError) -> None:
+        """Why it does not go on. Once for each problem, so that whoever cleans up can say it first."""
+        self._progress.end()
+        if problem is self._told:
+            return
+        self._told = problem
+        say("Interrupted." if isinstance(problem, CancelledError) else str(problem))
+        if isinstance(problem, Refused) and problem.status == 401:
+            say(WHO_ASKS)
+
+    def retrying(self, problem: ClientError, pause: float) -> None:
+        """A Notice. Once for each reason, however many connections have it."""
+        if str(problem) != self._last:
+            self._last = str(problem)
+            self._progress.end()
+            say(f"{problem} Trying again in {pause:g} s.")
+
+
+@frozen
+class Tools:
+    """What a subcommand works with while the reactor runs."""
+
+    client: ImageClient
+    reactor: Any
+    progress: ProgressLine
+    reporter: Reporter
+
+
+Work = Callable[[Tools], Coroutine[Deferred[Any], Any, int]]
+
+
+def run(settings: Settings, work: Work) -> NoReturn:
+    """Run the reactor until `work` has given its exit code, and exit with it.
+
+    SIGINT and SIGTERM cancel the work; the reactor goes on until its cleaning up has ended. A second one does not
+    wait for that.
+    """
+    react(_react, (settings, work))
+
+
+class _Interruption:
+    """Cancels a Deferred at the first SIGINT or SIGTERM. received: its number."""
+
+    def __init__(self, reactor: Any, working: Deferred[int]) -> None:
+        self.received: int | None = None
+        self._reactor = reactor
+        self._working = working
+
+    def heed(self) -> None:
+        """Take the signals. Called in the running reactor, which has handlers of its own."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGINT is for what a shell runs in the background
+                signal.signal(number, self._heard)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        # A second signal ends the process at once, as it would end any other.
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+        self._reactor.callFromThread(self._working.cancel)
+
+
+async def _react(reactor: Any, settings: Settings, work: Work) -> NoReturn:
+    progress = ProgressLine(sys.stderr, reactor)
+    reporter = Reporter(progress)
+    client = ImageClient(
+        settings.endpoint,
+        reactor,
+        token=settings.token,
+        headers=settings.headers,
+        auth=settings.auth,
+        notice=reporter.retrying,
+    )
+    working = Deferred.fromCoroutine(work(Tools(client, reactor, progress, reporter)))
+    interruption = _Interruption(reactor, working)
+    reactor.callWhenRunning(interruption.heed)
+    try:
+        code = await working
+    except (ClientError, CancelledError) as problem:
+        reporter.problem(problem)
+        code = INCOMPLETE if isinstance(problem, CancelledError) else exit_code(problem)
+        if interruption.received is not None:
+            code = SIGNALLED + interruption.received
+    except click.UsageError as problem:
+        say(problem.message)
+        code = problem.exit_code
+    except OSError as error:
+        # Of the output: whatever else is a file is a ClientError. What is still buffered must not fail again when
+        # Python ends.
+        if not isinstance(error, BrokenPipeError):
+            say(f"standard output: {error.strerror or error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = LOCAL_FILE
+    finally:
+        progress.end()
+        await client.close()
+    raise SystemExit(code)
+
+
+def exit_code(error: ClientError) -> int:
+    """The exit code that tells of this error."""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), REFUSED)
+
+
+def say(text: str) -> None:
+    """A message to the user, beside the output."""
+    click.echo(printable(text), err=True)

@@ -1,0 +1,167 @@
+"""Bytes from this machine as the body of a request, digested on the way."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Final, Protocol
+
+import txaio
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer
+from twisted.python.failure import Failure
+from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
+from zope.interface import implementer
+
+from imgsvc.client.digests import MD5, SHA512, new_digest
+from imgsvc.client.errors import LocalFileError
+from imgsvc.client.files import Runner, ThreadedFile
+from imgsvc.client.together import together
+
+log = txaio.make_logger()
+
+BLOCK: Final = 1024 * 1024
+
+
+class Source(Protocol):
+    """Bytes that are read in order. name: for messages. size: bytes in all; None if that is not known beforehand."""
+
+    name: str
+    size: int | None
+
+    def read(self, offset: int) -> Deferred[bytes]:
+        """Deferred of some bytes at `offset`, which is where the read before ended; b"" at the end."""
+        ...
+
+
+class FileSource:
+    """A file of `size` bytes, which stays the caller's."""
+
+    def __init__(self, file: ThreadedFile, size: int) -> None:
+        self.name = file.path
+        self.size: int | None = size
+        self._stop = size
+        self._file = file
+
+    def read(self, offset: int) -> Deferred[bytes]:
+        """See Source. Fails with LocalFileError."""
+        return self._file.read(offset, min(BLOCK, self._stop - offset))
+
+
+class StreamSource:
+    """Blocks as they come, with no size and no way back."""
+
+    def __init__(self, blocks: AsyncIterator[bytes], name: str) -> None:
+        self.name = name
+        self.size: int | None = None
+        self._blocks = blocks
+
+    def read(self, offset: int) -> Deferred[bytes]:
+        """See Source. Fails with what the blocks fail with."""
+        return Deferred.fromCoroutine(self._next())
+
+    async def _next(self) -> bytes:
+        async for block in self._blocks:
+            if block:
+                return block
+        return b""
+
+
+@implementer(IBodyProducer)
+class DigestingProducer:
+    """Produces the bytes of a source, and computes digests of what it produces.
+
+    Holds one block and the one after it. length: bytes to produce, or UNKNOWN_LENGTH. run: where digests are
+    computed. moved: called with the bytes produced so far. produced: bytes so far. complete: whether that is all.
+    digests: hex by algorithm, of what was produced.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        run: Runner,
+        algorithms: Iterable[str] = (MD5, SHA512),
+        moved: Callable[[int], None] = lambda produced: None,
+    ) -> None:
+        self.length: int | str = UNKNOWN_LENGTH if source.size is None else source.size
+        self.produced = 0
+        self._source = source
+        self._run = run
+        self._moved = moved
+        self._digests = {algorithm: new_digest(algorithm) for algorithm in algorithms}
+        self._at_end = False
+        self._paused: Deferred[None] | None = None
+        self._reading: Deferred[bytes] | None = None
+        self._stopped = False
+
+    @property
+    def complete(self) -> bool:
+        return self._at_end or self.produced == self.length
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        return {algorithm: digest.hexdigest() for algorithm, digest in self._digests.items()}
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write the bytes to `consumer`. Fails with LocalFileError; never fires after stopProducing."""
+        finished: Deferred[None] = Deferred(lambda _: self.stopProducing())
+
+        def ended(result: object) -> None:
+            if not self._stopped:
+                self._stopped = True
+                finished.callback(None)
+
+        def failed(failure: Failure) -> None:
+            if self._stopped:
+                log.debug("Reading {name} failed after the end: {failure}", name=self._source.name, failure=failure)
+            else:
+                self._stopped = True
+                finished.errback(failure)
+
+        Deferred.fromCoroutine(self._produce(consumer)).addCallbacks(ended, failed)
+        return finished
+
+    def pauseProducing(self) -> None:
+        if self._paused is None:
+            self._paused = Deferred()
+
+    def resumeProducing(self) -> None:
+        paused, self._paused = self._paused, None
+        if paused is not None:
+            paused.callback(None)
+
+    def stopProducing(self) -> None:
+        """End after the block that is under way; a read that is waited for is given up. Any number of times."""
+        self._stopped = True
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            reading.addErrback(lambda failure: None)
+        self.resumeProducing()
+
+    async def _produce(self, consumer: IConsumer) -> None:
+        self._reading = self._source.read(0)
+        while block := await self._next():
+            # The next block is read meanwhile; but what is there is not kept back until that has come.
+            self._reading = self._source.read(self.produced + len(block))
+            # Before it is written: the server may answer the moment that it has the last byte.
+            await together([self._run(digest.update, block) for digest in self._digests.values()])
+            while self._paused is not None:
+                await self._paused
+            if self._stopped:
+                return
+            self.produced += len(block)
+            consumer.write(block)
+            self._moved(self.produced)
+        if self._stopped:
+            return
+        if self.length not in (UNKNOWN_LENGTH, self.produced):
+            raise LocalFileError(self._source.name, f"ended after {self.produced} of {self.length} bytes")
+        self._at_end = True
+
+    async def _next(self) -> bytes:
+        """The block that is being read; b"" after stopProducing."""
+        reading = self._reading
+        block = b"" if reading is None else await reading
+        if self._reading is reading:
+            self._reading = None
+        return b"" if self._stopped else block
