@@ -22,6 +22,7 @@ SELDOM = {
     "imgsvc.stores.http",
     "psycopg",
     "pymysql",
+    "requests",
     "treq",
     "twisted.web.client",
 }
