@@ -99,5 +99,5 @@ class _WatchedOutlet:
         self._producer.resumeProducing()
 
     def stopProducing(self) -> None:
-        """See IPushProducer."""
-        self._producer.stopProducing()
+        """See IPushProducer: the connection is gone. Who learns of that cancels; until then nothing more is read."""
+        self._producer.pauseProducing()

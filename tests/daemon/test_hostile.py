@@ -33,11 +33,12 @@ class HostileTestCase(DaemonTestCase):
 
     toml = ""
     listen = "tcp:0:interface=127.0.0.1"
+    wrap: tuple[str, ...] = ()
 
     def setUp(self) -> None:
         super().setUp()
         self.files: dict[socket.socket, Any] = {}
-        self.server = self.daemon(self.toml, listen=self.listen)
+        self.server = self.daemon(self.toml, listen=self.listen, wrap=self.wrap)
         self.addCleanup(self.assert_well)
 
     def assert_well(self) -> None:
@@ -485,10 +486,8 @@ class TimeTests(HostileTestCase):
         self.assertNotEqual(poll.poll(PATIENCE * 1000), [], "the connection stays")
 
 
-class TlsTests(HostileTestCase):
-    """The same over TLS."""
-
-    toml = '[server]\nidle_timeout = "3 s"\n'
+class TlsTestCase(HostileTestCase):
+    """A daemon that speaks TLS, and such a client."""
 
     def setUp(self) -> None:
         self.certificates = Path(tempfile.mkdtemp(prefix="imgsvc-"))
@@ -516,6 +515,12 @@ class TlsTests(HostileTestCase):
             return super().stream(connection, pieces)
         except ssl.SSLError:
             return 0
+
+
+class TlsTests(TlsTestCase):
+    """The same over TLS."""
+
+    toml = '[server]\nidle_timeout = "3 s"\n'
 
     def test_no_http_2(self) -> None:
         """HTTP/2 is not chosen."""

@@ -143,11 +143,13 @@ class ProduceTests(DeliveryTestCase):
         self.assert_clean()
 
     def test_stopped_by_the_outlet(self) -> None:
-        """A connection that is lost stops the reader."""
+        """A connection that is lost fails nothing by itself: who learns of it cancels, and so ends the reader."""
         pausing = self.outlet.write
         self.outlet.write = lambda data: (pausing(data), self.outlet.producer.pauseProducing())  # type: ignore[method-assign,assignment,return-value]
         sent = self.send(self.reader())
         self.outlet.producer.stopProducing()
+        self.assertNoResult(sent)
+        sent.cancel()
         self.failureResultOf(sent, CancelledError)
         self.outlet.producer = None
         self.assert_clean()

@@ -1,0 +1,100 @@
+"""The daemon under many clients at a time, over real sockets: none of them may hold up the others."""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.daemon.test_hostile import MIB, OCTETS, HostileTestCase, TlsTestCase
+from tests.support.waiting import PATIENCE
+
+
+class SlowReaderTests(TlsTestCase):
+    """Readers over TLS who take nothing for longer than any test waits, and little memory."""
+
+    toml = '[server]\nmemory_budget = "8 MiB"\nsend_timeout = "1 h"\n'
+    readers = 100
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.data = bytes(range(256)) * (4 * MIB // 256)
+        self.image_id = self.image(self.data)
+        self.before = self.memory()
+        for _ in range(self.readers):
+            reader = self.connect(receive_buffer=4096)
+            reader.sendall(self.head(f"GET /v2/images/{self.image_id}/file"))
+            self.assertTrue(reader.recv(1))  # the answer is on its way
+
+    def memory(self) -> int:
+        """Bytes of the daemon's memory, at most until now."""
+        for line in Path(f"/proc/{self.server.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+        raise AssertionError("no VmHWM")
+
+    def test_upload(self) -> None:
+        """An upload ends while they are there."""
+        image_id = self.image(bytes(2 * MIB))
+        self.assertEqual(self.show(image_id)["status"], "active")
+
+    def test_download(self) -> None:
+        """So does another download, and all of them together hold what they may."""
+        self.assertEqual(self.ask(self.head(f"GET /v2/images/{self.image_id}/file")).body, self.data)
+        # Beside the budget, each connection costs what OpenSSL and its buffers need.
+        self.assertLess(self.memory() - self.before, 8 * MIB + self.readers * (MIB // 4))
+
+
+class ConnectionTests(HostileTestCase):
+    """A daemon that may open 300 files."""
+
+    wrap = ("sh", "-c", 'ulimit -n 300; "$@"; exit $?', "sh")
+
+    def test_idle_ones(self) -> None:
+        """More idle connections than the daemon takes keep no client out, and those idle for longest go first."""
+        first, *others = [self.connect() for _ in range(130)]
+        self.wait(lambda: self.ask(self.head("GET /v2/images")).status == 200, "an answer")
+        self.assert_ends(first, PATIENCE)
+        answered = self.ask(self.head("GET /v2/images"))
+        self.assertEqual(answered.status, 200)
+        for connection in others:
+            connection.close()
+
+    def test_busy_ones(self) -> None:
+        """Where each connection has a request under way, a new client is told so, and the others go on."""
+        images = [self.image() for _ in range(86)]  # half of 300, less what the daemon keeps for itself
+        uploads = []
+        for image_id in images:
+            uploads.append(self.connect())
+            uploads[-1].sendall(self.put(image_id, OCTETS, "Content-Length: 5", "Expect: 100-continue"))
+            self.assertTrue(uploads[-1].recv(1000).startswith(b"HTTP/1.1 100 "))
+        refusal = self.ask(self.head("GET /healthcheck"))
+        self.assertEqual((refusal.status, refusal.headers["connection"]), (503, "close"))
+        for upload in uploads:
+            upload.sendall(b"hello")
+            self.assertEqual(self.answer(upload).status, 204)
+            upload.close()
+        self.wait(lambda: self.ask(self.head("GET /healthcheck")).status == 200, "room for a new client")
+
+
+class PipelineTests(HostileTestCase):
+    """Clients that send their requests ahead."""
+
+    def test_all_are_answered(self) -> None:
+        """All of thousands of requests are answered, in their order, and a client that comes meanwhile is, too."""
+        image_id = self.image(b"hello")
+        number = 300
+        requests = (self.head(f"GET /v2/images/{image_id}/file") + self.head("GET /healthcheck")) * number
+        connections = [self.connect() for _ in range(8)]
+
+        def read(connection: socket.socket) -> None:
+            for _ in range(number):
+                self.assertEqual(self.answer(connection).body, b"hello")
+                self.assertEqual(self.answer(connection).status, 200)
+
+        with ThreadPoolExecutor(16) as threads:
+            sent = [threads.submit(connection.sendall, requests) for connection in connections]
+            self.assertEqual(self.ask(self.head("GET /v2/images")).status, 200)
+            read_ = [threads.submit(read, connection) for connection in connections]
+            for ended in (*sent, *read_):
+                ended.result(4 * PATIENCE)
