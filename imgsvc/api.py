@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from twisted.internet.interfaces import IReactorTime
+
 from imgsvc.config import Config
 from imgsvc.core import Core, placed
 from imgsvc.identity.administrators import Administrators
@@ -14,6 +16,7 @@ from imgsvc.interfaces import IIdentity
 from imgsvc.peers import Peers
 from imgsvc.web.actions import ActionRoutes
 from imgsvc.web.app import ImageApi
+from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.cors import Cors
 from imgsvc.web.creation import ImageReader
 from imgsvc.web.data import DataRoutes
@@ -38,15 +41,19 @@ from imgsvc.web.versions import version_ids
 from imgsvc.web.view import ImageView
 
 
-def make_api(config: Config, core: Core, data_folder: Path) -> ImageApi:
+def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime) -> ImageApi:
     """The HTTP interface. Raises ConfigurationError."""
     server = config.server
     address = PublicAddress(
         server.public_endpoint, Peers(server.proxy_peers, "server.proxy_peers") if server.proxy_headers else None
     )
+    bodies = JsonBodies(core.budgets.answers, clock)
     return ImageApi(
         Administrators(_identity(config), core.policy),
-        [*_about_images(config, core, data_folder, address), *_about_definitions(config, core, address)],
+        [
+            *_about_images(config, core, data_folder, address, bodies),
+            *_about_definitions(config, core, address, bodies),
+        ],
         versions=version_ids(core.stores.several),
         address=address,
         cors=Cors(server.cors_origins),
@@ -61,7 +68,9 @@ def _identity(config: Config) -> IIdentity:
     return LocalAdministrator(server.cors_origins, [names])
 
 
-def _about_images(config: Config, core: Core, data_folder: Path, address: PublicAddress) -> list[RouteGroup]:
+def _about_images(
+    config: Config, core: Core, data_folder: Path, address: PublicAddress, bodies: JsonBodies
+) -> list[RouteGroup]:
     images = config.images
     schema = image_schema(images.disk_formats, images.container_formats, placed(images.schema_file, data_folder))
     rules = FieldRules(schema)
@@ -77,12 +86,13 @@ def _about_images(config: Config, core: Core, data_folder: Path, address: Public
             view,
             [store.store_id for store in core.stores.all()],
             address,
+            bodies,
         ),
-        UpdateRoutes(core.patching, PatchReader(schema, rules), view),
+        UpdateRoutes(core.patching, PatchReader(schema, rules), view, bodies),
         TagRoutes(core.tagging),
         ActionRoutes(core.activation),
-        MemberRoutes(core.sharing),
-        LocationRoutes(core.locations),
+        MemberRoutes(core.sharing, bodies),
+        LocationRoutes(core.locations, bodies),
         StoreRoutes(core.copies),
         schemas,
         DescriptionRoutes(schemas.documents),
@@ -95,8 +105,8 @@ def _about_images(config: Config, core: Core, data_folder: Path, address: Public
     ]
 
 
-def _about_definitions(config: Config, core: Core, address: PublicAddress) -> list[RouteGroup]:
+def _about_definitions(config: Config, core: Core, address: PublicAddress, bodies: JsonBodies) -> list[RouteGroup]:
     return [
-        MetadefRoutes(core.metadefs, config.api.limit_default, config.api.limit_max, address),
-        DefinitionRoutes(core.metadefs, address),
+        MetadefRoutes(core.metadefs, config.api.limit_default, config.api.limit_max, address, bodies),
+        DefinitionRoutes(core.metadefs, address, bodies),
     ]

@@ -63,7 +63,7 @@ class Server:
             self._folders,
         )
         self.site = StreamingSite(
-            make_api(config, self.core, data_folder),
+            make_api(config, self.core, data_folder, reactor),
             reactor,
             config.server.idle_timeout,
             limits_of(config),
@@ -132,7 +132,7 @@ class Server:
         """
         limits = limits_of(config)
         core = self.core.renewed(config)
-        api = make_api(config, core, self._data_folder)
+        api = make_api(config, core, self._data_folder, self._reactor)
         core.take_over()
         self._config, self.core, self._grace = config, core, config.server.grace
         self.site.renew(api, config.server.idle_timeout, limits, config.server.minimum_rate, access_log_of(config))

@@ -23,6 +23,7 @@ from imgsvc.options import structure as structure
 from imgsvc.store_options import Store as Store
 from imgsvc.store_options import Stores as Stores
 
+KIB: Final = 1024
 MIB: Final = 1024**2
 TIB: Final = 1024**4
 
@@ -209,6 +210,10 @@ class Quotas:
     )
     properties: int = option("Custom properties of one image. Negative: no limit.", 128, reload=True)
     tags: int = option("Tags of one image. Negative: no limit.", 128, reload=True)
+    property_value: Size = option("The value of one custom property, in UTF-8. 0: no limit.", 64 * KIB, reload=True)
+    image_record: Size = option(
+        "Name, tags, custom properties and locations of one image together, in UTF-8. 0: no limit.", MIB, reload=True
+    )
     locations: int = option("Locations of one image. Negative: no limit.", 10, reload=True)
     members: int = option("Projects that one image is shared with. Negative: no limit.", 128, reload=True)
 

@@ -164,7 +164,7 @@ class Core:
 
     def _make_record_operations(self) -> None:
         quotas = self._config.quotas
-        self.limits = RecordLimits(quotas.properties, quotas.tags)
+        self.limits = RecordLimits(quotas.properties, quotas.tags, quotas.property_value, quotas.image_record)
         self.changes = Changes(self.access, self.catalogue, self.quotas)
         self.images = Images(self.access, self.catalogue, self.limits, self.quotas, self.protections)
         self.tagging = Tagging(self.changes, self.limits)

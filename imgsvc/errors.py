@@ -176,6 +176,10 @@ class QuotaExceeded(ImgsvcError):
     """More things (tags, properties, ...) than the quota allows."""
 
 
+class Overloaded(ImgsvcError):
+    """There is no room now for what is asked for; there will be when others have ended."""
+
+
 # --- stores
 
 

@@ -19,7 +19,7 @@ import click
 from imgsvc.admin.running import with_database
 from imgsvc.admin.setting import Setting
 from imgsvc.catalogue import Database, MetadefCatalogue
-from imgsvc.errors import ConfigurationError, Conflict, Forbidden, Invalid
+from imgsvc.errors import ConfigurationError, Conflict, Forbidden, Invalid, QuotaExceeded
 from imgsvc.metadefs import Namespace
 from imgsvc.model import Visibility
 from imgsvc.operations.metadef_loading import Existing, all_namespaces, load_namespace, unload_namespace
@@ -146,7 +146,7 @@ def read_files(source: Path) -> Iterator[Loaded]:
             if not isinstance(document, dict):
                 raise Invalid("there is no JSON object in it")
             fields, documents = read_namespace(document)
-        except (OSError, ValueError, Invalid, Forbidden, Conflict) as error:
+        except (OSError, ValueError, Invalid, Forbidden, Conflict, QuotaExceeded) as error:
             raise ConfigurationError(f"{path}: {error}") from error
         other = files_of.setdefault(fields["name"], path)
         if other is not path:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from imgsvc.errors import Forbidden, QuotaExceeded
 from imgsvc.interfaces import ICatalogue, IProtections
@@ -18,10 +18,31 @@ from imgsvc.operations.limits import Quotas
 
 @frozen
 class RecordLimits:
-    """How many properties and tags an image may have; a negative number is unlimited."""
+    """How many properties and tags an image may have; a negative number is unlimited.
+
+    property_value, record: bytes of UTF-8 of the value of one property, and of all texts of one image; 0: unlimited.
+    """
 
     properties: int = 128
     tags: int = 128
+    property_value: int = 64 << 10
+    record: int = 1 << 20
+
+    def check_sizes(self, image: Image, before: Image | None = None) -> None:
+        """Raises QuotaExceeded for texts of an image that are too large. before: the image as it was.
+
+        What was too large before may stay so, and become smaller.
+        """
+        for key, value in image.properties.items():
+            size = _bytes_of(value)
+            was = before.properties.get(key, "") if before is not None else ""
+            if 0 < self.property_value < size and size > _bytes_of(was):
+                raise QuotaExceeded(f"The value of property {key!r} may take {self.property_value} bytes, not {size}.")
+        size = _record_size(image)
+        if 0 < self.record < size and (before is None or size > _record_size(before)):
+            raise QuotaExceeded(
+                f"The name, tags, properties and locations of an image may take {self.record} bytes, not {size}."
+            )
 
     def check_tags(self, tags: Collection[str]) -> None:
         """Raises QuotaExceeded."""
@@ -34,6 +55,19 @@ class RecordLimits:
     def _check(self, what: str, number: int, limit: int) -> None:
         if 0 <= limit < number:
             raise QuotaExceeded(f"An image may have {limit} {what}, not {number}.")
+
+
+def _record_size(image: Image) -> int:
+    """Bytes of the texts that clients make an image of, those of bounded length apart."""
+    parts = [image.name or "", *image.tags]
+    for mapping in (image.properties, *(location.metadata for location in image.locations)):
+        parts += [*mapping, *mapping.values()]
+    parts += [location.url for location in image.locations]
+    return sum(map(_bytes_of, parts))
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 @frozen
@@ -75,7 +109,6 @@ class Images:
             raise Forbidden(f"You are not permitted to create images owned by {owner!r}.")
         now = self.now()
         values = {**fields, "owner": owner, "tags": tuple(dict.fromkeys(fields.get("tags", ())))}
-        properties = self.protections.merged(caller, {}, properties)
         image = Image(
             id=values.pop("id", None) or str(uuid.uuid4()),
             created_at=now,
@@ -89,6 +122,8 @@ class Images:
             self.access.require(VISIBILITY_ACTIONS[image.visibility], caller, image)
         self.limits.check_tags(image.tags)
         self.limits.check_properties(properties)
+        self.limits.check_sizes(image)
+        image = evolve(image, properties=self.protections.merged(caller, {}, properties))
         await self.catalogue.add(image, await self.quotas.limits(image.owner))
         return image
 

@@ -13,6 +13,7 @@ from imgsvc.errors import NamespaceChanged, NotFound
 from imgsvc.interfaces import IMetadefs
 from imgsvc.metadefs import Definition, Definitions, Namespace, NamespaceQuery, by_key
 from imgsvc.model import Caller
+from imgsvc.operations.metadef_limits import check_growth
 from imgsvc.operations.metadefs import MOST_ATTEMPTS, Documents
 
 __all__ = ["Existing", "Outcome", "all_namespaces", "load_namespace", "unload_namespace"]
@@ -48,8 +49,8 @@ async def load_namespace(
 ) -> Outcome:
     """One namespace, in one transaction. What is there and the same keeps its dates.
 
-    fields: of Namespace, the name among them. Raises Conflict if it is added by others at the same time,
-    NamespaceChanged if others change it all the time.
+    fields: of Namespace, the name among them. Raises QuotaExceeded for more than it may hold; Conflict if it is added
+    by others at the same time, NamespaceChanged if others change it all the time.
     """
     loaded = Namespace(
         created_at=now,
@@ -61,11 +62,13 @@ async def load_namespace(
         try:
             before: Namespace = await catalogue.namespace(loaded.name)
         except NotFound:
+            check_growth({}, loaded.definitions)
             await catalogue.add(loaded)
             return Outcome.ADDED
         after = _combined(before, loaded, existing)
         if after == before:
             return Outcome.UNCHANGED
+        check_growth(before.definitions, after.definitions)
         try:
             await catalogue.update(before, after)
             return Outcome.CHANGED

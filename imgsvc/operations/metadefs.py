@@ -16,6 +16,7 @@ from imgsvc.errors import Conflict, Forbidden, NamespaceChanged, NotFound, NotPe
 from imgsvc.interfaces import IMetadefs, IPolicy
 from imgsvc.metadefs import Definition, Kind, Namespace, NamespaceQuery, ResourceType, by_key
 from imgsvc.model import Caller, Visibility
+from imgsvc.operations.metadef_limits import check_growth
 
 __all__ = ["Documents", "Metadefs", "Page"]
 
@@ -73,7 +74,9 @@ class Page:
 @define
 class Metadefs:
     """All methods raise NotFound for a namespace that is not there or not for the caller's eyes, and Forbidden for what
-    the policy does not allow. now: the time, for the dates of what is new or changed.
+    the policy does not allow; those that add to a namespace QuotaExceeded for more than it may hold.
+
+    now: the time, for the dates of what is new or changed.
     """
 
     catalogue: IMetadefs
@@ -113,6 +116,7 @@ class Metadefs:
         definitions = by_key(Definition(*key, now, now, document) for key, document in documents.items())
         values = {"owner": caller.project_id, **fields}
         self._check_owner(caller, values["owner"])
+        check_growth({}, definitions)
         namespace = Namespace(created_at=now, updated_at=now, definitions=definitions, **values)
         await self.catalogue.add(namespace)
         return namespace
@@ -271,6 +275,7 @@ class Metadefs:
 
         async def update(namespace: Namespace) -> Namespace:
             changed = function(namespace)
+            check_growth(namespace.definitions, changed.definitions)
             await self.catalogue.update(namespace, changed)
             return changed
 

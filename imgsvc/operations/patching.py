@@ -146,6 +146,7 @@ class Patching:
             self.limits.check_tags(changed.tags)
         if changed.properties.keys() - before.properties.keys():
             self.limits.check_properties(changed.properties)
+        self.limits.check_sizes(changed, before)
         return changed
 
     def _value(self, caller: Caller, image: Image, edit: Edit) -> Any:

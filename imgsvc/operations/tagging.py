@@ -25,6 +25,7 @@ class Tagging:
                 return image
             changed = evolve(image, tags=tuple(sorted((*image.tags, tag))))
             self.limits.check_tags(changed.tags)
+            self.limits.check_sizes(changed, image)
             return changed
 
         await self.changes.change(caller, image_id, tagged, "modify_image")

@@ -1,18 +1,51 @@
-"""Bodies of requests: how they may be encoded, and what JSON they hold."""
+"""Bodies of requests: how they may be encoded; JSON, read within bounds of memory and time, in turns of the reactor."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final, TypeVar
 
+from attrs import define, field
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH
 
-from imgsvc.errors import Invalid, UnsupportedType
-from imgsvc.web.body import RequestBody, read_all
+from imgsvc.errors import BodyCut, Invalid, Overloaded, UnsupportedType
+from imgsvc.interfaces import IAnswerBudget, IReservation
+from imgsvc.web.body import RequestBody, read_all, too_large
 from imgsvc.web.conditions import joined
+from imgsvc.web.structure import MOST_VALUES, Structure, check_structure
+from imgsvc.web.turns import ReactorTurns
 
-LARGEST_JSON = 1 << 20
+__all__ = ["LARGEST_JSON", "QUICK", "JsonBodies", "check_encoding"]
+
+T = TypeVar("T")
+Document = dict[str, Any] | list[Any]
+
+LARGEST_JSON: Final = 1 << 20
 """Bytes of a JSON body."""
+
+SMALL: Final = 64 << 10
+"""Bytes of a body up to which it never waits for memory (IAnswerBudget)."""
+
+QUICK: Final = 8 << 10
+"""Bytes of a body up to which it is read at once: that takes less time than most requests do."""
+
+PATIENCE: Final = 30.0
+"""Seconds for which a large body waits for memory."""
+
+ARRIVAL: Final = 60.0
+"""Seconds that a body may take to arrive."""
+
+BYTES_OF_VALUE: Final = 160
+"""What a value takes in memory beside its text, on the average of the worst document."""
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Escapes can write what UTF-8 cannot."""
 
 
 def check_encoding(headers: Headers) -> None:
@@ -22,38 +55,147 @@ def check_encoding(headers: Headers) -> None:
             raise UnsupportedType(f"A body has no Content-Encoding but identity here, not {coding.strip()}.")
 
 
-async def read_json(body: RequestBody) -> Any:
-    """The object or array that a body holds, whatever its Content-Type says.
+@define
+class JsonBodies:
+    """Reads bodies. budget: what they may hold together. clock: the reactor's time."""
 
-    Raises Invalid for anything else, BodyTooLarge, BodyCut.
-    """
-    data = await read_all(body, LARGEST_JSON)
-    if not data:
-        raise Invalid("The request has no body.")
+    budget: IAnswerBudget
+    clock: IReactorTime
+    turns: ReactorTurns = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.turns = ReactorTurns(self.clock)
+
+    @asynccontextmanager
+    async def read(self, body: RequestBody, understand: Callable[[Document], T]) -> AsyncIterator[T]:
+        """What `understand` makes of the object or array that a body holds, whatever its Content-Type says.
+
+        understand: may take a few milliseconds. The memory of the body is counted until the context ends.
+        Raises Invalid for what is no object or array, or too deep, BodyTooLarge, BodyCut, Overloaded, and whatever
+        `understand` raises.
+        """
+        if body.length is not UNKNOWN_LENGTH and body.length > LARGEST_JSON:
+            raise too_large(LARGEST_JSON)
+        memory = _Memory(self.budget, self.clock)
+        try:
+            yield await self._understood(body, memory, understand)
+        finally:
+            memory.close()
+
+    def read_object(
+        self, body: RequestBody, understand: Callable[[dict[str, Any]], T]
+    ) -> AbstractAsyncContextManager[T]:
+        """As `read`, for routes that take an object only."""
+
+        def understand_object(document: Document) -> T:
+            if not isinstance(document, dict):
+                raise Invalid("The body must be a JSON object.")
+            return understand(document)
+
+        return self.read(body, understand_object)
+
+    async def _understood(self, body: RequestBody, memory: _Memory, understand: Callable[[Document], T]) -> T:
+        data = await self._arrived(body, memory)
+        if not data:
+            raise Invalid("The request has no body.")
+        await self._turn(data)
+        structure = check_structure(data)
+        memory.count(_needed(data, structure))
+        await self._turn(data)
+        document = _parsed(data)
+        await self._turn(data)
+        return understand(document)
+
+    async def _turn(self, data: bytes) -> None:
+        if len(data) > QUICK:
+            await self.turns.own()
+
+    async def _arrived(self, body: RequestBody, memory: _Memory) -> bytes:
+        """The whole body. One of unknown length waits for memory when it turns out to be large."""
+        unknown = body.length is UNKNOWN_LENGTH
+        await memory.reserve(SMALL if unknown else _most(body.length))
+
+        def arrived(size: int) -> None:
+            nonlocal unknown
+            if unknown and size > SMALL:
+                unknown = False
+                body.pauseProducing()
+                memory.reserve(_most(LARGEST_JSON)).addCallbacks(lambda _: body.resumeProducing(), body.fail)
+
+        reading = Deferred.fromCoroutine(read_all(body, LARGEST_JSON, arrived))
+        try:
+            return await reading.addTimeout(ARRIVAL, self.clock)
+        except TimeoutError:
+            raise BodyCut(f"The body did not arrive within {ARRIVAL:.0f} seconds.") from None
+
+
+@define
+class _Memory:
+    """What is counted for one body."""
+
+    _budget: IAnswerBudget
+    _clock: IReactorTime
+    _reservation: IReservation | None = None
+    _waiting: Deferred[None] | None = None
+
+    def reserve(self, size: int) -> Deferred[None]:
+        """Count `size` bytes, in place of those that are counted. Fires when there is room; fails with Overloaded."""
+        granted: Deferred[IReservation] = self._budget.reserve(size)
+        if not granted.called:
+            granted.addTimeout(PATIENCE, self._clock, _gave_up)
+        self._waiting = granted.addCallback(self._take)
+        return self._waiting
+
+    def count(self, size: int) -> None:
+        """Count `size` bytes from now on."""
+        if self._reservation is not None:
+            self._reservation.resize(size)
+
+    def close(self) -> None:
+        """Count none."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._reservation is not None:
+            self._reservation.close()
+
+    def _take(self, reservation: IReservation) -> None:
+        if self._reservation is not None:
+            self._reservation.close()
+        self._reservation = reservation
+
+
+def _gave_up(result: object, seconds: float) -> None:
+    raise Overloaded(f"The server has had no memory for a body of this size for {seconds:.0f} seconds.")
+
+
+def _most(length: int) -> int:
+    """What a body of that many bytes may need before more is known of it."""
+    return length if length <= SMALL else _bytes_needed(length, 4 * length, MOST_VALUES)
+
+
+def _needed(data: bytes, structure: Structure) -> int:
+    """What it takes to parse it. Text takes up to four bytes a character, as soon as one of them is not ASCII."""
+    plain = data.isascii() and b"\\u" not in data
+    return _bytes_needed(len(data), len(data) if plain else 4 * len(data), structure.values)
+
+
+def _bytes_needed(length: int, text: int, values: int) -> int:
+    """The body, its text, and the values, which hold as much text again."""
+    return length + 2 * text + BYTES_OF_VALUE * values
+
+
+def _parsed(data: bytes) -> Document:
     try:
         document = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-        if b"\\u" in data:  # escapes can write what UTF-8 cannot
+        if _SURROGATE.search(data):
             json.dumps(document, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        raise Invalid(f"The body is not JSON: {_reason(error)}.") from error
+    except ValueError as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)
+        raise Invalid(f"The body is not JSON: {reason}.") from error
     if not isinstance(document, dict | list):
         raise Invalid("The body must be a JSON object or array.")
     return document
 
 
-async def read_json_object(body: RequestBody) -> dict[str, Any]:
-    """As read_json, for routes that take an object only."""
-    document = await read_json(body)
-    if not isinstance(document, dict):
-        raise Invalid("The body must be a JSON object.")
-    return document
-
-
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, fail
@@ -187,11 +188,12 @@ class RequestBody:
 
 @implementer(IConsumer)
 class _Gatherer:
-    """Joins a body in memory up to a limit."""
+    """Joins a body in memory up to a limit. arrived: called with the number of bytes that there are, as they grow."""
 
-    def __init__(self, body: RequestBody, limit: int) -> None:
+    def __init__(self, body: RequestBody, limit: int, arrived: Callable[[int], None]) -> None:
         self._body = body
         self._limit = limit
+        self._arrived = arrived
         self.data = bytearray()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
@@ -205,13 +207,18 @@ class _Gatherer:
         self.data += data
         if len(self.data) > self._limit:
             self._body.fail(Failure(too_large(self._limit)))
+        else:
+            self._arrived(len(self.data))
 
 
-async def read_all(body: RequestBody, limit: int) -> bytes:
-    """The whole body. Raises BodyTooLarge over `limit` bytes, BodyCut, BodyMalformed."""
+async def read_all(body: RequestBody, limit: int, arrived: Callable[[int], None] = lambda size: None) -> bytes:
+    """The whole body. arrived: called with the number of bytes that there are, as they grow; may pause the body.
+
+    Raises BodyTooLarge over `limit` bytes, BodyCut, BodyMalformed.
+    """
     if body.length is not UNKNOWN_LENGTH and body.length > limit:
         raise too_large(limit)
-    gatherer = _Gatherer(body, limit)
+    gatherer = _Gatherer(body, limit, arrived)
     await body.startProducing(gatherer)
     return bytes(gatherer.data)
 

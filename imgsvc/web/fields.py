@@ -35,15 +35,16 @@ class FieldRules:
 
     def check_values(self, document: Mapping[str, Any]) -> None:
         """Raises Invalid for values that the keys do not take, and for keys that no patch could name."""
+        if any(len(key) > LONGEST_KEY for key in document):
+            raise Invalid(f"The key of a property is longer than {LONGEST_KEY} characters.")
         self._validate(document)
         for key, value in document.items():
-            if not key.strip():
+            if not key or key.isspace():
                 raise Invalid("The key of a property is blank.")
-            if len(key) > LONGEST_KEY:
-                raise Invalid(f"The key of a property is longer than {LONGEST_KEY} characters.")
-            texts = value if isinstance(value, list) else (value,)
-            if any("\0" in text for text in (key, *texts) if isinstance(text, str)):
-                raise Invalid(f"The property {key!r} holds a NUL character.")
+            if "\0" in key or (isinstance(value, str) and "\0" in value):
+                raise _nul(key)
+            if isinstance(value, list) and any(isinstance(text, str) and "\0" in text for text in value):
+                raise _nul(key)
 
     def check_required(self, document: Mapping[str, Any]) -> None:
         """Raises Invalid for a new image that lacks what it must have."""
@@ -55,6 +56,10 @@ class FieldRules:
         """Raises Invalid for a key that an image must have."""
         if key in self.required:
             raise Invalid(f"The image is not valid: {key} must stay.")
+
+
+def _nul(key: str) -> Invalid:
+    return Invalid(f"The property {key!r} holds a NUL character.")
 
 
 def forbid(keys: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from attrs import define
 
 from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.images import Images
-from imgsvc.web.bodies import read_json_object
+from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.creation import ImageReader
 from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.listing import ListReader
@@ -29,6 +29,7 @@ class ImageRoutes:
     view: ImageView
     store_ids: Sequence[str]
     address: PublicAddress
+    bodies: JsonBodies
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
@@ -42,8 +43,8 @@ class ImageRoutes:
     async def create(self, request: StreamingRequest) -> bytes:
         """201 with the image."""
         self.images.check_create(request.caller)
-        fields, properties = self.reader.read(await read_json_object(request.body))
-        image = await self.images.create(request.caller, fields, properties)
+        async with self.bodies.read_object(request.body, self.reader.read) as (fields, properties):
+            image = await self.images.create(request.caller, fields, properties)
         request.setHeader("location", f"{self.address.of(request)}/v2/images/{image.id}")
         if len(self.store_ids) > 1:
             request.setHeader("openstack-image-store-ids", ",".join(self.store_ids))

@@ -11,7 +11,7 @@ from attrs import define
 from imgsvc.errors import Invalid
 from imgsvc.model import Location
 from imgsvc.operations.locations import Locations, Validation
-from imgsvc.web.bodies import read_json_object
+from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.fields import complaint
 from imgsvc.web.render import answer_json, answer_nothing
 from imgsvc.web.request import StreamingRequest
@@ -42,6 +42,7 @@ class LocationRoutes:
     """Add and list."""
 
     locations: Locations
+    bodies: JsonBodies
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
@@ -51,13 +52,8 @@ class LocationRoutes:
     async def add(self, request: StreamingRequest, image_id: str) -> bytes:
         """202: the image has the location, and its digests are computed from now on."""
         await self.locations.check_add(request.caller, image_id)
-        document = await read_json_object(request.body)
-        try:
-            _CHECK(document)
-        except fastjsonschema.JsonSchemaValueException as error:
-            raise Invalid(f"The location is not valid: {complaint(error)}.") from error
-        validation = _validation(document.get("validation_data") or {})
-        await self.locations.add(request.caller, image_id, document["url"], validation)
+        async with self.bodies.read_object(request.body, _read) as (url, validation):
+            await self.locations.add(request.caller, image_id, url, validation)
         return answer_nothing(request, 202)
 
     async def list(self, request: StreamingRequest, image_id: str) -> bytes:
@@ -70,6 +66,15 @@ def location_documents(locations: Sequence[Location]) -> list[dict[str, Any]]:
     return [
         {"url": location.url, "metadata": {**location.metadata, "store": location.store_id}} for location in locations
     ]
+
+
+def _read(document: dict[str, Any]) -> tuple[str, Validation | None]:
+    """The URL of a new location, and the digest of what is there. Raises Invalid."""
+    try:
+        _CHECK(document)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise Invalid(f"The location is not valid: {complaint(error)}.") from error
+    return document["url"], _validation(document.get("validation_data") or {})
 
 
 def _validation(data: Mapping[str, str]) -> Validation | None:

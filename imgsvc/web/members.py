@@ -9,7 +9,7 @@ from attrs import define
 from imgsvc.errors import Invalid
 from imgsvc.model import Member, MemberStatus
 from imgsvc.operations.sharing import Sharing
-from imgsvc.web.bodies import read_json_object
+from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.render import answer_json, answer_nothing, timestamp
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
@@ -22,6 +22,7 @@ class MemberRoutes:
     """List, add, show, answer and remove."""
 
     sharing: Sharing
+    bodies: JsonBodies
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
@@ -42,8 +43,9 @@ class MemberRoutes:
     async def add(self, request: StreamingRequest, image_id: str) -> bytes:
         """200 with the new member (not 201, as Glance has it)."""
         await self.sharing.check_add(request.caller, image_id)
-        member_id = _member_id(await read_json_object(request.body))
-        return answer_json(request, _document(await self.sharing.add(request.caller, image_id, member_id)))
+        async with self.bodies.read_object(request.body, _member_id) as member_id:
+            member = await self.sharing.add(request.caller, image_id, member_id)
+        return answer_json(request, _document(member))
 
     async def show(self, request: StreamingRequest, image_id: str, member_id: str) -> bytes:
         """200 with the member."""
@@ -52,8 +54,9 @@ class MemberRoutes:
     async def answer(self, request: StreamingRequest, image_id: str, member_id: str) -> bytes:
         """200 with the member and its new status."""
         await self.sharing.check_answer(request.caller, image_id, member_id)
-        status = _status(await read_json_object(request.body))
-        return answer_json(request, _document(await self.sharing.answer(request.caller, image_id, member_id, status)))
+        async with self.bodies.read_object(request.body, _status) as status:
+            member = await self.sharing.answer(request.caller, image_id, member_id, status)
+        return answer_json(request, _document(member))
 
     async def remove(self, request: StreamingRequest, image_id: str, member_id: str) -> bytes:
         """204."""

@@ -9,7 +9,7 @@ from attrs import define
 from imgsvc.errors import Invalid
 from imgsvc.metadefs import LONGEST_NAME, Kind
 from imgsvc.operations.metadefs import Metadefs
-from imgsvc.web.bodies import read_json_object
+from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.metadef_reader import read_association, read_object, read_property, read_tag, read_tags
 from imgsvc.web.metadef_view import NAMESPACES, definition_document, namespace_path, object_document, path_of
@@ -30,6 +30,7 @@ class DefinitionRoutes:
 
     metadefs: Metadefs
     address: PublicAddress
+    bodies: JsonBodies
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
@@ -71,8 +72,8 @@ class DefinitionRoutes:
     async def add_property(self, request: StreamingRequest, namespace: str) -> bytes:
         """201 with the property."""
         await self.metadefs.check_add(request.caller, namespace, Kind.PROPERTY)
-        name, document = read_property(await read_json_object(request.body))
-        (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.PROPERTY, name): document})
+        async with self.bodies.read_object(request.body, read_property) as (name, document):
+            (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.PROPERTY, name): document})
         self._set_location(request, namespace, Kind.PROPERTY, name)
         return answer_json(request, definition_document(added), 201)
 
@@ -88,8 +89,8 @@ class DefinitionRoutes:
     async def change_property(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
         """200 with the property."""
         await self.metadefs.check_change(request.caller, namespace, Kind.PROPERTY, name)
-        new, document = read_property(await read_json_object(request.body))
-        changed = await self.metadefs.change(request.caller, namespace, Kind.PROPERTY, name, new, document)
+        async with self.bodies.read_object(request.body, read_property) as (new, document):
+            changed = await self.metadefs.change(request.caller, namespace, Kind.PROPERTY, name, new, document)
         return answer_json(request, definition_document(changed))
 
     # --- objects
@@ -107,8 +108,8 @@ class DefinitionRoutes:
     async def add_object(self, request: StreamingRequest, namespace: str) -> bytes:
         """201 with the object."""
         await self.metadefs.check_add(request.caller, namespace, Kind.OBJECT)
-        name, document = read_object(await read_json_object(request.body))
-        (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.OBJECT, name): document})
+        async with self.bodies.read_object(request.body, read_object) as (name, document):
+            (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.OBJECT, name): document})
         self._set_location(request, namespace, Kind.OBJECT, name)
         return answer_json(request, object_document(namespace, added), 201)
 
@@ -120,8 +121,8 @@ class DefinitionRoutes:
     async def change_object(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
         """200 with the object."""
         await self.metadefs.check_change(request.caller, namespace, Kind.OBJECT, name)
-        new, document = read_object(await read_json_object(request.body))
-        changed = await self.metadefs.change(request.caller, namespace, Kind.OBJECT, name, new, document)
+        async with self.bodies.read_object(request.body, read_object) as (new, document):
+            changed = await self.metadefs.change(request.caller, namespace, Kind.OBJECT, name, new, document)
         return answer_json(request, object_document(namespace, changed))
 
     # --- tags
@@ -134,9 +135,9 @@ class DefinitionRoutes:
     async def set_tags(self, request: StreamingRequest, namespace: str) -> bytes:
         """201 with the tags of the body, which take the place of all others, or stand beside them."""
         await self.metadefs.check_set_tags(request.caller, namespace)
-        tags = read_tags(await read_json_object(request.body))
         append = (request.getHeader("x-openstack-append") or "").strip().lower() in TRUE
-        await self.metadefs.set_tags(request.caller, namespace, tags, append)
+        async with self.bodies.read_object(request.body, read_tags) as tags:
+            await self.metadefs.set_tags(request.caller, namespace, tags, append)
         return answer_json(request, {"tags": [{"name": tag} for tag in tags]}, 201)
 
     async def show_tag(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
@@ -155,8 +156,8 @@ class DefinitionRoutes:
     async def change_tag(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
         """200 with the tag, renamed."""
         await self.metadefs.check_change(request.caller, namespace, Kind.TAG, name)
-        new = read_tag(await read_json_object(request.body))
-        tag = await self.metadefs.change(request.caller, namespace, Kind.TAG, name, new, {})
+        async with self.bodies.read_object(request.body, read_tag) as new:
+            tag = await self.metadefs.change(request.caller, namespace, Kind.TAG, name, new, {})
         return answer_json(request, definition_document(tag))
 
     # --- associations
@@ -169,8 +170,8 @@ class DefinitionRoutes:
     async def associate(self, request: StreamingRequest, namespace: str) -> bytes:
         """201 with the association."""
         await self.metadefs.check_add(request.caller, namespace, Kind.ASSOCIATION)
-        name, document = read_association(await read_json_object(request.body))
-        (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.ASSOCIATION, name): document})
+        async with self.bodies.read_object(request.body, read_association) as (name, document):
+            (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.ASSOCIATION, name): document})
         return answer_json(request, definition_document(added), 201)
 
     # --- of every kind

@@ -12,17 +12,23 @@ import fastjsonschema
 from imgsvc.errors import Conflict, Forbidden, Invalid
 from imgsvc.metadefs import LONGEST_NAME, Kind
 from imgsvc.model import Visibility
+from imgsvc.operations.metadef_limits import check_number
 from imgsvc.operations.metadefs import Documents
 from imgsvc.web.fields import complaint
 from imgsvc.web.metadef_schemas import NAMESPACE, OBJECT, PROPERTY, RESOURCE_TYPE, TAG, TAGS
+from imgsvc.web.structure import DEEPEST as DEEPEST_BODY
 
 __all__ = ["read_association", "read_namespace", "read_object", "read_property", "read_tag", "read_tags"]
 
 LARGEST_DEFINITION: Final = 65_535
 """Bytes of one definition: what every database keeps."""
 
-DEEPEST: Final = 50
-"""Arrays and objects within each other in one definition: what is read, must be written again within more of them."""
+DEEPEST: Final = DEEPEST_BODY - 2
+"""Arrays and objects within each other in one definition: it can be sent within its namespace, too."""
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
+
+_CONTAINERS: Final = (dict, list)
 
 _DATES: Final = ("created_at", "updated_at")
 _LINKS: Final = ("self", "schema")
@@ -41,8 +47,9 @@ def read_namespace(document: Document) -> tuple[dict[str, Any], Documents]:
     """The fields of a namespace and its definitions.
 
     This and the other functions raise Forbidden for what only the server sets, Invalid for what is wrong, Conflict for
-    two definitions of one kind and name.
+    two definitions of one kind and name, QuotaExceeded for more definitions than a namespace may have.
     """
+    check_number(_number(document, "properties", "objects", "tags", "resource_type_associations"))
     _check(document, "namespace")
     fields: dict[str, Any] = {"name": document["namespace"]}
     fields |= {key: document[key] for key in _NAMESPACE_FIELDS if key in document}
@@ -93,6 +100,7 @@ def read_tag(document: Document) -> str:
 
 def read_tags(document: Document) -> list[str]:
     """The tags, all different."""
+    check_number(_number(document, "tags"))
     _check(document, "tags")
     definitions: dict[tuple[Kind, str], Document] = {}
     _collect(definitions, Kind.TAG, (_picked(each, ()) for each in document["tags"]))
@@ -113,6 +121,12 @@ def _check(document: Document, name: str) -> None:
         _validator(name)(document)
     except fastjsonschema.JsonSchemaValueException as error:
         raise Invalid(f"The {_WORDS.get(name, name)} is not valid: {complaint(error)}.") from error
+
+
+def _number(document: Document, *keys: str) -> int:
+    """How many definitions there are under these keys."""
+    parts = [document[key] for key in keys if key in document]
+    return sum(len(part) for part in parts if isinstance(part, _CONTAINERS))
 
 
 def _of(document: Document, key: str, nothing: Any) -> Any:
@@ -136,7 +150,7 @@ def _checked(name: str, document: Document) -> Named:
     if _is_deep(document):
         raise Invalid(f"{name!r} is nested more than {DEEPEST} levels deep.")
     try:
-        size = len(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
+        size = len(_ENCODER.encode(document).encode())
     except ValueError as error:
         raise Invalid(f"{name!r} holds a number that is too large.") from error
     if size > LARGEST_DEFINITION:
@@ -147,9 +161,11 @@ def _checked(name: str, document: Document) -> Named:
 def _is_deep(document: Document) -> bool:
     level: list[Any] = [document]
     for _ in range(DEEPEST):
-        parts = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        parts = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, _CONTAINERS)]
         level = [value for part in parts for value in part]
-    return bool(level)
+        if not level:
+            return False
+    return True
 
 
 def _collect(definitions: dict[tuple[Kind, str], Document], kind: Kind, named: Iterable[Named]) -> None:

@@ -12,7 +12,7 @@ from imgsvc.errors import Invalid
 from imgsvc.metadefs import NamespaceQuery
 from imgsvc.model import Caller, Visibility
 from imgsvc.operations.metadefs import Metadefs
-from imgsvc.web.bodies import read_json_object
+from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.metadef_reader import read_namespace
 from imgsvc.web.metadef_view import NAMESPACES, namespace_document, namespace_path
@@ -35,6 +35,7 @@ class MetadefRoutes:
     limit_default: int
     limit_max: int
     address: PublicAddress
+    bodies: JsonBodies
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
@@ -64,8 +65,8 @@ class MetadefRoutes:
     async def create(self, request: StreamingRequest) -> bytes:
         """201 with the namespace and all that was made in it."""
         self.metadefs.check_create(request.caller)
-        fields, documents = read_namespace(await read_json_object(request.body))
-        namespace = await self.metadefs.create(request.caller, fields, documents)
+        async with self.bodies.read_object(request.body, read_namespace) as (fields, documents):
+            namespace = await self.metadefs.create(request.caller, fields, documents)
         request.setHeader("location", f"{self.address.of(request)}{namespace_path(namespace.name)}")
         return answer_json(request, namespace_document(namespace), 201)
 
@@ -77,8 +78,8 @@ class MetadefRoutes:
     async def replace(self, request: StreamingRequest, namespace: str) -> bytes:
         """200 with the namespace; what the body says of definitions is checked, and not looked at further."""
         await self.metadefs.check_replace(request.caller, namespace)
-        fields, _ = read_namespace(await read_json_object(request.body))
-        replaced = await self.metadefs.replace(request.caller, namespace, fields)
+        async with self.bodies.read_object(request.body, read_namespace) as (fields, _):
+            replaced = await self.metadefs.replace(request.caller, namespace, fields)
         return answer_json(request, namespace_document(evolve(replaced, definitions={})))
 
     async def delete(self, request: StreamingRequest, namespace: str) -> bytes:

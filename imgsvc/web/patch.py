@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from imgsvc.errors import Invalid
+from imgsvc.errors import BodyTooLarge, Invalid
 from imgsvc.operations.patching import LOCATIONS, Edit, Op
 from imgsvc.web.fields import LINKS, OWN_PREFIX, RESERVED, FieldRules, compile_schema, forbid
 
@@ -14,8 +14,12 @@ V20: Final = "application/openstack-images-v2.0-json-patch"
 V21: Final = "application/openstack-images-v2.1-json-patch"
 MEDIA_TYPES: Final = (V20, V21)
 
+MOST_OPERATIONS: Final = 1000
+"""Operations of one patch."""
+LONGEST_POINTER: Final = 1024
+"""Characters of a path: more than the longest key has when all of it is escaped."""
+
 _POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])+)+")
-_ESCAPE: Final = re.compile(r"~[01]")
 _OPS: Final[Mapping[str, Mapping[str, Op]]] = {
     V20: {"add": Op.ADD, "replace": Op.REPLACE, "remove": Op.REMOVE},
     V21: {"add": Op.SET, "replace": Op.REPLACE, "remove": Op.REMOVE},
@@ -34,11 +38,13 @@ class PatchReader:
     def read(self, media_type: str, document: Any) -> list[Edit]:
         """The edits, in order. media_type: one of MEDIA_TYPES. document: JSON.
 
-        Raises Invalid for a form that is none, Forbidden for keys that only the server sets, Invalid for values that
-        their keys do not take.
+        Raises Invalid for a form that is none, BodyTooLarge for too many operations, Forbidden for keys that only the
+        server sets, Invalid for values that their keys do not take.
         """
         if not isinstance(document, list):
             raise Invalid("A patch is an array of operations.")
+        if len(document) > MOST_OPERATIONS:
+            raise BodyTooLarge(f"A patch may have {MOST_OPERATIONS} operations, not {len(document)}.")
         return [self._edit(media_type, operation) for operation in document]
 
     def _edit(self, media_type: str, operation: Any) -> Edit:
@@ -90,11 +96,11 @@ def _name_and_pointer(media_type: str, operation: Mapping[str, Any]) -> tuple[st
 
 def _parts(pointer: str) -> list[str]:
     """Of a JSON pointer (RFC 6901), of which the Image API does not take empty parts, and strips the others."""
+    if len(pointer) > LONGEST_POINTER:
+        raise Invalid(f"A path is longer than {LONGEST_POINTER} characters.")
     if not _POINTER.fullmatch(pointer):
         raise Invalid(f"The path {pointer!r} is not of the form '/key'.")
-    parts = [
-        _ESCAPE.sub(lambda found: "~" if found[0] == "~0" else "/", part).strip() for part in pointer[1:].split("/")
-    ]
+    parts = [part.replace("~1", "/").replace("~0", "~").strip() for part in pointer[1:].split("/")]
     if not all(parts):
         raise Invalid(f"The path {pointer!r} has an empty part.")
     return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from attrs import define
@@ -9,7 +10,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 
 from imgsvc.errors import UnsupportedType
 from imgsvc.operations.patching import Patching
-from imgsvc.web.bodies import read_json
+from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.body import RequestBody
 from imgsvc.web.patch import MEDIA_TYPES, PatchReader
 from imgsvc.web.render import answer_json
@@ -28,6 +29,7 @@ class UpdateRoutes:
     patching: Patching
     reader: PatchReader
     view: ImageView
+    bodies: JsonBodies
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
@@ -45,8 +47,8 @@ class UpdateRoutes:
         refusal = await self.patching.refusal(request.caller, image_id)
         if refusal is not None and not may_be_empty(request.body):
             raise refusal
-        edits = self.reader.read(media_type, await read_json(request.body))
-        image = await self.patching.patch(request.caller, image_id, edits)
+        async with self.bodies.read(request.body, partial(self.reader.read, media_type)) as edits:
+            image = await self.patching.patch(request.caller, image_id, edits)
         return answer_json(request, self.view.document(request.caller, image))
 
 

@@ -430,6 +430,68 @@ class MemoryTests(HostileTestCase):
         self.assert_grown_less(16 * MIB)
 
 
+NESTED = b'{"a": [' + b",".join([b"[" * 400 + b"]" * 400] * 1200) + b"]}"
+"""0.96 MB that are half a million arrays: work for seconds, most of it the garbage collector's."""
+PATCH = "Content-Type: application/openstack-images-v2.1-json-patch"
+MEMBER = ("X-Identity-Status: Confirmed", "X-Project-Id: blue", "X-Roles: member,reader")
+READER = ("X-Identity-Status: Confirmed", "X-Project-Id: blue", "X-Roles: reader")
+
+
+class JsonTests(HostileTestCase):
+    """JSON that is more work than it is bytes."""
+
+    toml = '[identity]\nmode = "proxy"\n'
+
+    def asked(self, line: str, body: bytes, *headers: str) -> Answer:
+        """The answer to a request with a body."""
+        return self.ask(self.head(line, f"Content-Length: {len(body)}", *headers), body)
+
+    def test_many_at_once(self) -> None:
+        """It is refused for its structure, by its bytes alone, from many clients at once, and others are served."""
+        made = self.asked("POST /v2/images", b"{}", *MEMBER)
+        image = f"/v2/images/{json.loads(made.body)['id']}"
+        operations = [{"op": "add", "path": f"/k{number}", "value": "v"} for number in range(4_000)]
+
+        def refused(line: str, body: bytes, status: int, text: str, *headers: str) -> None:
+            answer = self.asked(line, body, *headers, *MEMBER)
+            self.assertEqual((answer.status, text in answer.body.decode()), (status, True), answer.body)
+
+        def served() -> None:
+            self.assertEqual(self.ask(self.head(f"GET {image}", *MEMBER)).status, 200)
+
+        together(
+            lambda call, *arguments: call(*arguments),
+            [
+                *[(refused, "POST /v2/images", NESTED, 400, "32 levels")] * 8,
+                *[(refused, f"PATCH {image}", NESTED, 400, "32 levels", PATCH)] * 8,
+                *[(refused, "POST /v2/images", b"[" + b"[]," * 300_000 + b"x", 413, "20000 values")] * 4,
+                *[(refused, f"PATCH {image}", json.dumps(operations).encode(), 413, "1000 operations", PATCH)] * 4,
+                *[(served,)] * 8,
+            ],
+        )
+
+    def test_not_asked_for(self) -> None:
+        """Of who may not, and for what is not there, no byte is asked for, and what comes unasked is not parsed."""
+        for line, status, headers in (
+            ("POST /v2/images", 403, READER),
+            ("PATCH /v2/images/absent", 404, (PATCH, *MEMBER)),
+            ("POST /v2/images/absent/members", 404, MEMBER),
+            ("PUT /v2/images/absent/members/blue", 404, MEMBER),
+            ("POST /v2/images/absent/locations", 404, MEMBER),
+            ("POST /v2/metadefs/namespaces", 403, MEMBER),
+            ("PUT /v2/metadefs/namespaces/absent", 404, MEMBER),
+            ("POST /v2/metadefs/namespaces/absent/tags", 404, MEMBER),
+        ):
+            with self.subTest(line=line):
+                connection = self.connect()
+                length = f"Content-Length: {len(NESTED)}"
+                connection.sendall(self.head(line, length, "Expect: 100-continue", *headers))
+                file = connection.makefile("rb")
+                self.assertIn(str(status).encode(), file.readline())
+                file.close()
+                self.assertEqual(self.asked(line, NESTED[:-1], *headers).status, status)
+
+
 class TimeTests(HostileTestCase):
     """Clients that stop, with short time-outs."""
 

@@ -101,7 +101,7 @@ class RequestBodyTests(SynchronousTestCase):
         body = self.body()
         verifyObject(IBodyProducer, body)
         verifyObject(IPushProducer, body)
-        verifyObject(IConsumer, _Gatherer(body, 1))
+        verifyObject(IConsumer, _Gatherer(body, 1, lambda size: None))
 
     def test_nothing_before_asked(self) -> None:
         """Bytes that came with the head wait for a consumer, and the connection is not read meanwhile."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 from uuid import uuid4
 
 from attrs import evolve
 
 from imgsvc.model import Status
+from imgsvc.web.patch import MOST_OPERATIONS
 from tests.support.server import fired
 from tests.web.changing import ABSENT, EVERYBODY, V20, V21, ChangeTestCase, add, remove, replace
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, READER, STRANGER, identity
@@ -421,12 +421,22 @@ class OrderTests(ChangeTestCase):
         self.assertEqual(self.kept(image), before)
 
     def test_many(self) -> None:
-        """As many operations as a body holds are one change."""
+        """As many operations as a patch may have are one change, and one more is refused."""
         image = self.made()
-        keys = [f"key {number}" for number in range(7_000)]
+        keys = [f"key {number}" for number in range(499)]
         document = [*(add(key, "v") for key in keys), *(remove(key) for key in keys), replace("name", "x")]
-        self.assertGreater(len(json.dumps(document)), 600_000)
-        self.assert_changed(image, document, name="x")
+        self.assertEqual(len(document), MOST_OPERATIONS - 1)
+        self.assert_changed(image, [*document, replace("min_ram", 1)], name="x", min_ram=1)
+        answer = self.assert_refused(413, image, [*document, replace("name", "y"), replace("min_ram", 2)])
+        self.assertIn("1000 operations, not 1001", answer.body.decode())
+        self.assert_refused(413, image, [{"op": "move"}] * 1001)
+
+    def test_long_path(self) -> None:
+        """The longest key may be escaped as a whole; what is longer than any key is refused, and not repeated."""
+        image = self.made()
+        self.assert_changed(image, [add("~1" * 255, "v")], **{"/" * 255: "v"})
+        answer = self.assert_refused(400, image, [add("~1" * 100_000, "v")])
+        self.assertLess(len(answer.body), 200)
 
 
 class PermissionTests(ChangeTestCase):

@@ -23,6 +23,7 @@ from imgsvc.web.openapi.notation import (
     schema,
     sent_header,
 )
+from imgsvc.web.patch import MOST_OPERATIONS
 
 _NEXT: Final = {
     "show": ("show_image", "The image"),
@@ -119,11 +120,11 @@ def _patch() -> Json:
         "required": True,
         "content": {
             _V21: {
-                "schema": array({"oneOf": [schema(name) for name in new]}),
+                "schema": array({"oneOf": [schema(name) for name in new]}, maxItems=MOST_OPERATIONS),
                 "example": [{"op": "replace", "path": "/name", "value": "another name"}],
             },
             _V20: {
-                "schema": array({"oneOf": [schema(name) for name in old]}),
+                "schema": array({"oneOf": [schema(name) for name in old]}, maxItems=MOST_OPERATIONS),
                 "example": [{"replace": "/name", "value": "another name"}],
             },
         },
@@ -163,7 +164,7 @@ def paths() -> Paths:
                     400: "The body is not an image",
                     403: "A field that only the server sets, or that the caller may not set so",
                     409: "The id is taken, perhaps by a deleted image",
-                    413: "Too many tags, properties or images, or the body is too large",
+                    413: "Too many tags, properties or images, a property or the image is too large, or the body",
                 },
             ),
         },
@@ -187,7 +188,10 @@ def paths() -> Paths:
                     403: "A field that only the server sets, or a change that the caller may not make",
                     404: "There is no such image, or the caller may not see it",
                     409: "The field is there already, or is not there, or the status of the image does not allow it",
-                    413: "Too many tags, properties or locations, too many bytes, or the body is too large",
+                    413: (
+                        "Too many tags, properties, locations or operations, too many bytes of data, or a property, the"
+                        " image or the body is too large"
+                    ),
                     415: "The Content-Type is none of the two, or there is a Content-Encoding",
                 },
                 error_headers={415: {"Accept-Patch": sent_header("The two")}},

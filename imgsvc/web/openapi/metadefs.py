@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from imgsvc.metadefs import LONGEST_NAME
+from imgsvc.operations.metadef_limits import MOST_DEFINITIONS
 from imgsvc.web.openapi.notation import (
     COUNT,
     TEXT,
@@ -28,6 +29,7 @@ NOT_THERE: Final = "There is no such namespace or definition, or the caller may 
 NOT_ADMIN: Final = "The caller is no administrator of metadata definitions"
 NOT_WRITABLE: Final = f"{NOT_ADMIN}, or the body has a key that only the server sets"
 PROTECTED: Final = f"{NOT_ADMIN}, or the namespace is protected"
+TOO_MUCH: Final = f"More than {MOST_DEFINITIONS} definitions, or 1 MiB of them, in the namespace, or a body too large"
 TAKEN: Final = "The name is taken, or the namespace was changed at the same time"
 _LOCATION: Final = {"Location": sent_header("Where it is")}
 _NAMES: Final = array(fields(("name",), name={**TEXT, "maxLength": LONGEST_NAME}))
@@ -77,7 +79,11 @@ def _namespaces() -> dict[str, Json]:
             "Make a namespace with all that is in it",
             body=json_body(schema("metadefs/namespace")),
             answers={201: json_answer("The namespace", schema("metadefs/namespace"), headers=_LOCATION)},
-            errors={403: NOT_WRITABLE, 409: "The name is taken, or two definitions in the body have one name"},
+            errors={
+                403: NOT_WRITABLE,
+                409: "The name is taken, or two definitions in the body have one name",
+                413: TOO_MUCH,
+            },
         ),
     }
 
@@ -124,7 +130,7 @@ def _definitions(namespace: str, singular: str, plural: str) -> Paths:
                 f"Add one of the {plural}",
                 body=json_body(one),
                 answers={201: json_answer("What was added", one, headers=_LOCATION)},
-                errors={403: NOT_WRITABLE, 404: NO_NAMESPACE, 409: TAKEN},
+                errors={403: NOT_WRITABLE, 404: NO_NAMESPACE, 409: TAKEN, 413: TOO_MUCH},
             ),
             "delete": _remover_of_all(plural),
         },
@@ -141,7 +147,7 @@ def _definitions(namespace: str, singular: str, plural: str) -> Paths:
                 f"Set one of the {plural} anew, and perhaps its name",
                 body=json_body(one),
                 answers={200: json_answer("What it says now", one)},
-                errors={403: NOT_WRITABLE, 404: NOT_THERE, 409: TAKEN},
+                errors={403: NOT_WRITABLE, 404: NOT_THERE, 409: TAKEN, 413: TOO_MUCH},
             ),
             "delete": _remover(singular, plural),
         },
@@ -164,6 +170,7 @@ def _tags(namespace: str) -> Paths:
             403: NOT_ADMIN,
             404: NO_NAMESPACE,
             409: f"A tag is in the body twice, or was to be appended and {TAKEN}",
+            413: TOO_MUCH,
         },
     )
     for method, name in (("get", "show"), ("put", "change"), ("delete", "remove")):
@@ -172,7 +179,7 @@ def _tags(namespace: str) -> Paths:
         "add_namespace_tag",
         "Add a tag to a namespace",
         answers={201: json_answer("The tag", tag, headers=_LOCATION)},
-        errors={403: NOT_ADMIN, 404: NO_NAMESPACE, 409: TAKEN},
+        errors={403: NOT_ADMIN, 404: NO_NAMESPACE, 409: TAKEN, 413: TOO_MUCH},
     )
     return definitions
 
@@ -192,7 +199,7 @@ def _associations(namespace: str) -> Paths:
                 "Associate a namespace with a type of resource",
                 body=json_body(one),
                 answers={201: json_answer("The association", one)},
-                errors={403: NOT_WRITABLE, 404: NO_NAMESPACE, 409: TAKEN},
+                errors={403: NOT_WRITABLE, 404: NO_NAMESPACE, 409: TAKEN, 413: TOO_MUCH},
             ),
         },
         f"{namespace}/resource_types/{{name}}": {"delete": _remover("association", "associations")},

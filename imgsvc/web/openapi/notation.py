@@ -21,11 +21,14 @@ EVERYWHERE: Final = {
 IDENTIFIED: Final = {
     401: "The request carries no valid identity",
     403: "Where nobody has an identity: a page of another origin asks, or by a name that is not the server's",
-    503: "What the answer depends on does not answer now: the catalogue, a store, the identity service",
+    503: (
+        "What the answer depends on does not answer now: the catalogue, a store, the identity service; or there is no"
+        " memory for a body of that size"
+    ),
 }
 
 WITH_BODY: Final = {
-    413: "The body is too large",
+    413: "The body is longer than 1 MiB, or holds more than 20,000 values",
     415: "The body has a Content-Encoding",
 }
 _WITH_BODY_HEADERS: Final[Mapping[int, Json]] = {

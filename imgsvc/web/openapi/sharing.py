@@ -96,7 +96,7 @@ def tags() -> Paths:
                     403: NOT_CHANGED,
                     404: NO_IMAGE,
                     409: CHANGED,
-                    413: "Too many tags",
+                    413: "Too many tags, or the image is too large with one more",
                 },
             ),
             "delete": operation(

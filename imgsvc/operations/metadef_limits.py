@@ -1,0 +1,42 @@
+"""How much one namespace of metadata definitions may hold: it is read, changed and shown as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Final
+
+from imgsvc.errors import QuotaExceeded
+from imgsvc.metadefs import Definition, Definitions
+
+__all__ = ["LARGEST_NAMESPACE", "MOST_DEFINITIONS", "check_growth", "check_number"]
+
+MOST_DEFINITIONS: Final = 1000
+"""Definitions of all kinds in one namespace. The largest that comes with imgsvc has 25."""
+
+LARGEST_NAMESPACE: Final = 1 << 20
+"""Bytes of all definitions of a namespace as JSON: what is shown of it can be sent back as one body."""
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+
+
+def check_number(number: int) -> None:
+    """Raises QuotaExceeded for more definitions than a namespace may have."""
+    if number > MOST_DEFINITIONS:
+        raise QuotaExceeded(f"A namespace may have {MOST_DEFINITIONS} definitions, not {number}.")
+
+
+def check_growth(before: Definitions, after: Definitions) -> None:
+    """Raises QuotaExceeded for a namespace that grows beyond the limits. What was larger may stay so, and shrink."""
+    if len(after) > len(before):
+        check_number(len(after))
+    new = [each for key, each in after.items() if before.get(key) is not each]
+    gone = [each for key, each in before.items() if after.get(key) is not each]
+    if new and _size(new) > _size(gone):
+        size = _size(after.values())
+        if size > LARGEST_NAMESPACE:
+            raise QuotaExceeded(f"The definitions of a namespace may take {LARGEST_NAMESPACE} bytes, not {size}.")
+
+
+def _size(definitions: Iterable[Definition]) -> int:
+    return sum(len(_encode({each.name: dict(each.document)}).encode()) for each in definitions)
