@@ -228,6 +228,7 @@ class SendfileTests(TestCase):
         with self.assertRaises(CancelledError):
             await sending
         self.assertGreaterEqual(self.outlet.was_cut, 1)
+        self.assertTrue(0 < self.outlet.counted < len(DATA), self.outlet.counted)  # for the access log
         self.assertLess(len(self.client.data), len(HEAD + DATA))
 
     async def test_load_fails_late(self) -> None:
