@@ -28,6 +28,6 @@ class CollectorTests(SynchronousTestCase):
     """In a process of its own."""
 
     def test_tuned(self) -> None:
-        """What the start has made is left out, what it has left is gone, and cycles are still found."""
+        """What the start has made and left is looked at no more, and later cycles are still found."""
         shown = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True).stdout
         self.assertEqual(shown, f"{THRESHOLDS} True 0\nTrue 1\n")
