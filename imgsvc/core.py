@@ -27,6 +27,7 @@ from imgsvc.operations.health import Health
 from imgsvc.operations.images import Images, RecordLimits
 from imgsvc.operations.limits import Quotas
 from imgsvc.operations.locations import LocationRules, Locations, Measure
+from imgsvc.operations.losses import Losses
 from imgsvc.operations.metadefs import Metadefs
 from imgsvc.operations.patching import HiddenLocations, Patching
 from imgsvc.operations.relocation import Relocation
@@ -106,10 +107,12 @@ class Core:
                 data_folder=data_folder,
                 clock=reactor,
                 folders=folders,
+                holdings=self.catalogue,
                 catalogue=None if file is None else file.parent,
             ),
         )
-        self.health = Health(self.catalogue, self.stores, reactor)
+        self.losses = Losses(self.catalogue, self.stores)
+        self.health = Health(self.catalogue, self.stores, self.losses, reactor)
         self._running: set[Upload] = set()
         self._deleting: set[int] = set()
 
@@ -196,7 +199,8 @@ class Core:
             ),
             running=self._running,
         )
-        self.downloads = Downloads(self.access, self.stores, Delivery(self._reactor, self._config.server.send_timeout))
+        delivery = Delivery(self._reactor, self._config.server.send_timeout)
+        self.downloads = Downloads(self.access, self.stores, delivery, self.losses)
 
     def _inspection_rules(self) -> InspectionRules:
         images = self._config.images

@@ -207,6 +207,10 @@ class StoreUnavailable(StoreError):
     """The store does not answer, or answered with a fault of its own."""
 
 
+class StoreAway(StoreUnavailable):
+    """The store's medium is not there, or is not the store's own: what is in the store is away, and not gone."""
+
+
 class StoreReadOnly(StoreError):
     """The store takes no images at all."""
 
@@ -224,11 +228,18 @@ class ObjectMissing(StoreError):
 
 
 class ObjectDamaged(StoreError):
-    """The object is shorter than the catalogue says."""
+    """The object is not as large as the catalogue says."""
 
 
 class ObjectInUse(StoreError):
     """The object is held by a clone, a snapshot or another client."""
+
+
+class DataMissing(ImgsvcError):
+    """The image has data, and no store has them."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"Image {image_id}: its data are missing from the store.")
 
 
 # --- other servers

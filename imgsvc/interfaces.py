@@ -6,6 +6,7 @@ seconds. All methods are called in the reactor's thread.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,7 +14,16 @@ from twisted.internet.interfaces import IConsumer
 from zope.interface import Attribute, Interface
 
 from imgsvc.model import Lease
-from imgsvc.store_interfaces import IFileBacked, IStore, IStoreMaker, IStoreReader, IStoreRegistry, IStoreWriter
+from imgsvc.store_interfaces import (
+    IFileBacked,
+    IHoldings,
+    IMarkedStore,
+    IStore,
+    IStoreMaker,
+    IStoreReader,
+    IStoreRegistry,
+    IStoreWriter,
+)
 
 __all__ = [
     "IAnswerBudget",
@@ -21,7 +31,9 @@ __all__ = [
     "ICatalogue",
     "ICertificates",
     "IFileBacked",
+    "IHoldings",
     "IIdentity",
+    "IMarkedStore",
     "IMetadefs",
     "IOutlet",
     "IPolicy",
@@ -119,7 +131,7 @@ class IAnswerBudget(Interface):
         """
 
 
-class ICatalogue(Interface):
+class ICatalogue(IHoldings):
     """What is known of images. Every state change is one compare-and-swap.
 
     All methods give a Deferred and may fail with CatalogueUnavailable.
@@ -235,6 +247,9 @@ class ICatalogue(Interface):
 
     def leases(store_id: str) -> Deferred[list[Lease]]:
         """Those of claims on images whose bytes go into that store, the ones that expire first; at most 10,000."""
+
+    def leases_elsewhere(store_ids: Collection[str]) -> Deferred[list[Lease]]:
+        """As `leases`, of all stores that are none of these."""
 
     def take_over(lease: Lease, seconds: float) -> Deferred[str | None]:
         """Replace the claim of a lease that has expired by a new one, for so many seconds. Gives the new upload id.

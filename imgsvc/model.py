@@ -242,6 +242,23 @@ class StoreUsage:
 
 
 @frozen
+class Survey:
+    """What is on the medium of a store that keeps a mark there.
+
+    place: where the medium is, for the operator. mark: whose it is, in words. own: the mark is this store's.
+    known: objects that the catalogue knows there. unknown: those that it does not. missing: what the catalogue has in
+    the store, and is not there.
+    """
+
+    place: str
+    mark: str
+    own: bool
+    known: int
+    unknown: int
+    missing: int
+
+
+@frozen
 class Filter:
     """One condition on the images of a list: `field` `operator` any of `values`.
 

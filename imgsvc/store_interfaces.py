@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
-__all__ = ["IFileBacked", "IStore", "IStoreMaker", "IStoreReader", "IStoreRegistry", "IStoreWriter"]
+from imgsvc.model import Survey
+
+__all__ = [
+    "IFileBacked",
+    "IHoldings",
+    "IMarkedStore",
+    "IStore",
+    "IStoreMaker",
+    "IStoreReader",
+    "IStoreRegistry",
+    "IStoreWriter",
+]
 
 
 class IStoreWriter(Interface):
@@ -71,8 +84,28 @@ class IFileBacked(Interface):
         """
 
 
+class IHoldings(Interface):
+    """What the catalogue tells a store, so that the store can tell whose its medium is.
+
+    All methods may fail with CatalogueUnavailable.
+    """
+
+    def identity() -> Deferred[str]:
+        """What tells this catalogue from all others. It stays with the database."""
+
+    def object_count(store_id: str) -> Deferred[int]:
+        """Objects that must be in that store. Those that are being deleted or uploaded count, too."""
+
+    def known_objects(store_id: str, names: Collection[str]) -> Deferred[set[str]]:
+        """Which of these names, 1000 at most, `object_count` counts."""
+
+
 class IStore(Interface):
-    """Keeps objects, each under the id of its image. Every provider passes the store contract suite."""
+    """Keeps objects, each under the id of its image. Every provider passes the store contract suite.
+
+    The medium of a store may be away: not mounted, not attached, or another's in its place. Nothing that was in the
+    store is gone then. So a store whose medium can be away is an IMarkedStore; all others are never away.
+    """
 
     store_id = Attribute("str: the name that the operator gave it")
     kind = Attribute("str: the maker's kind, as `file`")
@@ -82,10 +115,16 @@ class IStore(Interface):
     properties = Attribute("Mapping[str, object]: what /v2/info/stores/detail tells of it")
 
     def start() -> Any:
-        """Make ready: folders, connections. Deferred of None. Fails with ConfigurationError or StoreError."""
+        """Make ready: folders, connections. Deferred of None. Fails with ConfigurationError or StoreError.
+
+        A medium that is away is no failure: the store is away then, and comes back by itself.
+        """
 
     def stop() -> Any:
         """Let go of threads and connections. Deferred of None."""
+
+    def check() -> Deferred[None]:
+        """The store's own medium is there. Fails: StoreAway, StoreUnavailable."""
 
     def locate(url: str, image_id: str) -> Any:
         """The Location that a URL given by a client means, for that image; None if it is no URL of this store.
@@ -101,10 +140,11 @@ class IStore(Interface):
         StoreWriteDenied, StoreUnavailable, StoreReadOnly.
         """
 
-    def reader(location: Any, span: Any) -> Any:
+    def reader(location: Any, span: Any, size: int | None = None) -> Any:
         """Open a Location for a Span. Deferred of IStoreReader; the caller ends it with stopProducing.
 
-        Fails: ObjectMissing, ObjectDamaged (shorter than the span), StoreUnavailable.
+        size: bytes that the whole object must have; None: not known. Fails: ObjectMissing, ObjectDamaged (ends before
+        the span does, or has another size), StoreUnavailable.
         """
 
     def size(location: Any) -> Any:
@@ -127,6 +167,26 @@ class IStore(Interface):
 
     def usage() -> Any:
         """Deferred of StoreUsage. Fails: StoreUnavailable."""
+
+
+class IMarkedStore(IStore):
+    """A store whose medium may be away, which is told by a mark on the medium.
+
+    The mark names the catalogue and the store that the medium belongs to. While it is missing, or another's, the store
+    is away: `check` and every other call that needs the medium fails with StoreAway, and nothing is read, written or
+    deleted. At the start a store marks a medium that has no mark only if it is empty, and the catalogue has no object
+    there. No two catalogues can have the same medium, however many processes start at once on it.
+    """
+
+    def survey() -> Deferred[Survey]:
+        """What is on the medium, whosever it is. Changes nothing. Fails: StoreUnavailable."""
+
+    def adopt(force: bool) -> Deferred[None]:
+        """Mark the medium as this store's, because the operator says so.
+
+        Fails with Conflict unless forced: the mark is another's, or the catalogue has objects in the store of which
+        none is there. Fails also: StoreUnavailable, StoreWriteDenied, StoreFull.
+        """
 
 
 class IStoreMaker(IPlugin):

@@ -25,7 +25,7 @@ ARROWS = {
     "metadefs": {"model"},
     "clock": set(),
     "interfaces": {"model", "store_interfaces"},
-    "store_interfaces": set(),
+    "store_interfaces": {"model"},
     "folders": set(),
     "log": {"words"},
     "kernel": {"errors"},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,11 +11,11 @@ from sqlalchemy import text
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from imgsvc.catalogue import changes, images, lists, members, projects, uploads
+from imgsvc.catalogue import changes, holdings, images, lists, members, projects, uploads
 from imgsvc.catalogue.database import Database
 from imgsvc.catalogue.pages import is_heavy
 from imgsvc.catalogue.rows import image_from_row
-from imgsvc.errors import NoSuchImage
+from imgsvc.errors import CatalogueUnavailable, Conflict, NoSuchImage
 from imgsvc.interfaces import ICatalogue
 from imgsvc.model import (
     Claim,
@@ -58,6 +59,25 @@ class Catalogue:
 
     def check(self) -> Deferred[None]:
         return self._database.read(lambda connection: connection.execute(text("SELECT 1")).close())
+
+    def identity(self) -> Deferred[str]:
+        return Deferred.fromCoroutine(self._identity())
+
+    async def _identity(self) -> str:
+        found = await self._database.read(holdings.find_identity)
+        if found is None:
+            with suppress(Conflict):  # another process was faster
+                await self._database.write(holdings.add_identity)
+            found = await self._database.read(holdings.find_identity)
+        if found is None:
+            raise CatalogueUnavailable("The catalogue has lost its id.")
+        return found
+
+    def object_count(self, store_id: str) -> Deferred[int]:
+        return self._database.read(lambda connection: holdings.count_objects(connection, store_id))
+
+    def known_objects(self, store_id: str, names: Collection[str]) -> Deferred[set[str]]:
+        return self._database.read(lambda connection: holdings.list_known_objects(connection, store_id, names))
 
     def image(self, image_id: str) -> Deferred[Image]:
         known = self._known_images()
@@ -162,6 +182,9 @@ class Catalogue:
 
     def leases(self, store_id: str) -> Deferred[list[Lease]]:
         return self._database.read(lambda connection: uploads.list_leases(connection, store_id))
+
+    def leases_elsewhere(self, store_ids: Collection[str]) -> Deferred[list[Lease]]:
+        return self._database.read(lambda connection: uploads.list_leases_elsewhere(connection, store_ids))
 
     def take_over(self, lease: Lease, seconds: float) -> Deferred[str | None]:
         return self._database.write(lambda connection: uploads.take_over_claim(connection, lease, seconds), frees=True)

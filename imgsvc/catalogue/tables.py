@@ -156,6 +156,15 @@ project_turns = Table(
     sqlite_with_rowid=False,
 )
 
+# One row, made when it is first asked for: what tells this catalogue from all others.
+catalogue_identity = Table(
+    "catalogue_identity",
+    metadata,
+    Column("key", Integer, primary_key=True, autoincrement=False),
+    Column("catalogue_id", String(36), nullable=False),
+    sqlite_with_rowid=False,
+)
+
 uploads = Table(
     "uploads",
     metadata,

@@ -10,6 +10,7 @@ beside the rows that it changes may have been overtaken.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
@@ -32,6 +33,7 @@ __all__ = [
     "claim_is_held",
     "end_task",
     "list_leases",
+    "list_leases_elsewhere",
     "release_claim",
     "renew_claim",
     "take_over_claim",
@@ -200,6 +202,14 @@ def release_claim(connection: Connection, image_id: str, upload_id: str, now: da
 def list_leases(connection: Connection, store_id: str) -> list[Lease]:
     """Those of claims into a store, the ones that expire first; at most MOST_LEASES."""
     return [Lease(*row) for row in _LEASES.rows(connection, store_id=store_id)]
+
+
+def list_leases_elsewhere(connection: Connection, store_ids: Collection[str]) -> list[Lease]:
+    """Those of claims into stores that are none of these; at most MOST_LEASES."""
+    columns = (uploads.c.image_id, uploads.c.upload_id, uploads.c.store_id, uploads.c.expires_at)
+    elsewhere = select(*columns).where(uploads.c.store_id.not_in(store_ids))
+    rows = connection.execute(elsewhere.order_by(uploads.c.expires_at).limit(MOST_LEASES))
+    return [Lease(*row) for row in rows]
 
 
 def take_over_claim(connection: Connection, lease: Lease, seconds: float) -> str | None:

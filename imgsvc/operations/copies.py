@@ -23,8 +23,8 @@ class Copies:
         """The copy in that store is gone.
 
         In this order raises: NotFound where there is one store only; Conflict for an unknown store; NoSuchImage;
-        Forbidden; WrongStatus; Forbidden for the last copy; NotFound if none is in that store; StoreForbidden and
-        ObjectInUse: the copy stays.
+        Forbidden; WrongStatus; Forbidden for the last copy; NotFound if none is in that store; StoreForbidden,
+        ObjectInUse and StoreAway: the copy stays.
         """
         if not self.stores.several:
             raise NotFound("There is but one store.")

@@ -10,17 +10,18 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from imgsvc.errors import Forbidden, ImgsvcError, ObjectInUse, ObjectMissing, StoreForbidden
-from imgsvc.interfaces import ICatalogue, IStoreRegistry
-from imgsvc.model import Caller, DoomedLocation, Image, Status
+from imgsvc.errors import Forbidden, ImgsvcError, ObjectInUse, ObjectMissing, StoreAway, StoreError, StoreForbidden
+from imgsvc.interfaces import ICatalogue, IStore, IStoreRegistry
+from imgsvc.model import Caller, DoomedLocation, Image, Location, Status
 from imgsvc.operations.access import Access
+from imgsvc.operations.places import is_remote, store_of
 from imgsvc.shield import shielded
 
 log = txaio.make_logger()
 
 
-REFUSED: Final = (StoreForbidden, ObjectInUse)
-"""A store will not delete, now or later, and has not."""
+REFUSED: Final = (StoreForbidden, ObjectInUse, StoreAway)
+"""A store has not deleted, and will not before somebody sees to it."""
 
 
 @define(eq=False)
@@ -40,9 +41,9 @@ class Deletion:
     async def delete(self, caller: Caller, image_id: str) -> None:
         """The image is gone, and its bytes as soon as their stores let go of them.
 
-        Raises NoSuchImage; Forbidden (protected, not the owner); StoreForbidden, ObjectInUse: the image is as it was,
-        less the copies that were deleted. A store that cannot delete now is asked again later. Goes on to its end
-        although nobody waits for it any more.
+        Raises NoSuchImage; Forbidden (protected, not the owner); StoreForbidden, ObjectInUse, StoreAway: the image is
+        as it was, less the copies that were deleted. A store that is there and cannot delete now is asked again later.
+        Goes on to its end although nobody waits for it any more.
         """
         image = await self.access.image(caller, image_id, "delete_image")
         if image.protected:
@@ -50,14 +51,39 @@ class Deletion:
         await _to_the_end(self._delete(image))
 
     async def _delete(self, image: Image) -> None:
+        await self._require_stores(image.locations)
         await self._remove_all(await self.catalogue.delete(image.id), image.status)
         self.when_deleted(image.id)
+
+    async def _require_stores(self, locations: Sequence[Location]) -> None:
+        """Raises StoreAway if the store of one of them is away: it could not say whether the bytes are gone."""
+        for location in locations:
+            try:
+                store = self._store_of(location)
+                if store is not None:
+                    await store.check()
+            except StoreAway:
+                raise
+            except StoreError as error:
+                log.warn("before a delete: {error}", error=str(error))  # the delete itself will show
+
+    def _store_of(self, location: Location) -> IStore | None:
+        """The store that keeps the bytes; None for those on a web server whose store is not configured any more.
+
+        Raises StoreAway for bytes of ours in a store that is not.
+        """
+        try:
+            return store_of(self.stores, location)
+        except StoreAway:
+            if is_remote(location.url):
+                return None
+            raise
 
     async def remove_all(self, doomed_locations: Sequence[DoomedLocation]) -> None:
         """Have stores delete what an image has lost. What cannot be removed now is left to the reaper.
 
-        Raises StoreForbidden, ObjectInUse when a store refuses: the image has those locations again. Goes on to its end
-        although nobody waits for it any more.
+        Raises StoreForbidden, ObjectInUse, StoreAway when a store refuses: the image has those locations again. Goes on
+        to its end although nobody waits for it any more.
         """
         if doomed_locations:
             await _to_the_end(self._remove_all(doomed_locations, None))
@@ -85,7 +111,7 @@ class Deletion:
     async def remove(self, doomed: DoomedLocation) -> None:
         """Have a store delete what no image needs any more, unless that is being done.
 
-        Raises StoreError, UnknownStore, CatalogueUnavailable: it is tried again later.
+        Raises StoreError, CatalogueUnavailable: it is tried again later.
         """
         if doomed.key not in self.at_work:
             await self._remove(doomed)
@@ -93,7 +119,9 @@ class Deletion:
     async def _remove(self, doomed: DoomedLocation) -> None:
         location = doomed.location
         try:
-            await self.stores.get(location.store_id).delete(location)
+            store = self._store_of(location)
+            if store is not None:
+                await store.delete(location)
         except ObjectMissing:
             log.info("image {image}: {url} was gone already", image=doomed.image_id, url=location.url)
         await self.catalogue.forget_location(doomed.key)

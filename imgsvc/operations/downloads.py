@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import txaio
 from attrs import define, frozen
 
-from imgsvc.errors import Forbidden, Invalid, ObjectMissing, StoreError, StoreUnavailable, UnknownStore
+from imgsvc.errors import DataMissing, Forbidden, Invalid, ObjectDamaged, ObjectMissing, StoreError
 from imgsvc.interfaces import IOutlet, IStoreReader, IStoreRegistry
 from imgsvc.model import Caller, Image, Location, Span, Status
 from imgsvc.operations.access import Access
-from imgsvc.operations.places import by_weight, preferring
+from imgsvc.operations.losses import Losses
+from imgsvc.operations.places import by_weight, preferring, store_of
 from imgsvc.pipeline.delivery import Delivery
 
 log = txaio.make_logger()
@@ -33,6 +34,7 @@ class Downloads:
     access: Access
     stores: IStoreRegistry
     delivery: Delivery
+    losses: Losses
 
     async def find(self, caller: Caller, image_id: str, prefer: Sequence[str] = ()) -> Source | None:
         """What there is to read; None if the image has no data (yet). prefer: ids of stores to try before the others.
@@ -51,30 +53,32 @@ class Downloads:
                 raise Invalid("There is but one store: none can be preferred.")
             for store_id in prefer:
                 self.stores.get(store_id)
-        if image.status not in (Status.ACTIVE, Status.DEACTIVATED) or not image.locations or image.size is None:
+        if image.status not in (Status.ACTIVE, Status.DEACTIVATED) or image.size is None:
             return None
         return Source(image, image.size, preferring(prefer, by_weight(self.stores, image.locations)))
 
     async def open(self, source: Source, span: Span) -> IStoreReader | None:
-        """A reader of the first location that opens; None if every copy is missing from its store.
+        """A reader of the first location that opens; None for an image of no bytes that is in no store.
 
-        Raises the last StoreError if none opens and one of them may be there. The caller ends the reader.
+        Raises the last StoreError if none opens and one of them may be there, DataMissing if none is. The caller ends
+        the reader.
         """
         failed: StoreError | None = None
         for location in source.locations:
             try:
-                reader: IStoreReader = await self.stores.get(location.store_id).reader(location, span)
+                store = store_of(self.stores, location)
+                reader: IStoreReader = await store.reader(location, span, source.size or None)
                 return reader
-            except ObjectMissing as error:
-                log.error("image {image}: {error}", image=source.image.id, error=str(error))
             except StoreError as error:
                 log.error("image {image}: {error}", image=source.image.id, error=str(error))
-                failed = error
-            except UnknownStore as error:
-                log.error("image {image}: {error}", image=source.image.id, error=str(error))
-                failed = StoreUnavailable(location.store_id, "it is not in the configuration any more.")
+                if isinstance(error, ObjectMissing | ObjectDamaged):
+                    self.losses.note(source.image.id, location)
+                if not isinstance(error, ObjectMissing):
+                    failed = error
         if failed is not None:
             raise failed
+        if source.size:
+            raise DataMissing(source.image.id)
         return None
 
     async def send(self, reader: IStoreReader, outlet: IOutlet) -> None:

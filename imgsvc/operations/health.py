@@ -11,7 +11,9 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succe
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from imgsvc.errors import ObjectDamaged, ObjectMissing, StoreAway
 from imgsvc.interfaces import ICatalogue, IStoreRegistry
+from imgsvc.operations.losses import Losses
 
 log = txaio.make_logger()
 
@@ -23,11 +25,15 @@ KEPT_TIME: Final = 1.0
 OK: Final = "OK"
 FAILED: Final = "FAILED"
 LATE: Final = "NO ANSWER"
+AWAY: Final = "AWAY"
+"""The medium of a store is not there, or not its own."""
+INCOMPLETE: Final = "OBJECTS MISSING"
+"""A store works, but this process was asked for an object that is not there, or not as large as it must be."""
 
 
 @frozen
 class Finding:
-    """What one check has found. name: `catalogue` or `store NAME`. result: OK, FAILED or LATE."""
+    """What one check has found. name: `catalogue` or `store NAME`. result: one of the words above."""
 
     name: str
     result: str
@@ -36,11 +42,11 @@ class Finding:
 class Health:
     """Checks all of them at once, at most every KEPT_TIME seconds, and each one at most once at a time."""
 
-    def __init__(self, catalogue: ICatalogue, stores: IStoreRegistry, clock: IReactorTime) -> None:
+    def __init__(self, catalogue: ICatalogue, stores: IStoreRegistry, losses: Losses, clock: IReactorTime) -> None:
         self._clock = clock
         self._checks = [
             _Check("catalogue", catalogue.check, clock),
-            *(_Check(f"store {store.store_id}", _usage(stores, store.store_id), clock) for store in stores.all()),
+            *(_Check(f"store {store.store_id}", _ask(stores, losses, store.store_id), clock) for store in stores.all()),
         ]
         self._findings: Sequence[Finding] = ()
         self._found_at = float("-inf")
@@ -91,7 +97,7 @@ class _Check:
     def _answered(self, answer: object) -> None:
         self._asked = False
         if isinstance(answer, Failure):
-            self._tell(FAILED, answer.getErrorMessage())
+            self._tell(_word_for(answer), answer.getErrorMessage())
         else:
             self._tell(OK)
 
@@ -108,5 +114,17 @@ class _Check:
         waiter.callback(Finding(self._name, result))
 
 
-def _usage(stores: IStoreRegistry, store_id: str) -> Callable[[], Any]:
-    return lambda: stores.get(store_id).usage()
+def _word_for(failure: Failure) -> str:
+    if failure.check(StoreAway):
+        return AWAY
+    return INCOMPLETE if failure.check(ObjectMissing, ObjectDamaged) else FAILED
+
+
+def _ask(stores: IStoreRegistry, losses: Losses, store_id: str) -> Callable[[], Deferred[None]]:
+    """The check of a store, which is looked up each time."""
+
+    async def ask() -> None:
+        await stores.get(store_id).usage()
+        await losses.look(store_id)
+
+    return lambda: Deferred.fromCoroutine(ask())

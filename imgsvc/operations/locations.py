@@ -9,12 +9,12 @@ from typing import Final
 
 from attrs import define, evolve, frozen
 
-from imgsvc.errors import Conflict, Forbidden, ImageChanged, Invalid, QuotaExceeded, StoreError, WrongStatus
+from imgsvc.errors import Conflict, Forbidden, ImageChanged, Invalid, QuotaExceeded, StoreAway, StoreError, WrongStatus
 from imgsvc.interfaces import ICatalogue, IStoreRegistry
 from imgsvc.model import IMPORT_LOCK, Caller, Image, Location, Status
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
-from imgsvc.operations.places import by_weight, locate
+from imgsvc.operations.places import by_weight, is_remote, locate
 
 ATTEMPTS: Final = 100
 """Each one that fails means that somebody else changed the image."""
@@ -63,9 +63,14 @@ class Measure:
     quotas: Quotas
 
     async def size(self, image: Image, location: Location) -> int:
-        """Bytes that are there. Raises Invalid if there are none, TooLarge if the image may not have so many."""
+        """Bytes that are there.
+
+        Raises Invalid if there are none, TooLarge if the image may not have so many; StoreAway.
+        """
         try:
             size: int = await self.stores.get(location.store_id).size(location)
+        except StoreAway:
+            raise
         except StoreError as error:
             raise Invalid(f"Image {image.id}: nothing is found at the location: {error}") from error
         if size == 0:
@@ -129,7 +134,7 @@ class Locations:
 
     def _located(self, caller: Caller, url: str, image: Image) -> Location:
         self._check_open(caller, image)
-        if not _is_service(caller) and not url.lower().startswith(("http://", "https://")):
+        if not _is_service(caller) and not is_remote(url):
             raise Forbidden("Only http and https URLs may be given.")
         location = locate(self.stores, url, image.id)
         if location is None:

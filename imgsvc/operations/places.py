@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imgsvc.errors import Invalid
-from imgsvc.interfaces import IStoreRegistry
+from imgsvc.errors import Invalid, StoreAway, UnknownStore
+from imgsvc.interfaces import IStore, IStoreRegistry
 from imgsvc.model import Location
 
 
@@ -23,6 +23,20 @@ def preferring(store_ids: Sequence[str], locations: Sequence[Location]) -> Seque
         return locations
     ranks = {store_id: rank for rank, store_id in reversed(list(enumerate(store_ids)))}
     return sorted(locations, key=lambda location: ranks.get(location.store_id, len(store_ids)))
+
+
+def is_remote(url: str) -> bool:
+    """Whether a URL is one of a web server, whose bytes are never ours."""
+    return url.lower().startswith(("http://", "https://"))
+
+
+def store_of(stores: IStoreRegistry, location: Location) -> IStore:
+    """The store that a location is in. Raises StoreAway for one that is not configured any more."""
+    try:
+        store: IStore = stores.get(location.store_id)
+    except UnknownStore as error:
+        raise StoreAway(location.store_id, "it is not in the configuration any more.") from error
+    return store
 
 
 def locate(stores: IStoreRegistry, url: str, image_id: str) -> Location | None:

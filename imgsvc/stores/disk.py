@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import txaio
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from imgsvc.errors import ObjectExists, StoreError, StoreUnavailable
+from imgsvc.errors import ObjectExists, StoreAway, StoreError, StoreUnavailable
 from imgsvc.interfaces import IThreads
 from imgsvc.stores.folder import Folder, NameTaken, UploadDiscarded
 from imgsvc.stores.locks import LockBusy
+from imgsvc.stores.mark import NotMarked
+
+log = txaio.make_logger()
 
 T = TypeVar("T")
 Fault = Callable[[str, str, str, OSError], StoreError]
@@ -27,7 +31,8 @@ LOCK_RETRY: Final = 0.02
 class Disk:
     """A folder, and the threads that work in it. flushers: threads apart, so that nobody waits behind a flush.
 
-    local: what the kernel has in memory can be had in the reactor's thread.
+    local: what the kernel has in memory can be had in the reactor's thread. away: why the folder is taken not to be
+    the store's now; None: it is.
     """
 
     store_id: str
@@ -36,11 +41,37 @@ class Disk:
     flushers: IThreads
     clock: IReactorTime
     local: bool = False
+    away: str | None = None
 
-    async def run(self, action: str, path: str, fault: Fault, function: Callable[..., T], *arguments: Any) -> T:
+    def lost(self, why: str) -> StoreAway:
+        """Take the folder not to be the store's, and tell the operator once. The error for the client."""
+        if self.away is None:
+            log.error(
+                "Store {store} is away: {path} {why}. Nothing is read, written or deleted there. Mount what belongs"
+                " there; or, if this folder is the one that is meant, run `imgsvc-admin store adopt {store}`",
+                store=self.store_id,
+                path=self.folder.path,
+                why=why,
+            )
+        self.away = why
+        return StoreAway(self.store_id, "it is away: its medium is not there, or not its own.")
+
+    def found(self) -> None:
+        """The folder is the store's."""
+        if self.away is not None:
+            log.info("Store {store} is there again: {path}", store=self.store_id, path=self.folder.path)
+        self.away = None
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """The result of `function(*arguments)`, called in a thread; again while the lock that it needs is busy.
 
-        Raises what `fault` makes of an OSError, ObjectExists and StoreUnavailable.
+        Raises what it raises, but StoreAway for NotMarked, and StoreUnavailable for a lock that stays busy.
+        """
+        return await self._call(self.threads, function, *arguments)
+
+    async def run(self, action: str, path: str, fault: Fault, function: Callable[..., T], *arguments: Any) -> T:
+        """As `call`, but raises what `fault` makes of an OSError, ObjectExists and StoreUnavailable.
+
         action and path: for the message, what is done and to which file.
         """
         return await self._run(self.threads, action, path, fault, function, *arguments)
@@ -52,17 +83,23 @@ class Disk:
     async def _run(
         self, threads: IThreads, action: str, path: str, fault: Fault, function: Callable[..., T], *arguments: Any
     ) -> T:
+        try:
+            return await self._call(threads, function, *arguments)
+        except OSError as error:
+            raise fault(self.store_id, action, path, error) from error
+        except NameTaken as error:
+            raise ObjectExists(self.store_id, f"there is an object {error} already.") from error
+        except UploadDiscarded as error:
+            raise StoreUnavailable(self.store_id, "the upload was discarded meanwhile.") from error
+
+    async def _call(self, threads: IThreads, function: Callable[..., T], *arguments: Any) -> T:
         deadline = self.clock.seconds() + LOCK_PATIENCE
         while True:
             try:
                 result: T = await threads.run(function, *arguments)
                 return result
-            except OSError as error:
-                raise fault(self.store_id, action, path, error) from error
-            except NameTaken as error:
-                raise ObjectExists(self.store_id, f"there is an object {error} already.") from error
-            except UploadDiscarded as error:
-                raise StoreUnavailable(self.store_id, "the upload was discarded meanwhile.") from error
+            except NotMarked as error:
+                raise self.lost(str(error)) from error
             except LockBusy as error:
                 if self.clock.seconds() >= deadline:
                     raise StoreUnavailable(self.store_id, "another upload of the object does not let go.") from error

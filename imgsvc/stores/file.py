@@ -15,8 +15,8 @@ from zope.interface import implementer
 
 from imgsvc import kernel
 from imgsvc.errors import ConfigurationError, Invalid, ObjectDamaged, ObjectMissing, StoreFull, StoreUnavailable
-from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
-from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
+from imgsvc.interfaces import IMarkedStore, IStoreReader, IStoreWriter
+from imgsvc.model import Location, Span, StoreUsage, Survey, UnfinishedObject
 from imgsvc.options import Size, option, structure
 from imgsvc.shield import ignore, shielded
 from imgsvc.stores.disk import Disk, Fault
@@ -24,8 +24,8 @@ from imgsvc.stores.faults import delete_fault, read_fault, write_fault
 from imgsvc.stores.file_reader import FileReader, OpenFile
 from imgsvc.stores.file_writer import FileWriter, WriteOptions
 from imgsvc.stores.folder import Folder, is_name, share_folder
-from imgsvc.stores.locks import LockBusy
 from imgsvc.stores.pieces import UNIT
+from imgsvc.stores.presence import Presence
 from imgsvc.stores.readahead import ReadAhead
 from imgsvc.stores.services import StoreServices
 
@@ -58,7 +58,7 @@ class FileOptions:
     )
 
 
-@implementer(IStore)
+@implementer(IMarkedStore)
 class FileStore:
     """Objects as files of one folder. Several processes, on several hosts, may share the folder."""
 
@@ -75,6 +75,7 @@ class FileStore:
         self._services = services
         self._folder = Folder(os.path.abspath(services.data_folder / options.path), options.fsync)
         self._running: Disk | None = None
+        self._present: Presence | None = None
         self.properties: Mapping[str, object] = MappingProxyType(
             {
                 "data_dir": self._folder.path,
@@ -89,6 +90,12 @@ class FileStore:
             raise StoreUnavailable(self.store_id, "it is not running.")
         return self._running
 
+    @property
+    def _presence(self) -> Presence:
+        if self._present is None:
+            raise StoreUnavailable(self.store_id, "it is not running.")
+        return self._present
+
     def start(self) -> Deferred[None]:
         """See IStore."""
         return Deferred.fromCoroutine(self._start())
@@ -102,29 +109,60 @@ class FileStore:
             make_threads(f"{self.store_id}-flush", FLUSHERS),
             self._services.clock,
         )
+        self._present = Presence(
+            self.store_id, disk, self._services.holdings, self._services.clock, self._make, self._prepare
+        )
         try:
-            disk.local = await disk.threads.run(self._prepare)
-        except (OSError, LockBusy) as error:
-            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            await self._present.begin()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
             raise ConfigurationError(
                 f"stores.{self.store_id}.path = {self._options.path!r}: {self._folder.path}: {reason};"
                 " must be a folder that may be written, on a file system with hard links and locks"
             ) from error
         log.info("Store {store} keeps images in {path}", store=self.store_id, path=self._folder.path)
 
-    def _prepare(self) -> bool:
-        """Make the folder ready. Whether it is on this machine. In a thread."""
-        self._folder.prepare(self._services.folders, self._write_options.mode)
+    def _make(self) -> None:
+        """Make the folder, or use the one that is there. In a thread."""
+        self._folder.make(self._services.folders, self._write_options.mode)
+
+    def _prepare(self) -> None:
+        """Make a folder ready that is the store's own. In a thread."""
+        self._make()
+        self._folder.prepare()
         share_folder(self._folder.path, self._write_options.mode)
-        return kernel.is_local(self._folder.path)
 
     def stop(self) -> Deferred[None]:
         """See IStore."""
+        presence, self._present = self._present, None
+        if presence is not None:
+            presence.stop()
         disk, self._running = self._running, None
         if disk is not None:
             disk.threads.stop()
             disk.flushers.stop()
         return succeed(None)
+
+    def check(self) -> Deferred[None]:
+        """See IStore."""
+        return _whole(self._check())
+
+    async def _check(self) -> None:
+        await self._presence.check()
+
+    def survey(self) -> Deferred[Survey]:
+        """See IMarkedStore."""
+        return _whole(self._survey())
+
+    async def _survey(self) -> Survey:
+        return await self._presence.survey()
+
+    def adopt(self, force: bool) -> Deferred[None]:
+        """See IMarkedStore."""
+        return _whole(self._adopt(force))
+
+    async def _adopt(self, force: bool) -> None:
+        await self._presence.adopt(force)
 
     def locate(self, url: str, image_id: str) -> Location | None:
         """See IStore. Another folder is no address of this store, whatever is in it."""
@@ -158,22 +196,22 @@ class FileStore:
             return max(self._options.min_free, ROOM_OF_CATALOGUE)
         return self._options.min_free
 
-    def reader(self, location: Location, span: Span) -> Deferred[IStoreReader]:
+    def reader(self, location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
         """See IStore."""
-        return _whole(self._reader(location, span), lambda reader: reader.stopProducing())
+        return _whole(self._reader(location, span, size), lambda reader: reader.stopProducing())
 
-    async def _reader(self, location: Location, span: Span) -> IStoreReader:
+    async def _reader(self, location: Location, span: Span, size: int | None) -> IStoreReader:
         disk, name = self._disk, self._name(location)
         path = self._folder.final(name)
-        cached = kernel.open_cached(path) if disk.local else None
+        cached = kernel.open_cached(path) if disk.local and disk.away is None else None
         if cached is None:
-            fd, size = await disk.run("open", path, read_fault, self._folder.open, name)
+            fd, found = await disk.run("open", path, read_fault, self._folder.open, name)
         else:
-            fd, size = cached, os.fstat(cached).st_size
+            fd, found = cached, os.fstat(cached).st_size
         file = OpenFile(disk, path, fd)
-        if span.stop > size:
+        if span.stop > found or size not in (None, found):
             file.close()
-            raise ObjectDamaged(self.store_id, f"the object has {size} bytes, fewer than {span.stop}.")
+            raise ObjectDamaged(self.store_id, f"the object has {found} bytes, not {size or span.stop}.")
         if disk.local:
             return FileReader(self.store_id, file, span, self._services.budget)
         return ReadAhead(self.store_id, file.read, file.close, span, self._services.budget)
@@ -200,7 +238,11 @@ class FileStore:
 
     def usage(self) -> Deferred[StoreUsage]:
         """See IStore."""
-        return _whole(self._look("look at", self._folder.usage))
+        return _whole(self._usage())
+
+    async def _usage(self) -> StoreUsage:
+        await self._presence.check()
+        return await self._look("look at", self._folder.usage)
 
     async def _look(self, action: str, function: Callable[[], T]) -> T:
         return await self._disk.run(action, self._folder.path, read_fault, function)
@@ -215,11 +257,14 @@ class FileStore:
         await self._disk.run(action, self._folder.part(name, upload_id), fault, function, name, upload_id)
 
     def _name(self, location: Location) -> str:
-        """The object that a location means: nothing outside the folder, whoever wrote the URL. Raises ObjectMissing."""
+        """The object that a location means: nothing outside the folder, whoever wrote the URL. Raises ObjectMissing.
+
+        The mark tells which folder is the store's, so one that was moved is found by the names alone.
+        """
         scheme, _, path = location.url.partition("://")
-        folder, _, name = path.rpartition("/")
-        if scheme not in _SCHEMES or os.path.normpath(folder) != self._folder.path or not is_name(name):
-            raise ObjectMissing(self.store_id, "the location is not in the store's folder.")
+        name = path.rpartition("/")[2]
+        if scheme not in _SCHEMES or not is_name(name):
+            raise ObjectMissing(self.store_id, "the location is no object of a folder.")
         return name
 
 

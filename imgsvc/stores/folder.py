@@ -3,10 +3,10 @@
     ID                  the object, in the layout of Glance's file store
     .ID.UPLOAD.part     what an upload has written. Another link to the object itself once that is committed, until it
                         is settled: the same inode tells whose object it is
-    .imgsvc-lock        a byte of it is locked while links of one name are compared and changed; its absence tells
-                        that the medium is not mounted
+    .imgsvc-lock        the mark: says whose the folder is, see `mark.py`. A byte of it is locked while links of one
+                        name are compared and changed
 
-Every function blocks, belongs into a thread, and raises OSError.
+Every function blocks, belongs into a thread, and raises OSError; those that need the mark also NotMarked.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from errno import ENODEV, ENOSPC
+from errno import ENOSPC
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import field, frozen
 
 from imgsvc.errors import Invalid
 from imgsvc.folders import PRIVATE, Folders, sync
 from imgsvc.model import StoreUsage, UnfinishedObject
 from imgsvc.stores.locks import name_lock
+from imgsvc.stores.mark import MarkFile
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _UPLOAD: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_MARK: Final = ".imgsvc-lock"
 _PART: Final = re.compile(rf"\.({_NAME.pattern})\.({_UPLOAD.pattern})\.part")
 
 
@@ -47,11 +49,11 @@ class Folder:
 
     path: str
     durable: bool
+    mark: MarkFile = field(init=False)
 
-    @property
-    def lock(self) -> str:
-        """The path of the file whose bytes are locked."""
-        return f"{self.path}/.imgsvc-lock"
+    @mark.default
+    def _make_mark(self) -> MarkFile:
+        return MarkFile(f"{self.path}/{_MARK}")
 
     def final(self, name: str) -> str:
         """The path of an object. Raises Invalid for a name that cannot be one."""
@@ -65,14 +67,9 @@ class Folder:
             raise Invalid(f"{name!r}, {upload_id!r} cannot be the names of an object and an upload.")
         return f"{self.path}/.{name}.{upload_id}.part"
 
-    def prepare(self, folders: Folders, file_mode: int) -> None:
-        """Make the folder, and prove that files can be made, linked and locked in it.
-
-        file_mode: permissions of the files; who may read these may enter the folder. 0: what the umask leaves, of both.
-        """
-        folders.make(Path(self.path), file_mode and PRIVATE | _entry(file_mode), self.durable)
-        os.close(os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with name_lock(self.lock, ""):
+    def prepare(self) -> None:
+        """Prove that files can be made, linked and locked in the folder."""
+        with self._locked(""):
             pass
         probe = f"{self.path}/.imgsvc-probe-{uuid4()}"
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -83,13 +80,28 @@ class Folder:
             os.unlink(probe)
         self._sync()
 
+    def make(self, folders: Folders, file_mode: int) -> None:
+        """Make the folder, with all that is above it.
+
+        file_mode: permissions of the files; who may read these may enter the folder. 0: what the umask leaves, of both.
+        """
+        folders.make(Path(self.path), file_mode and PRIVATE | _entry(file_mode), self.durable)
+
+    def names(self) -> set[str]:
+        """Those of all objects, and of all that uploads have begun. No mark is needed; no folder is one without any."""
+        try:
+            with os.scandir(self.path) as entries:
+                return {name for entry in entries if (name := _object_of(entry)) is not None}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+
     def begin(self, name: str, upload_id: str, file_mode: int) -> int:
         """Make the file of an upload, for nobody else as long as it is not whole. Its descriptor, for writing.
 
         file_mode: permissions that it will have; 0: what the umask leaves, at once.
         """
         path = self.part(name, upload_id)
-        self._check_mounted()
+        self.mark.check()
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if file_mode else 0o666)
 
     def publish(self, name: str, upload_id: str) -> None:
@@ -125,16 +137,13 @@ class Folder:
 
     def settle(self, name: str, upload_id: str) -> None:
         """Remove the link that tells whose the object is."""
-        self._check_mounted()
+        self.mark.check()
         Path(self.part(name, upload_id)).unlink(missing_ok=True)
 
     def open(self, name: str) -> tuple[int, int]:
         """Open an object for reading. Its descriptor and its size."""
-        try:
-            fd = os.open(self.final(name), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self._check_mounted()
-            raise
+        self.mark.check()
+        fd = os.open(self.final(name), os.O_RDONLY | os.O_CLOEXEC)
         try:
             return fd, os.fstat(fd).st_size
         except OSError:
@@ -143,27 +152,24 @@ class Folder:
 
     def size(self, name: str) -> int:
         """Bytes of an object."""
-        try:
-            return os.stat(self.final(name)).st_size
-        except FileNotFoundError:
-            self._check_mounted()
-            raise
+        self.mark.check()
+        return os.stat(self.final(name)).st_size
 
     def delete(self, name: str) -> None:
         """Remove an object, durably."""
-        self._check_mounted()
+        self.mark.check()
         os.unlink(self.final(name))
         self._sync()
 
     def unfinished(self) -> list[UnfinishedObject]:
         """What uploads have begun and neither settled nor discarded, in the order of names and uploads."""
-        self._check_mounted()
+        self.mark.check()
         found = (_PART.fullmatch(entry) for entry in sorted(os.listdir(self.path)))
         return [UnfinishedObject(match[1], match[2]) for match in found if match]
 
     def usage(self) -> StoreUsage:
         """Bytes of the file system, and those of them that are left for ordinary users; None where it does not tell."""
-        self._check_mounted()
+        self.mark.check()
         figures = os.statvfs(self.path)
         if figures.f_blocks == 0:  # a tmpfs without limit, and what some file systems in user space say
             return StoreUsage(None, None)
@@ -182,16 +188,22 @@ class Folder:
                 yield _inode(self.part(name, other.upload_id))
 
     def _locked(self, name: str) -> AbstractContextManager[None]:
-        self._check_mounted()
-        return name_lock(self.lock, name)
-
-    def _check_mounted(self) -> None:
-        if not os.path.exists(self.lock):
-            raise OSError(ENODEV, "the medium is not mounted, or its lock file was removed", self.lock)
+        self.mark.check()
+        return name_lock(self.mark.path, name)
 
     def _sync(self) -> None:
         if self.durable:
             sync(self.path)
+
+
+def _object_of(entry: os.DirEntry[str]) -> str | None:
+    """The object that an entry of the folder belongs to; None for what is no object's."""
+    if not entry.is_file(follow_symlinks=True):
+        return None
+    if is_name(entry.name):
+        return entry.name
+    part = _PART.fullmatch(entry.name)
+    return None if part is None else part[1]
 
 
 def is_name(name: str) -> bool:

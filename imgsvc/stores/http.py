@@ -90,6 +90,10 @@ class HttpStore:
         """See IStore. Every reader has an owner that ends it."""
         return succeed(None)
 
+    def check(self) -> Deferred[None]:
+        """See IStore. There is no medium of its own that could be away."""
+        return succeed(None)
+
     def locate(self, url: str, image_id: str) -> Location | None:
         """See IStore."""
         if not _SCHEME.match(url):
@@ -101,23 +105,23 @@ class HttpStore:
         """See IStore."""
         return fail(StoreReadOnly(self.store_id, "it takes no images."))
 
-    def reader(self, location: Location, span: Span) -> Deferred[IStoreReader]:
+    def reader(self, location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
         """See IStore. Fails also with PartUnavailable: the server gives the whole object only."""
-        return Deferred.fromCoroutine(self._reader(location, span))
+        return Deferred.fromCoroutine(self._reader(location, span, size))
 
-    async def _reader(self, location: Location, span: Span) -> IStoreReader:
+    async def _reader(self, location: Location, span: Span, size: int | None) -> IStoreReader:
         if span.length == 0:
             return HttpReader(self.store_id, 0, None)
         answer = await self._open("GET", location, {"Range": f"bytes={span.start}-{span.stop - 1}"})
         try:
-            self._check(answer, span)
+            self._check(answer, span, size)
         except StoreError:
             answer.stopProducing()
             raise
         answer.expect(span.length)
         return HttpReader(self.store_id, span.length, answer)
 
-    def _check(self, answer: Answer, span: Span) -> None:
+    def _check(self, answer: Answer, span: Span, size: int | None) -> None:
         """Raises StoreError unless the body of the answer is the span."""
         self._check_encoding(answer)
         if answer.status == 206:
@@ -126,7 +130,9 @@ class HttpStore:
                 raise StoreUnavailable(self.store_id, "the server sends another range than the one asked for.")
             if answer.length not in (None, span.length):
                 raise StoreUnavailable(self.store_id, "the server contradicts itself on the length of a range.")
+            self._check_size(None if match[3] == "*" else int(match[3]), size)
         elif answer.status == 200:
+            self._check_size(answer.length, size)
             if answer.length is not None and answer.length < span.stop:
                 raise ObjectDamaged(self.store_id, f"the object has {answer.length} bytes, fewer than {span.stop}.")
             if span.start or answer.length not in (None, span.length):
@@ -135,6 +141,11 @@ class HttpStore:
             raise ObjectDamaged(self.store_id, f"the object has fewer than {span.stop} bytes.")
         else:
             raise self._fault(answer.status)
+
+    def _check_size(self, told: int | None, size: int | None) -> None:
+        """Raises ObjectDamaged where the server tells another size of the whole object."""
+        if told is not None and size not in (None, told):
+            raise ObjectDamaged(self.store_id, f"the object has {told} bytes, not {size}.")
 
     def size(self, location: Location) -> Deferred[int]:
         """See IStore."""

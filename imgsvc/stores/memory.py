@@ -59,6 +59,10 @@ class MemoryStore:
         """See IStore."""
         return succeed(None)
 
+    def check(self) -> Deferred[None]:
+        """See IStore."""
+        return succeed(None)
+
     def locate(self, url: str, image_id: str) -> Location | None:
         """See IStore."""
         if not url.startswith(SCHEME):
@@ -76,14 +80,14 @@ class MemoryStore:
         self._uploads[name, upload_id] = []
         return MemoryWriter(self, name, upload_id)
 
-    def reader(self, location: Location, span: Span) -> Deferred[IStoreReader]:
+    def reader(self, location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
         """See IStore."""
-        return execute(self._reader, location, span)
+        return execute(self._reader, location, span, size)
 
-    def _reader(self, location: Location, span: Span) -> IStoreReader:
+    def _reader(self, location: Location, span: Span, size: int | None) -> IStoreReader:
         data = self._object(location).data
-        if span.stop > len(data):
-            raise ObjectDamaged(self.store_id, f"the object has {len(data)} bytes, fewer than {span.stop}.")
+        if span.stop > len(data) or size not in (None, len(data)):
+            raise ObjectDamaged(self.store_id, f"the object has {len(data)} bytes, not {size or span.stop}.")
 
         def read(offset: int, size: int) -> Deferred[bytes]:
             return succeed(data[offset : offset + size])

@@ -203,7 +203,7 @@ class HashTask:
 
     async def _open(self, location: Location, size: int) -> IStoreReader:
         self._raise_if_stopped()
-        self._opening = self._hashing.stores.get(location.store_id).reader(location, Span(0, size))
+        self._opening = self._hashing.stores.get(location.store_id).reader(location, Span(0, size), size)
         try:
             return await self._opening
         except CancelledError:

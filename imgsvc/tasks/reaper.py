@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
 
 import txaio
 from attrs import define, field
@@ -11,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from imgsvc.errors import CatalogueUnavailable, ImgsvcError, NoSuchImage, StoreUnavailable
+from imgsvc.errors import CatalogueUnavailable, ImgsvcError, NoSuchImage, StoreAway, StoreUnavailable
 from imgsvc.interfaces import ICatalogue, IStore, IStoreRegistry
 from imgsvc.model import DoomedLocation, Image, Lease, Status, UnfinishedObject
 
@@ -20,6 +21,8 @@ log = txaio.make_logger()
 
 PATIENCE = 3
 """Failures in a row after which a store is taken to be down, and left alone until the next round."""
+ELSEWHERE: Final = ""
+"""In the place of a store's name: all stores that are not configured any more."""
 
 
 @define(eq=False)
@@ -72,9 +75,13 @@ class Reaper:
 
     def _begin_round(self) -> None:
         for store in self.stores.all():
-            if store.store_id not in self._looks:
-                self._looks[store.store_id] = look = Deferred.fromCoroutine(self._look(store))
-                look.addBoth(self._looked, store.store_id)
+            self._begin_look(store.store_id, self._work(store))
+        self._begin_look(ELSEWHERE, self._work_elsewhere())
+
+    def _begin_look(self, store_id: str, work: AsyncIterator[Awaitable[None]]) -> None:
+        if store_id not in self._looks:
+            self._looks[store_id] = look = Deferred.fromCoroutine(self._look(store_id, work))
+            look.addBoth(self._looked, store_id)
 
     def _looked(self, _: object, store_id: str) -> None:
         del self._looks[store_id]
@@ -82,14 +89,16 @@ class Reaper:
     def _all_ended(self) -> Deferred[None]:
         return DeferredList(list(self._looks.values())).addCallback(lambda _: None)
 
-    async def _look(self, store: IStore) -> None:
-        """Do all that there is to do in a store."""
+    async def _look(self, store_id: str, works: AsyncIterator[Awaitable[None]]) -> None:
+        """Do all that there is to do in a store, one thing after the other."""
         failures = 0
         try:
-            async for work in self._work(store):
+            async for work in works:
                 try:
                     await work
                     failures = 0
+                except StoreAway:
+                    return  # the store has told the operator; what is to be done there waits
                 except (StoreUnavailable, CatalogueUnavailable) as error:
                     log.error("reaper: {error}", error=str(error))
                     failures += 1
@@ -97,10 +106,12 @@ class Reaper:
                         return
                 except ImgsvcError as error:
                     log.error("reaper: {error}", error=str(error))
+        except StoreAway:
+            pass
         except ImgsvcError as error:
             log.error("reaper: {error}", error=str(error))
         except Exception:
-            log.failure("reaper: store {store}", failure=Failure(), store=store.store_id)
+            log.failure("reaper: store {store}", failure=Failure(), store=store_id)
 
     async def _work(self, store: IStore) -> AsyncIterator[Awaitable[None]]:
         """One thing after the other that is to be done in a store."""
@@ -114,16 +125,23 @@ class Reaper:
         for unfinished in await store.unfinished():
             yield self._end(store, unfinished)
 
+    async def _work_elsewhere(self) -> AsyncIterator[Awaitable[None]]:
+        """What is to be done about stores that are not configured any more."""
+        leases = await self.catalogue.leases_elsewhere([store.store_id for store in self.stores.all()])
+        for lease in self._unrenewed(ELSEWHERE, leases):
+            yield self._take_over(None, lease)
+
     def _unrenewed(self, store_id: str, leases: Sequence[Lease]) -> list[Lease]:
         """Those that were given up, or that this process has seen for so long that they are nobody's any more."""
         now, watched = self.clock.seconds(), self._watched.get(store_id, {})
         self._watched[store_id] = seen = {lease: watched.get(lease, now) for lease in leases}
         return [lease for lease, since in seen.items() if lease.expires_at == 0 or now - since >= self.lease]
 
-    async def _take_over(self, store: IStore, lease: Lease) -> None:
+    async def _take_over(self, store: IStore | None, lease: Lease) -> None:
         """Remove what an expired upload left, and return its image to the queue; or go on with an expired task.
 
-        If the store does not let go, the claim stays this process's, and is taken over again when it has expired.
+        If the store does not let go, the claim stays this process's, and is taken over again when it has expired. If it
+        is away (None: not configured), the image need not wait: what was left is found as unfinished when it is back.
         """
         upload_id = await self.catalogue.take_over(lease, self.lease)
         if upload_id is None:
@@ -133,7 +151,11 @@ class Reaper:
             self.resume(image, upload_id)
             log.info("reaper: image {image}: task of a dead process taken over", image=image.id)
             return
-        await store.discard(lease.image_id, lease.upload_id)
+        try:
+            if store is not None:
+                await store.discard(lease.image_id, lease.upload_id)
+        except StoreAway as error:
+            log.warn("reaper: image {image}: what it left stays: {error}", image=lease.image_id, error=str(error))
         await self.catalogue.release(lease.image_id, upload_id)
         log.info("reaper: image {image}: upload of a dead process undone", image=lease.image_id)
 

@@ -39,6 +39,7 @@ STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.HeaderTooLarge: 431,
     errors.StoreWriteDenied: 503,
     errors.StoreUnavailable: 503,
+    errors.DataMissing: 503,
     errors.ObjectDamaged: 503,
     errors.CatalogueUnavailable: 503,
     errors.CertificatesUnavailable: 503,

@@ -200,6 +200,9 @@ class InjectedFaultTests(SynchronousTestCase):
         folder = Path(self.mktemp()).absolute()
         part = folder / "images" / ".image.1.part"
         images = folder / "images"
+        marking = make("local", {}, store_services(folder))  # the child finds a folder that is marked
+        result_of(marking.start())
+        result_of(marking.stop())
         traced = ["strace", "-f", "-qq", "-o", str(folder) + ".trace", "-P", str(part), "-P", str(images)]
         child = [sys.executable, "-W", "ignore", "-c", self._script, str(folder), str(mebibytes), repr(options)]
         ran = subprocess.run(

@@ -80,9 +80,13 @@ class FaultyStore:
         made: Call = lambda: self.inner.writer(name, upload_id, expected_size)  # noqa: E731
         return self.do("writer", made).addCallback(lambda writer: FaultyWriter(self, writer))
 
-    def reader(self, location: Location, span: Span) -> Deferred[IStoreReader]:
+    def check(self) -> Deferred[None]:
         """See IStore."""
-        opened = self.do("reader", lambda: self.inner.reader(location, span))
+        return self.do("check", lambda: self.inner.check())
+
+    def reader(self, location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
+        """See IStore."""
+        opened = self.do("reader", lambda: self.inner.reader(location, span, size))
         if self.cut_after is None:
             return opened
         return opened.addCallback(BrokenReader, self.cut_after, self._errors["read"][0])

@@ -24,10 +24,11 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from imgsvc.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError
-from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter, IThreads
+from imgsvc.interfaces import IHoldings, IStore, IStoreReader, IStoreWriter, IThreads
 from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
 from imgsvc.pipeline.budget import Budget
 from imgsvc.stores.services import StoreServices
+from tests.support.holdings import Holdings
 from tests.support.threads import ImmediateThreads
 
 __all__ = ["Consumer", "StoreContract", "StoreProperties", "read", "result_of", "store_services", "write"]
@@ -44,9 +45,12 @@ def store_services(
     folder: Path,
     make_threads: Callable[[str, int], IThreads] = lambda name, size: ImmediateThreads(),
     clock: IReactorTime | None = None,
+    holdings: IHoldings | None = None,
 ) -> StoreServices:
-    """Services with a budget of 1 MiB, and without threads or passing time unless they are given."""
-    return StoreServices(make_threads, Budget(1024 * 1024), folder, Clock() if clock is None else clock)
+    """Services with a budget of 1 MiB, and without threads, passing time or known images unless they are given."""
+    return StoreServices(
+        make_threads, Budget(1024 * 1024), folder, Clock() if clock is None else clock, holdings or Holdings()
+    )
 
 
 def result_of(awaitable: Awaitable[Any]) -> Any:
@@ -192,6 +196,11 @@ class StoreContract:
         reader = await self.store.reader(await writer.commit(), Span(0, 1))
         verifyObject(IStoreReader, reader)
         reader.stopProducing()
+
+    @promise
+    async def test_check(self) -> None:
+        """The medium of a store that has just started is there."""
+        await self.store.check()
 
     @promise
     async def test_attributes(self) -> None:
@@ -604,6 +613,17 @@ class StoreContract:
         location = await put(self.store, NAME, EARLIER, DATA)
         with self.assertRaises(ObjectDamaged):
             await self.store.reader(location, Span(len(DATA) - 1, 2))
+
+    @promise
+    async def test_object_of_another_size(self) -> None:
+        """So is one that has not the size that it must have, whichever part of it is asked for."""
+        location = await put(self.store, NAME, EARLIER, DATA)
+        for size in (len(DATA) - 1, len(DATA) + 1):
+            for span in (Span(0, 1), Span(0, len(DATA) - 1)):
+                with self.assertRaises(ObjectDamaged):
+                    await self.store.reader(location, span, size)
+        reader = await self.store.reader(location, Span(0, 1), len(DATA))
+        reader.stopProducing()
 
     def assert_memory_is_free(self) -> None:
         """No byte of the budget is held."""

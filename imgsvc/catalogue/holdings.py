@@ -1,0 +1,51 @@
+"""What a store must know of the catalogue to tell whose its medium is. Every function is a job of `Database`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+from uuid import uuid4
+
+from sqlalchemy import Connection, bindparam, func, insert, select
+
+from imgsvc.catalogue.statements import Statement
+from imgsvc.catalogue.tables import catalogue_identity, image_locations, uploads
+from imgsvc.errors import Conflict
+
+__all__ = ["add_identity", "count_objects", "find_identity", "list_known_objects"]
+
+_FIND: Final = Statement(select(catalogue_identity.c.catalogue_id).where(catalogue_identity.c.key == 1))
+_ADD: Final = Statement(insert(catalogue_identity).values(key=1, catalogue_id=bindparam("catalogue_id")))
+_COUNTS: Final = tuple(
+    Statement(select(func.count()).select_from(table).where(table.c.store_id == bindparam("store_id")))
+    for table in (image_locations, uploads)
+)
+
+
+def find_identity(connection: Connection) -> str | None:
+    """The id of this catalogue; None as long as nobody has asked for it."""
+    for (catalogue_id,) in _FIND.rows(connection):
+        return str(catalogue_id)
+    return None
+
+
+def add_identity(connection: Connection) -> None:
+    """Give the catalogue an id. Raises Conflict: it has one."""
+    try:
+        _ADD.run(connection, catalogue_id=str(uuid4()))
+    except connection.dialect.loaded_dbapi.IntegrityError as error:
+        raise Conflict("The catalogue has an id already.") from error
+
+
+def count_objects(connection: Connection, store_id: str) -> int:
+    """Locations in a store, those whose bytes are still to be deleted too, and uploads into it."""
+    return sum(int(count.rows(connection, store_id=store_id)[0][0]) for count in _COUNTS)
+
+
+def list_known_objects(connection: Connection, store_id: str, names: Collection[str]) -> set[str]:
+    """Those of some names, 1000 at most, that are images with bytes in a store, or with an upload into it."""
+    known: set[str] = set()
+    for table in (image_locations, uploads):
+        query = select(table.c.image_id).where(table.c.store_id == store_id, table.c.image_id.in_(names))
+        known.update(connection.execute(query).scalars())
+    return known
