@@ -17,6 +17,7 @@ from imgsvc.admin.metadefs import metadefs
 from imgsvc.admin.policy import policy
 from imgsvc.admin.quota import quota
 from imgsvc.admin.setting import Setting
+from imgsvc.admin.store import store
 from imgsvc.errors import ImgsvcError
 
 __all__ = ["imgsvc_admin", "main"]
@@ -56,6 +57,7 @@ imgsvc_admin.add_command(database)
 imgsvc_admin.add_command(metadefs)
 imgsvc_admin.add_command(policy)
 imgsvc_admin.add_command(quota)
+imgsvc_admin.add_command(store)
 
 
 def main() -> None:

@@ -10,13 +10,17 @@ from twisted.internet.task import react
 
 from imgsvc.admin.setting import Setting
 from imgsvc.catalogue import Database, open_database, sqlite_file
+from imgsvc.core import Core
 from imgsvc.errors import ConfigurationError
+from imgsvc.folders import Folders
 from imgsvc.interfaces import IThreads
 from imgsvc.threads import ReactorThreads
 
-__all__ = ["with_database"]
+__all__ = ["with_core", "with_database"]
 
 T = TypeVar("T")
+
+MakeThreads = Callable[[str, int], IThreads]
 
 
 def with_database(setting: Setting, work: Callable[[Database], Coroutine[Deferred[Any], Any, T]]) -> T:
@@ -24,15 +28,49 @@ def with_database(setting: Setting, work: Callable[[Database], Coroutine[Deferre
 
     The reactor runs meanwhile, SIGINT ends the process. Raises ConfigurationError, CatalogueUnavailable.
     """
+
+    async def main(reactor: Any, make_threads: MakeThreads) -> T:
+        database = open_database(setting.config.database, setting.data_folder, make_threads, reactor)
+        await database.start()
+        try:
+            return await work(database)
+        finally:
+            await database.stop()
+
+    _require_database(setting)
+    return _run(main)
+
+
+def with_core(setting: Setting, work: Callable[[Core], Coroutine[Deferred[Any], Any, T]]) -> T:
+    """As `with_database`, with all that a daemon has behind its API. Its catalogue is started, its stores are not."""
+
+    async def main(reactor: Any, make_threads: MakeThreads) -> T:
+        core = Core(setting.config, setting.data_folder, reactor, make_threads, Folders())
+        await core.catalogue.start()
+        try:
+            return await work(core)
+        finally:
+            await core.catalogue.stop()
+
+    _require_database(setting)
+    return _run(main)
+
+
+def _require_database(setting: Setting) -> None:
+    """A mistyped folder shall not get a database of its own."""
     file = sqlite_file(setting.config.database.url, setting.data_folder)
-    if file is not None and not file.exists():  # a mistyped folder shall not get a database of its own
+    if file is not None and not file.exists():
         raise ConfigurationError(
             f"there is no database {file}: is it the daemon's --data? `imgsvc-admin database upgrade` makes a new one"
         )
+
+
+def _run(main: Callable[[Any, MakeThreads], Coroutine[Deferred[Any], Any, T]]) -> T:
+    """The result of `main` with the reactor and what makes pools of threads, which end after it."""
     results: list[T] = []
     errors: list[Exception] = []
 
-    async def main(reactor: Any) -> None:
+    async def run(reactor: Any) -> None:
         pools: list[IThreads] = []
 
         def make_threads(name: str, size: int) -> IThreads:
@@ -40,12 +78,7 @@ def with_database(setting: Setting, work: Callable[[Database], Coroutine[Deferre
             return pools[-1]
 
         try:
-            database = open_database(setting.config.database, setting.data_folder, make_threads, reactor)
-            await database.start()
-            try:
-                results.append(await work(database))
-            finally:
-                await database.stop()
+            results.append(await main(reactor, make_threads))
         except Exception as error:
             errors.append(error)
         finally:
@@ -53,7 +86,7 @@ def with_database(setting: Setting, work: Callable[[Database], Coroutine[Deferre
                 pool.stop()
 
     try:
-        react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+        react(lambda reactor: Deferred.fromCoroutine(run(reactor)))
     except SystemExit as end:
         if end.code:
             raise

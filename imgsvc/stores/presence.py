@@ -119,12 +119,15 @@ class Presence:
             return
         found = await self.survey()
         if says and not force:
-            raise Conflict(f"{found.place} {found.mark}: whoever uses it would lose it")
+            raise Conflict(f"{found.place} {found.mark}, which would lose it. Only with --force.")
         if found.missing and not found.known and not force:
-            raise Conflict(f"{found.place} has none of the {found.missing} images that the catalogue has in the store")
+            raise Conflict(
+                f"None of the {found.missing} objects that the catalogue has in store {self.store_id} is in"
+                f" {found.place}: is it mounted? If they are lost, --force."
+            )
         await self._run(self.disk.call(self.make))
         if not await self._run(self.disk.call(folder.mark.write, says)):
-            raise Conflict(f"{found.place} was marked by another process at the same time")
+            raise Conflict(f"{found.place} was marked by another process at the same time.")
         await self.check()
 
     async def _look(self) -> None:

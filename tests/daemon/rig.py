@@ -220,6 +220,11 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.stderr.close()
 
 
+def detail(daemon: Daemon) -> str:
+    """What `/healthcheck?detail` says."""
+    return daemon.request("GET", "/healthcheck?detail")[2].decode()
+
+
 def files(folder: Path) -> set[str]:
     """The names in a folder of images, but for the lock."""
     return set(os.listdir(folder)) - {".imgsvc-lock"}

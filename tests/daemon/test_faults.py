@@ -16,7 +16,7 @@ from subprocess import DEVNULL, PIPE
 from twisted.trial.unittest import SkipTest
 
 from imgsvc import kernel
-from tests.daemon.rig import DaemonTestCase, Download, Injection, Transfer, end, files, thread_states
+from tests.daemon.rig import DaemonTestCase, Download, Injection, Transfer, detail, end, files, thread_states
 from tests.support.daemon import Daemon
 
 MIB = 1 << 20
@@ -207,11 +207,19 @@ class ReadingTests(FaultTestCase):
         self.assert_no_traceback(daemon)
 
     def test_missing(self) -> None:
-        """A file that was removed by hand: the download under way goes on, the next finds no data."""
+        """A file that was removed by hand: the download under way goes on, the next ones are 503 until it is back."""
         daemon, file, data, download, first = self.begin()
         file.unlink()
         self.assertEqual(first + download.rest(), data)
-        self.assertEqual(daemon.request("GET", f"/v2/images/{file.name}/file")[0], 204)
+        for content in (None, data[:-1], data + b"x"):
+            if content is not None:
+                file.write_bytes(content)
+            self.assertEqual(daemon.request("GET", f"/v2/images/{file.name}/file")[0], 503)
+            self.assertEqual(daemon.request("GET", "/healthcheck")[0], 200)
+            self.wait(lambda: "store local: OBJECTS MISSING" in detail(daemon), "the finding")
+        file.write_bytes(data)
+        self.assertEqual(daemon.get(file.name), data)
+        self.wait(lambda: "store local: OK" in detail(daemon), "the end of the finding")
         self.assert_no_traceback(daemon)
 
     def test_deleted(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, fail
 
-from imgsvc.errors import ObjectInUse, ObjectMissing, StoreForbidden, StoreUnavailable
+from imgsvc.errors import ObjectInUse, ObjectMissing, StoreAway, StoreForbidden, StoreUnavailable
 from imgsvc.shield import shielded
 from tests.support.server import Connection
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, READER, STRANGER, ApiTestCase
@@ -97,7 +97,11 @@ class DeletionTests(ApiTestCase):
 
     def test_store_that_refuses(self) -> None:
         """403 or 409; the image is as it was, also for the reaper, and can be deleted when the store allows it."""
-        for error, status in ((StoreForbidden("local", "x"), 403), (ObjectInUse("local", "x"), 409)):
+        for error, status in (
+            (StoreForbidden("local", "x"), 403),
+            (ObjectInUse("local", "x"), 409),
+            (StoreAway("local", "x"), 503),
+        ):
             image: str = self.server.image(tags=["a"], os_distro="debian")["id"]
             self.assertEqual(self.server.put(image, b"data").status, 204)
             store = self.server.store()
@@ -112,6 +116,37 @@ class DeletionTests(ApiTestCase):
             self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
             self.assertEqual(self.delete(image), 204)
             self.assert_nothing_kept()
+
+    def test_store_that_is_away(self) -> None:
+        """503 before anything is done: the record was never gone, and no store was asked to delete."""
+        image = self.made()
+        store = self.server.store()
+        before = self.show(image)
+        store.fail("check", StoreAway("local", "x"))
+        self.assertEqual(self.delete(image), 503)
+        self.assertEqual(self.show(image), before)
+        self.assertNotIn("delete", store.calls)
+        store.heal()
+        self.assertEqual(self.delete(image), 204)
+        self.assert_nothing_kept()
+
+    def test_store_that_cannot_say(self) -> None:
+        """A store of which cannot be told whether it is there, but which is not away, is asked to delete."""
+        image = self.made()
+        self.server.store().fail("check", StoreUnavailable("local", "x"))
+        self.assertEqual(self.delete(image), 204)
+        self.assert_nothing_kept()
+
+    def test_store_that_is_no_more(self) -> None:
+        """503 while the store of its bytes is not configured: they are still there."""
+        image = self.made()
+        stores = self.server.server.core.stores._stores
+        store = stores.pop("local")
+        self.assertEqual(self.delete(image), 503)
+        self.assertEqual(self.status(image), "active")
+        stores["local"] = store
+        self.assertEqual(self.delete(image), 204)
+        self.assert_nothing_kept()
 
     def test_reaper_meanwhile(self) -> None:
         """The reaper leaves alone what is being deleted."""

@@ -52,6 +52,11 @@ class Daemon:
         self._config.write_text(toml)
 
     @property
+    def config(self) -> Path:
+        """The file with its configuration."""
+        return self._config
+
+    @property
     def endpoint(self) -> str:
         """The URL of the server."""
         return f"http://127.0.0.1:{self.port}"

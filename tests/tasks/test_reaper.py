@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from imgsvc.errors import NoSuchImage, ObjectInUse, StoreUnavailable
+from imgsvc.errors import NoSuchImage, ObjectInUse, StoreAway, StoreUnavailable
 from imgsvc.identity.policy import Policy
 from imgsvc.interfaces import IStoreWriter
 from imgsvc.model import Image, Location, Span, Status, StoredData
@@ -21,6 +21,7 @@ from tests.support.faults import FaultyStore
 from tests.support.server import fired
 
 DOWN = StoreUnavailable("local", "does not answer.")
+AWAY = StoreAway("local", "is away.")
 
 
 @on_every_database
@@ -177,13 +178,47 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.kept(self.other), (0, 0))
 
     def test_store_that_is_no_more(self) -> None:
-        """A store that the configuration no longer has stops nothing else."""
+        """The image of a store that the configuration no longer has is queued again, for another store.
+
+        What was stored goes when the store is back.
+        """
         stuck, free = self.image(), self.image()
         self.begun(stuck)
         self.begun(free, store=self.other)
-        del self.stores._stores["local"]
+        store = self.stores._stores.pop("local")
         self.round()
         self.assertIs(self.status(free), Status.QUEUED)
+        self.assertIs(self.status(stuck), Status.QUEUED)
+        self.assertEqual(self.kept(self.local)[0], 1)
+        self.stores._stores["local"] = store
+        self.activated(stuck, self.other)
+        self.round()
+        self.assertEqual((self.kept(self.local), self.kept(self.other)), ((0, 0), (0, 4)))
+        self.assertIs(self.status(stuck), Status.ACTIVE)
+
+    def test_running_in_a_store_that_is_no_more(self) -> None:
+        """An upload whose lease is good is left alone, wherever it goes."""
+        image = self.image()
+        self.begun(image, 60)
+        del self.stores._stores["local"]
+        self.round()
+        self.assertIs(self.status(image), Status.SAVING)
+
+    def test_store_away(self) -> None:
+        """So is the image of a store whose medium is away; the store's own work waits, and others are not held up."""
+        image, doomed = self.image(), self.image()
+        self.begun(image)
+        self.activated(doomed)
+        fired(self.catalogue.delete(doomed))
+        for call in ("discard", "delete", "unfinished"):
+            self.local.fail(call, AWAY)
+        self.round()
+        self.assertIs(self.status(image), Status.QUEUED)
+        self.assertEqual((self.kept(self.local)[0], self.local.calls.count("delete")), (1, 1))
+        self.assertNotIn("unfinished", self.local.calls)
+        self.local.heal()
+        self.round()
+        self.assertEqual(self.kept(self.local), (0, 0))
 
     # --- objects that no claim stands for
 

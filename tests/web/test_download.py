@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, ClassVar
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import globalLogPublisher
@@ -78,12 +79,34 @@ class WholeTests(DownloadTestCase):
         upload.lose()
 
     def test_only_copy_missing(self) -> None:
-        """204 when the store does not have the object."""
+        """503 with the reason when the store does not have the object: an empty answer would be taken for the image."""
         self.server.store().fail("reader", ObjectMissing("local", "the object is not there."))
         answer = self.get()
+        self.assertEqual(answer.status, 503)
+        self.assertIn(f"Image {self.image}: its data are missing".encode(), answer.body)
+        for name in ("etag", "content-md5", "last-modified"):
+            self.assertNotIn(name, answer.headers)
+
+    def test_nothing_missing(self) -> None:
+        """204 for an image of size 0 that the store does not have: it is as empty as it should be."""
+        image = self.server.image()["id"]
+        self.server.put(image, b"")
+        self.server.store().fail("reader", ObjectMissing("local", "the object is not there."))
+        answer = self.get(image_id=image)
         self.assertEqual((answer.status, answer.body), (204, b""))
         for name in ("etag", "content-md5", "content-length", "last-modified"):
             self.assertNotIn(name, answer.headers)
+
+    def test_other_size(self) -> None:
+        """503 before the first byte for an object that is not as large as it was, whatever part is asked for."""
+        objects = self.server.store().inner._objects
+        kept = objects[self.image]
+        for data in (DATA[:-1], DATA + b"x"):
+            objects[self.image] = evolve(kept, data=data)
+            for headers in (None, {"Range": "bytes=0-4"}):
+                self.assertEqual(self.get(headers).status, 503)
+        objects[self.image] = kept
+        self.assertEqual(self.get().body, DATA)
 
     def test_absent(self) -> None:
         """404 for an image that is not there or no more."""
@@ -463,7 +486,7 @@ class SeveralStoresTests(ApiTestCase):
         cheap.fail("reader", ObjectMissing("cheap", "x"))
         self.assertEqual(self.get(), 503)
         far.fail("reader", ObjectMissing("far", "x"))
-        self.assertEqual(self.get(), 204)
+        self.assertEqual(self.get(), 503)
         cheap.fail("reader", StoreUnavailable("cheap", "x"))
         self.assertEqual(self.get(), 503)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any, ClassVar
 
+from attrs import evolve
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
 
-from imgsvc.errors import CatalogueUnavailable, StoreUnavailable
+from imgsvc.errors import CatalogueUnavailable, ObjectMissing, StoreAway, StoreUnavailable
 from tests.support.server import Answer, Connection, parse_answer
 from tests.web.rigs import ONE_STORE, THREE_STORES, ApiTestCase
 
@@ -123,6 +126,64 @@ class DetailTests(HealthTestCase):
         self.assertIn("store fast: OK", answer.body.decode())
         self.assertNotIn("secret", answer.body.decode())
         self.assertEqual(self.final_status(self.begin(method="HEAD")), 503)
+
+    def test_store_away(self) -> None:
+        """A store whose medium is away is 503 and said to be away; without the detail all is well."""
+        self.server.store("far").fail("usage", StoreAway("far", "x"))
+        answer = self.detail()
+        self.assertEqual(answer.status, 503)
+        self.assertIn("store far: AWAY", answer.body.decode())
+        self.assertEqual(self.get().status, 200)
+
+    def uploaded(self, data: bytes = b"data") -> str:
+        """An image in the default store, `fast`."""
+        image: str = self.server.image()["id"]
+        self.assertEqual(self.server.put(image, data).status, 204)
+        return image
+
+    def found(self) -> tuple[int, list[str]]:
+        """Status and findings, a second later."""
+        self.server.clock.advance(1)
+        answer = self.detail()
+        return answer.status, [line for line in answer.body.decode().split("\n")[1:] if not line.endswith(": OK")]
+
+    def test_object_missing(self) -> None:
+        """An object that was asked for and is not there is told until it is, or its image is not."""
+        images = [self.uploaded() for _ in range(3)]
+        store = self.server.store("fast").inner
+        objects = dict(store._objects)
+        store._objects.clear()
+        self.assertEqual(self.found(), (200, []))
+        for image in images:
+            self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").status, 503)
+        told = (503, ["store fast: OBJECTS MISSING"])
+        self.assertEqual(self.found(), told)
+        self.assertEqual(self.get().status, 200)
+        store._objects[images[0]] = objects[images[0]]
+        self.assertEqual(self.found(), told)
+        self.assertEqual(self.server.request("DELETE", f"/v2/images/{images[1]}").status, 204)
+        self.assertEqual(self.found(), told)
+        store._objects[images[2]] = evolve(objects[images[2]], data=b"dat")
+        self.assertEqual(self.found(), told)
+        store._objects[images[2]] = objects[images[2]]
+        self.assertEqual(self.found(), (200, []))
+
+    def test_copy_missing(self) -> None:
+        """So is one whose image another store has."""
+        image = self.uploaded()
+        cheap, fast = self.server.store("cheap"), self.server.store("fast")
+        cheap.inner._objects[image] = fast.inner._objects[image]
+        statement = (
+            "INSERT INTO image_locations (image_id, store_id, url, metadata) SELECT image_id, 'cheap', url, '{}'"
+        )
+        with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection, connection:
+            connection.execute(f"{statement} FROM image_locations")
+        cheap.fail("reader", ObjectMissing("cheap", "x"))
+        self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").status, 200)
+        self.assertEqual(self.found(), (200, []))  # it is there when it is looked for
+        self.server.request("GET", f"/v2/images/{image}/file")
+        cheap.inner._objects.clear()
+        self.assertEqual(self.found(), (503, ["store cheap: OBJECTS MISSING"]))
 
     def test_catalogue_fails(self) -> None:
         """So is a database that does not answer."""

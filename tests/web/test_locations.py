@@ -422,14 +422,15 @@ class DownloadTests(LocationTestCase):
         self.assertEqual(self.get(image).body, DATA)
 
     def test_site_down(self) -> None:
-        """503 as long as the site fails; 204 when the object is gone."""
+        """503 as long as the site fails, or does not have the object; which is no loss of ours."""
         image = self.located()
         for status in (500, 403):
             self.site.status = status
             self.assertEqual(self.get(image).status, 503)
         self.site.status = None
         del self.site.objects["/disk"]
-        self.assertEqual(self.get(image).status, 204)
+        self.assertEqual(self.get(image).status, 503)
+        self.assertEqual(self.server.request("GET", "/healthcheck?detail").status, 200)
         del self.network.servers[HOST, 80]
         self.assertEqual(self.get(image).status, 503)
 

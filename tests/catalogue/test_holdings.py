@@ -1,0 +1,69 @@
+"""What the catalogue tells stores."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from zope.interface.verify import verifyObject
+
+from imgsvc.interfaces import ICatalogue, IHoldings
+from tests.catalogue.rigs import CatalogueTestCase, HeldThreads, on_every_database
+
+
+@on_every_database
+class HoldingsTest(CatalogueTestCase):
+    def known(self, *names: str, store_id: str = "local") -> set[str]:
+        known: set[str] = self.successResultOf(self.catalogue.known_objects(store_id, names))
+        return known
+
+    def count(self, store_id: str = "local") -> int:
+        count: int = self.successResultOf(self.catalogue.object_count(store_id))
+        return count
+
+    def test_identity(self) -> None:
+        """The id stays with the database, whoever opens it."""
+        first = self.successResultOf(self.catalogue.identity())
+        UUID(first)
+        self.assertEqual(first, self.successResultOf(self.catalogue.identity()))
+        self.assertEqual(first, self.successResultOf(self.open_catalogue(self.open_database()).identity()))
+
+    def test_objects(self) -> None:
+        """Objects of images, doomed ones and uploads are known and counted, each in its store."""
+        self.assertEqual((0, set()), (self.count(), self.known("x")))
+        active, doomed, coming = self.add_active(), self.add_active(), self.add()
+        self.successResultOf(self.catalogue.delete(doomed.id))
+        self.successResultOf(self.catalogue.claim(coming.id, "local", 60))
+        queued = self.add()
+        ids = {active.id, doomed.id, coming.id}
+        self.assertEqual((3, ids), (self.count(), self.known(*ids, queued.id, "x")))
+        self.assertEqual({active.id}, self.known(active.id))
+        self.assertEqual((0, set()), (self.count("other"), self.known(*ids, store_id="other")))
+
+    def test_expired_elsewhere(self) -> None:
+        """Expired uploads into other stores than those that are named."""
+        here, there, running = self.add(), self.add(), self.add()
+        for image, store_id, lease in ((here, "local", 0), (there, "gone", 0), (running, "gone", 60)):
+            self.successResultOf(self.catalogue.claim(image.id, store_id, lease))
+        expired = self.successResultOf(self.catalogue.expired_elsewhere(["local", "more"]))
+        self.assertEqual([(there.id, "gone")], [(each.image_id, each.store_id) for each in expired])
+        self.assertEqual(2, len(self.successResultOf(self.catalogue.expired_elsewhere([]))))
+
+
+class TogetherTest(CatalogueTestCase):
+    def test_asked_at_once(self) -> None:
+        """Processes that ask a new catalogue for its id at the same time get the same one."""
+        verifyObject(IHoldings, self.catalogue)
+        verifyObject(ICatalogue, self.catalogue)
+        threads = [HeldThreads(), HeldThreads()]
+        catalogues = []
+        for each in threads:
+            database = self.open_database()
+            catalogues.append(self.open_catalogue(database))
+            database._writer_threads = each
+        asked = [catalogue.identity() for catalogue in catalogues]
+        for each in threads:
+            each.release()
+        first, second = map(self.successResultOf, asked)
+        self.assertEqual(first, second)
+        for catalogue in catalogues:
+            catalogue._database._writer_threads = self.database._writer_threads

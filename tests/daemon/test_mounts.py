@@ -1,0 +1,223 @@
+"""Folders of stores that are not there, or not the store's own: nothing in them is gone, and no answer lies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.daemon.rig import DaemonTestCase, Transfer, detail, files
+from tests.support.daemon import Daemon
+
+DATA = b"data of an image" * 1000
+QUICK = '[server]\nreaper_interval = "1 s"\nupload_lease = "2 s"\n'
+
+
+class MountTestCase(DaemonTestCase):
+    """A store at a mount point."""
+
+    medium: Path
+    """What is mounted there, or is not."""
+
+    def on(self, folder: Path, name: str = "daemon", data: Path | None = None) -> Daemon:
+        """A daemon with its images there."""
+        return self.daemon(f'{QUICK}[stores.local]\nkind = "file"\npath = "{folder}"\n', name, data)
+
+    def filled(self) -> tuple[Daemon, Path, str]:
+        """A daemon that has stopped, the mount point of its store, and an image that is there while it is mounted."""
+        self.medium, mount = self.mount(name="medium"), self.folder / "mount"
+        self.attach(mount)
+        daemon = self.on(mount)
+        image_id = daemon.image()
+        self.assertEqual(daemon.put(image_id, DATA), 204)
+        self.assertEqual(daemon.stop(), 0)
+        return daemon, mount, image_id
+
+    def attach(self, mount: Path) -> None:
+        """Mount the medium there."""
+        mount.mkdir(exist_ok=True)
+        subprocess.run(["mount", "--bind", str(self.medium), str(mount)], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-lq", str(mount)], check=False)
+
+    def detach(self, mount: Path) -> None:
+        """Have it there no more, though files of it are open."""
+        subprocess.run(["umount", "-l", str(mount)], check=True)
+
+    def get(self, daemon: Daemon, image_id: str) -> int:
+        """The status of a download."""
+        return daemon.request("GET", f"/v2/images/{image_id}/file")[0]
+
+    def delete(self, daemon: Daemon, image_id: str) -> int:
+        """The status of a delete."""
+        return daemon.request("DELETE", f"/v2/images/{image_id}")[0]
+
+    def assert_away(self, daemon: Daemon, image_id: str) -> None:
+        """Nothing that is in the store can be had, deleted or added to; all else goes on."""
+        self.assertEqual(self.get(daemon, image_id), 503)
+        self.assertEqual(self.delete(daemon, image_id), 503)
+        self.assertEqual(daemon.show(image_id)["status"], "active")
+        other = daemon.image()
+        self.assertEqual(daemon.put(other, DATA), 503)
+        self.assertEqual(daemon.show(other)["status"], "queued")
+        self.assertEqual(self.delete(daemon, other), 204)
+        self.assertEqual(daemon.request("GET", "/healthcheck")[0], 200)
+        self.wait(lambda: "store local: AWAY" in detail(daemon), "the finding")
+        self.assertEqual(daemon.request("GET", "/healthcheck?detail")[0], 503)
+        self.assertIn("run `imgsvc-admin store adopt local`", daemon.log())
+        self.assert_no_traceback(daemon)
+
+    def assert_there(self, daemon: Daemon, image_id: str) -> None:
+        """It gives its images, takes others, and deletes them."""
+        self.wait(lambda: "store local: OK" in detail(daemon), "the end of the finding")
+        self.assertEqual(daemon.get(image_id), DATA)
+        other = daemon.image()
+        self.assertEqual(daemon.put(other, DATA), 204)
+        self.assertEqual(self.delete(daemon, other), 204)
+        self.assertEqual(self.delete(daemon, image_id), 204)
+        self.assert_no_traceback(daemon)
+
+    def adopt(self, daemon: Daemon, *options: str) -> tuple[int, str]:
+        """`imgsvc-admin store adopt local`, beside the daemon."""
+        ran = subprocess.run(
+            [
+                sys.executable,
+                *("-c", "from imgsvc.admin.command import main; main()"),
+                *("--config", str(daemon.config), "--data", str(daemon.data)),
+                *("store", "adopt", "local", *options),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return ran.returncode, ran.stdout
+
+
+class MissingMountTests(MountTestCase):
+    """A mount that is not there."""
+
+    def test_at_the_start(self) -> None:
+        """The daemon starts, and its store is back when the mount is."""
+        daemon, mount, image_id = self.filled()
+        self.detach(mount)
+        daemon.start()
+        self.assert_away(daemon, image_id)
+        self.assertEqual(os.listdir(mount), [])
+        self.attach(mount)
+        self.assert_there(daemon, image_id)
+        self.assertEqual(files(mount), set())
+
+    def test_while_it_runs(self) -> None:
+        """So is it when the mount vanishes meanwhile; a delete that waits for the reaper waits on."""
+        daemon, mount, image_id = self.filled()
+        daemon.start()
+        doomed = daemon.image()
+        self.assertEqual(daemon.put(doomed, DATA), 204)
+        upload = Transfer(daemon, daemon.image(), len(DATA)).send(DATA[:100])
+        self.wait(lambda: len(files(mount)) == 3, "the file of the upload")
+        self.detach(mount)
+        self.assertEqual(upload.send(DATA[100:]).status(), 503)
+        self.assert_away(daemon, image_id)
+        self.assertEqual(os.listdir(mount), [])
+        self.assertEqual(self.delete(daemon, doomed), 503)
+        self.attach(mount)
+        self.assert_there(daemon, image_id)
+        self.assertEqual(self.delete(daemon, doomed), 204)
+        self.wait(lambda: not files(mount), "the end of the upload's file")
+
+    def test_upload_of_a_dead_process(self) -> None:
+        """Its image need not wait for the mount; what was stored is removed when that is back."""
+        daemon, mount, image_id = self.filled()
+        daemon.start()
+        saving = daemon.image()
+        upload = Transfer(daemon, saving, len(DATA)).send(DATA[:100])
+        self.wait(lambda: len(files(mount)) == 2, "the file of the upload")
+        daemon.kill()
+        self.assertEqual(upload.status(), 0)
+        self.detach(mount)
+        daemon.start()
+        self.wait_for_status(daemon, saving, "queued")
+        self.attach(mount)
+        self.wait(lambda: files(mount) == {image_id}, "the end of the upload's file")
+        self.assert_there(daemon, image_id)
+
+
+class FolderTests(MountTestCase):
+    """Folders that belong to others, or to nobody."""
+
+    def test_two_catalogues(self) -> None:
+        """Of two daemons with different databases on one folder one has it; the other harms none of its uploads."""
+        folder = self.folder / "shared"
+        first = self.on(folder)
+        coming, image_id = first.image(), first.image()
+        self.assertEqual(first.put(image_id, DATA), 204)
+        upload = Transfer(first, coming, len(DATA)).send(DATA[:100])
+        self.wait(lambda: len(files(folder)) == 2, "the file of the upload")
+        second = self.on(folder, "second")
+        queued = second.image()
+        self.assertEqual(second.put(queued, DATA), 503)
+        line = self.wait_for_log(second, "Store local is away")
+        self.assertIn("has the mark of store local of catalogue", line)
+        self.assertEqual(upload.send(DATA[100:]).status(), 204)
+        self.assertEqual(first.get(coming), DATA)
+        status, said = self.adopt(second)
+        self.assertEqual(status, 1, said)
+        self.assertIn("--force", said)
+        self.assertEqual(first.get(image_id), DATA)
+
+    def test_changed_path(self) -> None:
+        """A store that is told to be elsewhere takes nothing for gone; where its folder was moved to, it goes on."""
+        daemon, mount, image_id = self.filled()
+        config = daemon.config.read_text()
+        daemon.config.write_text(config.replace(str(mount), str(self.folder / "elsewhere")))
+        daemon.start()
+        self.assert_away(daemon, image_id)
+        self.assertFalse((self.folder / "elsewhere").exists())
+        self.attach(self.folder / "elsewhere")
+        self.assert_there(daemon, image_id)
+
+    def test_earlier_version(self) -> None:
+        """The folder of an earlier version, with its empty mark, is taken over; not so an empty one."""
+        daemon, mount, image_id = self.filled()
+        (mount / ".imgsvc-lock").write_bytes(b"")
+        self.detach(mount)
+        (mount / ".imgsvc-lock").touch()  # as an earlier version did when the mount was not there
+        daemon.start()
+        self.assert_away(daemon, image_id)
+        self.assertEqual((mount / ".imgsvc-lock").read_bytes(), b"")
+        (mount / ".imgsvc-lock").unlink()
+        self.attach(mount)
+        self.assert_there(daemon, image_id)
+        self.assertIn(b'"store": "local"', (mount / ".imgsvc-lock").read_bytes())
+
+    def test_folder_of_glance(self) -> None:
+        """A folder that Glance has filled is used when it is adopted, while the daemon runs."""
+        folder = self.folder / "glance"
+        folder.mkdir()
+        (folder / "11111111-2222-3333-4444-555555555555").write_bytes(DATA)
+        daemon = self.on(folder)
+        image_id = daemon.image()
+        self.assertEqual(daemon.put(image_id, DATA), 503)
+        status, said = self.adopt(daemon)
+        self.assertEqual((status, said.split("\n")[0]), (0, f"{folder} has no mark."))
+        self.assertIn("0 that the catalogue has in store local, 1 that it has not", said)
+        self.assertEqual(daemon.put(image_id, DATA), 204)
+        self.assertEqual(len(files(folder)), 2)
+        self.assert_there(daemon, image_id)
+        self.assertEqual(self.adopt(daemon)[1].split("\n")[-2], "It is store local's own already.")
+
+    def test_adoption_of_the_wrong_folder(self) -> None:
+        """A folder with none of the images is not adopted but by force, after which they count as lost."""
+        daemon, mount, image_id = self.filled()
+        self.detach(mount)
+        daemon.start()
+        status, said = self.adopt(daemon)
+        self.assertEqual(status, 1)
+        self.assertIn("is it mounted?", said)
+        self.assert_away(daemon, image_id)
+        self.assertEqual(self.adopt(daemon, "--force")[0], 0)
+        self.wait(lambda: "store local: OK" in detail(daemon), "the end of the finding")
+        self.assertEqual(self.get(daemon, image_id), 503)
+        self.assertEqual(self.delete(daemon, image_id), 204)
