@@ -116,6 +116,9 @@ class Database:
         " `postgresql://user:password@host/name` or `mysql://user:password@host/name` (MariaDB).",
         "sqlite:///imgsvc.sqlite",
     )
+    must_exist: bool = option(
+        "Do not start where there is no SQLite file yet, as on a mount that did not come up. false: it is made.", False
+    )
     busy_timeout: Seconds = option("How long to wait for what another process, or transaction, has locked.", 5.0)
     pool_size: int = option("Connections to a database server that one process keeps, at most.", 8, at_least=1)
     connect_timeout: Seconds = option("How long a database server may take to accept a connection.", 5.0, at_least=1)

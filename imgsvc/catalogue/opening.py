@@ -36,7 +36,7 @@ def open_database(
     url = locate(options.url, data_folder)
     if _is_sqlite(url):
         writer, readers = make_threads("catalogue-writer", 1), make_threads("catalogue-readers", READER_THREADS)
-        return SQLiteDatabase(url, writer, readers, options.busy_timeout)
+        return SQLiteDatabase(url, writer, readers, options.busy_timeout, options.must_exist)
     limits = Limits(options.connect_timeout, options.statement_timeout, options.busy_timeout)
     return ServerDatabase(url, make_threads("catalogue", options.pool_size), options.pool_size, limits, clock)
 

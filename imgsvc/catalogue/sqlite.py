@@ -69,8 +69,10 @@ class SQLiteDatabase:
         writer_threads: IThreads,
         reader_threads: IThreads,
         busy_timeout: float = 5.0,
+        must_exist: bool = False,
     ) -> None:
         """url: as `sqlite:///folder/file`. writer_threads: has one thread. busy_timeout: seconds to wait for a lock.
+        must_exist: make no new file.
 
         Raises ConfigurationError for a URL that is not of an SQLite file.
         """
@@ -87,11 +89,14 @@ class SQLiteDatabase:
         self._waiting: list[tuple[_Write, Deferred[Any]]] = []
         self._writing: Deferred[None] | None = None
         self._started = False
+        self._file = Path(parse(url).database or "")
+        self._must_exist = must_exist
 
     def start(self) -> Deferred[None]:
         """Make or upgrade the schema, and open the connection of this thread. Deferred of None.
 
-        Fails: CatalogueUnavailable; ConfigurationError when the schema is of a later version.
+        Fails: CatalogueUnavailable; ConfigurationError when the schema is of a later version, or there is no file where
+        there must be one.
         """
         return Deferred.fromCoroutine(self._start())
 
@@ -250,6 +255,11 @@ class SQLiteDatabase:
 
     def _prepare(self) -> PoolProxiedConnection:
         """Run in the writer thread: the connection for the reads of the calling thread."""
+        if self._must_exist and not self._file.exists():
+            raise ConfigurationError(
+                f"database.must_exist: there is no database {self._file}: is its file system mounted?"
+                " `imgsvc-admin database upgrade` makes a new one"
+            )
         try:
             with self._readers.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
@@ -258,6 +268,8 @@ class SQLiteDatabase:
                 # The lock of BEGIN IMMEDIATE lets one process of several upgrade, and the others find it done.
                 with self._turn.taken(), self._writers.begin() as connection:
                     schema.upgrade(connection)
+            if current is None:
+                log.info("There was no catalogue: a new, empty one is in {file}", file=self._file)
             here = self._readers.raw_connection()
             here.detach()
             here.cursor().execute("PRAGMA busy_timeout = 0")

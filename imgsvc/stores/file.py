@@ -191,6 +191,7 @@ class FileStore:
 
     def _min_free(self) -> int:
         """Bytes that images leave free: the catalogue has its part of a file system that both are on. In a thread."""
+        self._folder.mark.check()
         catalogue = self._services.catalogue
         if catalogue is not None and os.stat(catalogue).st_dev == os.stat(self._folder.path).st_dev:
             return max(self._options.min_free, ROOM_OF_CATALOGUE)

@@ -21,6 +21,7 @@ from imgsvc.errors import (
     ImgsvcError,
     NoSuchImage,
     ObjectMissing,
+    StoreAway,
     StoreError,
     StoreUnavailable,
     UnknownStore,
@@ -165,13 +166,15 @@ class HashTask:
             return error
 
     async def _repeatedly(self) -> Digests | None:
-        """The digests; None if the bytes cannot be read."""
+        """The digests; None if the bytes cannot be read. Raises StoreAway, and why the task was stopped."""
         pause = PAUSE
         for left in reversed(range(self._hashing.rules.retries + 1)):
             try:
                 return await self._compute()
             except (StoreError, UnknownStore) as error:
                 self._raise_if_stopped()  # which may be what it fails of
+                if isinstance(error, StoreAway):
+                    raise  # the bytes are not gone: whoever takes the lease over tries again
                 log.warn("image {image}: not hashed: {error}", image=self._image.id, error=str(error))
                 if isinstance(error, ObjectMissing | UnknownStore):
                     break

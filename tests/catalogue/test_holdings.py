@@ -39,14 +39,15 @@ class HoldingsTest(CatalogueTestCase):
         self.assertEqual({active.id}, self.known(active.id))
         self.assertEqual((0, set()), (self.count("other"), self.known(*ids, store_id="other")))
 
-    def test_expired_elsewhere(self) -> None:
-        """Expired uploads into other stores than those that are named."""
-        here, there, running = self.add(), self.add(), self.add()
-        for image, store_id, lease in ((here, "local", 0), (there, "gone", 0), (running, "gone", 60)):
+    def test_leases_elsewhere(self) -> None:
+        """Leases of claims in other stores than those that are named, the first to expire first."""
+        here, there, longer = self.add(), self.add(), self.add()
+        for image, store_id, lease in ((here, "local", 1), (longer, "gone", 90), (there, "gone", 60)):
             self.successResultOf(self.catalogue.claim(image.id, store_id, lease))
-        expired = self.successResultOf(self.catalogue.expired_elsewhere(["local", "more"]))
-        self.assertEqual([(there.id, "gone")], [(each.image_id, each.store_id) for each in expired])
-        self.assertEqual(2, len(self.successResultOf(self.catalogue.expired_elsewhere([]))))
+        leases = self.successResultOf(self.catalogue.leases_elsewhere(["local", "more"]))
+        self.assertEqual([(there.id, "gone"), (longer.id, "gone")], [(each.image_id, each.store_id) for each in leases])
+        self.assertEqual(leases, self.successResultOf(self.catalogue.leases("gone")))
+        self.assertEqual(3, len(self.successResultOf(self.catalogue.leases_elsewhere([]))))
 
 
 class TogetherTest(CatalogueTestCase):

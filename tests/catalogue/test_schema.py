@@ -119,3 +119,14 @@ class StartTest(CatalogueTestCase):
         for started, _ in self.start(4):
             self.assertEqual(started, "None")
         self.assertEqual(self.start(1), [["None", "False"]])
+
+
+class MustExistTest(CatalogueTestCase):
+    def test_no_file(self) -> None:
+        """Where the file must be there a start without one fails, says so and makes none; with one it does not."""
+        self.successResultOf(self.catalogue.stop())
+        self.successResultOf(self.open_catalogue(self.open_database(must_exist=True)).stop())
+        self.path.unlink()
+        failure = self.failureResultOf(Catalogue(self.open_database(must_exist=True)).start(), ConfigurationError)
+        self.assertIn("mounted?", str(failure.value))
+        self.assertFalse(self.path.exists())

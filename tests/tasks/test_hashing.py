@@ -10,7 +10,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.monkey import MonkeyPatcher
 
 from imgsvc.catalogue import Catalogue
-from imgsvc.errors import CatalogueUnavailable, ObjectMissing, StoreUnavailable
+from imgsvc.errors import CatalogueUnavailable, ObjectMissing, StoreAway, StoreUnavailable
 from imgsvc.model import Status
 from imgsvc.tasks.hashing import AT_ONCE
 from tests.support.faults import FaultyStore
@@ -372,6 +372,16 @@ class FailureTests(HashingTestCase):
         self.release()
         self.pass_time(1)
         self.assertEqual(self.shown(image)["status"], "queued")
+
+    def test_store_away(self) -> None:
+        """Bytes that are away are not gone: the image stays what it is, and the next who takes it over tries again."""
+        image = self.begun(validated=True)
+        self.server.store("web").fail("reader", StoreAway("web", "is away."))
+        self.site.status = 500
+        self.release()
+        self.pass_time(1)
+        self.assertEqual((dict(self.running), self.claims()), ({}, 1))
+        self.assertEqual(self.shown(image)["status"], "importing")
 
     def test_catalogue_down(self) -> None:
         """Digests that cannot be kept are computed again by whoever takes the task over."""

@@ -75,6 +75,7 @@ def paths() -> Paths:
                     404: "There is no such image, or the caller may not see it",
                     412: "The image is not what If-Match or If-Unmodified-Since says",
                     416: "The range is malformed, or holds no byte of the image",
+                    503: "No store gives the data: it is away, does not answer, or lacks the object or a part of it",
                 },
                 error_headers={416: {"Content-Range": sent_header("`bytes */SIZE`")}},
             ),

@@ -204,6 +204,7 @@ def paths() -> Paths:
                     403: "The image is protected, or the caller may not delete it",
                     404: "There is no such image, or the caller may not see it",
                     409: "The image was changed at the same time, or its data is in use",
+                    503: "The store of its data is away: the image stays",
                 },
             ),
         },
