@@ -83,6 +83,8 @@ class Faults:
     """Show an image as saving so many times, whatever it is."""
     busy: int = 0
     """Answer so many requests of any kind with 503."""
+    busy_after_upload: int = 0
+    """What `busy` becomes when an upload is whole, before it is answered."""
     retry_after: str | None = None
     """Said with each 503."""
     refuse_all: tuple[int, str] | None = None
@@ -423,6 +425,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.fill(image_id, Data(size, content, md5.hexdigest(), "0" * 128 if faults.store_wrong else value))
         with self.server.lock:
             lost, faults.lose_answers = faults.lose_answers, max(0, faults.lose_answers - 1)
+            faults.busy, faults.busy_after_upload = faults.busy_after_upload, 0
         if lost:
             self.connection.shutdown(socket.SHUT_RDWR)
             raise ConnectionError("told to lose the answer")

@@ -334,14 +334,11 @@ class UploadTests(ApiTestCase):
 
     async def test_away_after_the_answer(self) -> None:
         """A server that is away between its answer and the question for the image is asked again."""
-
-        def away(stage: str, done: int, total: int | None) -> None:
-            self.api.faults.busy = 2
-
+        self.api.faults.busy_after_upload = 2
         told: list[str] = []
         client = ImageClient(self.api.endpoint, reactor, notice=lambda problem, pause: told.append(str(problem)))
         self.addCleanup(lambda: Deferred.fromCoroutine(client.close()))
-        image = await client.upload(self.api.add()["id"], self.file(b"x"), progress=away)
+        image = await client.upload(self.api.add()["id"], self.file(b"x"))
         self.assertEqual((image.status, len(told)), ("active", 2))
 
     async def test_retries(self) -> None:
