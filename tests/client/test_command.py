@@ -344,8 +344,9 @@ class InterruptionTests(CommandTestCase):
         self.api.faults.saving = 10_000
         terminal = Terminal(self, "upload", self.file("source", b"abc"))
         wait_for(lambda: any(seen.method == "GET" for seen in self.api.seen), "the question for the image")
-        self.api.faults.saving = 1
         terminal.process.send_signal(signal.SIGINT)
+        terminal.read_until(b"Interrupted.")
+        self.api.faults.saving = 0
         self.assertEqual(terminal.end(), 130)
         self.assertIn(b"is active all the same", terminal.shown)
         self.assertEqual([image["status"] for image in self.api.images.values()], ["active"])
