@@ -15,7 +15,6 @@ from typing import Any
 
 import txaio
 from twisted.internet import interfaces
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -26,6 +25,7 @@ from zope.interface import implementer
 from imgsvc.errors import BodyCut, BodyMalformed
 from imgsvc.rates import RateWatch
 from imgsvc.web import head
+from imgsvc.web.ahead import AheadTurns
 from imgsvc.web.chunked import ChunkedDecoder, MalformedChunks
 from imgsvc.web.crowd import Crowd, CrowdLimits
 from imgsvc.web.request import StreamingRequest
@@ -62,7 +62,6 @@ class StreamingChannel(http.HTTPChannel):
     _body_paused = False
     _going_on = False
     _read_over = False
-    _next_turn: IDelayedCall | None = None
     _watch: RateWatch | None = None
     _linger: int | None = None
 
@@ -80,8 +79,7 @@ class StreamingChannel(http.HTTPChannel):
         """Called by the transport."""
         self.site.connections.leave(self)
         self._watch_no_more()
-        if self._next_turn is not None:
-            self._next_turn.cancel()
+        self.site.turns.leave(self)
         super().connectionLost(reason)
 
     def _read_at_once(self, size: int) -> None:
@@ -121,7 +119,7 @@ class StreamingChannel(http.HTTPChannel):
         Who does not take its answers waits for the next one, no longer than the time-out.
         """
         request = self._present
-        if self._going_on or request is None or (self._next_turn is not None and not request.routed):
+        if self._going_on or request is None or (not request.routed and self.site.turns.waits(self)):
             return
         if self._waitingForTransport:
             self.transport.pauseProducing()
@@ -132,17 +130,13 @@ class StreamingChannel(http.HTTPChannel):
         request.go_on()
         self._going_on = False
         # One read of a socket under TLS may bring many calls of dataReceived, and each of them a request.
-        if self._next_turn is None and (self._present not in (None, request) or (begins and self.isSecure())):
-            self._next_turn = self.callLater(0, self._take_turn)
+        if self._present not in (None, request) or (begins and self.isSecure()):
+            self.site.turns.wait(self, self._go_on)
 
     @property
     def _present(self) -> StreamingRequest | None:
         """The request whose head was the last to be complete, if it is not done yet."""
         return self.requests[-1] if self._linger is None and not self.line_mode and self.requests else None
-
-    def _take_turn(self) -> None:
-        self._next_turn = None
-        self._go_on()
 
     def readConnectionLost(self) -> None:
         """See IHalfCloseableProtocol: the client sends no more; it may still wait for the answers to what it sent."""
@@ -345,6 +339,7 @@ class StreamingSite(server.Site):
     ) -> None:
         super().__init__(resource, StreamingRequest, timeout=idle_timeout, reactor=clock)
         self.connections = Crowd(clock, limits)
+        self.turns = AheadTurns(clock)
         self.idle_timeout = idle_timeout
         self.minimum_rate = minimum_rate
         self._access_log = access_log

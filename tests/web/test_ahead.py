@@ -1,0 +1,69 @@
+"""Those who wait for a turn of the reactor."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.web.ahead import TIME, AheadTurns
+
+
+class AheadTurnsTests(SynchronousTestCase):
+    """On a clock that a test moves: `advance` takes one turn at a time."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.turns = AheadTurns(self.clock)
+        self.taken: list[object] = []
+
+    def wait(self, *names: str, takes: float = 0.0) -> None:
+        """Have these wait; each one's turn takes so many seconds."""
+        for name in names:
+            self.turns.wait(name, lambda name=name: self.take(name, takes))  # type: ignore[misc]
+
+    def take(self, name: str, takes: float) -> None:
+        self.taken.append(name)
+        self.clock.rightNow += takes
+
+    def turn(self) -> list[object]:
+        """Who has its turn in the next turn of the reactor."""
+        self.taken.clear()
+        (call,) = self.clock.getDelayedCalls()
+        self.clock.calls.remove(call)
+        call.called = 1
+        call.func(*call.args, **call.kw)
+        return list(self.taken)
+
+    def test_order(self) -> None:
+        """All that wait have their turn, in their order, and once; who waits already waits no second time."""
+        self.wait("first", "second", "first")
+        self.assertTrue(self.turns.waits("first"))
+        self.assertEqual(self.turn(), ["first", "second"])
+        self.assertFalse(self.turns.waits("first"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_again(self) -> None:
+        """Who waits again within its turn has the next one in the next turn of the reactor."""
+        self.turns.wait("first", lambda: self.wait("first"))
+        self.assertEqual(self.turn(), [])
+        self.assertEqual(self.turn(), ["first"])
+
+    def test_time(self) -> None:
+        """Where they take long, the rest waits for the next turn of the reactor, before those who come later."""
+        self.wait(*"abcdef", takes=TIME / 2)
+        self.assertEqual(self.turn(), ["a", "b"])
+        self.wait("a", takes=TIME / 2)
+        self.assertEqual([self.turn(), self.turn(), self.turn()], [["c", "d"], ["e", "f"], ["a"]])
+
+    def test_leave(self) -> None:
+        """Who is gone has no turn, also when it goes within another's; nothing is left when none waits."""
+        self.wait("first", "second")
+        self.turns.leave("first")
+        self.assertEqual(self.turn(), ["second"])
+        self.turns.wait("third", lambda: self.turns.leave("fourth"))
+        self.wait("fourth")
+        self.assertEqual(self.turn(), [])
+        self.wait("fifth")
+        self.turns.leave("fifth")
+        self.turns.leave("nobody")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
