@@ -47,7 +47,7 @@ def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime)
     address = PublicAddress(
         server.public_endpoint, Peers(server.proxy_peers, "server.proxy_peers") if server.proxy_headers else None
     )
-    bodies = JsonBodies(core.budgets.answers, clock)
+    bodies = JsonBodies(core.budgets.answers, core.json_threads, clock)
     return ImageApi(
         Administrators(_identity(config), core.policy),
         [

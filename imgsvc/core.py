@@ -48,6 +48,7 @@ class Core:
     """One process's catalogue, stores, operations and tasks. Nothing is started; who starts them stops them.
 
     threads: the pools that belong to no store. budgets: the memory for bytes in flight.
+    json_threads: one thread, for requests that hold much.
 
     What follows the rules of the configuration is made again when that changes (`renewed`); what has a state is not.
     """
@@ -95,6 +96,7 @@ class Core:
         self._digest_threads = self._own_threads("digests", digest_threads())
         self.budgets = Budgets(config.server.memory_budget)
         self._certificate_threads = self._own_threads("certificates", 1)
+        self.json_threads = self._own_threads("json", 1)
         self._database = database = open_database(config.database, data_folder, self._own_threads, reactor)
         self.catalogue = Catalogue(database)
         file = sqlite_file(config.database.url, data_folder)

@@ -32,11 +32,12 @@ def check_growth(before: Definitions, after: Definitions) -> None:
         check_number(len(after))
     new = [each for key, each in after.items() if before.get(key) is not each]
     gone = [each for key, each in before.items() if after.get(key) is not each]
-    if new and _size(new) > _size(gone):
-        size = _size(after.values())
+    added = _size(new)
+    if added > _size(gone):
+        size = added + _size(each for key, each in after.items() if before.get(key) is each)
         if size > LARGEST_NAMESPACE:
             raise QuotaExceeded(f"The definitions of a namespace may take {LARGEST_NAMESPACE} bytes, not {size}.")
 
 
 def _size(definitions: Iterable[Definition]) -> int:
-    return sum(len(_encode({each.name: dict(each.document)}).encode()) for each in definitions)
+    return len(_encode([[each.name, dict(each.document)] for each in definitions]).encode())

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from attrs import define
 
+from imgsvc.errors import BodyTooLarge
 from imgsvc.web.fields import LINKS, OWN_PREFIX, RESERVED, FieldRules, forbid
+
+MOST_KEYS: Final = 1000
+"""Keys of a new image. More can be added: by patches, as far as the quota goes."""
 
 
 @define
@@ -17,7 +21,11 @@ class ImageReader:
     rules: FieldRules
 
     def read(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Base fields and custom properties. Raises Forbidden for what only the server sets, Invalid for the rest."""
+        """Base fields and custom properties. Raises Forbidden for what only the server sets, BodyTooLarge for too many
+        keys, Invalid for the rest.
+        """
+        if len(document) > MOST_KEYS:
+            raise BodyTooLarge(f"A new image may have {MOST_KEYS} keys, not {len(document)}.")
         forbid(LINKS & document.keys())
         self.rules.check_values(document)
         self.rules.check_required(document)

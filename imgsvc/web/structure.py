@@ -20,8 +20,8 @@ DEEPEST: Final = 32
 MOST_VALUES: Final = 20_000
 """Texts, numbers, words, arrays and objects, wherever they stand; keys are not counted."""
 
-LONGEST_NUMBER: Final = 32
-"""Characters. Reading a number takes more time than its length, and no 64 bits need as many."""
+LONGEST_NUMBER: Final = 24
+"""Characters. Reading a number takes more time than its length, and no 64 bits need more: -2.2250738585072014e-308."""
 
 _MOST_QUOTES: Final = 4 * MOST_VALUES
 """Each value may be a text, and have a key, and each of both has two quotes."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from imgsvc.errors import BodyCut, BodyTooLarge, Forbidden, Invalid, Overloaded
+from imgsvc.interfaces import IThreads
 from imgsvc.pipeline.answers import AnswerBudget
-from imgsvc.web.bodies import ARRIVAL, LARGEST_JSON, PATIENCE, QUICK, SMALL, JsonBodies
+from imgsvc.web.bodies import ARRIVAL, FEW, LARGEST_JSON, PATIENCE, QUICK, SMALL, JsonBodies
 from imgsvc.web.body import RequestBody, cut
 from tests.web.test_body import Source
 from tests.web.test_turns import Reactor
@@ -25,13 +28,40 @@ def document(size: int) -> bytes:
     return b'{"a": "%s"}' % (b"x" * (size - 9))
 
 
+@implementer(IThreads)
+class LaterThreads:
+    """Calls when it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        called: Deferred[Any] = Deferred()
+        self.calls.append((lambda: function(*arguments), called))
+        return called
+
+    def stop(self) -> None:
+        """There is no thread to end."""
+
+    def call(self) -> None:
+        """Make the next call."""
+        call, called = self.calls.pop(0)
+        try:
+            result = call()
+        except Exception:
+            called.errback()
+        else:
+            called.callback(result)
+
+
 class BodiesTestCase(SynchronousTestCase):
     """Bodies, read by hand."""
 
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.budget = AnswerBudget(16 * MIB)
-        self.bodies = JsonBodies(self.budget, self.reactor)
+        self.threads = LaterThreads()
+        self.bodies = JsonBodies(self.budget, self.threads, self.reactor)
         self.source = Source()
         self.understood: list[Any] = []
         self.go_on: Deferred[None] = Deferred()
@@ -67,7 +97,7 @@ class BodiesTestCase(SynchronousTestCase):
         self.understood.append(document)
         return document
 
-    def turns(self, number: int = 3) -> None:
+    def turns(self, number: int = 4) -> None:
         """Let the reactor turn."""
         for _ in range(number):
             self.reactor.turn()
@@ -217,11 +247,12 @@ class TurnsTests(BodiesTestCase):
     def test_large_ones_one_after_the_other(self) -> None:
         """Of many large bodies that have come, one is worked on in each turn of the reactor, a step at a time."""
         self.budget = AnswerBudget(1 << 40)
-        self.bodies = JsonBodies(self.budget, self.reactor)
+        self.bodies = JsonBodies(self.budget, self.threads, self.reactor)
         readings = [self.read(self.whole(document(QUICK + 1))) for _ in range(3)]
-        for turn in range(1, 10):
-            self.assertEqual(len(self.understood), max(0, turn - 7))
+        for turn in range(1, 13):
+            self.assertEqual(len(self.understood), min(3, max(0, turn - 7)))
             self.turns(1)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.assertEqual(len(self.understood), 3)
         self.go_on.callback(None)
         for reading in readings:
@@ -233,6 +264,39 @@ class TurnsTests(BodiesTestCase):
         reading = self.read(self.whole(document(QUICK)))
         self.assertEqual(len(self.understood), 1)
         self.assertEqual(self.end(reading), json.loads(document(QUICK)))
+
+    def test_much(self) -> None:
+        """What holds much is understood in a thread, and counted until the thread has done with it."""
+        data = b"[" + b"1," * FEW + b"1]"
+        for gone in (False, True):
+            reading = self.read(self.whole(data))
+            self.turns()
+            self.assertEqual((len(self.understood), len(self.threads.calls)), (0, 1))
+            if gone:
+                reading.cancel()
+                self.failureResultOf(reading, CancelledError)
+            held = self.budget.held
+            self.assertGreater(held, len(data))
+            self.threads.call()
+            self.assertEqual(len(self.understood.pop()), FEW + 1)
+            if not gone:
+                self.assertEqual(self.budget.held, held)
+                self.go_on.callback(None)
+                self.successResultOf(reading)
+            self.assertEqual(self.budget.held, 0)
+
+    def test_much_that_is_wrong(self) -> None:
+        """What the thread raises, the route raises."""
+
+        def forbid(document: object) -> None:
+            raise Forbidden("no")
+
+        self.understand = forbid  # type: ignore[method-assign]
+        reading = self.read(self.whole(b"[" + b"1," * FEW + b"1]"))
+        self.turns()
+        self.threads.call()
+        self.failureResultOf(reading, Forbidden)
+        self.assertEqual(self.budget.held, 0)
 
     def test_not_parsed(self) -> None:
         """What holds too much is refused before it is parsed: nobody learns where its JSON is broken."""

@@ -110,10 +110,15 @@ class UnlimitedTests(RecordTestCase):
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
         "identity": BEHIND_PROXY,
-        "quotas": {"property_value": 0, "image_record": 0},
+        "quotas": {"property_value": 0, "image_record": 0, "properties": -1},
     }
 
     def test_none(self) -> None:
-        """Only the body has one."""
+        """Only the body has one, and what is done at once."""
         image = self.made(a="x" * 1_000_000)
         self.assertEqual(self.patch(image, [add("b", "x" * 1_000_000)]).status, 200)
+        keys = {f"key {number}": "" for number in range(1000)}
+        self.assertEqual(self.post(**keys).status, 201)
+        answer = self.post(**keys, more="")
+        self.assertEqual(answer.status, 413)
+        self.assertIn("1000 keys, not 1001", answer.body.decode())

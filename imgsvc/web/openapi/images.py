@@ -164,7 +164,7 @@ def paths() -> Paths:
                     400: "The body is not an image",
                     403: "A field that only the server sets, or that the caller may not set so",
                     409: "The id is taken, perhaps by a deleted image",
-                    413: "Too many tags, properties or images, a property or the image is too large, or the body",
+                    413: "Too many keys, tags, properties or images, a property or the image is too large, or the body",
                 },
             ),
         },
