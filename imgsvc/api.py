@@ -25,6 +25,7 @@ from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.health import HealthRoutes
 from imgsvc.web.images import ImageRoutes
 from imgsvc.web.info import InfoRoutes
+from imgsvc.web.large import LargeAnswers
 from imgsvc.web.listing import ListReader
 from imgsvc.web.locations import LocationRoutes
 from imgsvc.web.members import MemberRoutes
@@ -34,6 +35,7 @@ from imgsvc.web.openapi.routes import DescriptionRoutes
 from imgsvc.web.patch import PatchReader
 from imgsvc.web.routes import RouteGroup
 from imgsvc.web.schemas import SchemaRoutes, image_schema
+from imgsvc.web.showing import ImageAnswers
 from imgsvc.web.stores import StoreRoutes
 from imgsvc.web.tags import TagRoutes
 from imgsvc.web.update import UpdateRoutes
@@ -57,6 +59,7 @@ def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime)
         versions=version_ids(core.stores.several),
         address=address,
         cors=Cors(server.cors_origins),
+        answers=LargeAnswers(core.answers, bodies.turns),
     )
 
 
@@ -75,6 +78,7 @@ def _about_images(
     schema = image_schema(images.disk_formats, images.container_formats, placed(images.schema_file, data_folder))
     rules = FieldRules(schema)
     view = ImageView(core.stores, core.protections, images.show_direct_url, images.show_locations)
+    answers = ImageAnswers(core.images, view, core.answers)
     schemas = SchemaRoutes(schema)
     return [
         DataRoutes(core.uploads, core.downloads, core.stores.several),
@@ -83,12 +87,12 @@ def _about_images(
             core.deletion,
             ImageReader(rules),
             ListReader(config.api.limit_default, config.api.limit_max),
-            view,
+            answers,
             [store.store_id for store in core.stores.all()],
             address,
             bodies,
         ),
-        UpdateRoutes(core.patching, PatchReader(schema, rules), view, bodies),
+        UpdateRoutes(core.patching, PatchReader(schema, rules), answers, bodies),
         TagRoutes(core.tagging),
         ActionRoutes(core.activation),
         MemberRoutes(core.sharing, bodies),

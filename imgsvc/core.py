@@ -37,6 +37,7 @@ from imgsvc.operations.uploads import Upload, UploadRules, Uploads
 from imgsvc.pipeline.budget import Budgets
 from imgsvc.pipeline.delivery import Delivery
 from imgsvc.pipeline.inspection import InspectionRules
+from imgsvc.pipeline.sending import Answers
 from imgsvc.pipeline.signatures import Signatures, load_authorities
 from imgsvc.stores.registry import make_stores
 from imgsvc.stores.services import StoreServices
@@ -48,7 +49,7 @@ class Core:
     """One process's catalogue, stores, operations and tasks. Nothing is started; who starts them stops them.
 
     threads: the pools that belong to no store. budgets: the memory for bytes in flight.
-    json_threads: one thread, for requests that hold much.
+    json_threads: one thread, for requests that hold much. answers: sends what is large of JSON.
 
     What follows the rules of the configuration is made again when that changes (`renewed`); what has a state is not.
     """
@@ -95,6 +96,7 @@ class Core:
         self.threads: list[IThreads] = []
         self._digest_threads = self._own_threads("digests", digest_threads())
         self.budgets = Budgets(config.server.memory_budget)
+        self.answers = Answers(self.budgets.answers, reactor, config.server.send_timeout)
         self._certificate_threads = self._own_threads("certificates", 1)
         self.json_threads = self._own_threads("json", 1)
         self._database = database = open_database(config.database, data_folder, self._own_threads, reactor)

@@ -27,6 +27,7 @@ from imgsvc.store_interfaces import (
 
 __all__ = [
     "IAnswerBudget",
+    "IAnswers",
     "IBudget",
     "ICatalogue",
     "ICertificates",
@@ -131,6 +132,20 @@ class IAnswerBudget(Interface):
         """
 
 
+class IAnswers(Interface):
+    """Sends JSON answers that are large."""
+
+    def reserve(size: int) -> Any:
+        """See IAnswerBudget. Fails with Overloaded for who has waited for too long."""
+
+    def send(blocks: Any, outlet: IOutlet, reservation: IReservation) -> Any:
+        """Write a list of bytes, which is emptied, to the outlet as the client takes it. Awaitable of None.
+
+        The reservation, which the caller closes, shrinks with what is left. When a client takes nothing for too long,
+        or the whole takes too long, the connection is cut. Who gives up waiting stops it.
+        """
+
+
 class ICatalogue(IHoldings):
     """What is known of images. Every state change is one compare-and-swap.
 
@@ -150,7 +165,7 @@ class ICatalogue(IHoldings):
         """Deferred of Image. Fails with NoSuchImage for an absent or deleted one."""
 
     def images(query: Any) -> Any:
-        """Deferred of list[Image]: the page of an ImageQuery.
+        """Deferred of ImagePage: the page of an ImageQuery.
 
         Fails: Invalid for a marker that is unknown, Forbidden for one that the caller cannot see. One that was deleted
         keeps its place, for callers that saw it; for others it is unknown.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -272,6 +272,10 @@ class Filter:
     values: tuple[str | int | bool | datetime | None, ...]
 
 
+LARGEST_PAGE: Final = 4 << 20
+"""Bytes of JSON of a page of a list, but for one that has a single image."""
+
+
 @frozen
 class ImageQuery:
     """What a list of images asks for.
@@ -279,7 +283,8 @@ class ImageQuery:
     visibility: a Visibility value, `all`, or None for the default set (Image API: everything that the caller
     sees, less community images of others). member_status: which images shared with the caller are shown, a
     MemberStatus value or `all`. sort: (column, descending) pairs; created_at and id are appended
-    as tie breakers. marker: the id after which the page begins. limit: images on the page.
+    as tie breakers. marker: the id after which the page begins. limit: images on the page. size: bytes of JSON, about,
+    that the page ends before. begins: whether one image is on it in any case, however large it is.
     """
 
     caller: Caller
@@ -289,3 +294,18 @@ class ImageQuery:
     member_status: str = MemberStatus.ACCEPTED
     sort: tuple[tuple[str, bool], ...] = (("created_at", True),)
     marker: str | None = None
+    size: int = LARGEST_PAGE
+    begins: bool = True
+
+
+@frozen
+class ImagePage:
+    """Images of a list. next_marker: the id that the next page begins after; None: there is none.
+
+    size: bytes of JSON that they are, rather more than less. cut: whether it was they that ended the page.
+    """
+
+    images: Sequence[Image]
+    next_marker: str | None = None
+    size: int = 0
+    cut: bool = False

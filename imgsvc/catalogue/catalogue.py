@@ -14,13 +14,14 @@ from zope.interface import implementer
 from imgsvc.catalogue import changes, holdings, images, lists, members, projects, uploads
 from imgsvc.catalogue.database import Database
 from imgsvc.catalogue.pages import is_heavy
-from imgsvc.catalogue.rows import image_from_row
+from imgsvc.catalogue.rows import image_from_row, is_whole, row_size
 from imgsvc.errors import CatalogueUnavailable, Conflict, NoSuchImage
 from imgsvc.interfaces import ICatalogue
 from imgsvc.model import (
     Claim,
     DoomedLocation,
     Image,
+    ImagePage,
     ImageQuery,
     Lease,
     Member,
@@ -33,8 +34,8 @@ from imgsvc.model import (
 
 __all__ = ["Catalogue"]
 
-MOST_KNOWN = 1000
-"""Images that are kept in memory between two changes of the database."""
+MOST_KNOWN = 2 << 20
+"""Bytes of JSON of the images that are kept in memory between two changes of the database."""
 
 
 def _utc_now() -> datetime:
@@ -49,6 +50,7 @@ class Catalogue:
         self._database = database
         self._now = now
         self._known: dict[str, Image] = {}
+        self._known_size = 0
         self._known_version: int | None = None
 
     def start(self) -> Deferred[None]:
@@ -84,24 +86,28 @@ class Catalogue:
         if image_id in known:
             return succeed(known[image_id])
 
-        def image_of(rows: Sequence[Sequence[Any]]) -> Image:
+        def image_of(rows: Sequence[Sequence[Any]]) -> Image | Deferred[Image]:
             for row in rows:
+                if not is_whole(row):
+                    return self._database.read(lambda connection: images.find_image(connection, image_id))
                 known[image_id] = image = image_from_row(row)
+                self._known_size += row_size(row)
                 return image
             raise NoSuchImage(image_id)
 
-        return self._database.rows(images.IMAGE_BY_ID, {"image_id": image_id}).addCallback(image_of)
+        found = self._database.rows(images.IMAGE_BY_ID, {"image_id": image_id}).addCallback(image_of)
+        return found
 
     def _known_images(self) -> dict[str, Image]:
         """What was read since the last change of anything: asking whether there was one is a tenth of the read."""
         version = self._database.version()
         if version is None:
             return {}
-        if version != self._known_version or len(self._known) >= MOST_KNOWN:
-            self._known, self._known_version = {}, version
+        if version != self._known_version or self._known_size >= MOST_KNOWN:
+            self._known, self._known_size, self._known_version = {}, 0, version
         return self._known
 
-    def images(self, query: ImageQuery) -> Deferred[list[Image]]:
+    def images(self, query: ImageQuery) -> Deferred[ImagePage]:
         return self._database.read(lambda connection: lists.list_images(connection, query), is_heavy(query))
 
     def add(self, image: Image, limits: ProjectLimits | None = None) -> Deferred[None]:

@@ -28,7 +28,7 @@ from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, ProjectLi
 
 __all__ = ["restore_locations", "update_image"]
 
-_CHANGEABLE: Final = tuple(name for name in COLUMNS if name not in ("id", "created_at", "updated_at"))
+_CHANGEABLE: Final = (*(name for name in COLUMNS if name not in ("id", "created_at", "updated_at")), "weight")
 
 _UPDATE: Final = Statement(
     update(images)

@@ -34,6 +34,7 @@ __all__ = [
     "insert_or_update",
     "json_rows",
     "of_each",
+    "said_again",
     "sorts_by_groups",
     "unindexed",
     "walked",

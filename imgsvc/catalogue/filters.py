@@ -83,6 +83,8 @@ def shape_of(query: ImageQuery) -> ImageQuery:
             roles=frozenset({"admin"}) if caller.is_admin else frozenset(),
         ),
         limit=0,
+        size=0,
+        begins=True,
         sort=_without_repetitions(query.sort),
         filters=tuple(
             Filter(

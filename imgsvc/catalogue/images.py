@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from sqlalchemy import (
 )
 
 from imgsvc.catalogue.projects import check_count_total
-from imgsvc.catalogue.rows import COLUMNS, image_from_row, microseconds, select_images
+from imgsvc.catalogue.rows import COLUMNS, image_from_row, is_whole, microseconds, select_images, weight
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, image_members, image_properties, image_tags, images
 from imgsvc.errors import ImageExists, NoSuchImage
@@ -46,7 +47,9 @@ __all__ = [
     "list_doomed_locations",
     "lock_image",
     "move",
+    "rows_of",
     "set_values",
+    "whole_image",
 ]
 
 BATCH: Final = 100
@@ -65,11 +68,49 @@ def _status_is(*statuses: Status) -> ColumnElement[bool]:
 IMAGE_BY_ID: Final = Statement(select_images().where(_ITSELF, _LIVE))
 
 
+_PROPERTIES: Final = Statement(
+    select(image_properties.c.name, image_properties.c.value).where(
+        image_properties.c.image_id == bindparam("of_image")
+    )
+)
+_LOCATIONS: Final = Statement(
+    select(*(image_locations.c[name] for name in ("key", "store_id", "url", "metadata"))).where(
+        image_locations.c.image_id == bindparam("of_image"), image_locations.c.doomed_at.is_(None)
+    )
+)
+
+
 def find_image(connection: Connection, image_id: str) -> Image:
     """Raises NoSuchImage."""
     for row in IMAGE_BY_ID.rows(connection, image_id=image_id):
-        return image_from_row(row)
+        return whole_image(connection, row)
     raise NoSuchImage(image_id)
+
+
+def whole_image(connection: Connection, row: Sequence[Any]) -> Image:
+    """The image of a row of `select_images`.
+
+    What its row lacks is read piece by piece: to parse it as one text would keep the interpreter busy for too long.
+    """
+    if is_whole(row):
+        return image_from_row(row)
+    properties = _PROPERTIES.rows(connection, of_image=row[0])
+    return image_from_row(row, properties, _LOCATIONS.rows(connection, of_image=row[0]))
+
+
+_SEVERAL: Final = 100
+_BY_IDS: Final = Statement(
+    select_images().where(_LIVE, images.c.id.in_([bindparam(f"id_{number}") for number in range(_SEVERAL)]))
+)
+
+
+def rows_of(connection: Connection, image_ids: Sequence[str]) -> Iterator[Sequence[Any]]:
+    """Rows for `whole_image` of the images that are still there, in the order of these ids, a hundred at a time."""
+    for start in range(0, len(image_ids), _SEVERAL):
+        several = list(image_ids[start : start + _SEVERAL])
+        values = {f"id_{number}": image_id for number, image_id in enumerate([*several, *several[:1] * _SEVERAL])}
+        found = {row[0]: row for row in _BY_IDS.rows(connection, **values)}
+        yield from (found[image_id] for image_id in several if image_id in found)
 
 
 _LOCK: Final = Statement(select(images.c.id).where(_ITSELF, _LIVE).with_for_update())
@@ -83,7 +124,7 @@ def lock_image(connection: Connection, image_id: str) -> None:
 
 # --- add
 
-_ADD_IMAGE: Final = Statement(insert(images).values({name: bindparam(name) for name in COLUMNS}))
+_ADD_IMAGE: Final = Statement(insert(images).values({name: bindparam(name) for name in (*COLUMNS, "weight")}))
 ADD_PROPERTY: Final = Statement(
     insert(image_properties).values(image_id=bindparam("image_id"), name=bindparam("name"), value=bindparam("value"))
 )
@@ -108,6 +149,7 @@ def set_values(image: Image) -> dict[str, Any]:
         "updated_at": microseconds(image.updated_at),
         "status": image.status.value,
         "visibility": image.visibility.value,
+        "weight": weight(image),
     }
 
 

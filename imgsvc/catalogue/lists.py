@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import evolve
+from attrs import Factory, define, evolve
 from sqlalchemy import Connection
 
 from imgsvc.catalogue.dialects import sorts_by_groups
 from imgsvc.catalogue.filters import shape_of, values_of
+from imgsvc.catalogue.images import rows_of, whole_image
 from imgsvc.catalogue.order import fixed_keys, has_index, order_of
 from imgsvc.catalogue.pages import (
     ENOUGH,
@@ -19,23 +20,63 @@ from imgsvc.catalogue.pages import (
     probes,
     values_statement,
 )
-from imgsvc.catalogue.rows import image_from_row
+from imgsvc.catalogue.rows import row_size
 from imgsvc.errors import Forbidden, Invalid
-from imgsvc.model import Filter, Image, ImageQuery
+from imgsvc.model import Filter, Image, ImagePage, ImageQuery
 
 __all__ = ["list_images"]
 
 _FEW_VALUES: Final = frozenset({"status", "container_format", "disk_format"})
 """Keys in which many images have the same value."""
+_AT_ONCE: Final = 100
+"""Images of a page that come with the statement which finds them."""
 
 
-def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
+@define
+class _Gathering:
+    """Images that make up a page, until it has `limit` of them or `size` bytes. begins: see ImageQuery."""
+
+    limit: int
+    size: int
+    begins: bool
+    images: list[Image] = Factory(list)
+    held: int = 0
+    cut: bool = False
+    last: str | None = None
+    """The id of the last image that was passed on the way, if there may be more after it."""
+
+    @property
+    def full(self) -> bool:
+        return self.cut or self.limit == 0
+
+    def take(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
+        """Read the images that there is room for, from rows that follow each other in the list."""
+        for row in rows:
+            size = row_size(row)
+            if (self.images or not self.begins) and self.held + size > self.size:
+                self.cut = True
+                return
+            self.images.append(whole_image(connection, row))
+            self.held += size
+
+
+def list_images(connection: Connection, query: ImageQuery) -> ImagePage:
     """The page. Raises Invalid, Forbidden.
 
     One statement, and one before it if there is a marker or a filter whose images are to be counted. A list by several
     keys of which the first has few values is made of one list for each value, until the page is full. By other several
-    keys, the images of the page are told by the first one beforehand, where the database would sort them all.
+    keys, the images of the page are told by the first one beforehand, where the database would sort them all. Of a
+    page of many images the ids are read first, and then the images in steps, until there are bytes enough.
     """
+    page = _Gathering(query.limit, query.size, query.begins)
+    _gather(connection, query, page)
+    more = page.last
+    if page.cut:
+        more = page.images[-1].id if page.images else query.marker
+    return ImagePage(page.images, more, page.held, page.cut)
+
+
+def _gather(connection: Connection, query: ImageQuery, gathering: _Gathering) -> None:
     shape = shape_of(query)
     marker, counts = _probe(connection, query, shape)
     fixed = fixed_keys(shape)
@@ -44,10 +85,11 @@ def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
     less = frozenset(fixed if all(marker.get(key, value) == value for key, value in of_filters.items()) else ())
     order = order_of(shape, less)
     if not query.limit:
-        return []
+        return
     key = str(order[0][0].key)
     if key in _FEW_VALUES - of_filters.keys() and not has_index(order):
-        return _value_by_value(connection, query, shape, key, order[0][1], marker)
+        _value_by_value(connection, query, shape, (key, order[0][1]), marker, gathering)
+        return
     fewest, number = min(zip(counts, probes(shape), strict=True), default=(ENOUGH, None))
     gathered_by = number if fewest < ENOUGH else None
     place = [marker[str(column.key)] for column, _ in order] if marker else []
@@ -56,8 +98,11 @@ def list_images(connection: Connection, query: ImageQuery) -> list[Image]:
     if gathered_by is None and not has_index(order) and not sorts_by_groups(dialect):
         for (bound,) in bound_statement(shape, less, nulls, dialect).rows(connection, **values, skip=query.limit - 1):
             values["bound"], bound_null = bound, bound is None
-    page = page_statement(shape, less, nulls, gathered_by, bound_null, dialect)
-    return [image_from_row(row) for row in page.rows(connection, **values)]
+    whole = query.limit <= _AT_ONCE
+    rows = page_statement(shape, less, nulls, gathered_by, bound_null, whole, dialect).rows(connection, **values)
+    gathering.take(connection, rows if whole else rows_of(connection, [image_id for (image_id,) in rows]))
+    gathering.limit -= len(rows)
+    gathering.last = rows[-1][0] if rows and gathering.limit == 0 else None
 
 
 def _probe(connection: Connection, query: ImageQuery, shape: ImageQuery) -> tuple[Mapping[str, Any], Sequence[int]]:
@@ -77,25 +122,30 @@ def _probe(connection: Connection, query: ImageQuery, shape: ImageQuery) -> tupl
 
 
 def _value_by_value(
-    connection: Connection, query: ImageQuery, shape: ImageQuery, key: str, descending: bool, marker: Mapping[str, Any]
-) -> list[Image]:
+    connection: Connection,
+    query: ImageQuery,
+    shape: ImageQuery,
+    by: tuple[str, bool],
+    marker: Mapping[str, Any],
+    gathering: _Gathering,
+) -> None:
+    """by: the key, and whether it descends."""
+    key, descending = by
     values = [
         value for (value,) in values_statement(shape, key, connection.dialect).rows(connection, **values_of(query))
     ]
-    page: list[Image] = []
     for value in sorted(values, key=_rank, reverse=descending):
         if marker and value != marker[key] and (_rank(value) < _rank(marker[key])) is not descending:
             continue
         rest = evolve(
             query,
             filters=(*query.filters, Filter(key, "eq", (value,))),
-            limit=query.limit - len(page),
+            limit=gathering.limit,
             marker=query.marker if marker and value == marker[key] else None,
         )
-        page += list_images(connection, rest)
-        if len(page) == query.limit:
-            break
-    return page
+        _gather(connection, rest, gathering)
+        if gathering.full:
+            return
 
 
 def _rank(value: str | None) -> tuple[bool, str]:

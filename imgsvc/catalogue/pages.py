@@ -153,9 +153,10 @@ def page_statement(
     marker_nulls: tuple[bool, ...],
     gathered_by: int | None,
     bound_null: bool | None,
+    whole: bool,
     dialect: Dialect,
 ) -> Statement:
-    """The select of a page of whole images; rows are for `image_from_row`.
+    """The select of a page of images: of rows for `whole_image`, or of their ids only.
 
     less: keys that need not be sorted by. marker_nulls: which of the marker's values in the other keys are NULL; empty
     for the first page. gathered_by: the number of the filter that few images pass; None to walk. bound_null: whether
@@ -165,18 +166,20 @@ def page_statement(
     order = order_of(shape, less)
     if gathered_by is None:
         bound = true() if bound_null is None else bounded(order, bound_null)
-        found = _walks(shape, less, marker_nulls, order, bound, dialect)
+        runs = _walks(shape, less, marker_nulls, order, bound, dialect)
     else:
-        found = [_gathering(shape, order, marker_nulls, gathered_by)]
+        runs = [_gathering(shape, order, marker_nulls, gathered_by)]
     limit = bindparam("limit", type_=Integer)
-    parts = [select(part.limit(limit).subquery()) for part in found]
+    parts = [select(run.limit(limit).subquery()) for run in runs]
     page = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("page")
     # The limit comes before what the images have many of: else that is gathered for all of them.
     limited = select(page).order_by(*ordering([(page.c[str(column.key)], down) for column, down in order])).limit(limit)
+    if not whole:
+        return Statement.for_dialect(limited.with_only_columns(page.c.id), dialect)
     chosen = limited.subquery("chosen")
-    whole = select_images().join(chosen, chosen.c.id == images.c.id)
-    whole = whole.order_by(*ordering([(chosen.c[str(column.key)], down) for column, down in order]))
-    return Statement.for_dialect(whole, dialect)
+    found = select_images().join(chosen, chosen.c.id == images.c.id)
+    found = found.order_by(*ordering([(chosen.c[str(column.key)], down) for column, down in order]))
+    return Statement.for_dialect(found, dialect)
 
 
 @kept

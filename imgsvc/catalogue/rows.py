@@ -7,13 +7,26 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import FromClause, ScalarSelect, Select, select
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, Select, case, literal, null, select
 
 from imgsvc.catalogue.dialects import json_rows
 from imgsvc.catalogue.tables import image_locations, image_members, image_properties, image_tags, images
 from imgsvc.model import Image, Location, Status, Visibility
 
-__all__ = ["COLUMNS", "image_from_row", "instant", "location_text", "microseconds", "select_images"]
+__all__ = [
+    "COLUMNS",
+    "image_from_row",
+    "instant",
+    "is_whole",
+    "location_text",
+    "microseconds",
+    "row_size",
+    "select_images",
+    "weight",
+]
+
+LARGE: Final = 16 << 10
+"""From this weight on an image is not read in one row."""
 
 COLUMNS: Final = (
     "id",
@@ -37,10 +50,13 @@ COLUMNS: Final = (
 )
 """The fields of Image that are columns of `images`, in the order of Image's arguments."""
 
+BARE_SIZE: Final = 1200
+"""Bytes of JSON of an image without texts of its owner's making."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 # `json.loads` less its care for text that JSON is only a part of, a quarter of the time of a row.
 _parse: Final = json.JSONDecoder().raw_decode
+_dump: Final = json.JSONEncoder(ensure_ascii=False).encode
 _STATUSES: Final = {status.value: status for status in Status}
 _VISIBILITIES: Final = {visibility.value: visibility for visibility in Visibility}
 
@@ -63,7 +79,8 @@ def location_text(metadata: Any) -> str:
 def select_images(source: FromClause = images) -> Select[Any]:
     """A select of whole images from `source`, which has the columns of `images`; rows are for `image_from_row`.
 
-    What an image has many of comes as JSON in the image's own row: one statement, whatever the number of images.
+    What an image has many of comes as JSON in the image's own row: one statement, whatever the number of images. The
+    properties and locations of one that is LARGE are NULL: however many rows there are, their size has an end.
     """
 
     def gathered(table: FromClause, *names: str) -> ScalarSelect[Any]:
@@ -73,19 +90,54 @@ def select_images(source: FromClause = images) -> Select[Any]:
             rows = rows.where(table.c.doomed_at.is_(None))
         return rows.correlate(source).scalar_subquery()
 
+    def unless_large(rows: ScalarSelect[Any]) -> ColumnElement[Any]:
+        return case((source.c.weight > literal(LARGE), null()), else_=rows)
+
     return select(
         *(source.c[name] for name in COLUMNS),
         gathered(image_tags, "value"),
-        gathered(image_properties, "name", "value"),
-        gathered(image_locations, "key", "store_id", "url", "metadata"),
+        unless_large(gathered(image_properties, "name", "value")),
+        unless_large(gathered(image_locations, "key", "store_id", "url", "metadata")),
         gathered(image_members, "member_id"),
+        source.c.weight,
     )
 
 
-def image_from_row(row: Sequence[Any]) -> Image:
-    """The Image of a row of `select_images`. Tags come sorted, locations as they were added."""
-    image_id, created_at, updated_at, status, name, visibility, protected, hidden, *plain = row[:-4]
-    tags, properties, locations, members = [_parse(text)[0] for text in row[-4:]]
+def is_whole(row: Sequence[Any]) -> bool:
+    """Whether a row of `select_images` has all of its image."""
+    return row[-1] <= LARGE  # type: ignore[no-any-return]
+
+
+def row_size(row: Sequence[Any]) -> int:
+    """Bytes of JSON that the image of a row makes, about."""
+    texts = [text for text in (row[4], row[8], row[-5]) if text]
+    return BARE_SIZE + row[-1] + sum([len(text) if text.isascii() else len(text.encode()) for text in texts])  # type: ignore[no-any-return]
+
+
+def weight(image: Image) -> int:
+    """Bytes of JSON of the properties and locations of an image."""
+    size = len(_dump(dict(image.properties)).encode())
+    for location in image.locations:
+        size += len(_dump([location.url, dict(location.metadata)]).encode())
+    return size
+
+
+def image_from_row(
+    row: Sequence[Any],
+    properties: Sequence[Sequence[Any]] | None = None,
+    locations: Sequence[Sequence[Any]] | None = None,
+) -> Image:
+    """The Image of a row of `select_images`. Tags come sorted, locations as they were added.
+
+    properties, locations: the rows of these, as (name, value) and (key, store_id, url, metadata), if the row lacks
+    them.
+    """
+    image_id, created_at, updated_at, status, name, visibility, protected, hidden, *plain = row[:-5]
+    tags, members = _parse(row[-5])[0], _parse(row[-2])[0]
+    if properties is None:
+        properties = _parse(row[-4])[0]
+    if locations is None:
+        locations = _parse(row[-3])[0]
     fields: list[Any] = [
         image_id,
         instant(created_at),
@@ -97,7 +149,7 @@ def image_from_row(row: Sequence[Any]) -> Image:
         bool(hidden),
         *plain,
         tuple(sorted([tag for (tag,) in tags])),
-        dict(properties),
+        dict(properties),  # type: ignore[arg-type]  # rows of two
         tuple([Location(store_id, url, _parse(text)[0]) for _, store_id, url, text in sorted(locations)]),
         frozenset([member for (member,) in members]),
     ]

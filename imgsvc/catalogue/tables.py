@@ -62,6 +62,8 @@ images = Table(
     Column("claims", Integer, nullable=False, server_default="0"),
     # The status that a deleted image had.
     Column("deleted_from", String(30)),
+    # Bytes of JSON of its properties and locations, about.
+    Column("weight", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from attrs import define, evolve, frozen
 
 from imgsvc.errors import Forbidden, QuotaExceeded
 from imgsvc.interfaces import ICatalogue, IProtections
-from imgsvc.model import Caller, Image, ImageQuery, Visibility
+from imgsvc.model import Caller, Image, ImagePage, ImageQuery, Visibility
 from imgsvc.operations.access import VISIBILITY_ACTIONS, Access
 from imgsvc.operations.limits import Quotas
 
@@ -70,14 +70,6 @@ def _bytes_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-@frozen
-class Page:
-    """Images of a list. next_marker: the id that the next page begins after; None: there is none."""
-
-    images: Sequence[Image]
-    next_marker: str | None = None
-
-
 def utc_now() -> datetime:
     """The time now."""
     return datetime.now(UTC)
@@ -131,14 +123,14 @@ class Images:
         """Raises NoSuchImage."""
         return await self.access.image(caller, image_id)
 
-    async def list(self, query: ImageQuery) -> Page:
+    async def list(self, query: ImageQuery) -> ImagePage:
         """A page of images. Raises Forbidden; Invalid for a marker that does not exist."""
         self.access.require("get_images", query.caller)
         if any(
             kind == "property" and not self.protections.allows("read", query.caller, key)
             for kind, _, key in (condition.field.partition(":") for condition in query.filters)
         ):
-            return Page(())  # what cannot be read cannot be searched for either
-        found: Sequence[Image] = await self.catalogue.images(query)
-        last = found[-1].id if found and len(found) == query.limit else None
-        return Page([image for image in found if self.access.policy.allows("get_image", query.caller, image)], last)
+            return ImagePage(())  # what cannot be read cannot be searched for either
+        page: ImagePage = await self.catalogue.images(query)
+        seen = [image for image in page.images if self.access.policy.allows("get_image", query.caller, image)]
+        return evolve(page, images=seen)

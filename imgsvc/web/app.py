@@ -20,6 +20,7 @@ from imgsvc.web.bodies import check_encoding
 from imgsvc.web.cors import Cors
 from imgsvc.web.errors import error_body, status_of
 from imgsvc.web.forwarding import PublicAddress
+from imgsvc.web.large import SMALL, LargeAnswer, LargeAnswers
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route, RouteGroup
@@ -46,7 +47,7 @@ class ImageApi(Resource):
     """The root of the HTTP interface.
 
     groups: the parts of the API. versions: the ids of those that are listed. address: what links to this server begin
-    with. routes: all that were mounted.
+    with. answers: sends the large ones. routes: all that were mounted.
     """
 
     isLeaf = True
@@ -58,6 +59,7 @@ class ImageApi(Resource):
         versions: Sequence[str],
         address: PublicAddress,
         cors: Cors,
+        answers: LargeAnswers,
     ) -> None:
         super().__init__()
         self.routes: list[Route] = []
@@ -66,6 +68,7 @@ class ImageApi(Resource):
         self._aliases = frozenset(version.encode() for version in versions)
         self._address = address
         self._cors = cors
+        self._answers = answers
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # it would answer with redirects
         self._klein.url_map.strict_slashes = True
@@ -134,7 +137,14 @@ class ImageApi(Resource):
             if b"%" in request.path:
                 arguments = {name: unquote(value) for name, value in arguments.items()}
             try:
-                return await route.handler(request, **arguments)
+                answer = await route.handler(request, **arguments)
+                if isinstance(answer, LargeAnswer):
+                    await self._answers.send(request, answer)
+                    return None
+                if answer is not None and len(answer) > SMALL:
+                    await self._answers.send_bytes(request, answer)
+                    return None
+                return answer
             except ImgsvcError as error:
                 if request.channel is not None:
                     raise

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 from attrs import define
 
+from imgsvc.model import Image
 from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.images import Images
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.creation import ImageReader
 from imgsvc.web.forwarding import PublicAddress
+from imgsvc.web.large import LargeAnswer
 from imgsvc.web.listing import ListReader
-from imgsvc.web.render import answer_json, answer_nothing
+from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.view import ImageView
+from imgsvc.web.showing import ImageAnswers
 
 
 @define
@@ -26,7 +28,7 @@ class ImageRoutes:
     deletion: Deletion
     reader: ImageReader
     listing: ListReader
-    view: ImageView
+    answers: ImageAnswers
     store_ids: Sequence[str]
     address: PublicAddress
     bodies: JsonBodies
@@ -40,33 +42,26 @@ class ImageRoutes:
             Route("DELETE", "/v2/images/<image_id>", self.delete),
         ]
 
-    async def create(self, request: StreamingRequest) -> bytes:
+    async def create(self, request: StreamingRequest) -> bytes | LargeAnswer:
         """201 with the image."""
         self.images.check_create(request.caller)
+        return await self.answers.one(request, await self._created(request), 201)
+
+    async def _created(self, request: StreamingRequest) -> Image:
         async with self.bodies.read_object(request.body, self.reader.read) as (fields, properties):
             image = await self.images.create(request.caller, fields, properties)
         request.setHeader("location", f"{self.address.of(request)}/v2/images/{image.id}")
         if len(self.store_ids) > 1:
             request.setHeader("openstack-image-store-ids", ",".join(self.store_ids))
-        return answer_json(request, self.view.document(request.caller, image), 201)
+        return image
 
-    async def list(self, request: StreamingRequest) -> bytes:
+    async def list(self, request: StreamingRequest) -> bytes | LargeAnswer:
         """200 with a page of images."""
-        asked = self.listing.read(request.caller, request.args)
-        page = await self.images.list(asked.query)
-        document = {
-            "images": [self.view.document(request.caller, image) for image in page.images],
-            "first": asked.link(None),
-            "schema": "/v2/schemas/images",
-        }
-        if page.next_marker is not None:
-            document["next"] = asked.link(page.next_marker)
-        return answer_json(request, document)
+        return await self.answers.page(request, self.listing.read(request.caller, request.args))
 
-    async def show(self, request: StreamingRequest, image_id: str) -> bytes:
+    async def show(self, request: StreamingRequest, image_id: str) -> bytes | LargeAnswer:
         """200 with the image."""
-        image = await self.images.show(request.caller, image_id)
-        return answer_json(request, self.view.document(request.caller, image))
+        return await self.answers.one(request, await self.images.show(request.caller, image_id))
 
     async def delete(self, request: StreamingRequest, image_id: str) -> bytes:
         """204."""

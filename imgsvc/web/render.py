@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -10,17 +9,16 @@ from typing import Final
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from imgsvc.web.large import encode
 from imgsvc.web.request import StreamingRequest
 
 LONGEST_ACCEPT: Final = 1 << 10
 """Characters of an Accept header that is read: to read one that fills a whole head takes as long as fifty requests."""
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
-
 
 def answer_json(request: StreamingRequest, document: object, status: int = 200) -> bytes:
     """Set the headers of a JSON answer; gives its body."""
-    body = _encode(document).encode()
+    body = encode(document).encode()
     request.setResponseCode(status)
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"content-length", b"%d" % len(body))

@@ -7,7 +7,9 @@ from typing import Protocol
 
 from attrs import frozen
 
-Handler = Callable[..., Awaitable[bytes | None]]
+from imgsvc.web.large import LargeAnswer
+
+Handler = Callable[..., Awaitable[bytes | LargeAnswer | None]]
 
 
 @frozen
@@ -15,7 +17,8 @@ class Route:
     """One path and method of the API.
 
     path: werkzeug's rule, below the root. handler: takes the request and the path's arguments; gives the body of the
-    answer, or None if it has written that. takes_body: whether the request may have one. open: needs no identity.
+    answer, or a LargeAnswer, or None if it has written that. takes_body: whether the request may have one. open: needs
+    no identity.
     """
 
     method: str

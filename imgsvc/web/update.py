@@ -9,14 +9,15 @@ from attrs import define
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from imgsvc.errors import UnsupportedType
+from imgsvc.model import Image
 from imgsvc.operations.patching import Patching
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.body import RequestBody
+from imgsvc.web.large import LargeAnswer
 from imgsvc.web.patch import MEDIA_TYPES, PatchReader
-from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.view import ImageView
+from imgsvc.web.showing import ImageAnswers
 
 LONGEST_EMPTY_PATCH: Final = 8
 """Bytes of a body that holds `[]` and blanks at most."""
@@ -28,14 +29,14 @@ class UpdateRoutes:
 
     patching: Patching
     reader: PatchReader
-    view: ImageView
+    answers: ImageAnswers
     bodies: JsonBodies
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
         return [Route("PATCH", "/v2/images/<image_id>", self.update, takes_body=True)]
 
-    async def update(self, request: StreamingRequest, image_id: str) -> bytes:
+    async def update(self, request: StreamingRequest, image_id: str) -> bytes | LargeAnswer:
         """200 with the image; 415 with the media types that are taken.
 
         Who may change nothing may still send an empty patch: no more than that is read then.
@@ -47,9 +48,11 @@ class UpdateRoutes:
         refusal = await self.patching.refusal(request.caller, image_id)
         if refusal is not None and not may_be_empty(request.body):
             raise refusal
+        return await self.answers.one(request, await self._patched(request, image_id, media_type))
+
+    async def _patched(self, request: StreamingRequest, image_id: str, media_type: str) -> Image:
         async with self.bodies.read(request.body, partial(self.reader.read, media_type)) as edits:
-            image = await self.patching.patch(request.caller, image_id, edits)
-        return answer_json(request, self.view.document(request.caller, image))
+            return await self.patching.patch(request.caller, image_id, edits)
 
 
 def may_be_empty(body: RequestBody) -> bool:

@@ -117,7 +117,7 @@ class FailureTest(CatalogueTestCase):
         self.assertIn("database is locked", str(failure.value))
         self.assertIsInstance(failure.value.__cause__, Exception)
         self.assertEqual(self.get(image.id), image)
-        self.assertEqual(self.successResultOf(self.catalogue.images(ImageQuery(ADMIN, 10))), [image])
+        self.assertEqual(self.successResultOf(self.catalogue.images(ImageQuery(ADMIN, 10))).images, [image])
         other.execute("ROLLBACK")
         self.add()
 
@@ -183,7 +183,7 @@ class ReadTest(CatalogueTestCase):
         listed = catalogue.images(ImageQuery(ADMIN, 10))
         self.assertNoResult(listed)
         threads.release()
-        self.assertEqual(self.successResultOf(listed), [image])
+        self.assertEqual(self.successResultOf(listed).images, [image])
 
     def test_read_again(self) -> None:
         """A read that fails at once is made again in a reader thread."""

@@ -21,12 +21,12 @@ SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", 
 
 class QueryTestCase(CatalogueTestCase):
     def ids(self, query: ImageQuery) -> list[str]:
-        return [image.id for image in self.successResultOf(self.catalogue.images(query))]
+        return [image.id for image in self.successResultOf(self.catalogue.images(query)).images]
 
     def names(self, caller: Caller = ADMIN, limit: int = 100, **query: Any) -> list[str | None]:
         """The names of the images that are listed, in alphabetical order unless `sort` says otherwise."""
         query.setdefault("sort", (("name", False),))
-        images = self.successResultOf(self.catalogue.images(ImageQuery(caller, limit, **query)))
+        images = self.successResultOf(self.catalogue.images(ImageQuery(caller, limit, **query))).images
         return [image.name for image in images]
 
 
@@ -82,7 +82,7 @@ class VisibilityTest(QueryTestCase):
             NOBODY: {"community", "public", "shared of None"},
             ADMIN: {"community", "public", "private", "shared"},
         }
-        images = self.successResultOf(self.catalogue.images(ImageQuery(ADMIN, 100, visibility="all")))
+        images = self.successResultOf(self.catalogue.images(ImageQuery(ADMIN, 100, visibility="all"))).images
         for caller, names in seen.items():
             for image in images:
                 listed = self.catalogue.images(ImageQuery(caller, 100, marker=image.id))

@@ -33,7 +33,7 @@ class StatementTests(SynchronousTestCase):
         dialect = sqlite.dialect()
         for filters, is_kept in ((3, True), (60, False)):
             shape = shape_of(query(filters))
-            statements = [page_statement(shape, frozenset(), (), None, None, dialect) for _ in range(2)]
+            statements = [page_statement(shape, frozenset(), (), None, None, True, dialect) for _ in range(2)]
             self.assertEqual(is_kept, statements[0] is statements[1])
 
     def test_sort_keys_said_again(self) -> None:

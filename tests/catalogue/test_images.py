@@ -188,7 +188,7 @@ class DeleteTest(CatalogueTestCase):
         self.assertEqual(self.successResultOf(self.catalogue.delete(image.id)), [])
         self.failureResultOf(self.catalogue.image(image.id), NoSuchImage)
         self.failureResultOf(self.catalogue.delete(image.id), NoSuchImage)
-        self.assertEqual(self.successResultOf(self.catalogue.images(ImageQuery(ADMIN, 10))), [])
+        self.assertEqual(self.successResultOf(self.catalogue.images(ImageQuery(ADMIN, 10))).images, [])
 
     def test_absent(self) -> None:
         """What was never added cannot be deleted."""
@@ -207,11 +207,12 @@ class DeleteTest(CatalogueTestCase):
                 self.failureResultOf(deleted, NoSuchImage)
 
     def test_row_stays(self) -> None:
-        """The row tells when the image was deleted."""
+        """The row tells when the image was deleted, and what it was: by that it keeps its place in lists."""
         image = self.add()
         self.successResultOf(self.catalogue.delete(image.id))
-        row = self.other_connection().execute("SELECT status, deleted_at, updated_at FROM images").fetchall()
-        self.assertEqual(row, [("deleted", microseconds(self.now), microseconds(self.now))])
+        columns = "status, deleted_from, deleted_at, updated_at"
+        row = self.other_connection().execute(f"SELECT {columns} FROM images").fetchall()
+        self.assertEqual(row, [("deleted", "queued", microseconds(self.now), microseconds(image.updated_at))])
 
     def test_doomed(self) -> None:
         """The locations of deleted images are doomed until they are forgotten, by their keys."""

@@ -184,7 +184,7 @@ class ModelTest(CatalogueTestCase):
         check()
 
     def ids(self, query: ImageQuery) -> list[str]:
-        return [image.id for image in self.successResultOf(self.catalogue.images(query))]
+        return [image.id for image in self.successResultOf(self.catalogue.images(query)).images]
 
     def check_by_id(self, caller: Caller, shared: Shared) -> None:
         """The policy finds what the model finds."""

@@ -51,7 +51,7 @@ _INTEGER: Final = {"type": "integer"}
 _CHOICE: Final = "A value, or `in:` and several with commas between them"
 
 PAGING: Final = (
-    query("limit", "Images on a page, up to what the server allows", COUNT),
+    query("limit", "Images on a page, up to what the server allows, and to 4 MiB", COUNT),
     query("marker", "The id after which the page begins"),
 )
 FILTERS: Final = (

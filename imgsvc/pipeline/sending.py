@@ -1,0 +1,107 @@
+"""Sends large JSON answers: counted in the memory budget, and held no longer than the client takes."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from zope.interface import implementer
+
+from imgsvc.errors import Overloaded
+from imgsvc.interfaces import IAnswers, IOutlet, IReservation
+from imgsvc.pipeline.answers import SMALL, AnswerBudget, Reservation
+from imgsvc.pipeline.stall import StallTimer
+
+SLOWEST = 16 << 10
+"""Bytes a second that a client takes of a large answer, beside its time-out: it keeps memory that others wait for."""
+
+
+@implementer(IAnswers)
+@define
+class Answers:
+    """Sends the large answers of a process.
+
+    send_timeout: seconds for which a client may take nothing, and for which it waits for memory.
+    """
+
+    budget: AnswerBudget
+    clock: IReactorTime
+    send_timeout: float
+
+    def reserve(self, size: int) -> Deferred[Reservation]:
+        """See IAnswers."""
+        granted = self.budget.reserve(size)
+        if not granted.called:
+            granted.addTimeout(self.send_timeout, self.clock, _gave_up)
+        return granted
+
+    async def send(self, blocks: list[bytes], outlet: IOutlet, reservation: IReservation) -> None:
+        """See IAnswers."""
+        sending = _Sending(blocks, outlet, reservation)
+        stall = StallTimer(self.clock, self.send_timeout, outlet.cut)
+        end = self.clock.callLater(self.send_timeout + sending.left / SLOWEST, outlet.cut)
+        try:
+            await sending.start(stall)
+        finally:
+            stall.stop()
+            if end.active():
+                end.cancel()
+            sending.stopProducing()
+
+
+def _gave_up(result: object, seconds: float) -> Reservation:
+    raise Overloaded(f"The server has had no memory for an answer of this size for {seconds:.0f} seconds.")
+
+
+@implementer(IPushProducer)
+class _Sending:
+    """Writes an answer as the transport takes it, and gives back what has gone. left: bytes still to be written."""
+
+    def __init__(self, blocks: list[bytes], outlet: Any, reservation: IReservation) -> None:
+        self._outlet = outlet
+        self._reservation = reservation
+        self._blocks = deque(blocks)
+        blocks.clear()  # whoever made them may live for longer than the first of them is held
+        self._taken = 0
+        self.left = sum(map(len, self._blocks))
+        reservation.resize(self.left)
+        self._done: Deferred[None] = Deferred()
+        self._paused = False
+        self._stall: StallTimer | None = None
+
+    def start(self, stall: StallTimer) -> Deferred[None]:
+        """Deferred of None, fired when all has been written."""
+        self._stall = stall
+        self._outlet.registerProducer(self, True)
+        self.resumeProducing()
+        return self._done
+
+    def resumeProducing(self) -> None:
+        """See IPushProducer. Called when all that was written before is on its way."""
+        self._paused = False
+        assert self._stall is not None
+        self._stall.moved()
+        while self._blocks and not self._paused:
+            piece = self._blocks[0][self._taken : self._taken + SMALL]
+            self._taken += len(piece)
+            if self._taken == len(self._blocks[0]):
+                self._blocks.popleft()
+                self._taken = 0
+            self.left -= len(piece)
+            self._reservation.resize(self.left)
+            self._outlet.write(piece)
+        if not self._blocks and not self._done.called:
+            self._outlet.unregisterProducer()
+            self._done.callback(None)
+
+    def pauseProducing(self) -> None:
+        """See IPushProducer."""
+        self._paused = True
+
+    def stopProducing(self) -> None:
+        """See IPushProducer. The connection has ended, or the answer."""
+        self._paused = True
+        self._blocks.clear()

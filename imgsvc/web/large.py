@@ -1,0 +1,110 @@
+"""Answers that may be large: in pieces, for as long as nobody has asked for them, and with memory set aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from attrs import define
+
+from imgsvc.interfaces import IAnswers, IReservation
+from imgsvc.web.request import StreamingRequest
+from imgsvc.web.turns import ReactorTurns
+
+__all__ = [
+    "SLICE_PIECES",
+    "SLICE_SIZE",
+    "SMALL",
+    "LargeAnswer",
+    "LargeAnswers",
+    "array_pieces",
+    "encode",
+    "object_pieces",
+]
+
+SMALL: Final = 64 << 10
+"""Bytes of an answer up to which it is written at once."""
+
+SLICE_SIZE: Final = 256 << 10
+SLICE_PIECES: Final = 100
+"""Characters, and pieces, of an answer that are made in one turn of the reactor: some milliseconds of work."""
+
+encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+@define
+class LargeAnswer:
+    """What a handler gives in place of the bytes of JSON: `pieces` of it, each made in some milliseconds at most.
+
+    reservation: memory that was set aside for it; closed by whoever sends it.
+    """
+
+    pieces: Iterator[str]
+    reservation: IReservation
+    status: int = 200
+
+
+def object_pieces(document: Mapping[str, Any]) -> Iterator[str]:
+    """A JSON object, one key at a time. A value that is an Iterator stands for what its pieces say."""
+    separator = "{"
+    for key, value in document.items():
+        yield f"{separator}{encode(key)}: "
+        if isinstance(value, Iterator):
+            yield from value
+        else:
+            yield encode(value)
+        separator = ", "
+    yield "}" if document else "{}"
+
+
+def array_pieces(elements: Iterator[Iterator[str]]) -> Iterator[str]:
+    """A JSON array of elements in pieces."""
+    separator = "["
+    for element in elements:
+        yield separator
+        yield from element
+        separator = ", "
+    yield "[]" if separator == "[" else "]"
+
+
+@define
+class LargeAnswers:
+    """Sends them. turns: each slice of an answer is made in one of its own."""
+
+    sender: IAnswers
+    turns: ReactorTurns
+
+    async def send(self, request: StreamingRequest, answer: LargeAnswer) -> None:
+        """Make the answer and send it, and give its reservation back in every case."""
+        try:
+            blocks = await self._made(answer.pieces)
+            del answer.pieces  # and what they are made of
+            request.setResponseCode(answer.status)
+            request.setHeader(b"content-type", b"application/json")
+            request.setHeader(b"content-length", b"%d" % sum(map(len, blocks)))
+            await self.sender.send(blocks, request, answer.reservation)
+        finally:
+            answer.reservation.close()
+
+    async def send_bytes(self, request: StreamingRequest, body: bytes) -> None:
+        """Send an answer whose headers are set."""
+        reservation = await self.sender.reserve(len(body))
+        try:
+            await self.sender.send([body], request, reservation)
+        finally:
+            reservation.close()
+
+    async def _made(self, pieces: Iterator[str]) -> list[bytes]:
+        blocks: list[bytes] = []
+        gathered: list[str] = []
+        size = 0
+        for piece in pieces:
+            gathered.append(piece)
+            size += len(piece)
+            if size >= SLICE_SIZE or len(gathered) >= SLICE_PIECES:
+                blocks.append("".join(gathered).encode())
+                gathered, size = [], 0
+                await self.turns.own()
+        blocks.append("".join(gathered).encode())
+        return blocks

@@ -1,0 +1,110 @@
+"""Images in answers, one of them or a page, however large they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from attrs import define, evolve
+from twisted.internet.defer import CancelledError, Deferred
+
+from imgsvc.interfaces import IAnswers, IReservation
+from imgsvc.model import LARGEST_PAGE, Caller, Image, ImagePage
+from imgsvc.operations.images import Images
+from imgsvc.web.large import SMALL, LargeAnswer, array_pieces, encode, object_pieces
+from imgsvc.web.listing import AskedList
+from imgsvc.web.render import answer_json
+from imgsvc.web.request import StreamingRequest
+from imgsvc.web.view import ImageView
+
+LARGE_IMAGE = 32 << 10
+"""Characters of its owner's making in an image, from which on its answer is a large one."""
+
+
+@define
+class ImageAnswers:
+    """Answers with images.
+
+    A large answer waits until there is memory for it, and what was read for it does not wait along: it is read again.
+    """
+
+    images: Images
+    view: ImageView
+    answers: IAnswers
+
+    async def one(self, request: StreamingRequest, image: Image, status: int = 200) -> bytes | LargeAnswer:
+        """An image. Raises NoSuchImage if it is large, and gone when it could be sent."""
+        size = _weight(image)
+        if size <= LARGE_IMAGE:
+            return answer_json(request, self.view.document(request.caller, image), status)
+        image_id = image.id
+        del image
+        reservation = await self.answers.reserve(SMALL + size)
+        try:
+            image = await self.images.show(request.caller, image_id)
+            return LargeAnswer(object_pieces(self.view.document(request.caller, image)), reservation, status)
+        except BaseException:
+            reservation.close()
+            raise
+
+    async def page(self, request: StreamingRequest, asked: AskedList) -> bytes | LargeAnswer:
+        """A page of images. While there is no memory for a large one, whether it is a small one is tried."""
+        reserving: Deferred[IReservation] = self.answers.reserve(LARGEST_PAGE)
+        if not reserving.called:
+            answer = await self._small(request, asked, reserving)
+            if answer is not None:
+                return answer
+        reservation = await reserving
+        try:
+            page = await self.images.list(asked.query)
+            if page.size > SMALL:
+                document = self._document(asked, page, self._pieces(request.caller, page.images))
+                return LargeAnswer(object_pieces(document), reservation)
+        except BaseException:
+            reservation.close()
+            raise
+        reservation.close()
+        return self._whole(request, asked, page)
+
+    async def _small(
+        self, request: StreamingRequest, asked: AskedList, reserving: Deferred[IReservation]
+    ) -> bytes | None:
+        """The page, if it is a small one. Who does not want the reservation any more leaves its queue."""
+        unwanted = True
+        try:
+            page = await self.images.list(evolve(asked.query, size=SMALL, begins=False))
+            unwanted = not page.cut
+            return self._whole(request, asked, page) if unwanted else None
+        finally:
+            if unwanted:
+                reserving.addCallbacks(_close, lambda failure: failure.trap(CancelledError) and None)
+                reserving.cancel()
+
+    def _whole(self, request: StreamingRequest, asked: AskedList, page: ImagePage) -> bytes:
+        images = [self.view.document(request.caller, image) for image in page.images]
+        return answer_json(request, self._document(asked, page, images))
+
+    def _document(self, asked: AskedList, page: ImagePage, images: object) -> dict[str, Any]:
+        document = {"images": images, "first": asked.link(None), "schema": "/v2/schemas/images"}
+        if page.next_marker is not None:
+            document["next"] = asked.link(page.next_marker)
+        return document
+
+    def _pieces(self, caller: Caller, images: Sequence[Image]) -> Iterator[str]:
+        return array_pieces(
+            object_pieces(self.view.document(caller, image))
+            if _weight(image) > LARGE_IMAGE
+            else iter((encode(self.view.document(caller, image)),))
+            for image in images
+        )
+
+
+def _close(reservation: IReservation) -> None:
+    reservation.close()
+
+
+def _weight(image: Image) -> int:
+    """Characters of what may be long in it."""
+    return sum(map(len, image.properties.values())) + sum(
+        len(location.url) + sum(map(len, location.metadata.values())) for location in image.locations
+    )

@@ -1,0 +1,143 @@
+"""Large JSON answers are held no longer than the client takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from imgsvc.errors import Overloaded
+from imgsvc.interfaces import IAnswers
+from imgsvc.pipeline.answers import SMALL, AnswerBudget
+from imgsvc.pipeline.sending import SLOWEST, Answers
+
+MIB = 1 << 20
+
+
+class Outlet:
+    """Takes what fits, and then has the producer wait, as a transport does."""
+
+    def __init__(self, room: int = 0) -> None:
+        self.room = room
+        self.taken = b""
+        self.was_cut = False
+        self.producer: Any = None
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See IConsumer."""
+        assert streaming
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        """See IConsumer."""
+        self.producer = None
+
+    def write(self, data: bytes) -> None:
+        """See IConsumer."""
+        self.taken += data
+        self.room -= len(data)
+        if self.room <= 0:
+            self.producer.pauseProducing()
+
+    def cut(self) -> None:
+        """See IOutlet."""
+        self.was_cut = True
+
+
+class AnswersTests(SynchronousTestCase):
+    """With a clock that the test moves."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.budget = AnswerBudget(4 * MIB)
+        self.answers = Answers(self.budget, self.clock, 60.0)
+
+    def send(self, blocks: list[bytes], outlet: Any) -> Deferred[None]:
+        """Begin to send, with a reservation of its own."""
+        self.reservation = self.successResultOf(self.answers.reserve(sum(map(len, blocks))))
+        return Deferred.fromCoroutine(self.answers.send(blocks, outlet, self.reservation))
+
+    def test_interface(self) -> None:
+        """It provides what it says."""
+        verifyObject(IAnswers, self.answers)
+
+    def test_gives_back(self) -> None:
+        """What the client has taken is counted no more."""
+        outlet = Outlet()
+        blocks = [b"a" * MIB, b"", b"b" * MIB]
+        sent = self.send(blocks, outlet)
+        self.assertEqual([], blocks)
+        turns = 0
+        while not sent.called:
+            self.assertEqual(2 * MIB - len(outlet.taken), self.budget.held)
+            self.assertLessEqual(len(outlet.taken), (turns + 1) * SMALL)
+            turns += 1
+            outlet.producer.resumeProducing()
+        self.successResultOf(sent)
+        self.assertEqual(b"a" * MIB + b"b" * MIB, outlet.taken)
+        self.assertIsNone(outlet.producer)
+        self.assertEqual([], self.clock.getDelayedCalls())
+        self.reservation.close()
+        self.assertEqual(0, self.budget.held)
+
+    def test_at_once(self) -> None:
+        """A transport that takes all gets all."""
+        outlet = Outlet(room=10 * MIB)
+        self.successResultOf(self.send([b"a" * MIB], outlet))
+        self.assertEqual(MIB, len(outlet.taken))
+
+    def test_stalls(self) -> None:
+        """A client that takes nothing for the time-out is cut; one that takes a little now and then is not."""
+        outlet = Outlet()
+        sent = self.send([b"a" * 3 * MIB], outlet)
+        for _ in range(5):
+            self.clock.pump([20.0, 20.0])
+            outlet.producer.resumeProducing()
+            self.assertFalse(outlet.was_cut)
+        self.clock.advance(60.0)
+        self.assertTrue(outlet.was_cut)
+        self.assertNoResult(sent)  # until the connection is lost, and the request cancelled
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+
+    def test_too_slow(self) -> None:
+        """A client that takes a little now and then, but the whole in no time to wait for, is cut."""
+        outlet = Outlet()
+        sent = self.send([b"a" * 64 * SLOWEST], outlet)
+        seconds = 0
+        while not outlet.was_cut:
+            self.clock.advance(20.0)
+            seconds += 20
+            if seconds % 40 == 0:
+                outlet.producer.resumeProducing()
+        self.assertTrue(60 + 64 <= seconds <= 60 + 64 + 20, seconds)
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+
+    def test_waits_too_long(self) -> None:
+        """Waiting for memory has an end."""
+        held = self.successResultOf(self.answers.reserve(4 * MIB))
+        waiting = self.answers.reserve(MIB)
+        self.clock.advance(59.0)
+        self.assertNoResult(waiting)
+        self.clock.advance(2.0)
+        self.failureResultOf(waiting, Overloaded)
+        self.assertEqual(0, self.budget.waiting)
+        waiting = self.answers.reserve(MIB)
+        held.close()
+        self.successResultOf(waiting).close()
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_given_up(self) -> None:
+        """After the connection is lost nothing is written, and no timer runs."""
+        outlet = Outlet()
+        sent = self.send([b"a" * MIB], outlet)
+        producer, taken = outlet.producer, outlet.taken
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        producer.resumeProducing()
+        self.assertEqual(taken, outlet.taken)
+        self.assertEqual([], self.clock.getDelayedCalls())
