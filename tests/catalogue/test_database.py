@@ -251,11 +251,11 @@ class SettingsTest(CatalogueTestCase):
         self.successResultOf(database.stop())
 
     def test_files_after_stop(self) -> None:
-        """The last one that stops leaves one file with all in it, and the empty one by which others may still wait."""
+        """The last one that stops leaves a file with all in it, the empty one by which others wait, and the reserve."""
         image = self.add()
         self.successResultOf(self.catalogue.stop())
         left = {path.name for path in self.path.parent.glob(self.path.name + "*")}
-        self.assertEqual(left, {self.path.name, f"{self.path.name}-turn"})
+        self.assertEqual(left, {self.path.name, f"{self.path.name}-turn", f"{self.path.name}-reserve"})
         rows = sqlite3.connect(self.path).execute("SELECT id FROM images").fetchall()
         self.assertEqual(rows, [(image.id,)])
 
