@@ -181,6 +181,13 @@ class IMarkedStore(IStore):
     def survey() -> Deferred[Survey]:
         """What is on the medium, whosever it is. Changes nothing. Fails: StoreUnavailable."""
 
+    def mark_fault(catalogue_id: str | None, object_count: int) -> str | None:
+        """What a start of the store would not accept of the medium's mark, in words; None: nothing.
+
+        For tools that only look: the store needs not be started, and the call blocks. catalogue_id, object_count: see
+        IHoldings; None for a catalogue that has no id yet.
+        """
+
     def adopt(force: bool) -> Deferred[None]:
         """Mark the medium as this store's, because the operator says so.
 

@@ -14,10 +14,10 @@ from imgsvc import config as configuration
 from imgsvc.admin.setting import Setting
 from imgsvc.catalogue import Schema, sqlite_file, without_password
 from imgsvc.compose import Server
-from imgsvc.errors import ConfigurationError, ImgsvcError
+from imgsvc.errors import CatalogueUnavailable, ConfigurationError, ImgsvcError
 from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
-from imgsvc.interfaces import IStore
+from imgsvc.interfaces import IMarkedStore, IStore
 from imgsvc.process import read_certificates
 
 __all__ = ["check"]
@@ -63,7 +63,7 @@ def _findings(setting: Setting) -> Iterator[Finding]:
     yield _looked_at("configuration", partial(_wire, rest, folder, stores))
     yield _looked_at("database", partial(_database, setting))
     for store in stores:
-        yield _looked_at(f"store {store.store_id}", partial(_store, store))
+        yield _looked_at(f"store {store.store_id}", partial(_store, setting, store))
 
 
 def _looked_at(name: str, look: Callable[[], str]) -> Finding:
@@ -122,7 +122,16 @@ def _database(setting: Setting) -> str:
     return f"{name}, version {found}"
 
 
-def _store(store: IStore) -> str:
-    """Whether its folder can be used, if it has one."""
+def _store(setting: Setting, store: IStore) -> str:
+    """Whether its folder can be used, if it has one, and is its own."""
     folder = store.properties.get("data_dir")
-    return f"of kind {store.kind}" if not isinstance(folder, str) else _folder(Path(folder))
+    text = f"of kind {store.kind}" if not isinstance(folder, str) else _folder(Path(folder))
+    if IMarkedStore.providedBy(store):
+        try:
+            catalogue_id, object_count = Schema(setting.config.database, setting.data_folder).holdings(store.store_id)
+        except CatalogueUnavailable:
+            return text  # what is wrong with the database was told
+        fault = store.mark_fault(catalogue_id, object_count)
+        if fault is not None:
+            raise ConfigurationError(f"{folder} {fault}: is it mounted? Else `imgsvc-admin store adopt`")
+    return text

@@ -15,6 +15,7 @@ from imgsvc import config
 from imgsvc.catalogue import schema
 from imgsvc.catalogue.database import Database, cause_of
 from imgsvc.catalogue.drivers import Limits, driver_of
+from imgsvc.catalogue.holdings import count_objects, find_identity
 from imgsvc.catalogue.servers import ServerDatabase, server_engine
 from imgsvc.catalogue.sqlite import SQLiteDatabase, sqlite_engine, turn_of
 from imgsvc.catalogue.url import locate, parse, sqlite_file
@@ -65,6 +66,16 @@ class Schema:
             return None
         with self._connected() as connection:
             return schema.revision(connection)
+
+    def holdings(self, store_id: str) -> tuple[str | None, int]:
+        """The id of the catalogue, if it has one, and how many objects must be in a store.
+
+        Of tables of another version, or none: no id, and nothing.
+        """
+        if self.version() != schema.HEAD:
+            return None, 0
+        with self._connected() as connection:
+            return find_identity(connection), count_objects(connection, store_id)
 
     def upgrade(self) -> None:
         """Bring them to `head`. Waits for another that does so; can be run again when it was interrupted."""

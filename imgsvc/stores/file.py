@@ -24,6 +24,7 @@ from imgsvc.stores.faults import delete_fault, read_fault, write_fault
 from imgsvc.stores.file_reader import FileReader, OpenFile
 from imgsvc.stores.file_writer import FileWriter, WriteOptions
 from imgsvc.stores.folder import Folder, is_name, share_folder
+from imgsvc.stores.mark import fault_of
 from imgsvc.stores.pieces import UNIT
 from imgsvc.stores.presence import Presence
 from imgsvc.stores.readahead import ReadAhead
@@ -156,6 +157,10 @@ class FileStore:
 
     async def _survey(self) -> Survey:
         return await self._presence.survey()
+
+    def mark_fault(self, catalogue_id: str | None, object_count: int) -> str | None:
+        """See IMarkedStore."""
+        return fault_of(self._folder.mark.read(), catalogue_id, self.store_id, object_count)
 
     def adopt(self, force: bool) -> Deferred[None]:
         """See IMarkedStore."""

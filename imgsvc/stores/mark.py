@@ -59,6 +59,18 @@ def describe(data: bytes | None) -> str:
     return f"has the mark of store {mark.store_id} of catalogue {mark.catalogue_id}"
 
 
+def fault_of(data: bytes | None, catalogue_id: str | None, store_id: str, object_count: int) -> str | None:
+    """Why a store is away whose medium has this mark; None: it is not, as far as the mark tells.
+
+    catalogue_id: None as long as the catalogue has none. object_count: objects that must be on the medium.
+    """
+    if data is None:
+        return f"{describe(data)}, and {object_count} objects must be there" if object_count else None
+    if data and (catalogue_id is None or Mark.decode(data) != Mark(catalogue_id, store_id)):
+        return describe(data)
+    return None
+
+
 @define(eq=False)
 class MarkFile:
     """The mark of a folder, in the file `path`. own: the mark that it must have; None: not known yet.

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.admin.command import imgsvc_admin
 from imgsvc.catalogue import Schema
+from imgsvc.stores.mark import Mark
 from tests.support.certificates import write_certificate
 
 
@@ -96,6 +97,32 @@ class CheckTests(SynchronousTestCase):
         status, found = self.check(f"[stores.local]\n{options}\n")
         self.assertEqual(status, 1)
         self.assertRegex(found[name], f"^NOT OK: {pattern}")
+
+    def test_marks(self) -> None:
+        """A folder with the mark of another, or with none where images must be, is not well; nothing is changed."""
+        self.upgrade()
+        images, mark = self.data / "images", self.data / "images" / ".imgsvc-lock"
+        with closing(sqlite3.connect(self.data / "imgsvc.sqlite")) as database, database:
+            database.execute("INSERT INTO catalogue_identity (key, catalogue_id) VALUES (1, 'mine')")
+        images.mkdir()
+        own, other = Mark("mine", "local"), Mark("another", "local")
+        for content in (b"", own.encode()):
+            mark.write_bytes(content)
+            self.assertEqual(self.check()[0], 0)
+        mark.write_bytes(other.encode())
+        self.assert_bad("store local", ".*/images has the mark of store local of catalogue another: is it mounted", "")
+        mark.unlink()
+        self.assertEqual(self.check()[0], 0)
+        with closing(sqlite3.connect(self.data / "imgsvc.sqlite")) as database, database:
+            database.execute(
+                "INSERT INTO uploads (image_id, upload_id, store_id, expires_at) VALUES ('one', 'two', 'local', 0)"
+            )
+        before = self.everything()
+        self.assert_bad("store local", ".*/images has no mark, and 1 objects must be there: is it mounted", "")
+        images.rmdir()
+        self.assert_bad("store local", ".*/images has no mark, and 1 objects must be there: is it mounted", "")
+        images.mkdir()
+        self.assertEqual(self.everything().keys(), before.keys() | {str(self.folder / "imgsvc.toml")})
 
     def test_data_folder(self) -> None:
         """A file in the place of the data folder."""
