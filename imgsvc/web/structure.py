@@ -20,8 +20,8 @@ DEEPEST: Final = 32
 MOST_VALUES: Final = 20_000
 """Texts, numbers, words, arrays and objects, wherever they stand; keys are not counted."""
 
-LONGEST_NUMBER: Final = 24
-"""Characters. Reading a number takes more time than its length, and no 64 bits need more: -2.2250738585072014e-308."""
+LONGEST_NUMBER: Final = 310
+"""Characters: the largest number of 64 bits has as many digits. The time to read one grows faster than its length."""
 
 _MOST_QUOTES: Final = 4 * MOST_VALUES
 """Each value may be a text, and have a key, and each of both has two quotes."""

@@ -120,11 +120,11 @@ def _patch() -> Json:
         "required": True,
         "content": {
             _V21: {
-                "schema": array({"oneOf": [schema(name) for name in new]}, maxItems=MOST_OPERATIONS),
+                "schema": array({"oneOf": [schema(name) for name in new]}),
                 "example": [{"op": "replace", "path": "/name", "value": "another name"}],
             },
             _V20: {
-                "schema": array({"oneOf": [schema(name) for name in old]}, maxItems=MOST_OPERATIONS),
+                "schema": array({"oneOf": [schema(name) for name in old]}),
                 "example": [{"replace": "/name", "value": "another name"}],
             },
         },
@@ -179,7 +179,8 @@ def paths() -> Paths:
                 "change_image",
                 "Change an image",
                 description=(
-                    "All operations or none. In v2.0, `add` of what is there is a conflict; in v2.1 it replaces."
+                    f"All of at most {MOST_OPERATIONS} operations, or none. In v2.0, `add` of what is there is a"
+                    " conflict; in v2.1 it replaces."
                 ),
                 body=_patch(),
                 answers={200: json_answer("The image as it is now", schema("shown_image"))},
