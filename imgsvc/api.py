@@ -111,6 +111,6 @@ def _about_images(
 
 def _about_definitions(config: Config, core: Core, address: PublicAddress, bodies: JsonBodies) -> list[RouteGroup]:
     return [
-        MetadefRoutes(core.metadefs, config.api.limit_default, config.api.limit_max, address, bodies),
+        MetadefRoutes(core.metadefs, config.api.limit_default, config.api.limit_max, address, core.answers, bodies),
         DefinitionRoutes(core.metadefs, address, bodies),
     ]

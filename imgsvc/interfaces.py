@@ -296,7 +296,7 @@ class IMetadefs(Interface):
         """Deferred of the Namespace with all its definitions. Fails with NotFound."""
 
     def namespaces(query: Any) -> Any:
-        """Deferred of list[Namespace]: the page of a NamespaceQuery, with no definitions but associations.
+        """Deferred of NamespacePage: the page of a NamespaceQuery, with no definitions but associations.
 
         Fails with NotFound for a marker that does not exist or that the caller may not see.
         """

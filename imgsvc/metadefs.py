@@ -6,7 +6,7 @@ the JSON that clients send and get, because it is data to this server and not a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from imgsvc.model import Caller, Visibility
+from imgsvc.model import LARGEST_PAGE, Caller, Visibility
 
 __all__ = ["LONGEST_NAME", "Definition", "Definitions", "Kind", "Namespace", "NamespaceQuery", "ResourceType", "by_key"]
 
@@ -103,7 +103,8 @@ class NamespaceQuery:
 
     visibility: only those. resource_types: only those with an association with any of them; None: all. sort: a column,
     one of `namespace`, `created_at`, `updated_at`; the name breaks ties. marker: the name of the namespace after which
-    the page begins. limit: namespaces on the page.
+    the page begins. limit: namespaces on the page. size: bytes of JSON, about, that the page ends before; one namespace
+    is on it in any case.
     """
 
     caller: Caller
@@ -113,3 +114,16 @@ class NamespaceQuery:
     sort: str = "created_at"
     descending: bool = True
     marker: str | None = None
+    size: int = LARGEST_PAGE
+
+
+@frozen
+class NamespacePage:
+    """Namespaces of a list. last: the name that the next page begins after; None: there is none.
+
+    size: bytes of JSON that they are, about.
+    """
+
+    namespaces: Sequence[Namespace]
+    last: str | None
+    size: int

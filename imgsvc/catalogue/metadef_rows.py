@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import evolve
@@ -27,7 +27,7 @@ from imgsvc.catalogue.metadef_tables import metadef_definitions, metadef_namespa
 from imgsvc.catalogue.rows import instant, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.errors import Conflict, NamespaceChanged, NotFound
-from imgsvc.metadefs import Definition, Kind, Namespace, NamespaceQuery, ResourceType, by_key
+from imgsvc.metadefs import Definition, Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType, by_key
 from imgsvc.model import Visibility
 
 __all__ = [
@@ -49,6 +49,8 @@ _SEEN: Final = and_(
     metadef_namespaces.c.key == bindparam("of_key"), metadef_namespaces.c.revision == bindparam("seen_revision")
 )
 
+_BARE_SIZE: Final = 300
+"""Bytes of JSON of a namespace or an association without texts of its maker's."""
 _PARTS: Final = ("kind", "name", "created_at", "updated_at", "document")
 _DEFINITIONS: Final = select(metadef_definitions.c.namespace_key, *(metadef_definitions.c[name] for name in _PARTS))
 _OF_NAMESPACE: Final = metadef_definitions.c.namespace_key == bindparam("of_key")
@@ -68,12 +70,12 @@ def find_namespace(connection: Connection, name: str) -> Namespace:
     for row in _BY_NAME.rows(connection, of_name=name):
         namespace = _namespace(row)
         return evolve(
-            namespace, definitions=_definitions_of(connection, _ALL_DEFINITIONS, namespace.key)[namespace.key]
+            namespace, definitions=_definitions_of(connection, _ALL_DEFINITIONS, of_key=namespace.key)[namespace.key]
         )
     raise NotFound(f"There is no namespace {name!r}.")
 
 
-def list_namespaces(connection: Connection, query: NamespaceQuery) -> list[Namespace]:
+def list_namespaces(connection: Connection, query: NamespaceQuery) -> NamespacePage:
     """A page, with no definitions but associations. Raises NotFound for a marker that is not there or not visible."""
     visible = _visible(query)
     if query.marker is not None:
@@ -95,14 +97,43 @@ def list_namespaces(connection: Connection, query: NamespaceQuery) -> list[Names
         .limit(query.limit)
     )
     namespaces = [_namespace(row) for row in _run(connection, page)]
-    if not namespaces:
-        return []
-    associations = _DEFINITIONS.where(
+    gathered: list[Namespace] = []
+    held = 0
+    for namespace, size in _with_associations(connection, namespaces):
+        if gathered and held + size > query.size:
+            return NamespacePage(gathered, gathered[-1].name, held)
+        gathered.append(namespace)
+        held += size
+    more = bool(gathered) and len(namespaces) == query.limit
+    return NamespacePage(gathered, gathered[-1].name if more else None, held)
+
+
+_SEVERAL: Final = 20
+_ASSOCIATIONS: Final = Statement(
+    _DEFINITIONS.where(
         metadef_definitions.c.kind == Kind.ASSOCIATION.value,
-        _one_of(metadef_definitions.c.namespace_key, [namespace.key for namespace in namespaces]),
+        metadef_definitions.c.namespace_key.in_([bindparam(f"key_{number}") for number in range(_SEVERAL)]),
     )
-    definitions = _definitions_of(connection, Statement.for_dialect(associations, connection.dialect))
-    return [evolve(namespace, definitions=definitions[namespace.key]) for namespace in namespaces]
+)
+
+
+def _with_associations(connection: Connection, namespaces: Sequence[Namespace]) -> Iterator[tuple[Namespace, int]]:
+    """Namespaces with these definitions, and the bytes of JSON that they make, about; a few are read at a time."""
+    for start in range(0, len(namespaces), _SEVERAL):
+        several = namespaces[start : start + _SEVERAL]
+        keys = [namespace.key for namespace in several]
+        values = {f"key_{number}": key for number, key in enumerate(keys + keys[:1] * (_SEVERAL - len(keys)))}
+        definitions = _definitions_of(connection, _ASSOCIATIONS, **values)
+        for namespace in several:
+            whole = evolve(namespace, definitions=definitions[namespace.key])
+            yield whole, _size(whole)
+
+
+def _size(namespace: Namespace) -> int:
+    texts = [namespace.name * 2, namespace.display_name or "", namespace.description or ""]
+    for each in namespace.definitions.values():
+        texts += [each.name, *(str(value) for value in each.document.values())]
+    return _BARE_SIZE * (1 + len(namespace.definitions)) + sum(len(text.encode()) for text in texts)
 
 
 def _visible(query: NamespaceQuery) -> list[ColumnElement[bool]]:
@@ -147,9 +178,9 @@ def _namespace(row: Sequence[Any]) -> Namespace:
     )
 
 
-def _definitions_of(connection: Connection, statement: Statement, key: int | None = None) -> Mapping[int, Any]:
+def _definitions_of(connection: Connection, statement: Statement, **keys: int) -> Mapping[int, Any]:
     found: dict[int, list[Definition]] = defaultdict(list)
-    for of_key, kind, name, created_at, updated_at, document in statement.rows(connection, of_key=key):
+    for of_key, kind, name, created_at, updated_at, document in statement.rows(connection, **keys):
         found[of_key].append(
             Definition(Kind(kind), name, instant(created_at), instant(updated_at), json.loads(document))
         )

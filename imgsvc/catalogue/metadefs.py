@@ -8,7 +8,7 @@ from zope.interface import implementer
 from imgsvc.catalogue import metadef_rows as rows
 from imgsvc.catalogue.database import Database
 from imgsvc.interfaces import IMetadefs
-from imgsvc.metadefs import Namespace, NamespaceQuery, ResourceType
+from imgsvc.metadefs import Namespace, NamespacePage, NamespaceQuery, ResourceType
 
 __all__ = ["MetadefCatalogue"]
 
@@ -23,7 +23,7 @@ class MetadefCatalogue:
     def namespace(self, name: str) -> Deferred[Namespace]:
         return self._database.read(lambda connection: rows.find_namespace(connection, name))
 
-    def namespaces(self, query: NamespaceQuery) -> Deferred[list[Namespace]]:
+    def namespaces(self, query: NamespaceQuery) -> Deferred[NamespacePage]:
         return self._database.read(lambda connection: rows.list_namespaces(connection, query))
 
     def add(self, namespace: Namespace) -> Deferred[None]:

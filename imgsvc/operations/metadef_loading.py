@@ -11,7 +11,7 @@ from attrs import evolve
 
 from imgsvc.errors import NamespaceChanged, NotFound
 from imgsvc.interfaces import IMetadefs
-from imgsvc.metadefs import Definition, Definitions, Namespace, NamespaceQuery, by_key
+from imgsvc.metadefs import Definition, Definitions, Namespace, NamespacePage, NamespaceQuery, by_key
 from imgsvc.model import Caller
 from imgsvc.operations.metadef_limits import check_growth
 from imgsvc.operations.metadefs import MOST_ATTEMPTS, Documents
@@ -93,12 +93,12 @@ async def all_namespaces(catalogue: IMetadefs) -> AsyncIterator[Namespace]:
     last: str | None = None
     while True:
         query = NamespaceQuery(OPERATOR, PAGE, sort="namespace", descending=False, marker=last)
-        page: list[Namespace] = await catalogue.namespaces(query)
-        for each in page:
+        page: NamespacePage = await catalogue.namespaces(query)
+        for each in page.namespaces:
             yield await catalogue.namespace(each.name)
-        if len(page) < PAGE:
+        last = page.last
+        if last is None:
             return
-        last = page[-1].name
 
 
 def _combined(before: Namespace, loaded: Namespace, existing: Existing) -> Namespace:

@@ -14,11 +14,11 @@ from attrs import define, evolve, frozen
 
 from imgsvc.errors import Conflict, Forbidden, NamespaceChanged, NotFound, NotPermitted
 from imgsvc.interfaces import IMetadefs, IPolicy
-from imgsvc.metadefs import Definition, Kind, Namespace, NamespaceQuery, ResourceType, by_key
+from imgsvc.metadefs import Definition, Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType, by_key
 from imgsvc.model import Caller, Visibility
 from imgsvc.operations.metadef_limits import check_growth
 
-__all__ = ["Documents", "Metadefs", "Page"]
+__all__ = ["Documents", "Metadefs"]
 
 T = TypeVar("T")
 
@@ -63,14 +63,6 @@ _ACTIONS: Final[Mapping[Kind, _Actions]] = MappingProxyType(
 )
 
 
-@frozen
-class Page:
-    """Part of a list. last: the name of its last namespace if more may follow."""
-
-    namespaces: list[Namespace]
-    last: str | None
-
-
 @define
 class Metadefs:
     """All methods raise NotFound for a namespace that is not there or not for the caller's eyes, and Forbidden for what
@@ -85,17 +77,17 @@ class Metadefs:
 
     # --- namespaces
 
-    async def page(self, query: NamespaceQuery) -> Page:
+    async def page(self, query: NamespaceQuery) -> NamespacePage:
         """Part of the list of all that the caller sees; with no definitions but associations that it may see, too."""
         self._require(query.caller, None, "get_metadef_namespaces", "list_metadef_resource_types")
-        found: list[Namespace] = await self.catalogue.namespaces(query)
+        page: NamespacePage = await self.catalogue.namespaces(query)
         seen = [
             self._readable(query.caller, namespace)
-            for namespace in found
+            for namespace in page.namespaces
             if self._is_visible(query.caller, namespace)
             and self.policy.allows("get_metadef_namespace", query.caller, namespace)
         ]
-        return Page(seen, found[-1].name if found and len(found) == query.limit else None)
+        return evolve(page, namespaces=seen)
 
     async def show(self, caller: Caller, name: str) -> Namespace:
         """The namespace with all its definitions that the caller may see."""

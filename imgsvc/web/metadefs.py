@@ -9,11 +9,13 @@ from urllib.parse import urlencode
 from attrs import define, evolve, frozen
 
 from imgsvc.errors import Invalid
-from imgsvc.metadefs import NamespaceQuery
+from imgsvc.interfaces import IAnswers
+from imgsvc.metadefs import NamespacePage, NamespaceQuery
 from imgsvc.model import Caller, Visibility
 from imgsvc.operations.metadefs import Metadefs
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.forwarding import PublicAddress
+from imgsvc.web.large import SMALL, LargeAnswer, array_pieces, encode, object_pieces
 from imgsvc.web.metadef_reader import read_namespace
 from imgsvc.web.metadef_view import NAMESPACES, namespace_document, namespace_path
 from imgsvc.web.render import answer_json, answer_nothing, timestamp
@@ -25,6 +27,8 @@ __all__ = ["MetadefRoutes", "argument"]
 SORT_KEYS: Final = ("namespace", "created_at", "updated_at")
 VISIBILITIES: Final = (Visibility.PUBLIC, Visibility.PRIVATE)
 LONGEST_NUMBER: Final = 19
+MOST_TYPES: Final = 100
+"""Types of resources that a list is asked for; each is a parameter of its statement."""
 
 
 @define
@@ -35,6 +39,7 @@ class MetadefRoutes:
     limit_default: int
     limit_max: int
     address: PublicAddress
+    answers: IAnswers
     bodies: JsonBodies
 
     def routes(self) -> list[Route]:
@@ -49,18 +54,23 @@ class MetadefRoutes:
             Route("GET", "/v2/metadefs/resource_types", self.list_resource_types),
         ]
 
-    async def list(self, request: StreamingRequest) -> bytes:
+    async def list(self, request: StreamingRequest) -> bytes | LargeAnswer:
         """200 with a page of the namespaces that the caller sees."""
         asked = self._asked(request.caller, request.args)
         page = await self.metadefs.page(asked.query)
-        document = {
-            "namespaces": [namespace_document(namespace) for namespace in page.namespaces],
-            "first": asked.link(None),
-            "schema": "/v2/schemas/metadefs/namespaces",
-        }
-        if page.last is not None:
-            document["next"] = asked.link(page.last)
-        return answer_json(request, document)
+        if page.size <= SMALL:
+            documents = [namespace_document(namespace) for namespace in page.namespaces]
+            return answer_json(request, asked.document(page, documents))
+        size = page.size
+        del page  # what waits for memory holds none
+        reservation = await self.answers.reserve(size)
+        try:
+            page = await self.metadefs.page(asked.query)
+        except BaseException:
+            reservation.close()
+            raise
+        pieces = array_pieces(iter((encode(namespace_document(each)),)) for each in page.namespaces)
+        return LargeAnswer(object_pieces(asked.document(page, pieces)), reservation)
 
     async def create(self, request: StreamingRequest) -> bytes:
         """201 with the namespace and all that was made in it."""
@@ -118,7 +128,7 @@ class MetadefRoutes:
             caller=caller,
             limit=min(limit, self.limit_max),
             visibility=None if visibility is None else Visibility(visibility),
-            resource_types=tuple(last["resource_types"].split(",")) if "resource_types" in last else None,
+            resource_types=_resource_types(last["resource_types"]) if "resource_types" in last else None,
             sort=sort,
             descending=direction == "desc",
             marker=last.get("marker"),
@@ -133,10 +143,28 @@ class _AskedList:
     query: NamespaceQuery
     parameters: tuple[tuple[str, str], ...]
 
+    def document(self, page: NamespacePage, namespaces: object) -> dict[str, object]:
+        """The list with a page of it. namespaces: their documents."""
+        document = {
+            "namespaces": namespaces,
+            "first": self.link(None),
+            "schema": "/v2/schemas/metadefs/namespaces",
+        }
+        if page.last is not None:
+            document["next"] = self.link(page.last)
+        return document
+
     def link(self, marker: str | None) -> str:
         """The path of a page of the same list: the first one, or the one after `marker`."""
         text = urlencode(self.parameters + (() if marker is None else (("marker", marker),)))
         return f"{NAMESPACES}?{text}" if text else NAMESPACES
+
+
+def _resource_types(text: str) -> tuple[str, ...]:
+    types = tuple(dict.fromkeys(text.split(",")))
+    if len(types) > MOST_TYPES:
+        raise Invalid(f"resource_types takes {MOST_TYPES} types, not {len(types)}.")
+    return types
 
 
 def argument(request: StreamingRequest, name: str) -> str | None:

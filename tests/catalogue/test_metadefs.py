@@ -62,7 +62,7 @@ class MetadefTestCase(CatalogueTestCase):
 
     def names(self, caller: Caller = ADMIN, limit: int = 100, **query: Any) -> list[str]:
         """Of a page."""
-        page = self.successResultOf(self.metadefs.namespaces(NamespaceQuery(caller, limit, **query)))
+        page = self.successResultOf(self.metadefs.namespaces(NamespaceQuery(caller, limit, **query))).namespaces
         return [namespace.name for namespace in page]
 
 
@@ -288,10 +288,27 @@ class ListTests(MetadefTestCase):
         self.assertEqual(len(page), 1000)
         self.assertEqual(page[:3], ["bravo", "charlie", "zulu 000"])
 
+    def test_bytes(self) -> None:
+        """A page ends before it has more bytes than it may have, and the next one begins there."""
+        names = [f"large {number:02}" for number in range(45)]
+        for number, name in enumerate(names):
+            long = definition(Kind.ASSOCIATION, "z", {"prefix": "p" * (3000 if number % 10 == 0 else 10)})
+            self.keep(new_namespace(name, long))
+        for limit in (1000, 30, 2):
+            seen, last, pages = [], "delta", 0
+            while last is not None:
+                query = NamespaceQuery(ADMIN, limit, sort="namespace", descending=False, marker=last, size=5000)
+                page = self.successResultOf(self.metadefs.namespaces(query))
+                self.assertTrue(page.size <= 5000 or len(page.namespaces) == 1, page.size)
+                seen += [each.name for each in page.namespaces]
+                last, pages = page.last, pages + 1
+            self.assertEqual(names, [name for name in seen if name in names])
+            self.assertGreater(pages, 8)
+
     def test_associations(self) -> None:
         """Namespaces in a list have their associations, and no other definitions."""
         query = NamespaceQuery(ADMIN, 2, sort="namespace", descending=False, marker="bravo")
-        charlie, delta = self.successResultOf(self.metadefs.namespaces(query))
+        charlie, delta = self.successResultOf(self.metadefs.namespaces(query)).namespaces
         self.assertEqual(
             [each.name for each in charlie.definitions.values()], ["OS::Glance::Image", "OS::Nova::Flavor"]
         )

@@ -18,7 +18,7 @@ from imgsvc.catalogue.sqlite import SQLiteDatabase
 from imgsvc.errors import Conflict, Forbidden, ImgsvcError, NamespaceChanged, NotFound
 from imgsvc.identity.policy import Policy
 from imgsvc.interfaces import IMetadefs
-from imgsvc.metadefs import Kind, Namespace, NamespaceQuery, ResourceType
+from imgsvc.metadefs import Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType
 from imgsvc.model import Caller, Visibility
 from imgsvc.operations.metadefs import MOST_ATTEMPTS, Metadefs
 from tests.support.threads import ImmediateThreads
@@ -49,7 +49,7 @@ class Meddled:
     def namespace(self, name: str) -> Deferred[Namespace]:
         return Deferred.fromCoroutine(self._meddled(name))
 
-    def namespaces(self, query: NamespaceQuery) -> Deferred[list[Namespace]]:
+    def namespaces(self, query: NamespaceQuery) -> Deferred[NamespacePage]:
         return self.inner.namespaces(query)
 
     def add(self, namespace: Namespace) -> Deferred[None]:

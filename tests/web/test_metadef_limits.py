@@ -92,3 +92,25 @@ class BytesTests(MetadefTestCase):
         self.assert_status(204, self.send("DELETE", path("old", "properties", "large 1")))
         self.assert_status(200, self.send("PUT", path("old"), {"namespace": "old", "display_name": "Old"}))
         self.assert_status(204, self.send("DELETE", path("old")))
+
+
+class ListTests(MetadefTestCase):
+    """Lists of namespaces that have much in them."""
+
+    def test_large(self) -> None:
+        """A page that is large has what a small one has, in as many namespaces as are asked for."""
+        types = [{"name": f"type {number}", "prefix": "\N{GRINNING FACE}"} for number in range(700)]
+        for name in ("a", "b", "c"):
+            self.made(name, resource_type_associations=types)
+        whole = {each: self.send("GET", path(each)).json for each in ("a", "b", "c")}
+        answer = self.send("GET", f"{ROOT}?limit=2")
+        self.assertGreater(len(answer.body), 128 << 10)
+        self.assertEqual([whole["c"], whole["b"]], answer.json["namespaces"])
+        self.assertEqual(f"{ROOT}?limit=2&marker=b", answer.json["next"])
+        self.assertEqual(0, self.server.server.core.budgets.answers.held)
+
+    def test_types(self) -> None:
+        """A list is asked for no more than a hundred types of resources."""
+        self.assert_status(200, self.send("GET", f"{ROOT}?resource_types={','.join(map(str, range(100)))}"))
+        answer = self.send("GET", f"{ROOT}?resource_types={','.join(map(str, range(101)))}")
+        self.assert_status(400, answer, "takes 100 types, not 101")
