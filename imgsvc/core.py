@@ -49,7 +49,8 @@ class Core:
     """One process's catalogue, stores, operations and tasks. Nothing is started; who starts them stops them.
 
     threads: the pools that belong to no store. budgets: the memory for bytes in flight.
-    json_threads: one thread, for requests that hold much. answers: sends what is large of JSON.
+    digest_threads: compute the digests of all transfers. json_threads: one thread, for requests that hold much.
+    answers: sends what is large of JSON.
 
     What follows the rules of the configuration is made again when that changes (`renewed`); what has a state is not.
     """
@@ -94,7 +95,7 @@ class Core:
     def _make_lasting(self, folders: Folders) -> None:
         config, data_folder, reactor = self._config, self._data_folder, self._reactor
         self.threads: list[IThreads] = []
-        self._digest_threads = self._own_threads("digests", digest_threads())
+        self.digest_threads = self._own_threads("digests", digest_threads())
         self.budgets = Budgets(config.server.memory_budget)
         self.answers = Answers(self.budgets.answers, reactor, config.server.send_timeout)
         self._certificate_threads = self._own_threads("certificates", 1)
@@ -146,7 +147,7 @@ class Core:
             self.stores,
             remove=self.deletion.remove,
             budget=self.budgets.uploads,
-            digest_threads=self._digest_threads,
+            digest_threads=self.digest_threads,
             clock=self._reactor,
             rules=self._hash_rules(),
         )
@@ -189,10 +190,10 @@ class Core:
             stores=self.stores,
             quotas=self.quotas,
             budget=self.budgets.uploads,
-            digest_threads=self._digest_threads,
+            digest_threads=self.digest_threads,
             signatures=Signatures(
                 certificates,
-                self._digest_threads,
+                self.digest_threads,
                 load_authorities(authorities, "signatures.trusted_ca") if authorities else None,
             ),
             clock=self._reactor,

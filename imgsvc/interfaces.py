@@ -13,10 +13,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
 from zope.interface import Attribute, Interface
 
-from imgsvc.model import Lease
+from imgsvc.model import Lease, Record
 from imgsvc.store_interfaces import (
     IFileBacked,
     IHoldings,
+    IListedStore,
     IMarkedStore,
     IStore,
     IStoreMaker,
@@ -34,6 +35,7 @@ __all__ = [
     "IFileBacked",
     "IHoldings",
     "IIdentity",
+    "IListedStore",
     "IMarkedStore",
     "IMetadefs",
     "IOutlet",
@@ -284,6 +286,9 @@ class ICatalogue(IHoldings):
 
     def doomed_locations(store_id: str, after: int = 0) -> Any:
         """Deferred of list[DoomedLocation] (at most 100): in that store, with keys over `after`, in their order."""
+
+    def records(store_id: str, after: int, limit: int) -> Deferred[list[Record]]:
+        """What must be in that store, with keys over `after`, in their order. What is being deleted is not in it."""
 
     def forget_location(key: int) -> Any:
         """The store confirmed that a doomed location's bytes are gone. Deferred of None."""

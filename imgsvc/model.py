@@ -222,6 +222,36 @@ class UnfinishedObject:
 
 
 @frozen
+class StoredObject:
+    """An object as a store has it, whatever the catalogue says of it.
+
+    size: bytes. changed_at: when it got its bytes, in seconds since 1970 by the clock of the medium. version: tells it
+    from every other object that ever has the name.
+    """
+
+    name: str
+    size: int
+    changed_at: float
+    version: str
+
+
+@frozen
+class Record:
+    """What the catalogue says of an object that it has in a store: one location of an image, and the image's data.
+
+    key: orders records, and is never used twice. None: not known, as of images whose bytes were not read yet.
+    """
+
+    key: int
+    image_id: str
+    location: Location
+    size: int | None
+    checksum: str | None
+    os_hash_algo: str | None
+    os_hash_value: str | None
+
+
+@frozen
 class StoredData:
     """What is known of an image's bytes once they are all in a store."""
 

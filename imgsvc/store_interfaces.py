@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -10,11 +10,12 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
-from imgsvc.model import Survey
+from imgsvc.model import StoredObject, Survey
 
 __all__ = [
     "IFileBacked",
     "IHoldings",
+    "IListedStore",
     "IMarkedStore",
     "IStore",
     "IStoreMaker",
@@ -194,6 +195,30 @@ class IMarkedStore(IStore):
         Fails with Conflict unless forced: the mark is another's, or the catalogue has objects in the store of which
         none is there. Fails also: StoreUnavailable, StoreWriteDenied, StoreFull.
         """
+
+
+class IListedStore(IStore):
+    """A store that can tell which objects it has: for those who compare them with the catalogue."""
+
+    def objects() -> AsyncGenerator[list[StoredObject], None]:
+        """All objects that can be read, at most 1000 at a time, in no order. The caller closes it.
+
+        What is committed or deleted meanwhile may be among them or not; everything else is, once. Fails:
+        StoreUnavailable.
+        """
+
+    def object(name: str) -> Deferred[StoredObject]:
+        """The object of that name, as it is now. Fails: ObjectMissing, StoreUnavailable."""
+
+    def set_aside(found: StoredObject) -> Deferred[str]:
+        """Take an object that was listed out of the store, and keep its bytes. Deferred of where, for the operator.
+
+        Fails: ObjectMissing (it is not that object any more), ObjectInUse (an upload of that name is unfinished),
+        ObjectExists (one of its name was set aside before), StoreForbidden, StoreUnavailable.
+        """
+
+    def put_back(found: StoredObject) -> Deferred[None]:
+        """Undo `set_aside`. Fails: ObjectMissing, ObjectExists (the name has another object now), StoreUnavailable."""
 
 
 class IStoreMaker(IPlugin):

@@ -55,7 +55,8 @@ ARROWS = {
     "identity": GROUND | {"config", "options"},
     "certificates": GROUND | {"config", "options"},
     "client": {"model"},
-    "admin": GROUND | {"compose", "config", "core", "options", "catalogue", "identity", "operations", "process", "web"},
+    "admin": GROUND
+    | {"compose", "config", "core", "options", "catalogue", "identity", "operations", "process", "tasks", "web"},
 }
 """Which rooms a room may import beside itself and the version in `imgsvc`. Rooms that are not named may import all."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
@@ -20,13 +20,17 @@ __all__ = ["with_core", "with_database"]
 
 T = TypeVar("T")
 
+INTERRUPTED: Final = 130
+"""The exit status of what was ended by SIGINT, as shells have it."""
+
 MakeThreads = Callable[[str, int], IThreads]
 
 
 def with_database(setting: Setting, work: Callable[[Database], Coroutine[Deferred[Any], Any, T]]) -> T:
     """The result of `work` with the started database of the configuration, or what it raised. Once in a process.
 
-    The reactor runs meanwhile, SIGINT ends the process. Raises ConfigurationError, CatalogueUnavailable.
+    The reactor runs meanwhile. SIGINT and SIGTERM cancel `work`, and end the process when that has ended. Raises
+    ConfigurationError, CatalogueUnavailable.
     """
 
     async def main(reactor: Any, make_threads: MakeThreads) -> T:
@@ -69,8 +73,27 @@ def _run(main: Callable[[Any, MakeThreads], Coroutine[Deferred[Any], Any, T]]) -
     """The result of `main` with the reactor and what makes pools of threads, which end after it."""
     results: list[T] = []
     errors: list[Exception] = []
+    interrupted = False
 
     async def run(reactor: Any) -> None:
+        work = Deferred.fromCoroutine(finish(reactor))
+        ended: Deferred[None] = Deferred()
+
+        def interrupt() -> Deferred[None] | None:
+            nonlocal interrupted
+            if work.called:
+                return None
+            interrupted = True
+            work.cancel()
+            return ended
+
+        reactor.addSystemEventTrigger("before", "shutdown", interrupt)
+        try:
+            await work
+        finally:
+            ended.callback(None)
+
+    async def finish(reactor: Any) -> None:
         pools: list[IThreads] = []
 
         def make_threads(name: str, size: int) -> IThreads:
@@ -90,6 +113,8 @@ def _run(main: Callable[[Any, MakeThreads], Coroutine[Deferred[Any], Any, T]]) -
     except SystemExit as end:
         if end.code:
             raise
+    if interrupted:
+        raise SystemExit(INTERRUPTED)
     for error in errors:
         raise error
     return results[0]

@@ -6,6 +6,7 @@ import click
 
 from imgsvc.admin.running import with_core
 from imgsvc.admin.setting import Setting
+from imgsvc.admin.verify import verify
 from imgsvc.core import Core
 from imgsvc.errors import Invalid
 from imgsvc.interfaces import IMarkedStore
@@ -31,6 +32,9 @@ def adopt(setting: Setting, name: str, force: bool) -> None:
     first that everything is mounted. Daemons may run: they use the store a few seconds later.
     """
     with_core(setting, lambda core: _adopt(core, name, force))
+
+
+store.add_command(verify)
 
 
 async def _adopt(core: Core, name: str, force: bool) -> None:

@@ -28,6 +28,7 @@ from imgsvc.model import (
     MemberStatus,
     ProjectLimits,
     ProjectUsage,
+    Record,
     Status,
     StoredData,
 )
@@ -204,6 +205,9 @@ class Catalogue:
 
     def doomed_locations(self, store_id: str, after: int = 0) -> Deferred[list[DoomedLocation]]:
         return self._database.read(lambda connection: images.list_doomed_locations(connection, store_id, after))
+
+    def records(self, store_id: str, after: int, limit: int) -> Deferred[list[Record]]:
+        return self._database.read(lambda connection: holdings.list_records(connection, store_id, after, limit))
 
     def forget_location(self, key: int) -> Deferred[None]:
         return self._database.write(lambda connection: images.forget_location(connection, key), frees=True)

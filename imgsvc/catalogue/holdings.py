@@ -1,24 +1,44 @@
-"""What a store must know of the catalogue to tell whose its medium is. Every function is a job of `Database`."""
+"""What the catalogue has in a store, and what tells it from other catalogues. Every function is a job of `Database`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, Integer, bindparam, func, insert, select
 
 from imgsvc.catalogue.statements import Statement
-from imgsvc.catalogue.tables import catalogue_identity, image_locations, uploads
+from imgsvc.catalogue.tables import catalogue_identity, image_locations, images, uploads
 from imgsvc.errors import Conflict
+from imgsvc.model import Location, Record
 
-__all__ = ["add_identity", "count_objects", "find_identity", "list_known_objects"]
+__all__ = ["add_identity", "count_objects", "find_identity", "list_known_objects", "list_records"]
 
 _FIND: Final = Statement(select(catalogue_identity.c.catalogue_id).where(catalogue_identity.c.key == 1))
 _ADD: Final = Statement(insert(catalogue_identity).values(key=1, catalogue_id=bindparam("catalogue_id")))
 _COUNTS: Final = tuple(
     Statement(select(func.count()).select_from(table).where(table.c.store_id == bindparam("store_id")))
     for table in (image_locations, uploads)
+)
+_RECORDS: Final = Statement(
+    select(
+        image_locations.c.key,
+        image_locations.c.image_id,
+        image_locations.c.store_id,
+        image_locations.c.url,
+        image_locations.c.metadata,
+        *(images.c[name] for name in ("size", "checksum", "os_hash_algo", "os_hash_value")),
+    )
+    .join(images, images.c.id == image_locations.c.image_id)
+    .where(
+        image_locations.c.store_id == bindparam("store_id"),
+        image_locations.c.doomed_at.is_(None),
+        image_locations.c.key > bindparam("after"),
+    )
+    .order_by(image_locations.c.key)
+    .limit(bindparam("limit", type_=Integer))
 )
 
 
@@ -49,3 +69,12 @@ def list_known_objects(connection: Connection, store_id: str, names: Collection[
         query = select(table.c.image_id).where(table.c.store_id == store_id, table.c.image_id.in_(names))
         known.update(connection.execute(query).scalars())
     return known
+
+
+def list_records(connection: Connection, store_id: str, after: int, limit: int) -> list[Record]:
+    """Locations in a store whose bytes must be there, with keys over `after`, in their order; at most `limit`."""
+    rows = _RECORDS.rows(connection, store_id=store_id, after=after, limit=limit)
+    return [
+        Record(key, image_id, Location(store, url, json.loads(metadata)), *data)
+        for key, image_id, store, url, metadata, *data in rows
+    ]

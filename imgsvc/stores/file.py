@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -15,8 +15,8 @@ from zope.interface import implementer
 
 from imgsvc import kernel
 from imgsvc.errors import ConfigurationError, Invalid, ObjectDamaged, ObjectMissing, StoreFull, StoreUnavailable
-from imgsvc.interfaces import IMarkedStore, IStoreReader, IStoreWriter
-from imgsvc.model import Location, Span, StoreUsage, Survey, UnfinishedObject
+from imgsvc.interfaces import IListedStore, IMarkedStore, IStoreReader, IStoreWriter
+from imgsvc.model import Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
 from imgsvc.options import Size, option, structure
 from imgsvc.shield import ignore, shielded
 from imgsvc.stores.disk import Disk, Fault
@@ -25,12 +25,14 @@ from imgsvc.stores.file_reader import FileReader, OpenFile
 from imgsvc.stores.file_writer import FileWriter, WriteOptions
 from imgsvc.stores.folder import Folder, is_name, share_folder
 from imgsvc.stores.mark import fault_of
+from imgsvc.stores.objects import Objects
 from imgsvc.stores.pieces import UNIT
 from imgsvc.stores.presence import Presence
 from imgsvc.stores.readahead import ReadAhead
 from imgsvc.stores.services import StoreServices
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 log = txaio.make_logger()
 
@@ -59,7 +61,7 @@ class FileOptions:
     )
 
 
-@implementer(IMarkedStore)
+@implementer(IMarkedStore, IListedStore)
 class FileStore:
     """Objects as files of one folder. Several processes, on several hosts, may share the folder."""
 
@@ -75,6 +77,7 @@ class FileStore:
         self._write_options = WriteOptions(options.fsync, mode, options.thin_provisioning)
         self._services = services
         self._folder = Folder(os.path.abspath(services.data_folder / options.path), options.fsync)
+        self._objects = Objects(self._folder)
         self._running: Disk | None = None
         self._present: Presence | None = None
         self.properties: Mapping[str, object] = MappingProxyType(
@@ -242,6 +245,24 @@ class FileStore:
         """See IStore."""
         return _whole(self._end("settle", write_fault, self._folder.settle, name, upload_id))
 
+    async def objects(self) -> AsyncGenerator[list[StoredObject], None]:
+        """See IListedStore."""
+        walk = self._objects.walk()
+        while batch := await _whole(self._look("list", lambda: self._objects.batch(walk))):
+            yield batch
+
+    def object(self, name: str) -> Deferred[StoredObject]:
+        """See IListedStore."""
+        return _whole(self._named(name, "look at", read_fault, self._objects.find, name))
+
+    def set_aside(self, found: StoredObject) -> Deferred[str]:
+        """See IListedStore."""
+        return _whole(self._named(found.name, "set aside", delete_fault, self._objects.set_aside, found))
+
+    def put_back(self, found: StoredObject) -> Deferred[None]:
+        """See IListedStore."""
+        return _whole(self._named(found.name, "put back", delete_fault, self._objects.put_back, found))
+
     def usage(self) -> Deferred[StoreUsage]:
         """See IStore."""
         return _whole(self._usage())
@@ -255,7 +276,10 @@ class FileStore:
 
     async def _at(self, location: Location, action: str, fault: Fault, function: Callable[[str], T]) -> T:
         name = self._name(location)
-        return await self._disk.run(action, self._folder.final(name), fault, function, name)
+        return await self._named(name, action, fault, function, name)
+
+    async def _named(self, name: str, action: str, fault: Fault, function: Callable[[A], T], argument: A) -> T:
+        return await self._disk.run(action, self._folder.final(name), fault, function, argument)
 
     async def _end(
         self, action: str, fault: Fault, function: Callable[[str, str], None], name: str, upload_id: str

@@ -3,6 +3,7 @@
     ID                  the object, in the layout of Glance's file store
     .ID.UPLOAD.part     what an upload has written. Another link to the object itself once that is committed, until it
                         is settled: the same inode tells whose object it is
+    .imgsvc-left-over/  what was taken out of the store, see `objects.py`
     .imgsvc-lock        the mark: says whose the folder is, see `mark.py`. A byte of it is locked while links of one
                         name are compared and changed
 
@@ -69,7 +70,7 @@ class Folder:
 
     def prepare(self) -> None:
         """Prove that files can be made, linked and locked in the folder."""
-        with self._locked(""):
+        with self.locked(""):
             pass
         probe = f"{self.path}/.imgsvc-probe-{uuid4()}"
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -110,7 +111,7 @@ class Folder:
         Replaces the object of an earlier upload that was never settled. Raises NameTaken, UploadDiscarded, LockBusy.
         """
         part, final = self.part(name, upload_id), self.final(name)
-        with self._locked(name):
+        with self.locked(name):
             inode = _inode(part)
             if inode is None:
                 raise UploadDiscarded(upload_id)
@@ -126,7 +127,7 @@ class Folder:
     def discard(self, name: str, upload_id: str) -> None:
         """Remove what an upload has left, and nothing of any other. Raises LockBusy."""
         part, final = self.part(name, upload_id), self.final(name)
-        with self._locked(name):
+        with self.locked(name):
             inode = _inode(part)
             if inode is None:
                 return
@@ -164,7 +165,9 @@ class Folder:
     def unfinished(self) -> list[UnfinishedObject]:
         """What uploads have begun and neither settled nor discarded, in the order of names and uploads."""
         self.mark.check()
-        found = (_PART.fullmatch(entry) for entry in sorted(os.listdir(self.path)))
+        with os.scandir(self.path) as entries:
+            names = [entry.name for entry in entries if _PART.fullmatch(entry.name)]
+        found = (_PART.fullmatch(name) for name in sorted(names))
         return [UnfinishedObject(match[1], match[2]) for match in found if match]
 
     def usage(self) -> StoreUsage:
@@ -187,7 +190,8 @@ class Folder:
             if other.name == name and other.upload_id < upload_id:
                 yield _inode(self.part(name, other.upload_id))
 
-    def _locked(self, name: str) -> AbstractContextManager[None]:
+    def locked(self, name: str) -> AbstractContextManager[None]:
+        """Keep other processes from changing what has this name. Raises LockBusy."""
         self.mark.check()
         return name_lock(self.mark.path, name)
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred, execute, succeed
 from zope.interface import implementer
 
 from imgsvc.errors import Invalid, ObjectDamaged, ObjectExists, ObjectMissing, StoreFull, StoreUnavailable
-from imgsvc.interfaces import IBudget, IStore, IStoreReader, IStoreWriter
-from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
+from imgsvc.interfaces import IBudget, IListedStore, IStoreReader, IStoreWriter
+from imgsvc.model import Location, Span, StoredObject, StoreUsage, UnfinishedObject
 from imgsvc.options import Size, option, structure
 from imgsvc.stores.readahead import ReadAhead
 from imgsvc.stores.services import StoreServices
 
 SCHEME: Final = "memory:///"
+BATCH: Final = 1000
+"""Objects that are listed at a time."""
 
 
 @frozen
@@ -31,9 +35,10 @@ class MemoryOptions:
 class _Object:
     upload_id: str
     data: bytes
+    changed_at: float = field(factory=time.time)
 
 
-@implementer(IStore)
+@implementer(IListedStore)
 class MemoryStore:
     """Keeps objects in dictionaries. What is in it ends with the process, and no other process sees it."""
 
@@ -49,6 +54,7 @@ class MemoryStore:
         self._capacity = capacity
         self._budget = budget
         self._objects: dict[str, _Object] = {}
+        self._aside: dict[str, _Object] = {}
         self._uploads: dict[tuple[str, str], list[bytes]] = {}
 
     def start(self) -> Deferred[None]:
@@ -122,6 +128,31 @@ class MemoryStore:
         self._uploads.pop((name, upload_id), None)
         return succeed(None)
 
+    async def objects(self) -> AsyncGenerator[list[StoredObject], None]:
+        """See IListedStore."""
+        names = iter(list(self._objects))
+        while batch := list(islice(names, BATCH)):
+            yield [self._stored(name) for name in batch if name in self._objects]
+
+    def object(self, name: str) -> Deferred[StoredObject]:
+        """See IListedStore."""
+        return execute(self._stored, name)
+
+    def set_aside(self, found: StoredObject) -> Deferred[str]:
+        """See IListedStore."""
+
+        def set_aside() -> str:
+            if self._stored(found.name) != found:
+                raise ObjectMissing(self.store_id, "it has another object of that name now.")
+            self._move(found.name, self._objects, self._aside)
+            return "the memory of the process"
+
+        return execute(set_aside)
+
+    def put_back(self, found: StoredObject) -> Deferred[None]:
+        """See IListedStore."""
+        return execute(self._move, found.name, self._aside, self._objects)
+
     def usage(self) -> Deferred[StoreUsage]:
         """See IStore."""
         if not self._capacity:
@@ -143,6 +174,17 @@ class MemoryStore:
         pieces.clear()
         return Location(self.store_id, SCHEME + name)
 
+    def _stored(self, name: str) -> StoredObject:
+        found = self._named(name)
+        return StoredObject(name, len(found.data), found.changed_at, found.upload_id)
+
+    def _move(self, name: str, source: dict[str, _Object], target: dict[str, _Object]) -> None:
+        if name not in source:
+            raise ObjectMissing(self.store_id, "the object is not there.")
+        if name in target:
+            raise ObjectExists(self.store_id, f"there is an object {name} already.")
+        target[name] = source.pop(name)
+
     def _begun(self, name: str, upload_id: str) -> list[bytes]:
         if (name, upload_id) not in self._uploads:
             raise StoreUnavailable(self.store_id, "the upload was discarded meanwhile.")
@@ -153,14 +195,17 @@ class MemoryStore:
         return None if found is None else found.upload_id
 
     def _object(self, location: Location) -> _Object:
-        found = self._objects.get(location.url.removeprefix(SCHEME))
+        return self._named(location.url.removeprefix(SCHEME))
+
+    def _named(self, name: str) -> _Object:
+        found = self._objects.get(name)
         if found is None:
             raise ObjectMissing(self.store_id, "the object is not there.")
         return found
 
     def _used(self) -> int:
         written = sum(len(piece) for pieces in self._uploads.values() for piece in pieces)
-        return written + sum(len(found.data) for found in self._objects.values())
+        return written + sum(len(found.data) for found in (*self._objects.values(), *self._aside.values()))
 
     def _check_room(self, size: int) -> None:
         if self._capacity and self._used() + size > self._capacity:

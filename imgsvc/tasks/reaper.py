@@ -12,9 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from imgsvc.errors import CatalogueUnavailable, ImgsvcError, NoSuchImage, StoreAway, StoreUnavailable
+from imgsvc.errors import CatalogueUnavailable, ImgsvcError, StoreAway, StoreUnavailable
 from imgsvc.interfaces import ICatalogue, IStore, IStoreRegistry
 from imgsvc.model import DoomedLocation, Image, Lease, Status, UnfinishedObject
+from imgsvc.tasks.unfinished import end_unfinished, image_or_none
 
 log = txaio.make_logger()
 
@@ -146,7 +147,7 @@ class Reaper:
         upload_id = await self.catalogue.take_over(lease, self.lease)
         if upload_id is None:
             return
-        image = await self._image(lease.image_id)
+        image = await image_or_none(self.catalogue, lease.image_id)
         if image is not None and image.status is not Status.SAVING:
             self.resume(image, upload_id)
             log.info("reaper: image {image}: task of a dead process taken over", image=image.id)
@@ -160,24 +161,7 @@ class Reaper:
         log.info("reaper: image {image}: upload of a dead process undone", image=lease.image_id)
 
     async def _end(self, store: IStore, unfinished: UnfinishedObject) -> None:
-        """Settle or discard an object that no claim stands for any more.
-
-        Its claim ended either with an active image, whose object it is, or without.
-        """
-        name, upload_id = unfinished.name, unfinished.upload_id
-        if await self.catalogue.is_claimed(name, upload_id):
-            return
-        image = await self._image(name)
-        if image is not None and any(location.store_id == store.store_id for location in image.locations):
-            await store.settle(name, upload_id)
-        else:
-            await store.discard(name, upload_id)
-        log.info("reaper: {name}: object of upload {upload} ended", name=name, upload=upload_id)
-
-    async def _image(self, image_id: str) -> Image | None:
-        """None if it is deleted, or never was."""
-        try:
-            image: Image = await self.catalogue.image(image_id)
-        except NoSuchImage:
-            return None
-        return image
+        if await end_unfinished(self.catalogue, store, unfinished):
+            log.info(
+                "reaper: {name}: object of upload {upload} ended", name=unfinished.name, upload=unfinished.upload_id
+            )

@@ -9,6 +9,8 @@ from zope.interface.verify import verifyObject
 from imgsvc.interfaces import ICatalogue, IHoldings
 from tests.catalogue.rigs import CatalogueTestCase, HeldThreads, on_every_database
 
+DATA = ("size", "checksum", "os_hash_algo", "os_hash_value")
+
 
 @on_every_database
 class HoldingsTest(CatalogueTestCase):
@@ -38,6 +40,22 @@ class HoldingsTest(CatalogueTestCase):
         self.assertEqual((3, ids), (self.count(), self.known(*ids, queued.id, "x")))
         self.assertEqual({active.id}, self.known(active.id))
         self.assertEqual((0, set()), (self.count("other"), self.known(*ids, store_id="other")))
+
+    def test_records(self) -> None:
+        """Records of a store come in pages, with what is known of their bytes; those of doomed locations do not."""
+        first, doomed, second = (self.add_active() for _ in range(3))
+        self.successResultOf(self.catalogue.delete(doomed.id))
+        self.successResultOf(self.catalogue.claim(self.add().id, "local", 60))
+        (record,) = page = self.successResultOf(self.catalogue.records("local", 0, 1))
+        self.assertEqual(
+            (first.id, first.locations, 1000, "c" * 32, "sha512", "d" * 128),
+            (record.image_id, (record.location,), *(getattr(record, name) for name in DATA)),
+        )
+        rest = self.successResultOf(self.catalogue.records("local", record.key, 1000))
+        self.assertEqual([second.id], [each.image_id for each in rest])
+        self.assertEqual([], self.successResultOf(self.catalogue.records("local", rest[0].key, 1000)))
+        self.assertEqual([], self.successResultOf(self.catalogue.records("other", 0, 1000)))
+        self.assertEqual(page, self.successResultOf(self.catalogue.records("local", record.key - 1, 1)))
 
     def test_leases_elsewhere(self) -> None:
         """Leases of claims in other stores than those that are named, the first to expire first."""

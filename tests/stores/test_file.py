@@ -16,6 +16,7 @@ from imgsvc.errors import (
     Invalid,
     ObjectDamaged,
     ObjectMissing,
+    StoreAway,
     StoreFull,
     StoreUnavailable,
 )
@@ -23,6 +24,7 @@ from imgsvc.interfaces import IFileBacked, IStore
 from imgsvc.model import Location, Span, StoreUsage
 from imgsvc.stores.file import ROOM_OF_CATALOGUE, make
 from imgsvc.stores.services import StoreServices
+from tests.support.listing_contract import ListingContract, objects
 from tests.support.store_contract import (
     DATA,
     EARLIER,
@@ -39,11 +41,60 @@ from tests.support.store_contract import (
 )
 
 
-class FileStoreTests(StoreProperties, SynchronousTestCase):
+class FileStoreTests(ListingContract, StoreProperties, SynchronousTestCase):
     """The file store keeps the contract."""
 
     def make_store(self, services: StoreServices) -> IStore:
         return make("local", {}, services)
+
+
+class ListingTests(SynchronousTestCase):
+    """What of a folder is an object."""
+
+    def setUp(self) -> None:
+        services = store_services(Path(self.mktemp()).absolute())
+        self.images = services.data_folder / "images"
+        self.store = make("local", {}, services)
+        result_of(self.store.start())
+        self.addCleanup(self.store.stop)
+
+    def test_many(self) -> None:
+        """More objects than come at a time, one of which vanishes while they are listed."""
+        for number in range(2500):
+            (self.images / f"{number}").touch()
+
+        async def vanish() -> set[str]:
+            names = set()
+            async for batch in self.store.objects():
+                self.assertLessEqual(len(batch), 1000)
+                names |= {each.name for each in batch}
+                (self.images / "absent").unlink(missing_ok=True)
+            return names
+
+        self.assertEqual(result_of(vanish()), {str(number) for number in range(2500)})
+
+    def test_others(self) -> None:
+        """Folders and what has another name than an object are none; a link is what it leads to."""
+        (self.images / "folder").mkdir()
+        (self.images / "x.img").touch()
+        (self.images / "broken").symlink_to("nowhere")
+        (self.images / "link").symlink_to("x.img")
+        found = result_of(objects(self.store))
+        self.assertEqual(set(found), {"link"})
+        result_of(self.store.set_aside(found["link"]))
+        self.assertTrue((self.images / "x.img").exists())
+        self.assertEqual(os.readlink(self.images / ".imgsvc-left-over/link"), "x.img")
+
+    def test_away(self) -> None:
+        """Nothing is listed or moved of a folder that is not the store's."""
+        (self.images / "x").touch()
+        found = result_of(self.store.object("x"))
+        (self.images / ".imgsvc-lock").unlink()
+        calls = (lambda: objects(self.store), lambda: self.store.object("x"), lambda: self.store.set_aside(found))
+        for call in (*calls, lambda: self.store.put_back(found)):
+            with self.assertRaises(StoreAway):
+                result_of(call())
+        self.assertEqual(os.listdir(self.images), ["x"])
 
 
 class SparseFileStoreTests(StoreProperties, SynchronousTestCase):

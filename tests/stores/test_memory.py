@@ -9,10 +9,11 @@ from imgsvc.interfaces import IStore
 from imgsvc.model import StoreUsage
 from imgsvc.stores.memory import make
 from imgsvc.stores.services import StoreServices
+from tests.support.listing_contract import ListingContract
 from tests.support.store_contract import StoreProperties, result_of, write
 
 
-class MemoryStoreTests(StoreProperties, SynchronousTestCase):
+class MemoryStoreTests(ListingContract, StoreProperties, SynchronousTestCase):
     """The memory store keeps the contract."""
 
     def make_store(self, services: StoreServices) -> IStore:

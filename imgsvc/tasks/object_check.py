@@ -1,0 +1,97 @@
+"""Looks for objects of a store that no record speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTime
+
+from imgsvc.errors import ObjectMissing
+from imgsvc.interfaces import ICatalogue, IListedStore
+from imgsvc.model import StoredObject
+from imgsvc.tasks.doubts import Doubts
+from imgsvc.tasks.findings import Finding, Findings, Problem, VerifyRules
+from imgsvc.tasks.unfinished import image_or_none
+
+_LAST_TIME: Final = 253_000_000_000
+"""In the year 9987."""
+
+
+@define(eq=False)
+class ObjectCheck:
+    """Of all objects of a store. now: the time, as StoredObject.changed_at.
+
+    An object was left over if it is there after the catalogue was asked: its claim or record goes after it does.
+    """
+
+    catalogue: ICatalogue
+    store: IListedStore
+    findings: Findings
+    clock: IReactorTime
+    rules: VerifyRules
+    now: Callable[[], float]
+
+    async def look(self) -> None:
+        """All of them. Raises StoreAway, StoreUnavailable, CatalogueUnavailable."""
+        doubts = Doubts(self.clock, self._again)
+        async with aclosing(self.store.objects()) as batches:
+            async for batch in batches:
+                known = await self.catalogue.known_objects(self.store.store_id, [each.name for each in batch])
+                for found in batch:
+                    if found.name not in known:
+                        await doubts.add(found)
+                self.findings.tally.objects += len(batch)
+        await doubts.settle()
+
+    async def _again(self, objects: list[StoredObject]) -> None:
+        unfinished = {each.name for each in await self.store.unfinished()}  # these are ended with their uploads
+        for found in objects:
+            if found.name not in unfinished and not await self._is_known(found.name) and await self._is_there(found):
+                await self._left_over(found)
+
+    async def _is_known(self, name: str) -> bool:
+        return bool(await self.catalogue.known_objects(self.store.store_id, [name]))
+
+    async def _is_there(self, found: StoredObject) -> bool:
+        try:
+            return bool(await self.store.object(found.name) == found)
+        except ObjectMissing:
+            return False
+
+    async def _left_over(self, found: StoredObject) -> None:
+        image = await image_or_none(self.catalogue, found.name)
+        text = f"{found.size} bytes of {_day(found.changed_at)}, no record"
+        if image is not None:
+            text += f"; the image of this id is {image.status}, and has its bytes elsewhere or none"
+        finding = Finding(self.store.store_id, Problem.LEFT_OVER, found.name, text)
+        if not self.rules.repair:
+            self.findings.tell(finding)
+        elif image is not None:
+            self.findings.tell(finding, "it stays, because the image may be given it")
+        elif self.now() - found.changed_at < self.rules.min_age:
+            self.findings.tell(finding, "it stays, because it is not old enough")
+        else:
+            await self.findings.repair(finding, partial(self._set_aside, found))
+
+    async def _set_aside(self, found: StoredObject) -> str | None:
+        try:
+            place = await self.store.set_aside(found)
+        except ObjectMissing:
+            return None
+        wanted = True
+        try:  # whoever was about to register it as an image's may have looked for it before it was moved
+            wanted = await self._is_known(found.name) or await image_or_none(self.catalogue, found.name) is not None
+        finally:
+            if wanted:
+                await self.store.put_back(found)
+        return None if wanted else f"moved to {place}"
+
+
+def _day(time: float) -> str:
+    """Where a file system keeps years that Python has not, the nearest one."""
+    return datetime.fromtimestamp(min(max(time, 0), _LAST_TIME), UTC).date().isoformat()

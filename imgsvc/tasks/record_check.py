@@ -1,0 +1,133 @@
+"""Looks for what records say that a store has, and has not."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
+
+from attrs import define
+from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from imgsvc.errors import ObjectDamaged, ObjectMissing, StoreAway, StoreError
+from imgsvc.interfaces import IBudget, ICatalogue, IStore, IThreads
+from imgsvc.model import Record, Span
+from imgsvc.pipeline.digests import Digest, Piece
+from imgsvc.pipeline.intake import Intake
+from imgsvc.tasks.doubts import Doubts
+from imgsvc.tasks.findings import Finding, Findings, Problem, reason
+
+T = TypeVar("T")
+
+PAGE: Final = 1000
+"""Records that are read at a time."""
+ASKED_AT_ONCE: Final = 8
+"""Sizes that a store is asked for at a time."""
+READ_AT_ONCE: Final = 2
+"""Objects that are read at a time."""
+
+
+@define(eq=False)
+class RecordCheck:
+    """Of all records of a store. digests: read every object; budget and digest_threads are for that.
+
+    An object is missing or wrong if its record is the same after the store was asked: it goes before its object does.
+    """
+
+    catalogue: ICatalogue
+    store: IStore
+    findings: Findings
+    clock: IReactorTime
+    digests: bool
+    budget: IBudget
+    digest_threads: IThreads
+
+    async def look(self) -> None:
+        """All of them. Raises StoreAway, StoreUnavailable, CatalogueUnavailable."""
+        doubts = Doubts(self.clock, self._again)
+
+        async def look_at(record: Record) -> None:
+            if await self._problem_of(record) is not None:
+                await doubts.add(record)
+            self.findings.tally.records += 1
+
+        after = 0
+        while records := await self.catalogue.records(self.store.store_id, after, PAGE):
+            await _each(records, look_at, READ_AT_ONCE if self.digests else ASKED_AT_ONCE)
+            after = records[-1].key
+        await doubts.settle()
+
+    async def _again(self, records: list[Record]) -> None:
+        for record in records:
+            finding = await self._problem_of(record)
+            if finding is not None and await self._is_current(record):
+                self.findings.tell(finding)
+
+    async def _is_current(self, record: Record) -> bool:
+        return await self.catalogue.records(self.store.store_id, record.key - 1, 1) == [record]
+
+    async def _problem_of(self, record: Record) -> Finding | None:
+        """What is wrong with the object of a record."""
+        try:
+            size = await self.store.size(record.location)
+            if record.size not in (None, size):
+                return self._found(Problem.SIZE, record, f"{size} bytes, its record says {record.size}")
+            return await self._digest_problem(record, size) if self.digests else None
+        except ObjectMissing:
+            return self._found(Problem.MISSING, record, f"no object, its record says {_bytes(record.size)}")
+        except ObjectDamaged as error:
+            return self._found(Problem.SIZE, record, reason(error))
+        except StoreAway:
+            raise
+        except StoreError as error:
+            await self.store.check()
+            return self._found(Problem.UNREADABLE, record, reason(error))
+
+    async def _digest_problem(self, record: Record, size: int) -> Finding | None:
+        """What is wrong with the bytes of the object of a record. Raises StoreError."""
+        recorded = {"md5": record.checksum, record.os_hash_algo: record.os_hash_value}
+        expected = {name: value for name, value in recorded.items() if name and value}
+        if not expected:
+            return None
+        reader = await self.store.reader(record.location, Span(0, size), size)
+        share = self.budget.share()
+        digests = {name: Digest(name, self.digest_threads) for name in expected}
+        try:
+            await Intake([digest.consume for digest in digests.values()], share, look=self._count).receive(reader)
+        finally:
+            reader.stopProducing()
+            share.close()
+        wrong = [
+            f"{name} is {digest.hexdigest()}, its record says {expected[name]}"
+            for name, digest in digests.items()
+            if digest.hexdigest() != expected[name]
+        ]
+        return self._found(Problem.DIGEST, record, "; ".join(wrong)) if wrong else None
+
+    def _count(self, piece: Piece) -> None:
+        self.findings.tally.read += len(piece)
+
+    def _found(self, problem: Problem, record: Record, text: str) -> Finding:
+        return Finding(self.store.store_id, problem, record.image_id, text)
+
+
+async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int) -> None:
+    """Do `work` with each, `at_once` of them at a time. Raises the first failure; all others are cancelled then."""
+    rest = iter(items)
+
+    async def go_on() -> None:
+        for item in rest:
+            await work(item)
+
+    workers = [Deferred.fromCoroutine(go_on()) for _ in range(at_once)]
+    try:
+        await gatherResults(workers, consumeErrors=True)
+    except FirstError as error:
+        for worker in workers:
+            worker.cancel()
+        await DeferredList(workers, consumeErrors=True)
+        error.subFailure.raiseException()
+
+
+def _bytes(size: int | None) -> str:
+    return "nothing of its size" if size is None else f"{size} bytes"

@@ -1,0 +1,33 @@
+"""What uploads have left in a store: how it is ended when nobody is at work on it."""
+
+from __future__ import annotations
+
+from imgsvc.errors import NoSuchImage
+from imgsvc.interfaces import ICatalogue, IStore
+from imgsvc.model import Image, UnfinishedObject
+
+
+async def end_unfinished(catalogue: ICatalogue, store: IStore, unfinished: UnfinishedObject) -> bool:
+    """Settle or discard an object that no claim stands for any more; False, and nothing is done, if one does.
+
+    Its claim ended either with an active image, whose object it is, or without. Raises StoreError,
+    CatalogueUnavailable.
+    """
+    name, upload_id = unfinished.name, unfinished.upload_id
+    if await catalogue.is_claimed(name, upload_id):
+        return False
+    image = await image_or_none(catalogue, name)
+    if image is not None and any(location.store_id == store.store_id for location in image.locations):
+        await store.settle(name, upload_id)
+    else:
+        await store.discard(name, upload_id)
+    return True
+
+
+async def image_or_none(catalogue: ICatalogue, image_id: str) -> Image | None:
+    """None if it is deleted, or never was."""
+    try:
+        image: Image = await catalogue.image(image_id)
+    except NoSuchImage:
+        return None
+    return image

@@ -1,0 +1,88 @@
+"""Compares a store with the catalogue: objects without records, records without objects, and what differs.
+
+Uploads and deletes go on meanwhile, so everything is looked at twice before it is told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTime
+
+from imgsvc.interfaces import IBudget, ICatalogue, IListedStore, IStore, IThreads
+from imgsvc.model import UnfinishedObject
+from imgsvc.tasks.doubts import Doubts
+from imgsvc.tasks.findings import Finding, Findings, Problem, VerifyRules
+from imgsvc.tasks.object_check import ObjectCheck
+from imgsvc.tasks.record_check import RecordCheck
+from imgsvc.tasks.unfinished import end_unfinished
+
+
+@define(eq=False)
+class Verification:
+    """One look at a store that was started.
+
+    budget and digest_threads: for the bytes of objects that are read. now: the time, as StoredObject.changed_at.
+    """
+
+    catalogue: ICatalogue
+    store: IStore
+    findings: Findings
+    rules: VerifyRules
+    clock: IReactorTime
+    budget: IBudget
+    digest_threads: IThreads
+    now: Callable[[], float] = time.time
+
+    async def run(self) -> None:
+        """The whole of it. Raises StoreAway, StoreUnavailable, CatalogueUnavailable: it could not be done.
+
+        May be cancelled: a repair that is under way is done then.
+        """
+        uploads = Doubts(self.clock, self._look_at_uploads_again)
+        try:
+            await self.store.check()
+            for unfinished in await self.store.unfinished():
+                if not await self._is_claimed(unfinished):
+                    await uploads.add(unfinished)
+            await self._records().look()
+            if IListedStore.providedBy(self.store):
+                await self._objects(self.store).look()
+            await uploads.settle()
+            await self.store.check()
+        finally:
+            await self.findings.finish()
+
+    def _records(self) -> RecordCheck:
+        return RecordCheck(
+            self.catalogue,
+            self.store,
+            self.findings,
+            self.clock,
+            self.rules.digests,
+            self.budget,
+            self.digest_threads,
+        )
+
+    def _objects(self, store: IListedStore) -> ObjectCheck:
+        return ObjectCheck(self.catalogue, store, self.findings, self.clock, self.rules, self.now)
+
+    async def _look_at_uploads_again(self, doubted: list[UnfinishedObject]) -> None:
+        there = set(await self.store.unfinished())
+        for unfinished in doubted:
+            if unfinished in there:
+                text = f"upload {unfinished.upload_id} has left something, and nobody is at work on it"
+                finding = Finding(self.store.store_id, Problem.UNFINISHED, unfinished.name, text)
+                if self.rules.repair:
+                    await self.findings.repair(finding, partial(self._end, unfinished))
+                else:
+                    self.findings.tell(finding)
+
+    async def _end(self, unfinished: UnfinishedObject) -> str | None:
+        return "ended" if await end_unfinished(self.catalogue, self.store, unfinished) else None
+
+    async def _is_claimed(self, unfinished: UnfinishedObject) -> bool:
+        return bool(await self.catalogue.is_claimed(unfinished.name, unfinished.upload_id))

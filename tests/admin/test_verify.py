@@ -1,0 +1,125 @@
+"""Tests of `imgsvc-admin store verify`, without a daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.catalogue import Schema
+from imgsvc.config import Database
+
+ROOT = Path(__file__).parent.parent.parent
+STORES = '[stores]\ndefault = "local"\n[stores.local]\nkind = "file"\n[stores.web]\nkind = "http"\n'
+
+
+class VerifyCommandTests(SynchronousTestCase):
+    """What it says, and with which status it ends."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.images = self.folder / "images"
+        self.images.mkdir(parents=True)
+        (self.folder / "imgsvc.toml").write_text(STORES)
+        Schema(Database(), self.folder).upgrade()
+
+    def begin(self, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+        """The command, under way."""
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-c", "from imgsvc.admin.command import main; main()"),
+                *("--config", str(self.folder / "imgsvc.toml"), "--data", str(self.folder)),
+                *("store", "verify", *arguments),
+            ],
+            env={"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+
+    def verify(self, *arguments: str) -> tuple[int, list[str], str]:
+        """Its status, the lines of its output, and what it says on standard error."""
+        running = self.begin(*arguments)
+        output, errors = running.communicate(timeout=60)
+        return running.returncode, output.splitlines(), errors
+
+    def test_well(self) -> None:
+        """All stores that can be looked at, one line each; nothing else is said where there is no terminal."""
+        (self.folder / "imgsvc.toml").write_text(STORES + '[stores.play]\nkind = "memory"\n')
+        lines = [
+            "store local: ok: 0 records and 0 objects looked at, 0 findings, 0 repaired",
+            "store web: ok: 0 records looked at, 0 findings, 0 repaired; a store of this kind cannot list its objects",
+        ]
+        self.assertEqual(self.verify(), (0, lines, ""))
+        self.assertEqual(self.verify("web"), (0, lines[1:], ""))
+
+    def test_found_and_repaired(self) -> None:
+        """A line for each finding, for people or programs; what was moved is in the folder that is named."""
+        self.verify()
+        (self.images / "stray").write_bytes(b"bytes")
+        status, (line, summary), _ = self.verify("local")
+        self.assertEqual(status, 1)
+        self.assertRegex(line, r"^store local: NOT OK: left-over: stray: 5 bytes of \d{4}-\d\d-\d\d, no record$")
+        self.assertEqual(summary, "store local: NOT OK: 0 records and 1 objects looked at, 1 findings, 0 repaired")
+        self.assertEqual(self.verify("local", "--repair")[0], 1)
+        self.assertTrue((self.images / "stray").exists())
+        status, lines, _ = self.verify("local", "--repair", "--older-than", "0", "--json")
+        finding, counts = (json.loads(line) for line in lines)
+        self.assertEqual(status, 1)
+        self.assertIn(f"moved to {self.images}/.imgsvc-left-over/stray", finding.pop("text"))
+        expected: dict[str, Any] = {"store": "local", "problem": "left-over", "name": "stray", "repaired": True}
+        self.assertEqual(finding, expected)
+        numbers = {"records": 0, "objects": 1, "read": 0, "findings": 1, "repaired": 1, "interrupted": False}
+        self.assertEqual(counts, {"store": "local", "summary": numbers})
+        self.assertEqual((self.images / ".imgsvc-left-over/stray").read_bytes(), b"bytes")
+        self.assertEqual(self.verify("local")[0], 0)
+
+    def test_away(self) -> None:
+        """A store that is away is not looked at, the others are."""
+        self.verify()
+        (self.images / ".imgsvc-lock").write_text('{"catalogue": "x", "store": "y"}\n')
+        status, (line, other), _ = self.verify()
+        self.assertEqual(status, 2)
+        self.assertTrue(line.startswith("store local: NOT OK: could not be looked at: Store local: it is away"), line)
+        self.assertIn(f"{self.images} has the mark of store y of catalogue x.", line)
+        self.assertTrue(other.startswith("store web: ok: "), other)
+        status, (line,), _ = self.verify("local", "--json")
+        self.assertEqual((status, set(json.loads(line))), (2, {"store", "error"}))
+
+    def test_refused(self) -> None:
+        """What cannot be looked at for other reasons is one line, too, and the same status."""
+        for arguments, message in (
+            (["nothing"], "Error: There is no store 'nothing': the stores are local, web.\n"),
+            (["--older-than", "soon"], "Error: --older-than 'soon': must be a time in seconds, as 60 or \"1 h\"\n"),
+        ):
+            self.assertEqual(self.verify(*arguments), (2, [], message))
+        (self.folder / "imgsvc.toml").write_text(STORES + '[stores.play]\nkind = "memory"\n')
+        self.assertIn("is in the memory of the daemon", self.verify("play")[2])
+        (self.folder / "imgsvc.sqlite").unlink()
+        status, lines, errors = self.verify()
+        self.assertEqual((status, lines, errors.count("\n")), (2, [], 1))
+        self.assertIn("there is no database", errors)
+
+    def test_interrupted(self) -> None:
+        """On a terminal it says how far it has come. Ctrl-C ends it, with what was looked at so far."""
+        self.verify()
+        (self.images / "stray").write_bytes(b"bytes")
+        terminal, other_end = os.openpty()
+        self.addCleanup(os.close, terminal)
+        running = self.begin("local", stderr=other_end)
+        os.close(other_end)
+        shown = b""
+        while b"store local: 0 records, 1 objects" not in shown:
+            shown += os.read(terminal, 1000)
+        running.send_signal(signal.SIGINT)
+        output, _ = running.communicate(timeout=60)
+        self.assertEqual(running.returncode, 130)
+        self.assertEqual(
+            output, "store local: ok: 0 records and 1 objects looked at, 0 findings, 0 repaired; interrupted\n"
+        )
