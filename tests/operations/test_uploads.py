@@ -171,12 +171,13 @@ class StalledTests(ApiTestCase):
         self.assert_nothing_kept(["local"])
 
     def test_slow_client(self) -> None:
-        """A client that sends a byte now and then is no stall, however long it takes."""
+        """A client that sends little, but more than `server.minimum_rate`, is no stall, however long it takes."""
         image = self.server.image()["id"]
-        connection = self.begin_put(image, 100, b"x")
+        piece = bytes(64 << 10)
+        connection = self.begin_put(image, 100 * len(piece), piece)
         for _ in range(99):
             self.server.clock.advance(50)
-            connection.send(b"x")
+            connection.send(piece)
         self.assertEqual(self.final_status(connection), 204)
 
 

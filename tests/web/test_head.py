@@ -157,8 +157,8 @@ class DataTests(HeadTestCase):
                 self.done.append("stop")
                 self.reader.stopProducing()
 
-        def reader(location: Any, span: Span) -> Any:
-            return inner(location, span).addCallback(Watched)
+        def reader(location: Any, span: Span, size: int | None) -> Any:
+            return inner(location, span, size).addCallback(Watched)
 
         self.patch(store.inner, "reader", reader)
         self.assertEqual(self.server.request("HEAD", self.path, MEMBER).status, 200)
