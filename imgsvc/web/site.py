@@ -231,6 +231,7 @@ class StreamingChannel(http.HTTPChannel):
     def _close_gently(self) -> None:
         """Close so that the client can read the answer: unread bytes would make it a reset (RFC 9112 section 9.6)."""
         self._linger = LINGER_BYTES
+        self._read_at_once(BODY_READ_SIZE)  # what is dropped costs least in few pieces
         self._watch_no_more()
         self.clearLineBuffer()
         self.setRawMode()
