@@ -265,7 +265,7 @@ class PageTest(QueryTestCase):
             for caller in (ME, YOU, NOBODY, ADMIN):
                 listed = self.catalogue.images(ImageQuery(caller, 10, marker=image.id))
                 if caller in callers:
-                    self.assertEqual([], self.successResultOf(listed))
+                    self.assertEqual([], self.successResultOf(listed).images)
                 else:
                     message = str(self.failureResultOf(listed, Invalid).value)
                     unknown = self.catalogue.images(ImageQuery(caller, 10, marker="x"))
