@@ -6,14 +6,14 @@ seconds. All methods are called in the reactor's thread.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
 from zope.interface import Attribute, Interface
 
-from imgsvc.model import Lease, Record
+from imgsvc.model import Caller, Lease, Record
 from imgsvc.store_interfaces import (
     IFileBacked,
     IHoldings,
@@ -85,7 +85,7 @@ class IShare(Interface):
     def make_room() -> bool:
         """Have others give back what they have lent. Whether there is room now."""
 
-    def lend(give_back: Any) -> None:
+    def lend(give_back: Callable[[], None]) -> None:
         """Say that what is held is not needed now: `give_back()` is called at most once, when others need room.
 
         It frees what it can. Those who have lent for longest are asked first.
@@ -126,7 +126,7 @@ class IReservation(Interface):
 class IAnswerBudget(Interface):
     """Bounds the memory that JSON bodies and answers of a process hold together."""
 
-    def reserve(size: int) -> Any:
+    def reserve(size: int) -> Deferred[IReservation]:
         """Count `size` bytes as held. Deferred of an IReservation, which the caller closes.
 
         Up to 64 KiB it has fired already; more waits for its turn, and for room. A cancelled one leaves the queue, and
@@ -137,10 +137,10 @@ class IAnswerBudget(Interface):
 class IAnswers(Interface):
     """Sends JSON answers that are large."""
 
-    def reserve(size: int) -> Any:
+    def reserve(size: int) -> Deferred[IReservation]:
         """See IAnswerBudget. Fails with Overloaded for who has waited for too long."""
 
-    def send(blocks: Any, outlet: IOutlet, reservation: IReservation) -> Any:
+    def send(blocks: list[bytes], outlet: IOutlet, reservation: IReservation) -> Awaitable[None]:
         """Write a list of bytes, which is emptied, to the outlet as the client takes it. Awaitable of None.
 
         The reservation, which the caller closes, shrinks with what is left. When a client takes nothing for too long,
@@ -357,7 +357,7 @@ class IPolicy(Interface):
         has an owner and a visibility.
         """
 
-    def might_allow(action: str, caller: Any) -> bool:
+    def might_allow(action: str, caller: Caller) -> bool:
         """False if Caller may do `action` to no image that its own project would own, whatever the image is like."""
 
 

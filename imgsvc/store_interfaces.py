@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
-from imgsvc.model import StoredObject, Survey
+from imgsvc.model import Location, Span, StoredObject, Survey
 
 __all__ = [
     "IFileBacked",
@@ -141,7 +141,7 @@ class IStore(Interface):
         StoreWriteDenied, StoreUnavailable, StoreReadOnly.
         """
 
-    def reader(location: Any, span: Any, size: int | None = None) -> Any:
+    def reader(location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
         """Open a Location for a Span. Deferred of IStoreReader; the caller ends it with stopProducing.
 
         size: bytes that the whole object must have; None: not known. Fails: ObjectMissing, ObjectDamaged (ends before

@@ -60,7 +60,7 @@ class AnswerBudget:
         self.held = 0
         self.large = 0
         self.reservations: set[Reservation] = set()
-        self._waiting: deque[tuple[int, Deferred[Reservation]]] = deque()
+        self._waiting: deque[tuple[int, Deferred[IReservation]]] = deque()
         self._granting = False
 
     @property
@@ -68,9 +68,9 @@ class AnswerBudget:
         """How many reservations wait for their turn."""
         return len(self._waiting)
 
-    def reserve(self, size: int) -> Deferred[Reservation]:
+    def reserve(self, size: int) -> Deferred[IReservation]:
         """See IAnswerBudget."""
-        granted: Deferred[Reservation] = Deferred(self._give_up)
+        granted: Deferred[IReservation] = Deferred(self._give_up)
         if size <= SMALL:
             granted.callback(self._hold(size))
         else:
@@ -97,7 +97,7 @@ class AnswerBudget:
         self.large += reservation.large
         return reservation
 
-    def _give_up(self, granted: Deferred[Reservation]) -> None:
+    def _give_up(self, granted: Deferred[IReservation]) -> None:
         """Called when one that waits is cancelled; those behind it may have room."""
         self._waiting = deque(entry for entry in self._waiting if entry[1] is not granted)
         self.grant()

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from imgsvc.interfaces import IShare
+from imgsvc.interfaces import IShare, IStoreReader
 from imgsvc.pipeline.digests import Piece
 from imgsvc.pipeline.lanes import Block, Lane
 
@@ -56,7 +56,7 @@ class Intake:
         self.consumed_blocks = 0
         """Blocks that have left: it grows as long as every lane moves."""
 
-    def receive(self, body: IBodyProducer) -> Deferred[None]:
+    def receive(self, body: IBodyProducer | IStoreReader) -> Deferred[None]:
         """Take all that `body` produces.
 
         Fires when every lane has consumed its last block, or fails with the first failure, of the body, of a lane or of

@@ -31,7 +31,7 @@ class Answers:
     clock: IReactorTime
     send_timeout: float
 
-    def reserve(self, size: int) -> Deferred[Reservation]:
+    def reserve(self, size: int) -> Deferred[IReservation]:
         """See IAnswers."""
         granted = self.budget.reserve(size)
         if not granted.called:
