@@ -242,8 +242,8 @@ def default_limits(quotas: QuotaOptions) -> ProjectLimits:
 
 
 def placed(path: str, data_folder: Path) -> Path | None:
-    """Where a file of the configuration is; None for an empty path."""
-    return data_folder / path if path else None
+    """Where a file of the configuration is, also beside a data folder that is not there yet; None for an empty path."""
+    return Path(os.path.realpath(data_folder / path)) if path else None
 
 
 def digest_threads() -> int:
