@@ -56,7 +56,10 @@ _munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 _mincore: Final = _libc.mincore
 _mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
 
-_open_how: Final = _OpenHow(os.O_RDONLY | os.O_CLOEXEC, 0, _RESOLVE_CACHED)
+READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""How to open a file that somebody else may have put there: to open a FIFO would else wait for its writer."""
+
+_open_how: Final = _OpenHow(READ_ONLY, 0, _RESOLVE_CACHED)
 _open_arguments: Final = (
     ctypes.c_long(_OPENAT2),
     ctypes.c_long(_AT_FDCWD),

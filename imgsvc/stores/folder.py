@@ -26,6 +26,7 @@ from attrs import field, frozen
 
 from imgsvc.errors import Invalid
 from imgsvc.folders import PRIVATE, Folders, sync
+from imgsvc.kernel import READ_ONLY
 from imgsvc.model import StoreUsage, UnfinishedObject
 from imgsvc.stores.locks import name_lock
 from imgsvc.stores.mark import MarkFile
@@ -144,7 +145,7 @@ class Folder:
     def open(self, name: str) -> tuple[int, int]:
         """Open an object for reading. Its descriptor and its size."""
         self.mark.check()
-        fd = os.open(self.final(name), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(self.final(name), READ_ONLY)
         try:
             return fd, os.fstat(fd).st_size
         except OSError:

@@ -14,6 +14,7 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from imgsvc.folders import sync
+from imgsvc.kernel import READ_ONLY
 from imgsvc.stores.locks import name_lock
 
 _ABSENT: Final = frozenset({ENOENT, ENOTDIR})
@@ -102,7 +103,7 @@ class MarkFile:
     def read(self) -> bytes | None:
         """What it says; nothing is in those of versions that knew no catalogue. None: there is no mark."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self.path, READ_ONLY)
         except OSError as error:
             if error.errno in _ABSENT:
                 return None

@@ -142,7 +142,7 @@ class StreamingChannel(http.HTTPChannel):
         """See IHalfCloseableProtocol: the client sends no more; it may still wait for the answers to what it sent."""
         self._read_over = True
         if self._linger is not None or self.line_mode or self._reads_body:
-            self.transport.loseConnection()
+            self.loseConnection()
         elif not self._dataBuffer:
             self.persistent = False
 
@@ -311,7 +311,7 @@ class StreamingChannel(http.HTTPChannel):
             if self._present is not None and not self._reads_body:
                 self.transport.pauseProducing()  # no more is read before all that was read has had its turn
             if self._read_over and (self.line_mode or self._reads_body):
-                self.transport.loseConnection()  # what is missing of the next request does not come
+                self.loseConnection()  # what is missing of the next request does not come
         elif self.persistent:
             self.resume_body()  # the little that is left is dropped
         else:

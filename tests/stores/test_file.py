@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
@@ -39,6 +40,11 @@ from tests.support.store_contract import (
     store_services,
     write,
 )
+from tests.support.waiting import PATIENCE
+
+
+def _too_late(*_: object) -> None:
+    raise AssertionError("a call has waited for ever")
 
 
 class FileStoreTests(ListingContract, StoreProperties, SynchronousTestCase):
@@ -388,6 +394,20 @@ class FileTests(SynchronousTestCase):
             result_of(store.start())
             self.addCleanup(store.stop)
             self.assertEqual(result_of(store.writer(NAME, upload_id, None))._options.min_free, kept)
+
+    def test_no_file(self) -> None:
+        """What is no file in the place of an object is damaged, and nobody waits for what a FIFO may bring."""
+        store = self.start()
+        location = result_of(put(store, NAME, EARLIER, DATA))
+        (self.images / NAME).unlink()
+        os.mkfifo(self.images / NAME)
+        self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, _too_late))
+        signal.alarm(int(PATIENCE))
+        self.addCleanup(signal.alarm, 0)
+        for local in (True, False):
+            store._disk.local = local
+            with self.assertRaises(ObjectDamaged):
+                result_of(store.reader(location, Span(0, len(DATA)), len(DATA)))
 
     def test_unlimited(self) -> None:
         """A medium that does not tell its size is not full."""

@@ -93,6 +93,15 @@ class LossTests(SiteTestCase):
         connection.close_writing()
         self.assertTrue(connection.transport.disconnecting)
 
+    def test_half_close_while_the_transport_is_full(self) -> None:
+        """The connection ends also where its channel was paused, which a transport would resume before it closes."""
+        connection = self.connect()
+        connection.send(head("GET /"))
+        connection.transport.producer.pauseProducing()
+        connection.close_writing()
+        self.assertTrue(connection.transport.disconnecting)
+        self.assertIsNone(connection.transport.producer)
+
     def test_half_close_after_the_request(self) -> None:
         """A client that sends no more waits for its answer, and gets it."""
         self.route = lambda request: None
