@@ -58,17 +58,25 @@ class StartTests(DaemonTestCase):
         return process
 
     def test_first_lines(self) -> None:
-        """The log begins with the version, the addresses, the database, the stores and the identity; no more noise."""
+        """The log begins with the version, the addresses, the database, the stores and the identity; no more noise.
+
+        Of the first start it also tells that catalogue and store are new.
+        """
         daemon = self.daemon()
         lines = daemon.log().splitlines()
-        self.assertEqual(len(lines), 4, lines)
+        self.assertEqual(len(lines), 6, lines)
+        self.assertIn("There was no catalogue: a new, empty one is in", lines[2])
+        self.assertIn("is marked as its own", lines[3])
         self.assertRegex(
-            lines[3],
+            lines[5],
             rf"info imgsvc.compose imgsvc \S+ on http://127\.0\.0\.1:{daemon.port}; "
             rf"database sqlite:///{daemon.data}/imgsvc.sqlite; stores local \(file\), default local; identity none$",
         )
         self.assertEqual(daemon.stop(), 0)
         self.assertNotIn("log_legacy", daemon.log())
+        start = daemon.log_file.stat().st_size
+        daemon.start()
+        self.assertEqual(len(daemon.log(start).splitlines()), 4)
 
     def test_json(self) -> None:
         """With --log-format json every line is an object."""
@@ -192,11 +200,15 @@ class RefusedStartTests(DaemonTestCase):
 
     def test_endpoint(self) -> None:
         """A text that is no endpoint."""
-        self.refused(
-            "[identity]\nallow_remote = true\n",
-            r"^imgsvc: server\.listen = 'nonsense:80': Unknown endpoint type.*; must be an endpoint, as tcp:9292",
-            arguments=("--listen", "nonsense:80"),
-        )
+        for text, pattern in (
+            ("nonsense:80", r"must be an endpoint, as tcp:80:interface=nonsense$"),
+            ("nonsense:80:more=1", r"Unknown endpoint type.*; must be an endpoint, as tcp:9292"),
+        ):
+            self.refused(
+                "[identity]\nallow_remote = true\n",
+                rf"^imgsvc: server\.listen = '{text}': {pattern}",
+                arguments=("--listen", text),
+            )
 
     def test_no_place_to_listen(self) -> None:
         """An endpoint whose port, path or address cannot be; with workers too."""
