@@ -7,10 +7,12 @@ import os
 import sys
 
 import treq
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.task import react
+from twisted.web.client import ResponseFailed
 
 
-async def main(reactor, endpoint, image_id, first, last):
+async def download(reactor, endpoint, image_id, first, last):
     headers = {"Range": f"bytes={int(first)}-{int(last)}", "Accept": "application/octet-stream"}
     if token := os.environ.get("OS_TOKEN"):
         headers["X-Auth-Token"] = token
@@ -22,6 +24,15 @@ async def main(reactor, endpoint, image_id, first, last):
         sys.exit(f"The server answered {response.code}: {await response.text()}")
     print(response.headers.getRawHeaders("content-range")[0], file=sys.stderr)
     await response.collect(sys.stdout.buffer.write)
+
+
+async def main(reactor, *arguments):
+    try:
+        await download(reactor, *arguments)
+    except (ConnectError, DNSLookupError) as problem:
+        sys.exit(f"Cannot reach the server: {problem}")
+    except ResponseFailed:
+        sys.exit("The connection broke before the answer was whole.")
 
 
 if __name__ == "__main__":

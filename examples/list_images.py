@@ -10,7 +10,7 @@ import sys
 from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
-from imgsvc.client import ImageClient
+from imgsvc.client import ClientError, ImageClient
 
 
 async def sha256(client, image):
@@ -26,11 +26,14 @@ async def sha256(client, image):
 
 
 async def main(reactor, endpoint, *filters):
-    async with ImageClient(endpoint, reactor, token=os.environ.get("OS_TOKEN")) as client:
-        # A page is asked for when the loop gets to it.
-        async for image in client.images(page_size=50, **dict(each.split("=", 1) for each in filters)):
-            value = await sha256(client, image) if image.status == "active" else "-"
-            print(image.id, image.status, image.size, value, image.name)
+    try:
+        async with ImageClient(endpoint, reactor, token=os.environ.get("OS_TOKEN")) as client:
+            # A page is asked for when the loop gets to it.
+            async for image in client.images(page_size=50, **dict(each.split("=", 1) for each in filters)):
+                value = await sha256(client, image) if image.status == "active" else "-"
+                print(image.id, image.status, image.size, value, image.name)
+    except ClientError as problem:
+        sys.exit(str(problem))
 
 
 if __name__ == "__main__":

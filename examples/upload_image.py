@@ -5,10 +5,10 @@ import sys
 
 from twisted.internet.task import react
 
-from imgsvc.client import ImageClient, guess_disk_format
+from imgsvc.client import ClientError, ImageClient, guess_disk_format
 
 
-async def main(reactor, endpoint, path, name=None):
+async def upload(reactor, endpoint, path, name=None):
     async with ImageClient(endpoint, reactor, token=os.environ.get("OS_TOKEN")) as client:
         image = await client.create(
             name=name or os.path.basename(path),
@@ -23,6 +23,13 @@ async def main(reactor, endpoint, path, name=None):
         image = await client.upload(image.id, path, progress=progress)
         print("", file=sys.stderr)
         print(image.id, image.status, image.size, image.os_hash_value)
+
+
+async def main(reactor, *arguments):
+    try:
+        await upload(reactor, *arguments)
+    except ClientError as problem:
+        sys.exit(str(problem))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class NoSuchStore(ClientError):
         if stores:
             text = f"The server has no store {store!r} that takes images; there are {', '.join(stores)}."
         else:
-            text = f"The server has one store only, so {store!r} cannot be chosen: leave the store out."
+            text = f"The server has one store only, so {store!r} cannot be chosen."
         super().__init__(text)
         self.stores = tuple(stores)
 

@@ -160,6 +160,23 @@ class FaultTests(CommandTestCase):
         self.assertIn("there are fast, cheap", done.stderr)
         self.assertEqual(len(self.api.images), 1)
 
+    def test_one_store(self) -> None:
+        """A server with one store lets nobody choose, and the option to leave out is named."""
+        done = self.imgsvc("upload", self.file("source", b"abc"), "--store", "slow", code=1)
+        self.assertIn("one store only, so 'slow' cannot be chosen.\nLeave out the option --store.\n", done.stderr)
+        self.assertEqual(self.api.images, {})
+
+    def test_unknown_choices(self) -> None:
+        """What a list cannot be filtered or sorted by is refused, with what it can be."""
+        for option, allowed in (
+            *(("--status", "'queued'"), ("--member-status", "'pending'"), ("--visibility", "'public'")),
+            ("--sort", "created_at"),
+        ):
+            done = self.imgsvc("list", option, "bogus", code=2)
+            self.assertIn("'bogus' is not one of", done.stderr)
+            self.assertIn(allowed, done.stderr)
+        self.assertEqual(self.api.seen, [])
+
     def test_accept_own(self) -> None:
         """Who sees one member only, itself, need not say who it is."""
         image_id = self.api.add(b"x", name="theirs")["id"]

@@ -43,6 +43,9 @@ class CompletionTests(SynchronousTestCase):
         self.assertEqual(self.in_bash("de"), ["deactivate", "delete"])
         self.assertEqual(self.in_bash("list", "--vis"), ["--visibility"])
         self.assertEqual(self.in_bash("list", "--visibility", "p"), ["public", "private"])
+        self.assertEqual(self.in_bash("list", "--status", "de"), ["deactivated", "deleted"])
+        self.assertEqual(self.in_bash("list", "--member-status", "p"), ["pending"])
+        self.assertEqual(self.in_bash("list", "--sort", "name,s"), ["name,status", "name,size"])
 
     def test_files(self) -> None:
         """Where a file is wanted, the shell is told to complete files."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from imgsvc.client.view import BASE_FIELDS
 
@@ -49,6 +50,12 @@ def sorting(context: click.Context, parameter: click.Parameter, value: str | Non
             raise click.BadParameter(f"{each!r} is not one of {', '.join(SORT_KEYS)}, with :asc or :desc behind it")
         keys.append(f"{key}:{direction or 'asc'}")
     return ",".join(keys)
+
+
+def complete_sorting(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What the shell offers for `sorting`: the keys, for the last of several with commas between."""
+    before, comma, last = incomplete.rpartition(",")
+    return [CompletionItem(before + comma + key) for key in SORT_KEYS if key.startswith(last)]
 
 
 def property_keys(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from imgsvc.client.command.progress import format_size
 from imgsvc.client.command.running import Tools, run, say
 from imgsvc.client.command.settings import Settings
 from imgsvc.client.view import ImageView
-from imgsvc.model import MemberStatus, Visibility
+from imgsvc.model import MemberStatus, Status, Visibility
 
 MOST_OF_A_PAGE: Final = 1000
 
@@ -54,7 +54,7 @@ NAME: Final = Column("NAME", "", lambda image: image.name)
 
 @click.command("list")
 @click.option("--name", help="Those of this very name.")
-@click.option("--status", help="queued, saving, active, deactivated, ...")
+@click.option("--status", type=click.Choice([*map(str, Status)]))
 @click.option("--visibility", type=click.Choice([*map(str, Visibility), "all"]))
 @click.option("--owner", help="Those of this project.")
 @click.option("--tag", "tags", multiple=True, help="Those that have this tag; all of them, if given several times.")
@@ -70,6 +70,7 @@ NAME: Final = Column("NAME", "", lambda image: image.name)
 @click.option(
     "--sort",
     callback=arguments.sorting,
+    shell_complete=arguments.complete_sorting,
     metavar="KEY[:asc|:desc],...",
     help=f"By {', '.join(arguments.SORT_KEYS)}. Default: created_at:desc.",
 )

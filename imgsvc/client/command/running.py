@@ -23,6 +23,7 @@ from imgsvc.client.errors import (
     ClientError,
     LocalFileError,
     Malformed,
+    NoSuchStore,
     Refused,
     Unreachable,
     VerificationFailed,
@@ -47,6 +48,7 @@ EXIT_CODES: Final[tuple[tuple[type[ClientError], int], ...]] = (
 2 is click's: wrong usage.
 """
 WHO_ASKS: Final = "Say who asks with --token, or with --user and the variable IMGSVC_PASSWORD, before the subcommand."
+ONE_STORE: Final = "Leave out the option --store."
 
 
 class Reporter:
@@ -66,6 +68,8 @@ class Reporter:
         say("Interrupted." if isinstance(problem, CancelledError) else str(problem))
         if isinstance(problem, Refused) and problem.status == 401:
             say(WHO_ASKS)
+        if isinstance(problem, NoSuchStore) and not problem.stores:
+            say(ONE_STORE)
 
     def retrying(self, problem: ClientError, pause: float) -> None:
         """A Notice. Once for each reason, however many connections have it."""
