@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import click
 from attrs import evolve, frozen
@@ -21,6 +22,10 @@ from imgsvc.interfaces import IMarkedStore, IStore
 from imgsvc.process import read_certificates
 
 __all__ = ["check"]
+
+
+NEW: Final = "which the daemon makes"
+"""Said of what is not there yet."""
 
 
 @frozen
@@ -48,6 +53,8 @@ def check(setting: Setting) -> None:
         click.echo(str(finding))
     if not all(finding.is_well for finding in findings):
         raise SystemExit(1)
+    if any(finding.name == "database" and finding.text.endswith(NEW) for finding in findings):
+        click.echo("There is no catalogue yet: a daemon with this configuration begins as a new, empty server.")
 
 
 def _findings(setting: Setting) -> Iterator[Finding]:
@@ -85,7 +92,7 @@ def _folder(path: Path) -> str:
         raise ConfigurationError(f"{path}: {there} is no folder")
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         raise ConfigurationError(f"{path}: {there} may not be written by this account")
-    return str(path) if there == path else f"{path}, which the daemon makes"
+    return str(path) if there == path else f"{path}, {NEW}"
 
 
 def _policy(setting: Setting) -> str:
@@ -101,7 +108,7 @@ def _wire(config: configuration.Config, folder: Path, stores: list[IStore]) -> s
     from twisted.internet import reactor
 
     stores += Server(config, folder, reactor).core.stores.all()
-    return f"identity {config.identity.mode}, {config.server.workers} processes"
+    return f"identity {config.identity.mode}, workers = {config.server.workers}"
 
 
 def _database(setting: Setting) -> str:
@@ -112,7 +119,7 @@ def _database(setting: Setting) -> str:
     name = without_password(options.url) if file is None else str(file)
     if file is not None and found is None:
         _folder(file.parent)
-        return f"{name}, which the daemon makes"
+        return f"{name}, {NEW}"
     if file is not None and found is not None and found < schema.head:
         return f"{name}, version {found}, which the daemon brings to {schema.head}"
     if found != schema.head:

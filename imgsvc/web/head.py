@@ -44,6 +44,11 @@ NOT_HTTP: Final = Refusal(
 TOO_MANY: Final = Refusal(503, b"The server has as many connections as it takes. Try again.")
 
 
+def begins_head(data: bytes) -> bool:
+    """Whether these bytes can be the first of a request: not those of a TLS handshake, for one."""
+    return not data or data[0] in b"\r\n" or 0x20 < data[0] < 0x7F
+
+
 def check_header(line: bytes) -> Refusal | None:
     """What is wrong with one header line."""
     name, _, value = line.partition(b":")

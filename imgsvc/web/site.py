@@ -96,6 +96,8 @@ class StreamingChannel(http.HTTPChannel):
         try:
             if self.line_mode and self._head_begun:
                 LineReceiver.dataReceived(self, data)  # a slow head has one time-out, not one a byte
+            elif self.line_mode and not self._dataBuffer and not head.begins_head(data):
+                self.refuse(head.NOT_HTTP)  # at once: of what is no text no line may ever end
             else:
                 self._head_begun = bool(self.line_mode)
                 if self._watch is not None:

@@ -64,6 +64,7 @@ class CheckTests(SynchronousTestCase):
             "configuration",
             "database",
             "store local",
+            "There is no catalogue yet",
         )
         self.assertEqual(tuple(found), names)
         self.assertEqual(found["database"], f"ok: {self.data}/imgsvc.sqlite, which the daemon makes")

@@ -124,6 +124,22 @@ class FramingTests(SiteTestCase):
         (refusal,) = connection.answers()
         self.assertEqual((refusal.status, b"percent-encoded" in refusal.body), (400, True))
 
+    def test_no_text(self) -> None:
+        """What no request begins with is refused at its first byte: a TLS client would wait for the time-out."""
+        for piece in (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            b"\x16",
+            b"\x00",
+            b"\xff\r\n",
+            b" GET / HTTP/1.1\r\n",
+        ):
+            (refused,) = self.answers(piece)
+            self.assertEqual(refused.status, 400)
+        kept = self.connect()
+        kept.send(head("GET /1"))
+        kept.send(b"\x16\x03\x01")
+        self.assertEqual([one.status for one in kept.answers()], [200, 400])
+
     def test_targets(self) -> None:
         """A target that is no path is refused; the asterisk is for OPTIONS."""
         for line in ["CONNECT other.test:443", "GET *", "GET x", "GET ftp://a/b", "GET ?a"]:
