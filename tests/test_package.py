@@ -61,6 +61,10 @@ def _imported(node: ast.AST) -> list[str]:
     return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
 
 
+OURS = ("imgsvc/", "imgsvc_entry.py", "twisted/plugins/imgsvc_")
+"""How the names of all code in the wheel begin."""
+
+
 class WheelTests(SynchronousTestCase):
     """What is installed is all that is needed, and twistd finds it."""
 
@@ -101,12 +105,13 @@ class WheelTests(SynchronousTestCase):
         self.assertEqual(kinds, ["file", "http", "memory"])
         usage = self.run_in(folder, python, "-c", "from twisted.scripts.twistd import run; run()", "--help")
         self.assertRegex(usage, r"(?m)^ +imgsvc ")
-        self.assertIn("--version", self.run_in(folder, python.parent / "imgsvc", "--help"))
+        for command in ("imgsvc", "imgsvc-admin"):
+            self.assertIn("--version", self.run_in(folder, python.parent / command, "--help"))
 
     def check_names(self, names: list[str]) -> None:
-        """Nothing but imgsvc, and in Twisted's package nothing but plugins."""
+        """Nothing but imgsvc and the entry of its commands, and in Twisted's package nothing but plugins."""
         code = [name for name in names if ".dist-info/" not in name]
-        self.assertEqual([name for name in code if not name.startswith(("imgsvc/", "twisted/plugins/imgsvc_"))], [])
+        self.assertEqual([name for name in code if not name.startswith(OURS)], [])
         self.assertEqual([name for name in code if name.endswith((".pyc", ".cache"))], [])
         self.assertIn("twisted/plugins/imgsvc_service.py", code)
         self.assertIn("twisted/plugins/imgsvc_stores.py", code)

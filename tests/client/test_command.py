@@ -297,7 +297,35 @@ class FaultTests(CommandTestCase):
             self.assertEqual((headers["x-auth-token"], headers["authorization"]), ("secret", "Basic YW5uOnB3"))
 
 
+IN_THE_IMPORTS = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "twisted.internet":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+import imgsvc_entry
+imgsvc_entry.{command}()
+"""
+"""A command, interrupted while it is imported."""
+
+
 class InterruptionTests(CommandTestCase):
+    def test_interrupted_at_the_start(self) -> None:
+        """Ctrl-C while a command is still imported ends it at once, and nothing is said."""
+        for command in ("client", "admin"):
+            done = subprocess.run(
+                [sys.executable, "-c", IN_THE_IMPORTS.format(command=command), "--help"],
+                cwd=self.folder,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                check=False,
+                preexec_fn=heed_interrupts,
+            )
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (130, "", ""), command)
+
     def test_progress(self) -> None:
         """A terminal sees how far it is; a pipe does not."""
         image_id = self.api.add(bytes(3_000_000))["id"]
