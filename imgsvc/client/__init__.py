@@ -17,6 +17,7 @@ from imgsvc.client.errors import (
     NoSuchStore,
     Refused,
     Unreachable,
+    Unsettled,
     VerificationFailed,
 )
 from imgsvc.client.inspection import guess_disk_format
@@ -42,6 +43,7 @@ __all__ = [
     "Progress",
     "Refused",
     "Unreachable",
+    "Unsettled",
     "VerificationFailed",
     "guess_disk_format",
 ]

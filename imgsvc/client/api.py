@@ -21,7 +21,7 @@ from imgsvc.client.producers import DigestingProducer, FileSource, Source, Strea
 from imgsvc.client.progress import Progress, no_progress
 from imgsvc.client.sending import send
 from imgsvc.client.session import Session
-from imgsvc.client.settling import SETTLE_RETRIES, settled
+from imgsvc.client.settling import settled
 from imgsvc.client.uploads import upload_headers, upload_producer, upload_source
 from imgsvc.client.view import ImageView
 
@@ -111,11 +111,7 @@ class ImageClient(ImageCalls):
             await self.check_store(store)
 
         async def settle() -> ImageView:
-            return await settled(
-                lambda: self.show(image_id),
-                clock=self._session.clock,
-                patience=self._session.patience(SETTLE_RETRIES),
-            )
+            return await settled(lambda: self.show(image_id), clock=self._session.clock, notice=self._session.notice)
 
         async def put(producer: IBodyProducer) -> None:
             length = size if producer.length is UNKNOWN_LENGTH else producer.length

@@ -82,6 +82,14 @@ class Malformed(Broken):
     """The server's answer is not one that the Image API gives."""
 
 
+class Unsettled(Broken):
+    """What became of an upload is not known yet: only told to a Notice. awaited: until when one waits, `until ...`."""
+
+    def __init__(self, reason: str, awaited: str) -> None:
+        super().__init__(reason)
+        self.awaited = awaited
+
+
 class VerificationFailed(ClientError):
     """The bytes here and the bytes there are not the same.
 

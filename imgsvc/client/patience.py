@@ -22,7 +22,10 @@ PASSING: Final = frozenset({429, 500, 502, 503, 504})
 """Refusals that another try may turn."""
 
 Notice = Callable[[ClientError, float], None]
-"""`notice(problem, pause)`: called before a pause, in seconds, after which something is tried again."""
+"""`notice(problem, pause)`: called before a pause, in seconds, after which something is tried again.
+
+When the problem is Unsettled, the pause is the longest time that the server is asked for what became of an upload.
+"""
 
 
 def no_notice(problem: ClientError, pause: float) -> None:
@@ -53,11 +56,20 @@ class Patience:
         asked = (problem.retry_after or 0.0) if isinstance(problem, Refused) else 0.0
         if not is_passing(problem) or self._failures >= self._retries or asked > LONGEST_WAIT:
             raise problem
-        pause = max(asked, min(FIRST_PAUSE * 2**self._failures, LAST_PAUSE))
+        pause = max(asked, _pause(self._failures))
         self._failures += 1
         log.debug("{problem} Trying again in {pause} s.", problem=problem, pause=pause)
         self._notice(problem, pause)
         await deferLater(self._clock, pause)
+
+
+def longest_wait(retries: int) -> float:
+    """The seconds of all pauses of a Patience whose server asks for no longer ones."""
+    return sum(map(_pause, range(retries)))
+
+
+def _pause(failures: int) -> float:
+    return min(FIRST_PAUSE * 2.0**failures, LAST_PAUSE)
 
 
 def is_passing(problem: ClientError) -> bool:

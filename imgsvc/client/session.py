@@ -100,7 +100,7 @@ class Session:
         self.clock: IReactorTime = reactor
         self.stall_limit = stall_limit
         self._reactor = reactor
-        self._notice = notice
+        self.notice = notice
         self._answered = False
         self._headers = dict(headers)
         self._auth = auth
@@ -114,7 +114,7 @@ class Session:
 
     def patience(self, retries: int | None = None) -> Patience:
         """A new Patience on this session's clock; with its usual number of retries if None."""
-        return Patience(self.clock, self._notice) if retries is None else Patience(self.clock, self._notice, retries)
+        return Patience(self.clock, self.notice) if retries is None else Patience(self.clock, self.notice, retries)
 
     async def request(
         self,

@@ -19,6 +19,7 @@ from twisted.web.client import FileBodyProducer
 from imgsvc.client import (
     AmbiguousName,
     Broken,
+    ClientError,
     ImageChanged,
     ImageClient,
     LocalFileError,
@@ -28,8 +29,11 @@ from imgsvc.client import (
     NoSuchStore,
     Refused,
     Unreachable,
+    Unsettled,
     VerificationFailed,
 )
+from imgsvc.client.patience import longest_wait
+from imgsvc.client.settling import SETTLE_RETRIES
 from imgsvc.model import MemberStatus
 from tests.client.memory_api import MemoryImageApi
 
@@ -335,11 +339,13 @@ class UploadTests(ApiTestCase):
     async def test_away_after_the_answer(self) -> None:
         """A server that is away between its answer and the question for the image is asked again."""
         self.api.faults.busy_after_upload = 2
-        told: list[str] = []
-        client = ImageClient(self.api.endpoint, reactor, notice=lambda problem, pause: told.append(str(problem)))
+        told: list[tuple[type[ClientError], float]] = []
+        client = ImageClient(
+            self.api.endpoint, reactor, notice=lambda problem, pause: told.append((type(problem), pause))
+        )
         self.addCleanup(lambda: Deferred.fromCoroutine(client.close()))
         image = await client.upload(self.api.add()["id"], self.file(b"x"))
-        self.assertEqual((image.status, len(told)), ("active", 2))
+        self.assertEqual((image.status, told), ("active", [(Unsettled, longest_wait(SETTLE_RETRIES))] * 2))
 
     async def test_retries(self) -> None:
         """A broken upload of a file is begun again as often as is said; one of blocks is not."""

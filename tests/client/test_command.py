@@ -115,6 +115,21 @@ class FaultTests(CommandTestCase):
         self.api.faults.lose_answers = 1
         self.assertEqual(self.imgsvc("upload", "-", given=b"abc").stdout.strip() in self.api.images, True)
 
+    def test_still_saving(self) -> None:
+        """While the server does not know yet that an upload is over, the user is told once how long that may last."""
+        self.api.faults.cut_uploads_after = self.api.faults.cut_uploads = 1
+        self.api.faults.saving = 6
+        done = self.imgsvc("upload", self.file("source", bytes(5_000_000)))
+        image_id = done.stdout.strip()
+        waiting, again, _ = done.stderr.splitlines()
+        self.assertRegex(
+            waiting,
+            f"^Image {image_id} is still saving on the server. "
+            r"Waiting up to 1\d\d s until it is done or takes bytes again\.$",
+        )
+        self.assertIn("was lost", again)
+        self.assertIn("Trying again in 0.5 s.", again)
+
     def test_wrong_upload(self) -> None:
         """An image with wrong bytes is not deleted but deactivated, and the exit code tells; with --keep it stays."""
         self.api.faults.store_wrong = True

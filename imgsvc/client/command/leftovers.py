@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred
 
 from imgsvc.client.command.running import Tools, say
 from imgsvc.client.errors import Broken, ClientError, Refused
-from imgsvc.client.patience import Patience
 from imgsvc.client.settling import settled
 from imgsvc.client.uploads import WITH_DATA
 from imgsvc.client.view import ImageView
@@ -50,10 +49,7 @@ async def clean_up(tools: Tools, image_id: str, *, wrong_bytes: bool, keep: bool
 
 
 async def _settled(tools: Tools, image_id: str) -> ImageView:
-    patience = Patience(tools.reactor, retries=2)
-    return await settled(
-        lambda: tools.client.show(image_id), clock=tools.reactor, patience=patience, limit=CLEANUP_LIMIT / 2
-    )
+    return await settled(lambda: tools.client.show(image_id), clock=tools.reactor, retries=2, limit=CLEANUP_LIMIT / 2)
 
 
 async def _delete(tools: Tools, image_id: str, protected: bool) -> None:

@@ -26,6 +26,7 @@ from imgsvc.client.errors import (
     NoSuchStore,
     Refused,
     Unreachable,
+    Unsettled,
     VerificationFailed,
 )
 
@@ -76,7 +77,10 @@ class Reporter:
         if str(problem) != self._last:
             self._last = str(problem)
             self._progress.end()
-            say(f"{problem} Trying again in {pause:g} s.")
+            if isinstance(problem, Unsettled):
+                say(f"{problem} Waiting up to {pause:.0f} s {problem.awaited}.")
+            else:
+                say(f"{problem} Trying again in {pause:g} s.")
 
 
 @frozen
