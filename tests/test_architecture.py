@@ -24,6 +24,7 @@ ARROWS = {
     "model": set(),
     "metadefs": {"model"},
     "clock": set(),
+    "entry": {"admin", "client"},
     "interfaces": {"model", "store_interfaces"},
     "store_interfaces": {"model"},
     "folders": set(),

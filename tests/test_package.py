@@ -61,7 +61,7 @@ def _imported(node: ast.AST) -> list[str]:
     return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
 
 
-OURS = ("imgsvc/", "imgsvc_entry.py", "twisted/plugins/imgsvc_")
+OURS = ("imgsvc/", "twisted/plugins/imgsvc_")
 """How the names of all code in the wheel begin."""
 
 

@@ -314,13 +314,13 @@ class FaultTests(CommandTestCase):
 
 IN_THE_IMPORTS = """
 import os, signal, sys
+from imgsvc import entry
 class Interrupting:
     def find_spec(self, name, path, target=None):
-        if name == "twisted.internet":
+        if name == "click":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupting())
-import imgsvc_entry
-imgsvc_entry.{command}()
+entry.{command}()
 """
 """A command, interrupted while it is imported."""
 

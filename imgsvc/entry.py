@@ -1,7 +1,4 @@
-"""Where the installed commands begin: they take Ctrl-C before the imports, which last half a second.
-
-It stands beside the package, because the package itself imports Twisted's log.
-"""
+"""Where the installed commands begin: they take Ctrl-C before the imports, which last half a second."""
 
 from __future__ import annotations
 
