@@ -59,6 +59,7 @@ def arguments() -> argparse.Namespace:
     add("--quick", action="store_true", help="little of everything: to see that it works, not for the numbers")
     add("--parts", type=parts, default=list(PARTS), help=f"of {','.join(PARTS)}; all of them unless told")
     add("--rounds", type=int, help="how often each measurement is made: 3, with --quick 2")
+    add("--seconds", type=float, help="for which a load of small requests goes on: 10, with --quick 2")
     add("--size", type=size, help="of the file that is moved: 1GiB, with --quick 128MiB")
     add("--folder", type=Path, help="where the temporary folder is made: it decides which disk is written to")
     add("--against", metavar="URL", help="a server of the Image API that runs, to be measured in turn with imgsvc")
@@ -67,6 +68,7 @@ def arguments() -> argparse.Namespace:
     add("--json", metavar="FILE", type=Path, help="write all samples to this file")
     found = parser.parse_args()
     found.rounds = found.rounds or (2 if found.quick else 3)
+    found.seconds = found.seconds or (2 if found.quick else 10)
     found.size = found.size or (128 * MIB if found.quick else 1 << 30)
     return found
 
@@ -138,7 +140,7 @@ def main() -> None:
                 source=source,
                 size=told.size,
                 rounds=told.rounds,
-                seconds=2 if told.quick else 10,
+                seconds=told.seconds,
                 hold=5 if told.quick else 20,
                 against=servers.other(told.against, dict(told.against_header), told.against_pid)
                 if told.against
