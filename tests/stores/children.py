@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import globalLogPublisher
+
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _EVENTS = frozenset({"open", "fcntl.fcntl", "os.link", "os.remove"})
 NOBODY = 65534
@@ -27,6 +29,9 @@ class Child:
         self._pid = os.fork()
         if self._pid == 0:
             try:
+                # A worker of trial tells its parent of every line, by a pipe that belongs to this process no longer.
+                for observer in list(globalLogPublisher._observers):
+                    globalLogPublisher.removeObserver(observer)
                 function()
             except BaseException:
                 os.write(output, traceback.format_exc().encode())
