@@ -187,8 +187,7 @@ class FileStore:
 
     async def _writer(self, name: str, upload_id: str, expected_size: int | None) -> IStoreWriter:
         path = self._folder.part(name, upload_id)
-        usage = await self._disk.run("make", path, write_fault, self._folder.usage)
-        min_free = await self._disk.run("make", path, write_fault, self._min_free)
+        usage, min_free = await self._disk.run("make", path, write_fault, self._room)
         needed = (expected_size or 0) + min_free
         if usage.free is not None and needed > usage.free:
             raise StoreFull(self.store_id, f"{expected_size or 'more'} bytes do not fit.")
@@ -197,13 +196,15 @@ class FileStore:
         location = Location(self.store_id, f"file://{self._folder.path}/{name}")
         return FileWriter(self._disk, name, upload_id, fd, location, evolve(self._write_options, min_free=min_free))
 
-    def _min_free(self) -> int:
-        """Bytes that images leave free: the catalogue has its part of a file system that both are on. In a thread."""
-        self._folder.mark.check()
-        catalogue = self._services.catalogue
+    def _room(self) -> tuple[StoreUsage, int]:
+        """What the file system has, and the bytes of it that images leave free. In a thread.
+
+        The catalogue has its part of a file system that both are on.
+        """
+        usage, min_free, catalogue = self._folder.usage(), self._options.min_free, self._services.catalogue
         if catalogue is not None and os.stat(catalogue).st_dev == os.stat(self._folder.path).st_dev:
-            return max(self._options.min_free, ROOM_OF_CATALOGUE)
-        return self._options.min_free
+            min_free = max(min_free, ROOM_OF_CATALOGUE)
+        return usage, min_free
 
     def reader(self, location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
         """See IStore."""
