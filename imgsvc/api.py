@@ -23,6 +23,7 @@ from imgsvc.web.data import DataRoutes
 from imgsvc.web.fields import FieldRules
 from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.health import HealthRoutes
+from imgsvc.web.image_renderer import ImageRenderer
 from imgsvc.web.images import ImageRoutes
 from imgsvc.web.info import InfoRoutes
 from imgsvc.web.large import LargeAnswers
@@ -40,7 +41,6 @@ from imgsvc.web.stores import StoreRoutes
 from imgsvc.web.tags import TagRoutes
 from imgsvc.web.update import UpdateRoutes
 from imgsvc.web.versions import version_ids
-from imgsvc.web.view import ImageView
 
 
 def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime) -> ImageApi:
@@ -77,8 +77,8 @@ def _about_images(
     images = config.images
     schema = image_schema(images.disk_formats, images.container_formats, placed(images.schema_file, data_folder))
     rules = FieldRules(schema)
-    view = ImageView(core.stores, core.protections, images.show_direct_url, images.show_locations)
-    answers = ImageAnswers(core.images, view, core.answers)
+    renderer = ImageRenderer(core.stores, core.protections, images.show_direct_url, images.show_locations)
+    answers = ImageAnswers(core.images, renderer, core.answers)
     schemas = SchemaRoutes(schema)
     return [
         DataRoutes(core.uploads, core.downloads, core.stores.several),

@@ -15,14 +15,26 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
-    *("interfaces", "model", "metadefs", "errors", "folders", "kernel", "peers", "rates", "shield", "threads", "words")
+    *(
+        "interfaces",
+        "model",
+        "metadef_model",
+        "errors",
+        "folders",
+        "kernel",
+        "peers",
+        "rates",
+        "shield",
+        "threads",
+        "words",
+    )
 }
 """What every room of the server may import."""
 
 ARROWS = {
     "errors": set(),
     "model": set(),
-    "metadefs": {"model"},
+    "metadef_model": {"model"},
     "clock": set(),
     "entry": {"admin", "client"},
     "interfaces": {"model", "store_interfaces"},

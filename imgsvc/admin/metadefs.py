@@ -20,7 +20,7 @@ from imgsvc.admin.running import with_database
 from imgsvc.admin.setting import Setting
 from imgsvc.catalogue import Database, MetadefCatalogue
 from imgsvc.errors import ConfigurationError, Conflict, Forbidden, Invalid, QuotaExceeded
-from imgsvc.metadefs import Namespace
+from imgsvc.metadef_model import Namespace
 from imgsvc.model import Visibility
 from imgsvc.operations.metadef_loading import Existing, all_namespaces, load_namespace, unload_namespace
 from imgsvc.operations.metadefs import Documents

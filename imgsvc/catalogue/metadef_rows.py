@@ -27,7 +27,7 @@ from imgsvc.catalogue.metadef_tables import metadef_definitions, metadef_namespa
 from imgsvc.catalogue.rows import instant, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.errors import Conflict, NamespaceChanged, NotFound
-from imgsvc.metadefs import Definition, Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType, by_key
+from imgsvc.metadef_model import Definition, Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType, by_key
 from imgsvc.model import Visibility
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
 from imgsvc.catalogue.tables import metadata
-from imgsvc.metadefs import LONGEST_NAME
+from imgsvc.metadef_model import LONGEST_NAME
 
 __all__ = ["metadef_definitions", "metadef_namespaces", "metadef_resource_types"]
 

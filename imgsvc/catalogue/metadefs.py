@@ -8,7 +8,7 @@ from zope.interface import implementer
 from imgsvc.catalogue import metadef_rows as rows
 from imgsvc.catalogue.database import Database
 from imgsvc.interfaces import IMetadefs
-from imgsvc.metadefs import Namespace, NamespacePage, NamespaceQuery, ResourceType
+from imgsvc.metadef_model import Namespace, NamespacePage, NamespaceQuery, ResourceType
 
 __all__ = ["MetadefCatalogue"]
 

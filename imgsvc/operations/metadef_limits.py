@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from imgsvc.errors import QuotaExceeded
-from imgsvc.metadefs import Definition, Definitions
+from imgsvc.metadef_model import Definition, Definitions
 
 __all__ = ["LARGEST_NAMESPACE", "MOST_DEFINITIONS", "check_growth", "check_number"]
 

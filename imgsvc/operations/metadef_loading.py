@@ -11,7 +11,7 @@ from attrs import evolve
 
 from imgsvc.errors import NamespaceChanged, NotFound
 from imgsvc.interfaces import IMetadefs
-from imgsvc.metadefs import Definition, Definitions, Namespace, NamespacePage, NamespaceQuery, by_key
+from imgsvc.metadef_model import Definition, Definitions, Namespace, NamespacePage, NamespaceQuery, by_key
 from imgsvc.model import Caller
 from imgsvc.operations.metadef_limits import check_growth
 from imgsvc.operations.metadefs import MOST_ATTEMPTS, Documents

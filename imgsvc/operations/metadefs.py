@@ -14,7 +14,7 @@ from attrs import define, evolve, frozen
 
 from imgsvc.errors import Conflict, Forbidden, NamespaceChanged, NotFound, NotPermitted
 from imgsvc.interfaces import IMetadefs, IPolicy
-from imgsvc.metadefs import Definition, Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType, by_key
+from imgsvc.metadef_model import Definition, Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType, by_key
 from imgsvc.model import Caller, Visibility
 from imgsvc.operations.metadef_limits import check_growth
 

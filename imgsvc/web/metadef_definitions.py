@@ -7,7 +7,7 @@ from typing import Final
 from attrs import define
 
 from imgsvc.errors import Invalid
-from imgsvc.metadefs import LONGEST_NAME, Kind
+from imgsvc.metadef_model import LONGEST_NAME, Kind
 from imgsvc.operations.metadefs import Metadefs
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.forwarding import PublicAddress

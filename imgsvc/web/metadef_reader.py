@@ -10,7 +10,7 @@ from typing import Any, Final
 import fastjsonschema
 
 from imgsvc.errors import Conflict, Forbidden, Invalid
-from imgsvc.metadefs import LONGEST_NAME, Kind
+from imgsvc.metadef_model import LONGEST_NAME, Kind
 from imgsvc.model import Visibility
 from imgsvc.operations.metadef_limits import check_number
 from imgsvc.operations.metadefs import Documents

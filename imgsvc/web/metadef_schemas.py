@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from imgsvc.metadefs import LONGEST_NAME
+from imgsvc.metadef_model import LONGEST_NAME
 
 __all__ = ["NAMESPACE", "OBJECT", "PROPERTY", "RESOURCE_TYPE", "TAG", "TAGS", "metadef_schemas"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from imgsvc.metadefs import Definition, Kind, Namespace
+from imgsvc.metadef_model import Definition, Kind, Namespace
 from imgsvc.web.render import timestamp
 
 __all__ = ["NAMESPACES", "definition_document", "namespace_document", "namespace_path", "object_document", "path_of"]

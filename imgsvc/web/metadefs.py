@@ -10,7 +10,7 @@ from attrs import define, evolve, frozen
 
 from imgsvc.errors import Invalid
 from imgsvc.interfaces import IAnswers
-from imgsvc.metadefs import NamespacePage, NamespaceQuery
+from imgsvc.metadef_model import NamespacePage, NamespaceQuery
 from imgsvc.model import Caller, Visibility
 from imgsvc.operations.metadefs import Metadefs
 from imgsvc.web.bodies import JsonBodies

@@ -18,7 +18,7 @@ from twisted.web import server
 from zope.interface import implementer
 
 from imgsvc.interfaces import IOutlet
-from imgsvc.web import head
+from imgsvc.web import request_checks
 from imgsvc.web.body import RequestBody, cut
 
 SMALL_REST = 64 << 10
@@ -67,15 +67,15 @@ class StreamingRequest(server.Request):
                 self.channel.pause_body()
             else:
                 self.channel.setTimeout(None)
-            super().requestReceived(command, head.origin_form(target), version)
+            super().requestReceived(command, request_checks.origin_form(target), version)
         self.body.deliver()
 
     def process(self) -> None:
         """Refuse targets that are no path; otherwise find the resource and render it."""
-        refusal = head.check_path(self.method, self.path)
+        refusal = request_checks.check_path(self.method, self.path)
         if refusal is None:
             if b"?" in self.uri:  # of which twisted.web has made something else
-                self.args = head.arguments(self.uri)
+                self.args = request_checks.arguments(self.uri)
             super().process()
         else:
             self.code, self.startedWriting = refusal.code, 1  # the channel answers

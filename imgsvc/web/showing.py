@@ -11,11 +11,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from imgsvc.interfaces import IAnswers, IReservation
 from imgsvc.model import LARGEST_PAGE, Caller, Image, ImagePage
 from imgsvc.operations.images import Images
+from imgsvc.web.image_renderer import ImageRenderer
 from imgsvc.web.large import SMALL, LargeAnswer, array_pieces, encode, object_pieces
 from imgsvc.web.listing import AskedList
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.view import ImageView
 
 LARGE_IMAGE = 32 << 10
 """Characters of its owner's making in an image, from which on its answer is a large one."""
@@ -29,20 +29,20 @@ class ImageAnswers:
     """
 
     images: Images
-    view: ImageView
+    renderer: ImageRenderer
     answers: IAnswers
 
     async def one(self, request: StreamingRequest, image: Image, status: int = 200) -> bytes | LargeAnswer:
         """An image. Raises NoSuchImage if it is large, and gone when it could be sent."""
         size = _weight(image)
         if size <= LARGE_IMAGE:
-            return answer_json(request, self.view.document(request.caller, image), status)
+            return answer_json(request, self.renderer.document(request.caller, image), status)
         image_id = image.id
         del image
         reservation = await self.answers.reserve(SMALL + size)
         try:
             image = await self.images.show(request.caller, image_id)
-            return LargeAnswer(object_pieces(self.view.document(request.caller, image)), reservation, status)
+            return LargeAnswer(object_pieces(self.renderer.document(request.caller, image)), reservation, status)
         except BaseException:
             reservation.close()
             raise
@@ -81,7 +81,7 @@ class ImageAnswers:
                 reserving.cancel()
 
     def _whole(self, request: StreamingRequest, asked: AskedList, page: ImagePage) -> bytes:
-        images = [self.view.document(request.caller, image) for image in page.images]
+        images = [self.renderer.document(request.caller, image) for image in page.images]
         return answer_json(request, self._document(asked, page, images))
 
     def _document(self, asked: AskedList, page: ImagePage, images: object) -> dict[str, Any]:
@@ -92,9 +92,9 @@ class ImageAnswers:
 
     def _pieces(self, caller: Caller, images: Sequence[Image]) -> Iterator[str]:
         return array_pieces(
-            object_pieces(self.view.document(caller, image))
+            object_pieces(self.renderer.document(caller, image))
             if _weight(image) > LARGE_IMAGE
-            else iter((encode(self.view.document(caller, image)),))
+            else iter((encode(self.renderer.document(caller, image)),))
             for image in images
         )
 

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from imgsvc.errors import BodyCut, BodyMalformed
 from imgsvc.rates import RateWatch
-from imgsvc.web import head
+from imgsvc.web import request_checks
 from imgsvc.web.ahead import AheadTurns
 from imgsvc.web.chunked import ChunkedDecoder, MalformedChunks
 from imgsvc.web.crowd import Crowd, CrowdLimits
@@ -71,7 +71,7 @@ class StreamingChannel(http.HTTPChannel):
         super().connectionMade()
         if not self.site.connections.enter(self):
             if self.site.connections.may_tell:
-                self._refuse_silently(head.TOO_MANY)
+                self._refuse_silently(request_checks.TOO_MANY)
             else:
                 self.transport.abortConnection()
 
@@ -96,8 +96,8 @@ class StreamingChannel(http.HTTPChannel):
         try:
             if self.line_mode and self._head_begun:
                 LineReceiver.dataReceived(self, data)  # a slow head has one time-out, not one a byte
-            elif self.line_mode and not self._dataBuffer and not head.begins_head(data):
-                self.refuse(head.NOT_HTTP)  # at once: of what is no text no line may ever end
+            elif self.line_mode and not self._dataBuffer and not request_checks.begins_head(data):
+                self.refuse(request_checks.NOT_HTTP)  # at once: of what is no text no line may ever end
             else:
                 self._head_begun = bool(self.line_mode)
                 if self._watch is not None:
@@ -177,17 +177,17 @@ class StreamingChannel(http.HTTPChannel):
     def lineReceived(self, line: bytes) -> None:
         """Called by the parser."""
         if line[:1] in (b" ", b"\t"):
-            self.refuse(head.FOLDED)
+            self.refuse(request_checks.FOLDED)
         else:
             super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Called by the parser."""
-        self.refuse(head.HEAD_TOO_LARGE if self.requests else head.LINE_TOO_LONG)
+        self.refuse(request_checks.HEAD_TOO_LARGE if self.requests else request_checks.LINE_TOO_LONG)
 
     def headerReceived(self, line: bytes) -> bool:
         """Called by the parser."""
-        if (refusal := head.check_header(line)) is not None:
+        if (refusal := request_checks.check_header(line)) is not None:
             self.refuse(refusal)
             return False
         return bool(super().headerReceived(line))
@@ -197,10 +197,10 @@ class StreamingChannel(http.HTTPChannel):
         self._head_begun = False
         self.site.connections.busy(self)
         request = self.requests[-1]
-        if (refusal := head.check_headers(request.requestHeaders, self._version)) is not None:
+        if (refusal := request_checks.check_headers(request.requestHeaders, self._version)) is not None:
             self.refuse(refusal)
             return
-        head.unify_connection(request.requestHeaders)
+        request_checks.unify_connection(request.requestHeaders)
         if self.length is None:
             self._transferDecoder = ChunkedDecoder(request.handleContentChunk, self._finishRequestBody)
         super().allHeadersReceived()
@@ -217,16 +217,16 @@ class StreamingChannel(http.HTTPChannel):
             self.requests[-1].body.lost(Failure(BodyMalformed("The chunked encoding of the body is broken.")))
             self.pause_body()
         elif self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
-            self.refuse(head.HEAD_TOO_LARGE)
+            self.refuse(request_checks.HEAD_TOO_LARGE)
         else:
-            self.refuse(head.NOT_HTTP)
+            self.refuse(request_checks.NOT_HTTP)
 
-    def refuse(self, refusal: head.Refusal) -> None:
+    def refuse(self, refusal: request_checks.Refusal) -> None:
         """Answer a request that cannot be read, and close."""
         log.info("{peer}: {code} {text}", peer=self.transport.getPeer(), code=refusal.code, text=refusal.text.decode())
         self._refuse_silently(refusal)
 
-    def _refuse_silently(self, refusal: head.Refusal) -> None:
+    def _refuse_silently(self, refusal: request_checks.Refusal) -> None:
         self.transport.write(refusal.answer)
         self._close_gently()
 

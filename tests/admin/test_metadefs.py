@@ -18,7 +18,7 @@ from imgsvc import config
 from imgsvc.admin.metadefs import portable, read_files
 from imgsvc.catalogue import Schema
 from imgsvc.errors import ConfigurationError, NotFound
-from imgsvc.metadefs import Definition, Kind, Namespace, by_key
+from imgsvc.metadef_model import Definition, Kind, Namespace, by_key
 from imgsvc.model import Visibility
 from imgsvc.operations.metadef_loading import (
     Existing,

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from imgsvc.catalogue import MetadefCatalogue
 from imgsvc.errors import Conflict, NamespaceChanged, NotFound
 from imgsvc.interfaces import IMetadefs
-from imgsvc.metadefs import Definition, Kind, Namespace, NamespaceQuery, by_key
+from imgsvc.metadef_model import Definition, Kind, Namespace, NamespaceQuery, by_key
 from imgsvc.model import Caller, Visibility
 from tests.catalogue.rigs import ADMIN, NOON, CatalogueTestCase, HeldThreads, on_every_database
 

@@ -18,7 +18,7 @@ from imgsvc.catalogue.sqlite import SQLiteDatabase
 from imgsvc.errors import Conflict, Forbidden, ImgsvcError, NamespaceChanged, NotFound
 from imgsvc.identity.policy import Policy
 from imgsvc.interfaces import IMetadefs
-from imgsvc.metadefs import Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType
+from imgsvc.metadef_model import Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType
 from imgsvc.model import Caller, Visibility
 from imgsvc.operations.metadefs import MOST_ATTEMPTS, Metadefs
 from tests.support.threads import ImmediateThreads

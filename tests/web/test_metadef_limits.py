@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imgsvc.metadefs import Definition, Kind, Namespace, by_key
+from imgsvc.metadef_model import Definition, Kind, Namespace, by_key
 from imgsvc.operations.metadef_limits import LARGEST_NAMESPACE, MOST_DEFINITIONS
 from tests.catalogue.rigs import NOON
 from tests.support.server import fired

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgsvc.metadefs import Kind
+from imgsvc.metadef_model import Kind
 from tests.web.metadef_rigs import BLUE_ADMIN, ROOT, MetadefTestCase, path
 from tests.web.rigs import ADMIN, MEMBER, READER, STRANGER, identity
 

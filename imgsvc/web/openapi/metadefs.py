@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from imgsvc.metadefs import LONGEST_NAME
+from imgsvc.metadef_model import LONGEST_NAME
 from imgsvc.operations.metadef_limits import MOST_DEFINITIONS
 from imgsvc.web.openapi.notation import (
     COUNT,

@@ -14,7 +14,7 @@ from imgsvc.web.render import timestamp
 
 
 @frozen
-class ImageView:
+class ImageRenderer:
     """What clients are shown of an image. direct_url, locations: whether those who see it are shown them, too."""
 
     stores: IStoreRegistry
