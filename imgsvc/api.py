@@ -17,6 +17,7 @@ from imgsvc.peers import Peers
 from imgsvc.web.actions import ActionRoutes
 from imgsvc.web.app import ImageApi
 from imgsvc.web.bodies import JsonBodies
+from imgsvc.web.callers import Callers
 from imgsvc.web.cors import Cors
 from imgsvc.web.creation import ImageReader
 from imgsvc.web.data import DataRoutes
@@ -40,7 +41,7 @@ from imgsvc.web.showing import ImageAnswers
 from imgsvc.web.stores import StoreRoutes
 from imgsvc.web.tags import TagRoutes
 from imgsvc.web.update import UpdateRoutes
-from imgsvc.web.versions import version_ids
+from imgsvc.web.versions import VersionRoutes, version_ids
 
 
 def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime) -> ImageApi:
@@ -51,13 +52,12 @@ def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime)
     )
     bodies = JsonBodies(core.budgets.answers, core.json_threads, clock)
     return ImageApi(
-        Administrators(_identity(config), core.policy),
+        Callers(Administrators(_identity(config), core.policy)),
         [
             *_about_images(config, core, data_folder, address, bodies),
             *_about_definitions(config, core, address, bodies),
         ],
-        versions=version_ids(core.stores.several),
-        address=address,
+        versions=VersionRoutes(version_ids(core.stores.several), address),
         cors=Cors(server.cors_origins),
         answers=LargeAnswers(core.answers, bodies.turns),
     )

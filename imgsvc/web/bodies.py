@@ -11,7 +11,6 @@ from typing import Any, Final, TypeVar
 from attrs import define, field
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from imgsvc.errors import BodyCut, Invalid, Overloaded, UnsupportedType
@@ -19,10 +18,11 @@ from imgsvc.interfaces import IAnswerBudget, IReservation, IThreads
 from imgsvc.shield import ignore, shielded
 from imgsvc.web.body import RequestBody, read_all, too_large
 from imgsvc.web.conditions import joined
+from imgsvc.web.request import StreamingRequest
 from imgsvc.web.structure import MOST_VALUES, Structure, check_structure
 from imgsvc.web.turns import ReactorTurns
 
-__all__ = ["LARGEST_JSON", "QUICK", "JsonBodies", "check_encoding"]
+__all__ = ["LARGEST_JSON", "QUICK", "JsonBodies", "require_identity_encoding"]
 
 T = TypeVar("T")
 Document = dict[str, Any] | list[Any]
@@ -52,10 +52,11 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 """Escapes can write what UTF-8 cannot."""
 
 
-def check_encoding(headers: Headers) -> None:
-    """Raises UnsupportedType for a body that the client has compressed or the like: it is taken as it comes."""
-    for coding in (joined(headers, "content-encoding") or "").split(","):
+def require_identity_encoding(request: StreamingRequest) -> None:
+    """Raise UnsupportedType for a body that the client has compressed or the like: it is taken as it comes."""
+    for coding in (joined(request.requestHeaders, "content-encoding") or "").split(","):
         if coding.strip().lower() not in ("", "identity"):
+            request.setHeader(b"accept-encoding", b"identity")  # RFC 9110 section 15.5.16
             raise UnsupportedType(f"A body has no Content-Encoding but identity here, not {coding.strip()}.")
 
 

@@ -5,8 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from attrs import frozen
+
+from imgsvc.web.forwarding import PublicAddress
+from imgsvc.web.render import answer_json
+from imgsvc.web.request import StreamingRequest
+from imgsvc.web.routes import Route
+
 _OLDEST: Final = ("v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0")
 _OF_STORES: Final = ("v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8")
+
+
+@frozen
+class VersionRoutes:
+    """Tells the versions. ids: of those that are listed. address: what their links begin with."""
+
+    ids: Sequence[str]
+    address: PublicAddress
+
+    def routes(self) -> list[Route]:
+        """See RouteGroup."""
+        return [Route("GET", "/versions", self.list, open=True)]
+
+    async def list(self, request: StreamingRequest) -> bytes:
+        """200 with the versions."""
+        return self.answer(request, 200)
+
+    def answer(self, request: StreamingRequest, status: int) -> bytes:
+        """The versions, also as the answer to a path that names none of them (300)."""
+        return answer_json(request, versions_document(self.ids, self.address.of(request)), status)
 
 
 def version_ids(several_stores: bool, cache: bool = False) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from imgsvc import __version__
-from imgsvc.web.app import LONGEST_REQUEST_ID
 from imgsvc.web.fields import LONGEST_KEY, RESERVED
 from imgsvc.web.openapi import data, images, locations, metadefs, service, sharing
 from imgsvc.web.openapi.notation import ERROR, REQUEST_ID, Json, Paths, component_name, header, schema, sent_header
+from imgsvc.web.request_ids import LONGEST_REQUEST_ID
 
 OPENAPI: Final = "3.1.1"
 ALWAYS_SHOWN: Final = (

@@ -1,0 +1,81 @@
+"""The answer to a request that failed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import txaio
+from attrs import frozen
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from imgsvc.errors import ImgsvcError, RangeNotSatisfiable
+from imgsvc.web.callers import Callers
+from imgsvc.web.errors import error_body, status_of
+from imgsvc.web.request import StreamingRequest
+
+log = txaio.make_logger()
+
+METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
+ABOUT_DATA: Final = (
+    *(b"accept-ranges", b"content-disposition", b"content-md5", b"content-range"),
+    *(b"etag", b"last-modified"),
+)
+"""Headers that a route may have set before it failed, and that are not true of an error."""
+
+
+@frozen
+class FailureAnswers:
+    """Answers failures. What is no refusal of the API's own goes to the log, and its client learns that it is a 500."""
+
+    callers: Callers
+
+    def answer(self, request: StreamingRequest, failure: Failure) -> bytes:
+        """Set status and headers; gives the body."""
+        if request.startedWriting:
+            return _broken_off(request, failure.value)
+        for name in ABOUT_DATA:
+            request.responseHeaders.removeHeader(name)
+        status, message = _status_and_message(request, failure.value)
+        if status == 500:
+            log.failure("{request} failed", failure=failure, request=request.request_id or request.path)
+        if status == 401:
+            self.callers.challenge(request)
+        accept = request.getHeader(b"accept")
+        body, content_type = error_body(None if accept is None else accept.decode("latin-1").strip(), status, message)
+        request.setResponseCode(status)
+        request.setHeader(b"content-type", content_type.encode())
+        request.setHeader(b"content-length", b"%d" % len(body))
+        return body
+
+
+def _broken_off(request: StreamingRequest, error: BaseException | None) -> bytes:
+    """The end of an answer that was begun, and cut off: there is nothing more to say."""
+    tell = log.info if isinstance(error, ConnectionError) else log.error  # clients may go when they like
+    tell("{request}: broken off: {error}", request=request.request_id or request.path, error=str(error))
+    return b""
+
+
+def _status_and_message(request: StreamingRequest, error: BaseException | None) -> tuple[int, str]:
+    """What a client is told; the headers that go with it are set."""
+    if isinstance(error, RangeNotSatisfiable):
+        request.setHeader(b"content-range", b"bytes */%d" % error.size)
+    if isinstance(error, ImgsvcError):
+        return status_of(error), str(error)
+    if isinstance(error, HTTPException):
+        return _without_route(request, error)
+    if isinstance(error, UnicodeDecodeError):
+        return 400, "The request has bytes that are not UTF-8."
+    return 500, "The server failed; its log says why."
+
+
+def _without_route(request: StreamingRequest, error: HTTPException) -> tuple[int, str]:
+    """Of what Werkzeug has found no route for."""
+    path = request.path.decode("latin-1")
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))  # with HEAD wherever GET is
+        request.setHeader("allow", allowed)
+        return error.code, f"{path} takes {allowed}."
+    if request.method not in METHODS:
+        return 501, f"There is no method {request.method.decode('latin-1')}."
+    return error.code or 500, f"{path} is not here."
