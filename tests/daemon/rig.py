@@ -251,6 +251,20 @@ def thread_states(pid: int) -> set[str]:
     return states
 
 
+def hanging_threads(pid: int, file: Path) -> list[int]:
+    """The threads of a process that strace holds in a system call on a file (its first argument is the descriptor)."""
+    found = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            state = (thread / "stat").read_text().rpartition(")")[2].split()[0]
+            call = (thread / "syscall").read_text().split()
+            if state == "t" and len(call) > 1:
+                descriptor = Path(f"/proc/{pid}/fd/{int(call[1], 16)}")
+                if descriptor.exists() and os.readlink(descriptor) == str(file):
+                    found.append(int(thread.name))
+    return found
+
+
 def pieces(data: bytes, size: int = 1 << 20) -> Iterator[bytes]:
     """The data in pieces."""
     for start in range(0, len(data), size):

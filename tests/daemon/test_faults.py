@@ -16,7 +16,7 @@ from subprocess import DEVNULL, PIPE
 from twisted.trial.unittest import SkipTest
 
 from imgsvc import kernel
-from tests.daemon.rig import DaemonTestCase, Download, Injection, Transfer, detail, end, files, thread_states
+from tests.daemon.rig import DaemonTestCase, Download, Injection, Transfer, detail, end, files, hanging_threads
 from tests.support.daemon import Daemon
 
 MIB = 1 << 20
@@ -49,6 +49,12 @@ class FaultTestCase(DaemonTestCase):
         """The file that the upload under way writes to."""
         names: list[str] = self.wait(lambda: [n for n in files(folder) if n.startswith(f".{image_id}.")], "a file")
         return folder / names[0]
+
+
+    def hang(self, daemon: Daemon, part: Path) -> subprocess.Popen[bytes]:
+        """Let writes to a file that come from now on take ten minutes. The first MiB that was sent is written before."""
+        self.wait(lambda: part.stat().st_size >= MIB, "the first bytes")
+        return self.inject(daemon, Injection(WRITES, "delay_enter=600000000", part))
 
 
 class StoreFaultTests(FaultTestCase):
@@ -154,13 +160,13 @@ class StoreFaultTests(FaultTestCase):
         slow, quick = daemon.image(), daemon.image()
         upload = Transfer(daemon, slow, 8 * MIB).send(b"x" * MIB)
         part = self.part(daemon, slow, daemon.data / "a")
-        strace = self.inject(daemon, Injection(WRITES, "delay_enter=600000000", part))
+        strace = self.hang(daemon, part)
         upload.send(b"x" * MIB)
-        self.wait(lambda: "t" in thread_states(daemon.pid), "a thread that hangs")
+        hanging = self.wait(lambda: hanging_threads(daemon.pid, part), "a thread that hangs")
         self.assertEqual(daemon.put(quick, b"x" * 8 * MIB, **{"X-Image-Meta-Store": "b"}), 204)
         self.assertEqual(len(daemon.get(quick)), 8 * MIB)
         self.assertEqual(daemon.show(slow)["status"], "saving")
-        self.assertIn("t", thread_states(daemon.pid))
+        self.assertEqual(hanging_threads(daemon.pid, part), hanging)
         end(strace)
         self.assertEqual(upload.send(b"x" * 6 * MIB).status(), 204)
 
@@ -170,9 +176,9 @@ class StoreFaultTests(FaultTestCase):
         image_id = daemon.image()
         upload = Transfer(daemon, image_id, 8 * MIB).send(b"x" * MIB)
         part = self.part(daemon, image_id, daemon.data / "images")
-        strace = self.inject(daemon, Injection(WRITES, "delay_enter=600000000", part))
+        strace = self.hang(daemon, part)
         upload.send(b"x" * 7 * MIB)
-        self.wait(lambda: "t" in thread_states(daemon.pid), "a thread that hangs")
+        self.wait(lambda: hanging_threads(daemon.pid, part), "a thread that hangs")
         daemon.signal(signal.SIGTERM)
         # It has ended but for the thread that strace still holds.
         self.wait(lambda: "State:\tZ" in Path(f"/proc/{daemon.pid}/status").read_text(), "the end")
