@@ -50,9 +50,8 @@ class FaultTestCase(DaemonTestCase):
         names: list[str] = self.wait(lambda: [n for n in files(folder) if n.startswith(f".{image_id}.")], "a file")
         return folder / names[0]
 
-
     def hang(self, daemon: Daemon, part: Path) -> subprocess.Popen[bytes]:
-        """Let writes to a file that come from now on take ten minutes. The first MiB that was sent is written before."""
+        """Let writes to a file take ten minutes from now on. The first MiB that was sent is written before."""
         self.wait(lambda: part.stat().st_size >= MIB, "the first bytes")
         return self.inject(daemon, Injection(WRITES, "delay_enter=600000000", part))
 
