@@ -143,8 +143,9 @@ class Core:
     def _make_tasks(self) -> None:
         server = self._config.server
         self.hashing = Hashing(
-            self.catalogue,
-            self.stores,
+            images=self.catalogue,
+            tasks=self.catalogue,
+            stores=self.stores,
             remove=self.deletion.remove,
             budget=self.budgets.uploads,
             digest_threads=self.digest_threads,
@@ -152,8 +153,10 @@ class Core:
             rules=self._hash_rules(),
         )
         self.reaper = Reaper(
-            self.catalogue,
-            self.stores,
+            images=self.catalogue,
+            leases=self.catalogue,
+            deletions=self.catalogue,
+            stores=self.stores,
             remove=self.deletion.remove,
             resume=self.hashing.begin,
             clock=self._reactor,
@@ -177,7 +180,7 @@ class Core:
         self.images = Images(self.access, self.catalogue, self.limits, self.quotas, self.protections)
         self.tagging = Tagging(self.changes, self.limits)
         self.activation = Activation(self.changes)
-        self.sharing = Sharing(self.access, self.catalogue, quotas.members)
+        self.sharing = Sharing(self.access, self.catalogue, self.catalogue, quotas.members)
         self.copies = Copies(self.changes, self.stores, self.deletion)
 
     def _make_byte_operations(self) -> None:
@@ -186,7 +189,8 @@ class Core:
         authorities = placed(signatures.trusted_ca, self._data_folder)
         self.uploads = Uploads(
             access=self.access,
-            catalogue=self.catalogue,
+            images=self.catalogue,
+            claims=self.catalogue,
             stores=self.stores,
             quotas=self.quotas,
             budget=self.budgets.uploads,
@@ -225,7 +229,9 @@ class Core:
         self.deletion.when_deleted = self.hashing.cancel
         measure = Measure(self.stores, self.quotas)
         rules = LocationRules(images.verify_locations, images.hash, self._config.quotas.locations, lease)
-        self.locations = Locations(self.access, self.catalogue, self.stores, measure, rules, self.hashing.begin)
+        self.locations = Locations(
+            self.access, self.catalogue, self.catalogue, self.stores, measure, rules, self.hashing.begin
+        )
         editor = Relocation(self.stores, measure, rules) if images.show_locations else HiddenLocations()
         self.patching = Patching(self.access, self.changes, self.deletion, self.limits, editor, self.protections)
 

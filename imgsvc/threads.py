@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from threading import Thread
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 import txaio
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -16,6 +16,7 @@ from zope.interface import implementer
 from imgsvc.interfaces import IThreads
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 log = txaio.make_logger()
 
@@ -33,7 +34,7 @@ class ReactorThreads:
         self._stopped = False
         self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # a factory will do
 
-    def run(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
+    def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> Deferred[T]:
         """See IThreads. Fails with CancelledError after `stop`."""
         if self._stopped:
             return fail(CancelledError())

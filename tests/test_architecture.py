@@ -37,7 +37,7 @@ ARROWS = {
     "metadef_model": {"model"},
     "clock": set(),
     "entry": {"admin", "client"},
-    "interfaces": {"model", "store_interfaces"},
+    "interfaces": {"errors", "metadef_model", "model", "store_interfaces"},
     "store_interfaces": {"model"},
     "folders": set(),
     "log": {"words"},

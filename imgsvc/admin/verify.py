@@ -85,7 +85,15 @@ async def _verify_store(core: Core, store: IStore, rules: VerifyRules, printer: 
 
     findings = Findings(printer.finding)
     verification = Verification(
-        core.catalogue, store, findings, rules, reactor, core.budgets.downloads, core.digest_threads
+        images=core.catalogue,
+        leases=core.catalogue,
+        inventory=core.catalogue,
+        store=store,
+        findings=findings,
+        rules=rules,
+        clock=reactor,
+        budget=core.budgets.downloads,
+        digest_threads=core.digest_threads,
     )
     try:
         with printer.progress.of(store, findings.tally):

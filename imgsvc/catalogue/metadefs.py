@@ -7,13 +7,13 @@ from zope.interface import implementer
 
 from imgsvc.catalogue import metadef_rows as rows
 from imgsvc.catalogue.database import Database
-from imgsvc.interfaces import IMetadefs
+from imgsvc.interfaces import IMetadefCatalogue
 from imgsvc.metadef_model import Namespace, NamespacePage, NamespaceQuery, ResourceType
 
 __all__ = ["MetadefCatalogue"]
 
 
-@implementer(IMetadefs)
+@implementer(IMetadefCatalogue)
 class MetadefCatalogue:
     """Keeps namespaces in a Database, which somebody else starts and stops."""
 

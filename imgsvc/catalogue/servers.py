@@ -142,7 +142,7 @@ class ServerDatabase:
                 # The first repetition is at once: most often it is for a connection that was idle and is gone.
                 await deferLater(self._clock, random.uniform(0, PAUSE * 2 ** (attempt - 1)))
             try:
-                return await self._threads.run(self._attempt, call)  # type: ignore[no-any-return]
+                return await self._threads.run(self._attempt, call)
             except _Undone as undone:
                 log.info("The database undid a transaction, which is run again: {cause}", cause=_line(undone.cause))
                 cause = undone.cause

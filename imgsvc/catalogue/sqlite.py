@@ -210,7 +210,7 @@ class SQLiteDatabase:
     def _read(self, job: Job[T], engine: Engine) -> Deferred[T]:
         if not self._started:
             return fail(CatalogueUnavailable("The catalogue is closed."))
-        return self._reader_threads.run(self._reading, job, engine)  # type: ignore[no-any-return]
+        return self._reader_threads.run(self._reading, job, engine)
 
     def _reading(self, job: Job[T], engine: Engine) -> T:
         try:

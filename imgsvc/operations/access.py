@@ -9,7 +9,7 @@ from typing import Final
 from attrs import define
 
 from imgsvc.errors import NoSuchImage, NotPermitted
-from imgsvc.interfaces import ICatalogue, IPolicy
+from imgsvc.interfaces import IImageCatalogue, IPolicy
 from imgsvc.model import Caller, Image, Visibility
 
 VISIBILITY_ACTIONS: Final[Mapping[Visibility, str]] = MappingProxyType(
@@ -22,7 +22,7 @@ VISIBILITY_ACTIONS: Final[Mapping[Visibility, str]] = MappingProxyType(
 class Access:
     """Finds images and says what the caller may do with them."""
 
-    catalogue: ICatalogue
+    catalogue: IImageCatalogue
     policy: IPolicy
 
     async def image(self, caller: Caller, image_id: str, *actions: str) -> Image:
@@ -30,7 +30,7 @@ class Access:
 
         Raises NoSuchImage, Forbidden, as `check` does.
         """
-        image: Image = await self.catalogue.image(image_id)
+        image = await self.catalogue.image(image_id)
         self.check(caller, image, *actions or ("get_image",))
         return image
 

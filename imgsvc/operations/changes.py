@@ -11,7 +11,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from imgsvc.errors import ImageChanged
-from imgsvc.interfaces import ICatalogue
+from imgsvc.interfaces import IImageCatalogue
 from imgsvc.model import Caller, DoomedLocation, Image, ProjectLimits
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
@@ -31,7 +31,7 @@ class Changes:
     """
 
     access: Access
-    catalogue: ICatalogue
+    catalogue: IImageCatalogue
     quotas: Quotas | None = None
     _turns: dict[str, _Turns] = field(factory=dict, init=False)
 

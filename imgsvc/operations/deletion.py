@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from imgsvc.errors import Forbidden, ImgsvcError, ObjectInUse, ObjectMissing, StoreAway, StoreError, StoreForbidden
-from imgsvc.interfaces import ICatalogue, IStore, IStoreRegistry
+from imgsvc.interfaces import IDeletionCatalogue, IStore, IStoreRegistry
 from imgsvc.model import Caller, DoomedLocation, Image, Location, Status
 from imgsvc.operations.access import Access
 from imgsvc.operations.places import is_remote, store_of
@@ -33,7 +33,7 @@ class Deletion:
     """
 
     access: Access
-    catalogue: ICatalogue
+    catalogue: IDeletionCatalogue
     stores: IStoreRegistry
     when_deleted: Callable[[str], None] = lambda image_id: None
     at_work: set[int] = field(factory=set)

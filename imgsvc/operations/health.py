@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import txaio
 from attrs import frozen
@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from imgsvc.errors import ObjectDamaged, ObjectMissing, StoreAway
-from imgsvc.interfaces import ICatalogue, IStoreRegistry
+from imgsvc.interfaces import ICatalogueDatabase, IStoreRegistry
 from imgsvc.operations.losses import Losses
 
 log = txaio.make_logger()
@@ -42,7 +42,9 @@ class Finding:
 class Health:
     """Checks all of them at once, at most every KEPT_TIME seconds, and each one at most once at a time."""
 
-    def __init__(self, catalogue: ICatalogue, stores: IStoreRegistry, losses: Losses, clock: IReactorTime) -> None:
+    def __init__(
+        self, catalogue: ICatalogueDatabase, stores: IStoreRegistry, losses: Losses, clock: IReactorTime
+    ) -> None:
         self._clock = clock
         self._checks = [
             _Check("catalogue", catalogue.check, clock),
@@ -75,7 +77,7 @@ class Health:
 class _Check:
     """One check. What hangs is not asked again before it has answered; changes are logged."""
 
-    def __init__(self, name: str, ask: Callable[[], Any], clock: IReactorTime) -> None:
+    def __init__(self, name: str, ask: Callable[[], Deferred[None]], clock: IReactorTime) -> None:
         self._name = name
         self._ask = ask
         self._clock = clock

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define, evolve, frozen
 
 from imgsvc.errors import Forbidden, QuotaExceeded
-from imgsvc.interfaces import ICatalogue, IProtections
+from imgsvc.interfaces import IImageCatalogue, IProtections
 from imgsvc.model import Caller, Image, ImagePage, ImageQuery, Visibility
 from imgsvc.operations.access import VISIBILITY_ACTIONS, Access
 from imgsvc.operations.limits import Quotas
@@ -80,7 +80,7 @@ class Images:
     """Makes, shows and lists images. now: the time, for the dates of new images."""
 
     access: Access
-    catalogue: ICatalogue
+    catalogue: IImageCatalogue
     limits: RecordLimits
     quotas: Quotas
     protections: IProtections
@@ -131,6 +131,6 @@ class Images:
             for kind, _, key in (condition.field.partition(":") for condition in query.filters)
         ):
             return ImagePage(())  # what cannot be read cannot be searched for either
-        page: ImagePage = await self.catalogue.images(query)
+        page = await self.catalogue.images(query)
         seen = [image for image in page.images if self.access.policy.allows("get_image", query.caller, image)]
         return evolve(page, images=seen)

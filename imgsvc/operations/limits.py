@@ -8,8 +8,8 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from imgsvc.errors import TooLarge
-from imgsvc.interfaces import ICatalogue
-from imgsvc.model import ProjectLimits, ProjectUsage
+from imgsvc.interfaces import IProjectCatalogue
+from imgsvc.model import ProjectLimits
 
 MIB: Final = 1024**2
 
@@ -48,7 +48,7 @@ class Quotas:
     unified: that projects have the four limits of ProjectLimits. defaults: of those for whom none are set.
     """
 
-    catalogue: ICatalogue
+    catalogue: IProjectCatalogue
     size_cap: int
     user_storage: int | None = None
     unified: bool = False
@@ -60,7 +60,7 @@ class Quotas:
             return None
         if not self.unified:
             return None if self.user_storage is None else ProjectLimits(owner, size_total=self.user_storage)
-        own: Mapping[str, int] = await self.catalogue.project_limits(owner)
+        own = await self.catalogue.project_limits(owner)
         changes = {LIMITS[name]: value if value >= 0 else None for name, value in own.items() if name in LIMITS}
         return evolve(self.defaults, project_id=owner, **changes)
 
@@ -69,7 +69,7 @@ class Quotas:
         limits = await self.limits(project_id) if self.unified else None
         if limits is None or (limits.size_total is None and limits.count_uploading is None):
             return
-        usage: ProjectUsage = await self.catalogue.project_usage(limits.project_id)
+        usage = await self.catalogue.project_usage(limits.project_id)
         _check_size(limits.project_id, "images", usage.size_total, limits.size_total, expected_size)
         if limits.count_uploading is not None and usage.count_uploading >= limits.count_uploading:
             raise TooLarge(
@@ -92,7 +92,7 @@ class Quotas:
         limits = await self.limits(project_id) if self.unified else None
         if limits is None:
             return {}
-        usage: ProjectUsage = await self.catalogue.project_usage(limits.project_id)
+        usage = await self.catalogue.project_usage(limits.project_id)
         shown = {}
         for name, attribute in LIMITS.items():
             unit = MIB if name in SIZES else 1

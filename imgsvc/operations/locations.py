@@ -10,7 +10,7 @@ from typing import Final
 from attrs import define, evolve, frozen
 
 from imgsvc.errors import Conflict, Forbidden, ImageChanged, Invalid, QuotaExceeded, StoreAway, StoreError, WrongStatus
-from imgsvc.interfaces import ICatalogue, IStoreRegistry
+from imgsvc.interfaces import IImageCatalogue, IStoreRegistry, ITaskCatalogue
 from imgsvc.model import IMPORT_LOCK, Caller, Image, Location, Status
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
@@ -84,7 +84,8 @@ class Locations:
     """Registers the location of a queued image, and shows the locations of all. hash: begins a task on an image."""
 
     access: Access
-    catalogue: ICatalogue
+    images: IImageCatalogue
+    tasks: ITaskCatalogue
     stores: IStoreRegistry
     measure: Measure
     rules: LocationRules
@@ -147,7 +148,7 @@ class Locations:
         if not self.rules.verify:
             if validation is not None:
                 changed = evolve(changed, os_hash_algo=validation.os_hash_algo, os_hash_value=validation.os_hash_value)
-            await self.catalogue.update(image, evolve(changed, status=Status.ACTIVE), limits)
+            await self.images.update(image, evolve(changed, status=Status.ACTIVE), limits)
             return
         changed = evolve(changed, properties={**changed.properties, IMPORT_LOCK: str(uuid.uuid4())})
         if validation is None:
@@ -160,7 +161,7 @@ class Locations:
                 os_hash_value=validation.os_hash_value,
             )
         store_id = changed.locations[0].store_id
-        now, upload_id = await self.catalogue.begin_task(image, changed, store_id, self.rules.lease, limits)
+        now, upload_id = await self.tasks.begin_task(image, changed, store_id, self.rules.lease, limits)
         self.hash(now, upload_id)
 
 

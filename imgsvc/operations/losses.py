@@ -7,8 +7,8 @@ from typing import Final
 from attrs import define, field
 
 from imgsvc.errors import NoSuchImage, ObjectDamaged
-from imgsvc.interfaces import ICatalogue, IStoreRegistry
-from imgsvc.model import Image, Location
+from imgsvc.interfaces import IImageCatalogue, IStoreRegistry
+from imgsvc.model import Location
 from imgsvc.operations.places import store_of
 
 MOST: Final = 1000
@@ -19,7 +19,7 @@ MOST: Final = 1000
 class Losses:
     """What this process has come upon. Objects of others, which a store only reads, are none of ours to lose."""
 
-    catalogue: ICatalogue
+    catalogue: IImageCatalogue
     stores: IStoreRegistry
     _noted: dict[tuple[str, str], None] = field(factory=dict, init=False)
     """Store and image, in the order in which they were found."""
@@ -41,7 +41,7 @@ class Losses:
 
     async def _check(self, store_id: str, image_id: str) -> None:
         try:
-            image: Image = await self.catalogue.image(image_id)
+            image = await self.catalogue.image(image_id)
         except NoSuchImage:
             return
         for location in image.locations:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from imgsvc.errors import NamespaceChanged, NotFound
-from imgsvc.interfaces import IMetadefs
+from imgsvc.interfaces import IMetadefCatalogue
 from imgsvc.metadef_model import Definition, Definitions, Namespace, NamespacePage, NamespaceQuery, by_key
 from imgsvc.model import Caller
 from imgsvc.operations.metadef_limits import check_growth
@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
 
 async def load_namespace(
-    catalogue: IMetadefs, fields: Mapping[str, Any], documents: Documents, existing: Existing, now: datetime
+    catalogue: IMetadefCatalogue, fields: Mapping[str, Any], documents: Documents, existing: Existing, now: datetime
 ) -> Outcome:
     """One namespace, in one transaction. What is there and the same keeps its dates.
 
@@ -77,7 +77,7 @@ async def load_namespace(
     raise NamespaceChanged(loaded.name)
 
 
-async def unload_namespace(catalogue: IMetadefs, name: str) -> None:
+async def unload_namespace(catalogue: IMetadefCatalogue, name: str) -> None:
     """With all that is in it, protected or not. Raises NotFound; NamespaceChanged as `load_namespace` does."""
     for _ in range(MOST_ATTEMPTS):
         try:
@@ -88,7 +88,7 @@ async def unload_namespace(catalogue: IMetadefs, name: str) -> None:
     raise NamespaceChanged(name)
 
 
-async def all_namespaces(catalogue: IMetadefs) -> AsyncIterator[Namespace]:
+async def all_namespaces(catalogue: IMetadefCatalogue) -> AsyncIterator[Namespace]:
     """Whole namespaces, in the order of their names."""
     last: str | None = None
     while True:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from attrs import define, evolve, frozen
 
 from imgsvc.errors import Conflict, Forbidden, NamespaceChanged, NotFound, NotPermitted
-from imgsvc.interfaces import IMetadefs, IPolicy
+from imgsvc.interfaces import IMetadefCatalogue, IPolicy
 from imgsvc.metadef_model import Definition, Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType, by_key
 from imgsvc.model import Caller, Visibility
 from imgsvc.operations.metadef_limits import check_growth
@@ -71,7 +71,7 @@ class Metadefs:
     now: the time, for the dates of what is new or changed.
     """
 
-    catalogue: IMetadefs
+    catalogue: IMetadefCatalogue
     policy: IPolicy
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 

@@ -103,7 +103,7 @@ class Patching:
 
         An empty list of edits is allowed all the same. Raises NoSuchImage.
         """
-        image: Image = await self.access.catalogue.image(image_id)
+        image = await self.access.catalogue.image(image_id)
         if any(self.access.policy.allows(action, caller, image) for action in self.locations.actions):
             return None
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define
 
 from imgsvc.errors import Forbidden, NotFound
-from imgsvc.interfaces import ICatalogue
+from imgsvc.interfaces import IImageCatalogue, IMemberCatalogue
 from imgsvc.model import Caller, Image, Member, MemberStatus, Visibility
 from imgsvc.operations.access import Access
 
@@ -18,7 +18,8 @@ class Sharing:
     """
 
     access: Access
-    catalogue: ICatalogue
+    images: IImageCatalogue
+    member_records: IMemberCatalogue
     limit: int = 128
 
     async def members(self, caller: Caller, image_id: str) -> list[Member]:
@@ -49,8 +50,7 @@ class Sharing:
         Raises what check_add does, Conflict (a member already), QuotaExceeded.
         """
         await self.check_add(caller, image_id)
-        member: Member = await self.catalogue.add_member(image_id, member_id, self.limit)
-        return member
+        return await self.member_records.add_member(image_id, member_id, self.limit)
 
     async def check_answer(self, caller: Caller, image_id: str, member_id: str) -> None:
         """Raises NoSuchImage; Forbidden (not shared, the owner, a reader, not a member); NotFound (another project's
@@ -61,8 +61,7 @@ class Sharing:
     async def answer(self, caller: Caller, image_id: str, member_id: str, status: MemberStatus) -> Member:
         """A project accepts an image, rejects it, or leaves it open. Raises what check_answer does."""
         await self.check_answer(caller, image_id, member_id)
-        member: Member = await self.catalogue.set_member_status(image_id, member_id, status)
-        return member
+        return await self.member_records.set_member_status(image_id, member_id, status)
 
     async def remove(self, caller: Caller, image_id: str, member_id: str) -> None:
         """Share the image no more with a project. No project can withdraw itself.
@@ -70,7 +69,7 @@ class Sharing:
         Raises NoSuchImage; Forbidden (not shared, not the owner); NotFound (not a member that the caller sees).
         """
         await self._require_for(caller, image_id, member_id, "delete_member")
-        await self.catalogue.remove_member(image_id, member_id)
+        await self.member_records.remove_member(image_id, member_id)
 
     async def _shared_image(self, caller: Caller, image_id: str, action: str) -> Image:
         image = await self.access.image(caller, image_id, action)
@@ -79,7 +78,7 @@ class Sharing:
 
     async def _require_for(self, caller: Caller, image_id: str, member_id: str, action: str) -> None:
         """Raises unless the caller may do `action` to a member of a shared image; see `check_answer`."""
-        image: Image = await self.catalogue.image(image_id)
+        image = await self.images.image(image_id)
         try:
             self.access.check(caller, image, action)
             _require_shared(image)
@@ -97,7 +96,7 @@ class Sharing:
         raise _no_member(image.id, member_id)
 
     async def _seen(self, caller: Caller, image: Image) -> list[Member]:
-        members: list[Member] = await self.catalogue.members(image.id)
+        members = await self.member_records.members(image.id)
         if caller.is_admin or (image.owner is not None and image.owner == caller.project_id):
             return members
         return [member for member in members if member.member_id == caller.project_id]

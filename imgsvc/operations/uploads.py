@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import txaio
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
+from twisted.web.iweb import IBodyProducer
 
 from imgsvc.errors import (
     BodyCut,
@@ -22,7 +22,7 @@ from imgsvc.errors import (
     StoreUnavailable,
     WrongStatus,
 )
-from imgsvc.interfaces import IBudget, ICatalogue, IStore, IStoreRegistry, IStoreWriter, IThreads
+from imgsvc.interfaces import IBudget, IImageCatalogue, IStore, IStoreRegistry, IStoreWriter, IThreads, IUploadCatalogue
 from imgsvc.model import Caller, Claim, Image, ProjectLimits, Status, StoredData
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Allowance, Quotas
@@ -63,7 +63,8 @@ class Uploads:
     """Takes the bytes of images. `running` holds every upload until it and its undo have ended."""
 
     access: Access
-    catalogue: ICatalogue
+    images: IImageCatalogue
+    claims: IUploadCatalogue
     stores: IStoreRegistry
     quotas: Quotas
     budget: IBudget
@@ -73,8 +74,8 @@ class Uploads:
     rules: UploadRules
     running: set[Upload] = field(factory=set)
 
-    async def put(self, caller: Caller, image_id: str, request: UploadRequest, body: Any) -> None:
-        """Store all that `body` (IBodyProducer) produces and make the image active.
+    async def put(self, caller: Caller, image_id: str, request: UploadRequest, body: IBodyProducer) -> None:
+        """Store all that `body` produces and make the image active.
 
         Every refusal comes before the body is asked for its first byte. Raises Invalid, NoSuchImage, Forbidden,
         WrongStatus, Conflict (its former bytes are being deleted), TooLarge, and for signed images BadSignature,
@@ -103,11 +104,11 @@ class Uploads:
 
         async def give_back(claim: Claim) -> None:
             try:
-                await self.catalogue.release(image_id, claim.upload_id)
+                await self.claims.release(image_id, claim.upload_id)
             except ImgsvcError as error:
                 log.error("image {image}: left for the reaper: {error}", image=image_id, error=str(error))
 
-        claiming: Deferred[Claim] = self.catalogue.claim(image_id, store_id, self.rules.lease, limits)
+        claiming = self.claims.claim(image_id, store_id, self.rules.lease, limits)
         return shielded(claiming, lambda claim: Deferred.fromCoroutine(give_back(claim)), lost=ignore)
 
 
@@ -145,7 +146,7 @@ class Upload:
         """The image as it was claimed."""
         return self._claim.image
 
-    def start(self, body: Any) -> Deferred[None]:
+    def start(self, body: IBodyProducer) -> Deferred[None]:
         """Begin. The Deferred fires with what the client is to be told, and may be cancelled when it is gone."""
         Deferred.fromCoroutine(self._run(body)).addErrback(self._broken)
         return self._outcome
@@ -157,10 +158,10 @@ class Upload:
         elif not self._intake.complete:
             self._intake.fail(Failure(why))
 
-    async def _run(self, body: Any) -> None:
+    async def _run(self, body: IBodyProducer) -> None:
         try:
             self._activating = data = await self._receive(body)
-            await self._uploads.catalogue.activate(self.image.id, self._claim.upload_id, data, self._limits)
+            await self._uploads.claims.activate(self.image.id, self._claim.upload_id, data, self._limits)
         except ImgsvcError as error:
             log.info("image {image}: upload failed: {error}", image=self.image.id, error=str(error))
             await self._undo(Failure(error))
@@ -175,7 +176,7 @@ class Upload:
             self._share.close()
             self._uploads.running.discard(self)
 
-    async def _receive(self, body: Any) -> StoredData:
+    async def _receive(self, body: IBodyProducer) -> StoredData:
         """All bytes of the body into the store, committed. Raises as Uploads.put says."""
         rules, image = self._uploads.rules, self.image
         expected = self._request.expected_size
@@ -242,7 +243,7 @@ class Upload:
         try:
             if data is None:
                 await self._abort()
-            held: bool = await self._uploads.catalogue.release(self.image.id, self._claim.upload_id)
+            held = await self._uploads.claims.release(self.image.id, self._claim.upload_id)
             if data is not None:
                 if not held and await self._is_active(data):  # it was activated, and only the answer got lost
                     await self._succeed(data)
@@ -260,7 +261,7 @@ class Upload:
     async def _is_active(self, data: StoredData) -> bool:
         """Whether the image has these data, be it deactivated meanwhile."""
         try:
-            image: Image = await self._uploads.catalogue.image(self.image.id)
+            image = await self._uploads.images.image(self.image.id)
         except NoSuchImage:
             return False
         return data.location in image.locations and data.os_hash_value == image.os_hash_value
@@ -278,9 +279,7 @@ class Upload:
             self._outcome.callback(result)  # a Failure makes it fail
 
     def _renew(self) -> Deferred[None]:
-        renewed: Deferred[None] = self._uploads.catalogue.renew(
-            self.image.id, self._claim.upload_id, self._uploads.rules.lease
-        )
+        renewed = self._uploads.claims.renew(self.image.id, self._claim.upload_id, self._uploads.rules.lease)
         return renewed.addErrback(self._not_renewed)
 
     def _not_renewed(self, failure: Failure) -> None:

@@ -26,7 +26,7 @@ from imgsvc.errors import (
     StoreUnavailable,
     UnknownStore,
 )
-from imgsvc.interfaces import IBudget, ICatalogue, IStoreReader, IStoreRegistry, IThreads
+from imgsvc.interfaces import IBudget, IImageCatalogue, IStoreReader, IStoreRegistry, ITaskCatalogue, IThreads
 from imgsvc.model import DoomedLocation, Image, Location, Span
 from imgsvc.pipeline.digests import Digest
 from imgsvc.pipeline.inspection import InspectionRules
@@ -62,7 +62,8 @@ class Hashing:
     os_hash_algo, and, while the image is `importing`, the os_hash_value that the bytes must have.
     """
 
-    catalogue: ICatalogue
+    images: IImageCatalogue
+    tasks: ITaskCatalogue
     stores: IStoreRegistry
     remove: Callable[[DoomedLocation], Awaitable[None]]
     budget: IBudget
@@ -151,10 +152,10 @@ class HashTask:
                 if await self._keep(result):
                     break
         except CancelledError:
-            await self._hashing.catalogue.renew(image_id, self._upload_id, 0)  # the next one need not wait
+            await self._hashing.tasks.renew(image_id, self._upload_id, 0)  # the next one need not wait
             log.info("image {image}: hashing is left to the next process", image=image_id)
         except (ClaimLost, NoSuchImage):
-            await self._hashing.catalogue.release(image_id, self._upload_id)
+            await self._hashing.tasks.release(image_id, self._upload_id)
             log.info("image {image}: gone before it was hashed", image=image_id)
 
     async def _read(self) -> Result:
@@ -187,7 +188,7 @@ class HashTask:
         """One attempt. Raises StoreError, UnknownStore, FormatMismatch, and why the task was stopped."""
         image, hashing = self._image, self._hashing
         assert image.os_hash_algo is not None and image.size is not None
-        reader: Any = await self._open(image.locations[0], image.size)
+        reader = await self._open(image.locations[0], image.size)
         share = hashing.budget.share()
         digests = {name: Digest(name, hashing.digest_threads) for name in {"md5", image.os_hash_algo}}
         inspection = hashing.rules.inspection.inspection(image)
@@ -235,15 +236,14 @@ class HashTask:
 
         False: its formats, which the bytes were inspected for, were changed meanwhile, and it must be read again.
         """
-        catalogue = self._hashing.catalogue
         while True:
-            image = await catalogue.image(self._image.id)
+            image = await self._hashing.images.image(self._image.id)
             if _formats(image) != _formats(self._image):
                 self._image = image
                 return False
             changed = after_reading(image, result)
             try:
-                _, doomed = await catalogue.end_task(image, changed, self._upload_id)
+                _, doomed = await self._hashing.tasks.end_task(image, changed, self._upload_id)
             except ImageChanged:
                 continue
             break
@@ -268,7 +268,7 @@ class HashTask:
         if self._still >= STALLED_LEASES * RENEWALS_IN_A_LEASE:
             self._still = 0
             self._break_off(StoreUnavailable(self._image.locations[0].store_id, "no progress for too long."))
-        renewed: Deferred[None] = self._hashing.catalogue.renew(self._image.id, self._upload_id, rules.lease)
+        renewed = self._hashing.tasks.renew(self._image.id, self._upload_id, rules.lease)
         return renewed.addErrback(self._not_renewed)
 
     def _not_renewed(self, failure: Failure) -> None:

@@ -12,7 +12,7 @@ from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
 from imgsvc.errors import ObjectMissing
-from imgsvc.interfaces import ICatalogue, IListedStore
+from imgsvc.interfaces import IImageCatalogue, IInventory, IListedStore
 from imgsvc.model import StoredObject
 from imgsvc.tasks.doubts import Doubts
 from imgsvc.tasks.findings import Finding, Findings, Problem, VerifyRules
@@ -29,7 +29,8 @@ class ObjectCheck:
     An object was left over if it is there after the catalogue was asked: its claim or record goes after it does.
     """
 
-    catalogue: ICatalogue
+    images: IImageCatalogue
+    inventory: IInventory
     store: IListedStore
     findings: Findings
     clock: IReactorTime
@@ -41,7 +42,7 @@ class ObjectCheck:
         doubts = Doubts(self.clock, self._again)
         async with aclosing(self.store.objects()) as batches:
             async for batch in batches:
-                known = await self.catalogue.known_objects(self.store.store_id, [each.name for each in batch])
+                known = await self.inventory.known_objects(self.store.store_id, [each.name for each in batch])
                 for found in batch:
                     if found.name not in known:
                         await doubts.add(found)
@@ -55,7 +56,7 @@ class ObjectCheck:
                 await self._left_over(found)
 
     async def _is_known(self, name: str) -> bool:
-        return bool(await self.catalogue.known_objects(self.store.store_id, [name]))
+        return bool(await self.inventory.known_objects(self.store.store_id, [name]))
 
     async def _is_there(self, found: StoredObject) -> bool:
         try:
@@ -64,7 +65,7 @@ class ObjectCheck:
             return False
 
     async def _left_over(self, found: StoredObject) -> None:
-        image = await image_or_none(self.catalogue, found.name)
+        image = await image_or_none(self.images, found.name)
         text = f"{found.size} bytes of {_day(found.changed_at)}, no record"
         if image is not None:
             text += f"; the image of this id is {image.status}, and has its bytes elsewhere or none"
@@ -85,7 +86,7 @@ class ObjectCheck:
             return None
         wanted = True
         try:  # whoever was about to register it as an image's may have looked for it before it was moved
-            wanted = await self._is_known(found.name) or await image_or_none(self.catalogue, found.name) is not None
+            wanted = await self._is_known(found.name) or await image_or_none(self.images, found.name) is not None
         finally:
             if wanted:
                 await self.store.put_back(found)

@@ -13,7 +13,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from imgsvc.errors import CatalogueUnavailable, ImgsvcError, StoreAway, StoreUnavailable
-from imgsvc.interfaces import ICatalogue, IStore, IStoreRegistry
+from imgsvc.interfaces import IDeletionCatalogue, IImageCatalogue, ILeaseCatalogue, IStore, IStoreRegistry
 from imgsvc.model import DoomedLocation, Image, Lease, Status, UnfinishedObject
 from imgsvc.tasks.unfinished import end_unfinished, image_or_none
 
@@ -41,7 +41,9 @@ class Reaper:
     lease: seconds. clock: goes by time that has passed, as imgsvc.clock sees to.
     """
 
-    catalogue: ICatalogue
+    images: IImageCatalogue
+    leases: ILeaseCatalogue
+    deletions: IDeletionCatalogue
     stores: IStoreRegistry
     remove: Callable[[DoomedLocation], Awaitable[None]]
     resume: Callable[[Image, str], None]
@@ -116,10 +118,10 @@ class Reaper:
 
     async def _work(self, store: IStore) -> AsyncIterator[Awaitable[None]]:
         """One thing after the other that is to be done in a store."""
-        for lease in self._unrenewed(store.store_id, await self.catalogue.leases(store.store_id)):
+        for lease in self._unrenewed(store.store_id, await self.leases.leases(store.store_id)):
             yield self._take_over(store, lease)
         after = 0
-        while locations := await self.catalogue.doomed_locations(store.store_id, after):
+        while locations := await self.deletions.doomed_locations(store.store_id, after):
             for doomed in locations:
                 yield self.remove(doomed)
             after = locations[-1].key
@@ -128,7 +130,7 @@ class Reaper:
 
     async def _work_elsewhere(self) -> AsyncIterator[Awaitable[None]]:
         """What is to be done about stores that are not configured any more."""
-        leases = await self.catalogue.leases_elsewhere([store.store_id for store in self.stores.all()])
+        leases = await self.leases.leases_elsewhere([store.store_id for store in self.stores.all()])
         for lease in self._unrenewed(ELSEWHERE, leases):
             yield self._take_over(None, lease)
 
@@ -144,10 +146,10 @@ class Reaper:
         If the store does not let go, the claim stays this process's, and is taken over again when it has expired. If it
         is away (None: not configured), the image need not wait: what was left is found as unfinished when it is back.
         """
-        upload_id = await self.catalogue.take_over(lease, self.lease)
+        upload_id = await self.leases.take_over(lease, self.lease)
         if upload_id is None:
             return
-        image = await image_or_none(self.catalogue, lease.image_id)
+        image = await image_or_none(self.images, lease.image_id)
         if image is not None and image.status is not Status.SAVING:
             self.resume(image, upload_id)
             log.info("reaper: image {image}: task of a dead process taken over", image=image.id)
@@ -157,11 +159,11 @@ class Reaper:
                 await store.discard(lease.image_id, lease.upload_id)
         except StoreAway as error:
             log.warn("reaper: image {image}: what it left stays: {error}", image=lease.image_id, error=str(error))
-        await self.catalogue.release(lease.image_id, upload_id)
+        await self.leases.release(lease.image_id, upload_id)
         log.info("reaper: image {image}: upload of a dead process undone", image=lease.image_id)
 
     async def _end(self, store: IStore, unfinished: UnfinishedObject) -> None:
-        if await end_unfinished(self.catalogue, store, unfinished):
+        if await end_unfinished(self.images, self.leases, store, unfinished):
             log.info(
                 "reaper: {name}: object of upload {upload} ended", name=unfinished.name, upload=unfinished.upload_id
             )

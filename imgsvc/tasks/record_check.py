@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherRes
 from twisted.internet.interfaces import IReactorTime
 
 from imgsvc.errors import ObjectDamaged, ObjectMissing, StoreAway, StoreError
-from imgsvc.interfaces import IBudget, ICatalogue, IStore, IThreads
+from imgsvc.interfaces import IBudget, IInventory, IStore, IThreads
 from imgsvc.model import Record, Span
 from imgsvc.pipeline.digests import Digest, Piece
 from imgsvc.pipeline.intake import Intake
@@ -34,7 +34,7 @@ class RecordCheck:
     An object is missing or wrong if its record is the same after the store was asked: it goes before its object does.
     """
 
-    catalogue: ICatalogue
+    inventory: IInventory
     store: IStore
     findings: Findings
     clock: IReactorTime
@@ -52,7 +52,7 @@ class RecordCheck:
             self.findings.tally.records += 1
 
         after = 0
-        while records := await self.catalogue.records(self.store.store_id, after, PAGE):
+        while records := await self.inventory.records(self.store.store_id, after, PAGE):
             await _each(records, look_at, READ_AT_ONCE if self.digests else ASKED_AT_ONCE)
             after = records[-1].key
         await doubts.settle()
@@ -64,7 +64,7 @@ class RecordCheck:
                 self.findings.tell(finding)
 
     async def _is_current(self, record: Record) -> bool:
-        return await self.catalogue.records(self.store.store_id, record.key - 1, 1) == [record]
+        return await self.inventory.records(self.store.store_id, record.key - 1, 1) == [record]
 
     async def _problem_of(self, record: Record) -> Finding | None:
         """What is wrong with the object of a record."""

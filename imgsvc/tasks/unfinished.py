@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from imgsvc.errors import NoSuchImage
-from imgsvc.interfaces import ICatalogue, IStore
+from imgsvc.interfaces import IImageCatalogue, ILeaseCatalogue, IStore
 from imgsvc.model import Image, UnfinishedObject
 
 
-async def end_unfinished(catalogue: ICatalogue, store: IStore, unfinished: UnfinishedObject) -> bool:
+async def end_unfinished(
+    images: IImageCatalogue, leases: ILeaseCatalogue, store: IStore, unfinished: UnfinishedObject
+) -> bool:
     """Settle or discard an object that no claim stands for any more; False, and nothing is done, if one does.
 
     Its claim ended either with an active image, whose object it is, or without. Raises StoreError,
     CatalogueUnavailable.
     """
     name, upload_id = unfinished.name, unfinished.upload_id
-    if await catalogue.is_claimed(name, upload_id):
+    if await leases.is_claimed(name, upload_id):
         return False
-    image = await image_or_none(catalogue, name)
+    image = await image_or_none(images, name)
     if image is not None and any(location.store_id == store.store_id for location in image.locations):
         await store.settle(name, upload_id)
     else:
@@ -24,10 +26,9 @@ async def end_unfinished(catalogue: ICatalogue, store: IStore, unfinished: Unfin
     return True
 
 
-async def image_or_none(catalogue: ICatalogue, image_id: str) -> Image | None:
+async def image_or_none(images: IImageCatalogue, image_id: str) -> Image | None:
     """None if it is deleted, or never was."""
     try:
-        image: Image = await catalogue.image(image_id)
+        return await images.image(image_id)
     except NoSuchImage:
         return None
-    return image

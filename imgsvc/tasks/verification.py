@@ -12,7 +12,7 @@ from functools import partial
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
-from imgsvc.interfaces import IBudget, ICatalogue, IListedStore, IStore, IThreads
+from imgsvc.interfaces import IBudget, IImageCatalogue, IInventory, ILeaseCatalogue, IListedStore, IStore, IThreads
 from imgsvc.model import UnfinishedObject
 from imgsvc.tasks.doubts import Doubts
 from imgsvc.tasks.findings import Finding, Findings, Problem, VerifyRules
@@ -28,7 +28,9 @@ class Verification:
     budget and digest_threads: for the bytes of objects that are read. now: the time, as StoredObject.changed_at.
     """
 
-    catalogue: ICatalogue
+    images: IImageCatalogue
+    leases: ILeaseCatalogue
+    inventory: IInventory
     store: IStore
     findings: Findings
     rules: VerifyRules
@@ -58,7 +60,7 @@ class Verification:
 
     def _records(self) -> RecordCheck:
         return RecordCheck(
-            self.catalogue,
+            self.inventory,
             self.store,
             self.findings,
             self.clock,
@@ -68,7 +70,7 @@ class Verification:
         )
 
     def _objects(self, store: IListedStore) -> ObjectCheck:
-        return ObjectCheck(self.catalogue, store, self.findings, self.clock, self.rules, self.now)
+        return ObjectCheck(self.images, self.inventory, store, self.findings, self.clock, self.rules, self.now)
 
     async def _look_at_uploads_again(self, doubted: list[UnfinishedObject]) -> None:
         there = set(await self.store.unfinished())
@@ -82,7 +84,7 @@ class Verification:
                     self.findings.tell(finding)
 
     async def _end(self, unfinished: UnfinishedObject) -> str | None:
-        return "ended" if await end_unfinished(self.catalogue, self.store, unfinished) else None
+        return "ended" if await end_unfinished(self.images, self.leases, self.store, unfinished) else None
 
     async def _is_claimed(self, unfinished: UnfinishedObject) -> bool:
-        return bool(await self.catalogue.is_claimed(unfinished.name, unfinished.upload_id))
+        return await self.leases.is_claimed(unfinished.name, unfinished.upload_id)

@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from imgsvc.catalogue import MetadefCatalogue
 from imgsvc.errors import Conflict, NamespaceChanged, NotFound
-from imgsvc.interfaces import IMetadefs
+from imgsvc.interfaces import IMetadefCatalogue
 from imgsvc.metadef_model import Definition, Kind, Namespace, NamespaceQuery, by_key
 from imgsvc.model import Caller, Visibility
 from tests.catalogue.rigs import ADMIN, NOON, CatalogueTestCase, HeldThreads, on_every_database
@@ -72,7 +72,7 @@ class NamespaceTests(MetadefTestCase):
 
     def test_provided(self) -> None:
         """The catalogue is what the interface says."""
-        verifyObject(IMetadefs, self.metadefs)
+        verifyObject(IMetadefCatalogue, self.metadefs)
 
     def test_kept(self) -> None:
         """What was added is read again, definitions of every kind in the order of their names."""

@@ -25,7 +25,7 @@ class HeldCatalogue:
         return getattr(self._inner, name)
 
     def delete(self, image_id: str) -> Deferred[Any]:
-        """See ICatalogue."""
+        """See IDeletionCatalogue."""
         return shielded(self.go_on.addCallback(lambda _: self._inner.delete(image_id)))
 
 

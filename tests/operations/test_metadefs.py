@@ -17,7 +17,7 @@ from imgsvc.catalogue import MetadefCatalogue
 from imgsvc.catalogue.sqlite import SQLiteDatabase
 from imgsvc.errors import Conflict, Forbidden, ImgsvcError, NamespaceChanged, NotFound
 from imgsvc.identity.policy import Policy
-from imgsvc.interfaces import IMetadefs
+from imgsvc.interfaces import IMetadefCatalogue
 from imgsvc.metadef_model import Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType
 from imgsvc.model import Caller, Visibility
 from imgsvc.operations.metadefs import MOST_ATTEMPTS, Metadefs
@@ -29,7 +29,7 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 PROPERTY = {(Kind.PROPERTY, "p"): {"title": "P", "type": "string"}}
 
 
-@implementer(IMetadefs)
+@implementer(IMetadefCatalogue)
 class Meddled:
     """A catalogue in which others make a change between every read of a namespace and the write that follows it.
 
@@ -117,7 +117,7 @@ class TogetherTests(MetadefTestCase):
 
     def test_provided(self) -> None:
         """The meddled catalogue is what the interface says."""
-        verifyObject(IMetadefs, Meddled(self.catalogue, described, 0))
+        verifyObject(IMetadefCatalogue, Meddled(self.catalogue, described, 0))
 
     def test_both(self) -> None:
         """A change is made on what is there then: both have their effect."""

@@ -256,7 +256,7 @@ class DoubtfulCatalogue:
         return getattr(self._inner, name)
 
     def activate(self, *arguments: Any) -> Deferred[None]:
-        """See ICatalogue."""
+        """See IUploadCatalogue."""
         error = CatalogueUnavailable("The answer got lost.")
         if not self._happens:
             return fail(error)
@@ -274,7 +274,7 @@ class DoubtfulActivationTests(ApiTestCase):
     def test_happened(self) -> None:
         """The bytes of an image that has become active stay, and the client is told so."""
         uploads = self.server.server.core.uploads
-        uploads.catalogue = DoubtfulCatalogue(uploads.catalogue, happens=True)
+        uploads.claims = DoubtfulCatalogue(uploads.claims, happens=True)
         image = self.server.image()["id"]
         self.assertEqual(self.server.put(image, b"data").status, 204)
         self.assertEqual(self.server.show(image)["status"], "active")
@@ -291,7 +291,7 @@ class DoubtfulActivationTests(ApiTestCase):
             path = f"/v2/images/{image}/actions/deactivate"
             self.assertEqual(self.server.request("POST", path).status, 204)
 
-        uploads.catalogue = DoubtfulCatalogue(uploads.catalogue, happens=True, then=deactivate)
+        uploads.claims = DoubtfulCatalogue(uploads.claims, happens=True, then=deactivate)
         self.assertEqual(self.server.put(image, b"data").status, 204)
         self.server.run_reaper()
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
@@ -299,7 +299,7 @@ class DoubtfulActivationTests(ApiTestCase):
     def test_did_not(self) -> None:
         """An image that has not is queued, and nothing is kept."""
         uploads = self.server.server.core.uploads
-        uploads.catalogue = DoubtfulCatalogue(uploads.catalogue, happens=False)
+        uploads.claims = DoubtfulCatalogue(uploads.claims, happens=False)
         image = self.server.image()["id"]
         self.assertEqual(self.server.put(image, b"data").status, 503)
         self.assert_queued(image)
@@ -309,13 +309,13 @@ class DoubtfulActivationTests(ApiTestCase):
         """An image that is deleted when its bytes have their name already leaves none of them."""
         uploads = self.server.server.core.uploads
         image = self.server.image()["id"]
-        inner = uploads.catalogue
+        inner = uploads.claims
 
         class Deleting(DoubtfulCatalogue):
             def activate(self, *arguments: Any) -> Deferred[None]:
                 fired(inner.delete(image))
                 return inner.activate(*arguments)  # type: ignore[no-any-return]
 
-        uploads.catalogue = Deleting(inner, happens=True)
+        uploads.claims = Deleting(inner, happens=True)
         self.assertEqual(self.server.put(image, b"data").status, 410)
         self.assert_nothing_kept()

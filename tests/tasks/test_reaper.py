@@ -40,7 +40,17 @@ class ReaperTests(CatalogueTestCase):
     def made(self) -> Reaper:
         """A reaper, as every process has one."""
         deletion = Deletion(Access(self.catalogue, Policy()), self.catalogue, self.stores)
-        return Reaper(self.catalogue, self.stores, deletion.remove, self._resume, self.clock, interval=30.0, lease=60.0)
+        return Reaper(
+            images=self.catalogue,
+            leases=self.catalogue,
+            deletions=self.catalogue,
+            stores=self.stores,
+            remove=deletion.remove,
+            resume=self._resume,
+            clock=self.clock,
+            interval=30.0,
+            lease=60.0,
+        )
 
     def _resume(self, image: Image, upload_id: str) -> None:
         self.resumed.append((image.id, upload_id))

@@ -107,14 +107,16 @@ class VerificationTests(CatalogueTestCase):
         found: list[Finding] = []
         findings = Findings(found.append)
         look = Verification(
-            self.catalogue,
-            store or self.store,
-            findings,
-            VerifyRules(**rules),
-            self.clock,
-            Budget(1 << 20),
-            ImmediateThreads(),
-            lambda: FAR,
+            images=self.catalogue,
+            leases=self.catalogue,
+            inventory=self.catalogue,
+            store=store or self.store,
+            findings=findings,
+            rules=VerifyRules(**rules),
+            clock=self.clock,
+            budget=Budget(1 << 20),
+            digest_threads=ImmediateThreads(),
+            now=lambda: FAR,
         )
         return Deferred.fromCoroutine(look.run()), findings, found
 

@@ -1,0 +1,68 @@
+"""What the packages of the server promise each other.
+
+A Deferred that a method gives may have fired already. Sizes are bytes, times seconds. All methods are called in the
+reactor's thread.
+"""
+
+from imgsvc.interfaces.answers import IAnswers, IOutlet
+from imgsvc.interfaces.catalogue import (
+    ICatalogue,
+    ICatalogueDatabase,
+    IDeletionCatalogue,
+    IImageCatalogue,
+    IInventory,
+    ILeaseCatalogue,
+    IMemberCatalogue,
+    IMetadefCatalogue,
+    IProjectCatalogue,
+    ITaskCatalogue,
+    IUploadCatalogue,
+)
+from imgsvc.interfaces.resources import IAnswerBudget, IBudget, IReservation, IShare, IThreads
+from imgsvc.interfaces.trust import ICertificates, IIdentity, IPolicy, IProtections, Owned
+from imgsvc.store_interfaces import (
+    IFileBacked,
+    IHoldings,
+    IListedStore,
+    IMarkedStore,
+    IStore,
+    IStoreMaker,
+    IStoreReader,
+    IStoreRegistry,
+    IStoreWriter,
+)
+
+__all__ = [
+    "IAnswerBudget",
+    "IAnswers",
+    "IBudget",
+    "ICatalogue",
+    "ICatalogueDatabase",
+    "ICertificates",
+    "IDeletionCatalogue",
+    "IFileBacked",
+    "IHoldings",
+    "IIdentity",
+    "IImageCatalogue",
+    "IInventory",
+    "ILeaseCatalogue",
+    "IListedStore",
+    "IMarkedStore",
+    "IMemberCatalogue",
+    "IMetadefCatalogue",
+    "IOutlet",
+    "IPolicy",
+    "IProjectCatalogue",
+    "IProtections",
+    "IReservation",
+    "IShare",
+    "IStore",
+    "IStoreMaker",
+    "IStoreReader",
+    "IStoreRegistry",
+    "IStoreWriter",
+    "ITaskCatalogue",
+    "IThreads",
+    "IUploadCatalogue",
+    "Owned",
+]
