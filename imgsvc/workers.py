@@ -33,6 +33,7 @@ from imgsvc.ports import ListeningReactor
 from imgsvc.process import Place, Report, exit_with, on_sighup, on_sigterm, places, start_or_exit, stop
 from imgsvc.reload import Reloading
 from imgsvc.service import ServerService
+from imgsvc.store_model import Scope
 
 log = txaio.make_logger()
 
@@ -64,17 +65,17 @@ def make_service(
     if config.server.workers == 1:
         service = ServerService(server, listen, log_output, reactor, report)
     else:
-        _refuse_memory_stores(config, server)
+        _refuse_stores_of_one_process(config, server)
         service = WorkersService(config, data_folder, log_output, listen, reactor, report, server)
     on_sighup(reactor, Reloading(config, read, service))
     return service
 
 
-def _refuse_memory_stores(config: Config, server: Server) -> None:
-    for store in server.core.stores.all():
-        if store.kind == "memory":
+def _refuse_stores_of_one_process(config: Config, server: Server) -> None:
+    for info in (store.info for store in server.core.stores.all()):
+        if info.scope is Scope.PROCESS:
             raise ConfigurationError(
-                f"server.workers = {config.server.workers}: must be 1 with stores.{store.store_id} of kind memory,"
+                f"server.workers = {config.server.workers}: must be 1 with stores.{info.id} of kind {info.kind},"
                 " whose images only the process sees that took them"
             )
 

@@ -15,30 +15,19 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
-    *(
-        "interfaces",
-        "model",
-        "metadef_model",
-        "errors",
-        "folders",
-        "kernel",
-        "peers",
-        "rates",
-        "shield",
-        "threads",
-        "words",
-    )
+    *("interfaces", "model", "store_model", "metadef_model", "errors"),
+    *("folders", "kernel", "peers", "rates", "shield", "threads", "words"),
 }
 """What every room of the server may import."""
 
 ARROWS = {
     "errors": set(),
     "model": set(),
+    "store_model": set(),
     "metadef_model": {"model"},
     "clock": set(),
     "entry": {"admin", "client"},
-    "interfaces": {"errors", "metadef_model", "model", "store_interfaces"},
-    "store_interfaces": {"model"},
+    "interfaces": {"errors", "metadef_model", "model", "store_model"},
     "folders": set(),
     "log": {"words"},
     "kernel": {"errors"},

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 KINDS = """
 import imgsvc
 from twisted.plugin import getPlugins
-from imgsvc.interfaces import IStoreMaker
+from imgsvc.stores.maker import IStoreMaker
 print(imgsvc.__file__, *sorted(maker.kind for maker in getPlugins(IStoreMaker)))
 """
 

@@ -131,8 +131,8 @@ def _database(setting: Setting) -> str:
 
 def _store(setting: Setting, store: IStore) -> str:
     """Whether its folder can be used, if it has one, and is its own."""
-    folder = store.properties.get("data_dir")
-    text = f"of kind {store.kind}" if not isinstance(folder, str) else _folder(Path(folder))
+    folder = store.info.folder
+    text = f"of kind {store.info.kind}" if folder is None else _folder(Path(folder))
     if IMarkedStore.providedBy(store):
         try:
             catalogue_id, object_count = Schema(setting.config.database, setting.data_folder).holdings(store.store_id)

@@ -19,6 +19,7 @@ from imgsvc.core import Core
 from imgsvc.errors import ImgsvcError, Invalid, StoreAway
 from imgsvc.interfaces import IListedStore, IMarkedStore, IStore
 from imgsvc.options import Seconds, converter
+from imgsvc.store_model import Scope
 from imgsvc.tasks.findings import Finding, Findings, Tally, VerifyRules
 from imgsvc.tasks.verification import Verification
 
@@ -73,7 +74,7 @@ async def _verify(core: Core, name: str | None, rules: VerifyRules, printer: Pri
     stores: Sequence[IStore] = core.stores.all() if name is None else [core.stores.get(name)]
     status = 0
     for store in stores:
-        if store.kind != "memory":
+        if store.info.scope is not Scope.PROCESS:
             status = max(status, await _verify_store(core, store, rules, printer))
         elif name is not None:
             raise Invalid(f"Store {name} is in the memory of the daemon: nobody else can look at it.")

@@ -19,18 +19,17 @@ from imgsvc.interfaces.catalogue import (
     IUploadCatalogue,
 )
 from imgsvc.interfaces.resources import IAnswerBudget, IBudget, IReservation, IShare, IThreads
-from imgsvc.interfaces.trust import ICertificates, IIdentity, IPolicy, IProtections, Owned
-from imgsvc.store_interfaces import (
+from imgsvc.interfaces.stores import (
     IFileBacked,
     IHoldings,
     IListedStore,
     IMarkedStore,
     IStore,
-    IStoreMaker,
     IStoreReader,
     IStoreRegistry,
     IStoreWriter,
 )
+from imgsvc.interfaces.trust import ICertificates, IIdentity, IPolicy, IProtections, Owned
 
 __all__ = [
     "IAnswerBudget",
@@ -57,7 +56,6 @@ __all__ = [
     "IReservation",
     "IShare",
     "IStore",
-    "IStoreMaker",
     "IStoreReader",
     "IStoreRegistry",
     "IStoreWriter",

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
+from imgsvc.interfaces.stores import IHoldings
 from imgsvc.metadef_model import Namespace, NamespacePage, NamespaceQuery, ResourceType
 from imgsvc.model import (
     Claim,
@@ -26,7 +27,6 @@ from imgsvc.model import (
     Status,
     StoredData,
 )
-from imgsvc.store_interfaces import IHoldings
 
 __all__ = [
     "ICatalogue",

@@ -124,7 +124,7 @@ class Locations:
 
     def _check_open(self, caller: Caller, image: Image) -> None:
         """What does not depend on the location."""
-        if not _is_service(caller) and not any(store.kind == "http" for store in self.stores.all()):
+        if not _is_service(caller) and not any("http" in store.info.schemes for store in self.stores.all()):
             raise Forbidden("No location may be given: there is no store that reads http and https URLs.")
         if image.status is not Status.QUEUED:
             raise WrongStatus(image.id, image.status, "only a queued image takes a location")
@@ -139,7 +139,7 @@ class Locations:
             raise Forbidden("Only http and https URLs may be given.")
         location = locate(self.stores, url, image.id)
         if location is None:
-            kinds = sorted({store.kind for store in self.stores.all()})
+            kinds = sorted({store.info.kind for store in self.stores.all()})
             raise Invalid(f"The URL belongs to no store: the stores are of the kinds {', '.join(kinds)}.")
         return location
 

@@ -26,7 +26,7 @@ class Losses:
 
     def note(self, image_id: str, location: Location) -> None:
         """An image's object is missing, or has another size than it must have."""
-        if len(self._noted) < MOST and not store_of(self.stores, location).read_only:
+        if len(self._noted) < MOST and not store_of(self.stores, location).info.read_only:
             self._noted[location.store_id, image_id] = None
 
     async def look(self, store_id: str) -> None:

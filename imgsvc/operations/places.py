@@ -13,7 +13,7 @@ def by_weight(stores: IStoreRegistry, locations: Sequence[Location]) -> Sequence
     """Those in the heavier stores first (Image API: the store's weight); among equals the order stays."""
     if len(locations) < 2:
         return locations
-    weights = {store.store_id: store.weight for store in stores.all()}
+    weights = {store.store_id: store.info.weight for store in stores.all()}
     return sorted(locations, key=lambda location: -weights.get(location.store_id, 0))
 
 

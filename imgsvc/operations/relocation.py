@@ -123,7 +123,7 @@ class Relocation:
 
     def _locate(self, url: str, image: Image) -> Location:
         location = locate(self.stores, url, image.id)
-        if location is None or not self.stores.get(location.store_id).read_only:
+        if location is None or not self.stores.get(location.store_id).info.read_only:
             raise Invalid("A location is a URL of a store that takes no images, as http.")
         return location
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import txaio
@@ -19,6 +18,7 @@ from imgsvc.interfaces import IListedStore, IMarkedStore, IStoreReader, IStoreWr
 from imgsvc.model import Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
 from imgsvc.options import Size, option, structure
 from imgsvc.shield import ignore, shielded
+from imgsvc.store_model import Scope, StoreInfo, StoreSettings
 from imgsvc.stores.disk import Disk, Fault
 from imgsvc.stores.faults import delete_fault, read_fault, write_fault
 from imgsvc.stores.file_reader import FileReader, OpenFile
@@ -65,28 +65,32 @@ class FileOptions:
 class FileStore:
     """Objects as files of one folder. Several processes, on several hosts, may share the folder."""
 
-    kind = "file"
-    read_only = False
-
-    def __init__(self, store_id: str, options: FileOptions, mode: int, services: StoreServices) -> None:
+    def __init__(self, settings: StoreSettings, options: FileOptions, mode: int, services: StoreServices) -> None:
         """mode: options.file_perm as a number."""
-        self.store_id = store_id
-        self.description = ""
-        self.weight = 0
+        self.store_id = settings.id
         self._options = options
         self._write_options = WriteOptions(options.fsync, mode, options.thin_provisioning)
         self._services = services
         self._folder = Folder(os.path.abspath(services.data_folder / options.path), options.fsync)
-        self._objects = Objects(self._folder)
-        self._running: Disk | None = None
-        self._present: Presence | None = None
-        self.properties: Mapping[str, object] = MappingProxyType(
-            {
+        self.info = StoreInfo(
+            id=settings.id,
+            kind="file",
+            description=settings.description,
+            weight=settings.weight,
+            reserved=settings.reserved,
+            scope=Scope.HOST,
+            medium=f"file:{os.path.realpath(self._folder.path)}",
+            folder=self._folder.path,
+            schemes=_SCHEMES,
+            properties={
                 "data_dir": self._folder.path,
                 "chunk_size": UNIT,
                 "thin_provisioning": options.thin_provisioning,
-            }
+            },
         )
+        self._objects = Objects(self._folder)
+        self._running: Disk | None = None
+        self._present: Presence | None = None
 
     @property
     def _disk(self) -> Disk:
@@ -304,13 +308,13 @@ def _whole(call: Coroutine[Any, Any, T], dispose: Callable[[T], object] = ignore
     return shielded(Deferred.fromCoroutine(call), dispose)
 
 
-def make(store_id: str, options: Mapping[str, object], services: StoreServices) -> FileStore:
+def make(settings: StoreSettings, options: Mapping[str, object], services: StoreServices) -> FileStore:
     """See IStoreMaker."""
-    path = f"stores.{store_id}"
+    path = f"stores.{settings.id}"
     given = options.get("file_perm")
     if type(given) is int:  # TOML has octal integers
         options = {**options, "file_perm": format(given, "o")}
     structured = structure(FileOptions, options, path)
     if not re.fullmatch(r"(0o)?[0-7]{1,4}", structured.file_perm) or (mode := int(structured.file_perm, 8)) > 0o777:
         raise ConfigurationError(f'{path}.file_perm = {given!r}: must be permissions in octal, as "0640" or 0o640')
-    return FileStore(store_id, structured, mode, services)
+    return FileStore(settings, structured, mode, services)

@@ -15,9 +15,10 @@ from imgsvc.errors import StoreError, StoreUnavailable
 from imgsvc.interfaces import IStoreWriter
 from imgsvc.model import Location
 from imgsvc.shield import shielded
+from imgsvc.store_model import Buffer
 from imgsvc.stores.disk import Disk
 from imgsvc.stores.faults import delete_fault, write_fault
-from imgsvc.stores.pieces import Buffer, write_all, write_sparse
+from imgsvc.stores.pieces import write_all, write_sparse
 
 T = TypeVar("T")
 

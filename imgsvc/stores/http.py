@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from attrs import frozen
@@ -29,6 +28,7 @@ from imgsvc.options import Seconds, option, structure
 from imgsvc.remote.answer import Answer
 from imgsvc.remote.fetch import Fetcher, FetchLimits, trust
 from imgsvc.remote.guard import Guard, GuardRules
+from imgsvc.store_model import Scope, StoreInfo, StoreSettings
 from imgsvc.stores.services import StoreServices
 
 _SCHEME: Final = re.compile(r"https?://", re.IGNORECASE)
@@ -71,14 +71,18 @@ class HttpOptions:
 class HttpStore:
     """Reads what http and https URLs name, with ranges where the server has them."""
 
-    kind = "http"
-    read_only = True
-
-    def __init__(self, store_id: str, guard: Guard, fetcher: Fetcher) -> None:
-        self.store_id = store_id
-        self.description = ""
-        self.weight = 0
-        self.properties: Mapping[str, object] = MappingProxyType({})
+    def __init__(self, settings: StoreSettings, guard: Guard, fetcher: Fetcher) -> None:
+        self.store_id = settings.id
+        self.info = StoreInfo(
+            id=settings.id,
+            kind="http",
+            description=settings.description,
+            weight=settings.weight,
+            reserved=settings.reserved,
+            scope=Scope.CLUSTER,
+            read_only=True,
+            schemes=("http", "https"),
+        )
         self._guard = guard
         self._fetcher = fetcher
 
@@ -243,11 +247,11 @@ class HttpReader:
         return Failure(StoreUnavailable(self._store_id, f"the object was not read to its end. {failure.value}"))
 
 
-def make(store_id: str, options: Mapping[str, object], services: StoreServices) -> HttpStore:
+def make(settings: StoreSettings, options: Mapping[str, object], services: StoreServices) -> HttpStore:
     """See IStoreMaker."""
-    path = f"stores.{store_id}"
+    path = f"stores.{settings.id}"
     structured = structure(HttpOptions, options, path)
     guard = Guard(structured.rules, path)
     tls = trust(services.data_folder / structured.ca_file, f"{path}.ca_file") if structured.ca_file else None
     limits = FetchLimits(structured.timeout, structured.redirects)
-    return HttpStore(store_id, guard, Fetcher(services.clock, guard, limits, tls))
+    return HttpStore(settings, guard, Fetcher(services.clock, guard, limits, tls))

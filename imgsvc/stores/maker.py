@@ -8,12 +8,28 @@ from typing import cast
 from attrs import frozen
 from twisted.plugin import IPlugin
 from twisted.python.reflect import namedAny
-from zope.interface import implementer
+from zope.interface import Attribute, implementer
 
-from imgsvc.interfaces import IStore, IStoreMaker
+from imgsvc.interfaces import IStore
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.services import StoreServices
 
-Make = Callable[[str, Mapping[str, object], StoreServices], IStore]
+__all__ = ["IStoreMaker", "StoreMaker"]
+
+Make = Callable[[StoreSettings, Mapping[str, object], StoreServices], IStore]
+
+
+class IStoreMaker(IPlugin):
+    """Found by twisted.plugin: knows how to make the stores of one kind."""
+
+    kind: str = Attribute("what `[stores.NAME] kind` says")
+
+    def make(settings: StoreSettings, options: Mapping[str, object], services: StoreServices) -> IStore:
+        """A store, not yet started, whose `info` says what `settings` says.
+
+        options: the store's table without what is in `settings`, and without `kind`. Raises ConfigurationError for an
+        unknown or wrong option.
+        """
 
 
 @implementer(IPlugin, IStoreMaker)
@@ -24,6 +40,6 @@ class StoreMaker:
     kind: str
     factory: str
 
-    def make(self, store_id: str, options: Mapping[str, object], services: StoreServices) -> IStore:
+    def make(self, settings: StoreSettings, options: Mapping[str, object], services: StoreServices) -> IStore:
         """See IStoreMaker."""
-        return cast(Make, namedAny(self.factory))(store_id, options, services)
+        return cast(Make, namedAny(self.factory))(settings, options, services)

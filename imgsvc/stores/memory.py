@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from itertools import islice
-from types import MappingProxyType
 from typing import Final
 
 from attrs import field, frozen
@@ -16,6 +15,7 @@ from imgsvc.errors import Invalid, ObjectDamaged, ObjectExists, ObjectMissing, S
 from imgsvc.interfaces import IBudget, IListedStore, IStoreReader, IStoreWriter
 from imgsvc.model import Location, Span, StoredObject, StoreUsage, UnfinishedObject
 from imgsvc.options import Size, option, structure
+from imgsvc.store_model import Buffer, Scope, StoreInfo, StoreSettings
 from imgsvc.stores.readahead import ReadAhead
 from imgsvc.stores.services import StoreServices
 
@@ -42,15 +42,18 @@ class _Object:
 class MemoryStore:
     """Keeps objects in dictionaries. What is in it ends with the process, and no other process sees it."""
 
-    kind = "memory"
-    read_only = False
-
-    def __init__(self, store_id: str, capacity: int, budget: IBudget) -> None:
+    def __init__(self, settings: StoreSettings, capacity: int, budget: IBudget) -> None:
         """capacity: bytes, 0 for no limit."""
-        self.store_id = store_id
-        self.description = ""
-        self.weight = 0
-        self.properties: Mapping[str, object] = MappingProxyType({})
+        self.store_id = settings.id
+        self.info = StoreInfo(
+            id=settings.id,
+            kind="memory",
+            description=settings.description,
+            weight=settings.weight,
+            reserved=settings.reserved,
+            scope=Scope.PROCESS,
+            schemes=("memory",),
+        )
         self._capacity = capacity
         self._budget = budget
         self._objects: dict[str, _Object] = {}
@@ -159,7 +162,7 @@ class MemoryStore:
             return succeed(StoreUsage(None, None))
         return succeed(StoreUsage(self._capacity, max(0, self._capacity - self._used())))
 
-    def append(self, name: str, upload_id: str, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
+    def append(self, name: str, upload_id: str, pieces: Sequence[Buffer]) -> None:
         """Add bytes to what an upload has written. Raises StoreFull, StoreUnavailable."""
         self._check_room(sum(map(len, pieces)))
         self._begun(name, upload_id).extend(map(bytes, pieces))
@@ -221,7 +224,7 @@ class MemoryWriter:
         self._name = name
         self._upload_id = upload_id
 
-    def write(self, pieces: Sequence[bytes | bytearray | memoryview]) -> Deferred[None]:
+    def write(self, pieces: Sequence[Buffer]) -> Deferred[None]:
         """See IStoreWriter."""
         return execute(self._store.append, self._name, self._upload_id, pieces)
 
@@ -242,7 +245,7 @@ def _nothing() -> None:
     """A reader of memory holds nothing open."""
 
 
-def make(store_id: str, options: Mapping[str, object], services: StoreServices) -> MemoryStore:
+def make(settings: StoreSettings, options: Mapping[str, object], services: StoreServices) -> MemoryStore:
     """See IStoreMaker."""
-    capacity = structure(MemoryOptions, options, f"stores.{store_id}").capacity
-    return MemoryStore(store_id, capacity, services.budget)
+    capacity = structure(MemoryOptions, options, f"stores.{settings.id}").capacity
+    return MemoryStore(settings, capacity, services.budget)

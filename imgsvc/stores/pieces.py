@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from errno import EIO
 from typing import Final
 
-Buffer = bytes | bytearray | memoryview
+from imgsvc.store_model import Buffer
 
 UNIT: Final = 64 * 1024
 """Bytes, aligned in the file, that become a hole when all of them are zero: the chunk of Glance's file store."""

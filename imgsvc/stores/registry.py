@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 
 import txaio
@@ -12,7 +11,9 @@ from zope.interface import implementer
 
 from imgsvc import config
 from imgsvc.errors import ConfigurationError, StoreError, UnknownStore
-from imgsvc.interfaces import IStore, IStoreMaker, IStoreRegistry
+from imgsvc.interfaces import IStore, IStoreRegistry
+from imgsvc.store_model import StoreSettings
+from imgsvc.stores.maker import IStoreMaker
 from imgsvc.stores.services import StoreServices
 from twisted import plugins
 
@@ -69,37 +70,30 @@ class Registry:
 def make_stores(stores: Mapping[str, config.Store], default: str, services: StoreServices) -> Registry:
     """The stores of a configuration, not yet started. default: the id of the one that takes uploads which name none.
 
-    Raises ConfigurationError for an unknown kind or default, for wrong options of a store, and for two stores in one
-    folder: each would take for left over what is the other's, and delete it.
+    Raises ConfigurationError for an unknown kind or default, for wrong options of a store, and for two stores on one
+    medium: each would take for left over what is the other's, and delete it.
     """
     makers: dict[str, IStoreMaker] = {maker.kind: maker for maker in getPlugins(IStoreMaker, plugins)}
     made = [_make(store_id, table, makers, services) for store_id, table in stores.items()]
-    writable = [store.store_id for store in made if not store.read_only]
+    writable = [store.store_id for store in made if not store.info.read_only]
     if default not in writable:
         raise ConfigurationError(
             f"stores.default = {default!r}: must be a store that takes images: {', '.join(writable) or 'there is none'}"
         )
-    _check_folders(made)
+    _check_media(made)
     return Registry(made, default)
 
 
-def _check_folders(stores: Sequence[IStore]) -> None:
+def _check_media(stores: Sequence[IStore]) -> None:
     taken: dict[str, str] = {}
-    for store in stores:
-        folder = store.properties.get("data_dir")
-        if not isinstance(folder, str):
-            continue
-        other = taken.setdefault(os.path.realpath(folder), store.store_id)
-        if other != store.store_id:
-            raise ConfigurationError(
-                f"stores.{store.store_id}.path = {folder!r}: must be another folder than that of store {other}"
-            )
+    for info in (store.info for store in stores):
+        other = info.id if info.medium is None else taken.setdefault(info.medium, info.id)
+        if other != info.id:
+            raise ConfigurationError(f"stores.{info.id}: must be in another place than store {other}: {info.medium}")
 
 
 def _make(store_id: str, table: config.Store, makers: Mapping[str, IStoreMaker], services: StoreServices) -> IStore:
     if table.kind not in makers:
         raise ConfigurationError(f"stores.{store_id}.kind = {table.kind!r}: must be one of {', '.join(sorted(makers))}")
-    store: IStore = makers[table.kind].make(store_id, table.options, services)
-    store.description = table.description
-    store.weight = table.weight
-    return store
+    settings = StoreSettings(store_id, table.description, table.weight)
+    return makers[table.kind].make(settings, table.options, services)

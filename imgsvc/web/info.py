@@ -7,9 +7,10 @@ from typing import Any
 from attrs import define
 
 from imgsvc.errors import NotFound
-from imgsvc.interfaces import IStore, IStoreRegistry
+from imgsvc.interfaces import IStoreRegistry
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
+from imgsvc.store_model import StoreInfo
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
@@ -35,15 +36,15 @@ class InfoRoutes:
     async def list_stores(self, request: StreamingRequest) -> bytes:
         """200 with the stores; 404 when there is but one, as Glance has it."""
         self._require_several()
-        return answer_json(request, {"stores": [self._brief(store) for store in self.stores.all()]})
+        return answer_json(request, {"stores": [self._brief(store.info) for store in self.stores.all()]})
 
     async def list_stores_in_detail(self, request: StreamingRequest) -> bytes:
         """200 with all that an administrator may know; 404 when there is but one store."""
         self._require_several()
         self.access.require("stores_info_detail", request.caller)
         detailed = [
-            {**self._brief(store), "type": store.kind, "weight": store.weight, "properties": dict(store.properties)}
-            for store in self.stores.all()
+            {**self._brief(info), "type": info.kind, "weight": info.weight, "properties": dict(info.properties)}
+            for info in (store.info for store in self.stores.all())
         ]
         return answer_json(request, {"stores": detailed})
 
@@ -60,12 +61,12 @@ class InfoRoutes:
         if not self.stores.several:
             raise NotFound("There is but one store.")
 
-    def _brief(self, store: IStore) -> dict[str, Any]:
-        brief = {"id": store.store_id}
-        if store.description:
-            brief["description"] = store.description
-        if store is self.stores.default:
+    def _brief(self, info: StoreInfo) -> dict[str, Any]:
+        brief = {"id": info.id}
+        if info.description:
+            brief["description"] = info.description
+        if info is self.stores.default.info:
             brief["default"] = "true"
-        if store.read_only:
+        if info.read_only:
             brief["read-only"] = "true"
         return brief

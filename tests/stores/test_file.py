@@ -23,6 +23,7 @@ from imgsvc.errors import (
 )
 from imgsvc.interfaces import IFileBacked, IStore
 from imgsvc.model import Location, Span, StoreUsage
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.file import ROOM_OF_CATALOGUE, make
 from imgsvc.stores.services import StoreServices
 from tests.support.listing_contract import ListingContract, objects
@@ -51,7 +52,7 @@ class FileStoreTests(ListingContract, StoreProperties, SynchronousTestCase):
     """The file store keeps the contract."""
 
     def make_store(self, services: StoreServices) -> IStore:
-        return make("local", {}, services)
+        return make(StoreSettings("local"), {}, services)
 
 
 class ListingTests(SynchronousTestCase):
@@ -60,7 +61,7 @@ class ListingTests(SynchronousTestCase):
     def setUp(self) -> None:
         services = store_services(Path(self.mktemp()).absolute())
         self.images = services.data_folder / "images"
-        self.store = make("local", {}, services)
+        self.store = make(StoreSettings("local"), {}, services)
         result_of(self.store.start())
         self.addCleanup(self.store.stop)
 
@@ -107,14 +108,14 @@ class SparseFileStoreTests(StoreProperties, SynchronousTestCase):
     """The file store keeps the contract when it leaves holes and does not flush."""
 
     def make_store(self, services: StoreServices) -> IStore:
-        return make("local", {"thin_provisioning": True, "fsync": False}, services)
+        return make(StoreSettings("local"), {"thin_provisioning": True, "fsync": False}, services)
 
 
 class RemoteFileStoreTests(StoreContract, SynchronousTestCase):
     """The file store keeps the contract on a file system that other machines serve."""
 
     def make_store(self, services: StoreServices) -> IStore:
-        return make("local", {}, services)
+        return make(StoreSettings("local"), {}, services)
 
     def setUp(self) -> None:
         super().setUp()
@@ -138,7 +139,7 @@ class FileTests(SynchronousTestCase):
 
     def start(self, **options: object) -> IStore:
         """A running store with these options."""
-        store = make("local", options, self.services)
+        store = make(StoreSettings("local"), options, self.services)
         result_of(store.start())
         self.addCleanup(store.stop)
         return store
@@ -280,7 +281,7 @@ class FileTests(SynchronousTestCase):
     def test_properties(self) -> None:
         """The store tells of itself what Glance's file store does."""
         expected = {"data_dir": str(self.images), "chunk_size": 65536, "thin_provisioning": False}
-        self.assertEqual(expected, dict(self.start().properties))
+        self.assertEqual(expected, dict(self.start().info.properties))
 
     def test_absolute_path(self) -> None:
         """A path that is absolute is taken as it is."""
@@ -352,7 +353,7 @@ class FileTests(SynchronousTestCase):
             ({"min_free": "much"}, r"stores\.local\.min_free = 'much': must be a size"),
         ):
             with self.assertRaisesRegex(ConfigurationError, complaint):
-                make("local", options, self.services)
+                make(StoreSettings("local"), options, self.services)
 
     # --- the medium
 
@@ -390,7 +391,7 @@ class FileTests(SynchronousTestCase):
             (LATER, self.folder, ROOM_OF_CATALOGUE),
             (f"{LATER}-2", Path("/proc"), 0),
         ):
-            store = make("local", {}, evolve(self.services, catalogue=catalogue))
+            store = make(StoreSettings("local"), {}, evolve(self.services, catalogue=catalogue))
             result_of(store.start())
             self.addCleanup(store.stop)
             self.assertEqual(result_of(store.writer(NAME, upload_id, None))._options.min_free, kept)
@@ -455,14 +456,14 @@ class FileTests(SynchronousTestCase):
         """A folder that cannot be is refused at the start, with the path of the option."""
         self.folder.mkdir()
         self.images.write_text("in the way")
-        store = make("local", {}, self.services)
+        store = make(StoreSettings("local"), {}, self.services)
         with self.assertRaisesRegex(ConfigurationError, r"stores\.local\.path = 'images': .*Not a directory"):
             result_of(store.start())
         result_of(store.stop())
 
     def test_not_running(self) -> None:
         """A store that is not running is not available."""
-        store = make("local", {}, self.services)
+        store = make(StoreSettings("local"), {}, self.services)
         with self.assertRaises(StoreUnavailable):
             result_of(store.usage())
         result_of(store.start())

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imgsvc.errors import ConfigurationError, StoreForbidden, StoreFull, StoreWriteDenied
 from imgsvc.interfaces import IStore
 from imgsvc.model import Span
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.file import make
 from tests.stores.children import become_nobody, in_child, limit_file_size, mount_tmpfs, own_mounts, remount
 from tests.support.store_contract import DATA, EARLIER, LATER, NAME, put, read, result_of, store_services, write
@@ -33,7 +34,7 @@ class FaultTests(SynchronousTestCase):
         self.images = self.folder / "images"
 
     def start(self, **options: object) -> IStore:
-        store = make("local", options, store_services(self.folder))
+        store = make(StoreSettings("local"), options, store_services(self.folder))
         result_of(store.start())
         return store
 
@@ -178,7 +179,7 @@ class InjectedFaultTests(SynchronousTestCase):
         from imgsvc.stores.file import make
         from tests.support.store_contract import result_of, store_services
         folder, mebibytes, options = Path(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
-        store = make("local", options, store_services(folder))
+        store = make(StoreSettings("local"), options, store_services(folder))
         result_of(store.start())
         writer = result_of(store.writer("image", "1", None))
         block = os.urandom(1 << 20)
@@ -200,7 +201,7 @@ class InjectedFaultTests(SynchronousTestCase):
         folder = Path(self.mktemp()).absolute()
         part = folder / "images" / ".image.1.part"
         images = folder / "images"
-        marking = make("local", {}, store_services(folder))  # the child finds a folder that is marked
+        marking = make(StoreSettings("local"), {}, store_services(folder))  # the child finds a folder that is marked
         result_of(marking.start())
         result_of(marking.stop())
         traced = ["strace", "-f", "-qq", "-o", str(folder) + ".trace", "-P", str(part), "-P", str(images)]

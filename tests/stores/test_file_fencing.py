@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.errors import StoreError, StoreUnavailable
 from imgsvc.interfaces import IStore
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.disk import LOCK_PATIENCE, LOCK_RETRY
 from imgsvc.stores.file import make
 from tests.stores.children import Child, stop_at
@@ -34,7 +35,7 @@ class FencingTests(SynchronousTestCase):
         self.store = self.open_store()
 
     def open_store(self) -> IStore:
-        store = make("local", {}, store_services(self.folder, clock=self.clock))
+        store = make(StoreSettings("local"), {}, store_services(self.folder, clock=self.clock))
         result_of(store.start())
         self.addCleanup(store.stop)
         return store

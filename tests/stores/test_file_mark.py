@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imgsvc.errors import ConfigurationError, ObjectMissing, StoreAway
 from imgsvc.interfaces import IFileBacked, IMarkedStore
 from imgsvc.model import Location, Span
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.file import make
 from imgsvc.stores.locks import LockBusy
 from imgsvc.stores.mark import Mark, MarkFile, NotMarked
@@ -32,7 +33,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         self.mark = self.images / ".imgsvc-lock"
 
     def make_store(self, services: StoreServices, store_id: str) -> IMarkedStore:
-        return make(store_id, {"path": "images"}, services)
+        return make(StoreSettings(store_id), {"path": "images"}, services)
 
     def remove_medium(self) -> None:
         os.rename(self.images, self.folder / "away")
@@ -144,7 +145,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         elsewhere = self.folder / "elsewhere"
         os.rename(self.images, elsewhere)
         services = self.make_services()
-        moved = make("local", {"path": str(elsewhere)}, services)
+        moved = make(StoreSettings("local"), {"path": str(elsewhere)}, services)
         result_of(moved.start())
         self.addCleanup(moved.stop)
         self.assertEqual(DATA, result_of(read(moved, location)))
@@ -155,7 +156,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         """Where only the path was changed, no object is taken for gone."""
         _, location = self.start_with_object()
         services = self.make_services()
-        changed = make("local", {"path": "elsewhere"}, services)
+        changed = make(StoreSettings("local"), {"path": "elsewhere"}, services)
         result_of(changed.start())
         self.addCleanup(changed.stop)
         self.assert_away(changed, location)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from imgsvc.interfaces import IStore
 from imgsvc.model import Span
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.file import make
 from imgsvc.stores.services import StoreServices
 from imgsvc.threads import ReactorThreads
@@ -31,7 +32,7 @@ class Threaded:
         )
 
     def make_store(self, services: StoreServices) -> IStore:
-        return make("local", {"threads": self.threads}, services)
+        return make(StoreSettings("local"), {"threads": self.threads}, services)
 
     def make_cold(self) -> None:
         """Have the kernel forget the bytes of the object."""

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from imgsvc.errors import StoreError
 from imgsvc.interfaces import IThreads
 from imgsvc.model import Span
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.file import make
 from imgsvc.stores.file_writer import FLUSH_EVERY
 from tests.support.store_contract import DATA, EARLIER, NAME, put, result_of, store_services, write
@@ -53,7 +54,7 @@ class TurnsTests(SynchronousTestCase):
             return self.pools[name]
 
         self.folder = Path(self.mktemp()).absolute()
-        self.store = make("local", {}, store_services(self.folder, make_threads))
+        self.store = make(StoreSettings("local"), {}, store_services(self.folder, make_threads))
         result_of(self.store.start())
         self.addCleanup(self.store.stop)
         self.threads, self.flushers = self.pools["local-files"], self.pools["local-flush"]

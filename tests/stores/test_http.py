@@ -20,6 +20,7 @@ from imgsvc.errors import (
 )
 from imgsvc.interfaces import IStore, IStoreReader
 from imgsvc.model import Location, Span, StoreUsage
+from imgsvc.store_model import Scope, StoreSettings
 from imgsvc.stores.http import HttpStore, make
 from tests.support.certificates import write_certificate
 from tests.support.network import Network, WebSite, answer
@@ -45,7 +46,7 @@ class HttpStoreTestCase(SynchronousTestCase):
     def make(self, **options: object) -> HttpStore:
         """A store with these options."""
         self.folder = Path(self.mktemp()).absolute()
-        return make("web", options, store_services(self.folder, clock=self.network))
+        return make(StoreSettings("web"), options, store_services(self.folder, clock=self.network))
 
     def result(self, deferred: Deferred[Any]) -> Any:
         """What a call gives, when nothing more happens."""
@@ -90,7 +91,9 @@ class StoreTests(HttpStoreTestCase):
 
     def test_attributes(self) -> None:
         """It reads only, and has nothing to tell."""
-        self.assertEqual((self.store.kind, self.store.read_only, dict(self.store.properties)), ("http", True, {}))
+        info = self.store.info
+        self.assertEqual((info.kind, info.read_only, dict(info.properties)), ("http", True, {}))
+        self.assertEqual((info.scope, info.schemes, info.medium), (Scope.CLUSTER, ("http", "https"), None))
         self.assertEqual(self.result(self.store.usage()), StoreUsage(None, None))
 
     def test_takes_nothing(self) -> None:

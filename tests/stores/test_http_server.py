@@ -16,6 +16,7 @@ from twisted.web.util import Redirect
 
 from imgsvc.errors import ObjectMissing, StoreUnavailable
 from imgsvc.model import Location, Span
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.http import HttpStore, make
 from tests.support.certificates import write_certificate
 from tests.support.store_contract import Consumer, read, store_services
@@ -95,7 +96,7 @@ class ServerTestCase(TestCase):
     def make(self, **options: object) -> HttpStore:
         """A store that may read from the server."""
         given = {"allow_private": True, "allowed_ports": [self.number], "timeout": 5, **options}
-        return make("web", given, store_services(self.folder, clock=reactor))
+        return make(StoreSettings("web"), given, store_services(self.folder, clock=reactor))
 
     def location(self, path: str = "disk", scheme: str = "http") -> Location:
         """Where something is on the server."""

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imgsvc.errors import ConfigurationError, StoreFull
 from imgsvc.interfaces import IStore
 from imgsvc.model import StoreUsage
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.memory import make
 from imgsvc.stores.services import StoreServices
 from tests.support.listing_contract import ListingContract
@@ -17,11 +18,11 @@ class MemoryStoreTests(ListingContract, StoreProperties, SynchronousTestCase):
     """The memory store keeps the contract."""
 
     def make_store(self, services: StoreServices) -> IStore:
-        return make("memory", {}, services)
+        return make(StoreSettings("memory"), {}, services)
 
     def test_capacity(self) -> None:
         """A store with a capacity is full when that is reached, by announced bytes and by those that come."""
-        store = make("small", {"capacity": "1 KiB"}, self.services)
+        store = make(StoreSettings("small"), {"capacity": "1 KiB"}, self.services)
         writer = result_of(write(store, "one", "1", bytes(1000)))
         self.assertEqual(StoreUsage(1024, 24), result_of(store.usage()))
         with self.assertRaises(StoreFull):
@@ -34,4 +35,4 @@ class MemoryStoreTests(ListingContract, StoreProperties, SynchronousTestCase):
     def test_unknown_option(self) -> None:
         """An option that does not exist is refused with its path."""
         with self.assertRaisesRegex(ConfigurationError, r"^stores\.small\.capasity: "):
-            make("small", {"capasity": 1}, self.services)
+            make(StoreSettings("small"), {"capasity": 1}, self.services)

@@ -11,7 +11,9 @@ from zope.interface.verify import verifyObject
 
 from imgsvc.config import Store
 from imgsvc.errors import ConfigurationError, StoreUnavailable, UnknownStore
-from imgsvc.interfaces import IStore, IStoreMaker, IStoreRegistry
+from imgsvc.interfaces import IStore, IStoreRegistry
+from imgsvc.store_model import StoreSettings
+from imgsvc.stores.maker import IStoreMaker
 from imgsvc.stores.memory import MemoryStore
 from imgsvc.stores.registry import Registry, make_stores
 from tests.support.store_contract import store_services
@@ -22,7 +24,7 @@ class FragileStore(MemoryStore):
     """Tells a list what is called, and may fail at it."""
 
     def __init__(self, store_id: str, calls: list[str], failing: str = "") -> None:
-        super().__init__(store_id, 0, store_services(Path()).budget)
+        super().__init__(StoreSettings(store_id), 0, store_services(Path()).budget)
         self._calls = calls
         self._failing = failing
 
@@ -61,7 +63,7 @@ class RegistryTests(SynchronousTestCase):
             b=Store(kind="memory", weight=7),
         )
         verifyObject(IStoreRegistry, registry)
-        told = [(store.store_id, store.kind, store.description, store.weight) for store in registry.all()]
+        told = [(store.info.id, store.info.kind, store.info.description, store.info.weight) for store in registry.all()]
         self.assertEqual([("a", "file", "slow", -1), ("b", "memory", "", 7)], told)
         for store in registry.all():
             verifyObject(IStore, store)
@@ -104,7 +106,9 @@ class RegistryTests(SynchronousTestCase):
         stores = {name: Store(kind="file", options={"path": name}) for name in ("images", "images-2")}
         self.assertTrue(self.make("images", **stores).several)
         for path in ("images", "x/../images/.", "link", str(folder / "images")):
-            with self.assertRaisesRegex(ConfigurationError, r"^stores\.b\.path = .* folder than that of store images$"):
+            with self.assertRaisesRegex(
+                ConfigurationError, r"^stores\.b: must be in another place than store images: file:/.*/images$"
+            ):
                 self.make("images", **stores, b=Store(kind="file", options={"path": path}))
 
     def test_start_and_stop(self) -> None:

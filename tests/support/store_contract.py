@@ -1,7 +1,7 @@
 """What every store must do. A test case mixes StoreContract in and says how its store is made:
 
     class MemoryStoreTests(StoreContract, SynchronousTestCase):
-        def make_store(self, services): return make("memory", {}, services)
+        def make_store(self, services): return make(StoreSettings("memory"), {}, services)
 
 With SynchronousTestCase every call of the store must answer at once; with trial's TestCase it may take its time.
 """
@@ -13,6 +13,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from attrs.exceptions import FrozenInstanceError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
@@ -27,6 +28,7 @@ from imgsvc.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError
 from imgsvc.interfaces import IHoldings, IStore, IStoreReader, IStoreWriter, IThreads
 from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
 from imgsvc.pipeline.budget import Budget
+from imgsvc.store_model import Scope, StoreInfo
 from imgsvc.stores.services import StoreServices
 from tests.support.holdings import Holdings
 from tests.support.threads import ImmediateThreads
@@ -203,17 +205,27 @@ class StoreContract:
         await self.store.check()
 
     @promise
-    async def test_attributes(self) -> None:
-        """The store describes itself."""
-        for name, kind in (
-            ("store_id", str),
-            ("kind", str),
-            ("description", str),
-            ("weight", int),
-            ("read_only", bool),
-        ):
-            self.assertIsInstance(getattr(self.store, name), kind)
-        self.assertTrue(all(isinstance(key, str) for key in self.store.properties))
+    async def test_info(self) -> None:
+        """The store says what it is, and nobody can change that."""
+        info = self.store.info
+        self.assertIsInstance(info, StoreInfo)
+        self.assertIs(self.store.info, info)
+        self.assertEqual(self.store.store_id, info.id)
+        self.assertIsInstance(info.scope, Scope)
+        for name, kind in (("kind", str), ("description", str), ("weight", int), ("read_only", bool)):
+            self.assertIsInstance(getattr(info, name), kind)
+        self.assertTrue(all(isinstance(key, str) for key in info.properties))
+        with self.assertRaises(FrozenInstanceError):
+            info.weight += 1
+        with self.assertRaises(TypeError):
+            info.properties["more"] = 1
+
+    @promise
+    async def test_schemes(self) -> None:
+        """The URLs of its locations have one of its schemes, and it knows its own."""
+        location = await put(self.store, NAME, EARLIER, DATA)
+        self.assertIn(location.url.partition("://")[0], self.store.info.schemes)
+        self.assertEqual(location, self.store.locate(location.url, NAME))
 
     @promise
     async def test_usage(self) -> None:

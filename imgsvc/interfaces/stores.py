@@ -1,16 +1,15 @@
-"""What stores promise, and what is promised to them. Imported by way of `imgsvc.interfaces`, whose rules hold here."""
+"""What stores promise, and what is promised to them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
-from typing import Any
+from collections.abc import AsyncGenerator, Collection, Sequence
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer
-from twisted.plugin import IPlugin
+from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import Attribute, Interface
 
-from imgsvc.model import Location, Span, StoredObject, Survey
+from imgsvc.model import Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
+from imgsvc.store_model import Buffer, StoreInfo
 
 __all__ = [
     "IFileBacked",
@@ -18,7 +17,6 @@ __all__ = [
     "IListedStore",
     "IMarkedStore",
     "IStore",
-    "IStoreMaker",
     "IStoreReader",
     "IStoreRegistry",
     "IStoreWriter",
@@ -31,26 +29,26 @@ class IStoreWriter(Interface):
     One call is under way at a time, but for abort, which may come while a write or commit is not answered.
     """
 
-    def write(pieces: Any) -> Any:
-        """Append `pieces`, a list of bytes-like objects. Deferred of None: the pieces are free again.
+    def write(pieces: Sequence[Buffer]) -> Deferred[None]:
+        """Append `pieces`. When the Deferred fires, they are free again.
 
         Fails: StoreFull, StoreWriteDenied, StoreUnavailable. The caller must abort after a failure.
         """
 
-    def commit() -> Any:
-        """Make all that was written durable and visible under its name, all or nothing. Deferred of Location.
+    def commit() -> Deferred[Location]:
+        """Make all that was written durable and visible under its name, all or nothing. Deferred of where it is.
 
         Fails as write does, and with ObjectExists when the name holds an object which is not that of an
         earlier upload of the same image that was never settled.
         """
 
-    def settle() -> Any:
-        """The catalogue holds the location now: drop what only an unsettled upload needs. Deferred of None."""
+    def settle() -> Deferred[None]:
+        """The catalogue holds the location now: drop what only an unsettled upload needs."""
 
-    def abort() -> Any:
+    def abort() -> Deferred[None]:
         """Leave nothing behind of this upload, committed or not; never harm what another upload wrote.
 
-        Deferred of None. Any number of times, after any failure, also when the outcome of a write is unknown.
+        Any number of times, after any failure, also when the outcome of a write is unknown.
         Fails only with StoreError when the medium does not let go; `discard` is then tried again later.
         """
 
@@ -58,12 +56,12 @@ class IStoreWriter(Interface):
 class IStoreReader(IPushProducer):
     """Gives a span of an object to a consumer, once. Paused and resumed by the consumer."""
 
-    length = Attribute("int: bytes that will be produced")
+    length: int = Attribute("bytes that will be produced")
 
-    def startProducing(consumer: Any) -> Any:
-        """Register with `consumer` (IConsumer) as a push producer, write `length` bytes to it, unregister.
+    def startProducing(consumer: IConsumer) -> Deferred[None]:
+        """Register with `consumer` as a push producer, write `length` bytes to it, unregister.
 
-        Deferred of None when the last byte was written. Fails with StoreError when the object ends early or
+        The Deferred fires when the last byte was written. Fails with StoreError when the object ends early or
         the store fails; fewer bytes were written then. Fails with CancelledError after stopProducing.
         """
 
@@ -74,12 +72,12 @@ class IStoreReader(IPushProducer):
 class IFileBacked(Interface):
     """A reader whose bytes are in an open file. The file stays open until the reader's stopProducing."""
 
-    fd = Attribute("int: file descriptor, open for reading, positioned reads only")
-    offset = Attribute("int: where the span begins in the file")
-    length = Attribute("int: bytes in the span")
+    fd: int = Attribute("file descriptor, open for reading, positioned reads only")
+    offset: int = Attribute("where the span begins in the file")
+    length: int = Attribute("bytes in the span")
 
-    def load(offset: int, length: int) -> Any:
-        """Bring these bytes of the file into the kernel's memory, in a thread of the store. Deferred of None.
+    def load(offset: int, length: int) -> Deferred[None]:
+        """Bring these bytes of the file into the kernel's memory, in a thread of the store.
 
         Fails with ObjectDamaged when the file ends before them, StoreUnavailable when it cannot be read.
         """
@@ -108,66 +106,62 @@ class IStore(Interface):
     store is gone then. So a store whose medium can be away is an IMarkedStore; all others are never away.
     """
 
-    store_id = Attribute("str: the name that the operator gave it")
-    kind = Attribute("str: the maker's kind, as `file`")
-    description = Attribute("str: for people; may be empty")
-    weight = Attribute("int: of two locations the one in the heavier store is read first")
-    read_only = Attribute("bool: takes no images")
-    properties = Attribute("Mapping[str, object]: what /v2/info/stores/detail tells of it")
+    info: StoreInfo = Attribute("what the store is; always the same value")
+    store_id: str = Attribute("info.id: the name that the operator gave it")
 
-    def start() -> Any:
-        """Make ready: folders, connections. Deferred of None. Fails with ConfigurationError or StoreError.
+    def start() -> Deferred[None]:
+        """Make ready: folders, connections. Fails with ConfigurationError or StoreError.
 
         A medium that is away is no failure: the store is away then, and comes back by itself.
         """
 
-    def stop() -> Any:
-        """Let go of threads and connections. Deferred of None."""
+    def stop() -> Deferred[None]:
+        """Let go of threads and connections."""
 
     def check() -> Deferred[None]:
         """The store's own medium is there. Fails: StoreAway, StoreUnavailable."""
 
-    def locate(url: str, image_id: str) -> Any:
-        """The Location that a URL given by a client means, for that image; None if it is no URL of this store.
+    def locate(url: str, image_id: str) -> Location | None:
+        """The location that a URL given by a client means, for that image; None if it is no URL of this store.
 
         Of the objects of a store that takes images only the image's own can be meant: its bytes go with the image, and
         no other may need them. Raises Invalid for a URL that is this store's, but refused.
         """
 
-    def writer(name: str, upload_id: str, expected_size: int | None) -> Any:
-        """Begin an object. Deferred of IStoreWriter. upload_id as in `Claim`. expected_size: None is unknown.
+    def writer(name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
+        """Begin an object. upload_id as in `Claim`. expected_size: None is unknown.
 
         Nothing is visible under `name` until commit. Fails: StoreFull (expected_size does not fit),
         StoreWriteDenied, StoreUnavailable, StoreReadOnly.
         """
 
     def reader(location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
-        """Open a Location for a Span. Deferred of IStoreReader; the caller ends it with stopProducing.
+        """Open a Location for a Span. The caller ends the reader with stopProducing.
 
         size: bytes that the whole object must have; None: not known. Fails: ObjectMissing, ObjectDamaged (ends before
         the span does, or has another size), StoreUnavailable.
         """
 
-    def size(location: Any) -> Any:
-        """Deferred of the object's size. Fails: ObjectMissing, StoreUnavailable."""
+    def size(location: Location) -> Deferred[int]:
+        """Bytes of the object. Fails: ObjectMissing, StoreUnavailable."""
 
-    def delete(location: Any) -> Any:
-        """Remove the object of a Location. Deferred of None.
+    def delete(location: Location) -> Deferred[None]:
+        """Remove the object of a Location.
 
         Fails: ObjectMissing (nothing there), StoreForbidden, ObjectInUse, StoreUnavailable.
         """
 
-    def unfinished() -> Any:
-        """Deferred of a list of UnfinishedObject: what uploads have begun here and neither settled nor aborted."""
+    def unfinished() -> Deferred[list[UnfinishedObject]]:
+        """What uploads have begun here and neither settled nor aborted."""
 
-    def discard(name: str, upload_id: str) -> Any:
-        """As abort of that upload's writer would do, by any process. Deferred of None, also if nothing is there."""
+    def discard(name: str, upload_id: str) -> Deferred[None]:
+        """As abort of that upload's writer would do, by any process. No failure if nothing is there."""
 
-    def settle(name: str, upload_id: str) -> Any:
-        """As settle of that upload's writer would do, by any process. Deferred of None, also if nothing is there."""
+    def settle(name: str, upload_id: str) -> Deferred[None]:
+        """As settle of that upload's writer would do, by any process. No failure if nothing is there."""
 
-    def usage() -> Any:
-        """Deferred of StoreUsage. Fails: StoreUnavailable."""
+    def usage() -> Deferred[StoreUsage]:
+        """How full the medium is. Fails: StoreUnavailable."""
 
 
 class IMarkedStore(IStore):
@@ -221,26 +215,14 @@ class IListedStore(IStore):
         """Undo `set_aside`. Fails: ObjectMissing, ObjectExists (the name has another object now), StoreUnavailable."""
 
 
-class IStoreMaker(IPlugin):
-    """Found by twisted.plugin: knows how to make the stores of one kind."""
-
-    kind = Attribute("str: what `[stores.NAME] kind` says")
-
-    def make(store_id: str, options: Any, services: Any) -> Any:
-        """An IStore, not yet started. options: dict, the store's table less `kind`, `description` and `weight`.
-
-        services: StoreServices. Raises ConfigurationError for an unknown or wrong option.
-        """
-
-
 class IStoreRegistry(Interface):
     """The stores of this server, by id."""
 
-    default = Attribute("IStore: takes an upload that names none")
-    several = Attribute("bool: more than one store is configured")
+    default: IStore = Attribute("takes an upload that names none")
+    several: bool = Attribute("more than one store is configured")
 
-    def get(store_id: str) -> Any:
-        """The IStore. Raises UnknownStore."""
+    def get(store_id: str) -> IStore:
+        """The store of that id. Raises UnknownStore."""
 
-    def all() -> Any:
-        """Sequence[IStore], in the order of the configuration."""
+    def all() -> Sequence[IStore]:
+        """The stores in the order of the configuration."""
