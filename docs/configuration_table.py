@@ -17,7 +17,7 @@ from tables import update
 
 from imgsvc.config import Config, Seconds, Size, Store, Stores
 from imgsvc.options import allowed
-from imgsvc.stores.file import FileOptions
+from imgsvc.stores.file_options import FileOptions
 from imgsvc.stores.http import HttpOptions
 from imgsvc.stores.memory import MemoryOptions
 

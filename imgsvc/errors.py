@@ -232,7 +232,7 @@ class ObjectDamaged(StoreError):
 
 
 class ObjectInUse(StoreError):
-    """The object is held by a clone, a snapshot or another client."""
+    """The object is held by a clone, a snapshot, another client, or an upload that is at work on it."""
 
 
 class DataMissing(ImgsvcError):

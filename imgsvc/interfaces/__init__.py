@@ -20,10 +20,14 @@ from imgsvc.interfaces.catalogue import (
 )
 from imgsvc.interfaces.resources import IAnswerBudget, IBudget, IReservation, IShare, IThreads
 from imgsvc.interfaces.stores import (
+    ICopyingWriter,
     IFileBacked,
     IHoldings,
     IListedStore,
     IMarkedStore,
+    IRedirectingStore,
+    IResumableStore,
+    IResumableWriter,
     IStore,
     IStoreReader,
     IStoreRegistry,
@@ -38,6 +42,7 @@ __all__ = [
     "ICatalogue",
     "ICatalogueDatabase",
     "ICertificates",
+    "ICopyingWriter",
     "IDeletionCatalogue",
     "IFileBacked",
     "IHoldings",
@@ -53,7 +58,10 @@ __all__ = [
     "IPolicy",
     "IProjectCatalogue",
     "IProtections",
+    "IRedirectingStore",
     "IReservation",
+    "IResumableStore",
+    "IResumableWriter",
     "IShare",
     "IStore",
     "IStoreReader",

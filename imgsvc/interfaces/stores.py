@@ -8,14 +8,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import Attribute, Interface
 
-from imgsvc.model import Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
+from imgsvc.model import Caller, Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
 from imgsvc.store_model import Buffer, StoreInfo
 
 __all__ = [
+    "ICopyingWriter",
     "IFileBacked",
     "IHoldings",
     "IListedStore",
     "IMarkedStore",
+    "IRedirectingStore",
+    "IResumableStore",
+    "IResumableWriter",
     "IStore",
     "IStoreReader",
     "IStoreRegistry",
@@ -53,10 +57,34 @@ class IStoreWriter(Interface):
         """
 
 
+class IResumableWriter(IStoreWriter):
+    """A writer whose upload may be interrupted, and gone on with later: see IResumableStore."""
+
+    size: int = Attribute("Bytes that the object has so far. What `write` gets is appended to them.")
+
+    def suspend() -> Deferred[int]:
+        """Make what was written durable and let go of it, for `resume`. Gives its bytes, which are `size`.
+
+        The upload stays unfinished. This writer is at its end: write and commit fail, settle and abort do nothing.
+        Fails as write does; the caller must abort then.
+        """
+
+
+class ICopyingWriter(IStoreWriter):
+    """A writer that can have a store's server or the kernel copy bytes, which do not pass through this process."""
+
+    def copy(source: IStore, location: Location, span: Span) -> Deferred[int]:
+        """Append the first bytes of a span of another object. Gives how many: as many as one call should take.
+
+        0: these bytes cannot be had in this way; read them from `source` and write them. Counts as a call of write.
+        source: the store of `location`, of whatever kind. Fails as write does, and as IStore.reader does.
+        """
+
+
 class IStoreReader(IPushProducer):
     """Gives a span of an object to a consumer, once. Paused and resumed by the consumer."""
 
-    length: int = Attribute("bytes that will be produced")
+    length: int = Attribute("Bytes that will be produced.")
 
     def startProducing(consumer: IConsumer) -> Deferred[None]:
         """Register with `consumer` as a push producer, write `length` bytes to it, unregister.
@@ -72,9 +100,9 @@ class IStoreReader(IPushProducer):
 class IFileBacked(Interface):
     """A reader whose bytes are in an open file. The file stays open until the reader's stopProducing."""
 
-    fd: int = Attribute("file descriptor, open for reading, positioned reads only")
-    offset: int = Attribute("where the span begins in the file")
-    length: int = Attribute("bytes in the span")
+    fd: int = Attribute("File descriptor, open for reading, positioned reads only.")
+    offset: int = Attribute("Where the span begins in the file.")
+    length: int = Attribute("Bytes in the span.")
 
     def load(offset: int, length: int) -> Deferred[None]:
         """Bring these bytes of the file into the kernel's memory, in a thread of the store.
@@ -106,8 +134,8 @@ class IStore(Interface):
     store is gone then. So a store whose medium can be away is an IMarkedStore; all others are never away.
     """
 
-    info: StoreInfo = Attribute("what the store is; always the same value")
-    store_id: str = Attribute("info.id: the name that the operator gave it")
+    info: StoreInfo = Attribute("What the store is; always the same value.")
+    store_id: str = Attribute("info.id: the name that the operator gave it.")
 
     def start() -> Deferred[None]:
         """Make ready: folders, connections. Fails with ConfigurationError or StoreError.
@@ -128,18 +156,24 @@ class IStore(Interface):
         no other may need them. Raises Invalid for a URL that is this store's, but refused.
         """
 
-    def writer(name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
-        """Begin an object. upload_id as in `Claim`. expected_size: None is unknown.
+    def writer(
+        name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+    ) -> Deferred[IStoreWriter]:
+        """Begin an object. upload_id as in `Claim`. expected_size: bytes; None: not known.
+
+        caller: whose image it is, for stores that keep objects in an account of the caller's; None: the server itself.
 
         Nothing is visible under `name` until commit. Fails: StoreFull (expected_size does not fit),
         StoreWriteDenied, StoreUnavailable, StoreReadOnly.
         """
 
-    def reader(location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
+    def reader(
+        location: Location, span: Span, size: int | None = None, caller: Caller | None = None
+    ) -> Deferred[IStoreReader]:
         """Open a Location for a Span. The caller ends the reader with stopProducing.
 
-        size: bytes that the whole object must have; None: not known. Fails: ObjectMissing, ObjectDamaged (ends before
-        the span does, or has another size), StoreUnavailable.
+        size: bytes that the whole object must have; None: not known. caller: who asks for the bytes; None: the server
+        itself. Fails: ObjectMissing, ObjectDamaged (ends before the span does, or has another size), StoreUnavailable.
         """
 
     def size(location: Location) -> Deferred[int]:
@@ -191,6 +225,32 @@ class IMarkedStore(IStore):
         """
 
 
+class IResumableStore(IStore):
+    """A store that can go on with an upload which was interrupted. Its writers provide IResumableWriter."""
+
+    def resume(name: str, upload_id: str, caller: Caller | None = None) -> Deferred[IResumableWriter]:
+        """A writer that goes on where an upload was interrupted: it was suspended, or its process died.
+
+        The writer's `size` says what is there, which is durable: all that was written before `suspend`, and at least
+        all whose write was answered before a process died. A host that lost its power may have lost more. The store
+        keeps no digests of these bytes. The upload is unfinished as before, also where this fails.
+
+        Fails: ObjectMissing (nothing of that upload is there), ObjectExists (it is committed), ObjectInUse (another
+        writer of that upload may still be at work), StoreWriteDenied, StoreUnavailable.
+        """
+
+
+class IRedirectingStore(IStore):
+    """A store whose objects clients can fetch from its server themselves, if `info.can_redirect` says so."""
+
+    def redirect(location: Location, lifetime: float, caller: Caller | None = None) -> Deferred[str]:
+        """A URL for a GET of the object without any credentials but those in the URL, with or without a range.
+
+        lifetime: seconds after which the URL is of no use any more. caller: who will use it. Fails: ObjectMissing,
+        StoreUnavailable.
+        """
+
+
 class IListedStore(IStore):
     """A store that can tell which objects it has: for those who compare them with the catalogue."""
 
@@ -218,8 +278,8 @@ class IListedStore(IStore):
 class IStoreRegistry(Interface):
     """The stores of this server, by id."""
 
-    default: IStore = Attribute("takes an upload that names none")
-    several: bool = Attribute("more than one store is configured")
+    default: IStore = Attribute("Takes an upload that names none.")
+    several: bool = Attribute("More than one store is configured.")
 
     def get(store_id: str) -> IStore:
         """The store of that id. Raises UnknownStore."""

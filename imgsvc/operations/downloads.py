@@ -22,6 +22,7 @@ log = txaio.make_logger()
 class Source:
     """An image whose bytes may be read by the caller. size: bytes."""
 
+    caller: Caller
     image: Image
     size: int
     locations: Sequence[Location]
@@ -55,7 +56,7 @@ class Downloads:
                 self.stores.get(store_id)
         if image.status not in (Status.ACTIVE, Status.DEACTIVATED) or image.size is None:
             return None
-        return Source(image, image.size, preferring(prefer, by_weight(self.stores, image.locations)))
+        return Source(caller, image, image.size, preferring(prefer, by_weight(self.stores, image.locations)))
 
     async def open(self, source: Source, span: Span) -> IStoreReader | None:
         """A reader of the first location that opens; None for an image of no bytes that is in no store.
@@ -67,7 +68,7 @@ class Downloads:
         for location in source.locations:
             try:
                 store = store_of(self.stores, location)
-                reader: IStoreReader = await store.reader(location, span, source.size or None)
+                reader: IStoreReader = await store.reader(location, span, source.size or None, source.caller)
                 return reader
             except StoreError as error:
                 log.error("image {image}: {error}", image=source.image.id, error=str(error))

@@ -181,7 +181,7 @@ class Upload:
         rules, image = self._uploads.rules, self.image
         expected = self._request.expected_size
         verifier = await self._uploads.signatures.verifier(self._caller, image)
-        writer = self._writer = await self._store.writer(image.id, self._claim.upload_id, expected)
+        writer = self._writer = await self._store.writer(image.id, self._claim.upload_id, expected, self._caller)
         if self._stopped is not None:
             raise self._stopped
         threads = self._uploads.digest_threads

@@ -10,9 +10,9 @@ from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from imgsvc.errors import ObjectExists, StoreAway, StoreError, StoreUnavailable
+from imgsvc.errors import ObjectExists, ObjectInUse, StoreAway, StoreError, StoreUnavailable
 from imgsvc.interfaces import IThreads
-from imgsvc.stores.folder import Folder, NameTaken, UploadDiscarded
+from imgsvc.stores.folder import Folder, NameTaken, UploadDiscarded, WriterAtWork
 from imgsvc.stores.locks import LockBusy
 from imgsvc.stores.mark import NotMarked
 
@@ -70,7 +70,7 @@ class Disk:
         return await self._call(self.threads, function, *arguments)
 
     async def run(self, action: str, path: str, fault: Fault, function: Callable[..., T], *arguments: Any) -> T:
-        """As `call`, but raises what `fault` makes of an OSError, ObjectExists and StoreUnavailable.
+        """As `call`, but raises what `fault` makes of an OSError, ObjectExists, ObjectInUse and StoreUnavailable.
 
         action and path: for the message, what is done and to which file.
         """
@@ -89,6 +89,8 @@ class Disk:
             raise fault(self.store_id, action, path, error) from error
         except NameTaken as error:
             raise ObjectExists(self.store_id, f"there is an object {error} already.") from error
+        except WriterAtWork as error:
+            raise ObjectInUse(self.store_id, f"upload {error} may still be at work.") from error
         except UploadDiscarded as error:
             raise StoreUnavailable(self.store_id, "the upload was discarded meanwhile.") from error
 

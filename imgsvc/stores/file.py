@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import txaio
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from imgsvc import kernel
 from imgsvc.errors import ConfigurationError, Invalid, ObjectDamaged, ObjectMissing, StoreFull, StoreUnavailable
-from imgsvc.interfaces import IListedStore, IMarkedStore, IStoreReader, IStoreWriter
-from imgsvc.model import Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
-from imgsvc.options import Size, option, structure
+from imgsvc.interfaces import IListedStore, IMarkedStore, IResumableStore, IResumableWriter, IStoreReader, IStoreWriter
+from imgsvc.model import Caller, Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
 from imgsvc.shield import ignore, shielded
 from imgsvc.store_model import Scope, StoreInfo, StoreSettings
 from imgsvc.stores.disk import Disk, Fault
 from imgsvc.stores.faults import delete_fault, read_fault, write_fault
+from imgsvc.stores.file_options import FileOptions, read_options
 from imgsvc.stores.file_reader import FileReader, OpenFile
 from imgsvc.stores.file_writer import FileWriter, WriteOptions
 from imgsvc.stores.folder import Folder, is_name, share_folder
@@ -43,25 +42,7 @@ ROOM_OF_CATALOGUE: Final = 32 << 20
 _SCHEMES: Final = ("file", "filesystem")
 
 
-@frozen
-class FileOptions:
-    """[stores.NAME] with kind = "file"."""
-
-    path: str = option("The folder of the images.", "images")
-    fsync: bool = option(
-        "Have every image on the disk before it is active. false: a power failure may lose some.", True
-    )
-    file_perm: str = option('Permissions of the files, octal, as "0640". 0: what the umask leaves.', "0600")
-    thin_provisioning: bool = option("Leave holes in the files in the place of zeros.", False)
-    threads: int = option("Calls to the file system that may be under way at a time.", 8, at_least=1)
-    min_free: Size = option(
-        "Take no image that would leave less than this free. On the file system of an SQLite catalogue at least 32 MiB"
-        " stay free.",
-        0,
-    )
-
-
-@implementer(IMarkedStore, IListedStore)
+@implementer(IMarkedStore, IListedStore, IResumableStore)
 class FileStore:
     """Objects as files of one folder. Several processes, on several hosts, may share the folder."""
 
@@ -185,7 +166,9 @@ class FileStore:
             raise Invalid(f"The location is not the object of image {image_id} in store {self.store_id}.")
         return Location(self.store_id, f"file://{path}")
 
-    def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
+    def writer(
+        self, name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+    ) -> Deferred[IStoreWriter]:
         """See IStore."""
         return _whole(self._writer(name, upload_id, expected_size), lambda writer: writer.abort())
 
@@ -197,8 +180,22 @@ class FileStore:
             raise StoreFull(self.store_id, f"{expected_size or 'more'} bytes do not fit.")
         mode = self._write_options.mode
         fd = await self._disk.run("make", path, write_fault, self._folder.begin, name, upload_id, mode)
+        return self._file_writer(name, upload_id, fd, 0, min_free)
+
+    def resume(self, name: str, upload_id: str, caller: Caller | None = None) -> Deferred[IResumableWriter]:
+        """See IResumableStore."""
+        return _whole(self._resume(name, upload_id), lambda writer: writer.suspend())
+
+    async def _resume(self, name: str, upload_id: str) -> IResumableWriter:
+        path = self._folder.part(name, upload_id)
+        _, min_free = await self._disk.run("look at", path, write_fault, self._room)
+        fd, size = await self._disk.run("go on with", path, read_fault, self._folder.resume, name, upload_id)
+        return self._file_writer(name, upload_id, fd, size, min_free)
+
+    def _file_writer(self, name: str, upload_id: str, fd: int, size: int, min_free: int) -> FileWriter:
         location = Location(self.store_id, f"file://{self._folder.path}/{name}")
-        return FileWriter(self._disk, name, upload_id, fd, location, evolve(self._write_options, min_free=min_free))
+        options = evolve(self._write_options, min_free=min_free)
+        return FileWriter(self._disk, name, upload_id, fd, size, location, options)
 
     def _room(self) -> tuple[StoreUsage, int]:
         """What the file system has, and the bytes of it that images leave free. In a thread.
@@ -210,7 +207,9 @@ class FileStore:
             min_free = max(min_free, ROOM_OF_CATALOGUE)
         return usage, min_free
 
-    def reader(self, location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
+    def reader(
+        self, location: Location, span: Span, size: int | None = None, caller: Caller | None = None
+    ) -> Deferred[IStoreReader]:
         """See IStore."""
         return _whole(self._reader(location, span, size), lambda reader: reader.stopProducing())
 
@@ -310,11 +309,4 @@ def _whole(call: Coroutine[Any, Any, T], dispose: Callable[[T], object] = ignore
 
 def make(settings: StoreSettings, options: Mapping[str, object], services: StoreServices) -> FileStore:
     """See IStoreMaker."""
-    path = f"stores.{settings.id}"
-    given = options.get("file_perm")
-    if type(given) is int:  # TOML has octal integers
-        options = {**options, "file_perm": format(given, "o")}
-    structured = structure(FileOptions, options, path)
-    if not re.fullmatch(r"(0o)?[0-7]{1,4}", structured.file_perm) or (mode := int(structured.file_perm, 8)) > 0o777:
-        raise ConfigurationError(f'{path}.file_perm = {given!r}: must be permissions in octal, as "0640" or 0o640')
-    return FileStore(settings, structured, mode, services)
+    return FileStore(settings, *read_options(options, f"stores.{settings.id}"), services)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
 from imgsvc.errors import StoreError, StoreUnavailable
-from imgsvc.interfaces import IStoreWriter
+from imgsvc.interfaces import IResumableWriter
 from imgsvc.model import Location
 from imgsvc.shield import shielded
 from imgsvc.store_model import Buffer
@@ -40,7 +40,7 @@ class WriteOptions:
     min_free: int = 0
 
 
-@implementer(IStoreWriter)
+@implementer(IResumableWriter)
 class FileWriter:
     """Writes the file of one upload and gives it its name. Owns `fd`.
 
@@ -48,8 +48,9 @@ class FileWriter:
     """
 
     def __init__(
-        self, disk: Disk, name: str, upload_id: str, fd: int, location: Location, options: WriteOptions
+        self, disk: Disk, name: str, upload_id: str, fd: int, size: int, location: Location, options: WriteOptions
     ) -> None:
+        """size: bytes that are in the file already."""
         self._disk = disk
         self._name = name
         self._upload_id = upload_id
@@ -57,10 +58,11 @@ class FileWriter:
         self._path = disk.folder.part(name, upload_id)
         self._location = location
         self._options = options
-        self._size = 0
-        self._flushed = 0
+        self.size = size
+        self._flushed = size
         self._flush: Deferred[None] | None = None
         self._failure: StoreError | None = None
+        self._suspended = False
         self._turns = DeferredLock()
 
     def write(self, pieces: Sequence[Buffer]) -> Deferred[None]:
@@ -80,6 +82,10 @@ class FileWriter:
         self._failure = StoreUnavailable(self._disk.store_id, "the upload was aborted.")
         return self._in_turn(self._abort)
 
+    def suspend(self) -> Deferred[int]:
+        """See IResumableWriter."""
+        return self._in_turn(self._suspend)
+
     def _in_turn(self, step: Callable[[], Awaitable[T]]) -> Deferred[T]:
         async def taken() -> T:
             return await step()
@@ -89,12 +95,12 @@ class FileWriter:
     async def _write(self, pieces: Sequence[Buffer]) -> None:
         fd = self._usable()
         try:
-            self._size = await self._call("write", self._put, fd, self._size, pieces)
+            self.size = await self._call("write", self._put, fd, self.size, pieces)
         except StoreError as error:
             self._failure = error
             raise
-        if self._options.durable and self._size - self._flushed >= FLUSH_EVERY and not self._flushing:
-            self._flushed = self._size
+        if self._options.durable and self.size - self._flushed >= FLUSH_EVERY and not self._flushing:
+            self._flushed = self.size
             self._flush = Deferred.fromCoroutine(self._flush_beside(fd))
 
     def _put(self, fd: int, offset: int, pieces: Sequence[Buffer]) -> int:
@@ -117,26 +123,42 @@ class FileWriter:
         if self._flush is not None:
             await self._flush
         fd = self._usable()
-        self._fd = None
-        await self._call("finish", self._finish, fd, self._size)
+        await self._call("finish", self._finish, fd, self.size, self._options.mode)
         if self._failure is not None:
             raise self._failure
-        await self._call("publish", self._disk.folder.publish, self._name, self._upload_id)
+        await self._call("publish", self._publish, fd)
         return self._location
 
-    def _finish(self, fd: int, size: int) -> None:
-        """Make the file what it will be, on the disk, and close it. In a thread."""
-        try:
-            if self._options.sparse:
-                os.ftruncate(fd, size)
-            if self._options.mode:
-                os.fchmod(fd, self._options.mode)
-            if self._options.durable:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
+    def _finish(self, fd: int, size: int, mode: int) -> None:
+        """Have the file on the disk, with all its bytes. mode: its permissions; 0: as they are. In a thread."""
+        if self._options.sparse:
+            os.ftruncate(fd, size)
+        if mode:
+            os.fchmod(fd, mode)
+        if self._options.durable:
+            os.fsync(fd)
+        os.close(os.dup(fd))  # network file systems tell of some errors when a file is closed
+
+    def _publish(self, fd: int) -> None:
+        """Only then close the file: its lock keeps others from going on with the upload. In a thread."""
+        self._disk.folder.publish(self._name, self._upload_id)
+        self._fd = None
+        os.close(fd)
+
+    async def _suspend(self) -> int:
+        if self._flush is not None:
+            await self._flush
+        fd = self._usable()
+        await self._call("suspend", self._finish, fd, self.size, 0)
+        if self._failure is not None:
+            raise self._failure
+        self._fd, self._suspended = None, True
+        await self._call("close", os.close, fd)
+        return self.size
 
     async def _abort(self) -> None:
+        if self._suspended:
+            return
         if self._flush is not None:
             await self._flush
         fd, self._fd = self._fd, None
@@ -147,6 +169,8 @@ class FileWriter:
         await self._disk.run("discard", self._path, delete_fault, folder.discard, self._name, self._upload_id)
 
     async def _settle(self) -> None:
+        if self._suspended:
+            return
         await self._call("settle", self._disk.folder.settle, self._name, self._upload_id)
 
     async def _call(self, action: str, function: Callable[..., T], *arguments: Any) -> T:

@@ -16,7 +16,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from errno import ENOSPC
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,7 @@ from imgsvc.errors import Invalid
 from imgsvc.folders import PRIVATE, Folders, sync
 from imgsvc.kernel import READ_ONLY
 from imgsvc.model import StoreUsage, UnfinishedObject
-from imgsvc.stores.locks import name_lock
+from imgsvc.stores.locks import LockBusy, hold, name_lock
 from imgsvc.stores.mark import MarkFile
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -43,6 +43,10 @@ class NameTaken(Exception):
 
 class UploadDiscarded(Exception):
     """Another process removed what this upload had written."""
+
+
+class WriterAtWork(Exception):
+    """A writer holds the lock of what its upload has written: it may write more."""
 
 
 @frozen
@@ -101,10 +105,34 @@ class Folder:
         """Make the file of an upload, for nobody else as long as it is not whole. Its descriptor, for writing.
 
         file_mode: permissions that it will have; 0: what the umask leaves, at once.
+        The file is locked until the descriptor is closed.
         """
         path = self.part(name, upload_id)
         self.mark.check()
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if file_mode else 0o666)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if file_mode else 0o666)
+        with _closed_on_failure(fd):
+            hold(fd)
+        return fd
+
+    def resume(self, name: str, upload_id: str) -> tuple[int, int]:
+        """Open the file of an interrupted upload again. Its descriptor, as of `begin`, and its bytes, durable.
+
+        Raises FileNotFoundError; NameTaken if it is committed, WriterAtWork, LockBusy.
+        """
+        part, final = self.part(name, upload_id), self.final(name)
+        with self.locked(name):
+            fd = os.open(part, os.O_WRONLY | os.O_CLOEXEC)
+            with _closed_on_failure(fd):
+                if os.fstat(fd).st_ino == _inode(final):
+                    raise NameTaken(name)
+                try:
+                    hold(fd)
+                except LockBusy:
+                    raise WriterAtWork(upload_id) from None
+        with _closed_on_failure(fd):
+            if self.durable:
+                os.fsync(fd)
+            return fd, os.fstat(fd).st_size
 
     def publish(self, name: str, upload_id: str) -> None:
         """Give what an upload has written its final name, durably.
@@ -146,11 +174,8 @@ class Folder:
         """Open an object for reading. Its descriptor and its size."""
         self.mark.check()
         fd = os.open(self.final(name), READ_ONLY)
-        try:
+        with _closed_on_failure(fd):
             return fd, os.fstat(fd).st_size
-        except OSError:
-            os.close(fd)
-            raise
 
     def size(self, name: str) -> int:
         """Bytes of an object."""
@@ -199,6 +224,16 @@ class Folder:
     def _sync(self) -> None:
         if self.durable:
             sync(self.path)
+
+
+@contextmanager
+def _closed_on_failure(fd: int) -> Iterator[None]:
+    """Close a descriptor if what is done with it raises."""
+    try:
+        yield
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def _object_of(entry: os.DirEntry[str]) -> str | None:

@@ -23,7 +23,7 @@ from imgsvc.errors import (
     UrlRefused,
 )
 from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
-from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
+from imgsvc.model import Caller, Location, Span, StoreUsage, UnfinishedObject
 from imgsvc.options import Seconds, option, structure
 from imgsvc.remote.answer import Answer
 from imgsvc.remote.fetch import Fetcher, FetchLimits, trust
@@ -105,11 +105,15 @@ class HttpStore:
         self._guard.check(url)
         return Location(self.store_id, url)
 
-    def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
+    def writer(
+        self, name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+    ) -> Deferred[IStoreWriter]:
         """See IStore."""
         return fail(StoreReadOnly(self.store_id, "it takes no images."))
 
-    def reader(self, location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
+    def reader(
+        self, location: Location, span: Span, size: int | None = None, caller: Caller | None = None
+    ) -> Deferred[IStoreReader]:
         """See IStore. Fails also with PartUnavailable: the server gives the whole object only."""
         return Deferred.fromCoroutine(self._reader(location, span, size))
 

@@ -20,6 +20,19 @@ class LockBusy(Exception):
     """Somebody else holds the lock now."""
 
 
+def hold(fd: int) -> None:
+    """Lock a whole file for who has opened it with `fd`, until that is closed. Never waits: raises LockBusy."""
+    _lock(fd, 0, 0)
+
+
+def _lock(fd: int, offset: int, length: int) -> None:
+    """Lock bytes of a file; length 0: all from `offset` on."""
+    try:
+        fcntl.fcntl(fd, _SET_LOCK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, offset, length, 0))
+    except (BlockingIOError, PermissionError):  # POSIX lets fcntl say either
+        raise LockBusy from None
+
+
 @contextmanager
 def name_lock(path: str, name: str) -> Iterator[None]:
     """Hold the lock of `name`, one byte of the file at `path` that stands for it. Never waits: raises LockBusy.
@@ -29,10 +42,7 @@ def name_lock(path: str, name: str) -> Iterator[None]:
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         offset = int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) >> 2
-        try:
-            fcntl.fcntl(fd, _SET_LOCK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0))
-        except (BlockingIOError, PermissionError):  # POSIX lets fcntl say either
-            raise LockBusy(name) from None
+        _lock(fd, offset, 1)
         yield
     finally:
         os.close(fd)

@@ -11,11 +11,12 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred, execute, succeed
 from zope.interface import implementer
 
-from imgsvc.errors import Invalid, ObjectDamaged, ObjectExists, ObjectMissing, StoreFull, StoreUnavailable
-from imgsvc.interfaces import IBudget, IListedStore, IStoreReader, IStoreWriter
-from imgsvc.model import Location, Span, StoredObject, StoreUsage, UnfinishedObject
+from imgsvc.errors import Invalid, ObjectDamaged, ObjectExists, ObjectInUse, ObjectMissing, StoreFull, StoreUnavailable
+from imgsvc.interfaces import IBudget, IListedStore, IResumableStore, IResumableWriter, IStoreReader, IStoreWriter
+from imgsvc.model import Caller, Location, Span, StoredObject, StoreUsage, UnfinishedObject
 from imgsvc.options import Size, option, structure
 from imgsvc.store_model import Buffer, Scope, StoreInfo, StoreSettings
+from imgsvc.stores.memory_writer import MemoryWriter, Upload
 from imgsvc.stores.readahead import ReadAhead
 from imgsvc.stores.services import StoreServices
 
@@ -38,7 +39,7 @@ class _Object:
     changed_at: float = field(factory=time.time)
 
 
-@implementer(IListedStore)
+@implementer(IListedStore, IResumableStore)
 class MemoryStore:
     """Keeps objects in dictionaries. What is in it ends with the process, and no other process sees it."""
 
@@ -58,7 +59,7 @@ class MemoryStore:
         self._budget = budget
         self._objects: dict[str, _Object] = {}
         self._aside: dict[str, _Object] = {}
-        self._uploads: dict[tuple[str, str], list[bytes]] = {}
+        self._uploads: dict[tuple[str, str], Upload] = {}
 
     def start(self) -> Deferred[None]:
         """See IStore."""
@@ -80,16 +81,35 @@ class MemoryStore:
             raise Invalid(f"The location is not the object of image {image_id} in store {self.store_id}.")
         return Location(self.store_id, url)
 
-    def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
+    def writer(
+        self, name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+    ) -> Deferred[IStoreWriter]:
         """See IStore."""
         return execute(self._writer, name, upload_id, expected_size)
 
     def _writer(self, name: str, upload_id: str, expected_size: int | None) -> IStoreWriter:
         self._check_room(expected_size or 0)
-        self._uploads[name, upload_id] = []
-        return MemoryWriter(self, name, upload_id)
+        self._uploads[name, upload_id] = upload = Upload()
+        return MemoryWriter(self, name, upload_id, upload)
 
-    def reader(self, location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
+    def resume(self, name: str, upload_id: str, caller: Caller | None = None) -> Deferred[IResumableWriter]:
+        """See IResumableStore."""
+        return execute(self._resume, name, upload_id)
+
+    def _resume(self, name: str, upload_id: str) -> IResumableWriter:
+        upload = self._uploads.get((name, upload_id))
+        if upload is None:
+            raise ObjectMissing(self.store_id, f"there is nothing of upload {upload_id}.")
+        if self._owner(name) == upload_id:
+            raise ObjectExists(self.store_id, f"there is an object {name} already.")
+        if upload.at_work:
+            raise ObjectInUse(self.store_id, f"upload {upload_id} may still be at work.")
+        upload.at_work = True
+        return MemoryWriter(self, name, upload_id, upload)
+
+    def reader(
+        self, location: Location, span: Span, size: int | None = None, caller: Caller | None = None
+    ) -> Deferred[IStoreReader]:
         """See IStore."""
         return execute(self._reader, location, span, size)
 
@@ -165,11 +185,11 @@ class MemoryStore:
     def append(self, name: str, upload_id: str, pieces: Sequence[Buffer]) -> None:
         """Add bytes to what an upload has written. Raises StoreFull, StoreUnavailable."""
         self._check_room(sum(map(len, pieces)))
-        self._begun(name, upload_id).extend(map(bytes, pieces))
+        self.begun(name, upload_id).pieces.extend(map(bytes, pieces))
 
     def publish(self, name: str, upload_id: str) -> Location:
         """Make what an upload has written the object. Raises ObjectExists, StoreUnavailable."""
-        pieces = self._begun(name, upload_id)
+        pieces = self.begun(name, upload_id).pieces
         owner = self._owner(name)
         if owner is not None and ((name, owner) not in self._uploads or owner > upload_id):
             raise ObjectExists(self.store_id, f"there is an object {name} already.")
@@ -188,7 +208,8 @@ class MemoryStore:
             raise ObjectExists(self.store_id, f"there is an object {name} already.")
         target[name] = source.pop(name)
 
-    def _begun(self, name: str, upload_id: str) -> list[bytes]:
+    def begun(self, name: str, upload_id: str) -> Upload:
+        """What an upload has written. Raises StoreUnavailable."""
         if (name, upload_id) not in self._uploads:
             raise StoreUnavailable(self.store_id, "the upload was discarded meanwhile.")
         return self._uploads[name, upload_id]
@@ -207,38 +228,12 @@ class MemoryStore:
         return found
 
     def _used(self) -> int:
-        written = sum(len(piece) for pieces in self._uploads.values() for piece in pieces)
+        written = sum(len(piece) for upload in self._uploads.values() for piece in upload.pieces)
         return written + sum(len(found.data) for found in (*self._objects.values(), *self._aside.values()))
 
     def _check_room(self, size: int) -> None:
         if self._capacity and self._used() + size > self._capacity:
             raise StoreFull(self.store_id, f"{size} bytes do not fit.")
-
-
-@implementer(IStoreWriter)
-class MemoryWriter:
-    """One upload into a MemoryStore."""
-
-    def __init__(self, store: MemoryStore, name: str, upload_id: str) -> None:
-        self._store = store
-        self._name = name
-        self._upload_id = upload_id
-
-    def write(self, pieces: Sequence[Buffer]) -> Deferred[None]:
-        """See IStoreWriter."""
-        return execute(self._store.append, self._name, self._upload_id, pieces)
-
-    def commit(self) -> Deferred[Location]:
-        """See IStoreWriter."""
-        return execute(self._store.publish, self._name, self._upload_id)
-
-    def settle(self) -> Deferred[None]:
-        """See IStoreWriter."""
-        return self._store.settle(self._name, self._upload_id)
-
-    def abort(self) -> Deferred[None]:
-        """See IStoreWriter."""
-        return self._store.discard(self._name, self._upload_id)
 
 
 def _nothing() -> None:

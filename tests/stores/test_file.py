@@ -27,6 +27,7 @@ from imgsvc.store_model import StoreSettings
 from imgsvc.stores.file import ROOM_OF_CATALOGUE, make
 from imgsvc.stores.services import StoreServices
 from tests.support.listing_contract import ListingContract, objects
+from tests.support.resume_contract import ResumeContract
 from tests.support.store_contract import (
     DATA,
     EARLIER,
@@ -48,7 +49,7 @@ def _too_late(*_: object) -> None:
     raise AssertionError("a call has waited for ever")
 
 
-class FileStoreTests(ListingContract, StoreProperties, SynchronousTestCase):
+class FileStoreTests(ListingContract, ResumeContract, StoreProperties, SynchronousTestCase):
     """The file store keeps the contract."""
 
     def make_store(self, services: StoreServices) -> IStore:
@@ -104,7 +105,7 @@ class ListingTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.images), ["x"])
 
 
-class SparseFileStoreTests(StoreProperties, SynchronousTestCase):
+class SparseFileStoreTests(ResumeContract, StoreProperties, SynchronousTestCase):
     """The file store keeps the contract when it leaves holes and does not flush."""
 
     def make_store(self, services: StoreServices) -> IStore:

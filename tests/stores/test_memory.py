@@ -11,10 +11,11 @@ from imgsvc.store_model import StoreSettings
 from imgsvc.stores.memory import make
 from imgsvc.stores.services import StoreServices
 from tests.support.listing_contract import ListingContract
+from tests.support.resume_contract import ResumeContract
 from tests.support.store_contract import StoreProperties, result_of, write
 
 
-class MemoryStoreTests(ListingContract, StoreProperties, SynchronousTestCase):
+class MemoryStoreTests(ListingContract, ResumeContract, StoreProperties, SynchronousTestCase):
     """The memory store keeps the contract."""
 
     def make_store(self, services: StoreServices) -> IStore:

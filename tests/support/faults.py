@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IConsumer
 from zope.interface import implementer
 
 from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
-from imgsvc.model import Location, Span
+from imgsvc.model import Caller, Location, Span
 from imgsvc.shield import shielded
 
 Call = Callable[[], Deferred[Any]]
@@ -75,18 +75,22 @@ class FaultyStore:
         """See IStore."""
         return self.inner.locate(url, image_id)  # type: ignore[no-any-return]
 
-    def writer(self, name: str, upload_id: str, expected_size: int | None) -> Deferred[IStoreWriter]:
+    def writer(
+        self, name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+    ) -> Deferred[IStoreWriter]:
         """See IStore."""
-        made: Call = lambda: self.inner.writer(name, upload_id, expected_size)  # noqa: E731
+        made: Call = lambda: self.inner.writer(name, upload_id, expected_size, caller)  # noqa: E731
         return self.do("writer", made).addCallback(lambda writer: FaultyWriter(self, writer))
 
     def check(self) -> Deferred[None]:
         """See IStore."""
         return self.do("check", lambda: self.inner.check())
 
-    def reader(self, location: Location, span: Span, size: int | None = None) -> Deferred[IStoreReader]:
+    def reader(
+        self, location: Location, span: Span, size: int | None = None, caller: Caller | None = None
+    ) -> Deferred[IStoreReader]:
         """See IStore."""
-        opened = self.do("reader", lambda: self.inner.reader(location, span, size))
+        opened = self.do("reader", lambda: self.inner.reader(location, span, size, caller))
         if self.cut_after is None:
             return opened
         return opened.addCallback(BrokenReader, self.cut_after, self._errors["read"][0])

@@ -25,8 +25,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from imgsvc.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreError
-from imgsvc.interfaces import IHoldings, IStore, IStoreReader, IStoreWriter, IThreads
-from imgsvc.model import Location, Span, StoreUsage, UnfinishedObject
+from imgsvc.interfaces import IHoldings, IRedirectingStore, IStore, IStoreReader, IStoreWriter, IThreads
+from imgsvc.model import Caller, Location, Span, StoreUsage, UnfinishedObject
 from imgsvc.pipeline.budget import Budget
 from imgsvc.store_model import Scope, StoreInfo
 from imgsvc.stores.services import StoreServices
@@ -234,6 +234,25 @@ class StoreContract:
         self.assertIsInstance(usage, StoreUsage)
         if usage.total is not None and usage.free is not None:
             self.assertTrue(0 <= usage.free <= usage.total)
+
+    @promise
+    async def test_redirecting(self) -> None:
+        """What a store says that it can, its type says too."""
+        self.assertLessEqual(self.store.info.can_redirect, IRedirectingStore.providedBy(self.store))
+
+    @promise
+    async def test_caller(self) -> None:
+        """An object may be written and read in the name of a caller."""
+        caller = Caller("user", "project", frozenset({"member"}), token="secret")
+        writer = await self.store.writer(NAME, EARLIER, len(DATA), caller)
+        await writer.write([DATA])
+        location = await writer.commit()
+        await writer.settle()
+        consumer = Consumer()
+        reader = await self.store.reader(location, Span(0, len(DATA)), len(DATA), caller)
+        await reader.startProducing(consumer)
+        reader.stopProducing()
+        self.assertEqual(DATA, consumer.data)
 
     # --- writing
 

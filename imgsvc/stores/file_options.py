@@ -1,0 +1,40 @@
+"""What the configuration may say of a store in a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from imgsvc.errors import ConfigurationError
+from imgsvc.options import Size, option, structure
+
+
+@frozen
+class FileOptions:
+    """[stores.NAME] with kind = "file"."""
+
+    path: str = option("The folder of the images.", "images")
+    fsync: bool = option(
+        "Have every image on the disk before it is active. false: a power failure may lose some.", True
+    )
+    file_perm: str = option('Permissions of the files, octal, as "0640". 0: what the umask leaves.', "0600")
+    thin_provisioning: bool = option("Leave holes in the files in the place of zeros.", False)
+    threads: int = option("Calls to the file system that may be under way at a time.", 8, at_least=1)
+    min_free: Size = option(
+        "Take no image that would leave less than this free. On the file system of an SQLite catalogue at least 32 MiB"
+        " stay free.",
+        0,
+    )
+
+
+def read_options(table: Mapping[str, object], path: str) -> tuple[FileOptions, int]:
+    """The options of a store's table, and `file_perm` as a number. path: of the table. Raises ConfigurationError."""
+    given = table.get("file_perm")
+    if type(given) is int:  # TOML has octal integers
+        table = {**table, "file_perm": format(given, "o")}
+    options = structure(FileOptions, table, path)
+    if not re.fullmatch(r"(0o)?[0-7]{1,4}", options.file_perm) or (mode := int(options.file_perm, 8)) > 0o777:
+        raise ConfigurationError(f'{path}.file_perm = {given!r}: must be permissions in octal, as "0640" or 0o640')
+    return options, mode

@@ -1,0 +1,87 @@
+"""One upload into a store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, execute, succeed
+from zope.interface import implementer
+
+from imgsvc.errors import StoreUnavailable
+from imgsvc.interfaces import IResumableWriter
+from imgsvc.model import Location
+from imgsvc.store_model import Buffer
+
+if TYPE_CHECKING:
+    from imgsvc.stores.memory import MemoryStore
+
+
+@define(eq=False)
+class Upload:
+    """What an upload has written. at_work: a writer may write more."""
+
+    pieces: list[bytes] = field(factory=list)
+    at_work: bool = True
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.pieces))
+
+
+@implementer(IResumableWriter)
+class MemoryWriter:
+    """One upload into a MemoryStore."""
+
+    def __init__(self, store: MemoryStore, name: str, upload_id: str, upload: Upload) -> None:
+        self._store = store
+        self._name = name
+        self._upload_id = upload_id
+        self._upload = upload
+        self._suspended = False
+
+    @property
+    def size(self) -> int:
+        """See IResumableWriter."""
+        return self._upload.size
+
+    def write(self, pieces: Sequence[Buffer]) -> Deferred[None]:
+        """See IStoreWriter."""
+        return execute(self._write, pieces)
+
+    def _write(self, pieces: Sequence[Buffer]) -> None:
+        self._check()
+        self._store.append(self._name, self._upload_id, pieces)
+
+    def commit(self) -> Deferred[Location]:
+        """See IStoreWriter."""
+        return execute(self._commit)
+
+    def _commit(self) -> Location:
+        self._check()
+        return self._store.publish(self._name, self._upload_id)
+
+    def settle(self) -> Deferred[None]:
+        """See IStoreWriter."""
+        return succeed(None) if self._suspended else self._store.settle(self._name, self._upload_id)
+
+    def abort(self) -> Deferred[None]:
+        """See IStoreWriter."""
+        return succeed(None) if self._suspended else self._store.discard(self._name, self._upload_id)
+
+    def suspend(self) -> Deferred[int]:
+        """See IResumableWriter."""
+        return execute(self._suspend)
+
+    def _suspend(self) -> int:
+        self._check()
+        self._upload.at_work, self._suspended = False, True
+        return self.size
+
+    def _check(self) -> None:
+        """Raises StoreUnavailable unless the upload is this writer's."""
+        if self._suspended:
+            raise StoreUnavailable(self._store.store_id, "the upload is at its end already.")
+        self._store.begun(self._name, self._upload_id)
