@@ -176,6 +176,7 @@ class InjectedFaultTests(SynchronousTestCase):
         import os, sys
         from pathlib import Path
         from imgsvc.errors import StoreError
+        from imgsvc.store_model import StoreSettings
         from imgsvc.stores.file import make
         from tests.support.store_contract import result_of, store_services
         folder, mebibytes, options = Path(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
