@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import txaio
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 
@@ -19,13 +18,14 @@ from imgsvc.descriptors import most_connections
 from imgsvc.errors import ConfigurationError
 from imgsvc.folders import Folders
 from imgsvc.interfaces import IThreads
+from imgsvc.logger import make_logger
 from imgsvc.peers import THIS_MACHINE, Peers
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.access_log import log_access
 from imgsvc.web.crowd import CrowdLimits
 from imgsvc.web.site import AccessLog, StreamingSite
 
-log = txaio.make_logger()
+log = make_logger()
 
 UNDO_TIME = 5.0
 """Seconds that the undo of transfers may take which were cut off at the end of the grace, and each step after it."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import resource
 from typing import Final
 
-import txaio
-
 from imgsvc.errors import ConfigurationError
+from imgsvc.logger import make_logger
 
-log = txaio.make_logger()
+log = make_logger()
 
 RESERVED: Final = 128
 """Descriptors that are left to the database, the log, other servers, and refused connections."""

@@ -17,9 +17,10 @@ from attrs import frozen
 from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLevel, PredicateResult, formatEvent
 from zope.interface import implementer
 
+from imgsvc.logger import make_logger
 from imgsvc.words import word
 
-_log = txaio.make_logger()
+_log = make_logger()
 
 Format = Literal["text", "json"]
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-import txaio
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
@@ -21,10 +20,11 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from imgsvc.errors import ConfigurationError, ImgsvcError
+from imgsvc.logger import make_logger
 from imgsvc.ports import with_backlog
 from imgsvc.tls import RenewableContext, TlsReactor
 
-log = txaio.make_logger()
+log = make_logger()
 
 
 SWITCH_INTERVAL = 0.001

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import attrs
-import txaio
 
 from imgsvc.config import Config, Stores
 from imgsvc.errors import ConfigurationError
+from imgsvc.logger import make_logger
 
 __all__ = ["Reloading", "in_place"]
 
-log = txaio.make_logger()
+log = make_logger()
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 

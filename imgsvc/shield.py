@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import txaio
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from imgsvc.logger import make_logger
+
 T = TypeVar("T")
 
-log = txaio.make_logger()
+log = make_logger()
 
 
 def ignore(result: object) -> None:

@@ -7,18 +7,18 @@ from functools import partial
 from threading import Thread
 from typing import Any, Final, TypeVar, TypeVarTuple
 
-import txaio
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from imgsvc.interfaces import IThreads
+from imgsvc.logger import make_logger
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-log = txaio.make_logger()
+log = make_logger()
 
 PATIENCE: Final = 2.0
 """Seconds that a pool may take to end. A call to a disk or a server that hangs must not keep the process alive."""

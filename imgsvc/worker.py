@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import txaio
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IListeningPort, IReadDescriptor
 from twisted.logger import globalLogBeginner
@@ -23,12 +22,13 @@ from imgsvc.clock import go_by_time_passed
 from imgsvc.compose import Server
 from imgsvc.errors import ConfigurationError
 from imgsvc.log import LogOutput, make_observer
+from imgsvc.logger import make_logger
 from imgsvc.ports import longest_backlog
 from imgsvc.process import places, stop
 from imgsvc.service import ServerService
 from imgsvc.workers import FAILED, FIRST_PORT_FD, LOG_FD, SERVING
 
-log = txaio.make_logger()
+log = make_logger()
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import txaio
 from attrs import define, field
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults
@@ -29,13 +28,14 @@ from imgsvc.compose import Server, address_of
 from imgsvc.config import Config
 from imgsvc.errors import ConfigurationError
 from imgsvc.log import LogOutput
+from imgsvc.logger import make_logger
 from imgsvc.ports import ListeningReactor
 from imgsvc.process import Place, Report, exit_with, on_sighup, on_sigterm, places, start_or_exit, stop
 from imgsvc.reload import Reloading
 from imgsvc.service import ServerService
 from imgsvc.store_model import Scope
 
-log = txaio.make_logger()
+log = make_logger()
 
 LOG_FD = 3
 """The descriptor that a worker finds its log at."""

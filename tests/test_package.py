@@ -10,10 +10,13 @@ import sys
 import sysconfig
 import tomllib
 import zipfile
+from collections.abc import Iterable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc.extras import SERVER_MODULES
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,22 +40,38 @@ class DependencyTests(SynchronousTestCase):
 
     def test_imported(self) -> None:
         """All that is imported is asked for, and not left to what others ask for."""
-        names = {
-            name.partition(".")[0]
-            for path in (ROOT / "imgsvc").rglob("*.py")
-            for node in ast.walk(ast.parse(path.read_text()))
-            for name in _imported(node)
-        }
         packages = packages_distributions()
-        for name in names - set(sys.stdlib_module_names) - {"imgsvc"}:
+        for name in _libraries((ROOT / "imgsvc").rglob("*.py")):
             found = {package.lower() for package in packages[name]}
-            self.assertTrue(found & self.declared().keys(), (name, found))
+            self.assertTrue(found & self.declared("server").keys(), (name, found))
+
+    def test_client(self) -> None:
+        """What the client imports is asked for without any extra."""
+        packages = packages_distributions()
+        # tests/test_architecture.py knows that the client imports no other module of ours.
+        ours = [ROOT / "imgsvc" / f"{name}.py" for name in ("__init__", "extras", "interrupts", "logger", "model")]
+        names = _libraries([*(ROOT / "imgsvc" / "client").rglob("*.py"), *ours])
+        self.assertLessEqual({"treq", "click", "txaio"}, names)
+        for name in names:
+            self.assertTrue({package.lower() for package in packages[name]} & self.declared().keys(), name)
+
+    def test_server(self) -> None:
+        """Every package of the extra `server` is looked for before the server starts."""
+        packages = packages_distributions()
+        looked_for = {package.lower() for name in SERVER_MODULES for package in packages[name]}
+        self.assertEqual(looked_for, self.declared("server").keys() - self.declared().keys())
 
     def test_floors(self) -> None:
         """No version is allowed that has a hole known to matter here."""
-        declared = self.declared("mariadb")
+        declared = self.declared("server", "mariadb")
         for name, floor in (("pymysql", (1, 1, 1)), ("cryptography", (44, 0, 1)), ("werkzeug", (3, 0, 6))):
             self.assertGreaterEqual(tuple(map(int, declared[name].split("."))), floor, name)
+
+
+def _libraries(paths: Iterable[Path]) -> set[str]:
+    """The top-level names of what these modules import of others."""
+    names = {name for path in paths for node in ast.walk(ast.parse(path.read_text())) for name in _imported(node)}
+    return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"imgsvc"}
 
 
 def _imported(node: ast.AST) -> list[str]:
@@ -68,12 +87,12 @@ OURS = ("imgsvc/", "twisted/plugins/imgsvc_")
 class WheelTests(SynchronousTestCase):
     """What is installed is all that is needed, and twistd finds it."""
 
-    def run_in(self, folder: Path, *command: str | Path, **environment: str) -> str:
-        """The output of a command that must succeed."""
+    def run_in(self, folder: Path, *command: str | Path, status: int = 0, **environment: str) -> str:
+        """The output of a command that must end with this status."""
         result = subprocess.run(
             command,
             cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
+            env={"HOME": str(folder), **environment, "PATH": os.environ["PATH"]},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -81,19 +100,43 @@ class WheelTests(SynchronousTestCase):
             timeout=300,
             check=False,
         )
-        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertEqual(result.returncode, status, result.stdout)
         return result.stdout
 
-    def test_installed(self) -> None:
-        """A wheel in an environment of its own gives twistd the service, and the server both kinds of stores."""
+    def build(self) -> tuple[Path, Path, Path]:
+        """A folder, a wheel in it, and the Python of an empty environment in it."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(parents=True)
         self.run_in(ROOT, sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
         (wheel,) = folder.glob("*.whl")
-        self.check_names(zipfile.ZipFile(wheel).namelist())
-
-        python = folder / "venv" / "bin" / "python"
         self.run_in(folder, sys.executable, "-m", "venv", "--without-pip", "venv")
+        return folder, wheel, folder / "venv" / "bin" / "python"
+
+    def test_client_alone(self) -> None:
+        """Without the extra `server` the client works, and the commands of the server say what to install."""
+        folder, wheel, python = self.build()
+        kept = ("HOME", "PIP_", "HTTP", "SSL_")
+        settings = {name: value for name, value in os.environ.items() if name.upper().startswith(kept)}
+        pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
+        self.run_in(folder, *pip, "install", "-q", wheel, **settings)
+
+        self.assertIn("upload", self.run_in(folder, python.parent / "imgsvc", "--help"))
+        every_name = "import imgsvc.client as c; print(*(getattr(c, name).__name__ for name in c.__all__))"
+        self.assertIn("ImageClient", self.run_in(folder, python, "-c", every_name))
+        told = self.run_in(folder, python.parent / "imgsvc", "--endpoint", "http://127.0.0.1:1", "list", status=3)
+        self.assertRegex(told, r"\ACannot reach the Image API [^\n]*\n\Z")
+
+        self.assertRegex(self.run_in(folder, python.parent / "twistd", "--help"), r"(?m)^ +imgsvc ")
+        self.assertRegex(self.run_in(folder, python.parent / "twistd", "ftp", "--help"), r"(?m)^ +-p, --port=")
+        for command in (("twistd", "-n", "imgsvc"), ("twistd", "imgsvc", "--help"), ("imgsvc-admin", "check")):
+            told = self.run_in(folder, python.parent / command[0], *command[1:], status=1)
+            self.assertRegex(told, r"\Aimgsvc(-admin)?: [^\n]*pip install 'imgsvc\[server\]'[^\n]*\n\Z")
+        self.assertEqual(sorted(path.name for path in folder.iterdir()), sorted([wheel.name, "venv"]))
+
+    def test_installed(self) -> None:
+        """A wheel in an environment of its own gives twistd the service, and the server both kinds of stores."""
+        folder, wheel, python = self.build()
+        self.check_names(zipfile.ZipFile(wheel).namelist())
         site = Path(self.run_in(folder, python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
         # Only the libraries are borrowed: pth files in there, as that of an editable install, are not read again.
         (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")

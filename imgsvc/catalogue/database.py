@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-import txaio
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred
 
 from imgsvc.catalogue.statements import Statement
 from imgsvc.errors import CatalogueUnavailable, Invalid
+from imgsvc.logger import make_logger
 
 __all__ = ["Database", "Job", "cause_of", "for_the_client", "unavailable"]
 
-log = txaio.make_logger()
+log = make_logger()
 
 T = TypeVar("T")
 Job = Callable[[Connection], T]

@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import txaio
+from imgsvc.logger import make_logger
 
 __all__ = ["RESERVED", "Reserve"]
 
-log = txaio.make_logger()
+log = make_logger()
 
 RESERVED: Final = 8 << 20
 """Bytes: twice what SQLite's log grows to before it begins anew."""

@@ -11,7 +11,6 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-import txaio
 from attrs import define
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
@@ -27,10 +26,11 @@ from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.url import parse
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError, ImgsvcError, Invalid
 from imgsvc.interfaces import IThreads
+from imgsvc.logger import make_logger
 
 __all__ = ["ServerDatabase", "server_engine"]
 
-log = txaio.make_logger()
+log = make_logger()
 
 T = TypeVar("T")
 

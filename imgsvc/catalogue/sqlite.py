@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import txaio
 from attrs import frozen
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -23,10 +22,11 @@ from imgsvc.catalogue.turns import Turn
 from imgsvc.catalogue.url import parse
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError
 from imgsvc.interfaces import IThreads
+from imgsvc.logger import make_logger
 
 __all__ = ["SQLiteDatabase", "sqlite_engine", "turn_of"]
 
-log = txaio.make_logger()
+log = make_logger()
 
 T = TypeVar("T")
 

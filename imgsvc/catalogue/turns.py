@@ -16,11 +16,11 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Final
 
-import txaio
+from imgsvc.logger import make_logger
 
 __all__ = ["Turn"]
 
-log = txaio.make_logger()
+log = make_logger()
 
 _TRY: Final = 37
 _WAIT: Final = 38

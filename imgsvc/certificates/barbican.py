@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
-import txaio
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
@@ -24,9 +23,10 @@ from zope.interface import implementer
 from imgsvc.certificates.limits import LARGEST, readable
 from imgsvc.errors import BadSignature, CertificatesUnavailable, ConfigurationError, NoSuchCertificate
 from imgsvc.interfaces import ICertificates
+from imgsvc.logger import make_logger
 from imgsvc.model import Caller
 
-log = txaio.make_logger()
+log = make_logger()
 
 CONTENT_TYPES: Final = ("application/pkix-cert", "application/octet-stream", "text/plain")
 """What a certificate may have been stored as. Barbican gives a payload only as what it was stored as."""

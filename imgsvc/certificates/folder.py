@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import UUID
 
-import txaio
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from imgsvc.certificates.limits import LARGEST, readable
 from imgsvc.errors import CertificatesUnavailable, ConfigurationError, NoSuchCertificate
 from imgsvc.interfaces import ICertificates, IThreads
+from imgsvc.logger import make_logger
 from imgsvc.model import Caller
 
-log = txaio.make_logger()
+log = make_logger()
 
 
 @implementer(ICertificates)

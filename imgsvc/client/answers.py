@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from twisted.web.iweb import IResponse
 
-from imgsvc.client.errors import Malformed
+from imgsvc.client.errors import BadResponse
 
 MESSAGE_LIMIT: Final = 500
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)$")
@@ -58,11 +58,11 @@ def _without_markup(text: str) -> str:
 
 
 def content_range(response: IResponse) -> tuple[int, int, int | None]:
-    """First offset, number of bytes and whole size (None: not told) of a 206. Raises Malformed."""
+    """First offset, number of bytes and whole size (None: not told) of a 206. Raises BadResponse."""
     value = header(response, "content-range")
     match = _CONTENT_RANGE.match(value or "")
     if match is None or int(match[2]) < int(match[1]):
-        raise Malformed(f"The server gave a part of the image without saying which: Content-Range {value!r}.")
+        raise BadResponse(f"The server gave a part of the image without saying which: Content-Range {value!r}.")
     return int(match[1]), int(match[2]) - int(match[1]) + 1, None if match[3] == "*" else int(match[3])
 
 

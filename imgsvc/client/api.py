@@ -14,7 +14,7 @@ from imgsvc.client.body import Body
 from imgsvc.client.calls import ImageCalls, image_path
 from imgsvc.client.digests import MD5, SHA512
 from imgsvc.client.downloads import CONNECTIONS, PIECE_SIZE, download_in_order, download_to_file, verify_file
-from imgsvc.client.errors import Malformed, NoData
+from imgsvc.client.errors import BadResponse, NoData
 from imgsvc.client.files import ThreadedFile, open_for_reading
 from imgsvc.client.patience import Notice, no_notice
 from imgsvc.client.producers import DigestingProducer, FileSource, Source, StreamSource
@@ -35,9 +35,9 @@ class ImageClient(ImageCalls):
     requests but uploads, for tests and proxies. stall_limit: seconds of silence after which an answer or a
     transfer counts as broken. notice: told when something is tried again after a pause, and why.
 
-    Owns its connections: `close` it, or use it in `async with`. Every method raises Unreachable when there is
-    no server, Broken when an answer is cut off, Refused when the server says no, Malformed when what it says
-    is no Image API.
+    It owns its connections: `close` it, or use it in `async with`. Every method raises Unreachable when there is no
+    server, TransferInterrupted when an answer is cut off, RequestRefused when the server refuses, and BadResponse when
+    the answer is not one of the Image API.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class ImageClient(ImageCalls):
                 body.start, _, body.total = content_range(response)
             elif response.length is not UNKNOWN_LENGTH:
                 body.total = response.length
-        except (NoData, Malformed):
+        except (NoData, BadResponse):
             body.close()
             raise
         return body

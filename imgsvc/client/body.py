@@ -12,7 +12,7 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
-from imgsvc.client.errors import Broken
+from imgsvc.client.errors import TransferInterrupted
 
 BLOCK: Final = 256 * 1024
 HIGH_WATER: Final = 2 * BLOCK
@@ -83,7 +83,10 @@ class _Receiver(Protocol):
         self._finish(reason)
 
     def take(self) -> Deferred[bytes]:
-        """Deferred of the next block, b"" at the end. Fails with Broken when the body was cut off or stalls."""
+        """Take the next block: a Deferred of bytes, b"" at the end.
+
+        It fails with TransferInterrupted when the body is cut off or stalls.
+        """
         taker: Deferred[bytes] = Deferred(lambda _: self.close())
         if self._held >= BLOCK or self._end is not None:
             self._answer(taker)
@@ -97,7 +100,7 @@ class _Receiver(Protocol):
         transport: Any = self.transport
         self._taker = None
         self._pieces, self._held = [], 0
-        self._finish(Failure(Broken("The answer was not read to its end.")))
+        self._finish(Failure(TransferInterrupted("The answer was not read to its end.")))
         if transport is not None:
             transport.loseConnection()
 
@@ -109,10 +112,10 @@ class _Receiver(Protocol):
     def _answer(self, taker: Deferred[bytes]) -> None:
         if self._held or self._end is None or self._end.check(ResponseDone, PotentialDataLoss):
             taker.callback(self._gathered())
-        elif self._end.check(Broken):
+        elif self._end.check(TransferInterrupted):
             taker.errback(self._end)
         else:
-            taker.errback(Failure(Broken("The connection was cut in the middle of the answer.")))
+            taker.errback(Failure(TransferInterrupted("The connection was cut in the middle of the answer.")))
 
     def _finish(self, reason: Failure) -> None:
         if self._end is not None:
@@ -126,7 +129,7 @@ class _Receiver(Protocol):
     def _stalled(self) -> None:
         self._stall = None
         transport: Any = self.transport
-        self._finish(Failure(Broken(f"The server sent nothing for {self._stall_limit:.0f} seconds.")))
+        self._finish(Failure(TransferInterrupted(f"The server sent nothing for {self._stall_limit:.0f} seconds.")))
         transport.loseConnection()
 
     def _stop_watching(self) -> None:

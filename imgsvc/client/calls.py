@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from imgsvc.client.errors import AmbiguousName, Malformed, NoSuchImage, NoSuchStore, Refused
+from imgsvc.client.errors import AmbiguousName, BadResponse, NoSuchImage, NoSuchStore, RequestRefused
 from imgsvc.client.session import Session
 from imgsvc.client.view import BASE_FIELDS, ImageView, MemberView
 from imgsvc.model import MemberStatus
@@ -18,8 +18,9 @@ COLLECTION: Final = "/v2/images"
 class ImageCalls:
     """Calls of one Image API v2.
 
-    session: makes the requests. Every method raises Unreachable when there is no server, Broken when an answer is cut
-    off, Refused when the server says no, Malformed when what it says is no Image API.
+    session: makes the requests. Every method raises Unreachable when there is no server, TransferInterrupted when an
+    answer is cut off, RequestRefused when the server refuses, and BadResponse when the answer is not one of the Image
+    API.
     """
 
     def __init__(self, session: Session) -> None:
@@ -30,7 +31,7 @@ class ImageCalls:
         return ImageView.from_document(await self._collection("POST", COLLECTION, fields))
 
     async def show(self, image_id: str) -> ImageView:
-        """The image of that id. Raises Refused 404."""
+        """The image of that id. Raises RequestRefused 404."""
         return ImageView.from_document(await self._session.document("GET", image_path(image_id)))
 
     async def find(self, id_or_name: str, **filters: str) -> ImageView:
@@ -40,7 +41,7 @@ class ImageCalls:
         """
         try:
             return await self.show(id_or_name)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if refusal.status not in (400, 403, 404):
                 raise
         images = self.images(None, name=exactly(id_or_name), **filters)
@@ -63,7 +64,7 @@ class ImageCalls:
             seen.add(path)
             page = await self._collection("GET", path)
             if not isinstance(page, dict) or not isinstance(page.get("images"), list):
-                raise Malformed("The server's answer is no list of images.")
+                raise BadResponse("The server's answer is no list of images.")
             for document in page["images"]:
                 yield ImageView.from_document(document)
             if not page["images"] or not page.get("next"):
@@ -71,12 +72,12 @@ class ImageCalls:
             # Only the path counts: credentials go to no other host.
             following = urlsplit(str(page["next"]))
             path = f"{following.path}?{following.query}"
-        raise Malformed("The server's list of images leads back to itself.")
+        raise BadResponse("The server's list of images leads back to itself.")
 
     async def update(self, image_id: str, remove: Iterable[str] = (), /, **fields: Any) -> ImageView:
         """Set fields of an image, custom properties among them; the image as it is then. All are set, or none.
 
-        remove: custom properties that it shall have no more; Refused 409 if it does not have one of them.
+        remove: custom properties that it shall have no more; RequestRefused 409 if it does not have one of them.
         """
         operations = [
             {"op": "replace" if key in BASE_FIELDS else "add", "path": "/" + _pointer(key), "value": value}
@@ -94,7 +95,7 @@ class ImageCalls:
         await self._session.document("PUT", _tag_path(image_id, tag))
 
     async def remove_tag(self, image_id: str, tag: str) -> None:
-        """Take a tag from an image. Refused 404 if it does not have it."""
+        """Take a tag from an image. RequestRefused 404 if it does not have it."""
         await self._session.document("DELETE", _tag_path(image_id, tag))
 
     async def deactivate(self, image_id: str) -> None:
@@ -109,16 +110,19 @@ class ImageCalls:
         """The projects that an image is shared with: all of them for its owner, for each of them only itself."""
         document = await self._session.document("GET", f"{image_path(image_id)}/members")
         if not isinstance(document, dict) or not isinstance(document.get("members"), list):
-            raise Malformed("The server's answer is no list of members.")
+            raise BadResponse("The server's answer is no list of members.")
         return [MemberView.from_document(member) for member in document["members"]]
 
     async def share(self, image_id: str, project: str) -> MemberView:
-        """Share an image with a project, which then may accept it. Refused 409 if it is shared with it already."""
+        """Share an image with a project, which can accept or reject it then.
+
+        Raises RequestRefused 409 if the image is shared with that project already.
+        """
         body = {"member": project}
         return MemberView.from_document(await self._session.document("POST", f"{image_path(image_id)}/members", body))
 
     async def unshare(self, image_id: str, project: str) -> None:
-        """Share an image with a project no more. Refused 404 if it was not shared with it."""
+        """Share an image with a project no more. RequestRefused 404 if it was not shared with it."""
         await self._session.document("DELETE", _member_path(image_id, project))
 
     async def answer_share(self, image_id: str, project: str, status: MemberStatus) -> MemberView:
@@ -130,12 +134,12 @@ class ImageCalls:
         """The stores that an image can be put into; empty when the server has only one."""
         try:
             document = await self._session.document("GET", "/v2/info/stores")
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if refusal.status == 404:
                 return []
             raise
         if not isinstance(document, dict) or not isinstance(document.get("stores"), list):
-            raise Malformed("The server's answer is no list of stores.")
+            raise BadResponse("The server's answer is no list of stores.")
         return list(document["stores"])
 
     async def check_store(self, store: str) -> None:
@@ -155,11 +159,11 @@ class ImageCalls:
         """The answer to a request for all images: where they are not found, there is no Image API."""
         try:
             return await self._session.document(method, path, body)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if refusal.status not in (404, 405, 501):
                 raise
             answer = f"it answers {refusal.status} to {method} {COLLECTION}."
-            raise Malformed(f"There is no Image API at {self._session.endpoint}: {answer}") from refusal
+            raise BadResponse(f"There is no Image API at {self._session.endpoint}: {answer}") from refusal
 
 
 def image_path(image_id: str) -> str:

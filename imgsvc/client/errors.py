@@ -9,7 +9,7 @@ class ClientError(Exception):
     """Base of all failures that the client raises on purpose."""
 
 
-class Refused(ClientError):
+class RequestRefused(ClientError):
     """The server answered, and the answer is no.
 
     status: the HTTP status code. message: the server's own words, without markup; may be empty. retry_after: seconds
@@ -67,22 +67,22 @@ class Unreachable(ClientError):
         super().__init__(f"Cannot reach the Image API at {endpoint}: {reason}")
 
 
-class Broken(ClientError):
+class TransferInterrupted(ClientError):
     """A transfer or an answer ended before it was whole. Trying again may help."""
 
 
-class ImageChanged(Broken):
+class ImageChanged(TransferInterrupted):
     """The data of the image is not what it was when the download began."""
 
     def __init__(self, image_id: str) -> None:
         super().__init__(f"The data of image {image_id} changed during the download.")
 
 
-class Malformed(Broken):
+class BadResponse(TransferInterrupted):
     """The server's answer is not one that the Image API gives."""
 
 
-class Unsettled(Broken):
+class Unsettled(TransferInterrupted):
     """What became of an upload is not known yet: only told to a Notice. awaited: until when one waits, `until ...`."""
 
     def __init__(self, reason: str, awaited: str) -> None:

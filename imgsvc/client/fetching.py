@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
-from imgsvc.client.errors import Broken, ImageChanged, Malformed, Refused, Unreachable
+from imgsvc.client.errors import BadResponse, ImageChanged, RequestRefused, TransferInterrupted, Unreachable
 from imgsvc.client.partial import Piece
 from imgsvc.client.patience import Patience
 from imgsvc.client.view import ImageView
@@ -60,13 +60,13 @@ class Fetcher:
     async def open(self, piece: Piece) -> RangeBody:
         """What is left of a piece; the body may begin before it, where the server gives no ranges.
 
-        Raises ImageChanged, Malformed, NoData, and what the source raises.
+        Raises ImageChanged, BadResponse, NoData, and what the source raises.
         """
         whole = piece.position == 0 and piece.stop == self._size
         length = None if whole else piece.stop - piece.position
         try:
             body = await self._source.open_range(self._image.id, piece.position, length, if_range=self.etag)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if refusal.status != 400 or whole:
                 raise
             # A store that cannot read at an offset (Image API contract, GET file, 400).
@@ -77,7 +77,7 @@ class Fetcher:
         body.close()
         if (self.etag is not None and body.etag != self.etag) or body.total not in (None, self._size):
             raise ImageChanged(self._image.id)
-        raise Malformed("The server gave another part of the image than was asked for.")
+        raise BadResponse("The server gave another part of the image than was asked for.")
 
     def _fits(self, body: RangeBody, piece: Piece) -> bool:
         same = self.etag is None or body.etag == self.etag
@@ -89,7 +89,7 @@ class Fetcher:
         while True:
             try:
                 return await self.open(piece)
-            except (Broken, Refused) as problem:
+            except (TransferInterrupted, RequestRefused) as problem:
                 await patience.after(problem)
 
     async def fetch(self, piece: Piece, sink: Sink, body: RangeBody | None = None) -> None:
@@ -102,7 +102,7 @@ class Fetcher:
             before = piece.position
             try:
                 await self._take(body or await self.open(piece), piece, sink)
-            except (Broken, Refused, Unreachable) as problem:
+            except (TransferInterrupted, RequestRefused, Unreachable) as problem:
                 if piece.position > before:
                     patience.renew()
                 await patience.after(problem)
@@ -123,4 +123,4 @@ class Fetcher:
         finally:
             body.close()
         if not piece.whole:
-            raise Broken("The server ended the data before it was whole.")
+            raise TransferInterrupted("The server ended the data before it was whole.")

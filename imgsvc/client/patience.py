@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import txaio
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from imgsvc.client.errors import Broken, ClientError, ImageChanged, Refused, Unreachable
+from imgsvc.client.errors import ClientError, ImageChanged, RequestRefused, TransferInterrupted, Unreachable
+from imgsvc.logger import make_logger
 
-log = txaio.make_logger()
+log = make_logger()
 
 RETRIES: Final = 5
 FIRST_PAUSE: Final = 0.5
@@ -48,12 +48,12 @@ class Patience:
         """Something has got on: count from the beginning."""
         self._failures = 0
 
-    async def after(self, problem: Broken | Refused | Unreachable) -> None:
+    async def after(self, problem: TransferInterrupted | RequestRefused | Unreachable) -> None:
         """Wait before the next try, or raise `problem`: it is one that no retry mends, or patience is at its end.
 
         The pause is as long as the server asks for, if that is longer (Retry-After: RFC 9110, section 10.2.3).
         """
-        asked = (problem.retry_after or 0.0) if isinstance(problem, Refused) else 0.0
+        asked = (problem.retry_after or 0.0) if isinstance(problem, RequestRefused) else 0.0
         if not is_passing(problem) or self._failures >= self._retries or asked > LONGEST_WAIT:
             raise problem
         pause = max(asked, _pause(self._failures))
@@ -74,6 +74,6 @@ def _pause(failures: int) -> float:
 
 def is_passing(problem: ClientError) -> bool:
     """Whether another try may mend it."""
-    if isinstance(problem, Refused):
+    if isinstance(problem, RequestRefused):
         return problem.status in PASSING
-    return isinstance(problem, (Broken, Unreachable)) and not isinstance(problem, ImageChanged)
+    return isinstance(problem, (TransferInterrupted, Unreachable)) and not isinstance(problem, ImageChanged)

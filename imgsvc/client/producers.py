@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Final, Protocol
 
-import txaio
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
 from twisted.python.failure import Failure
@@ -16,8 +15,9 @@ from imgsvc.client.digests import MD5, SHA512, new_digest
 from imgsvc.client.errors import LocalFileError
 from imgsvc.client.files import Runner, ThreadedFile
 from imgsvc.client.together import together
+from imgsvc.logger import make_logger
 
-log = txaio.make_logger()
+log = make_logger()
 
 BLOCK: Final = 1024 * 1024
 

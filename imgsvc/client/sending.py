@@ -11,7 +11,7 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from imgsvc.client.connections import UploadConnection
-from imgsvc.client.errors import Broken
+from imgsvc.client.errors import TransferInterrupted
 from imgsvc.client.session import Session
 
 COMMIT_LIMIT: Final = 600.0
@@ -60,8 +60,8 @@ async def send(
 ) -> None:
     """PUT a producer's bytes to a data path (`/v2/images/ID/file`).
 
-    An answer that comes before all bytes were sent is read, and ends the sending. Raises Refused, Broken,
-    Unreachable, and what the producer fails with.
+    An answer that comes before all bytes were sent is read, and ends the sending. Raises RequestRefused,
+    TransferInterrupted, Unreachable, and what the producer fails with.
     """
     connection = UploadConnection(reactor)
     stalled = False
@@ -85,11 +85,11 @@ async def send(
         if not 200 <= response.code < 300:
             raise await session.refusal(response)
         if not watched.all_written:
-            raise Broken("The server said that it has the image before all of it was sent.")
-    except Broken as problem:
+            raise TransferInterrupted("The server said that it has the image before all of it was sent.")
+    except TransferInterrupted as problem:
         if not stalled:
             raise
-        raise Broken(f"The server took nothing for {session.stall_limit:.0f} seconds.") from problem
+        raise TransferInterrupted(f"The server took nothing for {session.stall_limit:.0f} seconds.") from problem
     finally:
         watch.stop()
         watched.stopProducing()

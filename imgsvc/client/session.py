@@ -28,7 +28,7 @@ from zope.interface import implementer
 from imgsvc.client.answers import error_message, header, printable, retry_after
 from imgsvc.client.body import Body
 from imgsvc.client.connections import make_agent
-from imgsvc.client.errors import Broken, Malformed, Refused, Unreachable
+from imgsvc.client.errors import BadResponse, RequestRefused, TransferInterrupted, Unreachable
 from imgsvc.client.patience import Notice, Patience, no_notice
 
 DOCUMENT_LIMIT: Final = 64 * 1024 * 1024
@@ -130,7 +130,7 @@ class Session:
 
         agent: another one than the session's. answer_limit: seconds until the headers of the answer must be
         there; default stall_limit, 0 is no limit. arguments: to treq's request (params, data, ...).
-        Raises Unreachable, Broken, Malformed.
+        Raises Unreachable, TransferInterrupted, BadResponse.
         """
         treq = HTTPClient(_PlainAgent(agent or self._agent))
         sent: Deferred[Any] = treq.request(
@@ -151,7 +151,7 @@ class Session:
         return response
 
     async def document(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
-        """The JSON of a successful answer; None when it has no body. Raises as request, Refused and Malformed.
+        """The JSON of a successful answer; None when it has no body. Raises as request, RequestRefused and BadResponse.
 
         body: sent as JSON of that content_type, if it is not None. A server that refuses for a while and says for how
         long is asked again. As long as it has not answered anything, a broken connection counts as Unreachable:
@@ -165,12 +165,12 @@ class Session:
             try:
                 response = await self.request(method, path, headers=headers, data=data)
                 return await self._document(response, f"{method} {path}")
-            except Refused as refusal:
+            except RequestRefused as refusal:
                 if refusal.retry_after is None:
                     raise
                 await patience.after(refusal)
-            except Broken as problem:
-                if self._answered or isinstance(problem, Malformed):
+            except TransferInterrupted as problem:
+                if self._answered or isinstance(problem, BadResponse):
                     raise
                 hint = "Is it an Image API, and is http or https right?"
                 raise Unreachable(self.endpoint, f"{problem} {hint}") from problem
@@ -178,11 +178,11 @@ class Session:
     async def _document(self, response: IResponse, request: str) -> Any:
         if response.code == 300:  # what a path of no version is answered with
             await self.refusal(response)
-            raise Malformed(f"There is no Image API at {self.endpoint}, but perhaps at another path of this server.")
+            raise BadResponse(f"There is no Image API at {self.endpoint}, but perhaps at another path of this server.")
         if response.code in ELSEWHERE:
             await self.refusal(response)
             place = printable(header(response, "location") or "another place")
-            raise Malformed(f"The server at {self.endpoint} sends requests on to {place}: use the URL of that one.")
+            raise BadResponse(f"The server at {self.endpoint} sends requests on to {place}: use the URL of that one.")
         if not 200 <= response.code < 300:
             raise await self.refusal(response)
         content = await self._content(response, DOCUMENT_LIMIT)
@@ -191,19 +191,19 @@ class Session:
         try:
             return json.loads(content)
         except ValueError as problem:
-            raise Malformed(
+            raise BadResponse(
                 f"The answer to {request} is no JSON: there is no Image API at {self.endpoint}."
             ) from problem
 
-    async def refusal(self, response: IResponse) -> Refused:
+    async def refusal(self, response: IResponse) -> RequestRefused:
         """The error that an unsuccessful response stands for; reads its body."""
         try:
             content = await self._content(response, ERROR_LIMIT)
-        except Broken:
+        except TransferInterrupted:
             content = b""
         message = error_message(header(response, "content-type") or "", content)
         words = message or printable(bytes(response.phrase).decode("latin-1"))
-        return Refused(response.code, words, retry_after(response))
+        return RequestRefused(response.code, words, retry_after(response))
 
     def body(self, response: IResponse) -> Body:
         """The response's body."""
@@ -234,8 +234,8 @@ class Session:
                 # Before the first byte only TLS fails with something else than the end of the connection.
                 raise Unreachable(self.endpoint, _tls_words(cause)) from problem
             if failure.check(ResponseFailed) and not isinstance(cause, error.ConnectionClosed):
-                raise Malformed(f"What listens at {self.endpoint} does not speak HTTP.") from problem
-            raise Broken(f"The connection to {self.endpoint} was lost: {_words(cause)}") from problem
+                raise BadResponse(f"What listens at {self.endpoint} does not speak HTTP.") from problem
+            raise TransferInterrupted(f"The connection to {self.endpoint} was lost: {_words(cause)}") from problem
         if failure.check(error.ConnectError, error.DNSLookupError, error.TimeoutError, error.ConnectBindError):
             raise Unreachable(self.endpoint, _words(problem)) from problem
         failure.raiseException()
@@ -246,7 +246,7 @@ def _headers(values: Mapping[str, str]) -> Headers:
 
 
 def _no_answer(_result: object, limit: float) -> NoReturn:
-    raise Broken(f"The server did not answer within {limit:.0f} seconds.")
+    raise TransferInterrupted(f"The server did not answer within {limit:.0f} seconds.")
 
 
 def _tls_words(problem: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from imgsvc.client.errors import Broken, ClientError, Refused, Unreachable, Unsettled
+from imgsvc.client.errors import ClientError, RequestRefused, TransferInterrupted, Unreachable, Unsettled
 from imgsvc.client.patience import Notice, Patience, longest_wait, no_notice
 from imgsvc.client.view import ImageView
 
@@ -46,7 +46,7 @@ async def settled(
     while True:
         try:
             image = await show()
-        except (Broken, Refused, Unreachable) as problem:
+        except (TransferInterrupted, RequestRefused, Unreachable) as problem:
             await patience.after(problem)
             continue
         patience.renew()

@@ -9,7 +9,7 @@ from typing import Final
 from twisted.web.iweb import IBodyProducer
 
 from imgsvc.client.digests import DIGEST_FIELDS, MD5
-from imgsvc.client.errors import Broken, ClientError, Refused, Unreachable, VerificationFailed
+from imgsvc.client.errors import ClientError, RequestRefused, TransferInterrupted, Unreachable, VerificationFailed
 from imgsvc.client.patience import Patience, is_passing
 from imgsvc.client.producers import DigestingProducer
 from imgsvc.client.view import ImageView
@@ -69,11 +69,11 @@ async def upload_producer(
     return image
 
 
-async def _attempt(send: Send, producer: IBodyProducer) -> Broken | Refused | Unreachable | None:
+async def _attempt(send: Send, producer: IBodyProducer) -> TransferInterrupted | RequestRefused | Unreachable | None:
     """Send; the problem, if it is one of which the image itself must be asked. Raises every other one."""
     try:
         await send(producer)
-    except (Broken, Refused, Unreachable) as problem:
+    except (TransferInterrupted, RequestRefused, Unreachable) as problem:
         if not is_passing(problem):
             raise
         return problem
@@ -87,7 +87,9 @@ async def _settled(settle: Settle, problem: ClientError | None) -> ImageView:
     except ClientError as unsettled:
         raise problem or unsettled from unsettled
     if problem is None and image.status not in WITH_DATA:
-        raise Broken(f"The server took the data of image {image.id}, and says now that it is {image.status}.")
+        raise TransferInterrupted(
+            f"The server took the data of image {image.id}, and says now that it is {image.status}."
+        )
     return image
 
 

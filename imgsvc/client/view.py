@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from imgsvc.client.errors import Malformed
+from imgsvc.client.errors import BadResponse
 
 BASE_FIELDS: Final = frozenset(
     (
@@ -64,12 +64,12 @@ class ImageView:
 
     @classmethod
     def from_document(cls, document: Any) -> ImageView:
-        """From the JSON of an image. Raises Malformed when it is none."""
+        """From the JSON of an image. Raises BadResponse when it is none."""
         if not isinstance(document, dict) or not isinstance(document.get("id"), str):
-            raise Malformed("The server's answer is no image.")
+            raise BadResponse("The server's answer is no image.")
         size = document.get("size")
         if size is not None and (not isinstance(size, int) or size < 0):
-            raise Malformed(f"The server gives image {document['id']} the size {size!r}.")
+            raise BadResponse(f"The server gives image {document['id']} the size {size!r}.")
         return cls(
             id=document["id"],
             name=document.get("name"),
@@ -100,7 +100,7 @@ class MemberView:
 
     @classmethod
     def from_document(cls, document: Any) -> MemberView:
-        """From the JSON of a member. Raises Malformed when it is none."""
+        """From the JSON of a member. Raises BadResponse when it is none."""
         if not isinstance(document, dict) or not isinstance(document.get("member_id"), str):
-            raise Malformed("The server's answer is no member of an image.")
+            raise BadResponse("The server's answer is no member of an image.")
         return cls(document["member_id"], str(document.get("status")), document)

@@ -11,16 +11,16 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-import txaio
 from zope.interface import implementer
 
 from imgsvc.errors import ConfigurationError
 from imgsvc.identity.actions import OWNERS_ACTIONS
 from imgsvc.identity.rules import Rules
 from imgsvc.interfaces import IPolicy
+from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Image, Visibility
 
-log = txaio.make_logger()
+log = make_logger()
 
 LOOK_INTERVAL: Final = 1.0
 """Seconds between two looks at whether the file has changed."""

@@ -14,15 +14,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
-import txaio
 from attrs import frozen
 from oslo_config import cfg
 from oslo_policy import _checks, policy
 
 from imgsvc.errors import ConfigurationError
 from imgsvc.identity.actions import DEFAULT_RULES, RETIRED
+from imgsvc.logger import make_logger
 
-log = txaio.make_logger()
+log = make_logger()
 # What it has to say of rules is said here, in one line and before the rules are in force.
 logging.getLogger("oslo_policy").addHandler(logging.NullHandler())
 # Kinds of checks that other packages bring are refused by their names: to load them, and with them a client for HTTP,

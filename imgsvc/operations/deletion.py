@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-import txaio
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from imgsvc.errors import Forbidden, ImgsvcError, ObjectInUse, ObjectMissing, StoreAway, StoreError, StoreForbidden
 from imgsvc.interfaces import IDeletionCatalogue, IStore, IStoreRegistry
+from imgsvc.logger import make_logger
 from imgsvc.model import Caller, DoomedLocation, Image, Location, Status
 from imgsvc.operations.access import Access
 from imgsvc.operations.places import is_remote, store_of
 from imgsvc.shield import shielded
 
-log = txaio.make_logger()
+log = make_logger()
 
 
 REFUSED: Final = (StoreForbidden, ObjectInUse, StoreAway)

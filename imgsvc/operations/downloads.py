@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import txaio
 from attrs import define, frozen
 
 from imgsvc.errors import DataMissing, Forbidden, Invalid, ObjectDamaged, ObjectMissing, StoreError
 from imgsvc.interfaces import IOutlet, IStoreReader, IStoreRegistry
+from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Image, Location, Span, Status
 from imgsvc.operations.access import Access
 from imgsvc.operations.losses import Losses
 from imgsvc.operations.places import by_weight, preferring, store_of
 from imgsvc.pipeline.delivery import Delivery
 
-log = txaio.make_logger()
+log = make_logger()
 
 
 @frozen

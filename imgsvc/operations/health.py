@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import txaio
 from attrs import frozen
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -13,9 +12,10 @@ from twisted.python.failure import Failure
 
 from imgsvc.errors import ObjectDamaged, ObjectMissing, StoreAway
 from imgsvc.interfaces import ICatalogueDatabase, IStoreRegistry
+from imgsvc.logger import make_logger
 from imgsvc.operations.losses import Losses
 
-log = txaio.make_logger()
+log = make_logger()
 
 CHECK_TIME: Final = 5.0
 """Seconds for which an answer is waited for."""

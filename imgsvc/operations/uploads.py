@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import txaio
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -23,6 +22,7 @@ from imgsvc.errors import (
     WrongStatus,
 )
 from imgsvc.interfaces import IBudget, IImageCatalogue, IStore, IStoreRegistry, IStoreWriter, IThreads, IUploadCatalogue
+from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Claim, Image, ProjectLimits, Status, StoredData
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Allowance, Quotas
@@ -33,7 +33,7 @@ from imgsvc.pipeline.intake import Intake
 from imgsvc.pipeline.signatures import Signatures
 from imgsvc.shield import ignore, shielded
 
-log = txaio.make_logger()
+log = make_logger()
 
 
 @frozen

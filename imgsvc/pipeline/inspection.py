@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-import txaio
 from attrs import frozen
 from oslo_utils.imageutils.format_inspector import FileInspector, ImageFormatError, SafetyCheckFailed
 
 from imgsvc.errors import FormatMismatch
+from imgsvc.logger import make_logger
 from imgsvc.model import Image
 from imgsvc.pipeline.formats import INSPECTORS, eats, looks_like, recognise
 from imgsvc.pipeline.formats.raw import Gpt, Iso
 from imgsvc.pipeline.formats.vhd import DIFFERENCING, FOOTER_SIZE, read_footer
 from imgsvc.pipeline.formats.vmdk import Vmdk
 
-log = txaio.make_logger()
+log = make_logger()
 
 UNIT: Final = 64 << 10
 """Bytes that inspectors are fed at once, whatever came at once, so that equal bytes get equal verdicts.

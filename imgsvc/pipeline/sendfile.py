@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import txaio
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer
@@ -14,9 +13,10 @@ from zope.interface import implementer
 
 from imgsvc import kernel
 from imgsvc.interfaces import IFileBacked, IOutlet
+from imgsvc.logger import make_logger
 from imgsvc.pipeline.stall import StallTimer
 
-log = txaio.make_logger()
+log = make_logger()
 
 WINDOW = 16 << 20
 """Bytes whose presence in memory is asked for at once."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin
 
-import txaio
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
@@ -24,11 +23,12 @@ from twisted.web.iweb import IPolicyForHTTPS, IResponse
 
 from imgsvc import __version__
 from imgsvc.errors import ConfigurationError, RemoteUnavailable, UrlRefused
+from imgsvc.logger import make_logger
 from imgsvc.remote.answer import Answer
 from imgsvc.remote.connections import RemoteConnection
 from imgsvc.remote.guard import Guard, Target
 
-log = txaio.make_logger()
+log = make_logger()
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CANCELLED: Final = (CancelledError, ConnectingCancelledError, ResponseFailed)

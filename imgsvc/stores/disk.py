@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-import txaio
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from imgsvc.errors import ObjectExists, ObjectInUse, StoreAway, StoreError, StoreUnavailable
 from imgsvc.interfaces import IThreads
+from imgsvc.logger import make_logger
 from imgsvc.stores.folder import Folder, NameTaken, UploadDiscarded, WriterAtWork
 from imgsvc.stores.locks import LockBusy
 from imgsvc.stores.mark import NotMarked
 
-log = txaio.make_logger()
+log = make_logger()
 
 T = TypeVar("T")
 Fault = Callable[[str, str, str, OSError], StoreError]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from errno import EACCES, EDQUOT, EFBIG, ENOENT, ENOSPC, EPERM, EROFS, errorcode
 from typing import Final
 
-import txaio
-
 from imgsvc.errors import (
     ObjectMissing,
     StoreError,
@@ -15,8 +13,9 @@ from imgsvc.errors import (
     StoreUnavailable,
     StoreWriteDenied,
 )
+from imgsvc.logger import make_logger
 
-log = txaio.make_logger()
+log = make_logger()
 
 _FULL: Final = frozenset({ENOSPC, EDQUOT, EFBIG})
 _DENIED: Final = frozenset({EACCES, EPERM, EROFS})

@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
-import txaio
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -14,6 +13,7 @@ from zope.interface import implementer
 from imgsvc import kernel
 from imgsvc.errors import ConfigurationError, Invalid, ObjectDamaged, ObjectMissing, StoreFull, StoreUnavailable
 from imgsvc.interfaces import IListedStore, IMarkedStore, IResumableStore, IResumableWriter, IStoreReader, IStoreWriter
+from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
 from imgsvc.shield import ignore, shielded
 from imgsvc.store_model import Scope, StoreInfo, StoreSettings
@@ -33,7 +33,7 @@ from imgsvc.stores.services import StoreServices
 T = TypeVar("T")
 A = TypeVar("A")
 
-log = txaio.make_logger()
+log = make_logger()
 
 FLUSHERS: Final = 2
 """Threads that flush beside the writes; more of them would only make the disk seek."""

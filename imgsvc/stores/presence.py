@@ -7,7 +7,6 @@ from errno import EHOSTDOWN, EHOSTUNREACH, EIO, ENODEV, ENOTCONN, ENXIO, ESTALE,
 from itertools import islice
 from typing import Final, TypeVar
 
-import txaio
 from attrs import define, field
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
@@ -16,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from imgsvc import kernel
 from imgsvc.errors import Conflict, ImgsvcError, StoreAway
 from imgsvc.interfaces import IHoldings
+from imgsvc.logger import make_logger
 from imgsvc.model import Survey
 from imgsvc.stores.disk import Disk
 from imgsvc.stores.faults import write_fault
@@ -23,7 +23,7 @@ from imgsvc.stores.mark import Mark, describe
 
 T = TypeVar("T")
 
-log = txaio.make_logger()
+log = make_logger()
 
 EVERY: Final = 5.0
 """Seconds between two looks. Every call of the store looks, too."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import txaio
 from twisted.internet.defer import Deferred
 from twisted.plugin import getPlugins
 from zope.interface import implementer
@@ -12,12 +11,13 @@ from zope.interface import implementer
 from imgsvc import config
 from imgsvc.errors import ConfigurationError, StoreError, UnknownStore
 from imgsvc.interfaces import IStore, IStoreRegistry
+from imgsvc.logger import make_logger
 from imgsvc.store_model import StoreSettings
 from imgsvc.stores.maker import IStoreMaker
 from imgsvc.stores.services import StoreServices
 from twisted import plugins
 
-log = txaio.make_logger()
+log = make_logger()
 
 
 @implementer(IStoreRegistry)

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-import txaio
 from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
@@ -27,13 +26,14 @@ from imgsvc.errors import (
     UnknownStore,
 )
 from imgsvc.interfaces import IBudget, IImageCatalogue, IStoreReader, IStoreRegistry, ITaskCatalogue, IThreads
+from imgsvc.logger import make_logger
 from imgsvc.model import DoomedLocation, Image, Location, Span
 from imgsvc.pipeline.digests import Digest
 from imgsvc.pipeline.inspection import InspectionRules
 from imgsvc.pipeline.intake import Intake
 from imgsvc.tasks.outcomes import Digests, Result, after_reading
 
-log = txaio.make_logger()
+log = make_logger()
 
 AT_ONCE: Final = 4
 """Images of one owner that are read at a time. The others keep their leases and wait: the slow servers of one project

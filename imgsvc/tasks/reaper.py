@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
-import txaio
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -14,10 +13,11 @@ from twisted.python.failure import Failure
 
 from imgsvc.errors import CatalogueUnavailable, ImgsvcError, StoreAway, StoreUnavailable
 from imgsvc.interfaces import IDeletionCatalogue, IImageCatalogue, ILeaseCatalogue, IStore, IStoreRegistry
+from imgsvc.logger import make_logger
 from imgsvc.model import DoomedLocation, Image, Lease, Status, UnfinishedObject
 from imgsvc.tasks.unfinished import end_unfinished, image_or_none
 
-log = txaio.make_logger()
+log = make_logger()
 
 
 PATIENCE = 3

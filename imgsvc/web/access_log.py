@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import txaio
-
+from imgsvc.logger import make_logger
 from imgsvc.web.request import StreamingRequest
 from imgsvc.words import quoted, word
 
-log = txaio.make_logger()
+log = make_logger()
 
 LONGEST: Final = {"user": 128, "project": 128, "method": 32, "uri": 1024, "range": 128, "user_agent": 256}
 """Characters of each text that a client gives. What is longer is cut, and ends in `...` then."""

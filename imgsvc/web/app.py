@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-import txaio
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -13,6 +12,7 @@ from twisted.web.resource import Resource
 from werkzeug.exceptions import HTTPException
 
 from imgsvc.errors import ImgsvcError, Invalid
+from imgsvc.logger import make_logger
 from imgsvc.web.bodies import require_identity_encoding
 from imgsvc.web.callers import Callers
 from imgsvc.web.cors import Cors
@@ -24,7 +24,7 @@ from imgsvc.web.request_ids import check_request_id, give_request_id
 from imgsvc.web.routes import Route, RouteGroup
 from imgsvc.web.versions import VersionRoutes
 
-log = txaio.make_logger()
+log = make_logger()
 
 
 class ImageApi(Resource):

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final, Protocol
 
-import txaio
 from attrs import field, frozen
 from twisted.internet.address import IPv4Address as TCP4
 from twisted.internet.address import IPv6Address as TCP6
 from twisted.internet.interfaces import IReactorTime
 
+from imgsvc.logger import make_logger
 from imgsvc.peers import Peers
 
-log = txaio.make_logger()
+log = make_logger()
 
 FRESH: Final = 1.0
 """Seconds for which an idle connection is left in peace: its client is about to send its request."""

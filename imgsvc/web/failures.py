@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-import txaio
 from attrs import frozen
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from imgsvc.errors import ImgsvcError, RangeNotSatisfiable
+from imgsvc.logger import make_logger
 from imgsvc.web.callers import Callers
 from imgsvc.web.errors import error_body, status_of
 from imgsvc.web.request import StreamingRequest
 
-log = txaio.make_logger()
+log = make_logger()
 
 METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
 ABOUT_DATA: Final = (

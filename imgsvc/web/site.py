@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import txaio
 from twisted.internet import interfaces
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
@@ -23,6 +22,7 @@ from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from imgsvc.errors import BodyCut, BodyMalformed
+from imgsvc.logger import make_logger
 from imgsvc.rates import RateWatch
 from imgsvc.web import request_checks
 from imgsvc.web.ahead import AheadTurns
@@ -30,7 +30,7 @@ from imgsvc.web.chunked import ChunkedDecoder, MalformedChunks
 from imgsvc.web.crowd import Crowd, CrowdLimits
 from imgsvc.web.request import StreamingRequest
 
-log = txaio.make_logger()
+log = make_logger()
 
 LINGER_BYTES = 1 << 20
 LINGER_TIME = 5.0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from imgsvc.client import ClientError, ImageView, LocalFileError, Malformed, guess_disk_format
+from imgsvc.client import BadResponse, ClientError, ImageView, LocalFileError, guess_disk_format
 from imgsvc.client.answers import error_message, printable, retry_after
 from imgsvc.client.inspection import guess_format_of_bytes
 from tests.client.scenarios import qcow2
@@ -95,7 +95,7 @@ class ImageViewTests(SynchronousTestCase):
     def test_nonsense(self) -> None:
         """What is no image is an error of the client's, not of Python's."""
         for document in (None, [], {}, {"id": 3}, {"id": "x", "size": "3"}, {"id": "x", "size": -1}):
-            self.assertIsInstance(self.assertRaises(Malformed, ImageView.from_document, document), ClientError)
+            self.assertIsInstance(self.assertRaises(BadResponse, ImageView.from_document, document), ClientError)
 
 
 class InspectionTests(SynchronousTestCase):
@@ -118,6 +118,9 @@ class InspectionTests(SynchronousTestCase):
             (iso, "iso"),
             (bytes(table), "raw"),
             (bytes(table[:512]) + iso[512:], "iso"),
+            (b"LUKS\xba\xbe" + bytes(100_000), "raw"),
+            (b'# Disk DescriptorFile\nversion=1\ncreateType="monolithicFlat"\n', "vmdk"),
+            (b"\xff" + b'createType="monolithicFlat"', "raw"),
         ):
             self.assertEqual(guess_disk_format(self.path(content)), wanted)
             self.assertEqual(guess_format_of_bytes(content[:1_048_576], "standard input"), wanted)
@@ -137,6 +140,13 @@ class InspectionTests(SynchronousTestCase):
         subprocess.run(["qemu-img", "create", "-q", "-f", "qed", path, "10M"], check=True)
         self.assertIn("qed", str(self.assertRaises(LocalFileError, guess_disk_format, path)))
         self.assertRaises(LocalFileError, guess_disk_format, "/nonexistent")
+
+    def test_several(self) -> None:
+        """What looks like two formats is refused: nobody can say which of them a program would take it for."""
+        content = qcow2(1 << 30)
+        both = self.path(content[:32769] + b"CD001" + content[32774:])
+        problem = self.assertRaises(LocalFileError, guess_disk_format, both)
+        self.assertIn("several formats at once: iso, qcow2", str(problem))
 
     def test_no_file(self) -> None:
         """What has no size is refused at once, though nobody writes to the pipe."""

@@ -18,16 +18,16 @@ from twisted.web.client import FileBodyProducer
 
 from imgsvc.client import (
     AmbiguousName,
-    Broken,
+    BadResponse,
     ClientError,
     ImageChanged,
     ImageClient,
     LocalFileError,
-    Malformed,
     NoData,
     NoSuchImage,
     NoSuchStore,
-    Refused,
+    RequestRefused,
+    TransferInterrupted,
     Unreachable,
     Unsettled,
     VerificationFailed,
@@ -133,7 +133,7 @@ class MetadataTests(ApiTestCase):
         """Fields are changed; a protected image is not deleted; an unprotected one is."""
         image = self.api.add()
         self.assertIs((await self.client.update(image["id"], protected=True)).document["protected"], True)
-        with self.assertRaises(Refused) as caught:
+        with self.assertRaises(RequestRefused) as caught:
             await self.client.delete(image["id"])
         self.assertEqual(
             (caught.exception.status, caught.exception.message),
@@ -148,7 +148,7 @@ class MetadataTests(ApiTestCase):
         image_id = self.api.add(old="x")["id"]
         image = await self.client.update(image_id, ["old"], **{"a/b~c": "1", "remove": "2", "image_id": "3"})
         self.assertEqual(image.properties, {"a/b~c": "1", "remove": "2", "image_id": "3"})
-        with self.assertRaises(Refused) as caught:
+        with self.assertRaises(RequestRefused) as caught:
             await self.client.update(image_id, ["old"])
         self.assertEqual(caught.exception.status, 409)
         image = await self.client.update(image_id, ["a/b~c", "remove", "image_id"])
@@ -161,7 +161,7 @@ class MetadataTests(ApiTestCase):
         self.assertEqual((await self.client.show(image_id)).tags, ("a/b \u00fc?", "kept"))
         await self.client.remove_tag(image_id, "a/b \u00fc?")
         self.assertEqual((await self.client.show(image_id)).tags, ("kept",))
-        with self.assertRaises(Refused) as caught:
+        with self.assertRaises(RequestRefused) as caught:
             await self.client.remove_tag(image_id, "other")
         self.assertEqual(caught.exception.status, 404)
 
@@ -177,7 +177,7 @@ class MetadataTests(ApiTestCase):
         image_id = self.api.add()["id"]
         self.assertEqual((await self.client.share(image_id, "a/b")).status, "pending")
         await self.client.share(image_id, "c")
-        with self.assertRaises(Refused) as caught:
+        with self.assertRaises(RequestRefused) as caught:
             await self.client.share(image_id, "c")
         self.assertEqual(caught.exception.status, 409)
         await self.client.answer_share(image_id, "a/b", MemberStatus.ACCEPTED)
@@ -193,7 +193,7 @@ class MetadataTests(ApiTestCase):
             await act(image_id)
             await act(image_id)
             self.assertEqual((await self.client.show(image_id)).status, status)
-        with self.assertRaises(Refused):
+        with self.assertRaises(RequestRefused):
             await self.client.deactivate(self.api.add()["id"])
 
     async def test_retry_after(self) -> None:
@@ -203,7 +203,7 @@ class MetadataTests(ApiTestCase):
         self.assertEqual((await self.client.show(image_id)).size, 1)
         for retry_after, pause in (("3600", 3600), (None, None)):
             self.api.faults.busy, self.api.faults.retry_after = 1, retry_after
-            with self.assertRaises(Refused) as caught:
+            with self.assertRaises(RequestRefused) as caught:
                 await self.client.show(image_id)
             self.assertEqual((caught.exception.status, caught.exception.retry_after), (503, pause))
         self.assertEqual(len(self.api.seen), 4)
@@ -211,11 +211,11 @@ class MetadataTests(ApiTestCase):
     async def test_no_image_api(self) -> None:
         """A server that knows no images is no Image API; one that knows only not this image is."""
         self.api.faults.refuse_all = (404, "Nothing here.")
-        with self.assertRaises(Malformed):
+        with self.assertRaises(BadResponse):
             await self.client.create(name="x")
-        with self.assertRaises(Malformed):
+        with self.assertRaises(BadResponse):
             await self.client.find("x")
-        with self.assertRaises(Refused):
+        with self.assertRaises(RequestRefused):
             await self.client.show("x")
 
     async def test_unreachable(self) -> None:
@@ -327,7 +327,7 @@ class UploadTests(ApiTestCase):
     async def test_lost_answer_of_nothing_known(self) -> None:
         """Bytes of which no digest is known cannot be found again: the broken connection is told."""
         self.api.faults.lose_answers = 1
-        with self.assertRaises(Broken):
+        with self.assertRaises(TransferInterrupted):
             await self.client.upload(self.api.add()["id"], FileBodyProducer(BytesIO(SOME)))
 
     async def test_lost_answer_of_wrong_bytes(self) -> None:
@@ -354,7 +354,7 @@ class UploadTests(ApiTestCase):
         image = await self.client.upload(self.api.add()["id"], self.file(SOME), retries=2)
         self.assertEqual((image.status, len(self.sent("PUT"))), ("active", 3))
         self.api.faults.cut_uploads_after, self.api.faults.cut_uploads = 1, 2
-        with self.assertRaises(Broken):
+        with self.assertRaises(TransferInterrupted):
             await self.client.upload(self.api.add()["id"], self.file(SOME), retries=1)
 
         async def blocks() -> AsyncIterator[bytes]:
@@ -362,14 +362,14 @@ class UploadTests(ApiTestCase):
 
         self.api.faults.cut_uploads_after, self.api.faults.cut_uploads = 1, 1
         self.api.seen.clear()
-        with self.assertRaises(Broken):
+        with self.assertRaises(TransferInterrupted):
             await self.client.upload(self.api.add()["id"], blocks(), retries=5)
         self.assertEqual(len(self.sent("PUT")), 1)
 
     async def test_refusal_is_final(self) -> None:
         """A refusal that no retry mends is not tried again."""
         self.api.faults.refuse_data = (413, "The quota is used up.")
-        with self.assertRaises(Refused):
+        with self.assertRaises(RequestRefused):
             await self.client.upload(self.api.add()["id"], self.file(SOME), retries=5)
         self.assertEqual(len(self.sent("PUT")), 1)
 
@@ -400,14 +400,14 @@ class UploadTests(ApiTestCase):
             file.truncate(500_000_000)
         for status, words in ((413, "The quota is used up."), (409, "Another upload runs.")):
             self.api.faults.refuse_data = (status, words)
-            with self.assertRaises(Refused) as caught:
+            with self.assertRaises(RequestRefused) as caught:
                 await self.client.upload(self.api.add()["id"], path)
             self.assertEqual((caught.exception.status, caught.exception.message), (status, words))
 
     async def test_cut(self) -> None:
         """A connection that is lost in the middle is told as such."""
         self.api.faults.cut_uploads_after = 1_000_000
-        with self.assertRaises(Broken):
+        with self.assertRaises(TransferInterrupted):
             await self.client.upload(self.api.add()["id"], self.file(SOME * 10))
 
     async def test_stall(self) -> None:
@@ -417,7 +417,7 @@ class UploadTests(ApiTestCase):
         path = self.mktemp()
         with open(path, "wb") as file:
             file.truncate(100_000_000)
-        with self.assertRaises(Broken) as caught:
+        with self.assertRaises(TransferInterrupted) as caught:
             await client.upload(self.api.add()["id"], path)
         self.assertIn("took nothing", str(caught.exception))
         await client.close()
@@ -569,7 +569,7 @@ class DownloadTests(ApiTestCase):
         """No data, no image: told at once, and nothing is left."""
         with self.assertRaises(NoData):
             await self.client.download(self.api.add()["id"], self.path)
-        with self.assertRaises(Refused) as caught:
+        with self.assertRaises(RequestRefused) as caught:
             await self.client.download("nobody", self.path)
         self.assertEqual(caught.exception.status, 404)
         self.assertEqual(self.leftovers(), [])
@@ -605,7 +605,7 @@ class DownloadTests(ApiTestCase):
         self.api.faults.stall_downloads_after = 1
         client = ImageClient(self.api.endpoint, reactor, stall_limit=0.2)
         body = await client.open_range(self.image)
-        with self.assertRaises(Broken) as caught:
+        with self.assertRaises(TransferInterrupted) as caught:
             async for _ in body:
                 pass
         self.assertIn("sent nothing", str(caught.exception))

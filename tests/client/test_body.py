@@ -16,7 +16,7 @@ from twisted.web.client import ResponseDone, ResponseFailed
 from zope.interface.verify import verifyObject
 
 from imgsvc.client.body import BLOCK, HIGH_WATER, Body
-from imgsvc.client.errors import Broken
+from imgsvc.client.errors import TransferInterrupted
 
 
 @define
@@ -76,7 +76,7 @@ class BodyTests(SynchronousTestCase):
         self.successResultOf(self.take())
         waiting = self.take()
         self.clock.advance(10)
-        self.failureResultOf(waiting, Broken)
+        self.failureResultOf(waiting, TransferInterrupted)
         self.assertTrue(self.transport.disconnecting)
 
     def test_bytes_put_off_the_stall(self) -> None:
@@ -91,7 +91,7 @@ class BodyTests(SynchronousTestCase):
         self.send(10, 10)
         self.end(ResponseFailed([Failure(ConnectionLost())]))
         self.assertEqual(len(self.successResultOf(self.take())), 10)
-        self.failureResultOf(self.take(), Broken)
+        self.failureResultOf(self.take(), TransferInterrupted)
 
     def test_close(self) -> None:
         """Closing ends the connection and the watch, any number of times, also after the end."""

@@ -313,24 +313,27 @@ class FaultTests(CommandTestCase):
 
 
 IN_THE_IMPORTS = """
-import os, signal, sys
-from imgsvc import entry
+import os, runpy, signal, sys
 class Interrupting:
     def find_spec(self, name, path, target=None):
-        if name == "click":
+        if name.partition(".")[0] not in {{"imgsvc", *sys.stdlib_module_names}}:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupting())
-entry.{command}()
+{begin}
 """
-"""A command, interrupted while it is imported."""
+"""A command, interrupted when it imports the first module that is neither Python's nor ours."""
 
 
 class InterruptionTests(CommandTestCase):
     def test_interrupted_at_the_start(self) -> None:
         """Ctrl-C while a command is still imported ends it at once, and nothing is said."""
-        for command in ("client", "admin"):
+        for begin in (
+            "from imgsvc.entry import client; client()",
+            "from imgsvc.entry import admin; admin()",
+            "runpy.run_module('imgsvc.client', run_name='__main__', alter_sys=True)",
+        ):
             done = subprocess.run(
-                [sys.executable, "-c", IN_THE_IMPORTS.format(command=command), "--help"],
+                [sys.executable, "-c", IN_THE_IMPORTS.format(begin=begin), "--help"],
                 cwd=self.folder,
                 env=environment(),
                 capture_output=True,
@@ -339,7 +342,22 @@ class InterruptionTests(CommandTestCase):
                 check=False,
                 preexec_fn=heed_interrupts,
             )
-            self.assertEqual((done.returncode, done.stdout, done.stderr), (130, "", ""), command)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (130, "", ""), begin)
+
+    def test_nobody_reads_the_messages(self) -> None:
+        """The exit code tells what happened, also when standard error is closed, full, or a pipe that nobody reads."""
+        for end in ("2>&-", "2>/dev/full", "2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}"):
+            script = f'"$0" -m imgsvc.client --endpoint http://127.0.0.1:1 list {end}'
+            done = subprocess.run(
+                ["bash", "-c", script, sys.executable],
+                cwd=self.folder,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                check=False,
+            )
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (3, "", ""), end)
 
     def test_progress(self) -> None:
         """A terminal sees how far it is; a pipe does not."""

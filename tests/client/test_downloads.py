@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.client.downloads import download_in_order, download_to_file
-from imgsvc.client.errors import Broken, LocalFileError, Malformed, Refused, Unreachable
+from imgsvc.client.errors import BadResponse, LocalFileError, RequestRefused, TransferInterrupted, Unreachable
 from imgsvc.client.patience import RETRIES, Patience
 from imgsvc.client.progress import no_progress
 from imgsvc.client.view import ImageView
@@ -58,7 +58,7 @@ class MemoryBody:
         for offset in range(0, sendable, self.block):
             yield self.content[offset : min(offset + self.block, sendable)]
         if sendable < len(self.content):
-            raise Broken("cut")
+            raise TransferInterrupted("cut")
 
     def close(self) -> None:
         self.closed = True
@@ -81,7 +81,7 @@ class MemorySource:
     ) -> MemoryBody:
         self.asked.append((start, length))
         if self.refusals:
-            raise Refused(self.refusals.pop(0), "not now")
+            raise RequestRefused(self.refusals.pop(0), "not now")
         whole = not self.ranges or (start == 0 and length is None)
         content = self.content if whole else self.content[start : None if length is None else start + length]
         breaks = self.breaks.pop(0) if self.breaks else None
@@ -156,7 +156,7 @@ class ExactnessTests(DownloadTestCase):
         path = os.path.join(folder, "image")
         broken = MemorySource(content, 5, [*sent, *[0] * 1000])
         first = self.download(broken, path, connections=connections, piece_size=piece_size)
-        first.addErrback(lambda failure: failure.trap(Broken))
+        first.addErrback(lambda failure: failure.trap(TransferInterrupted))
         state = path + ".part.state"
         if os.path.exists(state):
             os.truncate(state, max(0, os.path.getsize(state) - torn))
@@ -201,7 +201,7 @@ class PatienceTests(DownloadTestCase):
     def test_gives_up(self) -> None:
         """Patience ends after so many tries in a row without a byte, and what came before is kept."""
         self.source.breaks = [None, *[0] * 100]
-        self.failureResultOf(self.download(self.source, self.path), Broken)
+        self.failureResultOf(self.download(self.source, self.path), TransferInterrupted)
         self.assertEqual(len(self.source.asked), 1 + 1 + RETRIES)
         self.assertTrue(os.path.exists(self.path + ".part"))
 
@@ -235,7 +235,7 @@ class PatienceTests(DownloadTestCase):
     def test_final_refusal(self) -> None:
         """A refusal that no retry mends is told at once, and leaves nothing."""
         self.source.refusals = [403]
-        self.assertEqual(self.failureResultOf(self.download(self.source, self.path), Refused).value.status, 403)
+        self.assertEqual(self.failureResultOf(self.download(self.source, self.path), RequestRefused).value.status, 403)
         self.assertEqual(len(self.source.asked), 1)
         self.assertFalse(os.path.exists(self.path + ".part"))
 
@@ -274,4 +274,4 @@ class PatienceTests(DownloadTestCase):
             async def open_range(self, image_id: str, start: int = 0, *arguments: Any, **options: Any) -> MemoryBody:
                 return await super().open_range(image_id, start + 1, *arguments, **options)
 
-        self.failureResultOf(self.download(Shifted(self.source.content), self.path), Malformed)
+        self.failureResultOf(self.download(Shifted(self.source.content), self.path), BadResponse)

@@ -13,7 +13,7 @@ from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
-from imgsvc.client.errors import Broken, Malformed, Unreachable
+from imgsvc.client.errors import BadResponse, TransferInterrupted, Unreachable
 from imgsvc.client.session import Session, check_endpoint
 
 
@@ -83,7 +83,7 @@ class ExplainTest(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """One whose connection ended is broken off."""
-        self.failureResultOf(self.request(ConnectionDone()), Broken)
+        self.failureResultOf(self.request(ConnectionDone()), TransferInterrupted)
 
     def test_nothing_said_yet(self) -> None:
         """As long as the server has not answered anything, it may be no Image API: it cannot be reached."""
@@ -95,4 +95,4 @@ class ExplainTest(SynchronousTestCase):
         """What answers, but not in HTTP, is no Image API."""
         agent = FailingAgent(ValueError("wrong number of parts"), ResponseFailed)
         asking = Deferred.fromCoroutine(session("http://127.0.0.1:1", agent).request("GET", "/v2/images"))
-        self.assertIn("does not speak HTTP", str(self.failureResultOf(asking, Malformed).value))
+        self.assertIn("does not speak HTTP", str(self.failureResultOf(asking, BadResponse).value))

@@ -13,7 +13,7 @@ from imgsvc.client.command.progress import format_size
 from imgsvc.client.command.running import Tools, run, say
 from imgsvc.client.command.settings import Settings
 from imgsvc.client.downloads import CONNECTIONS
-from imgsvc.client.errors import Broken, ImageChanged, LocalFileError, Refused, Unreachable
+from imgsvc.client.errors import ImageChanged, LocalFileError, RequestRefused, TransferInterrupted, Unreachable
 from imgsvc.client.partial import part_path
 from imgsvc.client.view import ImageView
 
@@ -65,7 +65,7 @@ async def _to_file(tools: Tools, image: ImageView, target: str, resume: bool, co
         return await tools.client.download(
             image, target, connections=connections, resume=resume, progress=tools.progress
         )
-    except (Broken, Refused, Unreachable, LocalFileError, CancelledError) as problem:
+    except (TransferInterrupted, RequestRefused, Unreachable, LocalFileError, CancelledError) as problem:
         tools.reporter.problem(problem)
         if os.path.exists(part_path(target)) and not isinstance(problem, ImageChanged):
             say(f"What has arrived is kept as {part_path(target)}; go on with --continue -o {target}.")

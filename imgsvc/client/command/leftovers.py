@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from twisted.internet.defer import Deferred
 
 from imgsvc.client.command.running import Tools, say
-from imgsvc.client.errors import Broken, ClientError, Refused
+from imgsvc.client.errors import ClientError, RequestRefused, TransferInterrupted
 from imgsvc.client.settling import settled
 from imgsvc.client.uploads import WITH_DATA
 from imgsvc.client.view import ImageView
@@ -42,7 +42,7 @@ async def clean_up(tools: Tools, image_id: str, *, wrong_bytes: bool, keep: bool
         else:
             say(f"Image {image_id} is still {image.status}. Look at it later with `imgsvc show {image_id}`.")
     except ClientError as problem:
-        if isinstance(problem, Refused) and problem.status == 404:
+        if isinstance(problem, RequestRefused) and problem.status == 404:
             say(f"Image {image_id}, which was made for this upload, is gone.")
         else:
             say(f"Image {image_id}, which was made for this upload, is left as it is: {problem}")
@@ -65,4 +65,4 @@ async def _in_time(tools: Tools, call: Coroutine[Deferred[Any], Any, T]) -> T:
 
 
 def _not_in_time(result: object, limit: float) -> NoReturn:
-    raise Broken(f"no answer within {limit:.0f} seconds.")
+    raise TransferInterrupted(f"no answer within {limit:.0f} seconds.")

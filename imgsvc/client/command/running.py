@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from io import StringIO
 from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 import click
 from attrs import frozen
@@ -19,12 +20,12 @@ from imgsvc.client.api import ImageClient
 from imgsvc.client.command.progress import ProgressLine
 from imgsvc.client.command.settings import Settings
 from imgsvc.client.errors import (
-    Broken,
+    BadResponse,
     ClientError,
     LocalFileError,
-    Malformed,
     NoSuchStore,
-    Refused,
+    RequestRefused,
+    TransferInterrupted,
     Unreachable,
     Unsettled,
     VerificationFailed,
@@ -39,9 +40,9 @@ SIGNALLED: Final = 128
 """A signal ends with this and its number, as shells have it: 130 for Ctrl-C."""
 EXIT_CODES: Final[tuple[tuple[type[ClientError], int], ...]] = (
     (Unreachable, UNREACHABLE),
-    (Malformed, UNREACHABLE),
+    (BadResponse, UNREACHABLE),
     (VerificationFailed, WRONG_BYTES),
-    (Broken, INCOMPLETE),
+    (TransferInterrupted, INCOMPLETE),
     (LocalFileError, LOCAL_FILE),
 )
 """What ends with which code, the first that fits; every other ClientError is the server's no, REFUSED.
@@ -67,7 +68,7 @@ class Reporter:
             return
         self._told = problem
         say("Interrupted." if isinstance(problem, CancelledError) else str(problem))
-        if isinstance(problem, Refused) and problem.status == 401:
+        if isinstance(problem, RequestRefused) and problem.status == 401:
             say(WHO_ASKS)
         if isinstance(problem, NoSuchStore) and not problem.stores:
             say(ONE_STORE)
@@ -128,7 +129,7 @@ class _Interruption:
 
 
 async def _react(reactor: Any, settings: Settings, work: Work) -> NoReturn:
-    progress = ProgressLine(sys.stderr, reactor)
+    progress = ProgressLine(sys.stderr or StringIO(), reactor)  # None: closed by whoever started the command
     reporter = Reporter(progress)
     client = ImageClient(
         settings.endpoint,
@@ -152,11 +153,10 @@ async def _react(reactor: Any, settings: Settings, work: Work) -> NoReturn:
         say(problem.message)
         code = problem.exit_code
     except OSError as error:
-        # Of the output: whatever else is a file is a ClientError. What is still buffered must not fail again when
-        # Python ends.
+        # The output could not be written: errors of all other files are ClientErrors.
         if not isinstance(error, BrokenPipeError):
             say(f"standard output: {error.strerror or error}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output(sys.stdout)
         code = LOCAL_FILE
     finally:
         progress.end()
@@ -170,5 +170,13 @@ def exit_code(error: ClientError) -> int:
 
 
 def say(text: str) -> None:
-    """A message to the user, beside the output."""
-    click.echo(printable(text), err=True)
+    """Print a message to standard error. If nobody can read it any more, the exit code still tells what happened."""
+    try:
+        click.echo(printable(text), err=True)
+    except OSError:
+        _drop_output(sys.stderr)
+
+
+def _drop_output(stream: TextIO) -> None:
+    """Throw away what is still buffered. Else Python writes it at its end, fails again, and changes the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

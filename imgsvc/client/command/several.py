@@ -8,7 +8,7 @@ import click
 
 from imgsvc.client.command.running import REFUSED, Tools, run, say
 from imgsvc.client.command.settings import Settings
-from imgsvc.client.errors import AmbiguousName, ClientError, NoSuchImage, Refused
+from imgsvc.client.errors import AmbiguousName, ClientError, NoSuchImage, RequestRefused
 from imgsvc.client.view import ImageView
 
 images_argument = click.argument("images", metavar="ID_OR_NAME...", nargs=-1, required=True)
@@ -29,7 +29,7 @@ async def each(names: Sequence[str], act: Callable[[str], Awaitable[None]], not_
     for name in names:
         try:
             await act(name)
-        except (NoSuchImage, AmbiguousName, Refused) as refusal:
+        except (NoSuchImage, AmbiguousName, RequestRefused) as refusal:
             if is_final(refusal):
                 raise
             say(f"{not_done.format(name)} {refusal}")
@@ -39,7 +39,7 @@ async def each(names: Sequence[str], act: Callable[[str], Awaitable[None]], not_
 
 def is_final(refusal: ClientError) -> bool:
     """Whether everything else will be refused, too."""
-    return isinstance(refusal, Refused) and refusal.status == 401
+    return isinstance(refusal, RequestRefused) and refusal.status == 401
 
 
 @click.command()

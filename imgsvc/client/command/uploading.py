@@ -18,7 +18,7 @@ from imgsvc.client.command.leftovers import clean_up
 from imgsvc.client.command.progress import format_size
 from imgsvc.client.command.running import Tools, run, say
 from imgsvc.client.command.settings import Settings
-from imgsvc.client.errors import ClientError, LocalFileError, Refused, VerificationFailed
+from imgsvc.client.errors import ClientError, LocalFileError, RequestRefused, VerificationFailed
 from imgsvc.client.inspection import INSPECTED, guess_disk_format, guess_format_of_bytes
 from imgsvc.client.patience import RETRIES
 from imgsvc.client.view import ImageView
@@ -166,12 +166,12 @@ def _image_name(path: str) -> str:
 async def _create_or_take(client: ImageClient, fields: Fields, image_id: str | None) -> ImageView:
     try:
         return await client.create(**fields)
-    except Refused as refusal:
+    except RequestRefused as refusal:
         if refusal.status != 409 or image_id is None:
             raise
         try:
             image = await client.show(image_id)
-        except Refused:
+        except RequestRefused:
             raise refusal from None
         if image.status != "queued":
             raise

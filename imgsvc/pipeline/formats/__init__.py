@@ -10,16 +10,16 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-import txaio
 from oslo_utils.imageutils import format_inspector
 from oslo_utils.imageutils.format_inspector import FileInspector
 
+from imgsvc.logger import make_logger
 from imgsvc.pipeline.formats.disks import Qcow2, Vdi
 from imgsvc.pipeline.formats.raw import Gpt, Iso
 from imgsvc.pipeline.formats.vhd import Vhd, Vhdx
 from imgsvc.pipeline.formats.vmdk import Vmdk, may_be_descriptor
 
-log = txaio.make_logger()
+log = make_logger()
 # What the inspectors find is told to the client; without a handler, logging would write it to standard error too.
 logging.getLogger(format_inspector.__name__).addHandler(logging.NullHandler())
 

@@ -1,0 +1,37 @@
+"""Says what to install when the server is started, but only the client was installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Final
+
+__all__ = ["SERVER_MODULES", "require_server"]
+
+SERVER_MODULES: Final = (
+    "alembic",
+    "cattrs",
+    "cryptography",
+    "fastjsonschema",
+    "klein",
+    "oslo_config",
+    "oslo_policy",
+    "oslo_utils",
+    "sqlalchemy",
+    "werkzeug",
+)
+"""What the packages of the extra `server` in pyproject.toml install. They are looked for, not imported."""
+
+
+def require_server(command: str) -> None:
+    """Make sure that the packages of the server are installed.
+
+    command: the name of the program, for the message.
+
+    Raises SystemExit with one line that says what to install.
+    """
+    missing = [name for name in SERVER_MODULES if find_spec(name) is None]
+    if missing:
+        raise SystemExit(
+            f"{command}: the server is not installed, only the client: {', '.join(missing)} missing."
+            " Run `pip install 'imgsvc[server]'`, or `pip install '.[server]'` in a clone."
+        )
