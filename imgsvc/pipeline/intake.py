@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from imgsvc.interfaces import IShare, IStoreReader
 from imgsvc.pipeline.digests import Piece
-from imgsvc.pipeline.lanes import Block, Lane
+from imgsvc.pipeline.lanes import Block, Consume, Lane, OptionalLane
 
 SMALL = 8 << 10
 """Pieces below this many bytes are copied together: an object for each would weigh more than its bytes."""
@@ -27,17 +27,17 @@ class Intake:
     lanes have let go of enough. `admit` is called with the number of bytes taken so far before any of them goes on
     its way, and `look` with each piece of a block: both may raise to refuse the upload.
 
-    lanes: functions that take a list of bytes-like objects and give a Deferred of None, one call at a time.
+    lanes: each gets all blocks. If one fails, the upload fails, unless it is an OptionalLane.
     """
 
     def __init__(
         self,
-        lanes: Sequence[Callable[[list[Piece]], Deferred[None]]],
+        lanes: Sequence[Consume | OptionalLane],
         share: IShare,
         admit: Callable[[int], None] = lambda size: None,
         look: Callable[[Piece], None] | None = None,
     ) -> None:
-        self._lanes = [Lane(consume, self._block_done, self.fail) for consume in lanes]
+        self._lanes = [self._lane(each) for each in lanes]
         self._share = share
         self._admit = admit
         self._look = look or _look_at_nothing
@@ -56,11 +56,16 @@ class Intake:
         self.consumed_blocks = 0
         """Blocks that have left: it grows as long as every lane moves."""
 
+    def _lane(self, lane: Consume | OptionalLane) -> Lane:
+        if isinstance(lane, OptionalLane):
+            return Lane(lane.consume, self._block_done, lane.failed)
+        return Lane(lane, self._block_done, self.fail)
+
     def receive(self, body: IBodyProducer | IStoreReader) -> Deferred[None]:
         """Take all that `body` produces.
 
-        Fires when every lane has consumed its last block, or fails with the first failure, of the body, of a lane or of
-        those who refuse; no lane is at work any more then.
+        Fires when every lane has consumed its last block, or fails with the first failure, of the body, of a lane that
+        is not optional or of those who refuse; no lane is at work any more then.
         """
         done: Deferred[None] = Deferred()
         self._done = done

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
@@ -14,6 +14,22 @@ from imgsvc.pipeline.digests import Piece
 
 MOST_PIECES = 64
 """Pieces that are handed to a lane at once."""
+
+
+Consume = Callable[[list[Piece]], Deferred[None]]
+"""Takes bytes-like objects, one call at a time; they are free again when the Deferred fires."""
+
+
+@frozen(eq=False)
+class OptionalLane:
+    """A lane that may fail without the transfer: it gets no more blocks then, and the other lanes go on.
+
+    consume: what the lane does with blocks. failed: called once with the reason, when `consume` has failed; it may end
+    the transfer by Intake.fail, and must not raise.
+    """
+
+    consume: Consume
+    failed: Callable[[Failure], None]
 
 
 @define(eq=False)
@@ -34,7 +50,7 @@ class Lane:
 
     def __init__(
         self,
-        consume: Callable[[list[Piece]], Deferred[None]],
+        consume: Consume,
         done: Callable[[Block], None],
         failed: Callable[[Failure], None],
     ) -> None:

@@ -18,6 +18,9 @@ from imgsvc.errors import BodyCut, StoreFull, TooLarge
 from imgsvc.pipeline.budget import MIB, SMALLEST_BLOCK, Budget
 from imgsvc.pipeline.digests import Piece
 from imgsvc.pipeline.intake import Intake
+from imgsvc.pipeline.lanes import OptionalLane
+from imgsvc.store_model import StoreSettings
+from imgsvc.stores.memory import MemoryStore
 from tests.pipeline.rigs import Client, ManualLane
 
 DATA = bytes(range(251)) * 40_000
@@ -57,6 +60,127 @@ class IntakeTestCase(SynchronousTestCase):
         for lane in self.lanes:
             self.assertEqual(self.client.sent, lane.data)
         self.assertEqual(0, self.share.held)
+
+
+class OptionalLaneTests(IntakeTestCase):
+    """Lanes that may fail alone."""
+
+    def make(
+        self,
+        admit: Callable[[int], None] = lambda size: None,
+        look: Callable[[Piece], None] = lambda piece: None,
+    ) -> Intake:
+        self.failures: list[Failure] = []
+        first, second = self.lanes
+        return Intake([first.consume, OptionalLane(second.consume, self.failures.append)], self.share, admit, look)
+
+    def send(self) -> None:
+        """All bytes of the test, in steps, while the lanes work."""
+        for start in range(0, len(DATA), MIB):
+            self.client.send(DATA[start : start + MIB])
+            self.work()
+
+    def test_well(self) -> None:
+        """One that does not fail is like the others: what it has not consumed is waited for."""
+        received = self.intake.receive(self.client)
+        self.send()
+        self.client.send(b"the end")
+        self.client.end()
+        self.lanes[0].finish()
+        self.assertNoResult(received)
+        self.lanes[1].finish()
+        self.successResultOf(received)
+        self.assert_whole()
+        self.assertEqual([], self.failures)
+
+    def test_fails_alone(self) -> None:
+        """One that fails is told of once, gets no more, and holds nothing; the other one gets everything."""
+        received = self.intake.receive(self.client)
+        self.client.send(DATA[: self.share.block_size])
+        self.lanes[1].finish(Failure(StoreFull("far", "is full.")))
+        self.assertEqual([StoreFull], [failure.type for failure in self.failures])
+        self.assertFalse(self.client.stopped)
+        self.send()
+        self.client.end()
+        self.work()
+        self.successResultOf(received)
+        self.assertEqual(self.client.sent, self.lanes[0].data)
+        self.assertEqual((1, 1), (len(self.lanes[1].calls), len(self.failures)))
+        self.assertEqual(0, self.share.held)
+
+    def test_makes_room(self) -> None:
+        """What waited for one that fails is let go of, and the client goes on."""
+        self.intake.receive(self.client)
+        while not self.client.paused:
+            self.client.send(DATA[:MIB])
+        while self.lanes[0].working:
+            self.lanes[0].finish()
+        self.assertTrue(self.client.paused)
+        self.lanes[1].finish(Failure(StoreFull("far", "is full.")))
+        self.assertFalse(self.client.paused)
+
+    def test_fails_at_the_end(self) -> None:
+        """One that fails with the last block does not keep the rest from being whole."""
+        received = self.intake.receive(self.client)
+        self.client.send(b"some bytes")
+        self.client.end()
+        self.lanes[0].finish()
+        self.lanes[1].finish(Failure(StoreFull("far", "is full.")))
+        self.successResultOf(received)
+        self.assertEqual([StoreFull], [failure.type for failure in self.failures])
+
+    def test_after_the_upload_failed(self) -> None:
+        """When the upload has failed, nobody is told of a lane that fails then."""
+        received = self.intake.receive(self.client)
+        self.client.send(DATA[: self.share.block_size])
+        self.intake.fail(Failure(BodyCut("The client is gone.")))
+        self.lanes[0].finish()
+        self.lanes[1].finish(Failure(StoreFull("far", "is full.")))
+        self.failureResultOf(received, BodyCut)
+        self.assertEqual([], self.failures)
+
+    def test_the_other_fails(self) -> None:
+        """A failure of a lane that is not optional ends the upload as ever."""
+        received = self.intake.receive(self.client)
+        self.client.send(DATA[: self.share.block_size])
+        self.lanes[0].finish(Failure(StoreFull("local", "is full.")))
+        self.lanes[1].finish()
+        self.failureResultOf(received, StoreFull)
+        self.assertTrue(self.client.stopped)
+
+    def test_ends_the_upload(self) -> None:
+        """Who is told may end the upload, as when no store is left."""
+        failed = []
+
+        def fail(failure: Failure) -> None:
+            failed.append(failure)
+            if len(failed) == len(self.lanes):
+                intake.fail(failure)
+
+        intake = Intake([OptionalLane(lane.consume, fail) for lane in self.lanes], self.share)
+        received = intake.receive(self.client)
+        self.client.send(DATA[: self.share.block_size])
+        self.lanes[0].finish(Failure(StoreFull("near", "is full.")))
+        self.assertNoResult(received)
+        self.lanes[1].finish(Failure(StoreFull("far", "is full.")))
+        self.assertIn("far", self.failureResultOf(received, StoreFull).getErrorMessage())
+        self.assertEqual((True, 0), (self.client.stopped, self.share.held))
+
+    def test_stores(self) -> None:
+        """One pass fills two stores; of one that is too small nothing is left when its writer is aborted."""
+        stores = [MemoryStore(StoreSettings(name), size, self.budget) for name, size in (("near", 0), ("far", MIB))]
+        writers = [self.successResultOf(store.writer("image", "1", None)) for store in stores]
+        lanes = [writers[0].write, OptionalLane(writers[1].write, self.failures.append)]
+        received = Intake(lanes, self.share).receive(self.client)
+        for start in range(0, len(DATA), MIB):
+            self.client.send(DATA[start : start + MIB])
+        self.client.end()
+        self.successResultOf(received)
+        self.assertEqual(["far"], [failure.value.store_id for failure in self.failures])
+        self.successResultOf(writers[1].abort())
+        location = self.successResultOf(writers[0].commit())
+        self.assertEqual(len(DATA), self.successResultOf(stores[0].size(location)))
+        self.assertEqual(MIB, self.successResultOf(stores[1].usage()).free)
 
 
 class FlowTests(IntakeTestCase):

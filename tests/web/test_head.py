@@ -6,7 +6,6 @@ import json
 from typing import Any, ClassVar
 
 from imgsvc.errors import ObjectMissing, StoreUnavailable
-from imgsvc.model import Span
 from tests.support.server import Answer
 from tests.web.location_rigs import V21
 from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, READER, STRANGER, THREE_STORES, ApiTestCase
@@ -157,8 +156,8 @@ class DataTests(HeadTestCase):
                 self.done.append("stop")
                 self.reader.stopProducing()
 
-        def reader(location: Any, span: Span, size: int | None) -> Any:
-            return inner(location, span, size).addCallback(Watched)
+        def reader(*given: Any) -> Any:
+            return inner(*given).addCallback(Watched)
 
         self.patch(store.inner, "reader", reader)
         self.assertEqual(self.server.request("HEAD", self.path, MEMBER).status, 200)
