@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
-    *("interfaces", "model", "store_model", "metadef_model", "errors"),
+    *("interfaces", "model", "store_model", "metadef_model", "image_fields", "errors"),
     *("folders", "kernel", "peers", "rates", "shield", "threads", "words"),
 }
 """What every room of the server may import."""
@@ -25,6 +25,7 @@ ARROWS = {
     "model": set(),
     "store_model": set(),
     "metadef_model": {"model"},
+    "image_fields": {"model"},
     "clock": set(),
     "entry": {"admin", "client", "extras", "interrupts"},
     "extras": set(),
@@ -59,7 +60,7 @@ ARROWS = {
     "stores": GROUND | {"config", "options", "remote"},
     "identity": GROUND | {"config", "options"},
     "certificates": GROUND | {"config", "options"},
-    "client": {"interrupts", "model"},
+    "client": {"image_fields", "interrupts", "model"},
     "admin": GROUND
     | {"compose", "config", "core", "options", "catalogue", "identity", "operations", "process", "tasks", "web"},
 }

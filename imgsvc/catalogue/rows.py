@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import attrs
 from sqlalchemy import ColumnElement, FromClause, ScalarSelect, Select, case, literal, null, select
 
 from imgsvc.catalogue.dialects import json_rows
 from imgsvc.catalogue.tables import image_locations, image_members, image_properties, image_tags, images
+from imgsvc.image_fields import FIELDS, Source
 from imgsvc.model import Image, Location, Status, Visibility
 
 __all__ = [
@@ -28,27 +30,14 @@ __all__ = [
 LARGE: Final = 16 << 10
 """From this weight on an image is not read in one row."""
 
-COLUMNS: Final = (
-    "id",
-    "created_at",
-    "updated_at",
-    "status",
-    "name",
-    "visibility",
-    "protected",
-    "os_hidden",
-    "owner",
-    "container_format",
-    "disk_format",
-    "min_disk",
-    "min_ram",
-    "size",
-    "virtual_size",
-    "checksum",
-    "os_hash_algo",
-    "os_hash_value",
+COLUMNS: Final = tuple(
+    attribute.name
+    for attribute in attrs.fields(Image)
+    if attribute.name in FIELDS and FIELDS[attribute.name].source is Source.COLUMN
 )
 """The fields of Image that are columns of `images`, in the order of Image's arguments."""
+_NAME: Final = COLUMNS.index("name")
+_OWNER: Final = COLUMNS.index("owner")
 
 BARE_SIZE: Final = 1200
 """Bytes of JSON of an image without texts of its owner's making."""
@@ -110,7 +99,7 @@ def is_whole(row: Sequence[Any]) -> bool:
 
 def row_size(row: Sequence[Any]) -> int:
     """Bytes of JSON that the image of a row makes, about."""
-    texts = [text for text in (row[4], row[8], row[-5]) if text]
+    texts = [text for text in (row[_NAME], row[_OWNER], row[-5]) if text]
     return BARE_SIZE + row[-1] + sum([len(text) if text.isascii() else len(text.encode()) for text in texts])  # type: ignore[no-any-return]
 
 

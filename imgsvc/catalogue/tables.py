@@ -22,7 +22,18 @@ from sqlalchemy import (
     Text,
 )
 
-__all__ = ["image_locations", "image_members", "image_properties", "image_tags", "images", "metadata", "uploads"]
+from imgsvc.image_fields import SORT_KEYS
+
+__all__ = [
+    "SORT_KEYS",
+    "image_locations",
+    "image_members",
+    "image_properties",
+    "image_tags",
+    "images",
+    "metadata",
+    "uploads",
+]
 
 VALUE_START: Final = 64
 """Characters of the value of a property that stand in an index."""
@@ -66,9 +77,6 @@ images = Table(
     Column("weight", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
-
-SORT_KEYS: Final = ("created_at", "updated_at", "name", "size", "status", "container_format", "disk_format", "id")
-"""What lists of images are sorted by."""
 
 # Every list is made of runs of these: images of one visibility, or of one owner and visibility, that are hidden or are
 # not, in the order of one key. What is deleted is in none of them. MariaDB has no such indexes: there `deleted_at` is a

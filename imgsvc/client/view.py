@@ -8,36 +8,9 @@ from typing import Any, Final
 from attrs import frozen
 
 from imgsvc.client.errors import BadResponse
+from imgsvc.image_fields import FIELDS
 
-BASE_FIELDS: Final = frozenset(
-    (
-        "id",
-        "name",
-        "status",
-        "visibility",
-        "protected",
-        "os_hidden",
-        "owner",
-        "container_format",
-        "disk_format",
-        "min_disk",
-        "min_ram",
-        "tags",
-        "size",
-        "virtual_size",
-        "checksum",
-        "os_hash_algo",
-        "os_hash_value",
-        "created_at",
-        "updated_at",
-        "self",
-        "file",
-        "schema",
-        "stores",
-        "locations",
-        "direct_url",
-    )
-)
+BASE_FIELDS: Final = frozenset(FIELDS)
 """The fields that the Image API itself defines; every other one is a custom property."""
 
 

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from imgsvc.errors import ConfigurationError
 from imgsvc.identity.actions import OWNERS_ACTIONS
 from imgsvc.identity.rules import Rules
+from imgsvc.image_fields import names_of
 from imgsvc.interfaces import IPolicy
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Image, Visibility
@@ -181,29 +182,7 @@ _CALLER: Final[Mapping[str, Sight]] = {
 }
 
 _OTHER_NAMES: Final = {"image_id": "id", "project_id": "owner"}
-_ATTRIBUTES: Final = frozenset(
-    {
-        "id",
-        "name",
-        "status",
-        "created_at",
-        "updated_at",
-        "visibility",
-        "min_disk",
-        "min_ram",
-        "protected",
-        "os_hidden",
-        "checksum",
-        "os_hash_algo",
-        "os_hash_value",
-        "owner",
-        "disk_format",
-        "container_format",
-        "size",
-        "virtual_size",
-        "tags",
-    }
-)
+_ATTRIBUTES: Final = frozenset(names_of(lambda field: field.is_attribute and field.always_shown))
 
 
 def _target_sight(name: str) -> Sight:

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from attrs import define, evolve, frozen
 
 from imgsvc.errors import Conflict, Forbidden
+from imgsvc.image_fields import FieldType, Setting, names_of
 from imgsvc.interfaces import IProtections
 from imgsvc.model import Caller, Image, Status, Visibility
 from imgsvc.operations.access import VISIBILITY_ACTIONS, Access
@@ -76,13 +77,8 @@ class HiddenLocations:
         raise Forbidden("Locations are not shown here, and cannot be changed (images.show_locations).")
 
 
-_SETTABLE: Final = frozenset(
-    {
-        *("name", "visibility", "protected", "os_hidden", "owner", "tags"),
-        *("container_format", "disk_format", "min_disk", "min_ram"),
-    }
-)
-_FORMATS: Final = frozenset({"container_format", "disk_format"})
+_SETTABLE: Final = frozenset(names_of(lambda field: field.setting is Setting.CLIENT))
+_FORMATS: Final = frozenset(names_of(lambda field: field.type is FieldType.FORMAT))
 _WITHOUT_DATA: Final = frozenset({Status.QUEUED, Status.IMPORTING})
 """In which the formats may still be chosen."""
 

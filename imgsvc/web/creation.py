@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import define
 
 from imgsvc.errors import BodyTooLarge
-from imgsvc.web.fields import LINKS, OWN_PREFIX, RESERVED, FieldRules, forbid
+from imgsvc.web.fields import BASE, LINKS, OWN_PREFIX, READ_ONLY, RESERVED, FieldRules, forbid
 
 MOST_KEYS: Final = 1000
 """Keys of a new image. More can be added: by patches, as far as the quota goes."""
@@ -31,8 +31,7 @@ class ImageReader:
         self.rules.check_required(document)
         forbid(RESERVED & document.keys())
         forbid(key for key in document if key.startswith(OWN_PREFIX))
-        forbid(self.rules.read_only & document.keys())
-        base = self.rules.base
-        fields = {key: value for key, value in document.items() if key in base}
-        properties = {key: value for key, value in document.items() if key not in base and value is not None}
+        forbid(READ_ONLY & document.keys())
+        fields = {key: value for key, value in document.items() if key in BASE}
+        properties = {key: value for key, value in document.items() if key not in BASE and value is not None}
         return fields, properties

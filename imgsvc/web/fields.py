@@ -9,8 +9,12 @@ from typing import Any, Final
 import fastjsonschema
 
 from imgsvc.errors import Forbidden, Invalid
+from imgsvc.image_fields import FIELDS, Setting, Source, names_of
 
-LINKS: Final = frozenset({"self", "file", "schema", "stores", "direct_url"})
+LINKS: Final = frozenset(names_of(lambda field: field.source is Source.ANSWER))
+BASE: Final = frozenset(FIELDS)
+"""The keys that every image has; all others are custom."""
+READ_ONLY: Final = frozenset(names_of(lambda field: field.setting is Setting.SERVER))
 RESERVED: Final = frozenset({"location", "locations", "deleted", "deleted_at"})
 OWN_PREFIX: Final = "os_glance"
 """What the server's own properties begin with."""
@@ -21,13 +25,11 @@ UUID_PATTERN: Final = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9
 class FieldRules:
     """What the schema `image` says, as checks.
 
-    base: the keys that every image has; all others are custom. required: those that an image cannot be made without.
+    required: the keys that an image cannot be made without.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         properties = schema["properties"]
-        self.base = frozenset(key for key, value in properties.items() if value.get("is_base", True))
-        self.read_only = frozenset(key for key, value in properties.items() if value.get("readOnly"))
         self.required = frozenset(schema.get("required", ()))
         self._validate = compile_schema(
             {"type": "object", "properties": properties, "additionalProperties": schema["additionalProperties"]}

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from attrs import frozen
 
+from imgsvc.image_fields import FieldType, names_of
 from imgsvc.interfaces import IProtections, IStoreRegistry
 from imgsvc.model import Caller, Image, Status
 from imgsvc.operations.places import by_weight
 from imgsvc.web.locations import location_documents
 from imgsvc.web.render import timestamp
+
+_ATTRIBUTES: Final = names_of(lambda field: field.is_attribute and field.always_shown)
+_TIMES: Final = names_of(lambda field: field.type is FieldType.TIME)
+_values_of: Final = attrgetter(*_ATTRIBUTES)
 
 
 @frozen
@@ -27,29 +33,13 @@ class ImageRenderer:
         path = f"/v2/images/{image.id}"
         document: dict[str, Any] = {
             **self.protections.readable(caller, image.properties),
-            "id": image.id,
-            "name": image.name,
-            "status": image.status,
-            "visibility": image.visibility,
-            "protected": image.protected,
-            "os_hidden": image.os_hidden,
-            "owner": image.owner,
-            "container_format": image.container_format,
-            "disk_format": image.disk_format,
-            "min_disk": image.min_disk,
-            "min_ram": image.min_ram,
-            "size": image.size,
-            "virtual_size": image.virtual_size,
-            "checksum": image.checksum,
-            "os_hash_algo": image.os_hash_algo,
-            "os_hash_value": image.os_hash_value,
-            "created_at": timestamp(image.created_at),
-            "updated_at": timestamp(image.updated_at),
-            "tags": image.tags,
+            **dict(zip(_ATTRIBUTES, _values_of(image), strict=True)),
             "self": path,
             "file": f"{path}/file",
             "schema": "/v2/schemas/image",
         }
+        for name in _TIMES:
+            document[name] = timestamp(document[name])
         if image.locations or self.locations:
             self._add_places(document, caller, image)
         return document

@@ -11,14 +11,10 @@ from urllib.parse import urlencode
 from attrs import define, frozen
 
 from imgsvc.errors import Invalid
+from imgsvc.image_fields import FIELDS, SORT_KEYS, FilterForm
 from imgsvc.model import Caller, Filter, ImageQuery, MemberStatus, Visibility
 
-CHOICES: Final = frozenset({"id", "name", "status", "container_format", "disk_format"})
-TEXTS: Final = frozenset({"owner", "checksum", "os_hash_algo", "os_hash_value"})
-NUMBERS: Final = frozenset({"size", "virtual_size", "min_disk", "min_ram"})
-TIMES: Final = frozenset({"created_at", "updated_at"})
 TIME_OPERATORS: Final = frozenset({"gt", "gte", "lt", "lte", "eq", "neq"})
-SORT_KEYS: Final = CHOICES | TIMES | {"size"}
 NOT_FILTERS: Final = frozenset(
     {"limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status", "deleted"}
 )
@@ -92,24 +88,23 @@ class ListReader:
 
 
 def _filter(key: str, value: str) -> Filter:
-    if key in CHOICES:
-        return _choice(key, value)
-    if key in NUMBERS:
-        return Filter(key, "eq", (_number(key, value),))
-    base, _, bound = key.rpartition("_")
-    if base in NUMBERS and bound in ("min", "max"):
-        return Filter(base, "gte" if bound == "min" else "lte", (_number(key, value),))
-    reader: Callable[[str, str], Filter] | None = {
-        "os_hidden": lambda key, value: _flag(key, value.lower()),
-        "protected": _flag,
-        "created_at": _time,
-        "updated_at": _time,
-    }.get(key)
-    if reader is not None:
-        return reader(key, value)
-    if key in TEXTS or key == "tag":
+    if key == "tag":
         return Filter(key, "eq", (value,))
+    form = _form_of(key)
+    if form is not None:
+        return _READERS[form](key, value)
+    base, _, bound = key.rpartition("_")
+    if bound in ("min", "max") and _form_of(base) is FilterForm.NUMBER:
+        return Filter(base, "gte" if bound == "min" else "lte", (_integer(key, value),))
     return Filter(f"property:{key}", "eq", (value,))
+
+
+def _form_of(key: str) -> FilterForm | None:
+    return FIELDS[key].filter if key in FIELDS else None
+
+
+def _text(key: str, value: str) -> Filter:
+    return Filter(key, "eq", (value,))
 
 
 def _choice(key: str, value: str) -> Filter:
@@ -161,7 +156,11 @@ def _quoted(text: str, position: int) -> tuple[str, int]:
     raise Invalid(f"in:{text}: a quoted value has no end.")
 
 
-def _number(key: str, value: str) -> int:
+def _number(key: str, value: str) -> Filter:
+    return Filter(key, "eq", (_integer(key, value),))
+
+
+def _integer(key: str, value: str) -> int:
     """An integer of any size: what is larger than a database can hold is more than it does hold."""
     if not _INTEGER.fullmatch(value):
         raise Invalid(f"{key}={value!r} is not an integer.")
@@ -169,13 +168,15 @@ def _number(key: str, value: str) -> int:
 
 
 def _limit(value: str) -> int:
-    limit = _number("limit", value)
+    limit = _integer("limit", value)
     if limit < 0:
         raise Invalid(f"limit={value!r} is less than 0.")
     return limit
 
 
 def _flag(key: str, value: str) -> Filter:
+    if key == "os_hidden":  # which Glance takes in any case, `protected` not
+        value = value.lower()
     _one_of(key, value, {"true", "false"})
     return Filter(key, "eq", (value == "true",))
 
@@ -191,6 +192,15 @@ def _time(key: str, value: str) -> Filter:
     except (ValueError, OverflowError) as error:
         raise Invalid(f"{key}={value!r} is not a time of ISO 8601, as 2026-01-31T12:00:00Z.") from error
     return Filter(key, operator, (moment,))
+
+
+_READERS: Final[Mapping[FilterForm, Callable[[str, str], Filter]]] = {
+    FilterForm.CHOICE: _choice,
+    FilterForm.TEXT: _text,
+    FilterForm.FLAG: _flag,
+    FilterForm.NUMBER: _number,
+    FilterForm.TIME: _time,
+}
 
 
 def _sort(parameters: Sequence[tuple[str, str]]) -> tuple[tuple[str, bool], ...]:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from imgsvc.errors import BodyTooLarge, Invalid
+from imgsvc.image_fields import Setting, names_of
 from imgsvc.operations.patching import LOCATIONS, Edit, Op
-from imgsvc.web.fields import LINKS, OWN_PREFIX, RESERVED, FieldRules, compile_schema, forbid
+from imgsvc.web.fields import OWN_PREFIX, RESERVED, FieldRules, compile_schema, forbid
 
 V20: Final = "application/openstack-images-v2.0-json-patch"
 V21: Final = "application/openstack-images-v2.1-json-patch"
@@ -24,6 +25,7 @@ _OPS: Final[Mapping[str, Mapping[str, Op]]] = {
     V20: {"add": Op.ADD, "replace": Op.REPLACE, "remove": Op.REMOVE},
     V21: {"add": Op.SET, "replace": Op.REPLACE, "remove": Op.REMOVE},
 }
+_FORBIDDEN: Final = RESERVED.union(names_of(lambda field: field.setting is not Setting.CLIENT)) - {LOCATIONS}
 _LOCATION_DEPTH: Final = {"add": 2, "replace": 1, "remove": 2}
 
 
@@ -32,7 +34,6 @@ class PatchReader:
 
     def __init__(self, schema: Mapping[str, Any], rules: FieldRules) -> None:
         self._rules = rules
-        self._forbidden = (rules.read_only | LINKS | RESERVED | {"id"}) - {LOCATIONS}
         self._check_locations = compile_schema({"type": "array", **schema["properties"].get(LOCATIONS, {})})
 
     def read(self, media_type: str, document: Any) -> list[Edit]:
@@ -62,7 +63,7 @@ class PatchReader:
         if has_value and "value" not in operation:
             raise Invalid(f"The operation {name!r} needs a value.")
         value = operation["value"] if has_value else None
-        if key in self._forbidden or key.startswith(OWN_PREFIX):
+        if key in _FORBIDDEN or key.startswith(OWN_PREFIX):
             forbid([key])
         if has_value:
             self._check_value(key, value, of_one=depth == 2)

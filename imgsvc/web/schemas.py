@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import define
 
-from imgsvc.model import Status, Visibility
+from imgsvc.image_fields import FIELDS, FieldType, ImageField, Setting
 from imgsvc.web.fields import UUID_PATTERN
 from imgsvc.web.members import member_schema, members_schema
 from imgsvc.web.metadef_schemas import metadef_schemas
@@ -20,77 +20,64 @@ from imgsvc.web.routes import Route
 LARGEST_INTEGER: Final = 2**31 - 1
 
 
-def _text(description: str, length: int, **more: Any) -> dict[str, Any]:
-    return {"type": ["null", "string"], "maxLength": length, "description": description, **more}
-
-
-def _read_only(kind: str | list[str], description: str, **more: Any) -> dict[str, Any]:
-    return {"type": kind, "readOnly": True, "description": description, **more}
-
-
-def base_properties(disk_formats: Sequence[str], container_formats: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The base fields of an image (Image API, "Show image schema")."""
-    amount = {"type": "integer", "minimum": 0, "maximum": LARGEST_INTEGER}
-    return {
-        "id": {"type": "string", "pattern": UUID_PATTERN, "description": "Identifier of the image, a UUID"},
-        "name": _text("Name for people; need not be unique", 255),
-        "status": _read_only("string", "Where the image stands in its life", enum=[status.value for status in Status]),
-        "visibility": {
-            "type": "string",
-            "description": "Who else sees the image",
-            "enum": [item.value for item in Visibility],
-        },
-        "protected": {"type": "boolean", "description": "Whether the image cannot be deleted"},
-        "os_hidden": {
-            "type": "boolean",
-            "description": "Whether lists leave the image out unless asked for hidden ones",
-        },
-        "owner": _text("Project that owns the image", 255),
-        "container_format": _text("Container around the disk", 255, enum=[None, *container_formats]),
-        "disk_format": _text("Format of the disk", 255, enum=[None, *disk_formats]),
-        "min_disk": {**amount, "description": "Disk needed to boot the image, GiB"},
-        "min_ram": {**amount, "description": "Memory needed to boot the image, MiB"},
-        "tags": {
-            "type": "array",
-            "items": {"type": "string", "maxLength": 255},
-            "description": "Words to group images by",
-        },
-        "size": _read_only(["null", "integer"], "Size of the data in bytes"),
-        "virtual_size": _read_only(["null", "integer"], "Size of the disk within the image in bytes"),
-        "checksum": _read_only(["null", "string"], "MD5 of the data, hex", maxLength=32),
-        "os_hash_algo": _read_only(["null", "string"], "Algorithm of os_hash_value", maxLength=64),
-        "os_hash_value": _read_only(["null", "string"], "Digest of the data, hex", maxLength=128),
-        "created_at": _read_only("string", "When the image was made, UTC"),
-        "updated_at": _read_only("string", "When the image was last changed, UTC"),
-        "self": _read_only("string", "Path of the image"),
-        "file": _read_only("string", "Path of the data"),
-        "schema": _read_only("string", "Path of this schema"),
-        "direct_url": _read_only("string", "Where the first copy of the data is"),
-        "stores": _read_only("string", "Stores that hold the data, separated by commas"),
-        "locations": {
-            "type": "array",
-            "description": "Where the copies of the data are",
-            "items": {
+_LOCATIONS: Final = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["url", "metadata"],
+        "properties": {
+            "url": {"type": "string", "maxLength": 255},
+            "metadata": {"type": "object"},
+            "validation_data": {
                 "type": "object",
-                "required": ["url", "metadata"],
+                "description": "Digests of the data, taken with a new location and not shown",
+                "required": ["os_hash_algo", "os_hash_value"],
+                "additionalProperties": False,
                 "properties": {
-                    "url": {"type": "string", "maxLength": 255},
-                    "metadata": {"type": "object"},
-                    "validation_data": {
-                        "type": "object",
-                        "description": "Digests of the data, taken with a new location and not shown",
-                        "required": ["os_hash_algo", "os_hash_value"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "checksum": {"type": "string", "pattern": "^[0-9a-fA-F]{32}$"},
-                            "os_hash_algo": {"type": "string", "maxLength": 64},
-                            "os_hash_value": {"type": "string", "pattern": "^[0-9a-fA-F]{1,128}$"},
-                        },
-                    },
+                    "checksum": {"type": "string", "pattern": "^[0-9a-fA-F]{32}$"},
+                    "os_hash_algo": {"type": "string", "maxLength": 64},
+                    "os_hash_value": {"type": "string", "pattern": "^[0-9a-fA-F]{1,128}$"},
                 },
             },
         },
-    }
+    },
+}
+_OF_TYPE: Final[Mapping[FieldType, Mapping[str, Any]]] = {
+    FieldType.ID: {"type": "string", "pattern": UUID_PATTERN},
+    FieldType.TEXT: {"type": "string"},
+    FieldType.CHOICE: {"type": "string"},
+    FieldType.FORMAT: {"type": "string"},
+    FieldType.FLAG: {"type": "boolean"},
+    FieldType.AMOUNT: {"type": "integer", "minimum": 0, "maximum": LARGEST_INTEGER},
+    FieldType.SIZE: {"type": "integer"},
+    FieldType.TIME: {"type": "string"},
+    FieldType.TAGS: {"type": "array"},
+    FieldType.LOCATIONS: _LOCATIONS,
+}
+
+
+def base_properties(disk_formats: Sequence[str], container_formats: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The schemas of the base fields of an image, by their names (Image API, "Show image schema")."""
+    formats = {"disk_format": disk_formats, "container_format": container_formats}
+    return {name: _schema_of(field, formats.get(name, ())) for name, field in FIELDS.items()}
+
+
+def _schema_of(field: ImageField, formats: Sequence[str]) -> dict[str, Any]:
+    """The schema of one field. formats: the values of a FORMAT."""
+    found = {**_OF_TYPE[field.type], "description": field.description}
+    if field.nullable:
+        found["type"] = ["null", found["type"]]
+    if field.setting is Setting.SERVER:
+        found["readOnly"] = True
+    if field.values:
+        found["enum"] = list(field.values)
+    if field.type is FieldType.FORMAT:
+        found["enum"] = [None, *formats]
+    if field.type is FieldType.TAGS:
+        found["items"] = {"type": "string", "maxLength": field.max_length}
+    elif field.max_length is not None:
+        found["maxLength"] = field.max_length
+    return found
 
 
 def image_schema(

@@ -9,12 +9,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from imgsvc.client.view import BASE_FIELDS
+from imgsvc.image_fields import SORT_KEYS, FilterForm, names_of
 
-SORT_KEYS: Final = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
-"""What lists can be sorted by (Image API, list parameters)."""
+_NUMBERS: Final = names_of(lambda field: field.filter is FilterForm.NUMBER)
 LIST_PARAMETERS: Final = BASE_FIELDS | {
     *("limit", "marker", "sort", "sort_key", "sort_dir", "member_status", "deleted", "changes-since", "tag"),
-    *(f"{field}_{bound}" for field in ("size", "virtual_size", "min_disk", "min_ram") for bound in ("min", "max")),
+    *(f"{field}_{bound}" for field in _NUMBERS for bound in ("min", "max")),
 }
 """What is no property in the query of a list."""
 

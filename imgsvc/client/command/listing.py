@@ -17,6 +17,7 @@ from imgsvc.client.command.progress import format_size
 from imgsvc.client.command.running import Tools, run, say
 from imgsvc.client.command.settings import Settings
 from imgsvc.client.view import ImageView
+from imgsvc.image_fields import SORT_KEYS
 from imgsvc.model import MemberStatus, Status, Visibility
 
 MOST_OF_A_PAGE: Final = 1000
@@ -72,7 +73,7 @@ NAME: Final = Column("NAME", "", lambda image: image.name)
     callback=arguments.sorting,
     shell_complete=arguments.complete_sorting,
     metavar="KEY[:asc|:desc],...",
-    help=f"By {', '.join(arguments.SORT_KEYS)}. Default: created_at:desc.",
+    help=f"By {', '.join(SORT_KEYS)}. Default: created_at:desc.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many images. Default: all.")
 @click.option("--long", "in_full", is_flag=True, help="More columns.")

@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from imgsvc import __version__
+from imgsvc.image_fields import names_of
 from imgsvc.web.fields import LONGEST_KEY, RESERVED
 from imgsvc.web.openapi import data, images, locations, metadefs, service, sharing
 from imgsvc.web.openapi.notation import ERROR, REQUEST_ID, Json, Paths, component_name, header, schema, sent_header
 from imgsvc.web.request_ids import LONGEST_REQUEST_ID
 
 OPENAPI: Final = "3.1.1"
-ALWAYS_SHOWN: Final = (
-    *("id", "name", "status", "visibility", "protected", "os_hidden", "owner", "container_format", "disk_format"),
-    *("min_disk", "min_ram", "tags", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value"),
-    *("created_at", "updated_at", "self", "file", "schema"),
-)
+ALWAYS_SHOWN: Final = names_of(lambda field: field.always_shown)
 PARTS: Final = {
     "images": "Images as records",
     "data": "Their data",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from imgsvc.image_fields import FIELDS, SORT_KEYS, FilterForm, ImageField
 from imgsvc.model import MemberStatus, Visibility
-from imgsvc.web.listing import NUMBERS, SORT_KEYS, TIME_OPERATORS
+from imgsvc.web.listing import TIME_OPERATORS
 from imgsvc.web.openapi.notation import (
     COUNT,
+    TEXT,
     Json,
     Paths,
     array,
@@ -47,34 +49,35 @@ _MOMENT: Final = {
         {"type": "string", "pattern": f"^({'|'.join(sorted(TIME_OPERATORS))}):.+$"},
     ]
 }
-_INTEGER: Final = {"type": "integer"}
 _CHOICE: Final = "A value, or `in:` and several with commas between them"
 
 PAGING: Final = (
     query("limit", "Images on a page, up to what the server allows, and to 4 MiB", COUNT),
     query("marker", "The id after which the page begins"),
 )
+
+
+def _filters(field: ImageField) -> list[Json]:
+    """The parameters by which a list is filtered by one field."""
+    name = field.name
+    if field.filter is FilterForm.NUMBER:
+        return [
+            query(f"{name}{bound}", f"{words} this `{name}`", {"type": "integer"})
+            for bound, words in (("", "Exactly"), ("_min", "At least"), ("_max", "At most"))
+        ]
+    of_form: dict[FilterForm | None, tuple[str, Json]] = {
+        FilterForm.CHOICE: (_CHOICE, TEXT),
+        FilterForm.TEXT: (field.description, TEXT),
+        FilterForm.FLAG: (field.description, choice("true", "false")),
+        FilterForm.TIME: (_WHEN, _MOMENT),
+    }
+    return [query(name, *of_form[field.filter])] if field.filter in of_form else []
+
+
 FILTERS: Final = (
-    query("id", _CHOICE),
-    query("name", _CHOICE),
-    query("status", _CHOICE),
-    query("disk_format", _CHOICE),
-    query("container_format", _CHOICE),
-    query("owner", "The project that owns the image"),
-    query("checksum", "MD5 of the data"),
-    query("os_hash_algo", "What `os_hash_value` is of"),
-    query("os_hash_value", "Digest of the data"),
-    *(
-        query(f"{key}{bound}", f"{words} this `{key}`", _INTEGER)
-        for key in sorted(NUMBERS)
-        for bound, words in (("", "Exactly"), ("_min", "At least"), ("_max", "At most"))
-    ),
-    query("created_at", _WHEN, _MOMENT),
-    query("updated_at", _WHEN, _MOMENT),
+    *(parameter for field in FIELDS.values() for parameter in _filters(field)),
     query("visibility", "`all`: whatever the caller may see", choice(*Visibility, "all")),
     query("member_status", "Which images that others share with the caller are shown", choice(*MemberStatus, "all")),
-    query("os_hidden", "`true`: only those that lists leave out otherwise", choice("true", "false")),
-    query("protected", "Whether the image cannot be deleted", choice("true", "false")),
     query("tag", "Given several times: images that have all of them", array({"type": "string"})),
     query(
         "properties",
