@@ -167,6 +167,14 @@ class Caller:
 
 
 @frozen
+class RequestContext:
+    """What a request is answered for. request_id: names it in the log and in the answer; empty where it has none."""
+
+    request_id: str
+    caller: Caller
+
+
+@frozen
 class Span:
     """A run of bytes: from `start`, `length` of them."""
 

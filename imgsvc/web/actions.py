@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import define
 
+from imgsvc.model import RequestContext
 from imgsvc.operations.activation import Activation
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
@@ -24,12 +25,12 @@ class ActionRoutes:
             Route("POST", f"{path}/reactivate", self.reactivate),
         ]
 
-    async def deactivate(self, request: StreamingRequest, image_id: str) -> bytes:
+    async def deactivate(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
         """204, also if it is deactivated."""
-        await self.activation.deactivate(request.caller, image_id)
+        await self.activation.deactivate(context.caller, image_id)
         return answer_nothing(request)
 
-    async def reactivate(self, request: StreamingRequest, image_id: str) -> bytes:
+    async def reactivate(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
         """204, also if it is active."""
-        await self.activation.reactivate(request.caller, image_id)
+        await self.activation.reactivate(context.caller, image_id)
         return answer_nothing(request)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, cast
 
 from klein import Klein
@@ -13,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from imgsvc.errors import ImgsvcError, Invalid
 from imgsvc.logger import make_logger
+from imgsvc.model import RequestContext
 from imgsvc.web.bodies import require_identity_encoding
 from imgsvc.web.callers import Callers
 from imgsvc.web.cors import Cors
@@ -21,7 +23,7 @@ from imgsvc.web.large import SMALL, LargeAnswer, LargeAnswers
 from imgsvc.web.paths import OUTSIDE, V2, VERSIONS, Versions, decoded, first_segment, is_utf8
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.request_ids import check_request_id, give_request_id
-from imgsvc.web.routes import Route, RouteGroup
+from imgsvc.web.routes import Answer, OpenRoute, Route, RouteGroup
 from imgsvc.web.versions import VersionRoutes
 
 log = make_logger()
@@ -49,7 +51,7 @@ class ImageApi(Resource):
         answers: sends the large ones.
         """
         super().__init__()
-        self.routes: list[Route] = []
+        self.routes: list[Route | OpenRoute] = []
         self._callers = callers
         self._versions = versions
         self._paths = Versions(versions.ids)
@@ -65,12 +67,12 @@ class ImageApi(Resource):
         self._klein.handle_errors(Exception)(cast("Any", self._failed))
         self._resource = self._klein.resource()
 
-    def render(self, request: StreamingRequest) -> Any:
-        """See IResource. HEAD is answered as GET is, and Twisted sends no body with it."""
+    def render(self, request: StreamingRequest) -> object:
+        """See IResource: the body, or NOT_DONE_YET. HEAD is answered as GET is, and Twisted sends no body with it."""
         body = self._rendered(request)
         return b"" if isinstance(body, bytes) and request.method == b"HEAD" else body
 
-    def _rendered(self, request: StreamingRequest) -> Any:
+    def _rendered(self, request: StreamingRequest) -> object:
         first = self._paths.resolve(request)
         if first == V2:
             give_request_id(request)
@@ -83,19 +85,18 @@ class ImageApi(Resource):
             return self._versions.answer(request, 300)
         return self._resource.render(request)
 
-    def _mount(self, route: Route) -> None:
+    def _mount(self, route: Route | OpenRoute) -> None:
         self.routes.append(route)
 
         async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
             check_request_id(request)
-            if not route.open:
-                request.caller = await self._callers.caller_of(request)
+            handler = await self._handler(route, request)
             if route.takes_body:
                 require_identity_encoding(request)
             elif request.body.announced:
                 raise Invalid(f"{route.method} {route.path} takes no body.")
             try:
-                return await self._sent(request, await route.handler(request, **decoded(request, arguments)))
+                return await self._sent(request, await handler(**decoded(request, arguments)))
             except ImgsvcError as error:
                 if request.channel is not None:
                     raise
@@ -105,7 +106,14 @@ class ImageApi(Resource):
         # Werkzeug takes HEAD wherever it takes GET.
         self._klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(handle)
 
-    async def _sent(self, request: StreamingRequest, answer: bytes | LargeAnswer | None) -> bytes | None:
+    async def _handler(self, route: Route | OpenRoute, request: StreamingRequest) -> Callable[..., Awaitable[Answer]]:
+        """The route's handler, with all that it is called with but the parts of the path."""
+        if isinstance(route, OpenRoute):
+            return partial(route.handler, request)
+        request.caller = caller = await self._callers.caller_of(request)
+        return partial(route.handler, request, RequestContext(request.request_id, caller))
+
+    async def _sent(self, request: StreamingRequest, answer: Answer) -> bytes | None:
         """What Klein is to write; None for what was sent already."""
         if isinstance(answer, LargeAnswer):
             await self._answers.send(request, answer)

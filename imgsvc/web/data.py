@@ -9,7 +9,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from werkzeug.http import http_date
 
 from imgsvc.errors import Invalid, UnsupportedType
-from imgsvc.model import Image, Span
+from imgsvc.model import Image, RequestContext, Span
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.uploads import UploadRequest, Uploads
 from imgsvc.web.conditions import has_current, joined
@@ -37,7 +37,7 @@ class DataRoutes:
             Route("GET", path, self.download),
         ]
 
-    async def upload(self, request: StreamingRequest, image_id: str) -> bytes:
+    async def upload(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
         """204, or the errors of Uploads.put."""
         content_type = request.getHeader("content-type") or ""
         if content_type.partition(";")[0].strip().lower() != "application/octet-stream":
@@ -51,15 +51,15 @@ class DataRoutes:
             store_id=request.getHeader("x-image-meta-store") if self.several_stores else None,
             digests=_digests(request),
         )
-        await self.uploads.put(request.caller, image_id, upload, request.body)
+        await self.uploads.put(context.caller, image_id, upload, request.body)
         return answer_nothing(request)
 
-    async def download(self, request: StreamingRequest, image_id: str) -> bytes | None:
+    async def download(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes | None:
         """200, 206, 204 without data, 304; the errors of Downloads, of the conditions and of the range.
 
         HEAD opens the object as well, so that its answer is that of GET, and reads nothing of it.
         """
-        source = await self.downloads.find(request.caller, image_id, _preferred_stores(request))
+        source = await self.downloads.find(context.caller, image_id, _preferred_stores(request))
         if source is None:
             return answer_nothing(request)
         image = source.image

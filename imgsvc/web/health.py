@@ -14,7 +14,7 @@ from imgsvc.operations.health import OK, Finding, Health
 from imgsvc.peers import Peers
 from imgsvc.web.render import answer_nothing, preferred_type
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.routes import Route
+from imgsvc.web.routes import OpenRoute
 
 PLAIN: Final = "text/plain"
 HTML: Final = "text/html"
@@ -36,9 +36,9 @@ class HealthRoutes:
     insiders: Peers
     disable_file: Path | None = None
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[OpenRoute]:
         """See RouteGroup."""
-        return [Route("GET", "/healthcheck", self.check, open=True)]
+        return [OpenRoute("GET", "/healthcheck", self.check)]
 
     async def check(self, request: StreamingRequest) -> bytes:
         """200, 204 for HEAD, or 503, with the reason in what the Accept header asks for."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import define
 
-from imgsvc.model import Image
+from imgsvc.model import Caller, Image, RequestContext
 from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.images import Images
 from imgsvc.web.bodies import JsonBodies
@@ -42,28 +42,29 @@ class ImageRoutes:
             Route("DELETE", "/v2/images/<image_id>", self.delete),
         ]
 
-    async def create(self, request: StreamingRequest) -> bytes | LargeAnswer:
+    async def create(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeAnswer:
         """201 with the image."""
-        self.images.check_create(request.caller)
-        return await self.answers.one(request, await self._created(request), 201)
+        self.images.check_create(context.caller)
+        image = await self._created(request, context.caller)
+        return await self.answers.one(request, context.caller, image, 201)
 
-    async def _created(self, request: StreamingRequest) -> Image:
+    async def _created(self, request: StreamingRequest, caller: Caller) -> Image:
         async with self.bodies.read_object(request.body, self.reader.read) as (fields, properties):
-            image = await self.images.create(request.caller, fields, properties)
+            image = await self.images.create(caller, fields, properties)
         request.setHeader("location", f"{self.address.of(request)}/v2/images/{image.id}")
         if len(self.store_ids) > 1:
             request.setHeader("openstack-image-store-ids", ",".join(self.store_ids))
         return image
 
-    async def list(self, request: StreamingRequest) -> bytes | LargeAnswer:
+    async def list(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeAnswer:
         """200 with a page of images."""
-        return await self.answers.page(request, self.listing.read(request.caller, request.args))
+        return await self.answers.page(request, self.listing.read(context.caller, request.args))
 
-    async def show(self, request: StreamingRequest, image_id: str) -> bytes | LargeAnswer:
+    async def show(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes | LargeAnswer:
         """200 with the image."""
-        return await self.answers.one(request, await self.images.show(request.caller, image_id))
+        return await self.answers.one(request, context.caller, await self.images.show(context.caller, image_id))
 
-    async def delete(self, request: StreamingRequest, image_id: str) -> bytes:
+    async def delete(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
         """204."""
-        await self.deletion.delete(request.caller, image_id)
+        await self.deletion.delete(context.caller, image_id)
         return answer_nothing(request)

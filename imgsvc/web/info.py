@@ -8,6 +8,7 @@ from attrs import define
 
 from imgsvc.errors import NotFound
 from imgsvc.interfaces import IStoreRegistry
+from imgsvc.model import RequestContext
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
 from imgsvc.store_model import StoreInfo
@@ -33,29 +34,29 @@ class InfoRoutes:
             Route("GET", "/v2/info/usage", self.show_usage),
         ]
 
-    async def list_stores(self, request: StreamingRequest) -> bytes:
+    async def list_stores(self, request: StreamingRequest, context: RequestContext) -> bytes:
         """200 with the stores; 404 when there is but one, as Glance has it."""
         self._require_several()
         return answer_json(request, {"stores": [self._brief(store.info) for store in self.stores.all()]})
 
-    async def list_stores_in_detail(self, request: StreamingRequest) -> bytes:
+    async def list_stores_in_detail(self, request: StreamingRequest, context: RequestContext) -> bytes:
         """200 with all that an administrator may know; 404 when there is but one store."""
         self._require_several()
-        self.access.require("stores_info_detail", request.caller)
+        self.access.require("stores_info_detail", context.caller)
         detailed = [
             {**self._brief(info), "type": info.kind, "weight": info.weight, "properties": dict(info.properties)}
             for info in (store.info for store in self.stores.all())
         ]
         return answer_json(request, {"stores": detailed})
 
-    async def list_import_methods(self, request: StreamingRequest) -> bytes:
+    async def list_import_methods(self, request: StreamingRequest, context: RequestContext) -> bytes:
         """200 with the import methods: there are none."""
         methods = {"description": "Import methods available.", "type": "array", "value": []}
         return answer_json(request, {"import-methods": methods})
 
-    async def show_usage(self, request: StreamingRequest) -> bytes:
+    async def show_usage(self, request: StreamingRequest, context: RequestContext) -> bytes:
         """200 with what the caller's project may use and does use; with nothing where projects have no limits."""
-        return answer_json(request, {"usage": await self.quotas.usage(request.caller.project_id)})
+        return answer_json(request, {"usage": await self.quotas.usage(context.caller.project_id)})
 
     def _require_several(self) -> None:
         if not self.stores.several:

@@ -9,7 +9,7 @@ import fastjsonschema
 from attrs import define
 
 from imgsvc.errors import Invalid
-from imgsvc.model import Location
+from imgsvc.model import Location, RequestContext
 from imgsvc.operations.locations import Locations, Validation
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.fields import complaint
@@ -49,16 +49,16 @@ class LocationRoutes:
         path = "/v2/images/<image_id>/locations"
         return [Route("GET", path, self.list), Route("POST", path, self.add, takes_body=True)]
 
-    async def add(self, request: StreamingRequest, image_id: str) -> bytes:
+    async def add(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
         """202: the image has the location, and its digests are computed from now on."""
-        await self.locations.check_add(request.caller, image_id)
+        await self.locations.check_add(context.caller, image_id)
         async with self.bodies.read_object(request.body, _read) as (url, validation):
-            await self.locations.add(request.caller, image_id, url, validation)
+            await self.locations.add(context.caller, image_id, url, validation)
         return answer_nothing(request, 202)
 
-    async def list(self, request: StreamingRequest, image_id: str) -> bytes:
+    async def list(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
         """200 with an array."""
-        return answer_json(request, location_documents(await self.locations.list(request.caller, image_id)))
+        return answer_json(request, location_documents(await self.locations.list(context.caller, image_id)))
 
 
 def location_documents(locations: Sequence[Location]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from attrs import define
 
 from imgsvc.errors import Invalid
-from imgsvc.model import Member, MemberStatus
+from imgsvc.model import Member, MemberStatus, RequestContext
 from imgsvc.operations.sharing import Sharing
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.render import answer_json, answer_nothing, timestamp
@@ -35,32 +35,32 @@ class MemberRoutes:
             Route("DELETE", f"{members}/<member_id>", self.remove),
         ]
 
-    async def list(self, request: StreamingRequest, image_id: str) -> bytes:
+    async def list(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
         """200 with the members that the caller sees."""
-        members = await self.sharing.members(request.caller, image_id)
+        members = await self.sharing.members(context.caller, image_id)
         return answer_json(request, {"members": [*map(_document, members)], "schema": "/v2/schemas/members"})
 
-    async def add(self, request: StreamingRequest, image_id: str) -> bytes:
+    async def add(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
         """200 with the new member (not 201, as Glance has it)."""
-        await self.sharing.check_add(request.caller, image_id)
+        await self.sharing.check_add(context.caller, image_id)
         async with self.bodies.read_object(request.body, _member_id) as member_id:
-            member = await self.sharing.add(request.caller, image_id, member_id)
+            member = await self.sharing.add(context.caller, image_id, member_id)
         return answer_json(request, _document(member))
 
-    async def show(self, request: StreamingRequest, image_id: str, member_id: str) -> bytes:
+    async def show(self, request: StreamingRequest, context: RequestContext, image_id: str, member_id: str) -> bytes:
         """200 with the member."""
-        return answer_json(request, _document(await self.sharing.member(request.caller, image_id, member_id)))
+        return answer_json(request, _document(await self.sharing.member(context.caller, image_id, member_id)))
 
-    async def answer(self, request: StreamingRequest, image_id: str, member_id: str) -> bytes:
+    async def answer(self, request: StreamingRequest, context: RequestContext, image_id: str, member_id: str) -> bytes:
         """200 with the member and its new status."""
-        await self.sharing.check_answer(request.caller, image_id, member_id)
+        await self.sharing.check_answer(context.caller, image_id, member_id)
         async with self.bodies.read_object(request.body, _status) as status:
-            member = await self.sharing.answer(request.caller, image_id, member_id, status)
+            member = await self.sharing.answer(context.caller, image_id, member_id, status)
         return answer_json(request, _document(member))
 
-    async def remove(self, request: StreamingRequest, image_id: str, member_id: str) -> bytes:
+    async def remove(self, request: StreamingRequest, context: RequestContext, image_id: str, member_id: str) -> bytes:
         """204."""
-        await self.sharing.remove(request.caller, image_id, member_id)
+        await self.sharing.remove(context.caller, image_id, member_id)
         return answer_nothing(request)
 
 

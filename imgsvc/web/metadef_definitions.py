@@ -8,6 +8,7 @@ from attrs import define
 
 from imgsvc.errors import Invalid
 from imgsvc.metadef_model import LONGEST_NAME, Kind
+from imgsvc.model import RequestContext
 from imgsvc.operations.metadefs import Metadefs
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.forwarding import PublicAddress
@@ -64,40 +65,44 @@ class DefinitionRoutes:
 
     # --- properties
 
-    async def list_properties(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def list_properties(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """200 with all properties by their names."""
-        properties = await self.metadefs.definitions(request.caller, namespace, Kind.PROPERTY)
+        properties = await self.metadefs.definitions(context.caller, namespace, Kind.PROPERTY)
         return answer_json(request, {"properties": {each.name: definition_document(each) for each in properties}})
 
-    async def add_property(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def add_property(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """201 with the property."""
-        await self.metadefs.check_add(request.caller, namespace, Kind.PROPERTY)
+        await self.metadefs.check_add(context.caller, namespace, Kind.PROPERTY)
         async with self.bodies.read_object(request.body, read_property) as (name, document):
-            (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.PROPERTY, name): document})
+            (added,) = await self.metadefs.add(context.caller, namespace, {(Kind.PROPERTY, name): document})
         self._set_location(request, namespace, Kind.PROPERTY, name)
         return answer_json(request, definition_document(added), 201)
 
-    async def show_property(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+    async def show_property(
+        self, request: StreamingRequest, context: RequestContext, namespace: str, name: str
+    ) -> bytes:
         """200 with the property; `name` has the prefix of the `resource_type`, if that is given."""
         resource_type = argument(request, "resource_type")
         if resource_type is None:
-            found = await self.metadefs.definition(request.caller, namespace, Kind.PROPERTY, name)
+            found = await self.metadefs.definition(context.caller, namespace, Kind.PROPERTY, name)
         else:
-            found = await self.metadefs.property_of_type(request.caller, namespace, name, resource_type)
+            found = await self.metadefs.property_of_type(context.caller, namespace, name, resource_type)
         return answer_json(request, definition_document(found))
 
-    async def change_property(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+    async def change_property(
+        self, request: StreamingRequest, context: RequestContext, namespace: str, name: str
+    ) -> bytes:
         """200 with the property."""
-        await self.metadefs.check_change(request.caller, namespace, Kind.PROPERTY, name)
+        await self.metadefs.check_change(context.caller, namespace, Kind.PROPERTY, name)
         async with self.bodies.read_object(request.body, read_property) as (new, document):
-            changed = await self.metadefs.change(request.caller, namespace, Kind.PROPERTY, name, new, document)
+            changed = await self.metadefs.change(context.caller, namespace, Kind.PROPERTY, name, new, document)
         return answer_json(request, definition_document(changed))
 
     # --- objects
 
-    async def list_objects(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def list_objects(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """200 with all objects."""
-        objects = await self.metadefs.definitions(request.caller, namespace, Kind.OBJECT)
+        objects = await self.metadefs.definitions(context.caller, namespace, Kind.OBJECT)
         document = {
             "objects": [object_document(namespace, each) for each in objects],
             "first": f"{namespace_path(namespace)}/objects",
@@ -105,89 +110,91 @@ class DefinitionRoutes:
         }
         return answer_json(request, document)
 
-    async def add_object(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def add_object(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """201 with the object."""
-        await self.metadefs.check_add(request.caller, namespace, Kind.OBJECT)
+        await self.metadefs.check_add(context.caller, namespace, Kind.OBJECT)
         async with self.bodies.read_object(request.body, read_object) as (name, document):
-            (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.OBJECT, name): document})
+            (added,) = await self.metadefs.add(context.caller, namespace, {(Kind.OBJECT, name): document})
         self._set_location(request, namespace, Kind.OBJECT, name)
         return answer_json(request, object_document(namespace, added), 201)
 
-    async def show_object(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+    async def show_object(self, request: StreamingRequest, context: RequestContext, namespace: str, name: str) -> bytes:
         """200 with the object."""
-        found = await self.metadefs.definition(request.caller, namespace, Kind.OBJECT, name)
+        found = await self.metadefs.definition(context.caller, namespace, Kind.OBJECT, name)
         return answer_json(request, object_document(namespace, found))
 
-    async def change_object(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+    async def change_object(
+        self, request: StreamingRequest, context: RequestContext, namespace: str, name: str
+    ) -> bytes:
         """200 with the object."""
-        await self.metadefs.check_change(request.caller, namespace, Kind.OBJECT, name)
+        await self.metadefs.check_change(context.caller, namespace, Kind.OBJECT, name)
         async with self.bodies.read_object(request.body, read_object) as (new, document):
-            changed = await self.metadefs.change(request.caller, namespace, Kind.OBJECT, name, new, document)
+            changed = await self.metadefs.change(context.caller, namespace, Kind.OBJECT, name, new, document)
         return answer_json(request, object_document(namespace, changed))
 
     # --- tags
 
-    async def list_tags(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def list_tags(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """200 with all tags."""
-        tags = await self.metadefs.definitions(request.caller, namespace, Kind.TAG)
+        tags = await self.metadefs.definitions(context.caller, namespace, Kind.TAG)
         return answer_json(request, {"tags": [{"name": each.name} for each in tags]})
 
-    async def set_tags(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def set_tags(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """201 with the tags of the body, which take the place of all others, or stand beside them."""
-        await self.metadefs.check_set_tags(request.caller, namespace)
+        await self.metadefs.check_set_tags(context.caller, namespace)
         append = (request.getHeader("x-openstack-append") or "").strip().lower() in TRUE
         async with self.bodies.read_object(request.body, read_tags) as tags:
-            await self.metadefs.set_tags(request.caller, namespace, tags, append)
+            await self.metadefs.set_tags(context.caller, namespace, tags, append)
         return answer_json(request, {"tags": [{"name": tag} for tag in tags]}, 201)
 
-    async def show_tag(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+    async def show_tag(self, request: StreamingRequest, context: RequestContext, namespace: str, name: str) -> bytes:
         """200 with the tag."""
-        tag = await self.metadefs.definition(request.caller, namespace, Kind.TAG, name)
+        tag = await self.metadefs.definition(context.caller, namespace, Kind.TAG, name)
         return answer_json(request, definition_document(tag))
 
-    async def add_tag(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+    async def add_tag(self, request: StreamingRequest, context: RequestContext, namespace: str, name: str) -> bytes:
         """201 with the tag."""
         if len(name) > LONGEST_NAME or "\0" in name:
             raise Invalid(f"A tag has at most {LONGEST_NAME} characters, NUL not among them.")
-        (tag,) = await self.metadefs.add(request.caller, namespace, {(Kind.TAG, name): {}})
+        (tag,) = await self.metadefs.add(context.caller, namespace, {(Kind.TAG, name): {}})
         self._set_location(request, namespace, Kind.TAG, name)
         return answer_json(request, definition_document(tag), 201)
 
-    async def change_tag(self, request: StreamingRequest, namespace: str, name: str) -> bytes:
+    async def change_tag(self, request: StreamingRequest, context: RequestContext, namespace: str, name: str) -> bytes:
         """200 with the tag, renamed."""
-        await self.metadefs.check_change(request.caller, namespace, Kind.TAG, name)
+        await self.metadefs.check_change(context.caller, namespace, Kind.TAG, name)
         async with self.bodies.read_object(request.body, read_tag) as new:
-            tag = await self.metadefs.change(request.caller, namespace, Kind.TAG, name, new, {})
+            tag = await self.metadefs.change(context.caller, namespace, Kind.TAG, name, new, {})
         return answer_json(request, definition_document(tag))
 
     # --- associations
 
-    async def list_associations(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def list_associations(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """200 with the types of resources that the properties are for."""
-        found = await self.metadefs.definitions(request.caller, namespace, Kind.ASSOCIATION)
+        found = await self.metadefs.definitions(context.caller, namespace, Kind.ASSOCIATION)
         return answer_json(request, {"resource_type_associations": [definition_document(each) for each in found]})
 
-    async def associate(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def associate(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """201 with the association."""
-        await self.metadefs.check_add(request.caller, namespace, Kind.ASSOCIATION)
+        await self.metadefs.check_add(context.caller, namespace, Kind.ASSOCIATION)
         async with self.bodies.read_object(request.body, read_association) as (name, document):
-            (added,) = await self.metadefs.add(request.caller, namespace, {(Kind.ASSOCIATION, name): document})
+            (added,) = await self.metadefs.add(context.caller, namespace, {(Kind.ASSOCIATION, name): document})
         return answer_json(request, definition_document(added), 201)
 
     # --- of every kind
 
     def _remover(self, kind: Kind) -> Handler:
-        async def remove(request: StreamingRequest, namespace: str, name: str) -> bytes:
+        async def remove(request: StreamingRequest, context: RequestContext, namespace: str, name: str) -> bytes:
             """204."""
-            await self.metadefs.remove(request.caller, namespace, kind, name)
+            await self.metadefs.remove(context.caller, namespace, kind, name)
             return answer_nothing(request)
 
         return remove
 
     def _remover_of_all(self, kind: Kind) -> Handler:
-        async def remove_all(request: StreamingRequest, namespace: str) -> bytes:
+        async def remove_all(request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
             """204."""
-            await self.metadefs.remove_all(request.caller, namespace, kind)
+            await self.metadefs.remove_all(context.caller, namespace, kind)
             return answer_nothing(request)
 
         return remove_all

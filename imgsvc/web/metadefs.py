@@ -11,7 +11,7 @@ from attrs import define, evolve, frozen
 from imgsvc.errors import Invalid
 from imgsvc.interfaces import IAnswers
 from imgsvc.metadef_model import NamespacePage, NamespaceQuery
-from imgsvc.model import Caller, Visibility
+from imgsvc.model import Caller, RequestContext, Visibility
 from imgsvc.operations.metadefs import Metadefs
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.forwarding import PublicAddress
@@ -54,9 +54,9 @@ class MetadefRoutes:
             Route("GET", "/v2/metadefs/resource_types", self.list_resource_types),
         ]
 
-    async def list(self, request: StreamingRequest) -> bytes | LargeAnswer:
+    async def list(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeAnswer:
         """200 with a page of the namespaces that the caller sees."""
-        asked = self._asked(request.caller, request.args)
+        asked = self._asked(context.caller, request.args)
         page = await self.metadefs.page(asked.query)
         if page.size <= SMALL:
             documents = [namespace_document(namespace) for namespace in page.namespaces]
@@ -72,32 +72,32 @@ class MetadefRoutes:
         pieces = array_pieces(iter((encode(namespace_document(each)),)) for each in page.namespaces)
         return LargeAnswer(object_pieces(asked.document(page, pieces)), reservation)
 
-    async def create(self, request: StreamingRequest) -> bytes:
+    async def create(self, request: StreamingRequest, context: RequestContext) -> bytes:
         """201 with the namespace and all that was made in it."""
-        self.metadefs.check_create(request.caller)
+        self.metadefs.check_create(context.caller)
         async with self.bodies.read_object(request.body, read_namespace) as (fields, documents):
-            namespace = await self.metadefs.create(request.caller, fields, documents)
+            namespace = await self.metadefs.create(context.caller, fields, documents)
         request.setHeader("location", f"{self.address.of(request)}{namespace_path(namespace.name)}")
         return answer_json(request, namespace_document(namespace), 201)
 
-    async def show(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def show(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """200 with the namespace and all that is in it; with the keys of properties on a `resource_type`."""
-        found = await self.metadefs.show(request.caller, namespace)
+        found = await self.metadefs.show(context.caller, namespace)
         return answer_json(request, namespace_document(found, argument(request, "resource_type")))
 
-    async def replace(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def replace(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """200 with the namespace; what the body says of definitions is checked, and not looked at further."""
-        await self.metadefs.check_replace(request.caller, namespace)
+        await self.metadefs.check_replace(context.caller, namespace)
         async with self.bodies.read_object(request.body, read_namespace) as (fields, _):
-            replaced = await self.metadefs.replace(request.caller, namespace, fields)
+            replaced = await self.metadefs.replace(context.caller, namespace, fields)
         return answer_json(request, namespace_document(evolve(replaced, definitions={})))
 
-    async def delete(self, request: StreamingRequest, namespace: str) -> bytes:
+    async def delete(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
         """204."""
-        await self.metadefs.delete(request.caller, namespace)
+        await self.metadefs.delete(context.caller, namespace)
         return answer_nothing(request)
 
-    async def list_resource_types(self, request: StreamingRequest) -> bytes:
+    async def list_resource_types(self, request: StreamingRequest, context: RequestContext) -> bytes:
         """200 with all types of resources that there were associations of."""
         types = [
             {
@@ -105,7 +105,7 @@ class MetadefRoutes:
                 "created_at": timestamp(each.created_at),
                 "updated_at": timestamp(each.updated_at),
             }
-            for each in await self.metadefs.resource_types(request.caller)
+            for each in await self.metadefs.resource_types(context.caller)
         ]
         return answer_json(request, {"resource_types": types})
 

@@ -18,6 +18,7 @@ from twisted.web import server
 from zope.interface import implementer
 
 from imgsvc.interfaces import IOutlet
+from imgsvc.model import Caller
 from imgsvc.web import request_checks
 from imgsvc.web.body import RequestBody, cut
 
@@ -31,7 +32,8 @@ class StreamingRequest(server.Request):
 
     channel: Any = None
     body: RequestBody
-    caller: Any = None
+    caller: Caller | None = None
+    """Who makes it, as far as that is known yet: for the log. Handlers get it in their RequestContext."""
     request_id: str = ""
     begun = 0.0
     """When the headers were complete, by the clock of the site."""

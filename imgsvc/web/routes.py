@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar, Concatenate, Protocol
 
 from attrs import frozen
 
+from imgsvc.model import RequestContext
 from imgsvc.web.large import LargeAnswer
+from imgsvc.web.request import StreamingRequest
 
-Handler = Callable[..., Awaitable[bytes | LargeAnswer | None]]
+Answer = bytes | LargeAnswer | None
+"""The body of an answer, or a large one, or None if the handler has written it."""
+
+Handler = Callable[Concatenate[StreamingRequest, RequestContext, ...], Awaitable[Answer]]
+"""Answers a request. What follows is the parts of the path that vary, str, by their names in the rule."""
+
+OpenHandler = Callable[[StreamingRequest], Awaitable[Answer]]
 
 
 @frozen
 class Route:
-    """One path and method of the API.
+    """One path and method of the API. Who makes a request is found out before the handler is called.
 
-    path: werkzeug's rule, below the root. handler: takes the request and the path's arguments; gives the body of the
-    answer, or a LargeAnswer, or None if it has written that. takes_body: whether the request may have one. open: needs
-    no identity.
+    path: werkzeug's rule, below the root. takes_body: whether the request may have one.
     """
 
     method: str
     path: str
     handler: Handler
     takes_body: bool = False
-    open: bool = False
+
+
+@frozen
+class OpenRoute:
+    """One path and method for everybody: nobody is asked who it is. No part of the path varies, there is no body."""
+
+    method: str
+    path: str
+    handler: OpenHandler
+    takes_body: ClassVar[bool] = False
 
 
 class RouteGroup(Protocol):
     """One part of the API."""
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> Sequence[Route | OpenRoute]:
         """Its routes."""

@@ -9,13 +9,14 @@ from typing import Any, Final
 from attrs import define
 
 from imgsvc.image_fields import FIELDS, FieldType, ImageField, Setting
+from imgsvc.model import RequestContext
 from imgsvc.web.fields import UUID_PATTERN
 from imgsvc.web.members import member_schema, members_schema
 from imgsvc.web.metadef_schemas import metadef_schemas
 from imgsvc.web.operator_schema import read_operator_schema, usual_properties
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.routes import Route
+from imgsvc.web.routes import Handler, Route
 
 LARGEST_INTEGER: Final = 2**31 - 1
 
@@ -143,8 +144,9 @@ class SchemaRoutes:
         return [Route("GET", f"/v2/schemas/{name}", _giver(schema)) for name, schema in self.documents.items()]
 
 
-def _giver(document: dict[str, Any]) -> Any:
-    async def give(request: StreamingRequest) -> bytes:
+def _giver(document: dict[str, Any]) -> Handler:
+    async def give(request: StreamingRequest, context: RequestContext) -> bytes:
+        """200 with the schema."""
         return answer_json(request, document)
 
     return give

@@ -32,24 +32,26 @@ class ImageAnswers:
     renderer: ImageRenderer
     answers: IAnswers
 
-    async def one(self, request: StreamingRequest, image: Image, status: int = 200) -> bytes | LargeAnswer:
-        """An image. Raises NoSuchImage if it is large, and gone when it could be sent."""
+    async def one(
+        self, request: StreamingRequest, caller: Caller, image: Image, status: int = 200
+    ) -> bytes | LargeAnswer:
+        """An image, as the caller may see it. Raises NoSuchImage if it is large, and gone when it could be sent."""
         size = _weight(image)
         if size <= LARGE_IMAGE:
-            return answer_json(request, self.renderer.document(request.caller, image), status)
+            return answer_json(request, self.renderer.document(caller, image), status)
         image_id = image.id
         del image
         reservation = await self.answers.reserve(SMALL + size)
         try:
-            image = await self.images.show(request.caller, image_id)
-            return LargeAnswer(object_pieces(self.renderer.document(request.caller, image)), reservation, status)
+            image = await self.images.show(caller, image_id)
+            return LargeAnswer(object_pieces(self.renderer.document(caller, image)), reservation, status)
         except BaseException:
             reservation.close()
             raise
 
     async def page(self, request: StreamingRequest, asked: AskedList) -> bytes | LargeAnswer:
         """A page of images. While there is no memory for a large one, whether it is a small one is tried."""
-        reserving: Deferred[IReservation] = self.answers.reserve(LARGEST_PAGE)
+        reserving = self.answers.reserve(LARGEST_PAGE)
         if not reserving.called:
             answer = await self._small(request, asked, reserving)
             if answer is not None:
@@ -58,7 +60,7 @@ class ImageAnswers:
         try:
             page = await self.images.list(asked.query)
             if page.size > SMALL:
-                document = self._document(asked, page, self._pieces(request.caller, page.images))
+                document = self._document(asked, page, self._pieces(asked.query.caller, page.images))
                 return LargeAnswer(object_pieces(document), reservation)
         except BaseException:
             reservation.close()
@@ -81,7 +83,7 @@ class ImageAnswers:
                 reserving.cancel()
 
     def _whole(self, request: StreamingRequest, asked: AskedList, page: ImagePage) -> bytes:
-        images = [self.renderer.document(request.caller, image) for image in page.images]
+        images = [self.renderer.document(asked.query.caller, image) for image in page.images]
         return answer_json(request, self._document(asked, page, images))
 
     def _document(self, asked: AskedList, page: ImagePage, images: object) -> dict[str, Any]:

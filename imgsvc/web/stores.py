@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import define
 
+from imgsvc.model import RequestContext
 from imgsvc.operations.copies import Copies
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
@@ -20,7 +21,7 @@ class StoreRoutes:
         """See RouteGroup."""
         return [Route("DELETE", "/v2/stores/<store_id>/<image_id>", self.delete)]
 
-    async def delete(self, request: StreamingRequest, store_id: str, image_id: str) -> bytes:
+    async def delete(self, request: StreamingRequest, context: RequestContext, store_id: str, image_id: str) -> bytes:
         """204."""
-        await self.copies.delete(request.caller, store_id, image_id)
+        await self.copies.delete(context.caller, store_id, image_id)
         return answer_nothing(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import define
 
 from imgsvc.errors import Invalid
+from imgsvc.model import RequestContext
 from imgsvc.operations.tagging import Tagging
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
@@ -24,14 +25,14 @@ class TagRoutes:
         path = "/v2/images/<image_id>/tags/<tag>"
         return [Route("PUT", path, self.add), Route("DELETE", path, self.remove)]
 
-    async def add(self, request: StreamingRequest, image_id: str, tag: str) -> bytes:
+    async def add(self, request: StreamingRequest, context: RequestContext, image_id: str, tag: str) -> bytes:
         """204, also if the image has it."""
-        await self.tagging.add(request.caller, image_id, _checked(tag))
+        await self.tagging.add(context.caller, image_id, _checked(tag))
         return answer_nothing(request)
 
-    async def remove(self, request: StreamingRequest, image_id: str, tag: str) -> bytes:
+    async def remove(self, request: StreamingRequest, context: RequestContext, image_id: str, tag: str) -> bytes:
         """204, or 404 if the image has it not."""
-        await self.tagging.remove(request.caller, image_id, tag)
+        await self.tagging.remove(context.caller, image_id, tag)
         return answer_nothing(request)
 
 

@@ -9,7 +9,7 @@ from attrs import define
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from imgsvc.errors import UnsupportedType
-from imgsvc.model import Image
+from imgsvc.model import Caller, Image, RequestContext
 from imgsvc.operations.patching import Patching
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.body import RequestBody
@@ -36,7 +36,7 @@ class UpdateRoutes:
         """See RouteGroup."""
         return [Route("PATCH", "/v2/images/<image_id>", self.update, takes_body=True)]
 
-    async def update(self, request: StreamingRequest, image_id: str) -> bytes | LargeAnswer:
+    async def update(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes | LargeAnswer:
         """200 with the image; 415 with the media types that are taken.
 
         Who may change nothing may still send an empty patch: no more than that is read then.
@@ -45,14 +45,15 @@ class UpdateRoutes:
         if media_type not in MEDIA_TYPES:
             request.setHeader("accept-patch", ", ".join(MEDIA_TYPES))
             raise UnsupportedType(f"A patch of an image is of type {' or '.join(MEDIA_TYPES)}.")
-        refusal = await self.patching.refusal(request.caller, image_id)
+        refusal = await self.patching.refusal(context.caller, image_id)
         if refusal is not None and not may_be_empty(request.body):
             raise refusal
-        return await self.answers.one(request, await self._patched(request, image_id, media_type))
+        image = await self._patched(request, context.caller, image_id, media_type)
+        return await self.answers.one(request, context.caller, image)
 
-    async def _patched(self, request: StreamingRequest, image_id: str, media_type: str) -> Image:
+    async def _patched(self, request: StreamingRequest, caller: Caller, image_id: str, media_type: str) -> Image:
         async with self.bodies.read(request.body, partial(self.reader.read, media_type)) as edits:
-            return await self.patching.patch(request.caller, image_id, edits)
+            return await self.patching.patch(caller, image_id, edits)
 
 
 def may_be_empty(body: RequestBody) -> bool:

@@ -10,7 +10,7 @@ from attrs import frozen
 from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.routes import Route
+from imgsvc.web.routes import OpenRoute
 
 _OLDEST: Final = ("v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0")
 _OF_STORES: Final = ("v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8")
@@ -23,9 +23,9 @@ class VersionRoutes:
     ids: Sequence[str]
     address: PublicAddress
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[OpenRoute]:
         """See RouteGroup."""
-        return [Route("GET", "/versions", self.list, open=True)]
+        return [OpenRoute("GET", "/versions", self.list)]
 
     async def list(self, request: StreamingRequest) -> bytes:
         """200 with the versions."""

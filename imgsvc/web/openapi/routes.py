@@ -13,7 +13,7 @@ from imgsvc.web.openapi.document import describe
 from imgsvc.web.openapi.notation import Json
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.routes import Route
+from imgsvc.web.routes import OpenRoute
 
 
 class DescriptionRoutes:
@@ -34,9 +34,9 @@ class DescriptionRoutes:
         body = json.dumps(self.document, ensure_ascii=False).encode()
         return body, hashlib.sha256(body).hexdigest()
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[OpenRoute]:
         """See RouteGroup."""
-        return [Route("GET", "/v2/openapi.json", self.show, open=True)]
+        return [OpenRoute("GET", "/v2/openapi.json", self.show)]
 
     async def show(self, request: StreamingRequest) -> bytes:
         """200, or 304."""
