@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
+from attrs import evolve
 from twisted.internet.address import IPv4Address
 
 from tests.support.server import Answer
@@ -270,7 +271,8 @@ class SeveralStoresTests(AppTestCase):
 
     def test_read_only(self) -> None:
         """A store that takes no images says so."""
-        self.server.store("far").inner.read_only = True
+        store = self.server.store("far").inner
+        store.info = evolve(store.info, read_only=True)
         stores = self.get("/v2/info/stores", MEMBER).json["stores"]
         self.assertEqual([store.get("read-only") for store in stores], [None, None, "true"])
 
