@@ -12,6 +12,8 @@ from imgsvc.catalogue import Catalogue, MetadefCatalogue, open_database, sqlite_
 from imgsvc.certificates.maker import make_certificates
 from imgsvc.config import Config
 from imgsvc.config import Quotas as QuotaOptions
+from imgsvc.event_model import ImageDeleted
+from imgsvc.events import Events
 from imgsvc.folders import Folders
 from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
@@ -117,7 +119,8 @@ class Core:
             ),
         )
         self.losses = Losses(self.catalogue, self.stores)
-        self.health = Health(self.catalogue, self.stores, self.losses, reactor)
+        self.events = Events(reactor)
+        self.health = Health(self.catalogue, self.stores, self.losses, self.events, reactor)
         self._running: set[Upload] = set()
         self._deleting: set[int] = set()
 
@@ -131,7 +134,7 @@ class Core:
         )
         self.access = Access(self.catalogue, self.policy)
         self.metadefs = Metadefs(MetadefCatalogue(self._database), self.policy)
-        self.deletion = Deletion(self.access, self.catalogue, self.stores, at_work=self._deleting)
+        self.deletion = Deletion(self.access, self.catalogue, self.stores, self.events, at_work=self._deleting)
         self.quotas = Quotas(
             self.catalogue,
             size_cap=config.images.size_cap,
@@ -152,6 +155,7 @@ class Core:
             clock=self._reactor,
             rules=self._hash_rules(),
         )
+        self.events.subscribe(ImageDeleted, lambda event: self.hashing.cancel(event.image.id))
         self.reaper = Reaper(
             images=self.catalogue,
             leases=self.catalogue,
@@ -176,11 +180,11 @@ class Core:
     def _make_record_operations(self) -> None:
         quotas = self._config.quotas
         self.limits = RecordLimits(quotas.properties, quotas.tags, quotas.property_value, quotas.image_record)
-        self.changes = Changes(self.access, self.catalogue, self.quotas)
-        self.images = Images(self.access, self.catalogue, self.limits, self.quotas, self.protections)
+        self.changes = Changes(self.access, self.catalogue, self.events, self.quotas)
+        self.images = Images(self.access, self.catalogue, self.limits, self.quotas, self.protections, self.events)
         self.tagging = Tagging(self.changes, self.limits)
         self.activation = Activation(self.changes)
-        self.sharing = Sharing(self.access, self.catalogue, self.catalogue, quotas.members)
+        self.sharing = Sharing(self.access, self.catalogue, self.catalogue, self.events, quotas.members)
         self.copies = Copies(self.changes, self.stores, self.deletion)
 
     def _make_byte_operations(self) -> None:
@@ -200,6 +204,7 @@ class Core:
                 self.digest_threads,
                 load_authorities(authorities, "signatures.trusted_ca") if authorities else None,
             ),
+            events=self.events,
             clock=self._reactor,
             rules=UploadRules(
                 lease=self._config.server.upload_lease,
@@ -209,7 +214,7 @@ class Core:
             running=self._running,
         )
         delivery = Delivery(self._reactor, self._config.server.send_timeout)
-        self.downloads = Downloads(self.access, self.stores, delivery, self.losses)
+        self.downloads = Downloads(self.access, self.stores, delivery, self.losses, self.events)
 
     def _inspection_rules(self) -> InspectionRules:
         images = self._config.images
@@ -226,11 +231,10 @@ class Core:
 
     def _make_location_operations(self) -> None:
         images, lease = self._config.images, self._config.server.upload_lease
-        self.deletion.when_deleted = self.hashing.cancel
         measure = Measure(self.stores, self.quotas)
         rules = LocationRules(images.verify_locations, images.hash, self._config.quotas.locations, lease)
         self.locations = Locations(
-            self.access, self.catalogue, self.catalogue, self.stores, measure, rules, self.hashing.begin
+            self.access, self.catalogue, self.catalogue, self.stores, measure, rules, self.events, self.hashing.begin
         )
         editor = Relocation(self.stores, measure, rules) if images.show_locations else HiddenLocations()
         self.patching = Patching(self.access, self.changes, self.deletion, self.limits, editor, self.protections)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
-    *("interfaces", "model", "store_model", "metadef_model", "image_fields", "errors"),
+    *("interfaces", "model", "store_model", "metadef_model", "event_model", "image_fields", "errors"),
     *("folders", "kernel", "peers", "rates", "shield", "threads", "words"),
 }
 """What every room of the server may import."""
@@ -26,10 +26,12 @@ ARROWS = {
     "store_model": set(),
     "metadef_model": {"model"},
     "image_fields": {"model"},
+    "event_model": {"model"},
+    "events": {"event_model", "interfaces", "logger"},
     "clock": set(),
     "entry": {"admin", "client", "extras", "interrupts"},
     "extras": set(),
-    "interfaces": {"errors", "metadef_model", "model", "store_model"},
+    "interfaces": {"errors", "event_model", "metadef_model", "model", "store_model"},
     "folders": set(),
     "log": {"words"},
     "interrupts": set(),

@@ -154,9 +154,8 @@ class ServerTests(ServerTestCase):
         after = self.server.server.core
         self.assertEqual(after.hashing.rules.retries, 7)
         self.assertEqual(after.threads, threads)
-        for name in ("catalogue", "stores", "reaper", "hashing", "budgets", "health"):
+        for name in ("catalogue", "stores", "reaper", "hashing", "budgets", "health", "events"):
             self.assertIs(getattr(after, name), getattr(before, name), name)
-        self.assertEqual(after.deletion.when_deleted, after.hashing.cancel)
         self.assertIs(after.deletion.at_work, before.deletion.at_work)
 
     def test_refused(self) -> None:

@@ -18,6 +18,7 @@ from imgsvc.interfaces.catalogue import (
     ITaskCatalogue,
     IUploadCatalogue,
 )
+from imgsvc.interfaces.events import IEvents
 from imgsvc.interfaces.resources import IAnswerBudget, IBudget, IReservation, IShare, IThreads
 from imgsvc.interfaces.stores import (
     ICopyingWriter,
@@ -44,6 +45,7 @@ __all__ = [
     "ICertificates",
     "ICopyingWriter",
     "IDeletionCatalogue",
+    "IEvents",
     "IFileBacked",
     "IHoldings",
     "IIdentity",

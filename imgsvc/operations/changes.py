@@ -11,7 +11,8 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from imgsvc.errors import ImageChanged
-from imgsvc.interfaces import IImageCatalogue
+from imgsvc.event_model import event_of_change
+from imgsvc.interfaces import IEvents, IImageCatalogue
 from imgsvc.model import Caller, DoomedLocation, Image, ProjectLimits
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
@@ -32,6 +33,7 @@ class Changes:
 
     access: Access
     catalogue: IImageCatalogue
+    events: IEvents
     quotas: Quotas | None = None
     _turns: dict[str, _Turns] = field(factory=dict, init=False)
 
@@ -57,6 +59,7 @@ class Changes:
                     if attempt == ATTEMPTS:
                         raise
                 else:
+                    self.events.publish(event_of_change(image, now))
                     return now, doomed
         raise AssertionError("the last attempt returns or raises")
 

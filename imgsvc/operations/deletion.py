@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from attrs import define, field
@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from imgsvc.errors import Forbidden, ImgsvcError, ObjectInUse, ObjectMissing, StoreAway, StoreError, StoreForbidden
-from imgsvc.interfaces import IDeletionCatalogue, IStore, IStoreRegistry
+from imgsvc.event_model import ImageDeleted
+from imgsvc.interfaces import IDeletionCatalogue, IEvents, IStore, IStoreRegistry
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, DoomedLocation, Image, Location, Status
 from imgsvc.operations.access import Access
@@ -29,13 +30,13 @@ class Deletion:
     """Deletes images. The record goes first: a crash in between leaves bytes that the reaper finds, never an image
     without its bytes. Where a store refuses, the record comes back.
 
-    when_deleted: told the id of every image that is gone. at_work: keys of the locations that are being deleted.
+    at_work: keys of the locations that are being deleted.
     """
 
     access: Access
     catalogue: IDeletionCatalogue
     stores: IStoreRegistry
-    when_deleted: Callable[[str], None] = lambda image_id: None
+    events: IEvents
     at_work: set[int] = field(factory=set)
 
     async def delete(self, caller: Caller, image_id: str) -> None:
@@ -53,7 +54,7 @@ class Deletion:
     async def _delete(self, image: Image) -> None:
         await self._require_stores(image.locations)
         await self._remove_all(await self.catalogue.delete(image.id), image.status)
-        self.when_deleted(image.id)
+        self.events.publish(ImageDeleted(image))
 
     async def _require_stores(self, locations: Sequence[Location]) -> None:
         """Raises StoreAway if the store of one of them is away: it could not say whether the bytes are gone."""

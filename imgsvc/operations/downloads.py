@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from attrs import define, frozen
 
 from imgsvc.errors import DataMissing, Forbidden, Invalid, ObjectDamaged, ObjectMissing, StoreError
-from imgsvc.interfaces import IOutlet, IStoreReader, IStoreRegistry
+from imgsvc.event_model import ImageSent
+from imgsvc.interfaces import IEvents, IOutlet, IStoreReader, IStoreRegistry
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Image, Location, Span, Status
 from imgsvc.operations.access import Access
@@ -36,6 +37,7 @@ class Downloads:
     stores: IStoreRegistry
     delivery: Delivery
     losses: Losses
+    events: IEvents
 
     async def find(self, caller: Caller, image_id: str, prefer: Sequence[str] = ()) -> Source | None:
         """What there is to read; None if the image has no data (yet). prefer: ids of stores to try before the others.
@@ -82,6 +84,7 @@ class Downloads:
             raise DataMissing(source.image.id)
         return None
 
-    async def send(self, reader: IStoreReader, outlet: IOutlet) -> None:
-        """Write all of the reader to the client; see Delivery.send."""
+    async def send(self, image: Image, reader: IStoreReader, outlet: IOutlet) -> None:
+        """Write all of the reader, which is of that image, to the client; see Delivery.send."""
         await self.delivery.send(reader, outlet)
+        self.events.publish(ImageSent(image, reader.length))

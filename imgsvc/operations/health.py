@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from attrs import frozen
@@ -11,7 +12,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from imgsvc.errors import ObjectDamaged, ObjectMissing, StoreAway
-from imgsvc.interfaces import ICatalogueDatabase, IStoreRegistry
+from imgsvc.event_model import StoreDown, StoreUp
+from imgsvc.interfaces import ICatalogueDatabase, IEvents, IStoreRegistry
 from imgsvc.logger import make_logger
 from imgsvc.operations.losses import Losses
 
@@ -43,12 +45,25 @@ class Health:
     """Checks all of them at once, at most every KEPT_TIME seconds, and each one at most once at a time."""
 
     def __init__(
-        self, catalogue: ICatalogueDatabase, stores: IStoreRegistry, losses: Losses, clock: IReactorTime
+        self,
+        catalogue: ICatalogueDatabase,
+        stores: IStoreRegistry,
+        losses: Losses,
+        events: IEvents,
+        clock: IReactorTime,
     ) -> None:
         self._clock = clock
         self._checks = [
             _Check("catalogue", catalogue.check, clock),
-            *(_Check(f"store {store.store_id}", _ask(stores, losses, store.store_id), clock) for store in stores.all()),
+            *(
+                _Check(
+                    f"store {store.store_id}",
+                    _ask(stores, losses, store.store_id),
+                    clock,
+                    partial(_publish, events, store.store_id),
+                )
+                for store in stores.all()
+            ),
         ]
         self._findings: Sequence[Finding] = ()
         self._found_at = float("-inf")
@@ -77,8 +92,16 @@ class Health:
 class _Check:
     """One check. What hangs is not asked again before it has answered; changes are logged."""
 
-    def __init__(self, name: str, ask: Callable[[], Deferred[None]], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        name: str,
+        ask: Callable[[], Deferred[None]],
+        clock: IReactorTime,
+        changed: Callable[[str, str], None] = lambda result, reason: None,
+    ) -> None:
+        """changed: called with a result that is not that of before, and with why."""
         self._name = name
+        self._changed = changed
         self._ask = ask
         self._clock = clock
         self._asked = False
@@ -113,6 +136,7 @@ class _Check:
             self._latest = result
             level = log.info if result == OK else log.error
             level("health: {name}: {result} {reason}", name=self._name, result=result, reason=reason)
+            self._changed(result, reason)
         waiter.callback(Finding(self._name, result))
 
 
@@ -120,6 +144,10 @@ def _word_for(failure: Failure) -> str:
     if failure.check(StoreAway):
         return AWAY
     return INCOMPLETE if failure.check(ObjectMissing, ObjectDamaged) else FAILED
+
+
+def _publish(events: IEvents, store_id: str, result: str, reason: str) -> None:
+    events.publish(StoreUp(store_id) if result == OK else StoreDown(store_id, f"{result} {reason}"))
 
 
 def _ask(stores: IStoreRegistry, losses: Losses, store_id: str) -> Callable[[], Deferred[None]]:

@@ -10,7 +10,8 @@ from typing import Any
 from attrs import define, evolve, frozen
 
 from imgsvc.errors import Forbidden, QuotaExceeded
-from imgsvc.interfaces import IImageCatalogue, IProtections
+from imgsvc.event_model import ImageCreated
+from imgsvc.interfaces import IEvents, IImageCatalogue, IProtections
 from imgsvc.model import Caller, Image, ImagePage, ImageQuery, Visibility
 from imgsvc.operations.access import VISIBILITY_ACTIONS, Access
 from imgsvc.operations.limits import Quotas
@@ -84,6 +85,7 @@ class Images:
     limits: RecordLimits
     quotas: Quotas
     protections: IProtections
+    events: IEvents
     now: Callable[[], datetime] = utc_now
 
     def check_create(self, caller: Caller) -> None:
@@ -117,6 +119,7 @@ class Images:
         self.limits.check_sizes(image)
         image = evolve(image, properties=self.protections.merged(caller, {}, properties))
         await self.catalogue.add(image, await self.quotas.limits(image.owner))
+        self.events.publish(ImageCreated(image))
         return image
 
     async def show(self, caller: Caller, image_id: str) -> Image:

@@ -10,7 +10,8 @@ from typing import Final
 from attrs import define, evolve, frozen
 
 from imgsvc.errors import Conflict, Forbidden, ImageChanged, Invalid, QuotaExceeded, StoreAway, StoreError, WrongStatus
-from imgsvc.interfaces import IImageCatalogue, IStoreRegistry, ITaskCatalogue
+from imgsvc.event_model import event_of_change
+from imgsvc.interfaces import IEvents, IImageCatalogue, IStoreRegistry, ITaskCatalogue
 from imgsvc.model import IMPORT_LOCK, Caller, Image, Location, Status
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
@@ -89,6 +90,7 @@ class Locations:
     stores: IStoreRegistry
     measure: Measure
     rules: LocationRules
+    events: IEvents
     hash: Callable[[Image, str], None]
 
     async def list(self, caller: Caller, image_id: str) -> Sequence[Location]:
@@ -148,7 +150,8 @@ class Locations:
         if not self.rules.verify:
             if validation is not None:
                 changed = evolve(changed, os_hash_algo=validation.os_hash_algo, os_hash_value=validation.os_hash_value)
-            await self.images.update(image, evolve(changed, status=Status.ACTIVE), limits)
+            now, _ = await self.images.update(image, evolve(changed, status=Status.ACTIVE), limits)
+            self.events.publish(event_of_change(image, now))
             return
         changed = evolve(changed, properties={**changed.properties, IMPORT_LOCK: str(uuid.uuid4())})
         if validation is None:
@@ -162,6 +165,7 @@ class Locations:
             )
         store_id = changed.locations[0].store_id
         now, upload_id = await self.tasks.begin_task(image, changed, store_id, self.rules.lease, limits)
+        self.events.publish(event_of_change(image, now))
         self.hash(now, upload_id)
 
 

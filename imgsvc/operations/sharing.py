@@ -5,7 +5,8 @@ from __future__ import annotations
 from attrs import define
 
 from imgsvc.errors import Forbidden, NotFound
-from imgsvc.interfaces import IImageCatalogue, IMemberCatalogue
+from imgsvc.event_model import MemberAdded, MemberChanged, MemberRemoved
+from imgsvc.interfaces import IEvents, IImageCatalogue, IMemberCatalogue
 from imgsvc.model import Caller, Image, Member, MemberStatus, Visibility
 from imgsvc.operations.access import Access
 
@@ -20,6 +21,7 @@ class Sharing:
     access: Access
     images: IImageCatalogue
     member_records: IMemberCatalogue
+    events: IEvents
     limit: int = 128
 
     async def members(self, caller: Caller, image_id: str) -> list[Member]:
@@ -49,8 +51,10 @@ class Sharing:
 
         Raises what check_add does, Conflict (a member already), QuotaExceeded.
         """
-        await self.check_add(caller, image_id)
-        return await self.member_records.add_member(image_id, member_id, self.limit)
+        image = await self._shared_image(caller, image_id, "add_member")
+        member = await self.member_records.add_member(image_id, member_id, self.limit)
+        self.events.publish(MemberAdded(image, member))
+        return member
 
     async def check_answer(self, caller: Caller, image_id: str, member_id: str) -> None:
         """Raises NoSuchImage; Forbidden (not shared, the owner, a reader, not a member); NotFound (another project's
@@ -60,24 +64,27 @@ class Sharing:
 
     async def answer(self, caller: Caller, image_id: str, member_id: str, status: MemberStatus) -> Member:
         """A project accepts an image, rejects it, or leaves it open. Raises what check_answer does."""
-        await self.check_answer(caller, image_id, member_id)
-        return await self.member_records.set_member_status(image_id, member_id, status)
+        image = await self._require_for(caller, image_id, member_id, "modify_member")
+        member = await self.member_records.set_member_status(image_id, member_id, status)
+        self.events.publish(MemberChanged(image, member))
+        return member
 
     async def remove(self, caller: Caller, image_id: str, member_id: str) -> None:
         """Share the image no more with a project. No project can withdraw itself.
 
         Raises NoSuchImage; Forbidden (not shared, not the owner); NotFound (not a member that the caller sees).
         """
-        await self._require_for(caller, image_id, member_id, "delete_member")
+        image = await self._require_for(caller, image_id, member_id, "delete_member")
         await self.member_records.remove_member(image_id, member_id)
+        self.events.publish(MemberRemoved(image, member_id))
 
     async def _shared_image(self, caller: Caller, image_id: str, action: str) -> Image:
         image = await self.access.image(caller, image_id, action)
         _require_shared(image)
         return image
 
-    async def _require_for(self, caller: Caller, image_id: str, member_id: str, action: str) -> None:
-        """Raises unless the caller may do `action` to a member of a shared image; see `check_answer`."""
+    async def _require_for(self, caller: Caller, image_id: str, member_id: str, action: str) -> Image:
+        """A shared image, if the caller may do `action` to that member of it; else raises as `check_answer`."""
         image = await self.images.image(image_id)
         try:
             self.access.check(caller, image, action)
@@ -88,6 +95,7 @@ class Sharing:
                 await self._one(caller, image, member_id)
             raise
         await self._one(caller, image, member_id)
+        return image
 
     async def _one(self, caller: Caller, image: Image, member_id: str) -> Member:
         for member in await self._seen(caller, image):

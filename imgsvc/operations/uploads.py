@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -21,7 +21,17 @@ from imgsvc.errors import (
     StoreUnavailable,
     WrongStatus,
 )
-from imgsvc.interfaces import IBudget, IImageCatalogue, IStore, IStoreRegistry, IStoreWriter, IThreads, IUploadCatalogue
+from imgsvc.event_model import ImageActivated, ImageQueued, ImageUploading
+from imgsvc.interfaces import (
+    IBudget,
+    IEvents,
+    IImageCatalogue,
+    IStore,
+    IStoreRegistry,
+    IStoreWriter,
+    IThreads,
+    IUploadCatalogue,
+)
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Claim, Image, ProjectLimits, Status, StoredData
 from imgsvc.operations.access import Access
@@ -70,6 +80,7 @@ class Uploads:
     budget: IBudget
     digest_threads: IThreads
     signatures: Signatures
+    events: IEvents
     clock: IReactorTime
     rules: UploadRules
     running: set[Upload] = field(factory=set)
@@ -97,6 +108,7 @@ class Uploads:
         claim = await self._claim(image_id, store.store_id, limits)
         upload = Upload(self, caller, claim, store, request, limits, allowance)
         self.running.add(upload)
+        self.events.publish(ImageUploading(claim.image))
         await upload.start(body)
 
     def _claim(self, image_id: str, store_id: str, limits: ProjectLimits | None) -> Deferred[Claim]:
@@ -231,6 +243,7 @@ class Upload:
             size=data.size,
             store=self._store.store_id,
         )
+        self._uploads.events.publish(ImageActivated(_activated(self.image, data)))
         self._tell(None)
         await self._settle()
 
@@ -249,6 +262,8 @@ class Upload:
                     await self._succeed(data)
                     return
                 await self._abort()
+            if held:
+                self._uploads.events.publish(ImageQueued(evolve(self.image, status=Status.QUEUED)))
             self._tell(failure if held else Failure(ClaimLost(self.image.id)))
         except ImgsvcError as error:
             log.error("image {image}: left for the reaper: {error}", image=self.image.id, error=str(error))
@@ -296,3 +311,17 @@ class Upload:
     def _broken(self, failure: Failure) -> None:
         log.failure("image {image}: upload broken", failure=failure, image=self.image.id)
         self._tell(failure)
+
+
+def _activated(image: Image, data: StoredData) -> Image:
+    """The image as its activation has made it."""
+    return evolve(
+        image,
+        status=Status.ACTIVE,
+        size=data.size,
+        virtual_size=data.virtual_size,
+        checksum=data.checksum,
+        os_hash_algo=data.os_hash_algo,
+        os_hash_value=data.os_hash_value,
+        locations=(data.location,),
+    )

@@ -77,7 +77,7 @@ class DataRoutes:
         if request.method == b"HEAD":
             reader.stopProducing()
             return b""
-        await self.downloads.send(reader, request)
+        await self.downloads.send(image, reader, request)
         return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -16,6 +17,7 @@ from zope.interface.verify import verifyObject
 from imgsvc import config
 from imgsvc.catalogue import Catalogue, Schema, open_database
 from imgsvc.errors import Forbidden, ImageChanged, Invalid, NoSuchImage
+from imgsvc.events import Events
 from imgsvc.interfaces import IPolicy, IThreads
 from imgsvc.model import Caller, Image, Location
 from imgsvc.operations.access import Access
@@ -89,7 +91,7 @@ class ChangesTestCase(CatalogueTestCase):
 
     def changes_on(self, catalogue: Catalogue) -> Changes:
         """Of another process, when the catalogue is another."""
-        return Changes(Access(catalogue, self.policy), catalogue)
+        return Changes(Access(catalogue, self.policy), catalogue, Events(Clock()))
 
     def change(
         self, function: Callable[[Image], Image], image_id: str | None = None, action: str = "modify_image"
@@ -356,7 +358,7 @@ class RaceTests(TestCase):
             image = new_image()
             await catalogues[0].add(image)
             policy = Allowed("get_image", "modify_image")
-            changes = [Changes(Access(catalogue, policy), catalogue) for catalogue in catalogues]
+            changes = [Changes(Access(catalogue, policy), catalogue, Events(Clock())) for catalogue in catalogues]
             changing = [
                 Deferred.fromCoroutine(
                     changes[number % 2].change(CALLER, image.id, with_tag_and_property(number), "modify_image")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
 
 from imgsvc.catalogue import Catalogue, projects
 from imgsvc.errors import QuotaExceeded, TooLarge
+from imgsvc.events import Events
 from imgsvc.identity.policy import Policy
 from imgsvc.model import Caller, ProjectLimits
 from imgsvc.operations.access import Access
@@ -103,4 +105,4 @@ class TagRaceTests(RaceTestCase):
 
     def tagging(self, catalogue: Catalogue) -> Tagging:
         access = Access(catalogue, Policy())
-        return Tagging(Changes(access, catalogue), RecordLimits(tags=10))
+        return Tagging(Changes(access, catalogue, Events(Clock())), RecordLimits(tags=10))

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from imgsvc.errors import NoSuchImage, ObjectInUse, StoreAway, StoreUnavailable
+from imgsvc.events import Events
 from imgsvc.identity.policy import Policy
 from imgsvc.interfaces import IStoreWriter
 from imgsvc.model import Image, Location, Span, Status, StoredData
@@ -39,7 +40,7 @@ class ReaperTests(CatalogueTestCase):
 
     def made(self) -> Reaper:
         """A reaper, as every process has one."""
-        deletion = Deletion(Access(self.catalogue, Policy()), self.catalogue, self.stores)
+        deletion = Deletion(Access(self.catalogue, Policy()), self.catalogue, self.stores, Events(self.clock))
         return Reaper(
             images=self.catalogue,
             leases=self.catalogue,

@@ -1,0 +1,118 @@
+"""Which facts the calls of the API publish."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from imgsvc.errors import StoreUnavailable
+from imgsvc.event_model import Event, ImageEvent, ImageSent, MemberEvent, MemberRemoved, StoreDown
+from tests.web.rigs import ONE_STORE, ApiTestCase
+
+PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+
+
+class PublishedTests(ApiTestCase):
+    """A server, and all that it publishes."""
+
+    tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.seen: list[Event] = []
+        self.server.server.core.events.subscribe(Event, self.seen.append)
+
+    def published(self) -> list[str]:
+        """The names of the events since the last call."""
+        self.server.clock.advance(0)
+        names = [type(event).__name__ for event in self.seen]
+        self.latest = list(self.seen)
+        self.seen.clear()
+        return names
+
+    def statuses(self) -> list[str]:
+        """Of the images of these events."""
+        return [event.image.status.value for event in self.latest if isinstance(event, ImageEvent)]
+
+    def test_life(self) -> None:
+        """An image that is made, filled, read, changed, taken out of use and back, and deleted."""
+        image_id = self.server.image()["id"]
+        self.assertEqual(self.published(), ["ImageCreated"])
+        self.assertEqual(self.server.put(image_id, b"data").status, 204)
+        self.assertEqual(self.published(), ["ImageUploading", "ImageActivated"])
+        self.assertEqual(self.statuses(), ["saving", "active"])
+        activated = self.latest[-1]
+        assert isinstance(activated, ImageEvent)
+        shown = self.server.request("GET", f"/v2/images/{image_id}").json
+        self.assertEqual(activated.image.os_hash_value, shown["os_hash_value"])
+        self.assertEqual((activated.image.size, len(activated.image.locations)), (4, 1))
+        self.server.request("GET", f"/v2/images/{image_id}/file", {"Range": "bytes=1-2"})
+        self.assertEqual(self.published(), ["ImageSent"])
+        sent = self.latest[-1]
+        assert isinstance(sent, ImageSent)
+        self.assertEqual((sent.image.id, sent.size), (image_id, 2))
+        body = b'[{"op": "replace", "path": "/name", "value": "other"}]'
+        self.assertEqual(self.server.request("PATCH", f"/v2/images/{image_id}", PATCH, body).status, 200)
+        self.assertEqual(self.published(), ["ImageUpdated"])
+        self.server.request("PUT", f"/v2/images/{image_id}/tags/good")
+        self.assertEqual(self.published(), ["ImageUpdated"])
+        self.server.request("PUT", f"/v2/images/{image_id}/tags/good")
+        self.assertEqual(self.published(), [], "nothing has changed")
+        self.server.request("POST", f"/v2/images/{image_id}/actions/deactivate")
+        self.server.request("POST", f"/v2/images/{image_id}/actions/reactivate")
+        self.assertEqual(self.published(), ["ImageDeactivated", "ImageActivated"])
+        self.server.request("DELETE", f"/v2/images/{image_id}")
+        self.assertEqual(self.published(), ["ImageDeleted"])
+
+    def test_failed_upload(self) -> None:
+        """An upload that fails leaves the image queued."""
+        image_id = self.server.image()["id"]
+        self.published()
+        self.server.store().fail("write", StoreUnavailable("local", "does not answer."))
+        self.assertEqual(self.server.put(image_id, b"data").status, 503)
+        self.server.store().heal()
+        self.assertEqual(self.published(), ["ImageUploading", "ImageQueued"])
+        self.assertEqual(self.statuses(), ["saving", "queued"])
+
+    def test_refused(self) -> None:
+        """What is refused publishes nothing."""
+        image_id = self.server.image()["id"]
+        self.published()
+        self.server.request("DELETE", f"/v2/images/{image_id}/tags/none")
+        self.server.request("GET", f"/v2/images/{image_id}/file")
+        self.server.request("POST", f"/v2/images/{image_id}/actions/deactivate")
+        self.assertEqual(self.published(), [])
+
+    def test_members(self) -> None:
+        """A project that the image is shared with, that accepts it, and that it is no longer shared with."""
+        image_id = self.server.image()["id"]
+        self.published()
+        members = f"/v2/images/{image_id}/members"
+        json = {"Content-Type": "application/json"}
+        self.assertEqual(self.server.request("POST", members, json, b'{"member": "guests"}').status, 200)
+        self.assertEqual(self.published(), ["MemberAdded"])
+        self.assertEqual(self.server.request("PUT", f"{members}/guests", json, b'{"status": "accepted"}').status, 200)
+        self.assertEqual(self.published(), ["MemberChanged"])
+        changed = self.latest[-1]
+        assert isinstance(changed, MemberEvent)
+        self.assertEqual((changed.image.id, changed.member.status), (image_id, "accepted"))
+        self.assertEqual(self.server.request("DELETE", f"{members}/guests").status, 204)
+        self.assertEqual(self.published(), ["MemberRemoved"])
+        removed = self.latest[-1]
+        assert isinstance(removed, MemberRemoved)
+        self.assertEqual(removed.member_id, "guests")
+
+    def test_store(self) -> None:
+        """A store that does not answer for its health, and then does again."""
+        self.server.store().fail("usage", StoreUnavailable("local", "does not answer."))
+        self.server.request("GET", "/healthcheck")
+        self.assertEqual(self.published(), ["StoreDown"])
+        down = self.latest[-1]
+        assert isinstance(down, StoreDown)
+        self.assertEqual(down.store_id, "local")
+        self.assertIn("does not answer", down.reason)
+        self.server.request("GET", "/healthcheck")
+        self.assertEqual(self.published(), [], "it is as it was")
+        self.server.store().heal()
+        self.server.clock.advance(2)
+        self.server.request("GET", "/healthcheck")
+        self.assertEqual(self.published(), ["StoreUp"])

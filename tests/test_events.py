@@ -1,0 +1,101 @@
+"""The hand-over of facts from those who publish them to those who have subscribed."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from imgsvc.event_model import Event, StoreDown, StoreEvent, StoreUp
+from imgsvc.events import DELIVERED_AT_ONCE, Events
+from imgsvc.interfaces import IEvents
+
+
+class EventsTests(SynchronousTestCase):
+    """Events, driven by a clock."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.events = Events(self.clock)
+        verifyObject(IEvents, self.events)
+        self.seen: list[Event] = []
+
+    def test_later(self) -> None:
+        """Who publishes goes on before any subscriber is called."""
+        self.events.subscribe(StoreUp, self.seen.append)
+        self.events.publish(StoreUp("a"))
+        self.assertEqual(self.seen, [])
+        self.clock.advance(0)
+        self.assertEqual(self.seen, [StoreUp("a")])
+
+    def test_kinds(self) -> None:
+        """A subscriber gets events of its kind and of derived ones, in their order, and no others."""
+        self.events.subscribe(StoreEvent, self.seen.append)
+        ups: list[Event] = []
+        self.events.subscribe(StoreUp, ups.append)
+        published = [StoreUp("a"), StoreDown("b", "is away"), StoreUp("c")]
+        for event in (*published, Event()):
+            self.events.publish(event)
+        self.clock.advance(0)
+        self.assertEqual(self.seen, published)
+        self.assertEqual(ups, [StoreUp("a"), StoreUp("c")])
+
+    def test_failure(self) -> None:
+        """What one subscriber raises is logged; the others get the event, and it the next one."""
+
+        def fail(event: StoreUp) -> None:
+            self.seen.append(event)
+            raise ValueError("of a subscriber")
+
+        others: list[Event] = []
+        self.events.subscribe(StoreUp, fail)
+        self.events.subscribe(StoreUp, others.append)
+        self.events.publish(StoreUp("a"))
+        self.events.publish(StoreUp("b"))
+        self.clock.advance(0)
+        self.assertEqual(self.seen, [StoreUp("a"), StoreUp("b")])
+        self.assertEqual(others, self.seen)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
+    def test_unsubscribed(self) -> None:
+        """After the end of a subscription nothing more is delivered; a second end does nothing."""
+        end = self.events.subscribe(StoreUp, self.seen.append)
+        end()
+        end()
+        self.events.publish(StoreUp("a"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_many(self) -> None:
+        """Many events take several turns, so that requests come in between."""
+        self.events.subscribe(StoreUp, self.seen.append)
+        for number in range(2 * DELIVERED_AT_ONCE + 1):
+            self.events.publish(StoreUp(str(number)))
+        delivered = []
+        while self.clock.getDelayedCalls():
+            self.clock.advance(0)
+            delivered.append(len(self.seen))
+        self.assertEqual(delivered, [DELIVERED_AT_ONCE, 2 * DELIVERED_AT_ONCE, 2 * DELIVERED_AT_ONCE + 1])
+
+    def test_publish_within(self) -> None:
+        """A subscriber may publish, and is not called within itself."""
+
+        def answer(event: StoreUp) -> None:
+            self.seen.append(event)
+            if event.store_id == "a":
+                self.events.publish(StoreUp("b"))
+                self.assertEqual(len(self.seen), 1)
+
+        self.events.subscribe(StoreUp, answer)
+        self.events.publish(StoreUp("a"))
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(self.seen, [StoreUp("a"), StoreUp("b")])
+
+    def test_stop(self) -> None:
+        """The end delivers what still waits, at once, and leaves no timer."""
+        self.events.subscribe(StoreUp, self.seen.append)
+        for number in range(DELIVERED_AT_ONCE + 1):
+            self.events.publish(StoreUp(str(number)))
+        self.events.stop()
+        self.assertEqual(len(self.seen), DELIVERED_AT_ONCE + 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
