@@ -72,7 +72,10 @@ class EventsTests(SynchronousTestCase):
             self.events.publish(StoreUp(str(number)))
         delivered = []
         while self.clock.getDelayedCalls():
-            self.clock.advance(0)
+            [turn] = self.clock.getDelayedCalls()
+            deliver = turn.func
+            turn.cancel()
+            deliver()  # a reactor calls what is due, but not what that makes due
             delivered.append(len(self.seen))
         self.assertEqual(delivered, [DELIVERED_AT_ONCE, 2 * DELIVERED_AT_ONCE, 2 * DELIVERED_AT_ONCE + 1])
 

@@ -104,15 +104,15 @@ class PublishedTests(ApiTestCase):
     def test_store(self) -> None:
         """A store that does not answer for its health, and then does again."""
         self.server.store().fail("usage", StoreUnavailable("local", "does not answer."))
-        self.server.request("GET", "/healthcheck")
+        self.server.request("GET", "/healthcheck?detail")
         self.assertEqual(self.published(), ["StoreDown"])
         down = self.latest[-1]
         assert isinstance(down, StoreDown)
         self.assertEqual(down.store_id, "local")
         self.assertIn("does not answer", down.reason)
-        self.server.request("GET", "/healthcheck")
+        self.server.request("GET", "/healthcheck?detail")
         self.assertEqual(self.published(), [], "it is as it was")
         self.server.store().heal()
         self.server.clock.advance(2)
-        self.server.request("GET", "/healthcheck")
+        self.server.request("GET", "/healthcheck?detail")
         self.assertEqual(self.published(), ["StoreUp"])
