@@ -140,5 +140,8 @@ def _store(setting: Setting, store: IStore) -> str:
             return text  # what is wrong with the database was told
         fault = store.mark_fault(catalogue_id, object_count)
         if fault is not None:
-            raise ConfigurationError(f"{folder} {fault}: is it mounted? Else `imgsvc-admin store adopt`")
+            raise ConfigurationError(
+                f"{folder} {fault}: is it mounted? If this folder is the right one, run"
+                f" `imgsvc-admin store adopt {store.store_id}` with the options of this command before `store`"
+            )
     return text

@@ -65,7 +65,8 @@ def _require_database(setting: Setting) -> None:
     file = sqlite_file(setting.config.database.url, setting.data_folder)
     if file is not None and not file.exists():
         raise ConfigurationError(
-            f"there is no database {file}: is it the daemon's --data? `imgsvc-admin database upgrade` makes a new one"
+            f"there is no database {file}. Are --config and --data those of the daemon?"
+            " `imgsvc-admin database upgrade`, with the same options, makes a new database"
         )
 
 

@@ -31,7 +31,8 @@ def check(found: str | None) -> None:
         return
     tables = "there are no tables yet" if found is None else f"the tables are of version {found}, not {HEAD}"
     later = found is not None and found > HEAD
-    remedy = "this imgsvc is too old for them" if later else "run `imgsvc-admin database upgrade`"
+    command = "run `imgsvc-admin database upgrade` with the --config and --data of the daemon before `database`"
+    remedy = "this imgsvc is too old for them" if later else command
     raise ConfigurationError(f"database.url: {tables}: {remedy}")
 
 

@@ -258,7 +258,8 @@ class SQLiteDatabase:
         if self._must_exist and not self._file.exists():
             raise ConfigurationError(
                 f"database.must_exist: there is no database {self._file}: is its file system mounted?"
-                " `imgsvc-admin database upgrade` makes a new one"
+                " `imgsvc-admin database upgrade`, with the --config and --data of the daemon before `database`, makes"
+                " a new one"
             )
         try:
             with self._readers.connect() as connection:

@@ -48,7 +48,8 @@ class Disk:
         if self.away is None:
             log.error(
                 "Store {store} is away: {path} {why}. Nothing is read, written or deleted there. Mount what belongs"
-                " there; or, if this folder is the one that is meant, run `imgsvc-admin store adopt {store}`",
+                " there. If this folder is the right one, run `imgsvc-admin store adopt {store}` with the --config and"
+                " --data of the daemon before `store`",
                 store=self.store_id,
                 path=self.folder.path,
                 why=why,

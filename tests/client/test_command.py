@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -174,6 +175,13 @@ class FaultTests(CommandTestCase):
         done = self.imgsvc("upload", self.file("source", b"abc"), "--store", "slow", code=1)
         self.assertIn("there are fast, cheap", done.stderr)
         self.assertEqual(len(self.api.images), 1)
+
+    def test_stores(self) -> None:
+        """Stores are shown for people, and with --json as the server gives them."""
+        self.assertEqual(json.loads(self.imgsvc("stores", "--json").stdout), [])
+        self.api.stores = [{"id": "fast", "default": "true"}, {"id": "web", "read-only": "true", "description": "Wéb"}]
+        self.assertEqual(self.imgsvc("stores").stdout, "fast  default\nweb  read-only  Wéb\n")
+        self.assertEqual(json.loads(self.imgsvc("stores", "--json").stdout), self.api.stores)
 
     def test_one_store(self) -> None:
         """A server with one store lets nobody choose, and the option to leave out is named."""

@@ -64,7 +64,7 @@ class MountTestCase(DaemonTestCase):
         self.assertEqual(daemon.request("GET", "/healthcheck")[0], 200)
         self.wait(lambda: "store local: AWAY" in detail(daemon), "the finding")
         self.assertEqual(daemon.request("GET", "/healthcheck?detail")[0], 503)
-        self.assertIn("run `imgsvc-admin store adopt local`", daemon.log())
+        self.assertIn("run `imgsvc-admin store adopt local` with the --config and --data of", daemon.log())
         self.assert_no_traceback(daemon)
 
     def assert_there(self, daemon: Daemon, image_id: str) -> None:

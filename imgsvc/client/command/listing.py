@@ -136,7 +136,7 @@ async def _list(
 
 @click.command()
 @click.argument("id_or_name")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def show(settings: Settings, id_or_name: str, as_json: bool) -> None:
     """Show all fields of an image."""
