@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -209,8 +210,36 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
 
+def anchor(heading: str) -> str:
+    """What a link to a heading ends with, as GitHub makes it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
 class DocumentTests(SynchronousTestCase):
     """What is written down beside the code is true of it."""
+
+    def test_links(self) -> None:
+        """Links within the documents lead to a file and a heading that exist."""
+        wrong = []
+        for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+            for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", path.read_text(encoding="utf-8")):
+                name, _, heading = link.partition("#")
+                target = path.parent / name if name else path
+                found = target.exists()
+                if found and heading:
+                    headings = re.findall(r"(?m)^#+ (.*)$", target.read_text(encoding="utf-8"))
+                    found = heading in map(anchor, headings)
+                if not found:
+                    wrong.append(f"{path.name}: {link}")
+        self.assertEqual(wrong, [])
+
+    def test_contents(self) -> None:
+        """The contents of docs/operations.md have every section of it."""
+        text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+        beginning, _, rest = text.partition("\n## ")
+        sections = re.findall(r"(?m)^## (.*)$", "\n## " + rest)
+        self.assertGreater(len(sections), 10)
+        self.assertEqual([name for name in sections if f"](#{anchor(name)})" not in beginning], [])
 
     def test_generated_tables(self) -> None:
         """The tables of docs/configuration.md and docs/api.md are those of the code."""
