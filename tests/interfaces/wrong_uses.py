@@ -1,0 +1,362 @@
+"""Uses of the interfaces and of routes that are wrong. Type-checked by `test_types`, never run.
+
+A comment at the end of a line names the errors that mypy must find there. No other line may have any. Every interface
+has a function here whose first parameter is of that interface: one that is added gets its own.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer
+from twisted.web.http_headers import Headers
+
+from imgsvc.event_model import ImageCreated, ImageSent
+from imgsvc.interfaces import (
+    IAnswerBudget,
+    IAnswers,
+    IBudget,
+    ICatalogue,
+    ICatalogueDatabase,
+    ICertificates,
+    ICopyingWriter,
+    IDeletionCatalogue,
+    IEvents,
+    IFileBacked,
+    IHoldings,
+    IIdentity,
+    IImageCatalogue,
+    IInventory,
+    ILeaseCatalogue,
+    IListedStore,
+    IMarkedStore,
+    IMemberCatalogue,
+    IMetadefCatalogue,
+    IOutlet,
+    IPolicy,
+    IProjectCatalogue,
+    IProtections,
+    IRedirectingStore,
+    IReservation,
+    IResumableStore,
+    IResumableWriter,
+    IShare,
+    IStore,
+    IStoreReader,
+    IStoreRegistry,
+    IStoreWriter,
+    ITaskCatalogue,
+    IThreads,
+    IUploadCatalogue,
+)
+from imgsvc.metadef_model import Namespace, NamespaceQuery
+from imgsvc.model import Caller, Image, Lease, Location, RequestContext, Span, Status, StoredData, StoredObject
+from imgsvc.stores.maker import IStoreMaker
+from imgsvc.web.request import StreamingRequest
+from imgsvc.web.routes import OpenRoute, Route
+
+
+def number(value: int) -> None:
+    """Takes a number."""
+
+
+def text(value: str) -> None:
+    """Takes a text."""
+
+
+def length(value: str) -> int:
+    """Of a text."""
+    return len(value)
+
+
+# --- the catalogue
+
+
+async def catalogue(whole: ICatalogue, image: Image) -> None:
+    """All parts are in it, and all are strict."""
+    await whole.activate(image.id, "upload", "not a StoredData", 42)  # wrong: arg-type
+    text(await whole.usage("project"))  # wrong: arg-type
+    number(await whole.activate(image.id, "upload", "not a StoredData"))  # wrong: arg-type, func-returns-value
+
+
+async def catalogue_database(database: ICatalogueDatabase) -> None:
+    """Opened, asked, closed."""
+    await database.start("sqlite:///x")  # wrong: call-arg
+    number(await database.check())  # wrong: arg-type, func-returns-value
+
+
+async def image_catalogue(images: IImageCatalogue, image: Image) -> None:
+    """Images are values of the model."""
+    await images.image(image)  # wrong: arg-type
+    number(await images.image(image.id))  # wrong: arg-type
+    await images.images({"limit": 10})  # wrong: arg-type
+    await images.add(image, 10)  # wrong: arg-type
+    await images.update(image, {"name": "new"})  # wrong: arg-type
+    text((await images.update(image, image))[1])  # wrong: arg-type
+    await images.delete(image.id)  # wrong: attr-defined
+
+
+async def member_catalogue(members: IMemberCatalogue, image: Image) -> None:
+    """Members have a status of the model."""
+    await members.add_member(image.id, "project", None)  # wrong: arg-type
+    await members.set_member_status(image.id, "project", "accepted")  # wrong: arg-type
+    text(await members.members(image.id))  # wrong: arg-type
+
+
+async def project_catalogue(projects: IProjectCatalogue) -> None:
+    """Projects have ids, and usage is counted."""
+    await projects.project_limits(7)  # wrong: arg-type
+    number(await projects.project_usage("project"))  # wrong: arg-type
+
+
+async def lease_catalogue(leases: ILeaseCatalogue, lease: Lease) -> None:
+    """A lease is a value, its time a number."""
+    await leases.renew("image", "upload", "60 s")  # wrong: arg-type
+    await leases.take_over(lease.upload_id, 60)  # wrong: arg-type
+    text(await leases.take_over(lease, 60))  # wrong: arg-type
+    await leases.claim("image", "store", 60)  # wrong: attr-defined
+
+
+async def upload_catalogue(uploads: IUploadCatalogue, data: StoredData) -> None:
+    """A claim is more than its id."""
+    text(await uploads.claim("image", "store", 60))  # wrong: arg-type
+    await uploads.activate("image", data, "upload")  # wrong: arg-type
+
+
+async def task_catalogue(tasks: ITaskCatalogue, image: Image) -> None:
+    """A task begins with both states of the image."""
+    await tasks.begin_task(image, "store", 60)  # wrong: call-arg, arg-type
+    text(await tasks.begin_task(image, image, "store", 60))  # wrong: arg-type
+    await tasks.end_task(image.id, image, "upload")  # wrong: arg-type
+
+
+async def deletion_catalogue(deletions: IDeletionCatalogue, image: Image) -> None:
+    """What is to be deleted are locations, each with its key."""
+    await deletions.restore(image.locations, Status.ACTIVE)  # wrong: arg-type
+    await deletions.forget_location("key")  # wrong: arg-type
+    number(await deletions.delete(image.id))  # wrong: arg-type
+
+
+async def holdings(holding: IHoldings) -> None:
+    """Objects are counted for one store."""
+    await holding.object_count(None)  # wrong: arg-type
+    text(await holding.known_objects("store", ["name"]))  # wrong: arg-type
+
+
+async def inventory(records: IInventory) -> None:
+    """Records come after a key."""
+    await records.records("store", "key", 10)  # wrong: arg-type
+    text(await records.records("store", 0, 10))  # wrong: arg-type
+
+
+async def metadef_catalogue(metadefs: IMetadefCatalogue, namespace: Namespace, query: NamespaceQuery) -> None:
+    """Namespaces are values of the model."""
+    await metadefs.namespace(namespace)  # wrong: arg-type
+    await metadefs.remove(namespace.name)  # wrong: arg-type
+    number(await metadefs.namespaces(query))  # wrong: arg-type
+
+
+# --- stores
+
+
+async def store(of: IStore, location: Location) -> None:
+    """Locations and spans are values of the model."""
+    await of.reader(location.url, Span(0, 1))  # wrong: arg-type
+    await of.reader(location, (0, 1))  # wrong: arg-type
+    await of.writer("image", "upload")  # wrong: call-arg
+    text(await of.size(location))  # wrong: arg-type
+    text(of.info.weight)  # wrong: arg-type
+
+
+async def marked_store(of: IMarkedStore) -> None:
+    """A store that may be away."""
+    await of.adopt("by force")  # wrong: arg-type
+    text(await of.survey())  # wrong: arg-type
+
+
+async def listed_store(of: IListedStore, found: StoredObject) -> None:
+    """A store that tells its objects."""
+    await of.set_aside(found.name)  # wrong: arg-type
+    number(await of.object(found.name))  # wrong: arg-type
+
+
+async def resumable_store(of: IResumableStore) -> None:
+    """A store that goes on with uploads."""
+    await of.resume("image")  # wrong: call-arg
+    text(await of.resume("image", "upload"))  # wrong: arg-type
+
+
+async def redirecting_store(of: IRedirectingStore, location: Location) -> None:
+    """A store with URLs for clients."""
+    await of.redirect(location, "an hour")  # wrong: arg-type
+    number(await of.redirect(location, 60))  # wrong: arg-type
+
+
+async def writer(to: IStoreWriter) -> None:
+    """Takes a list of pieces."""
+    await to.write(["text"])  # wrong: list-item
+    text(await to.commit())  # wrong: arg-type
+
+
+async def resumable_writer(to: IResumableWriter) -> None:
+    """Knows its size."""
+    text(to.size)  # wrong: arg-type
+    text(await to.suspend())  # wrong: arg-type
+
+
+async def copying_writer(to: ICopyingWriter, source: IStore, location: Location) -> None:
+    """Copies a span of an object of a store."""
+    await to.copy(source.store_id, location, Span(0, 1))  # wrong: arg-type
+    text(await to.copy(source, location, Span(0, 1)))  # wrong: arg-type
+
+
+async def reader(of: IStoreReader, consumer: IConsumer) -> None:
+    """Produces for a consumer."""
+    await of.startProducing(print)  # wrong: arg-type
+    number(await of.startProducing(consumer))  # wrong: arg-type, func-returns-value
+    text(of.length)  # wrong: arg-type
+
+
+async def file_backed(of: IFileBacked) -> None:
+    """Has a file descriptor."""
+    await of.load("start", 10)  # wrong: arg-type
+    text(of.fd)  # wrong: arg-type
+
+
+async def registry(stores: IStoreRegistry) -> None:
+    """Has stores by their ids."""
+    stores.get(1)  # wrong: arg-type
+    text(stores.get("name"))  # wrong: arg-type
+    text(stores.default)  # wrong: arg-type
+
+
+def maker(of: IStoreMaker) -> None:
+    """Makes a store of what is said of it."""
+    of.make("name", {}, None)  # wrong: arg-type
+    number(of.kind)  # wrong: arg-type
+
+
+# --- threads and memory
+
+
+async def threads(pool: IThreads) -> None:
+    """Pass a function its arguments, and give what it returns."""
+    await pool.run(length, 1)  # wrong: arg-type
+    await pool.run(length)  # wrong: arg-type
+    text(await pool.run(length, "text"))  # wrong: arg-type
+
+
+def share(of: IShare) -> None:
+    """Counts bytes."""
+    of.hold(b"bytes")  # wrong: arg-type
+    of.when_room(length)  # wrong: arg-type
+    text(of.block_size)  # wrong: arg-type
+
+
+def budget(of: IBudget) -> None:
+    """Gives shares."""
+    of.share(1000)  # wrong: call-arg
+    number(of.share())  # wrong: arg-type
+
+
+def reservation(of: IReservation) -> None:
+    """Counts bytes."""
+    of.resize("large")  # wrong: arg-type
+    text(of.size)  # wrong: arg-type
+
+
+async def answer_budget(of: IAnswerBudget) -> None:
+    """Reserves bytes."""
+    of.reserve(0.5)  # wrong: arg-type
+    number(await of.reserve(1))  # wrong: arg-type
+
+
+# --- events
+
+
+def sent(event: ImageSent) -> None:
+    """A subscriber."""
+
+
+def events(of: IEvents) -> None:
+    """Events are values, and a subscriber takes those of its kind."""
+    of.publish("image created")  # wrong: arg-type
+    of.subscribe(ImageCreated, sent)  # wrong: arg-type
+    number(of.subscribe(ImageSent, sent))  # wrong: arg-type
+
+
+# --- answers
+
+
+async def answers(to: IAnswers, outlet: IOutlet, memory: IReservation) -> None:
+    """Sends blocks of bytes."""
+    await to.send("text", outlet, memory)  # wrong: arg-type
+    await to.send([b""], memory, outlet)  # wrong: arg-type
+
+
+def outlet(to: IOutlet) -> None:
+    """Counts what was sent."""
+    to.count(b"sent")  # wrong: arg-type
+    number(to.plain_transport())  # wrong: arg-type
+    text(to.started)  # wrong: arg-type
+
+
+# --- callers and what they may do
+
+
+def identity(of: IIdentity, headers: Headers) -> None:
+    """The caller comes at once or later."""
+    of.identify({}, IPv4Address("TCP", "127.0.0.1", 1))  # wrong: arg-type
+    text(of.identify(headers, IPv4Address("TCP", "127.0.0.1", 1)))  # wrong: arg-type
+    number(of.challenge)  # wrong: arg-type
+
+
+def policy(of: IPolicy, caller: Caller, image: Image) -> None:
+    """Decides about what has an owner."""
+    of.allows("get_image", "caller", image)  # wrong: arg-type
+    of.allows("get_image", caller, image.id)  # wrong: arg-type
+    text(of.might_allow("get_image", caller))  # wrong: arg-type
+
+
+def protections(of: IProtections, caller: Caller) -> None:
+    """Properties are texts by texts."""
+    of.readable(caller, {"key": 1})  # wrong: dict-item
+    text(of.merged(caller, {}, {}))  # wrong: arg-type
+
+
+async def certificates(of: ICertificates, caller: Caller) -> None:
+    """A certificate is bytes."""
+    await of.certificate("id", None)  # wrong: arg-type
+    text(await of.certificate("id", caller))  # wrong: arg-type
+
+
+# --- routes
+
+
+async def takes_no_context(request: StreamingRequest, image_id: str) -> bytes:
+    """A handler that is not told who the caller is."""
+    return b""
+
+
+async def takes_a_context(request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
+    """A handler as it must be."""
+    return b""
+
+
+async def gives_a_text(request: StreamingRequest, context: RequestContext) -> str:
+    """A handler whose answer is no bytes."""
+    return ""
+
+
+def not_a_coroutine(request: StreamingRequest, context: RequestContext) -> Deferred[int]:
+    """A handler that gives a number."""
+    return Deferred()
+
+
+def routes() -> None:
+    """Handlers that no route may have."""
+    Route("GET", "/right/<image_id>", takes_a_context)
+    Route("GET", "/wrong/<image_id>", takes_no_context)  # wrong: arg-type
+    Route("GET", "/wrong", gives_a_text)  # wrong: arg-type
+    Route("GET", "/wrong", not_a_coroutine)  # wrong: arg-type
+    OpenRoute("GET", "/wrong/<image_id>", takes_a_context)  # wrong: arg-type
