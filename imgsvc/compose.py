@@ -97,7 +97,7 @@ class Server:
             version=__version__,
             addresses=", ".join(address_of(port) for port in self._ports),
             database=without_password(self._database_url),
-            stores=", ".join(f"{store.store_id} ({store.info.kind})" for store in self.core.stores.all()),
+            stores=", ".join(f"{store.store_id} ({store.info.kind})" for store in self.core.stores.every()),
             default=self.core.stores.default.store_id,
             identity=self._config.identity.mode,
         )

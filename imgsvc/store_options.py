@@ -10,8 +10,12 @@ from attrs import evolve, field, frozen
 
 from imgsvc.errors import ConfigurationError
 from imgsvc.options import converter, option, structure
+from imgsvc.store_model import Purpose, StoreSettings
 
 __all__ = ["Store", "Stores"]
+
+IMAGES: Final = "images"
+"""The purpose of a store that is not reserved for the server itself."""
 
 
 @frozen
@@ -22,6 +26,17 @@ class Store:
     description: str = option("A line for people, shown by `/v2/info/stores`.", "")
     weight: int = option("Of several stores that hold an image, the heaviest is read first.", 0)
     options: Mapping[str, object] = field(factory=dict, hash=False)
+    purpose: str = option(
+        "What the store is for. `staging` and `cache`: data of the server's own, of which nothing is kept yet; clients"
+        " do not see these stores.",
+        IMAGES,
+        choices=(IMAGES, *(each.value for each in Purpose)),
+    )
+
+    def settings(self, store_id: str) -> StoreSettings:
+        """What the store of that id takes over from its table, whatever its kind."""
+        reserved = None if self.purpose == IMAGES else Purpose(self.purpose)
+        return StoreSettings(store_id, self.description, self.weight, reserved)
 
 
 @frozen
@@ -51,7 +66,8 @@ def _stores(table: Any, _: object) -> Stores:
             raise ConfigurationError(
                 f"stores.{name}: the name must be letters, digits, '.', '_', '-', and not begin with os_glance"
             )
-    default = table.get("default", next(iter(stores)) if len(stores) == 1 else "local")
+    for_images = [name for name, store in stores.items() if store.purpose == IMAGES]
+    default = table.get("default", for_images[0] if len(for_images) == 1 else "local")
     return Stores(default=default, stores=stores)
 
 
@@ -65,7 +81,7 @@ def _store(name: str, table: Any) -> Store:
     )
 
 
-_STORE_KEYS: Final = frozenset({"kind", "description", "weight"})
+_STORE_KEYS: Final = frozenset({"kind", "description", "weight", "purpose"})
 converter.register_structure_hook(Stores, _stores)
 converter.register_unstructure_hook(
     Stores, lambda stores: {"default": stores.default} | {n: _store_table(s) for n, s in stores.stores.items()}
@@ -73,4 +89,4 @@ converter.register_unstructure_hook(
 
 
 def _store_table(store: Store) -> dict[str, object]:
-    return {"kind": store.kind, "description": store.description, "weight": store.weight, **store.options}
+    return {each: getattr(store, each) for each in ("kind", "description", "weight", "purpose")} | dict(store.options)

@@ -72,7 +72,7 @@ def make_service(
 
 
 def _refuse_stores_of_one_process(config: Config, server: Server) -> None:
-    for info in (store.info for store in server.core.stores.all()):
+    for info in (store.info for store in server.core.stores.every()):
         if info.scope is Scope.PROCESS:
             raise ConfigurationError(
                 f"server.workers = {config.server.workers}: must be 1 with stores.{info.id} of kind {info.kind},"

@@ -49,7 +49,7 @@ ARROWS = {
     "words": set(),
     "options": {"errors"},
     "config": {"endpoints", "errors", "options", "store_options"},
-    "store_options": {"errors", "options"},
+    "store_options": {"errors", "options", "store_model"},
     "endpoints": set(),
     "launch": set(),
     "reload": {"config", "errors"},

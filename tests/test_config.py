@@ -13,6 +13,7 @@ from imgsvc.config import Config, Identity, Quotas, Server, Store, Stores, from_
 from imgsvc.endpoints import is_local
 from imgsvc.errors import ConfigurationError
 from imgsvc.options import Seconds, Size, allowed, option, structure
+from imgsvc.store_model import Purpose
 
 
 @frozen
@@ -185,6 +186,19 @@ class ConfigTests(SynchronousTestCase):
         self.assertEqual(self.load('[stores.a]\nkind = "memory"').stores.default, "a")
         text = '[stores.a]\nkind = "memory"\n[stores.b]\nkind = "memory"\n'
         self.assertEqual(self.refusal(text), "stores.default = 'local': must be one of a, b")
+        self.assertEqual(self.load(text + 'purpose = "cache"').stores.default, "a")
+
+    def test_purpose(self) -> None:
+        """A store is for images, or for one of the purposes of the server itself."""
+        stores = self.load(
+            '[stores.a]\nkind = "memory"\n[stores.b]\nkind = "memory"\npurpose = "staging"'
+        ).stores.stores
+        settings = [store.settings(name).reserved for name, store in stores.items()]
+        self.assertEqual([None, Purpose.STAGING], settings)
+        self.assertEqual(
+            self.refusal('[stores.a]\nkind = "memory"\npurpose = "fun"'),
+            "stores.a.purpose = 'fun': must be one of images, staging, cache",
+        )
 
     def test_wrong_stores(self) -> None:
         """A store without kind, with a name that clients could not write, or which is no table, is refused."""

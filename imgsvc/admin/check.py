@@ -107,7 +107,7 @@ def _wire(config: configuration.Config, folder: Path, stores: list[IStore]) -> s
     """Make a server of it, and start nothing. Adds its stores to `stores`."""
     from twisted.internet import reactor
 
-    stores += Server(config, folder, reactor).core.stores.all()
+    stores += Server(config, folder, reactor).core.stores.every()
     return f"identity {config.identity.mode}, workers = {config.server.workers}"
 
 

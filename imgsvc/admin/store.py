@@ -38,7 +38,7 @@ store.add_command(verify)
 
 
 async def _adopt(core: Core, name: str, force: bool) -> None:
-    found = core.stores.get(name)
+    found = core.stores.find(name)
     if not IMarkedStore.providedBy(found):
         raise Invalid(f"Store {name} is of kind {found.info.kind}: it keeps no mark, and is never away.")
     try:

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import Attribute, Interface
 
 from imgsvc.model import Caller, Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
-from imgsvc.store_model import Buffer, StoreInfo
+from imgsvc.store_model import Buffer, Purpose, StoreInfo
 
 __all__ = [
     "ICopyingWriter",
@@ -276,13 +276,22 @@ class IListedStore(IStore):
 
 
 class IStoreRegistry(Interface):
-    """The stores of this server, by id."""
+    """The stores of this server, by id: those for images, which clients see, and those that the server reserves."""
 
     default: IStore = Attribute("Takes an upload that names none.")
-    several: bool = Attribute("More than one store is configured.")
+    several: bool = Attribute("More than one store for images is configured.")
 
     def get(store_id: str) -> IStore:
-        """The store of that id. Raises UnknownStore."""
+        """The store for images of that id. Raises UnknownStore."""
 
     def all() -> Sequence[IStore]:
-        """The stores in the order of the configuration."""
+        """The stores for images in the order of the configuration."""
+
+    def find(store_id: str) -> IStore:
+        """The store of that id, be it reserved, where no client chose the id. Raises UnknownStore."""
+
+    def every() -> Sequence[IStore]:
+        """All stores, those that are reserved too, in the order of the configuration."""
+
+    def reserved(purpose: Purpose) -> IStore | None:
+        """The store that the server keeps for this purpose; None: the configuration has none."""

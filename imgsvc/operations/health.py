@@ -62,7 +62,7 @@ class Health:
                     clock,
                     partial(_publish, events, store.store_id),
                 )
-                for store in stores.all()
+                for store in stores.every()
             ),
         ]
         self._findings: Sequence[Finding] = ()
@@ -154,7 +154,7 @@ def _ask(stores: IStoreRegistry, losses: Losses, store_id: str) -> Callable[[], 
     """The check of a store, which is looked up each time."""
 
     async def ask() -> None:
-        await stores.get(store_id).usage()
+        await stores.find(store_id).usage()
         await losses.look(store_id)
 
     return lambda: Deferred.fromCoroutine(ask())

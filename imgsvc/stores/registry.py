@@ -12,7 +12,7 @@ from imgsvc import config
 from imgsvc.errors import ConfigurationError, StoreError, UnknownStore
 from imgsvc.interfaces import IStore, IStoreRegistry
 from imgsvc.logger import make_logger
-from imgsvc.store_model import StoreSettings
+from imgsvc.store_model import Purpose
 from imgsvc.stores.maker import IStoreMaker
 from imgsvc.stores.services import StoreServices
 from twisted import plugins
@@ -29,24 +29,39 @@ class Registry:
         self._stores = {store.store_id: store for store in stores}
         self._started: list[IStore] = []
         self.default = self._stores[default]
-        self.several = len(self._stores) > 1
+        self.several = len(self.all()) > 1
 
     def get(self, store_id: str) -> IStore:
+        """See IStoreRegistry."""
+        store = self._stores.get(store_id)
+        if store is None or store.info.reserved:
+            raise UnknownStore(store_id, tuple(each.store_id for each in self.all()))
+        return store
+
+    def all(self) -> Sequence[IStore]:
+        """See IStoreRegistry."""
+        return tuple(store for store in self._stores.values() if not store.info.reserved)
+
+    def find(self, store_id: str) -> IStore:
         """See IStoreRegistry."""
         if store_id not in self._stores:
             raise UnknownStore(store_id, tuple(self._stores))
         return self._stores[store_id]
 
-    def all(self) -> Sequence[IStore]:
+    def every(self) -> Sequence[IStore]:
         """See IStoreRegistry."""
         return tuple(self._stores.values())
+
+    def reserved(self, purpose: Purpose) -> IStore | None:
+        """See IStoreRegistry."""
+        return next((store for store in self._stores.values() if store.info.reserved is purpose), None)
 
     def start(self) -> Deferred[None]:
         """Start every store, in turn. Deferred of None; fails as the first one does, the others are stopped then."""
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
-        for store in self.all():
+        for store in self.every():
             self._started.append(store)
             try:
                 await store.start()
@@ -70,17 +85,18 @@ class Registry:
 def make_stores(stores: Mapping[str, config.Store], default: str, services: StoreServices) -> Registry:
     """The stores of a configuration, not yet started. default: the id of the one that takes uploads which name none.
 
-    Raises ConfigurationError for an unknown kind or default, for wrong options of a store, and for two stores on one
-    medium: each would take for left over what is the other's, and delete it.
+    Raises ConfigurationError for an unknown kind or default, for wrong options of a store, for two stores on one
+    medium (each would take for left over what is the other's, and delete it), and for two of one purpose.
     """
     makers: dict[str, IStoreMaker] = {maker.kind: maker for maker in getPlugins(IStoreMaker, plugins)}
     made = [_make(store_id, table, makers, services) for store_id, table in stores.items()]
-    writable = [store.store_id for store in made if not store.info.read_only]
+    writable = [store.store_id for store in made if not store.info.read_only and not store.info.reserved]
     if default not in writable:
         raise ConfigurationError(
             f"stores.default = {default!r}: must be a store that takes images: {', '.join(writable) or 'there is none'}"
         )
     _check_media(made)
+    _check_purposes(made)
     return Registry(made, default)
 
 
@@ -92,8 +108,20 @@ def _check_media(stores: Sequence[IStore]) -> None:
             raise ConfigurationError(f"stores.{info.id}: must be in another place than store {other}: {info.medium}")
 
 
+def _check_purposes(stores: Sequence[IStore]) -> None:
+    taken: dict[Purpose, str] = {}
+    for info in (store.info for store in stores):
+        if info.reserved is None:
+            continue
+        path = f"stores.{info.id}.purpose = {info.reserved.value!r}"
+        if info.read_only:
+            raise ConfigurationError(f"{path}: must be a store that takes images: one of kind {info.kind} does not")
+        other = taken.setdefault(info.reserved, info.id)
+        if other != info.id:
+            raise ConfigurationError(f"{path}: store {other} has this purpose already")
+
+
 def _make(store_id: str, table: config.Store, makers: Mapping[str, IStoreMaker], services: StoreServices) -> IStore:
     if table.kind not in makers:
         raise ConfigurationError(f"stores.{store_id}.kind = {table.kind!r}: must be one of {', '.join(sorted(makers))}")
-    settings = StoreSettings(store_id, table.description, table.weight)
-    return makers[table.kind].make(settings, table.options, services)
+    return makers[table.kind].make(table.settings(store_id), table.options, services)

@@ -77,7 +77,7 @@ class Reaper:
         return self._all_ended()
 
     def _begin_round(self) -> None:
-        for store in self.stores.all():
+        for store in self.stores.every():
             self._begin_look(store.store_id, self._work(store))
         self._begin_look(ELSEWHERE, self._work_elsewhere())
 
@@ -130,7 +130,7 @@ class Reaper:
 
     async def _work_elsewhere(self) -> AsyncIterator[Awaitable[None]]:
         """What is to be done about stores that are not configured any more."""
-        leases = await self.leases.leases_elsewhere([store.store_id for store in self.stores.all()])
+        leases = await self.leases.leases_elsewhere([store.store_id for store in self.stores.every()])
         for lease in self._unrenewed(ELSEWHERE, leases):
             yield self._take_over(None, lease)
 

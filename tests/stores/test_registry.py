@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 from imgsvc.config import Store
 from imgsvc.errors import ConfigurationError, StoreUnavailable, UnknownStore
 from imgsvc.interfaces import IStore, IStoreRegistry
-from imgsvc.store_model import StoreSettings
+from imgsvc.store_model import Purpose, StoreSettings
 from imgsvc.stores.maker import IStoreMaker
 from imgsvc.stores.memory import MemoryStore
 from imgsvc.stores.registry import Registry, make_stores
@@ -110,6 +110,41 @@ class RegistryTests(SynchronousTestCase):
                 ConfigurationError, r"^stores\.b: must be in another place than store images: file:/.*/images$"
             ):
                 self.make("images", **stores, b=Store(kind="file", options={"path": path}))
+
+    def test_reserved(self) -> None:
+        """A store that the server keeps for itself is none for images, and is found by its purpose."""
+        tables = {
+            "images": Store(kind="memory"),
+            "area": Store(kind="file", purpose="staging", options={"path": "area"}),
+            "fast": Store(kind="memory", purpose="cache"),
+        }
+        registry = self.make("images", **tables)
+        self.assertEqual(["images"], [store.store_id for store in registry.all()])
+        self.assertEqual(["images", "area", "fast"], [store.store_id for store in registry.every()])
+        self.assertFalse(registry.several)
+        with self.assertRaisesRegex(UnknownStore, r"'area': the stores are images\.$"):
+            registry.get("area")
+        staging = registry.reserved(Purpose.STAGING)
+        self.assertEqual(("area", Purpose.STAGING), (staging.store_id, staging.info.reserved))
+        self.assertIs(staging, registry.find("area"))
+        self.assertIs(registry.find("fast"), registry.reserved(Purpose.CACHE))
+        self.assertRaises(UnknownStore, registry.find, "slow")
+        self.assertIsNone(self.make("images", images=Store(kind="memory")).reserved(Purpose.CACHE))
+        self.successResultOf(registry.start())
+        self.assertTrue((self.services.data_folder / "area").is_dir())
+        self.successResultOf(registry.stop())
+
+    def test_wrong_purposes(self) -> None:
+        """No default store is reserved, no reserved store is one that takes nothing, and no two have one purpose."""
+        images, cache = Store(kind="memory"), Store(kind="memory", purpose="cache")
+        for default, tables, wrong in (
+            ("a", {"a": cache}, r"^stores\.default = 'a': .*: there is none$"),
+            ("b", {"a": images, "b": cache}, r"^stores\.default = 'b': .*: a$"),
+            ("a", {"a": images, "b": cache, "c": cache}, r"^stores\.c\.purpose = 'cache': store b has this"),
+            ("a", {"a": images, "w": Store(kind="http", purpose="cache")}, r"^stores\.w\.purpose = 'cache': .* http"),
+        ):
+            with self.assertRaisesRegex(ConfigurationError, wrong):
+                self.make(default, **tables)
 
     def test_start_and_stop(self) -> None:
         """Stores start in order and stop in reverse; one that does not stop does not keep the others from it."""

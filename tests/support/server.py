@@ -180,7 +180,7 @@ class MemoryServer:
 
     def _wrap(self, wrap: Callable[[IStore], IStore]) -> None:
         registry: Any = self.server.core.stores  # which all that use stores share
-        registry._stores = {store.store_id: wrap(store) for store in registry.all()}
+        registry._stores = {store.store_id: wrap(store) for store in registry.every()}
         registry.default = registry.get(registry.default.store_id)
 
     @cached_property

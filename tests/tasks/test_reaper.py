@@ -14,6 +14,7 @@ from imgsvc.model import Image, Location, Span, Status, StoredData
 from imgsvc.operations.access import Access
 from imgsvc.operations.deletion import Deletion
 from imgsvc.pipeline.budget import Budget
+from imgsvc.store_model import Purpose, StoreSettings
 from imgsvc.stores.memory import MemoryStore
 from imgsvc.stores.registry import Registry
 from imgsvc.tasks.reaper import Reaper
@@ -34,8 +35,12 @@ class ReaperTests(CatalogueTestCase):
         self.clock = Clock()
         self.resumed: list[tuple[str, str]] = []
         budget = Budget(1 << 20)
-        self.local, self.other = (FaultyStore(MemoryStore(name, 1 << 20, budget)) for name in ("local", "other"))
-        self.stores = Registry([self.local, self.other], "local")
+        area = StoreSettings("area", reserved=Purpose.STAGING)
+        self.area = FaultyStore(MemoryStore(area, 1 << 20, budget))
+        self.local, self.other = (
+            FaultyStore(MemoryStore(StoreSettings(name), 1 << 20, budget)) for name in ("local", "other")
+        )
+        self.stores = Registry([self.local, self.other, self.area], "local")
         self.reaper = self.made()
 
     def made(self) -> Reaper:
@@ -270,6 +275,12 @@ class ReaperTests(CatalogueTestCase):
         self.round()
         self.assertEqual(self.kept(self.other), (0, 0))
         self.assertEqual(self.kept(self.local), (0, 4))
+
+    def test_abandoned_in_a_reserved_store(self) -> None:
+        """Stores that the server keeps for itself are looked at, too."""
+        fired(self.area.writer("unknown", "000001-a", None))
+        self.round()
+        self.assertEqual([], fired(self.area.unfinished()))
 
     def test_one_store_does_not_stop_another(self) -> None:
         """A store that cannot say what it holds, or not end one object, does not keep others from being looked at."""

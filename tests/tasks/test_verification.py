@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from imgsvc.errors import StoreAway, StoreUnavailable
 from imgsvc.model import Location, Status, StoredData
 from imgsvc.pipeline.budget import Budget
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.file import FileStore
 from imgsvc.stores.file import make as make_file_store
 from imgsvc.stores.memory import MemoryStore
@@ -67,7 +68,7 @@ class VerificationTests(CatalogueTestCase):
         self.addCleanup(self.store.stop)
 
     def made(self) -> Any:
-        return MeddledMemoryStore("local", 0, Budget(1 << 20))
+        return MeddledMemoryStore(StoreSettings("local"), 0, Budget(1 << 20))
 
     # --- what others do
 
@@ -391,7 +392,7 @@ class FileVerificationTests(VerificationTests):
 
     def made(self) -> Any:
         services = store_services(Path(self.mktemp()).absolute(), clock=self.clock, holdings=self.catalogue)
-        store = make_file_store("local", {"fsync": False}, services)
+        store = make_file_store(StoreSettings("local"), {"fsync": False}, services)
         store.__class__ = MeddledFileStore
         store.before = lambda call: None  # type: ignore[attr-defined]
         return store

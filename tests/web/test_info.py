@@ -18,10 +18,11 @@ class SeveralStoresTests(LocationTestCase):
         "web": {"kind": "http", "description": "mirrors"},
         "fast": {**MEMORY, "weight": 7},
         "disks": {"kind": "file", "path": "disks", "thin_provisioning": True, "weight": -1},
+        "area": {**MEMORY, "purpose": "staging"},
     }
 
     def test_brief(self) -> None:
-        """In the order of the configuration; flags are the text "true", or absent."""
+        """In the order of the configuration, without those of the server's own; flags are "true", or absent."""
         for who in (MEMBER, READER, SERVICE, ADMIN):
             self.assertEqual(
                 self.server.request("GET", "/v2/info/stores", who).json,
