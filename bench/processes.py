@@ -118,11 +118,17 @@ class Meter:
 class Process:
     """A child that serves. It writes what it has to say into `log`."""
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, tree: Path = ROOT) -> None:
+        """tree: the source tree that it finds, if it is in Python."""
         self.log = folder / "log.txt"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command,
+                cwd=folder,
+                env=environment(tree),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         self.pid = self._process.pid
 
@@ -132,7 +138,7 @@ class Process:
         while time.monotonic() < until and self._process.poll() is None:
             if ready():
                 return
-            time.sleep(0.02)
+            time.sleep(0.01)
         self.stop()
         raise Failed(f"{self._process.args!r} does not start:\n{self.log.read_text(errors='replace')[-2000:]}")
 
@@ -147,9 +153,9 @@ class Process:
         self._process.wait()
 
 
-def environment() -> dict[str, str]:
-    """For children in Python: they find the source tree that the benchmark lies in, whatever is installed."""
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+def environment(tree: Path = ROOT) -> dict[str, str]:
+    """For children in Python: they find a source tree, that of the benchmark by default, whatever is installed."""
+    return {**os.environ, "PYTHONPATH": str(tree)}
 
 
 def python(*arguments: str) -> list[str]:

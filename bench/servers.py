@@ -184,7 +184,7 @@ def imgsvc(
     limited = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors)] if descriptors else []
     process = Process([*limited, *twistd, "imgsvc", "--config", "imgsvc.toml", "--data", "data", *endpoints], folder)
     try:
-        process.wait_until(lambda: _answers(address, "/healthcheck"))
+        process.wait_until(lambda: answers(address, "/healthcheck"))
         if workers > 1:
             process.wait_until(lambda: len(family(process.pid)) == workers + 1)
         settle(process.pid)
@@ -318,7 +318,8 @@ def _listens(address: Address) -> bool:
     )
 
 
-def _answers(address: Address, path: str) -> bool:
+def answers(address: Address, path: str) -> bool:
+    """Whether a GET is answered with 200."""
     try:
         return ask(address, "GET", path)[0] == 200
     except OSError:

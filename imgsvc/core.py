@@ -38,7 +38,7 @@ from imgsvc.operations.tagging import Tagging
 from imgsvc.operations.uploads import Upload, UploadRules, Uploads
 from imgsvc.pipeline.budget import Budgets
 from imgsvc.pipeline.delivery import Delivery
-from imgsvc.pipeline.inspection import InspectionRules
+from imgsvc.pipeline.inspection_rules import InspectionRules
 from imgsvc.pipeline.sending import Answers
 from imgsvc.pipeline.signatures import Signatures, load_authorities
 from imgsvc.stores.registry import make_stores

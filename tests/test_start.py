@@ -15,16 +15,28 @@ from imgsvc.process import start_or_exit
 SELDOM = {
     "alembic",
     "click",
+    "configparser",
     "imgsvc.admin",
+    "imgsvc.catalogue.servers",
     "imgsvc.certificates.barbican",
     "imgsvc.client",
+    "imgsvc.identity.rules",
+    "imgsvc.pipeline.formats",
     "imgsvc.remote",
     "imgsvc.stores.http",
+    "imgsvc.web.openapi.document",
+    "oslo_config",
+    "oslo_policy",
+    "oslo_utils",
     "psycopg",
     "pymysql",
     "requests",
+    "sqlalchemy.dialects.mysql",
+    "sqlalchemy.dialects.postgresql",
+    "stevedore",
     "treq",
     "twisted.web.client",
+    "yaml",
 }
 """Modules that take long to import, or bring others that do, and that a server with the default options needs not."""
 

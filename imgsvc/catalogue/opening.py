@@ -14,9 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from imgsvc import config
 from imgsvc.catalogue import schema
 from imgsvc.catalogue.database import Database, cause_of
-from imgsvc.catalogue.drivers import Limits, driver_of
 from imgsvc.catalogue.holdings import count_objects, find_identity
-from imgsvc.catalogue.servers import ServerDatabase, server_engine
 from imgsvc.catalogue.sqlite import SQLiteDatabase, sqlite_engine, turn_of
 from imgsvc.catalogue.url import locate, parse, sqlite_file
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError
@@ -38,6 +36,9 @@ def open_database(
     if _is_sqlite(url):
         writer, readers = make_threads("catalogue-writer", 1), make_threads("catalogue-readers", READER_THREADS)
         return SQLiteDatabase(url, writer, readers, options.busy_timeout, options.must_exist)
+    from imgsvc.catalogue.drivers import Limits  # what SQLite does without is imported for servers only
+    from imgsvc.catalogue.servers import ServerDatabase
+
     limits = Limits(options.connect_timeout, options.statement_timeout, options.busy_timeout)
     return ServerDatabase(url, make_threads("catalogue", options.pool_size), options.pool_size, limits, clock)
 
@@ -92,6 +93,9 @@ class Schema:
             engine, wait = sqlite_engine(self._url, self._options.busy_timeout), "SELECT 1"
             turn = turn_of(self._url, self._options.busy_timeout).taken()
         else:
+            from imgsvc.catalogue.drivers import Limits, driver_of
+            from imgsvc.catalogue.servers import server_engine
+
             driver = driver_of(parse(self._url))
             engine = server_engine(self._url, driver, Limits(self._options.connect_timeout, 0, 0))
             wait = driver.lock_upgrades()

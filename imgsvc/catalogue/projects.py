@@ -6,9 +6,10 @@ both see room for one more.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam, delete, exists, func, or_, select
 
 from imgsvc.catalogue.dialects import insert_or_update
 from imgsvc.catalogue.statements import Statement
@@ -59,12 +60,6 @@ _COUNT_UPLOADING: Final = Statement(
     .select_from(images)
     .where(_ITS_IMAGES, or_(_in_status(Status.SAVING, Status.UPLOADING, Status.IMPORTING), _COPYING))
 )
-_TAKE_TURN: Final = {
-    dialect: Statement(clause)
-    for dialect, clause in insert_or_update(
-        project_turns, {"project_id": bindparam("project"), "turns": 1}, turns=project_turns.c.turns + 1
-    ).items()
-}
 
 
 # --- used
@@ -125,7 +120,13 @@ def check_size_total(connection: Connection, limits: ProjectLimits | None, size:
 
 
 def _take_turn(connection: Connection, project_id: str) -> None:
-    _TAKE_TURN[connection.dialect.name].run(connection, project=project_id)
+    _turn_taker(connection.dialect.name).run(connection, project=project_id)
+
+
+@cache
+def _turn_taker(dialect: str) -> Statement:
+    values = {"project_id": bindparam("project"), "turns": 1}
+    return Statement(insert_or_update(dialect, project_turns, values, turns=project_turns.c.turns + 1))
 
 
 # --- limits that an operator sets for one project
@@ -141,14 +142,6 @@ _ALL_LIMITS: Final = Statement(
         project_limits.c.project_id, project_limits.c.name
     )
 )
-_SET_LIMIT: Final = {
-    dialect: Statement(clause)
-    for dialect, clause in insert_or_update(
-        project_limits,
-        {"project_id": bindparam("project"), "name": bindparam("limit_name"), "value": bindparam("limit_value")},
-        value=bindparam("limit_value"),
-    ).items()
-}
 _REMOVE_LIMIT: Final = Statement(delete(project_limits).where(_ITSELF))
 
 
@@ -164,7 +157,15 @@ def all_limits(connection: Connection) -> list[tuple[str, str, int]]:
 
 def set_limit(connection: Connection, project_id: str, name: str, value: int) -> None:
     """In place of the one that may be there."""
-    _SET_LIMIT[connection.dialect.name].run(connection, project=project_id, limit_name=name, limit_value=value)
+    statement = _limit_setter(connection.dialect.name)
+    statement.run(connection, project=project_id, limit_name=name, limit_value=value)
+
+
+@cache
+def _limit_setter(dialect: str) -> Statement:
+    value: BindParameter[int] = bindparam("limit_value")
+    values = {"project_id": bindparam("project"), "name": bindparam("limit_name"), "value": value}
+    return Statement(insert_or_update(dialect, project_limits, values, value=value))
 
 
 def remove_limit(connection: Connection, project_id: str, name: str) -> bool:

@@ -41,13 +41,31 @@ def upgrade(connection: Connection) -> None:
 
     Raises ConfigurationError when the database is at a revision that this version does not know.
     """
+    found = revision(connection)
+    if found == HEAD:
+        return
+    _refuse_tables_of_others(connection)
+    if found is None and connection.dialect.name == "sqlite":
+        _make(connection)
+    else:
+        _migrate(connection)
+
+
+def _make(connection: Connection) -> None:
+    """Make the tables as they are at HEAD, in a database without any: faster than the migrations, and without Alembic.
+
+    https://alembic.sqlalchemy.org/en/latest/cookbook.html, "Building an Up to Date Database from Scratch"
+    """
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def _migrate(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
-    if revision(connection) == HEAD:
-        return
-    _refuse_tables_of_others(connection)
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

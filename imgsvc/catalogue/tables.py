@@ -79,23 +79,23 @@ images = Table(
 )
 
 # Every list is made of runs of these: images of one visibility, or of one owner and visibility, that are hidden or are
-# not, in the order of one key. What is deleted is in none of them. MariaDB has no such indexes: there `deleted_at` is a
-# column of each, before the key (migration 0005).
+# not, in the order of one key. What is deleted is in none of them. PostgreSQL is told so by migrations 0002 and 0004:
+# said here, it would have SQLAlchemy import that dialect for every start. MariaDB has no such indexes: there
+# `deleted_at` is a column of each, before the key (migration 0005).
+_IS_THERE: Final = images.c.deleted_at.is_(None)
 for _key in SORT_KEYS:
     for _run in (("visibility",), ("owner", "visibility")):
         Index(
             f"ix_images_{'_'.join(_run)}_{_key}",
             *(images.c[_name] for _name in dict.fromkeys((*_run, "os_hidden", _key, "created_at", "id"))),
-            sqlite_where=images.c.deleted_at.is_(None),
-            postgresql_where=images.c.deleted_at.is_(None),
+            sqlite_where=_IS_THERE,
         )
 
 # What a project has is counted from this alone. `deleted_at` is in it, because SQLite looks at it all the same.
 Index(
     "ix_images_owner_status",
     *(images.c[_name] for _name in ("owner", "status", "deleted_at")),
-    sqlite_where=images.c.deleted_at.is_(None),
-    postgresql_where=images.c.deleted_at.is_(None),
+    sqlite_where=_IS_THERE,
 )
 
 image_properties = Table(

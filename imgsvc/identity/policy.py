@@ -9,17 +9,20 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from zope.interface import implementer
 
 from imgsvc.errors import ConfigurationError
 from imgsvc.identity.actions import OWNERS_ACTIONS
-from imgsvc.identity.rules import Rules
+from imgsvc.identity.default_rules import DefaultRules
 from imgsvc.image_fields import names_of
 from imgsvc.interfaces import IPolicy
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Image, Visibility
+
+if TYPE_CHECKING:
+    from imgsvc.identity.rules import Rules
 
 log = make_logger()
 
@@ -60,11 +63,11 @@ class Policy:
         self._seconds = seconds
         self._stamp = _stamp(path)
         self._look_at = seconds() + LOOK_INTERVAL if path else float("inf")
-        self._rules = Rules.load(path)
+        self._rules = _rules(path)
         self._decisions: dict[str, _Decisions] = {}
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> DefaultRules | Rules:
         """The rules in force."""
         if self._seconds() >= self._look_at:
             self._look()
@@ -103,7 +106,7 @@ class Policy:
             return
         self._stamp = stamp
         try:
-            self._rules = Rules.load(self._path)
+            self._rules = _rules(self._path)
         except ConfigurationError as error:
             log.error("the policy stays as it was: {error}", error=str(error))
             return
@@ -128,7 +131,7 @@ def within_bounds(action: str, caller: Caller, image: Any) -> bool:
 class _Decisions:
     """The decisions of one rule."""
 
-    def __init__(self, rules: Rules, name: str) -> None:
+    def __init__(self, rules: DefaultRules | Rules, name: str) -> None:
         sights = rules.sights(name)
         self._rules = rules
         self._name = name
@@ -154,6 +157,14 @@ class _Decisions:
         caller = {name: _listed(value) for name, value in zip(self._of_caller, key[:seen], strict=True)}
         target = zip(self._of_target, key[seen:], strict=True)
         return self._rules.holds(self._name, {name: value for name, value in target if value is not _NOTHING}, caller)
+
+
+def _rules(path: Path | None) -> DefaultRules | Rules:
+    if path is None:
+        return DefaultRules()
+    from imgsvc.identity.rules import Rules  # and with it oslo.policy, which the defaults do without
+
+    return Rules.load(path)
 
 
 def _stamp(path: Path | None) -> tuple[int, ...] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from configparser import Error, RawConfigParser
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -98,6 +97,8 @@ class Protections:
 
 
 def _sections(path: Path, rules: str, policy: Policy) -> list[Section]:
+    from configparser import Error, RawConfigParser  # which only this file is read with
+
     parser = RawConfigParser()
     try:
         parser.read_string(path.read_text(encoding="utf-8"), str(path))

@@ -1,4 +1,4 @@
-"""The rules of the policy: read from an operator's file, checked, and taken apart into what they can see.
+"""The rules of an operator's file, and the defaults beside them: checked, and taken apart into what they can see.
 
 The language and its evaluation are oslo.policy's; its documentation calls them policy rules.
 """
@@ -14,12 +14,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
 from oslo_config import cfg
 from oslo_policy import _checks, policy
 
 from imgsvc.errors import ConfigurationError
 from imgsvc.identity.actions import DEFAULT_RULES, RETIRED
+from imgsvc.identity.default_rules import Sights
 from imgsvc.logger import make_logger
 
 log = make_logger()
@@ -51,14 +51,6 @@ UNKNOWN_CREDENTIALS: Final = frozenset(
 _PLACE: Final = re.compile(r"%\(([^)]*)\)s|%%")
 
 
-@frozen
-class Sights:
-    """What a rule can see: names of attributes of the caller, and of the target."""
-
-    credentials: frozenset[str]
-    target: frozenset[str]
-
-
 class Rules:
     """The rules in force: the defaults, with those of the operator's file in their places."""
 
@@ -77,13 +69,11 @@ class Rules:
         self._enforcer.set_rules(self._checks)
 
     @classmethod
-    def load(cls, path: Path | None) -> Rules:
-        """The rules of a file of YAML or JSON; the defaults without one.
+    def load(cls, path: Path) -> Rules:
+        """The rules of a file of YAML or JSON.
 
         Raises ConfigurationError. What is odd, but no mistake, is logged.
         """
-        if path is None:
-            return _defaults()
         try:
             own = policy.parse_file_contents(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -190,11 +180,6 @@ class Rules:
 
     def _bad(self, name: str, what: str) -> ConfigurationError:
         return ConfigurationError(f"{self._source}: rule {name!r}: {what}")
-
-
-@cache
-def _defaults() -> Rules:
-    return Rules()
 
 
 def _leaves(check: Any) -> Iterator[Any]:

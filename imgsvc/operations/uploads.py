@@ -38,7 +38,7 @@ from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Allowance, Quotas
 from imgsvc.operations.progress import Progress
 from imgsvc.pipeline.digests import Digest
-from imgsvc.pipeline.inspection import InspectionRules
+from imgsvc.pipeline.inspection_rules import InspectionRules
 from imgsvc.pipeline.intake import Intake
 from imgsvc.pipeline.signatures import Signatures
 from imgsvc.shield import ignore, shielded
@@ -192,16 +192,16 @@ class Upload:
         """All bytes of the body into the store, committed. Raises as Uploads.put says."""
         rules, image = self._uploads.rules, self.image
         expected = self._request.expected_size
+        threads = self._uploads.digest_threads
         verifier = await self._uploads.signatures.verifier(self._caller, image)
+        inspection = await rules.inspection.inspection(image, threads)
         writer = self._writer = await self._store.writer(image.id, self._claim.upload_id, expected, self._caller)
         if self._stopped is not None:
             raise self._stopped
-        threads = self._uploads.digest_threads
         algorithms = {"md5", rules.hash_algorithm, *self._request.digests}
         if verifier is not None:
             algorithms.add(verifier.algorithm)
         digests = {algorithm: Digest(algorithm, threads) for algorithm in algorithms}
-        inspection = rules.inspection.inspection(image)
         self._intake = intake = Intake(
             [writer.write, *(digest.consume for digest in digests.values())],
             self._share,

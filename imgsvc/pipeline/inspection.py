@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
 from oslo_utils.imageutils.format_inspector import FileInspector, ImageFormatError, SafetyCheckFailed
 
 from imgsvc.errors import FormatMismatch
 from imgsvc.logger import make_logger
-from imgsvc.model import Image
 from imgsvc.pipeline.formats import INSPECTORS, eats, looks_like, recognise
 from imgsvc.pipeline.formats.raw import Gpt, Iso
 from imgsvc.pipeline.formats.vhd import DIFFERENCING, FOOTER_SIZE, read_footer
 from imgsvc.pipeline.formats.vmdk import Vmdk
+from imgsvc.pipeline.inspection_rules import InspectionRules
 
 log = make_logger()
 
@@ -39,31 +38,8 @@ PLAIN: Final = frozenset({"raw", "ami", "aki", "ari"})
 DISGUISES: Final = ("qcow2", "qed", "vmdk", "vhd", "vhdx", "vdi", "ploop")
 """Formats that programs may take plain bytes for if these begin so."""
 
-NOT_LOOKED_AT: Final = frozenset({"ova", "compressed"})
-"""Container formats in which no disk begins with the first byte: a tar archive, and what a compressor makes."""
-
 LARGEST_DISK: Final = (1 << 63) - 1
 """Bytes. What a header tells beyond that is no size."""
-
-
-@frozen
-class InspectionRules:
-    """What is refused.
-
-    enforce: whether anything is. vmdk_types: `createType` values that are accepted. nonfatal_gpt: names of GPT safety
-    checks whose failure is only logged. refuse_disguised: whether plain bytes must not look like another format.
-    """
-
-    enforce: bool = True
-    vmdk_types: tuple[str, ...] = ()
-    nonfatal_gpt: tuple[str, ...] = ()
-    refuse_disguised: bool = False
-
-    def inspection(self, image: Image) -> Inspection | None:
-        """That of an image's bytes; None if they are not looked at."""
-        if image.disk_format is None or image.container_format in {None} | NOT_LOOKED_AT:
-            return None
-        return Inspection(image.id, image.disk_format, self, bare=image.container_format == "bare")
 
 
 class Inspection:

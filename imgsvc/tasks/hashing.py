@@ -29,7 +29,7 @@ from imgsvc.interfaces import IBudget, IImageCatalogue, IStoreReader, IStoreRegi
 from imgsvc.logger import make_logger
 from imgsvc.model import DoomedLocation, Image, Location, Span
 from imgsvc.pipeline.digests import Digest
-from imgsvc.pipeline.inspection import InspectionRules
+from imgsvc.pipeline.inspection_rules import InspectionRules
 from imgsvc.pipeline.intake import Intake
 from imgsvc.tasks.outcomes import Digests, Result, after_reading
 
@@ -188,10 +188,10 @@ class HashTask:
         """One attempt. Raises StoreError, UnknownStore, FormatMismatch, and why the task was stopped."""
         image, hashing = self._image, self._hashing
         assert image.os_hash_algo is not None and image.size is not None
+        inspection = await hashing.rules.inspection.inspection(image, hashing.digest_threads)
         reader = await self._open(image.locations[0], image.size)
         share = hashing.budget.share()
         digests = {name: Digest(name, hashing.digest_threads) for name in {"md5", image.os_hash_algo}}
-        inspection = hashing.rules.inspection.inspection(image)
         self._intake = Intake(
             [digest.consume for digest in digests.values()], share, look=inspection.feed if inspection else None
         )

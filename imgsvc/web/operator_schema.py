@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,24 +18,22 @@ from imgsvc.errors import ConfigurationError
 from imgsvc.web.fields import LONGEST_KEY, OWN_PREFIX, RESERVED, UUID_PATTERN, compile_schema
 
 _LENGTH: Final = {"type": "integer", "minimum": 0}
-_CHECK_PROPERTY: Final = fastjsonschema.compile(
-    {
-        "type": "object",
-        "required": ["type"],
-        "properties": {
-            "type": {"enum": ["string", ["string"], ["null", "string"], ["string", "null"]]},
-            "title": {"type": "string"},
-            "description": {"type": "string"},
-            "enum": {"type": "array", "minItems": 1, "items": {"type": ["string", "null"]}},
-            "pattern": {"type": "string"},
-            "format": {"type": "string"},
-            "minLength": _LENGTH,
-            "maxLength": _LENGTH,
-            "is_base": {"enum": [False]},
-        },
-        "additionalProperties": False,
-    }
-)
+_PROPERTY: Final = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {
+        "type": {"enum": ["string", ["string"], ["null", "string"], ["string", "null"]]},
+        "title": {"type": "string"},
+        "description": {"type": "string"},
+        "enum": {"type": "array", "minItems": 1, "items": {"type": ["string", "null"]}},
+        "pattern": {"type": "string"},
+        "format": {"type": "string"},
+        "minLength": _LENGTH,
+        "maxLength": _LENGTH,
+        "is_base": {"enum": [False]},
+    },
+    "additionalProperties": False,
+}
 """What is allowed of JSON schema: properties are text. No references: they would be fetched."""
 
 
@@ -98,7 +96,8 @@ def _read(file: Path, base: Mapping[str, Mapping[str, Any]]) -> OperatorSchema:
     properties: Any = document
     if isinstance(document.get("properties"), dict) and document.keys() <= {"properties", "required"}:
         properties, required = document["properties"], document.get("required", [])
-    known = {name: _property(name, schema, base) for name, schema in properties.items()}
+    check = fastjsonschema.compile(_PROPERTY)
+    known = {name: _property(name, schema, base, check) for name, schema in properties.items()}
     settable = known.keys() | {name for name, schema in base.items() if not schema.get("readOnly")} - RESERVED
     if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
         raise ValueError("required must be a list of names of properties")
@@ -108,13 +107,13 @@ def _read(file: Path, base: Mapping[str, Mapping[str, Any]]) -> OperatorSchema:
     return OperatorSchema(known, tuple(required))
 
 
-def _property(name: str, schema: Any, base: Mapping[str, Any]) -> dict[str, Any]:
+def _property(name: str, schema: Any, base: Mapping[str, Any], check: Callable[[Any], Any]) -> dict[str, Any]:
     if name in base or name in RESERVED or name.startswith(OWN_PREFIX):
         raise ValueError(f"{name} cannot be defined anew: it is a field of every image, or reserved")
     if not 0 < len(name) <= LONGEST_KEY:
         raise ValueError(f"the name {name[:20]!r} must have 1 to {LONGEST_KEY} characters")
     try:
-        _CHECK_PROPERTY(schema)
+        check(schema)
         compile_schema(schema)
     except fastjsonschema.JsonSchemaValueException as error:
         raise ValueError(f"{name}{error.message.removeprefix('data')}") from error

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.errors import ConfigurationError
 from imgsvc.identity.actions import ACTIONS, DEFAULT_RULES, OWNERS_ACTIONS, RETIRED
+from imgsvc.identity.default_rules import DefaultRules
 from imgsvc.identity.policy import Policy, sees
 from imgsvc.identity.rules import Rules, Sights
 from imgsvc.model import Caller, Image, Status, Visibility
@@ -265,3 +266,37 @@ class OracleTests(SynchronousTestCase):
             self.assertIn(action, OWNERS_ACTIONS | {"modify_member"})
             self.assertFalse(action in OWNERS_ACTIONS and image.owner == caller.project_id is not None)
             self.assertFalse(action == "modify_member" and caller.project_id in image.members)
+
+
+class DefaultsTests(SynchronousTestCase):
+    """The defaults are evaluated without oslo.policy, and to the same end."""
+
+    def setUp(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text("")
+        self.with_oslo = Policy(path, lambda: 0.0)
+        self.without = Policy()
+
+    def test_which(self) -> None:
+        """A policy without a file has them, and all say the same of themselves."""
+        self.assertIsInstance(self.with_oslo.rules, Rules)
+        self.assertIsInstance(self.without.rules, DefaultRules)
+        self.assertEqual(list(self.without.rules), list(self.with_oslo.rules))
+        for name in (*DEFAULT_RULES, "nothing"):
+            self.assertEqual(self.without.rules.text(name), self.with_oslo.rules.text(name))
+            self.assertEqual(name in self.without.rules, name in self.with_oslo.rules)
+
+    def test_sights(self) -> None:
+        """Every rule sees the same."""
+        for name in DEFAULT_RULES:
+            self.assertEqual(self.without.rules.sights(name), self.with_oslo.rules.sights(name), name)
+        self.assertRaises(KeyError, self.without.rules.sights, "nothing")
+
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(CALLERS, st.none() | IMAGES)
+    def test_decisions(self, caller: Caller, image: Image | None) -> None:
+        """Every rule decides the same, whoever asks, about whatever image."""
+        for name in DEFAULT_RULES:
+            self.assertEqual(
+                self.without.permits(name, caller, image), self.with_oslo.permits(name, caller, image), (name, caller)
+            )

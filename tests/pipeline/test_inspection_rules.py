@@ -6,6 +6,7 @@ import struct
 from datetime import UTC, datetime
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.errors import FormatMismatch
@@ -14,6 +15,7 @@ from imgsvc.pipeline.inspection import DISGUISES, INSPECTABLE, UNIT, Inspection,
 from tests.pipeline.inspecting import RULES, SIZE, folder, image, inspect, luks_volume, verdict
 from tests.pipeline.inspecting import clean_up as tearDownModule
 from tests.support.real_images import FIXED_VHDS, FORMATS, ISOS, Format, convert, create, gpt_disk
+from tests.support.threads import ImmediateThreads
 
 __all__ = ["tearDownModule"]
 
@@ -39,7 +41,7 @@ class RulesTests(SynchronousTestCase):
             container_format=container_format,
             disk_format=disk_format,
         )
-        inspection = RULES.inspection(shown)
+        inspection = self.successResultOf(Deferred.fromCoroutine(RULES.inspection(shown, ImmediateThreads())))
         if inspection is None:
             return ""
         try:

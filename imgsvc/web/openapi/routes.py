@@ -9,7 +9,6 @@ from functools import cached_property
 
 from werkzeug.http import parse_etags
 
-from imgsvc.web.openapi.document import describe
 from imgsvc.web.openapi.notation import Json
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
@@ -25,7 +24,9 @@ class DescriptionRoutes:
 
     @cached_property
     def document(self) -> Json:
-        """The description, made when it is first asked for."""
+        """The description, made when it is first asked for: until then none of its parts is imported."""
+        from imgsvc.web.openapi.document import describe
+
         return describe(self._published)
 
     @cached_property
