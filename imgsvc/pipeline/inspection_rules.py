@@ -33,12 +33,11 @@ class InspectionRules:
         """That of an image's bytes; None if they are not looked at. threads: the first one is made in one of them."""
         if image.disk_format is None or image.container_format in {None} | NOT_LOOKED_AT:
             return None
-        inspection: Inspection = await threads.run(self._make, image.id, image.disk_format, image.container_format)
-        return inspection
+        return await threads.run(self._make, image.id, image.disk_format, image.container_format == "bare")
 
-    def _make(self, image_id: str, disk_format: str, container_format: str) -> Inspection:
+    def _make(self, image_id: str, disk_format: str, bare: bool) -> Inspection:
         # The formats come with oslo.utils, which takes longer to import than a turn of the reactor may, and which a
         # server without uploads does not need.
         from imgsvc.pipeline.inspection import Inspection
 
-        return Inspection(image_id, disk_format, self, bare=container_format == "bare")
+        return Inspection(image_id, disk_format, self, bare=bare)
