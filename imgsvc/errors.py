@@ -249,6 +249,18 @@ class RemoteUnavailable(ImgsvcError):
     """A server that a client has named does not answer, or not as it must."""
 
 
+class ServiceUnavailable(ImgsvcError):
+    """A service that the operator has configured does not answer, or not as it must. service: its name."""
+
+    def __init__(self, service: str, reason: str) -> None:
+        super().__init__(reason)
+        self.service = service
+
+
+class ServiceAnswerTooLarge(ServiceUnavailable):
+    """A service has answered more than is read of it."""
+
+
 # --- start
 
 

@@ -13,5 +13,10 @@ LARGEST: Final = 64 << 10
 def readable(data: bytes, certificate_id: str) -> bytes:
     """The data, if it is not too much to be a certificate. Raises BadSignature."""
     if len(data) > LARGEST:
-        raise BadSignature(f"Certificate {certificate_id} has more than {LARGEST} bytes.")
+        raise too_large(certificate_id)
     return data
+
+
+def too_large(certificate_id: str) -> BadSignature:
+    """What is raised for a certificate of more bytes."""
+    return BadSignature(f"Certificate {certificate_id} has more than {LARGEST} bytes.")

@@ -17,10 +17,11 @@ def make_certificates(options: Signatures, data_folder: Path, reactor: Any, thre
     if options.certificates:
         places.append(CertificateFolder(data_folder / options.certificates, threads))
     if options.barbican:
-        from twisted.web.client import Agent, HTTPConnectionPool  # a twentieth of the start that only few need
+        # A twentieth of the start that only few need.
+        from imgsvc.certificates.barbican import Barbican, limits
+        from imgsvc.remote.json_service import connect
 
-        from imgsvc.certificates.barbican import Barbican
-
-        agent = Agent(reactor, connectTimeout=options.barbican_timeout, pool=HTTPConnectionPool(reactor, False))
-        places.append(Barbican(options.barbican, agent, reactor, options.barbican_timeout))
+        timeout = options.barbican_timeout
+        service = connect("Barbican", options.barbican, reactor, limits(timeout), option="signatures.barbican")
+        places.append(Barbican(service, reactor, timeout))
     return SeveralPlaces(places) if places else None

@@ -1,1 +1,5 @@
-"""Requests to servers whose addresses come from clients: what may be asked for, and how it is read."""
+"""Requests to other servers.
+
+Those that clients name: `guard` says what may be asked for, `fetch` asks. Those that the operator has configured and
+trusts: `json_service`.
+"""

@@ -44,6 +44,7 @@ STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.CatalogueUnavailable: 503,
     errors.CertificatesUnavailable: 503,
     errors.RemoteUnavailable: 503,
+    errors.ServiceUnavailable: 503,
     errors.Overloaded: 503,
 }
 """The nearest class of an error's ancestry counts."""

@@ -1,0 +1,245 @@
+"""Calls of a service that the operator has configured and trusts, as Keystone and Barbican: JSON over HTTP.
+
+The URLs are the operator's. What a client names is asked for by `fetch.Fetcher`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, RequestTransmissionFailed, ResponseFailed
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent
+
+from imgsvc import __version__
+from imgsvc.errors import ConfigurationError, ServiceAnswerTooLarge, ServiceUnavailable
+from imgsvc.logger import make_logger
+from imgsvc.remote.bounded import PlainAgent, TooMuch, read_body
+from imgsvc.remote.service_calls import ServiceAnswer, ServiceLimits, ServiceRequest, TokenSource
+
+__all__ = ["JsonService", "connect"]
+
+log = make_logger()
+
+_NOT_SENT: Final = (ConnectError, DNSLookupError)
+_BROKEN: Final = (ConnectionClosed, ResponseFailed, RequestTransmissionFailed)
+_CANCELLED: Final = (CancelledError, ConnectingCancelledError)
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD"})
+TOO_MANY_REQUESTS: Final = 429
+
+
+class JsonService:
+    """One service. `stop` ends it; a call ends by itself, or when its Deferred is cancelled."""
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: str,
+        agent: IAgent,
+        clock: IReactorTime,
+        limits: ServiceLimits,
+        *,
+        option: str,
+        tokens: TokenSource | None = None,
+        close: Callable[[], Deferred[object]] | None = None,
+    ) -> None:
+        """name: for messages. endpoint: a URL, which the configuration has as `option`. tokens: of the server itself.
+
+        close: closes the connections that the agent keeps. Raises ConfigurationError.
+        """
+        if not re.fullmatch(r"https?://[^/?#\s]+(?:/[^?#\s]*)?", endpoint):
+            raise ConfigurationError(f"{option} = {endpoint!r}: must be a URL, as 'https://{name.lower()}.example'")
+        self.name = name
+        self._endpoint = endpoint.rstrip("/")
+        self._agent = PlainAgent(agent)
+        self._clock = clock
+        self._limits = limits
+        self._tokens = tokens
+        self._close = close
+        self._calls: set[Deferred[ServiceAnswer]] = set()
+        self._stopped = False
+
+    def ask(self, request: ServiceRequest) -> Deferred[ServiceAnswer]:
+        """The answer. Cancelling it ends the call and its connection.
+
+        Fails with ServiceUnavailable: no answer in time or at all, a redirect, 429, or 500 and above, after as many
+        attempts as may be; with ServiceAnswerTooLarge. Redirects are not followed: they could take the token elsewhere.
+        """
+        call: Deferred[ServiceAnswer] = Deferred.fromCoroutine(self._ask(request))
+        call.addTimeout(self._limits.timeout, self._clock, lambda _result, _seconds: self._late(request))
+        self._calls.add(call)
+        return call.addBoth(self._ended, call)
+
+    def stop(self) -> Deferred[None]:
+        """End all calls, which fail with ServiceUnavailable as later ones do, and close the connections."""
+        self._stopped = True
+        for call in list(self._calls):
+            call.cancel()
+        return Deferred.fromCoroutine(self._closed())
+
+    async def _closed(self) -> None:
+        if self._close is not None:
+            await self._close()
+
+    def _ended(self, result: ServiceAnswer | Failure, call: Deferred[ServiceAnswer]) -> ServiceAnswer | Failure:
+        self._calls.discard(call)
+        if self._stopped and isinstance(result, Failure) and result.check(CancelledError):
+            return Failure(self._stopping())
+        return result
+
+    async def _ask(self, request: ServiceRequest) -> ServiceAnswer:
+        if self._stopped:
+            raise self._stopping()
+        token = await self._token(request)
+        answer = await self._repeated(request, token)
+        if answer.status != 401 or request.token is not None or token is None or self._tokens is None:
+            return answer
+        self._tokens.forget(token)
+        renewed = await self._token(request)
+        return answer if renewed == token else await self._repeated(request, renewed)
+
+    async def _repeated(self, request: ServiceRequest, token: str | None) -> ServiceAnswer:
+        """The answer to as many attempts as it takes. Raises ServiceUnavailable, CancelledError."""
+        attempt = 1
+        while True:
+            try:
+                return await self._once(request, token)
+            except _Again as again:
+                if attempt >= self._limits.attempts or not again.may_repeat(request):
+                    raise self._failure(request, again.reason) from again.__cause__
+                await self._pause(request, attempt, again)
+                attempt += 1
+
+    async def _token(self, request: ServiceRequest) -> str | None:
+        if request.token is not None or self._tokens is None:
+            return request.token
+        return await self._tokens.token()
+
+    async def _pause(self, request: ServiceRequest, attempt: int, again: _Again) -> None:
+        seconds = max(self._limits.pause * 2 ** (attempt - 1), again.retry_after)
+        log.info(
+            "{service}: {method} {path}: {reason} Once more in {seconds} s.",
+            **self._about(request),
+            reason=again.reason,
+            seconds=seconds,
+        )
+        await deferLater(self._clock, seconds)
+
+    async def _once(self, request: ServiceRequest, token: str | None) -> ServiceAnswer:
+        """One attempt. Raises _Again for what may be tried again, CancelledError."""
+        more: dict[str, Any] = {} if request.document is None else {"data": json.dumps(request.document).encode()}
+        try:
+            # A client of its own for each request: its cookies are nobody else's.
+            response: Any = await HTTPClient(self._agent).request(
+                request.method,
+                self._endpoint + request.path,
+                headers=self._headers(request, token),
+                allow_redirects=False,
+                unbuffered=True,
+                reactor=cast("Any", self._clock),  # which is asked for no time-out
+                **more,
+            )
+            body = await read_body(response, self._limits.largest)
+        except TooMuch:
+            raise ServiceAnswerTooLarge(
+                self.name, f"{self.name} has answered more than {self._limits.largest} bytes."
+            ) from None
+        except _CANCELLED as error:
+            raise CancelledError from error
+        except _NOT_SENT as error:
+            raise _Again(f"{self.name} cannot be reached: {type(error).__name__}.", sent=False) from error
+        except _BROKEN as error:
+            if _was_cancelled(error):
+                raise CancelledError from error
+            raise _Again(f"{self.name} does not answer as it should: {type(error).__name__}.") from error
+        return self._judged(request, ServiceAnswer(self.name, response.code, response.headers, body))
+
+    def _judged(self, request: ServiceRequest, answer: ServiceAnswer) -> ServiceAnswer:
+        if 200 <= answer.status < 300 or (400 <= answer.status < 500 and answer.status != TOO_MANY_REQUESTS):
+            return answer
+        reason = f"{self.name} has answered {answer.status}."
+        if 300 <= answer.status < 400:
+            raise self._failure(request, reason)
+        raise _Again(reason, retry_after=_seconds(answer.headers))
+
+    def _headers(self, request: ServiceRequest, token: str | None) -> Headers:
+        headers = Headers({"Accept": [request.accept], "User-Agent": [f"imgsvc/{__version__}"]})
+        if request.document is not None:
+            headers.setRawHeaders("Content-Type", ["application/json"])
+        if token is not None:
+            headers.setRawHeaders("X-Auth-Token", [token])
+        if request.request_id:
+            headers.setRawHeaders("X-Openstack-Request-Id", [request.request_id])
+        for name, value in request.headers.items():
+            headers.setRawHeaders(name, [value])
+        return headers
+
+    def _about(self, request: ServiceRequest) -> dict[str, str]:
+        """What every line of the log says of a call. The query may hold what is not for the log."""
+        return {
+            "service": self.name,
+            "method": request.method,
+            "path": request.path.partition("?")[0],
+            "request_id": request.request_id,
+        }
+
+    def _failure(self, request: ServiceRequest, reason: str) -> ServiceUnavailable:
+        log.error("{service}: {method} {path}: {reason}", **self._about(request), reason=reason)
+        return ServiceUnavailable(self.name, reason)
+
+    def _late(self, request: ServiceRequest) -> ServiceAnswer:
+        raise self._failure(request, f"{self.name} does not answer in time.")
+
+    def _stopping(self) -> ServiceUnavailable:
+        return ServiceUnavailable(self.name, f"{self.name} is not asked any more: the server ends.")
+
+
+def connect(
+    name: str, endpoint: str, reactor: Any, limits: ServiceLimits, *, option: str, tokens: TokenSource | None = None
+) -> JsonService:
+    """The service behind a URL. It keeps up to two connections for the next calls.
+
+    reactor: provides IReactorTime, IReactorTCP and IReactorPluggableNameResolver. Raises ConfigurationError.
+    """
+    pool = HTTPConnectionPool(reactor)
+    agent = Agent(reactor, connectTimeout=limits.timeout, pool=pool)
+    return JsonService(
+        name, endpoint, agent, reactor, limits, option=option, tokens=tokens, close=pool.closeCachedConnections
+    )
+
+
+class _Again(Exception):
+    """An attempt has failed, and another one may succeed.
+
+    sent: whether the service may have got the request. retry_after: seconds that it wants to be left alone for.
+    """
+
+    def __init__(self, reason: str, sent: bool = True, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = sent
+        self.retry_after = retry_after
+
+    def may_repeat(self, request: ServiceRequest) -> bool:
+        """Whether the request may be sent once more."""
+        return not self.sent or request.repeatable or request.method in _IDEMPOTENT
+
+
+def _was_cancelled(error: BaseException) -> bool:
+    """Whether a request failed because it was cancelled: the HTTP client tells it among the reasons."""
+    return any(reason.check(*_CANCELLED) for reason in getattr(error, "reasons", ()))
+
+
+def _seconds(headers: Headers) -> float:
+    """The seconds of a Retry-After (RFC 9110, section 10.2.3). A date does not count."""
+    [value, *_] = headers.getRawHeaders("retry-after", ["0"])
+    return float(value) if value.isascii() and value.isdigit() and len(value) < 6 else 0.0

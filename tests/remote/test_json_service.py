@@ -1,0 +1,409 @@
+"""Tests of imgsvc.remote.json_service, against a server on a real port."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor, ssl, tcp
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.iweb import IAgent, IResponse
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from imgsvc.errors import ConfigurationError, ServiceAnswerTooLarge, ServiceUnavailable
+from imgsvc.remote.fetch import trust
+from imgsvc.remote.json_service import JsonService, connect
+from imgsvc.remote.service_calls import ServiceAnswer, ServiceLimits, ServiceRequest
+from tests.support.certificates import write_certificate
+from tests.support.json_website import Behaviour, JsonWebsite, cut, document, half, nonsense, silence
+
+AT_ONCE = ServiceLimits(pause=0.0)
+GET = ServiceRequest("GET", "/v3/things")
+POST = ServiceRequest("POST", "/v3/things", document={"name": "thing"})
+
+
+class Tokens:
+    """A TokenSource with some tokens, the next one when one was refused."""
+
+    def __init__(self, *tokens: str | None) -> None:
+        self._tokens = list(tokens)
+        self.forgotten: list[str] = []
+
+    def token(self) -> Deferred[str | None]:
+        """See TokenSource."""
+        return succeed(self._tokens[0])
+
+    def forget(self, token: str) -> None:
+        """See TokenSource."""
+        self.forgotten.append(token)
+        if len(self._tokens) > 1:
+            self._tokens.pop(0)
+
+
+class ServiceTestCase(TestCase):
+    """A service whose answers are chosen by `serve`."""
+
+    def serve(self, *behaviours: Behaviour, limits: ServiceLimits = AT_ONCE, **more: Any) -> JsonService:
+        """The client of a server with these answers."""
+        self.website = JsonWebsite(*behaviours)
+        self.addCleanup(self.website.close)
+        service = connect("Thing", f"{self.website.url}/base/", reactor, limits, option="thing.url", **more)
+        self.addCleanup(service.stop)
+        return service
+
+    async def fails(self, call: Deferred[ServiceAnswer]) -> str:
+        """What the ServiceUnavailable says that a call fails with."""
+        error: Any = await self.assertFailure(call, ServiceUnavailable)
+        self.assertEqual(error.service, "Thing")
+        return str(error)
+
+
+class AnswerTests(ServiceTestCase):
+    """Services that answer."""
+
+    async def test_get(self) -> None:
+        """A request has what it was made of; its answer is JSON."""
+        service = self.serve(document({"a": [1]}))
+        request = ServiceRequest("GET", "/v3/things?x=1", token="secret", request_id="req-1", headers={"X-More": "y"})
+        answer = await service.ask(request)
+        self.assertEqual((answer.status, answer.document()), (200, {"a": [1]}))
+        [asked] = self.website.asked
+        self.assertEqual((asked.method, asked.target, asked.body), ("GET", "/base/v3/things?x=1", b""))
+        for name, value in (
+            ("accept", "application/json"),
+            ("accept-encoding", "identity"),
+            ("x-auth-token", "secret"),
+            ("x-openstack-request-id", "req-1"),
+            ("x-more", "y"),
+        ):
+            self.assertEqual(asked.headers[name], value)
+
+    async def test_post(self) -> None:
+        """A document is sent as JSON; what a request lacks is no header."""
+        await self.serve(document({}, 201)).ask(POST)
+        [asked] = self.website.asked
+        self.assertEqual((asked.body, asked.headers["content-type"]), (b'{"name": "thing"}', "application/json"))
+        self.assertFalse(asked.headers.keys() & {"x-auth-token", "x-openstack-request-id"})
+
+    async def test_client_errors(self) -> None:
+        """What is wrong with the request is for the caller to judge, at once."""
+        for status in (400, 401, 403, 404, 409, 499):
+            service = self.serve(document({"error": {}}, status))
+            self.assertEqual((await service.ask(GET)).status, status)
+            self.assertEqual(len(self.website.asked), 1)
+
+    async def test_connection_kept(self) -> None:
+        """Calls one after the other share a connection, and no cookies."""
+        service = self.serve(document({}, set_cookie="session=1"))
+        for _ in range(3):
+            await service.ask(GET)
+        self.assertEqual(self.website.opened, 1)
+        self.assertNotIn("cookie", self.website.asked[-1].headers)
+
+    async def test_nonsense(self) -> None:
+        """A body that is not JSON, or nested beyond all reason."""
+        deep: Behaviour = lambda request: b"[" * 100_000  # noqa: E731
+        for behaviour in (nonsense, deep):
+            answer = await self.serve(behaviour).ask(GET)
+            error = self.assertRaises(ServiceUnavailable, answer.document)
+            self.assertEqual(str(error), "Thing has answered what is not JSON.")
+
+    async def test_compressed(self) -> None:
+        """A body that comes compressed is not unpacked: a few bytes can stand for very many."""
+
+        def bomb(request: Request) -> bytes:
+            request.setHeader("content-encoding", "gzip")
+            return gzip.compress(b" " * (64 << 20))
+
+        answer = await self.serve(bomb).ask(GET)
+        self.assertLess(len(answer.body), AT_ONCE.largest)
+        self.assertRaises(ServiceUnavailable, answer.document)
+
+    async def test_huge(self) -> None:
+        """A body beyond the bound is not read to its end, and its connection ended."""
+        largest = ServiceLimits(largest=1000)
+        exact: Behaviour = lambda request: b"x" * 1000  # noqa: E731
+        self.assertEqual(len((await self.serve(exact, limits=largest).ask(GET)).body), 1000)
+
+        def endless(request: Request) -> int:
+            request.write(b"x" * 1001)
+            return silence(request)
+
+        await self.assertFailure(self.serve(endless, limits=largest).ask(GET), ServiceAnswerTooLarge)
+        await self.website.idle()
+        self.assertEqual(len(self.website.asked), 1)
+
+
+class FailureTests(ServiceTestCase):
+    """Services that fail."""
+
+    async def test_then_good(self) -> None:
+        """What fails once is asked again: a fault, too many requests, a connection that ends."""
+        for bad in (document({}, 500), document({}, 503), document({}, 429), cut):
+            answer = await self.serve(bad, document({"good": True})).ask(GET)
+            self.assertEqual(answer.document(), {"good": True})
+            self.assertEqual(len(self.website.asked), 2)
+
+    async def test_never_good(self) -> None:
+        """After as many attempts as may be, the last one's failure counts."""
+        service = self.serve(cut, document({}, 500), document({}, 503))
+        self.assertEqual(await self.fails(service.ask(GET)), "Thing has answered 503.")
+        self.assertEqual(len(self.website.asked), 3)
+
+    async def test_not_repeated(self) -> None:
+        """What may do harm when it is done twice is sent once, unless it is said to do none."""
+        for bad in (document({}, 503), cut):
+            await self.fails(self.serve(bad, document({})).ask(POST))
+            self.assertEqual(len(self.website.asked), 1)
+            repeatable = ServiceRequest("POST", "/", document={}, repeatable=True)
+            self.assertEqual((await self.serve(bad, document({})).ask(repeatable)).status, 200)
+
+    async def test_redirect(self) -> None:
+        """A redirect is not followed, nor tried again: it could take the token elsewhere."""
+        elsewhere = JsonWebsite(document({}))
+        self.addCleanup(elsewhere.close)
+        service = self.serve(document({}, 302, location=elsewhere.url))
+        self.assertEqual(await self.fails(service.ask(GET)), "Thing has answered 302.")
+        self.assertEqual((len(self.website.asked), elsewhere.asked), (1, []))
+
+    async def test_refused(self) -> None:
+        """Nobody listens."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            service = connect("Thing", url, reactor, AT_ONCE, option="thing.url")
+            self.assertIn("Thing cannot be reached: ConnectionRefused", await self.fails(service.ask(POST)))
+
+    async def test_no_http(self) -> None:
+        """Something else than HTTP is spoken."""
+
+        class Other(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                assert self.transport is not None
+                self.transport.write(b"SSH-2.0\r\n\r\n")
+                self.transport.loseConnection()
+
+        factory = Factory.forProtocol(Other)
+        factory.noisy = False
+        port: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        service = connect("Thing", f"http://127.0.0.1:{port.getHost().port}", reactor, AT_ONCE, option="thing.url")
+        self.assertIn("Thing does not answer as it should", await self.fails(service.ask(GET)))
+
+    async def test_log(self) -> None:
+        """The log tells which request it was for, and neither the token nor the query."""
+        service = self.serve(document({}, 503))
+        request = ServiceRequest("GET", "/v3/things?secret=1", token="secret", request_id="req-1")
+        with capturedLogs() as events:
+            await self.fails(service.ask(request))
+        ours = [event for event in events if event.get("service") == "Thing"]
+        self.assertEqual([event["request_id"] for event in ours], ["req-1"] * 3)
+        self.assertNotIn("secret", str(ours) + repr(request).replace("?secret", ""))
+
+
+class TokenTests(ServiceTestCase):
+    """The server's own token."""
+
+    async def test_own(self) -> None:
+        """It is shown for who has none."""
+        service = self.serve(document({}), tokens=Tokens("own"))
+        await service.ask(GET)
+        await service.ask(ServiceRequest("GET", "/", token="caller"))
+        self.assertEqual([asked.headers["x-auth-token"] for asked in self.website.asked], ["own", "caller"])
+
+    async def test_renewed(self) -> None:
+        """One that is refused is forgotten, and the next one shown, once."""
+        tokens = Tokens("old", "new", "newer")
+        service = self.serve(document({}, 401), document({}), tokens=tokens)
+        self.assertEqual((await service.ask(GET)).status, 200)
+        self.assertEqual(tokens.forgotten, ["old"])
+        self.assertEqual(self.website.asked[-1].headers["x-auth-token"], "new")
+
+    async def test_refused(self) -> None:
+        """Where there is no other token, or that is refused too, the answer is 401."""
+        for tokens, asked in ((Tokens("same"), 1), (Tokens(None), 1), (Tokens("a", "b", "c"), 2)):
+            service = self.serve(document({}, 401), tokens=tokens)
+            self.assertEqual((await service.ask(GET)).status, 401)
+            self.assertEqual(len(self.website.asked), asked)
+
+    async def test_caller(self) -> None:
+        """That of a caller is not replaced by the server's own."""
+        tokens = Tokens("own", "other")
+        answer = await self.serve(document({}, 401), tokens=tokens).ask(ServiceRequest("GET", "/", token="caller"))
+        self.assertEqual((answer.status, len(self.website.asked), tokens.forgotten), (401, 1, []))
+
+
+class EndTests(ServiceTestCase):
+    """Calls that do not end by themselves."""
+
+    def slow(self, *behaviours: Behaviour) -> tuple[JsonService, Clock]:
+        """A client whose time a test makes pass, of a real server."""
+        self.website = JsonWebsite(*behaviours)
+        self.addCleanup(self.website.close)
+        clock = Clock()
+        agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+        return JsonService("Thing", self.website.url, agent, clock, ServiceLimits(10.0), option="thing.url"), clock
+
+    async def test_late(self) -> None:
+        """Who does not answer, or not to the end, is given up with its connection when the time is over."""
+        for behaviour in (silence, half):
+            service, clock = self.slow(behaviour)
+            call = service.ask(GET)
+            await self.website.has_asked(1)
+            ended = self.website.idle()
+            clock.advance(10.1)
+            self.assertEqual(await self.fails(call), "Thing does not answer in time.")
+            await ended
+            self.assertEqual((len(self.website.asked), clock.getDelayedCalls()), (1, []))
+
+    async def test_cancelled(self) -> None:
+        """Who does not wait any more ends the call and its connection, and nothing is tried again."""
+        for behaviour in (silence, half):
+            service, clock = self.slow(behaviour)
+            call = service.ask(GET)
+            await self.website.has_asked(1)
+            ended = self.website.idle()
+            call.cancel()
+            await self.assertFailure(call, CancelledError)
+            await ended
+            self.assertEqual((len(self.website.asked), clock.getDelayedCalls()), (1, []))
+
+    async def test_stopped(self) -> None:
+        """The end of the service ends its calls, its connections, and refuses further calls."""
+        service = self.serve(document({}), silence)
+        await service.ask(GET)
+        call = service.ask(GET)
+        await self.website.has_asked(2)
+        ended = self.website.idle()
+        stopped = service.stop()
+        self.assertIn("the server ends", await self.fails(call))
+        await stopped
+        await ended
+        self.assertIn("the server ends", await self.fails(service.ask(GET)))
+
+    async def test_stopped_idle(self) -> None:
+        """A connection that is kept for the next call ends, too."""
+        service = self.serve(document({}))
+        await service.ask(GET)
+        ended = self.website.idle()
+        await service.stop()
+        await ended
+
+    async def test_silent_under_tls(self) -> None:
+        """A peer that neither reads nor writes any more cannot keep a connection open, under TLS either."""
+        path = Path(self.mktemp())
+        write_certificate(path)
+        silent: list[Any] = []
+
+        class Silent(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                transport: Any = self.transport
+                transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
+                transport.pauseProducing()
+                silent.append(transport)
+
+        factory = Factory.forProtocol(Silent)
+        factory.noisy = False
+        context = ssl.DefaultOpenSSLContextFactory(str(path), str(path))
+        port: Any = reactor.listenSSL(0, factory, context, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        pool = HTTPConnectionPool(reactor, persistent=False)
+        agent = Telling(Agent(reactor, trust(path, "thing.ca"), pool=pool))
+        url = f"https://127.0.0.1:{port.getHost().port}"
+        service = JsonService("Thing", url, agent, Clock(), AT_ONCE, option="thing.url")
+        call = service.ask(GET)
+        await agent.answered
+        self.addCleanup(silent[0].abortConnection)
+        self.assertEqual(len(_connected_to(port.getHost().port)), 1)
+        call.cancel()
+        await self.assertFailure(call, CancelledError)
+        self.assertEqual(_connected_to(port.getHost().port), [])
+
+
+def _connected_to(port: int) -> list[Any]:
+    """The sockets of the reactor that are connected to a port of this machine, as clients."""
+    readers: Any = reactor
+    return [each for each in readers.getReaders() if isinstance(each, tcp.Client) and each.getPeer().port == port]
+
+
+@implementer(IAgent)
+class Telling:
+    """Another agent. answered: fires when the head of an answer is there, and its body is being read."""
+
+    def __init__(self, agent: IAgent) -> None:
+        self._agent = agent
+        self.answered: Deferred[None] = Deferred()
+
+    def request(self, *arguments: Any, **more: Any) -> Deferred[IResponse]:
+        """See IAgent."""
+        return self._agent.request(*arguments, **more).addCallback(self._tell)
+
+    def _tell(self, response: IResponse) -> IResponse:
+        reactor.callLater(0, self.answered.callback, None)  # type: ignore[attr-defined]
+        return response
+
+
+@implementer(IAgent)
+class Refused:
+    """Connects to nobody. calls: how often it was asked to."""
+
+    calls = 0
+
+    def request(self, *arguments: Any, **more: Any) -> Deferred[IResponse]:
+        """See IAgent."""
+        self.calls += 1
+        return fail(ConnectionRefusedError())
+
+
+class PauseTests(SynchronousTestCase):
+    """Pauses between attempts, by a clock of the test."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.agent = Refused()
+
+    def service(self, limits: ServiceLimits, endpoint: str = "http://thing.example") -> JsonService:
+        """A client of a server that is not there."""
+        return JsonService("Thing", endpoint, self.agent, self.clock, limits, option="thing.url")
+
+    def test_doubled(self) -> None:
+        """Each pause is twice as long as the one before."""
+        call = self.service(ServiceLimits(timeout=100, attempts=4, pause=1.0)).ask(GET)
+        for seconds, calls in ((0.9, 1), (0.1, 2), (1.9, 2), (0.1, 3), (3.9, 3)):
+            self.clock.advance(seconds)
+            self.assertEqual(self.agent.calls, calls)
+        self.assertNoResult(call)
+        self.clock.advance(0.2)
+        self.failureResultOf(call, ServiceUnavailable)
+        self.assertEqual((self.agent.calls, self.clock.getDelayedCalls()), (4, []))
+
+    def test_deadline(self) -> None:
+        """All attempts and pauses together have one end."""
+        call = self.service(ServiceLimits(timeout=5, attempts=99, pause=1.0)).ask(GET)
+        self.clock.pump([1] * 4)
+        self.assertNoResult(call)
+        self.clock.advance(1.1)
+        self.assertIn("in time", str(self.failureResultOf(call, ServiceUnavailable).value))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancelled(self) -> None:
+        """A call that is cancelled in a pause makes no further attempt."""
+        call = self.service(ServiceLimits()).ask(GET)
+        call.cancel()
+        self.failureResultOf(call, CancelledError)
+        self.assertEqual((self.agent.calls, self.clock.getDelayedCalls()), (1, []))
+
+    def test_endpoint(self) -> None:
+        """The endpoint must be a URL of http, which may have a path."""
+        for endpoint in ("thing.example", "ftp://thing.example", "http://", "http://a/?b", "http://a b"):
+            error = self.assertRaises(ConfigurationError, self.service, ServiceLimits(), endpoint)
+            self.assertIn(f"thing.url = {endpoint!r}", str(error))
