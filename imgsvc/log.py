@@ -17,6 +17,7 @@ from attrs import frozen
 from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLevel, PredicateResult, formatEvent
 from zope.interface import implementer
 
+from imgsvc.context import current_request
 from imgsvc.logger import make_logger
 from imgsvc.words import word
 
@@ -94,7 +95,8 @@ class TextObserver:
         self._clock = _Timestamps()
 
     def __call__(self, event: LogEvent) -> None:
-        request = f" [{word(event['request_id'])}]" if event.get("request_id") else ""
+        request_id = _request_id(event)
+        request = f" [{word(request_id)}]" if request_id else ""
         message = "\n".join(filter(None, (_message(event), _traceback(event)))).rstrip()
         line = f"{self._clock.text(event)} {_level(event)} {_namespace(event)}{request} {self._prefix}{message}"
         self._stream.write(line.translate(_ESCAPED) + "\n")
@@ -103,7 +105,9 @@ class TextObserver:
 
 @implementer(ILogObserver)
 class JsonObserver:
-    """An object a line: time (ISO 8601, UTC), level, namespace, message; request_id and traceback if there are.
+    """An object a line: time (ISO 8601, UTC), level, namespace, message.
+
+    If there are, also request_id, trace_id (of a W3C Trace Context) and traceback.
 
     After these what an event has as `json_fields`, a mapping of names to JSON values.
     """
@@ -121,8 +125,12 @@ class JsonObserver:
             "namespace": _namespace(event),
             "message": self._prefix + _message(event),
         }
-        if event.get("request_id"):
-            entry["request_id"] = str(event["request_id"])
+        request_id = _request_id(event)
+        if request_id:
+            entry["request_id"] = request_id
+        trace_id = _trace_id(event)
+        if trace_id:
+            entry["trace_id"] = trace_id
         if "log_failure" in event:
             entry["traceback"] = _traceback(event)
         for name, value in event.get("json_fields", {}).items():
@@ -153,6 +161,24 @@ def _level(event: LogEvent) -> str:
 
 def _namespace(event: LogEvent) -> str:
     return str(event.get("log_namespace") or "-")
+
+
+def _request_id(event: LogEvent) -> str:
+    """Of the request that the event says, or else of the one that is worked for; empty for none."""
+    told = event.get("request_id")
+    if told:
+        return str(told)
+    request = current_request()
+    return request.request_id if request is not None else ""
+
+
+def _trace_id(event: LogEvent) -> str:
+    """The same of the trace."""
+    told = event.get("trace_id")
+    if told:
+        return str(told)
+    request = current_request()
+    return request.trace_id if request is not None else ""
 
 
 def _message(event: LogEvent) -> str:

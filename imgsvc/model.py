@@ -168,10 +168,27 @@ class Caller:
 
 @frozen
 class RequestContext:
-    """What a request is answered for. request_id: names it in the log and in the answer; empty where it has none."""
+    """What is known of a request wherever work is done for it.
+
+    request_id: names it in the log and in the answer; empty where it has none. caller: who made it; without any rights
+    as long as nobody has asked. peer: its address, as text; empty for a unix socket. traceparent: where it belongs in
+    a trace (W3C Trace Context), empty if it does not say.
+    """
 
     request_id: str
     caller: Caller
+    peer: str = ""
+    traceparent: str = ""
+
+    @property
+    def trace_id(self) -> str:
+        """The trace that the request belongs to; empty for none."""
+        return trace_id_of(self.traceparent)
+
+
+def trace_id_of(traceparent: str) -> str:
+    """The trace that a valid `traceparent` names, 32 hex digits; empty for an empty one."""
+    return traceparent[3:35]
 
 
 @frozen

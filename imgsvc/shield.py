@@ -8,6 +8,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from imgsvc.context import bound
 from imgsvc.logger import make_logger
 
 T = TypeVar("T")
@@ -42,5 +43,5 @@ def shielded(
         else:
             dispose(result)
 
-    work.addBoth(done)
+    work.addBoth(bound(done))
     return answer

@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
+from imgsvc.context import bound
 from imgsvc.interfaces import IThreads
 from imgsvc.logger import make_logger
 
@@ -40,7 +41,8 @@ class ReactorThreads:
             return fail(CancelledError())
         if not self._pool.started:
             self._pool.start()
-        return deferToThreadPool(self._reactor, self._pool, function, *arguments)
+        # The call works for whom its caller works for: what it logs says for which request.
+        return deferToThreadPool(self._reactor, self._pool, bound(lambda: function(*arguments)))
 
     def stop(self) -> None:
         """End the threads after the calls that they are in; waits for these, but not for long."""

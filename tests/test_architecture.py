@@ -17,7 +17,7 @@ PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
     *("interfaces", "model", "store_model", "metadef_model", "event_model", "image_fields", "errors"),
-    *("folders", "kernel", "peers", "rates", "shield", "threads", "words"),
+    *("context", "folders", "kernel", "peers", "rates", "shield", "threads", "words"),
 }
 """What every room of the server may import."""
 
@@ -34,7 +34,8 @@ ARROWS = {
     "extras": set(),
     "interfaces": {"errors", "event_model", "metadef_model", "model", "store_model"},
     "folders": set(),
-    "log": {"words"},
+    "log": {"context", "words"},
+    "context": {"model"},
     "interrupts": set(),
     "logger": set(),
     "kernel": {"errors"},
@@ -44,8 +45,8 @@ ARROWS = {
     "collector": set(),
     "descriptors": {"errors"},
     "rates": set(),
-    "shield": set(),
-    "threads": {"interfaces"},
+    "shield": {"context"},
+    "threads": {"context", "interfaces"},
     "words": set(),
     "options": {"errors"},
     "config": {"endpoints", "errors", "options", "store_options"},

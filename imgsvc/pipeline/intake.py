@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
+from imgsvc.context import bound
 from imgsvc.interfaces import IShare, IStoreReader
 from imgsvc.pipeline.digests import Piece
 from imgsvc.pipeline.lanes import Block, Consume, Lane, OptionalLane
@@ -40,7 +41,7 @@ class Intake:
         self._lanes = [self._lane(each) for each in lanes]
         self._share = share
         self._admit = admit
-        self._look = look or _look_at_nothing
+        self._look = bound(look or _look_at_nothing)
         self._producer: Any = None
         self._paused = False
         self._waits_for_room = False
@@ -58,8 +59,8 @@ class Intake:
 
     def _lane(self, lane: Consume | OptionalLane) -> Lane:
         if isinstance(lane, OptionalLane):
-            return Lane(lane.consume, self._block_done, lane.failed)
-        return Lane(lane, self._block_done, self.fail)
+            return Lane(bound(lane.consume), self._block_done, bound(lane.failed))
+        return Lane(bound(lane), self._block_done, self.fail)
 
     def receive(self, body: IBodyProducer | IStoreReader) -> Deferred[None]:
         """Take all that `body` produces.

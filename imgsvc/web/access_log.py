@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from imgsvc.logger import make_logger
+from imgsvc.model import trace_id_of
 from imgsvc.web.request import StreamingRequest
+from imgsvc.web.tracing import traceparent_of
 from imgsvc.words import quoted, word
 
 log = make_logger()
@@ -17,7 +19,13 @@ LONGEST: Final = {"user": 128, "project": 128, "method": 32, "uri": 1024, "range
 def log_access(request: StreamingRequest, duration: float) -> None:
     """Called with each request that was answered, or whose client went away first. duration: see StreamingSite."""
     fields = _fields(request, duration)
-    log.info("{line}", line=_line(fields), json_fields=fields, request_id=request.request_id)
+    log.info(
+        "{line}",
+        line=_line(fields),
+        json_fields=fields,
+        request_id=request.request_id,
+        trace_id=trace_id_of(traceparent_of(request)),
+    )
 
 
 def _fields(request: StreamingRequest, duration: float) -> dict[str, Any]:

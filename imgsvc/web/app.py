@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
@@ -12,9 +12,10 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from werkzeug.exceptions import HTTPException
 
+from imgsvc.context import begin
 from imgsvc.errors import ImgsvcError, Invalid
 from imgsvc.logger import make_logger
-from imgsvc.model import RequestContext
+from imgsvc.model import Caller, RequestContext
 from imgsvc.web.bodies import require_identity_encoding
 from imgsvc.web.callers import Callers
 from imgsvc.web.cors import Cors
@@ -24,9 +25,12 @@ from imgsvc.web.paths import OUTSIDE, V2, VERSIONS, Versions, decoded, first_seg
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.request_ids import check_request_id, give_request_id
 from imgsvc.web.routes import Answer, OpenRoute, Route, RouteGroup
+from imgsvc.web.tracing import traceparent_of
 from imgsvc.web.versions import VersionRoutes
 
 log = make_logger()
+
+NOBODY: Final = Caller()
 
 
 class ImageApi(Resource):
@@ -90,6 +94,7 @@ class ImageApi(Resource):
 
         async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
             check_request_id(request)
+            begin(_context_of(request))
             handler = await self._handler(route, request)
             if route.takes_body:
                 require_identity_encoding(request)
@@ -100,7 +105,7 @@ class ImageApi(Resource):
             except ImgsvcError as error:
                 if request.channel is not None:
                     raise
-                log.info("{request}: {error}, and nobody to tell", request=request.request_id, error=str(error))
+                log.info("{error}, and nobody to tell", error=str(error))
                 raise CancelledError from error  # to Klein the end of a request that nobody waits for any more
 
         # Werkzeug takes HEAD wherever it takes GET.
@@ -111,7 +116,9 @@ class ImageApi(Resource):
         if isinstance(route, OpenRoute):
             return partial(route.handler, request)
         request.caller = caller = await self._callers.caller_of(request)
-        return partial(route.handler, request, RequestContext(request.request_id, caller))
+        context = _context_of(request, caller)
+        begin(context)
+        return partial(route.handler, request, context)
 
     async def _sent(self, request: StreamingRequest, answer: Answer) -> bytes | None:
         """What Klein is to write; None for what was sent already."""
@@ -141,3 +148,9 @@ class ImageApi(Resource):
         except ImgsvcError:
             failure = Failure()
         return self._failures.answer(request, failure)
+
+
+def _context_of(request: StreamingRequest, caller: Caller = NOBODY) -> RequestContext:
+    """What work for a request knows of it."""
+    peer = getattr(request.client, "host", "")
+    return RequestContext(request.request_id, caller, peer, traceparent_of(request))

@@ -38,7 +38,13 @@ class FailureAnswers:
             request.responseHeaders.removeHeader(name)
         status, message = _status_and_message(request, failure.value)
         if status == 500:
-            log.failure("{request} failed", failure=failure, request=request.request_id or request.path)
+            log.failure(
+                "{method} {path} failed",
+                failure=failure,
+                method=request.method.decode("latin-1"),
+                path=request.path.decode("latin-1"),
+                request_id=request.request_id,
+            )
         if status == 401:
             self.callers.challenge(request)
         accept = request.getHeader(b"accept")
@@ -52,7 +58,12 @@ class FailureAnswers:
 def _broken_off(request: StreamingRequest, error: BaseException | None) -> bytes:
     """The end of an answer that was begun, and cut off: there is nothing more to say."""
     tell = log.info if isinstance(error, ConnectionError) else log.error  # clients may go when they like
-    tell("{request}: broken off: {error}", request=request.request_id or request.path, error=str(error))
+    tell(
+        "{path}: broken off: {error}",
+        path=request.path.decode("latin-1"),
+        error=str(error),
+        request_id=request.request_id,
+    )
     return b""
 
 

@@ -1,0 +1,105 @@
+"""The request that code works for, across waits, threads and callbacks."""
+
+from __future__ import annotations
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from imgsvc.context import begin, bound, current_request, headers_for_services, working_for
+from imgsvc.model import Caller, RequestContext
+from imgsvc.pipeline.budget import Budget
+from imgsvc.pipeline.digests import Piece
+from imgsvc.pipeline.intake import Intake
+from imgsvc.shield import shielded
+from imgsvc.threads import ReactorThreads
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+FIRST, SECOND = (RequestContext(f"req-{number}", Caller()) for number in (1, 2))
+
+
+def _request_id() -> str | None:
+    request = current_request()
+    return None if request is None else request.request_id
+
+
+class ContextTests(SynchronousTestCase):
+    """Coroutines and callbacks."""
+
+    def test_coroutines(self) -> None:
+        """Two that wait for each other's events keep their own requests, and what they call has theirs."""
+        seen: list[tuple[str, str | None]] = []
+        gates: list[Deferred[None]] = [Deferred(), Deferred()]
+
+        async def deeper(name: str) -> None:
+            seen.append((name, _request_id()))
+
+        async def work(request: RequestContext, gate: Deferred[None]) -> None:
+            begin(request)
+            await gate
+            await deeper(request.request_id)
+            Deferred.fromCoroutine(deeper(request.request_id))
+
+        for request, gate in zip((FIRST, SECOND), gates, strict=True):
+            Deferred.fromCoroutine(work(request, gate))
+        for gate in reversed(gates):
+            gate.callback(None)
+        self.assertEqual(seen, [("req-2", "req-2"), ("req-2", "req-2"), ("req-1", "req-1"), ("req-1", "req-1")])
+        self.assertIsNone(current_request())
+
+    def test_bound(self) -> None:
+        """A bound function has the request of who bound it, and leaves the caller its own."""
+        with working_for(FIRST):
+            call = bound(_request_id)
+        self.assertIsNone(_request_id())
+        self.assertEqual(call(), "req-1")
+        with working_for(SECOND):
+            self.assertEqual(call(), "req-1")
+            self.assertEqual(_request_id(), "req-2")
+        self.assertIs(bound(_request_id), _request_id, "there is nothing to remember")
+
+    def test_shielded(self) -> None:
+        """What becomes of a call that was given up is said for the request that made it."""
+        seen: list[str | None] = []
+        work: Deferred[None] = Deferred()
+        with working_for(FIRST):
+            answer = shielded(work, dispose=lambda _: seen.append(_request_id()))
+        answer.addErrback(lambda _: None).cancel()
+        work.callback(None)
+        self.assertEqual(seen, ["req-1"])
+
+    def test_intake(self) -> None:
+        """What takes the bytes of an upload has its request, though connections and timers call it."""
+        seen: list[str | None] = []
+
+        def consume(pieces: list[Piece]) -> Deferred[None]:
+            seen.append(_request_id())
+            return succeed(None)
+
+        share = Budget(1 << 20).share()
+        with working_for(FIRST):
+            intake = Intake([consume, consume], share, look=lambda piece: seen.append(_request_id()))
+        intake.write(bytes(1 << 20))
+        self.assertEqual(seen, ["req-1"] * 3)
+
+    def test_headers(self) -> None:
+        """A trusted service is told the request's id, and its trace if it has one."""
+        self.assertEqual(headers_for_services(), {})
+        with working_for(FIRST):
+            self.assertEqual(headers_for_services(), {"X-Openstack-Request-Id": "req-1"})
+        with working_for(RequestContext("req-3", Caller(), traceparent=TRACE)):
+            self.assertEqual(headers_for_services(), {"X-Openstack-Request-Id": "req-3", "traceparent": TRACE})
+
+
+class ThreadTests(TestCase):
+    """Calls in threads."""
+
+    async def test_threads(self) -> None:
+        """Each call has the request of who made it, and one without any has none."""
+        threads = ReactorThreads(reactor, "test", 1)
+        self.addCleanup(threads.stop)
+        calls = []
+        for request in (FIRST, None, SECOND):
+            with working_for(request):
+                calls.append(threads.run(_request_id))
+        self.assertEqual(await gatherResults(calls), ["req-1", None, "req-2"])
