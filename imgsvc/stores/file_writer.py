@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
 from imgsvc.errors import StoreError, StoreUnavailable
-from imgsvc.interfaces import IResumableWriter
-from imgsvc.model import Location
+from imgsvc.interfaces import ICopyingWriter, IFileBacked, IResumableWriter, IStore
+from imgsvc.model import Location, Span
 from imgsvc.shield import shielded
 from imgsvc.store_model import Buffer
 from imgsvc.stores.disk import Disk
 from imgsvc.stores.faults import delete_fault, write_fault
-from imgsvc.stores.pieces import write_all, write_sparse
+from imgsvc.stores.pieces import copy_all, copy_sparse, write_all, write_sparse
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 FLUSH_EVERY: Final = 64 * 1024 * 1024
 """Bytes after which a flush begins beside the writes, so that little is left to be waited for at the end."""
+MOST_COPIED: Final = 64 * 1024 * 1024
+"""Bytes that the kernel is asked to copy in one call: a disk takes a second for them, and an abort waits for that."""
 
 
 @frozen
@@ -40,7 +43,7 @@ class WriteOptions:
     min_free: int = 0
 
 
-@implementer(IResumableWriter)
+@implementer(IResumableWriter, ICopyingWriter)
 class FileWriter:
     """Writes the file of one upload and gives it its name. Owns `fd`.
 
@@ -69,6 +72,10 @@ class FileWriter:
         """See IStoreWriter."""
         return self._in_turn(lambda: self._write(pieces))
 
+    def copy(self, source: IStore, location: Location, span: Span) -> Deferred[int]:
+        """See ICopyingWriter. From a store whose objects are files on the same file system."""
+        return self._in_turn(lambda: self._copy(source, location, span))
+
     def commit(self) -> Deferred[Location]:
         """See IStoreWriter."""
         return self._in_turn(self._commit)
@@ -93,9 +100,25 @@ class FileWriter:
         return shielded(self._turns.run(lambda: Deferred.fromCoroutine(taken())))
 
     async def _write(self, pieces: Sequence[Buffer]) -> None:
+        await self._append("write", self._put, pieces)
+
+    async def _copy(self, source: IStore, location: Location, span: Span) -> int:
+        self._usable()
+        before = self.size
+        reader = await source.reader(location, span)
+        try:
+            if IFileBacked.providedBy(reader):
+                length = min(reader.length, MOST_COPIED)
+                await self._append("copy to", self._put_copy, reader.fd, reader.offset, length)
+        finally:
+            reader.stopProducing()
+        return self.size - before
+
+    async def _append(self, action: str, put: Callable[[int, int, *Ts], int], *arguments: *Ts) -> None:
+        """Call `put` with the file, its size and these arguments in a thread; it tells the size of the file then."""
         fd = self._usable()
         try:
-            self.size = await self._call("write", self._put, fd, self.size, pieces)
+            self.size = await self._call(action, put, fd, self.size, *arguments)
         except StoreError as error:
             self._failure = error
             raise
@@ -107,6 +130,11 @@ class FileWriter:
         """Write, if there is room; where the file ends then. In a thread."""
         self._disk.folder.check_room(sum(len(piece) for piece in pieces), self._options.min_free)
         return (write_sparse if self._options.sparse else write_all)(fd, offset, pieces)
+
+    def _put_copy(self, fd: int, offset: int, source: int, start: int, length: int) -> int:
+        """As `_put`, of bytes of another file."""
+        self._disk.folder.check_room(length, self._options.min_free)
+        return (copy_sparse if self._options.sparse else copy_all)(source, start, length, fd, offset)
 
     async def _flush_beside(self, fd: int) -> None:
         """The kernel reports a failed flush once: whoever comes next must hear of it from us."""

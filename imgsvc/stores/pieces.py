@@ -1,10 +1,10 @@
-"""Writing many small buffers to a file in few system calls, and leaving out the zeros among them."""
+"""Writing many small buffers to a file in few system calls, copying from file to file, and leaving out zeros."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from errno import EIO
+from errno import EINVAL, EIO, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV
 from typing import Final
 
 from imgsvc.store_model import Buffer
@@ -12,6 +12,8 @@ from imgsvc.store_model import Buffer
 UNIT: Final = 64 * 1024
 """Bytes, aligned in the file, that become a hole when all of them are zero: the chunk of Glance's file store."""
 _ZEROS: Final = bytes(UNIT)
+_NOT_BETWEEN: Final = frozenset({EINVAL, ENOSYS, EOPNOTSUPP, EXDEV})
+"""What the kernel says where it cannot copy from one file to another."""
 _MOST_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
 
 
@@ -37,6 +39,50 @@ def write_sparse(fd: int, offset: int, pieces: Sequence[Buffer]) -> int:
     for start, run in runs_of_data(offset, pieces):
         write_all(fd, start, run)
     return offset + sum(map(len, pieces))
+
+
+def copy_all(source: int, start: int, length: int, fd: int, offset: int) -> int:
+    """Have the kernel copy bytes of a file to the end of another one. Where that ends then. Raises OSError.
+
+    source, start, length: descriptor, offset and number of the bytes. fd, offset: where they go. Fewer are copied where
+    the source ends; none where the kernel cannot copy between these files.
+    """
+    stop = start + length
+    while start < stop:
+        try:
+            count = os.copy_file_range(source, fd, stop - start, start, offset)
+        except OSError as error:
+            if error.errno in _NOT_BETWEEN:
+                break
+            raise
+        if count == 0:
+            break
+        start += count
+        offset += count
+    return offset
+
+
+def copy_sparse(source: int, start: int, length: int, fd: int, offset: int) -> int:
+    """As `copy_all`, but leave out what is a hole in the source. The file must be truncated to its size in the end."""
+    shift, stop = offset - start, start + length
+    while start < stop:
+        data, hole = _next_data(source, start, stop)
+        end = copy_all(source, data, hole - data, fd, data + shift)
+        if end < hole + shift:
+            return end if end > data + shift else start + shift
+        start = hole
+    return stop + shift
+
+
+def _next_data(fd: int, start: int, stop: int) -> tuple[int, int]:
+    """Where in a file the next bytes are that are no hole, and where they end; both `stop` if there are none before."""
+    try:
+        data = min(os.lseek(fd, start, os.SEEK_DATA), stop)
+    except OSError as error:
+        if error.errno != ENXIO:
+            raise
+        return stop, stop
+    return data, min(os.lseek(fd, data, os.SEEK_HOLE), stop) if data < stop else stop
 
 
 def runs_of_data(offset: int, pieces: Sequence[Buffer]) -> Iterator[tuple[int, list[Buffer]]]:
