@@ -30,8 +30,7 @@ class CertificateFolder:
 
     def certificate(self, certificate_id: str, caller: Caller) -> Deferred[bytes]:
         """See ICertificates."""
-        done: Deferred[bytes] = self._threads.run(self._read, certificate_id)
-        return done
+        return self._threads.run(self._read, certificate_id)
 
     def _read(self, certificate_id: str) -> bytes:
         try:

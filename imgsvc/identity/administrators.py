@@ -24,12 +24,11 @@ class Administrators:
     @property
     def challenge(self) -> str | None:
         """As the other identity's."""
-        challenge: str | None = self.identity.challenge
-        return challenge
+        return self.identity.challenge
 
     def identify(self, headers: Headers, peer: IAddress) -> Caller | Deferred[Caller]:
         """See IIdentity."""
-        caller: Caller | Deferred[Caller] = self.identity.identify(headers, peer)
+        caller = self.identity.identify(headers, peer)
         return caller.addCallback(self._judged) if isinstance(caller, Deferred) else self._judged(caller)
 
     def _judged(self, caller: Caller) -> Caller:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from zope.interface import implementer
 
@@ -17,7 +17,7 @@ from imgsvc.errors import ConfigurationError
 from imgsvc.identity.actions import OWNERS_ACTIONS
 from imgsvc.identity.default_rules import DefaultRules
 from imgsvc.image_fields import names_of
-from imgsvc.interfaces import IPolicy
+from imgsvc.interfaces import IPolicy, Owned
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Image, Visibility
 
@@ -32,7 +32,7 @@ LOOK_INTERVAL: Final = 1.0
 MOST_KEPT: Final = 10_000
 """Decisions that are kept of one rule."""
 
-Sight = Callable[[Caller, Any], Any]
+Sight = Callable[[Caller, Owned | None], object]
 """Gives one of the values that a rule can see, of the caller or of the target; _NOTHING if there is none."""
 
 
@@ -73,7 +73,7 @@ class Policy:
             self._look()
         return self._rules
 
-    def allows(self, action: str, caller: Caller, image: Any = None) -> bool:
+    def allows(self, action: str, caller: Caller, image: Owned | None = None) -> bool:
         """Whether the caller may do `action` to the image; without one, to an image that its own project would own.
 
         image: an Image, or whatever else has an owner and a visibility. KeyError: there is no such action.
@@ -85,7 +85,7 @@ class Policy:
         decisions = self._decisions_of(action)
         return within_bounds(action, caller, None) and (decisions.look_into_target or decisions.of(caller, None))
 
-    def permits(self, rule: str, caller: Caller, target: Any = None) -> bool:
+    def permits(self, rule: str, caller: Caller, target: Owned | None = None) -> bool:
         """What a rule says by itself. KeyError: there is no such rule."""
         return self._decisions_of(rule).of(caller, target)
 
@@ -114,7 +114,7 @@ class Policy:
         log.info("policy.file {path} was read again", path=self._path)
 
 
-def within_bounds(action: str, caller: Caller, image: Any) -> bool:
+def within_bounds(action: str, caller: Caller, image: Owned | None) -> bool:
     """What no rule goes beyond: nobody acts on what it does not see, or changes what is not its project's."""
     if caller.is_admin:
         return True
@@ -124,7 +124,7 @@ def within_bounds(action: str, caller: Caller, image: Any) -> bool:
         project = caller.project_id
         return project is not None and (image is None or image.owner == project)
     if action == "modify_member":
-        return image is None or caller.project_id in image.members
+        return image is None or (isinstance(image, Image) and caller.project_id in image.members)
     return True
 
 
@@ -138,11 +138,11 @@ class _Decisions:
         self._of_caller = {each: _CALLER[each] for each in sorted(sights.credentials & _CALLER.keys())}
         self._of_target = {each: _target_sight(each) for each in sorted(sights.target)}
         self._sights = (*self._of_caller.values(), *self._of_target.values())
-        self._kept: dict[Any, bool] = {}
+        self._kept: dict[tuple[object, ...], bool] = {}
         self.look_into_target = any(_OTHER_NAMES.get(name, name) != "owner" for name in self._of_target)
         """Whether it matters for them what the target is, beside whose it is."""
 
-    def of(self, caller: Caller, target: Any) -> bool:
+    def of(self, caller: Caller, target: Owned | None) -> bool:
         key = tuple([sight(caller, target) for sight in self._sights])
         try:
             return self._kept[key]
@@ -152,7 +152,7 @@ class _Decisions:
             self._kept[key] = decision = self._ask(key)
             return decision
 
-    def _ask(self, key: tuple[Any, ...]) -> bool:
+    def _ask(self, key: tuple[object, ...]) -> bool:
         seen = len(self._of_caller)
         caller = {name: _listed(value) for name, value in zip(self._of_caller, key[:seen], strict=True)}
         target = zip(self._of_target, key[seen:], strict=True)
@@ -209,23 +209,23 @@ def _target_sight(name: str) -> Sight:
     return lambda caller, target: getattr(target, "properties", {}).get(name, _NOTHING)
 
 
-def _owner(caller: Caller, target: Any) -> Any:
+def _owner(caller: Caller, target: Owned | None) -> object:
     """Whoever has no project does not own what has no owner: None equals None in the rules' language."""
     if target is None:
         return caller.project_id
     return _NOTHING if target.owner is None else target.owner
 
 
-def _member(caller: Caller, target: Any) -> Any:
+def _member(caller: Caller, target: Owned | None) -> object:
     """The caller's project, if the image was shared with it: None, as in Glance, if it was not. See `_owner`, too."""
     if target is None or caller.project_id is None:
         return _NOTHING
     return caller.project_id if caller.project_id in getattr(target, "members", ()) else None
 
 
-def _text(value: Any) -> Any:
+def _text(value: object) -> object:
     return str(value) if isinstance(value, str) else value
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> object:
     return sorted(value) if isinstance(value, frozenset) else value

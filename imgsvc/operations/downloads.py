@@ -70,8 +70,7 @@ class Downloads:
         for location in source.locations:
             try:
                 store = store_of(self.stores, location)
-                reader: IStoreReader = await store.reader(location, span, source.size or None, source.caller)
-                return reader
+                return await store.reader(location, span, source.size or None, source.caller)
             except StoreError as error:
                 log.error("image {image}: {error}", image=source.image.id, error=str(error))
                 if isinstance(error, ObjectMissing | ObjectDamaged):

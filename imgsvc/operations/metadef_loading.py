@@ -11,7 +11,7 @@ from attrs import evolve
 
 from imgsvc.errors import NamespaceChanged, NotFound
 from imgsvc.interfaces import IMetadefCatalogue
-from imgsvc.metadef_model import Definition, Definitions, Namespace, NamespacePage, NamespaceQuery, by_key
+from imgsvc.metadef_model import Definition, Definitions, Namespace, NamespaceQuery, by_key
 from imgsvc.model import Caller
 from imgsvc.operations.metadef_limits import check_growth
 from imgsvc.operations.metadefs import MOST_ATTEMPTS, Documents
@@ -60,7 +60,7 @@ async def load_namespace(
     )
     for _ in range(MOST_ATTEMPTS):
         try:
-            before: Namespace = await catalogue.namespace(loaded.name)
+            before = await catalogue.namespace(loaded.name)
         except NotFound:
             check_growth({}, loaded.definitions)
             await catalogue.add(loaded)
@@ -93,7 +93,7 @@ async def all_namespaces(catalogue: IMetadefCatalogue) -> AsyncIterator[Namespac
     last: str | None = None
     while True:
         query = NamespaceQuery(OPERATOR, PAGE, sort="namespace", descending=False, marker=last)
-        page: NamespacePage = await catalogue.namespaces(query)
+        page = await catalogue.namespaces(query)
         for each in page.namespaces:
             yield await catalogue.namespace(each.name)
         last = page.last

@@ -80,7 +80,7 @@ class Metadefs:
     async def page(self, query: NamespaceQuery) -> NamespacePage:
         """Part of the list of all that the caller sees; with no definitions but associations that it may see, too."""
         self._require(query.caller, None, "get_metadef_namespaces", "list_metadef_resource_types")
-        page: NamespacePage = await self.catalogue.namespaces(query)
+        page = await self.catalogue.namespaces(query)
         seen = [
             self._readable(query.caller, namespace)
             for namespace in page.namespaces
@@ -248,7 +248,7 @@ class Metadefs:
 
         Only a refusal depends on `get_metadef_namespace`: Forbidden where that is granted, NotFound where it is not.
         """
-        namespace: Namespace = await self.catalogue.namespace(name)
+        namespace = await self.catalogue.namespace(name)
         absent = NotFound(f"There is no namespace {name!r}.")
         if not self._is_visible(caller, namespace):
             raise absent

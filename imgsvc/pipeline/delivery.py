@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define
-from twisted.internet.defer import Deferred
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
 from zope.interface import implementer
 
@@ -50,7 +50,7 @@ class Delivery:
         finally:
             reader.stopProducing()
 
-    async def _sendfile(self, reader: Any, outlet: IOutlet, transport: Any) -> None:
+    async def _sendfile(self, reader: IFileBacked, outlet: IOutlet, transport: FileDescriptor) -> None:
         stall = StallTimer(self.clock, self.send_timeout, outlet.cut)
         try:
             await SendfileProducer(reader, outlet, transport, stall).start()
@@ -59,7 +59,7 @@ class Delivery:
 
     async def _produce(self, reader: IStoreReader, outlet: IOutlet) -> None:
         stall = StallTimer(self.clock, self.send_timeout, outlet.cut)
-        done: Deferred[None] = reader.startProducing(_WatchedOutlet(outlet, stall))
+        done = reader.startProducing(_WatchedOutlet(outlet, stall))
         try:
             await done
         finally:

@@ -22,8 +22,7 @@ class Digest:
 
     def consume(self, pieces: list[Piece]) -> Deferred[None]:
         """Feed pieces, one call at a time. Fires when they are computed."""
-        done: Deferred[None] = self._threads.run(_update, self._hash, pieces)
-        return done
+        return self._threads.run(_update, self._hash, pieces)
 
     def hexdigest(self) -> str:
         """Lower-case hex of all that was fed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
@@ -34,14 +33,14 @@ class SendfileProducer:
     are first loaded in a thread, one window ahead, so that the reactor never waits for a disk.
     """
 
-    def __init__(self, reader: Any, outlet: IOutlet, transport: FileDescriptor, stall: StallTimer) -> None:
-        self._reader: IFileBacked = reader
+    def __init__(self, reader: IFileBacked, outlet: IOutlet, transport: FileDescriptor, stall: StallTimer) -> None:
+        self._reader = reader
         self._outlet = outlet
         self._transport: FileDescriptor | None = transport
         self._stall = stall
         self._socket = transport.fileno()
-        self._offset: int = reader.offset
-        self._left: int = reader.length
+        self._offset = reader.offset
+        self._left = reader.length
         self._loaded_to = self._offset
         self._loading = False
         self._headers_first = True
@@ -112,7 +111,7 @@ class SendfileProducer:
     def _load(self) -> None:
         self._loading = True
         length = min(LOAD, self._left)
-        loading: Deferred[None] = self._reader.load(self._offset, length)
+        loading = self._reader.load(self._offset, length)
         loading.addCallbacks(self._window_loaded, self._fail, callbackArgs=(self._offset + length,))
 
     def _window_loaded(self, _: object, loaded_to: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -60,7 +59,7 @@ def _gave_up(result: object, seconds: float) -> Reservation:
 class _Sending:
     """Writes an answer as the transport takes it, and gives back what has gone. left: bytes still to be written."""
 
-    def __init__(self, blocks: list[bytes], outlet: Any, reservation: IReservation) -> None:
+    def __init__(self, blocks: list[bytes], outlet: IOutlet, reservation: IReservation) -> None:
         self._outlet = outlet
         self._reservation = reservation
         self._blocks = deque(blocks)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from attrs import frozen
 from cryptography import x509
@@ -20,11 +20,14 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from twisted.internet.defer import Deferred
 
 from imgsvc.errors import BadSignature, ConfigurationError
 from imgsvc.interfaces import ICertificates, IThreads
 from imgsvc.model import Caller, Image
+
+T = TypeVar("T")
+
+SigningKey = rsa.RSAPublicKey | dsa.DSAPublicKey | ec.EllipticCurvePublicKey
 
 SIGNATURE: Final = "img_signature"
 HASH_METHOD: Final = "img_signature_hash_method"
@@ -96,14 +99,14 @@ class Signatures:
                 raise BadSignature(f"{CERTIFICATE} {certificate_id!r} is not a UUID.")
             if self._certificates is None:
                 raise BadSignature("this server has no certificates to check it with.")
-            encoded: bytes = await self._certificates.certificate(certificate_id, caller)
-            key: Deferred[Any] = self._threads.run(self._usable_key, encoded, key_type)
-            verify = _verify_with(await key, raw, hash_method)
+            encoded = await self._certificates.certificate(certificate_id, caller)
+            key = await self._threads.run(self._usable_key, encoded, key_type)
+            verify = _verify_with(key, raw, hash_method)
         except BadSignature as error:
             raise BadSignature(f"Image {image.id}: the signature cannot be checked: {error}") from error
         return Verifier(hash_method.name, image.id, verify)
 
-    def _usable_key(self, encoded: bytes, key_type: str) -> Any:
+    def _usable_key(self, encoded: bytes, key_type: str) -> SigningKey:
         """The public key of a certificate that is valid now. Raises BadSignature."""
         try:
             certificate = _load(encoded)
@@ -111,7 +114,7 @@ class Signatures:
             key = certificate.public_key()
         except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise BadSignature("its certificate cannot be read by this server.") from error
-        if type_of(key) != key_type:
+        if not isinstance(key, SigningKey) or type_of(key) != key_type:
             raise BadSignature(f"the key of its certificate is not of type {key_type}.")
         return key
 
@@ -136,7 +139,7 @@ def load_authorities(file: Path, option: str) -> list[x509.Certificate]:
         raise ConfigurationError(f"{option} = {str(file)!r}: {reason}") from None
 
 
-def type_of(key: Any) -> str | None:
+def type_of(key: object) -> str | None:
     """The name of a public key's type, as `img_signature_key_type` has it; None if images are not signed with it."""
     if isinstance(key, rsa.RSAPublicKey):
         return "RSA-PSS"
@@ -148,7 +151,7 @@ def type_of(key: Any) -> str | None:
     return None
 
 
-def _verify_with(key: Any, signature: bytes, method: hashes.HashAlgorithm) -> Callable[[bytes], None]:
+def _verify_with(key: SigningKey, signature: bytes, method: hashes.HashAlgorithm) -> Callable[[bytes], None]:
     """A function of the digest that raises InvalidSignature."""
     hashed = Prehashed(method)
     if isinstance(key, rsa.RSAPublicKey):
@@ -159,7 +162,7 @@ def _verify_with(key: Any, signature: bytes, method: hashes.HashAlgorithm) -> Ca
     return lambda digest: key.verify(signature, digest, ec.ECDSA(hashed))
 
 
-def _one_of(names: Mapping[str, Any], name: str, value: str) -> Any:
+def _one_of(names: Mapping[str, T], name: str, value: str) -> T:
     if value not in names:
         raise BadSignature(f"{name} {value!r} is not one of {', '.join(names)}.")
     return names[value]

@@ -99,7 +99,7 @@ class Disk:
         deadline = self.clock.seconds() + LOCK_PATIENCE
         while True:
             try:
-                result: T = await threads.run(function, *arguments)
+                result = await threads.run(function, *arguments)
                 return result
             except NotMarked as error:
                 raise self.lost(str(error)) from error

@@ -60,7 +60,7 @@ class ObjectCheck:
 
     async def _is_there(self, found: StoredObject) -> bool:
         try:
-            return bool(await self.store.object(found.name) == found)
+            return await self.store.object(found.name) == found
         except ObjectMissing:
             return False
 

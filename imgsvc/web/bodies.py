@@ -116,7 +116,7 @@ class JsonBodies:
         document = _parsed(data)
         await self._turn(data)
         if structure.values > FEW:
-            understanding: Deferred[T] = self.threads.run(understand, document)
+            understanding = self.threads.run(understand, document)
             memory.needed_by(understanding)
             return await shielded(understanding, lost=ignore)
         understood = understand(document)
@@ -158,7 +158,7 @@ class _Memory:
 
     def reserve(self, size: int) -> Deferred[None]:
         """Count `size` bytes, in place of those that are counted. Fires when there is room; fails with Overloaded."""
-        granted: Deferred[IReservation] = self._budget.reserve(size)
+        granted = self._budget.reserve(size)
         if not granted.called:
             granted.addTimeout(PATIENCE, self._clock, _gave_up)
         self._waiting = granted.addCallback(self._take)

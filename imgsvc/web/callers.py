@@ -18,7 +18,7 @@ class Callers:
 
     async def caller_of(self, request: StreamingRequest) -> Caller:
         """The caller. Raises Unauthenticated, Forbidden, and what else the identity refuses with."""
-        found: Caller | Deferred[Caller] = self.identity.identify(request.requestHeaders, request.client)
+        found = self.identity.identify(request.requestHeaders, request.client)
         return await found if isinstance(found, Deferred) else found
 
     def challenge(self, request: StreamingRequest) -> None:
