@@ -22,18 +22,18 @@ from imgsvc.model import ProjectLimits
 from imgsvc.operations.access import Access
 from imgsvc.operations.activation import Activation
 from imgsvc.operations.changes import Changes
-from imgsvc.operations.copies import Copies
 from imgsvc.operations.deletion import Deletion
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.health import Health
 from imgsvc.operations.images import Images, RecordLimits
 from imgsvc.operations.limits import Quotas
-from imgsvc.operations.locations import LocationRules, Locations, Measure
+from imgsvc.operations.location_patching import LocationPatcher
+from imgsvc.operations.locations import LocationProbe, LocationRules, Locations
 from imgsvc.operations.losses import Losses
 from imgsvc.operations.metadefs import Metadefs
 from imgsvc.operations.patching import HiddenLocations, Patching
-from imgsvc.operations.relocation import Relocation
 from imgsvc.operations.sharing import Sharing
+from imgsvc.operations.store_copies import StoreCopies
 from imgsvc.operations.tagging import Tagging
 from imgsvc.operations.uploads import Upload, UploadRules, Uploads
 from imgsvc.pipeline.budget import Budgets
@@ -185,7 +185,7 @@ class Core:
         self.tagging = Tagging(self.changes, self.limits)
         self.activation = Activation(self.changes)
         self.sharing = Sharing(self.access, self.catalogue, self.catalogue, self.events, quotas.members)
-        self.copies = Copies(self.changes, self.stores, self.deletion)
+        self.copies = StoreCopies(self.changes, self.stores, self.deletion)
 
     def _make_byte_operations(self) -> None:
         images, signatures = self._config.images, self._config.signatures
@@ -231,12 +231,12 @@ class Core:
 
     def _make_location_operations(self) -> None:
         images, lease = self._config.images, self._config.server.upload_lease
-        measure = Measure(self.stores, self.quotas)
+        probe = LocationProbe(self.stores, self.quotas)
         rules = LocationRules(images.verify_locations, images.hash, self._config.quotas.locations, lease)
         self.locations = Locations(
-            self.access, self.catalogue, self.catalogue, self.stores, measure, rules, self.events, self.hashing.begin
+            self.access, self.catalogue, self.catalogue, self.stores, probe, rules, self.events, self.hashing.begin
         )
-        editor = Relocation(self.stores, measure, rules) if images.show_locations else HiddenLocations()
+        editor = LocationPatcher(self.stores, probe, rules) if images.show_locations else HiddenLocations()
         self.patching = Patching(self.access, self.changes, self.deletion, self.limits, editor, self.protections)
 
 

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
     *("interfaces", "model", "store_model", "metadef_model", "event_model", "image_fields", "errors"),
-    *("context", "folders", "kernel", "peers", "rates", "shield", "threads", "words"),
+    *("context", "folders", "page_cache", "peers", "rates", "shield", "threads", "words"),
 }
 """What every room of the server may import."""
 
@@ -38,7 +38,7 @@ ARROWS = {
     "context": {"model"},
     "interrupts": set(),
     "logger": set(),
-    "kernel": {"errors"},
+    "page_cache": {"errors"},
     "peers": {"errors"},
     "process": {"errors", "ports", "tls"},
     "ports": {"endpoints"},

@@ -12,10 +12,10 @@ from imgsvc.client.errors import ImageChanged, LocalFileError, NoData, Verificat
 from imgsvc.client.fetching import Fetcher, RangeBody, RangeSource
 from imgsvc.client.files import Runner, ThreadedFile, open_for_reading
 from imgsvc.client.following import FollowingDigest
+from imgsvc.client.gathering import gather_or_cancel
 from imgsvc.client.partial import PartialFile, Piece, open_partial
 from imgsvc.client.patience import Patience
 from imgsvc.client.progress import Progress
-from imgsvc.client.together import together
 from imgsvc.client.view import ImageView
 
 PIECE_SIZE: Final = 32 * 1024 * 1024
@@ -127,7 +127,7 @@ async def _fetch_all(fetcher: Fetcher, partial: PartialFile, first: RangeBody, c
             body = None
 
     workers = [Deferred.fromCoroutine(work(first if number == 0 else None)) for number in range(connections)]
-    await together(workers)
+    await gather_or_cancel(workers)
 
 
 async def verify_file(image: ImageView, path: str, *, run: Runner, progress: Progress) -> str | None:

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from imgsvc.client.digests import MD5, SHA512, new_digest
 from imgsvc.client.errors import LocalFileError
 from imgsvc.client.files import Runner, ThreadedFile
-from imgsvc.client.together import together
+from imgsvc.client.gathering import gather_or_cancel
 from imgsvc.logger import make_logger
 
 log = make_logger()
@@ -144,7 +144,7 @@ class DigestingProducer:
             # The next block is read meanwhile; but what is there is not kept back until that has come.
             self._reading = self._source.read(self.produced + len(block))
             # Before it is written: the server may answer the moment that it has the last byte.
-            await together([self._run(digest.update, block) for digest in self._digests.values()])
+            await gather_or_cancel([self._run(digest.update, block) for digest in self._digests.values()])
             while self._paused is not None:
                 await self._paused
             if self._stopped:

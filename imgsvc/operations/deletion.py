@@ -15,7 +15,7 @@ from imgsvc.interfaces import IDeletionCatalogue, IEvents, IStore, IStoreRegistr
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, DoomedLocation, Image, Location, Status
 from imgsvc.operations.access import Access
-from imgsvc.operations.places import is_remote, store_of
+from imgsvc.operations.location_order import is_remote, store_of
 from imgsvc.shield import shielded
 
 log = make_logger()

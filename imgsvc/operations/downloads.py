@@ -12,8 +12,8 @@ from imgsvc.interfaces import IEvents, IOutlet, IStoreReader, IStoreRegistry
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Image, Location, Span, Status
 from imgsvc.operations.access import Access
+from imgsvc.operations.location_order import by_weight, preferring, store_of
 from imgsvc.operations.losses import Losses
-from imgsvc.operations.places import by_weight, preferring, store_of
 from imgsvc.pipeline.delivery import Delivery
 
 log = make_logger()

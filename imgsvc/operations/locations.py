@@ -15,7 +15,7 @@ from imgsvc.interfaces import IEvents, IImageCatalogue, IStoreRegistry, ITaskCat
 from imgsvc.model import IMPORT_LOCK, Caller, Image, Location, Status
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
-from imgsvc.operations.places import by_weight, is_remote, locate
+from imgsvc.operations.location_order import by_weight, is_remote, locate
 
 ATTEMPTS: Final = 100
 """Each one that fails means that somebody else changed the image."""
@@ -57,7 +57,7 @@ class LocationRules:
 
 
 @define
-class Measure:
+class LocationProbe:
     """Finds out what is at a location."""
 
     stores: IStoreRegistry
@@ -88,7 +88,7 @@ class Locations:
     images: IImageCatalogue
     tasks: ITaskCatalogue
     stores: IStoreRegistry
-    measure: Measure
+    probe: LocationProbe
     rules: LocationRules
     events: IEvents
     hash: Callable[[Image, str], None]
@@ -116,7 +116,7 @@ class Locations:
         for _ in range(ATTEMPTS):
             image = await self.access.image(caller, image_id, "add_image_location")
             location = self._located(caller, url, image)
-            size = await self.measure.size(image, location)
+            size = await self.probe.size(image, location)
             try:
                 await self._keep(image, evolve(image, size=size, locations=(location,)), validation)
             except ImageChanged:
@@ -146,7 +146,7 @@ class Locations:
         return location
 
     async def _keep(self, image: Image, changed: Image, validation: Validation | None) -> None:
-        limits = await self.measure.quotas.limits(image.owner)
+        limits = await self.probe.quotas.limits(image.owner)
         if not self.rules.verify:
             if validation is not None:
                 changed = evolve(changed, os_hash_algo=validation.os_hash_algo, os_hash_value=validation.os_hash_value)

@@ -9,7 +9,7 @@ from attrs import define, field
 from imgsvc.errors import NoSuchImage, ObjectDamaged
 from imgsvc.interfaces import IImageCatalogue, IStoreRegistry
 from imgsvc.model import Location
-from imgsvc.operations.places import store_of
+from imgsvc.operations.location_order import store_of
 
 MOST: Final = 1000
 """Losses that are kept; further ones are in the log only."""

@@ -9,7 +9,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
 from zope.interface import implementer
 
-from imgsvc import kernel
+from imgsvc import page_cache
 from imgsvc.interfaces import IFileBacked, IOutlet, IStoreReader
 from imgsvc.pipeline.sendfile import SendfileProducer
 from imgsvc.pipeline.stall import StallTimer
@@ -34,7 +34,9 @@ class Delivery:
         try:
             if IFileBacked.providedBy(reader):
                 if reader.length <= SMALL:
-                    data = b"" if reader.length == 0 else kernel.read_cached(reader.fd, reader.offset, reader.length)
+                    data = (
+                        b"" if reader.length == 0 else page_cache.read_cached(reader.fd, reader.offset, reader.length)
+                    )
                     if data is not None:
                         outlet.write(data)
                         return
@@ -64,6 +66,11 @@ class Delivery:
             await done
         finally:
             stall.stop()
+
+
+def _read_cached(reader: IFileBacked) -> bytes | None:
+    """All bytes of the reader, if they are in memory."""
+    return page_cache.read_cached(reader.fd, reader.offset, reader.length) if reader.length else b""
 
 
 @implementer(IConsumer, IPushProducer)

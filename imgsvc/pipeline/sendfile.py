@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IPullProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from imgsvc import kernel
+from imgsvc import page_cache
 from imgsvc.interfaces import IFileBacked, IOutlet
 from imgsvc.logger import make_logger
 from imgsvc.pipeline.stall import StallTimer
@@ -102,7 +102,7 @@ class SendfileProducer:
     def _is_loaded(self) -> bool:
         """Whether the window that begins here is in memory. If not, it is loaded, and the transport started then."""
         length = min(WINDOW, self._left)
-        if kernel.resident(self._reader.fd, self._offset, length):
+        if page_cache.resident(self._reader.fd, self._offset, length):
             self._loaded_to = self._offset + length
             return True
         self._load()

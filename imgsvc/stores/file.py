@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from imgsvc import kernel
+from imgsvc import page_cache
 from imgsvc.errors import ConfigurationError, Invalid, ObjectDamaged, ObjectMissing, StoreFull, StoreUnavailable
 from imgsvc.interfaces import IListedStore, IMarkedStore, IResumableStore, IResumableWriter, IStoreReader, IStoreWriter
 from imgsvc.logger import make_logger
@@ -216,7 +216,7 @@ class FileStore:
     async def _reader(self, location: Location, span: Span, size: int | None) -> IStoreReader:
         disk, name = self._disk, self._name(location)
         path = self._folder.final(name)
-        cached = kernel.open_cached(path) if disk.local and disk.away is None else None
+        cached = page_cache.open_cached(path) if disk.local and disk.away is None else None
         if cached is None:
             fd, found = await disk.run("open", path, read_fault, self._folder.open, name)
         else:

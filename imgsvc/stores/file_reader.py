@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from zope.interface import implementer
 
-from imgsvc import kernel
+from imgsvc import page_cache
 from imgsvc.errors import ObjectDamaged, StoreError
 from imgsvc.interfaces import IBudget, IFileBacked
 from imgsvc.model import Span
@@ -41,7 +41,7 @@ class OpenFile:
     def read(self, offset: int, size: int) -> Deferred[bytes]:
         """The bytes there, fewer only at the file's end. Fails with StoreError."""
         if self._disk.local and size <= INLINE and not self._closing:
-            cached = kernel.read_cached(self.fd, offset, size)
+            cached = page_cache.read_cached(self.fd, offset, size)
             if cached is not None:
                 return succeed(cached)
         return self._use(lambda fd: os.pread(fd, size, offset))

@@ -26,8 +26,8 @@ from attrs import field, frozen
 
 from imgsvc.errors import Invalid
 from imgsvc.folders import PRIVATE, Folders, sync
-from imgsvc.kernel import READ_ONLY
 from imgsvc.model import StoreUsage, UnfinishedObject
+from imgsvc.page_cache import READ_ONLY
 from imgsvc.stores.locks import LockBusy, hold, name_lock
 from imgsvc.stores.mark import MarkFile
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from imgsvc.folders import sync
-from imgsvc.kernel import READ_ONLY
+from imgsvc.page_cache import READ_ONLY
 from imgsvc.stores.locks import name_lock
 
 _ABSENT: Final = frozenset({ENOENT, ENOTDIR})

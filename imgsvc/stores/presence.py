@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from imgsvc import kernel
+from imgsvc import page_cache
 from imgsvc.errors import Conflict, ImgsvcError, StoreAway
 from imgsvc.interfaces import IHoldings
 from imgsvc.logger import make_logger
@@ -67,7 +67,7 @@ class Presence:
             why_not = await self._claim(new=True)
             if why_not is None:
                 await self.disk.call(self.prepare)
-                self.disk.local = await self.disk.call(kernel.is_local, folder.path)
+                self.disk.local = await self.disk.call(page_cache.is_local, folder.path)
             else:
                 self.disk.lost(why_not)
         except StoreAway:
@@ -91,7 +91,7 @@ class Presence:
             if await self._run(self._claim(new=False)) is not None:
                 raise
         if self.disk.away is not None:
-            self.disk.local = await self._run(self.disk.call(kernel.is_local, self.disk.folder.path))
+            self.disk.local = await self._run(self.disk.call(page_cache.is_local, self.disk.folder.path))
             self.disk.found()
 
     async def survey(self) -> Survey:

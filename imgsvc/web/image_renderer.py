@@ -10,7 +10,7 @@ from attrs import frozen
 from imgsvc.image_fields import FieldType, names_of
 from imgsvc.interfaces import IProtections, IStoreRegistry
 from imgsvc.model import Caller, Image, Status
-from imgsvc.operations.places import by_weight
+from imgsvc.operations.location_order import by_weight
 from imgsvc.web.locations import location_documents
 from imgsvc.web.render import timestamp
 

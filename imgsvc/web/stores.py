@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define
 
 from imgsvc.model import RequestContext
-from imgsvc.operations.copies import Copies
+from imgsvc.operations.store_copies import StoreCopies
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
@@ -15,7 +15,7 @@ from imgsvc.web.routes import Route
 class StoreRoutes:
     """Delete."""
 
-    copies: Copies
+    copies: StoreCopies
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""

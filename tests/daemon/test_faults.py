@@ -15,7 +15,7 @@ from subprocess import DEVNULL, PIPE
 
 from twisted.trial.unittest import SkipTest
 
-from imgsvc import kernel
+from imgsvc import page_cache
 from tests.daemon.rig import DaemonTestCase, Download, Injection, Transfer, detail, end, files, hanging_threads
 from tests.support.daemon import Daemon
 
@@ -285,11 +285,11 @@ class ReadingTests(FaultTestCase):
         self.throttle(reading, device, 32 << 10)
         reading.stdin.write(b"go\n")
         reading.stdin.close()
-        while not kernel.cached_pages(fd, 0, 1):
+        while not page_cache.cached_pages(fd, 0, 1):
             self.assertIsNone(reading.poll())
-        self.assertFalse(kernel.resident(fd, 0, 1))
+        self.assertFalse(page_cache.resident(fd, 0, 1))
         self.assertEqual(reading.wait(), 0)
-        self.assertTrue(kernel.resident(fd, 0, 1))
+        self.assertTrue(page_cache.resident(fd, 0, 1))
 
     def disk(self, size: int) -> tuple[str, Path]:
         """A disk of so many MiB, and where it is mounted."""

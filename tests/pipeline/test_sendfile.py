@@ -17,13 +17,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from imgsvc import kernel
+from imgsvc import page_cache
 from imgsvc.errors import ObjectDamaged, StoreUnavailable
 from imgsvc.interfaces import IFileBacked
 from imgsvc.model import Span
 from imgsvc.pipeline.delivery import Delivery
 from imgsvc.pipeline.sendfile import WINDOW, SendfileProducer
 from imgsvc.pipeline.stall import StallTimer
+from imgsvc.store_model import StoreSettings
 from imgsvc.stores.file import make
 from imgsvc.threads import ReactorThreads
 from tests.pipeline.rigs import Outlet
@@ -100,7 +101,7 @@ class SendfileTests(TestCase):
         self.folder = folder
         self.calls: list[str] = []
         self.store = make(
-            "local",
+            StoreSettings("local"),
             {"path": "images"},
             store_services(folder, lambda name, size: RecordingThreads(self.calls, name, size), reactor),
         )
@@ -138,7 +139,7 @@ class SendfileTests(TestCase):
         try:
             os.fsync(fd)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            self.assertFalse(kernel.resident(fd, 0, len(DATA)), "the file system keeps the pages of this test")
+            self.assertFalse(page_cache.resident(fd, 0, len(DATA)), "the file system keeps the pages of this test")
         finally:
             os.close(fd)
 

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 
-async def together(calls: Sequence[Deferred[Any]]) -> list[Any]:
+async def gather_or_cancel(calls: Sequence[Deferred[Any]]) -> list[Any]:
     """The results of all calls, in their order. The first that fails ends the others, and its error is raised.
 
     Who waits for this and is cancelled cancels all of them.

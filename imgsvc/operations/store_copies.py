@@ -12,7 +12,7 @@ from imgsvc.operations.deletion import Deletion
 
 
 @define
-class Copies:
+class StoreCopies:
     """Deletes the copies of images in single stores."""
 
     changes: Changes

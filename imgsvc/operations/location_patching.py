@@ -10,9 +10,9 @@ from attrs import define, evolve, frozen
 from imgsvc.errors import Conflict, Forbidden, Invalid, WrongStatus
 from imgsvc.interfaces import IStoreRegistry
 from imgsvc.model import Caller, Image, Location, Status
-from imgsvc.operations.locations import LocationRules, Measure, Validation, require_formats
+from imgsvc.operations.location_order import by_weight, locate
+from imgsvc.operations.locations import LocationProbe, LocationRules, Validation, require_formats
 from imgsvc.operations.patching import Edit, EditLocations, Op
-from imgsvc.operations.places import by_weight, locate
 
 _OPEN = frozenset({Status.ACTIVE, Status.QUEUED})
 """In which an image takes locations this way."""
@@ -30,14 +30,14 @@ class _Given:
 
 
 @define
-class Relocation:
+class LocationPatcher:
     """A LocationEditor for where clients see locations.
 
     Only objects of others can be given: those of stores that take images get into them by uploads.
     """
 
     stores: IStoreRegistry
-    measure: Measure
+    probe: LocationProbe
     rules: LocationRules
     actions = _ACTIONS
 
@@ -52,7 +52,7 @@ class Relocation:
             self.rules.check(len(known | {each.url for each in given}))
             for each in given:
                 if each.url not in sizes:
-                    sizes[each.url] = await self.measure.size(image, self._locate(each.url, image))
+                    sizes[each.url] = await self.probe.size(image, self._locate(each.url, image))
 
         def edited(image: Image, edit: Edit) -> Image:
             return self._edited(image, edit, sizes)

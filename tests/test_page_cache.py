@@ -9,13 +9,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc import kernel
+from imgsvc import page_cache
 from tests.stores.children import become_nobody, in_child, mount_disk, mount_tmpfs, own_mounts
 
 SIZE = 1 << 20
 
 
-class KernelTests(SynchronousTestCase):
+class PageCacheTests(SynchronousTestCase):
     """A file on the disk, in the page cache and out of it."""
 
     def setUp(self) -> None:
@@ -32,7 +32,7 @@ class KernelTests(SynchronousTestCase):
 
     def test_open_cached(self) -> None:
         """A file whose name is in memory is opened for reading, and not inherited."""
-        fd = kernel.open_cached(str(self.path))
+        fd = page_cache.open_cached(str(self.path))
         assert fd is not None
         self.addCleanup(os.close, fd)
         self.assertEqual(self.content[:10], os.read(fd, 10))
@@ -40,12 +40,12 @@ class KernelTests(SynchronousTestCase):
 
     def test_open_nothing(self) -> None:
         """A file that is not there, or not for us, is not opened."""
-        self.assertIsNone(kernel.open_cached(f"{self.path}.not"))
+        self.assertIsNone(page_cache.open_cached(f"{self.path}.not"))
 
         def check() -> None:
             self.path.chmod(0)
             become_nobody()
-            assert kernel.open_cached(str(self.path)) is None
+            assert page_cache.open_cached(str(self.path)) is None
 
         in_child(check)
 
@@ -59,20 +59,20 @@ class KernelTests(SynchronousTestCase):
             source.mkdir()
             (source / "file").write_bytes(b"content")
             mount_disk(folder, source)
-            assert kernel.open_cached(f"{folder}/file") is None
+            assert page_cache.open_cached(f"{folder}/file") is None
             fd = os.open(folder / "file", os.O_RDONLY)
-            assert not kernel.resident(fd, 0, 7)
-            assert kernel.open_cached(f"{folder}/file") is not None
+            assert not page_cache.resident(fd, 0, 7)
+            assert page_cache.open_cached(f"{folder}/file") is not None
 
         in_child(check)
 
     def test_resident(self) -> None:
         """Bytes are in memory after they were read, page by page, and are not when the kernel forgot them."""
-        self.check(kernel.resident)
+        self.check(page_cache.resident)
 
     def test_in_core(self) -> None:
         """A kernel that knows no quicker way tells the same."""
-        self.check(kernel.in_core)
+        self.check(page_cache.in_core)
 
     def check(self, resident: Callable[[int, int, int], bool]) -> None:
         """What both ways of asking have to answer."""
@@ -91,24 +91,24 @@ class KernelTests(SynchronousTestCase):
     def test_resident_nothing(self) -> None:
         """No bytes are always in memory."""
         self.make_cold()
-        self.assertTrue(kernel.resident(self.fd, 12345, 0))
+        self.assertTrue(page_cache.resident(self.fd, 12345, 0))
 
     def test_cached_pages(self) -> None:
         """Pages are counted as they come in."""
-        self.assertEqual(SIZE // mmap.PAGESIZE, kernel.cached_pages(self.fd, 0, SIZE))
+        self.assertEqual(SIZE // mmap.PAGESIZE, page_cache.cached_pages(self.fd, 0, SIZE))
         self.make_cold()
         os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
         os.pread(self.fd, 10, mmap.PAGESIZE)
-        self.assertEqual(1, kernel.cached_pages(self.fd, 0, SIZE))
-        self.assertIsNone(kernel.cached_pages(-1, 0, SIZE))
+        self.assertEqual(1, page_cache.cached_pages(self.fd, 0, SIZE))
+        self.assertIsNone(page_cache.cached_pages(-1, 0, SIZE))
 
     def test_resident_of_others(self) -> None:
         """Of a file of another user the kernel does not tell, and nothing is believed."""
 
         def check() -> None:
             become_nobody()
-            assert not kernel.resident(self.fd, 0, 4096)
-            assert not kernel.in_core(self.fd, 0, 4096)
+            assert not page_cache.resident(self.fd, 0, 4096)
+            assert not page_cache.in_core(self.fd, 0, 4096)
 
         in_child(check)
 
@@ -116,14 +116,14 @@ class KernelTests(SynchronousTestCase):
         """What cannot be mapped is not in memory."""
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         self.addCleanup(os.close, folder)
-        self.assertFalse(kernel.resident(folder, 0, 1))
+        self.assertFalse(page_cache.resident(folder, 0, 1))
 
     def test_read_cached(self) -> None:
         """Bytes in memory are read; if some of them are not, none is."""
-        self.assertEqual(self.content[100:70000], kernel.read_cached(self.fd, 100, 69900))
-        self.assertIsNone(kernel.read_cached(self.fd, SIZE - 1, 2))
+        self.assertEqual(self.content[100:70000], page_cache.read_cached(self.fd, 100, 69900))
+        self.assertIsNone(page_cache.read_cached(self.fd, SIZE - 1, 2))
         self.make_cold()
-        self.assertIsNone(kernel.read_cached(self.fd, 0, 100))
+        self.assertIsNone(page_cache.read_cached(self.fd, 0, 100))
 
     def test_read_cached_elsewhere(self) -> None:
         """A file system that cannot tell whether it would wait is not read."""
@@ -134,12 +134,12 @@ class KernelTests(SynchronousTestCase):
             mount_tmpfs(folder, "size=1m")
             (folder / "file").write_bytes(b"content")
             fd = os.open(folder / "file", os.O_RDONLY)
-            assert kernel.read_cached(fd, 0, 7) is None
-            assert kernel.resident(fd, 0, 7)
+            assert page_cache.read_cached(fd, 0, 7) is None
+            assert page_cache.resident(fd, 0, 7)
 
         in_child(check)
 
     def test_is_local(self) -> None:
         """Disks of this machine are local; what a process or another machine serves is not."""
-        self.assertTrue(kernel.is_local(str(self.path)))
-        self.assertFalse(kernel.is_local("/proc"))
+        self.assertTrue(page_cache.is_local(str(self.path)))
+        self.assertFalse(page_cache.is_local("/proc"))
