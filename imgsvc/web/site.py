@@ -26,6 +26,7 @@ from imgsvc.logger import make_logger
 from imgsvc.rates import RateWatch
 from imgsvc.web import request_checks
 from imgsvc.web.ahead import AheadTurns
+from imgsvc.web.buffers import BODY_READ_SIZE, HEAD_READ_SIZE, body_read_size, bound_unsent, read_at_once
 from imgsvc.web.chunked import ChunkedDecoder, MalformedChunks
 from imgsvc.web.crowd import Crowd, CrowdLimits
 from imgsvc.web.request import StreamingRequest
@@ -35,12 +36,6 @@ log = make_logger()
 LINGER_BYTES = 1 << 20
 LINGER_TIME = 5.0
 """Bytes, and seconds, for which a refused body is read and dropped, so that the client gets to read the answer."""
-HEAD_READ_SIZE = 16 << 10
-"""Bytes read from a socket at once for heads: what a client may make the parser do in one turn of the reactor."""
-BODY_READ_SIZE = 256 << 10
-BODY_READ_SIZE_OF_MANY = 64 << 10
-MANY = 64
-"""Bytes read at once for a body, and when this many connections or more are open."""
 HEAD_TIME = 60.0
 """Seconds that a head may take from its first byte to its last, if the idle time-out is not shorter."""
 
@@ -67,7 +62,8 @@ class StreamingChannel(http.HTTPChannel):
 
     def connectionMade(self) -> None:
         """Called by the transport."""
-        self._read_at_once(HEAD_READ_SIZE)
+        read_at_once(self.transport, HEAD_READ_SIZE)
+        bound_unsent(self.transport, len(self.site.connections))
         super().connectionMade()
         if not self.site.connections.enter(self):
             if self.site.connections.may_tell:
@@ -81,10 +77,6 @@ class StreamingChannel(http.HTTPChannel):
         self._watch_no_more()
         self.site.turns.leave(self)
         super().connectionLost(reason)
-
-    def _read_at_once(self, size: int) -> None:
-        """Set how many bytes are read from the socket at once, and held for it: also of a socket under TLS."""
-        getattr(self.transport, "transport", self.transport).bufferSize = size
 
     def dataReceived(self, data: bytes) -> None:
         """Called by the transport."""
@@ -233,7 +225,7 @@ class StreamingChannel(http.HTTPChannel):
     def _close_gently(self) -> None:
         """Close so that the client can read the answer: unread bytes would make it a reset (RFC 9112 section 9.6)."""
         self._linger = LINGER_BYTES
-        self._read_at_once(BODY_READ_SIZE)  # what is dropped costs least in few pieces
+        read_at_once(self.transport, BODY_READ_SIZE)  # what is dropped costs least in few pieces
         self._watch_no_more()
         self.clearLineBuffer()
         self.setRawMode()
@@ -256,7 +248,7 @@ class StreamingChannel(http.HTTPChannel):
     def resume_body(self) -> None:
         """See BodySource."""
         self._body_paused = False
-        self._read_at_once(BODY_READ_SIZE if len(self.site.connections) < MANY else BODY_READ_SIZE_OF_MANY)
+        read_at_once(self.transport, body_read_size(len(self.site.connections)))
         if not self._waitingForTransport:  # who does not read its answers is not read either
             self.transport.resumeProducing()
         if self._reads_body:
@@ -301,7 +293,7 @@ class StreamingChannel(http.HTTPChannel):
         if request.body_pending:
             request.body.fail(Failure(BodyCut("The answer came before the body was whole.")))
         self._body_paused = False
-        self._read_at_once(HEAD_READ_SIZE)
+        read_at_once(self.transport, HEAD_READ_SIZE)
         if not request.body_pending:
             self._watch_no_more()
             self.site.connections.idle(self)

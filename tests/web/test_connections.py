@@ -7,8 +7,9 @@ from twisted.internet.error import ConnectionLost
 
 from imgsvc.errors import BodyCut, ImgsvcError
 from imgsvc.web.body import read_all
+from imgsvc.web.buffers import HEAD_READ_SIZE
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.site import HEAD_READ_SIZE, HEAD_TIME, LINGER_TIME
+from imgsvc.web.site import HEAD_TIME, LINGER_TIME
 from tests.support.server import Connection
 from tests.web.site_rig import IDLE, LARGEST, Keeper, SiteTestCase, answer, chunked, echo, head, refuse
 

@@ -7,8 +7,9 @@ from twisted.web.iweb import IRequest
 from zope.interface.verify import verifyObject
 
 from imgsvc.interfaces import IOutlet
+from imgsvc.web.buffers import HEAD_READ_SIZE
 from imgsvc.web.request import SMALL_REST
-from imgsvc.web.site import HEAD_READ_SIZE, LINGER_BYTES, LINGER_TIME
+from imgsvc.web.site import LINGER_BYTES, LINGER_TIME
 from tests.web.site_rig import IDLE, SiteTestCase, chunked, echo, head, refuse
 
 
