@@ -21,6 +21,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
 from imgsvc import __version__
+from imgsvc.context import bound, headers_for_services
 from imgsvc.errors import ConfigurationError, ServiceAnswerTooLarge, ServiceUnavailable
 from imgsvc.logger import make_logger
 from imgsvc.remote.bounded import PlainAgent, TooMuch, read_body
@@ -75,7 +76,8 @@ class JsonService:
         attempts as may be; with ServiceAnswerTooLarge. Redirects are not followed: they could take the token elsewhere.
         """
         call: Deferred[ServiceAnswer] = Deferred.fromCoroutine(self._ask(request))
-        call.addTimeout(self._limits.timeout, self._clock, lambda _result, _seconds: self._late(request))
+        late = bound(self._late)
+        call.addTimeout(self._limits.timeout, self._clock, lambda _result, _seconds: late(request))
         self._calls.add(call)
         return call.addBoth(self._ended, call)
 
@@ -177,9 +179,7 @@ class JsonService:
             headers.setRawHeaders("Content-Type", ["application/json"])
         if token is not None:
             headers.setRawHeaders("X-Auth-Token", [token])
-        if request.request_id:
-            headers.setRawHeaders("X-Openstack-Request-Id", [request.request_id])
-        for name, value in request.headers.items():
+        for name, value in {**headers_for_services(), **request.headers}.items():
             headers.setRawHeaders(name, [value])
         return headers
 
@@ -189,7 +189,6 @@ class JsonService:
             "service": self.name,
             "method": request.method,
             "path": request.path.partition("?")[0],
-            "request_id": request.request_id,
         }
 
     def _failure(self, request: ServiceRequest, reason: str) -> ServiceUnavailable:

@@ -34,9 +34,8 @@ class ServiceRequest:
     """One request.
 
     path: below the endpoint, with the query; begins with a slash. document: what is sent as JSON; None: no body.
-    token: the caller's, shown as X-Auth-Token; None: the service's own, if there is one. request_id: of the request
-    that this one is made for, handed on as X-Openstack-Request-Id. repeatable: whether it does no harm to send it
-    twice, as that of GET and HEAD; others are sent again only if no connection was made.
+    token: the caller's, shown as X-Auth-Token; None: the service's own, if there is one. repeatable: whether it does no
+    harm to send it twice, as that of GET and HEAD; others are sent again only if no connection was made.
     """
 
     method: str
@@ -44,7 +43,6 @@ class ServiceRequest:
     accept: str = "application/json"
     document: object = None
     token: str | None = field(default=None, repr=False)
-    request_id: str = ""
     headers: Mapping[str, str] = field(factory=dict)
     repeatable: bool = False
 

@@ -12,20 +12,24 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgent, IResponse
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from imgsvc.context import current_request, working_for
 from imgsvc.errors import ConfigurationError, ServiceAnswerTooLarge, ServiceUnavailable
+from imgsvc.model import Caller, RequestContext
 from imgsvc.remote.fetch import trust
 from imgsvc.remote.json_service import JsonService, connect
 from imgsvc.remote.service_calls import ServiceAnswer, ServiceLimits, ServiceRequest
 from tests.support.certificates import write_certificate
 from tests.support.json_website import Behaviour, JsonWebsite, cut, document, half, nonsense, silence
 
+REQUEST = RequestContext("req-1", Caller(), traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+"""The one that the service is asked for."""
 AT_ONCE = ServiceLimits(pause=0.0)
 GET = ServiceRequest("GET", "/v3/things")
 POST = ServiceRequest("POST", "/v3/things", document={"name": "thing"})
@@ -73,8 +77,10 @@ class AnswerTests(ServiceTestCase):
     async def test_get(self) -> None:
         """A request has what it was made of; its answer is JSON."""
         service = self.serve(document({"a": [1]}))
-        request = ServiceRequest("GET", "/v3/things?x=1", token="secret", request_id="req-1", headers={"X-More": "y"})
-        answer = await service.ask(request)
+        request = ServiceRequest("GET", "/v3/things?x=1", token="secret", headers={"X-More": "y"})
+        with working_for(REQUEST):
+            asking = service.ask(request)
+        answer = await asking
         self.assertEqual((answer.status, answer.document()), (200, {"a": [1]}))
         [asked] = self.website.asked
         self.assertEqual((asked.method, asked.target, asked.body), ("GET", "/base/v3/things?x=1", b""))
@@ -82,7 +88,8 @@ class AnswerTests(ServiceTestCase):
             ("accept", "application/json"),
             ("accept-encoding", "identity"),
             ("x-auth-token", "secret"),
-            ("x-openstack-request-id", "req-1"),
+            ("x-openstack-request-id", REQUEST.request_id),
+            ("traceparent", REQUEST.traceparent),
             ("x-more", "y"),
         ):
             self.assertEqual(asked.headers[name], value)
@@ -202,11 +209,22 @@ class FailureTests(ServiceTestCase):
     async def test_log(self) -> None:
         """The log tells which request it was for, and neither the token nor the query."""
         service = self.serve(document({}, 503))
-        request = ServiceRequest("GET", "/v3/things?secret=1", token="secret", request_id="req-1")
-        with capturedLogs() as events:
-            await self.fails(service.ask(request))
-        ours = [event for event in events if event.get("service") == "Thing"]
-        self.assertEqual([event["request_id"] for event in ours], ["req-1"] * 3)
+        request = ServiceRequest("GET", "/v3/things?secret=1", token="secret")
+        ours: list[LogEvent] = []
+        requests: list[RequestContext | None] = []
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if event.get("service") == "Thing":
+                ours.append(event)
+                requests.append(current_request())
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        with working_for(REQUEST):
+            asking = service.ask(request)
+        await self.fails(asking)
+        self.assertEqual(requests, [REQUEST] * 3)
         self.assertNotIn("secret", str(ours) + repr(request).replace("?secret", ""))
 
 
