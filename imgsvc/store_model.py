@@ -61,7 +61,7 @@ class StoreInfo:
     medium: a text that is the same for two stores, of whatever ids, if they would keep objects in the same place; None:
     no other store can. folder: absolute path of the folder of this host that the objects are in; None: there is none.
     schemes: of the URLs of its locations, in lower case.
-    can_range: a reader may begin anywhere; else it must begin at the first byte. Single objects may still not allow it.
+    can_range: any part of an object can be read, although single objects may not allow it; else only the whole.
     can_redirect: it is an IRedirectingStore, and configured to be used as one.
     properties: what /v2/info/stores/detail tells of it.
     """

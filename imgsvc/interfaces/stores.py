@@ -173,7 +173,8 @@ class IStore(Interface):
         """Open a Location for a Span. The caller ends the reader with stopProducing.
 
         size: bytes that the whole object must have; None: not known. caller: who asks for the bytes; None: the server
-        itself. Fails: ObjectMissing, ObjectDamaged (ends before the span does, or has another size), StoreUnavailable.
+        itself. Fails: ObjectMissing, ObjectDamaged (ends before the span does, or has another size), PartUnavailable
+        (it can be had as a whole only), StoreUnavailable.
         """
 
     def size(location: Location) -> Deferred[int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import define, frozen
 
-from imgsvc.errors import DataMissing, Forbidden, Invalid, ObjectDamaged, ObjectMissing, StoreError
+from imgsvc.errors import DataMissing, Forbidden, Invalid, ObjectDamaged, ObjectMissing, PartUnavailable, StoreError
 from imgsvc.event_model import ImageSent
 from imgsvc.interfaces import IEvents, IOutlet, IStoreReader, IStoreRegistry
 from imgsvc.logger import make_logger
@@ -63,11 +63,12 @@ class Downloads:
     async def open(self, source: Source, span: Span) -> IStoreReader | None:
         """A reader of the first location that opens; None for an image of no bytes that is in no store.
 
-        Raises the last StoreError if none opens and one of them may be there, DataMissing if none is. The caller ends
-        the reader.
+        For a part of an image, copies in stores that can give any part are tried first. Raises the last StoreError if
+        none opens and one of them may be there (PartUnavailable only if there is no other), DataMissing if none is. The
+        caller ends the reader.
         """
         failed: StoreError | None = None
-        for location in source.locations:
+        for location in self._suited(source, span):
             try:
                 store = store_of(self.stores, location)
                 return await store.reader(location, span, source.size or None, source.caller)
@@ -75,13 +76,22 @@ class Downloads:
                 log.error("image {image}: {error}", image=source.image.id, error=str(error))
                 if isinstance(error, ObjectMissing | ObjectDamaged):
                     self.losses.note(source.image.id, location)
-                if not isinstance(error, ObjectMissing):
+                if isinstance(error, PartUnavailable):
+                    failed = failed or error
+                elif not isinstance(error, ObjectMissing):
                     failed = error
         if failed is not None:
             raise failed
         if source.size:
             raise DataMissing(source.image.id)
         return None
+
+    def _suited(self, source: Source, span: Span) -> Sequence[Location]:
+        """The locations of an image in the order in which they are tried."""
+        if span == Span(0, source.size) or len(source.locations) == 1:
+            return source.locations
+        whole_only = {store.store_id for store in self.stores.all() if not store.info.can_range}
+        return sorted(source.locations, key=lambda location: location.store_id in whole_only)
 
     async def send(self, image: Image, reader: IStoreReader, outlet: IOutlet) -> None:
         """Write all of the reader, which is of that image, to the client; see Delivery.send."""

@@ -22,7 +22,7 @@ class FaultyStore:
     """Hands every call to `inner`, but for those that were told to fail or to hang.
 
     Calls are named as the methods of IStore, and `write`, `commit`, `settle_writer`, `abort` of its writers. `calls`
-    holds the names of all that were made. read_only: writer() says so.
+    holds the names of all that were made.
     """
 
     def __init__(self, inner: IStore) -> None:

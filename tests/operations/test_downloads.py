@@ -1,0 +1,84 @@
+"""Which of an image's copies is read."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any, ClassVar
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, fail
+
+from imgsvc.errors import PartUnavailable, StoreUnavailable
+from imgsvc.interfaces import IStore, IStoreReader
+from imgsvc.model import Caller, Location, Span
+from tests.support.faults import FaultyStore
+from tests.support.store_contract import put, result_of
+from tests.web.rigs import MEMORY, ApiTestCase
+
+TAPE = "tape"
+
+
+class TapeStore(FaultyStore):
+    """The store `tape` gives whole objects only; others are as they are."""
+
+    def __init__(self, inner: IStore) -> None:
+        super().__init__(inner)
+        self.info = evolve(inner.info, can_range=inner.store_id != TAPE)
+
+    def reader(
+        self, location: Location, span: Span, size: int | None = None, caller: Caller | None = None
+    ) -> Deferred[IStoreReader]:
+        """See IStore."""
+        if not self.info.can_range and span.length != size:
+            self.calls.append("part")
+            return fail(PartUnavailable(TAPE, "a part cannot be read."))
+        return super().reader(location, span, size, caller)
+
+
+class PartTests(ApiTestCase):
+    """Parts of images that have a copy in a store which has no parts."""
+
+    tables: ClassVar[dict[str, Any]] = {"stores": {"default": TAPE, TAPE: {**MEMORY, "weight": 9}, "disk": MEMORY}}
+    wrap_store = TapeStore
+
+    def image(self, copies: int) -> str:
+        """The path of an image on tape, and with two copies on the disk as well."""
+        image_id = str(self.server.image()["id"])
+        self.assertEqual(self.server.put(image_id, b"0123456789").status, 204)
+        if copies == 2:
+            location = result_of(put(self.server.store("disk"), image_id, "1", b"0123456789"))
+            statement = "INSERT INTO image_locations (image_id, store_id, url, metadata) VALUES (?, 'disk', ?, '{}')"
+            with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection, connection:
+                connection.execute(statement, (image_id, location.url))
+        self.server.store(TAPE).calls.clear()
+        return f"/v2/images/{image_id}/file"
+
+    def asked(self) -> list[str]:
+        """What the tape was asked for."""
+        return [call for call in self.server.store(TAPE).calls if call in ("reader", "part")]
+
+    def test_part(self) -> None:
+        """A part is read from another store, be it lighter; the tape is not even asked."""
+        path = self.image(copies=2)
+        answer = self.server.request("GET", path, {"Range": "bytes=2-4"})
+        self.assertEqual((answer.status, answer.body), (206, b"234"))
+        self.assertEqual([], self.asked())
+
+    def test_whole(self) -> None:
+        """The whole is read from the heaviest store as ever."""
+        path = self.image(copies=2)
+        self.assertEqual(b"0123456789", self.server.request("GET", path).body)
+        self.assertEqual(["reader"], self.asked())
+
+    def test_no_other_copy(self) -> None:
+        """400 where there is none that has parts."""
+        path = self.image(copies=1)
+        self.assertEqual(400, self.server.request("GET", path, {"Range": "bytes=2-4"}).status)
+        self.assertEqual(["part"], self.asked())
+
+    def test_other_copy_fails(self) -> None:
+        """503 when the other copy cannot be had now: it may be later."""
+        path = self.image(copies=2)
+        self.server.store("disk").fail("reader", StoreUnavailable("disk", "does not answer."))
+        self.assertEqual(503, self.server.request("GET", path, {"Range": "bytes=2-4"}).status)
