@@ -219,6 +219,14 @@ def anchor(heading: str) -> str:
 class DocumentTests(SynchronousTestCase):
     """What is written down beside the code is true of it."""
 
+    def test_files_to_touch(self) -> None:
+        """The files that docs/extending.md names are there, but for those whose names the reader chooses."""
+        named = set(
+            re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.(?:py|md|toml))`", (ROOT / "docs" / "extending.md").read_text())
+        )
+        self.assertGreater(len(named), 10)
+        self.assertEqual({name for name in named if not (ROOT / name).exists()}, set())
+
     def test_links(self) -> None:
         """Links within the documents lead to a file and a heading that exist."""
         wrong = []
