@@ -117,7 +117,7 @@ class Server:
         self.site.cut_connections()
         await self._until_idle(UNDO_TIME)
         await within(UNDO_TIME, self.core.reaper.stop(), self._reactor)
-        await within(UNDO_TIME, self.core.hashing.stop(), self._reactor)
+        await within(UNDO_TIME, self.core.tasks.stop(), self._reactor)
         await within(UNDO_TIME, self.core.catalogue.stop(), self._reactor)
         await within(UNDO_TIME, self.core.stores.stop(), self._reactor)
         for threads in self.core.threads:

@@ -43,8 +43,9 @@ from imgsvc.pipeline.sending import Answers
 from imgsvc.pipeline.signatures import Signatures, load_authorities
 from imgsvc.stores.registry import make_stores
 from imgsvc.stores.services import StoreServices
-from imgsvc.tasks.hashing import Hashing, HashRules
+from imgsvc.tasks.hashing import HashRules, LocationHashing
 from imgsvc.tasks.reaper import Reaper
+from imgsvc.tasks.runner import TaskRunner
 
 
 class Core:
@@ -145,24 +146,25 @@ class Core:
 
     def _make_tasks(self) -> None:
         server = self._config.server
-        self.hashing = Hashing(
+        self.hashing = LocationHashing(
             images=self.catalogue,
-            tasks=self.catalogue,
             stores=self.stores,
             remove=self.deletion.remove,
             budget=self.budgets.uploads,
             digest_threads=self.digest_threads,
-            clock=self._reactor,
             rules=self._hash_rules(),
         )
-        self.events.subscribe(ImageDeleted, lambda event: self.hashing.cancel(event.image.id))
+        kinds = {kind.type: kind for kind in [self.hashing]}
+        self.tasks = TaskRunner(self.catalogue, kinds, self._reactor, server.upload_lease)
+        self.events.subscribe(ImageDeleted, lambda event: self.tasks.cancel(event.image.id))
         self.reaper = Reaper(
-            images=self.catalogue,
-            leases=self.catalogue,
+            uploads=self.catalogue,
+            tasks=self.catalogue,
             deletions=self.catalogue,
+            images=self.catalogue,
             stores=self.stores,
             remove=self.deletion.remove,
-            resume=self.hashing.begin,
+            resume=self.tasks.begin,
             clock=self._reactor,
             interval=server.reaper_interval,
             lease=server.upload_lease,
@@ -226,15 +228,14 @@ class Core:
         )
 
     def _hash_rules(self) -> HashRules:
-        config = self._config
-        return HashRules(config.server.upload_lease, config.images.location_retries, self._inspection_rules())
+        return HashRules(self._config.images.location_retries, self._inspection_rules())
 
     def _make_location_operations(self) -> None:
         images, lease = self._config.images, self._config.server.upload_lease
         probe = LocationProbe(self.stores, self.quotas)
         rules = LocationRules(images.verify_locations, images.hash, self._config.quotas.locations, lease)
         self.locations = Locations(
-            self.access, self.catalogue, self.catalogue, self.stores, probe, rules, self.events, self.hashing.begin
+            self.access, self.catalogue, self.catalogue, self.stores, probe, rules, self.events, self.tasks.begin
         )
         editor = LocationPatcher(self.stores, probe, rules) if images.show_locations else HiddenLocations()
         self.patching = Patching(self.access, self.changes, self.deletion, self.limits, editor, self.protections)

@@ -165,6 +165,23 @@ class CatalogueUnavailable(ImgsvcError):
     """The database cannot answer now: locked, out of space, unreachable."""
 
 
+# --- tasks
+
+
+class TaskStalled(ImgsvcError):
+    """A task has come no further for too long."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"Task {task_id}: no progress for too long.")
+
+
+class TaskCancelled(ImgsvcError):
+    """Somebody has asked for the end of a task."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"Task {task_id} was cancelled.")
+
+
 # --- limits
 
 

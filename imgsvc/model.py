@@ -208,25 +208,12 @@ class Span:
 class Claim:
     """The right of one upload to give an image its bytes, until its lease runs out.
 
-    upload_id: unique; of two claims on one image the later one's id sorts after the earlier one's, so that a
-    store can tell which of two unfinished objects is stale. image: as it was claimed, status `saving`.
+    lease_id: see `lease_model.Lease`; a store can tell by it which of two unfinished objects is stale. image: as it was
+    claimed, status `saving`.
     """
 
-    upload_id: str
+    lease_id: str
     image: Image
-
-
-@frozen
-class Lease:
-    """A claim as it is in the catalogue: whose it is, and where the object is that it may have left.
-
-    expires_at: microseconds since 1970 by the database's clock. Each renewal changes it. 0: the lease was given up.
-    """
-
-    image_id: str
-    upload_id: str
-    store_id: str
-    expires_at: int
 
 
 @frozen

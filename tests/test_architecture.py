@@ -16,8 +16,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
-    *("interfaces", "model", "store_model", "metadef_model", "event_model", "image_fields", "errors"),
-    *("context", "folders", "page_cache", "peers", "rates", "shield", "threads", "words"),
+    *("interfaces", "model", "store_model", "lease_model", "metadef_model", "event_model", "image_fields", "errors"),
+    *("context", "folders", "lease_keeper", "page_cache", "peers", "rates", "shield", "threads", "words"),
 }
 """What every room of the server may import."""
 
@@ -25,6 +25,8 @@ ARROWS = {
     "errors": set(),
     "model": set(),
     "store_model": set(),
+    "lease_model": set(),
+    "lease_keeper": {"errors"},
     "metadef_model": {"model"},
     "image_fields": {"model"},
     "event_model": {"model"},
@@ -32,7 +34,7 @@ ARROWS = {
     "clock": set(),
     "entry": {"admin", "client", "extras", "interrupts"},
     "extras": set(),
-    "interfaces": {"errors", "event_model", "metadef_model", "model", "store_model"},
+    "interfaces": {"errors", "event_model", "lease_model", "metadef_model", "model", "store_model"},
     "folders": set(),
     "log": {"context", "words"},
     "context": {"model"},

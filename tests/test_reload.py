@@ -154,7 +154,7 @@ class ServerTests(ServerTestCase):
         after = self.server.server.core
         self.assertEqual(after.hashing.rules.retries, 7)
         self.assertEqual(after.threads, threads)
-        for name in ("catalogue", "stores", "reaper", "hashing", "budgets", "health", "events"):
+        for name in ("catalogue", "stores", "reaper", "tasks", "hashing", "budgets", "health", "events"):
             self.assertIs(getattr(after, name), getattr(before, name), name)
         self.assertIs(after.deletion.at_work, before.deletion.at_work)
 

@@ -15,6 +15,7 @@ from imgsvc.catalogue import changes, holdings, images, lists, members, projects
 from imgsvc.catalogue.database import Database
 from imgsvc.catalogue.pages import is_heavy
 from imgsvc.catalogue.rows import image_from_row, is_whole, row_size
+from imgsvc.catalogue.work import Work
 from imgsvc.errors import CatalogueUnavailable, Conflict, NoSuchImage
 from imgsvc.interfaces import ICatalogue
 from imgsvc.model import (
@@ -23,7 +24,6 @@ from imgsvc.model import (
     Image,
     ImagePage,
     ImageQuery,
-    Lease,
     Member,
     MemberStatus,
     ProjectLimits,
@@ -44,12 +44,11 @@ def _utc_now() -> datetime:
 
 
 @implementer(ICatalogue)
-class Catalogue:
+class Catalogue(Work):
     """Keeps images in a Database. now: the clock of `updated_at` and `deleted_at`; leases go by the database's."""
 
     def __init__(self, database: Database, now: Callable[[], datetime] = _utc_now) -> None:
-        self._database = database
-        self._now = now
+        super().__init__(database, now)
         self._known: dict[str, Image] = {}
         self._known_size = 0
         self._known_version: int | None = None
@@ -120,18 +119,6 @@ class Catalogue:
         now = self._now()
         return self._database.write(lambda connection: changes.update_image(connection, image, changed, now, limits))
 
-    def begin_task(
-        self, image: Image, changed: Image, store_id: str, lease: float, limits: ProjectLimits | None = None
-    ) -> Deferred[tuple[Image, str]]:
-        now = self._now()
-        return self._database.write(
-            lambda connection: uploads.begin_task(connection, image, changed, store_id, lease, now, limits)
-        )
-
-    def end_task(self, image: Image, changed: Image, upload_id: str) -> Deferred[tuple[Image, list[DoomedLocation]]]:
-        now = self._now()
-        return self._database.write(lambda connection: uploads.end_task(connection, image, changed, upload_id, now))
-
     def restore(self, doomed: Sequence[DoomedLocation], status: Status | None) -> Deferred[bool]:
         now = self._now()
         image_id, keys = doomed[0].image_id, [each.key for each in doomed]
@@ -170,34 +157,19 @@ class Catalogue:
             lambda connection: uploads.claim_image(connection, image_id, store_id, lease, limits, now)
         )
 
-    def renew(self, image_id: str, upload_id: str, lease: float) -> Deferred[None]:
-        return self._database.write(lambda connection: uploads.renew_claim(connection, image_id, upload_id, lease))
-
     def activate(
-        self, image_id: str, upload_id: str, data: StoredData, limits: ProjectLimits | None = None
+        self, image_id: str, lease_id: str, data: StoredData, limits: ProjectLimits | None = None
     ) -> Deferred[None]:
         now = self._now()
         return self._database.write(
-            lambda connection: uploads.activate_image(connection, image_id, upload_id, data, limits, now)
+            lambda connection: uploads.activate_image(connection, image_id, lease_id, data, limits, now)
         )
 
-    def release(self, image_id: str, upload_id: str) -> Deferred[bool]:
+    def release(self, image_id: str, lease_id: str) -> Deferred[bool]:
         now = self._now()
         return self._database.write(
-            lambda connection: uploads.release_claim(connection, image_id, upload_id, now), frees=True
+            lambda connection: uploads.release_image(connection, image_id, lease_id, now), frees=True
         )
-
-    def leases(self, store_id: str) -> Deferred[list[Lease]]:
-        return self._database.read(lambda connection: uploads.list_leases(connection, store_id))
-
-    def leases_elsewhere(self, store_ids: Collection[str]) -> Deferred[list[Lease]]:
-        return self._database.read(lambda connection: uploads.list_leases_elsewhere(connection, store_ids))
-
-    def take_over(self, lease: Lease, seconds: float) -> Deferred[str | None]:
-        return self._database.write(lambda connection: uploads.take_over_claim(connection, lease, seconds), frees=True)
-
-    def is_claimed(self, image_id: str, upload_id: str) -> Deferred[bool]:
-        return self._database.read(lambda connection: uploads.claim_is_held(connection, image_id, upload_id))
 
     def delete(self, image_id: str) -> Deferred[list[DoomedLocation]]:
         now = self._now()

@@ -9,8 +9,9 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Integer, bindparam, func, insert, select
 
+from imgsvc.catalogue.lease_tables import lease_objects
 from imgsvc.catalogue.statements import Statement
-from imgsvc.catalogue.tables import catalogue_identity, image_locations, images, uploads
+from imgsvc.catalogue.tables import catalogue_identity, image_locations, images
 from imgsvc.errors import Conflict
 from imgsvc.model import Location, Record
 
@@ -20,8 +21,13 @@ _FIND: Final = Statement(select(catalogue_identity.c.catalogue_id).where(catalog
 _ADD: Final = Statement(insert(catalogue_identity).values(key=1, catalogue_id=bindparam("catalogue_id")))
 _COUNTS: Final = tuple(
     Statement(select(func.count()).select_from(table).where(table.c.store_id == bindparam("store_id")))
-    for table in (image_locations, uploads)
+    for table in (image_locations, lease_objects)
 )
+_NAMES: Final = (
+    (image_locations.c.store_id, image_locations.c.image_id),
+    (lease_objects.c.store_id, lease_objects.c.name),
+)
+"""Of objects, with their stores."""
 _RECORDS: Final = Statement(
     select(
         image_locations.c.key,
@@ -58,15 +64,15 @@ def add_identity(connection: Connection) -> None:
 
 
 def count_objects(connection: Connection, store_id: str) -> int:
-    """Locations in a store, those whose bytes are still to be deleted too, and uploads into it."""
+    """Locations in a store, those whose bytes are still to be deleted too, and objects under way."""
     return sum(int(count.rows(connection, store_id=store_id)[0][0]) for count in _COUNTS)
 
 
 def list_known_objects(connection: Connection, store_id: str, names: Collection[str]) -> set[str]:
-    """Those of some names, 1000 at most, that are images with bytes in a store, or with an upload into it."""
+    """Those of some names, 1000 at most, that are images with bytes in a store, or objects under way there."""
     known: set[str] = set()
-    for table in (image_locations, uploads):
-        query = select(table.c.image_id).where(table.c.store_id == store_id, table.c.image_id.in_(names))
+    for store_column, name_column in _NAMES:
+        query = select(name_column).where(store_column == store_id, name_column.in_(names))
         known.update(connection.execute(query).scalars())
     return known
 

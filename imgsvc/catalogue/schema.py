@@ -12,7 +12,7 @@ from imgsvc.errors import ConfigurationError
 
 __all__ = ["HEAD", "MIGRATIONS", "check", "revision", "upgrade"]
 
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 """Alembic's newest revision. Known here, so that Alembic need not be imported while nothing is to be upgraded."""
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")

@@ -32,7 +32,6 @@ __all__ = [
     "image_tags",
     "images",
     "metadata",
-    "uploads",
 ]
 
 VALUE_START: Final = 64
@@ -69,7 +68,7 @@ images = Table(
     Column("checksum", String(32)),
     Column("os_hash_algo", String(64)),
     Column("os_hash_value", String(128)),
-    # How many uploads have claimed the image so far; upload ids begin with it.
+    # How many leases there were on the image so far; lease ids begin with it.
     Column("claims", Integer, nullable=False, server_default="0"),
     # The status that a deleted image had.
     Column("deleted_from", String(30)),
@@ -172,16 +171,5 @@ catalogue_identity = Table(
     metadata,
     Column("key", Integer, primary_key=True, autoincrement=False),
     Column("catalogue_id", String(36), nullable=False),
-    sqlite_with_rowid=False,
-)
-
-uploads = Table(
-    "uploads",
-    metadata,
-    Column("image_id", ForeignKey("images.id"), primary_key=True),
-    Column("upload_id", String(64), nullable=False),
-    Column("store_id", String(255), nullable=False),
-    # By the database's clock.
-    Column("expires_at", BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )

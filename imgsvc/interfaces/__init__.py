@@ -34,6 +34,7 @@ from imgsvc.interfaces.stores import (
     IStoreRegistry,
     IStoreWriter,
 )
+from imgsvc.interfaces.tasks import ITaskKind, ITaskWork, Verdict
 from imgsvc.interfaces.trust import ICertificates, IIdentity, IPolicy, IProtections, Owned
 
 __all__ = [
@@ -70,7 +71,10 @@ __all__ = [
     "IStoreRegistry",
     "IStoreWriter",
     "ITaskCatalogue",
+    "ITaskKind",
+    "ITaskWork",
     "IThreads",
     "IUploadCatalogue",
     "Owned",
+    "Verdict",
 ]

@@ -5,12 +5,13 @@ All methods may fail with CatalogueUnavailable.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from imgsvc.interfaces.stores import IHoldings
+from imgsvc.lease_model import Lease, Task, TaskEnd
 from imgsvc.metadef_model import Namespace, NamespacePage, NamespaceQuery, ResourceType
 from imgsvc.model import (
     Claim,
@@ -18,7 +19,6 @@ from imgsvc.model import (
     Image,
     ImagePage,
     ImageQuery,
-    Lease,
     Member,
     MemberStatus,
     ProjectLimits,
@@ -123,35 +123,28 @@ class IProjectCatalogue(Interface):
 
 
 class ILeaseCatalogue(Interface):
-    """Claims on images, of uploads and of tasks, and the leases that run out with their processes."""
+    """Who may work on what, and what that has begun in stores."""
 
-    def renew(image_id: str, upload_id: str, lease: float) -> Deferred[None]:
-        """Let the lease of a claim run out `lease` seconds from now; 0: give it up, to be taken over at once.
+    def renew(resource_id: str, lease_id: str, seconds: float) -> Deferred[None]:
+        """The lease runs out so many seconds from now, by the database's clock; 0: it is given up.
 
-        Fails with ClaimLost.
+        Fails with ClaimLost: another has it, or the image that it is on was deleted.
         """
 
-    def release(image_id: str, upload_id: str) -> Deferred[bool]:
-        """The end of a claim without data, after the store let go: saving -> queued, data fields cleared.
+    def leases() -> Deferred[list[Lease]]:
+        """All of them, those that expire first before others; at most 10,000."""
 
-        Gives whether the claim was still held. A deleted image stays deleted.
+    def take_over(lease: Lease, seconds: float) -> Deferred[Lease | None]:
+        """Make this process the holder of a lease that has expired, for so many seconds.
+
+        None if it has not expired, was renewed since it was read, has ended, or another process was faster.
         """
 
-    def is_claimed(image_id: str, upload_id: str) -> Deferred[bool]:
-        """Whether that claim is held, expired or not."""
+    def is_under_way(store_id: str, name: str, lease_id: str) -> Deferred[bool]:
+        """Whether an object that was begun under a lease id is one of a lease that has not ended, expired or not."""
 
-    def leases(store_id: str) -> Deferred[list[Lease]]:
-        """Those of claims on images whose bytes go into that store, the ones that expire first; at most 10,000."""
-
-    def leases_elsewhere(store_ids: Collection[str]) -> Deferred[list[Lease]]:
-        """As `leases`, of all stores that are none of these."""
-
-    def take_over(lease: Lease, seconds: float) -> Deferred[str | None]:
-        """Replace the claim of a lease that has expired by a new one, for so many seconds. Gives the new upload id.
-
-        None if the lease has not expired, was renewed since it was read, or another process was faster. The new claim
-        is ended by release.
-        """
+    def add_lease_object(resource_id: str, lease_id: str, store_id: str, name: str) -> Deferred[None]:
+        """The holder is about to begin one more object. Any number of times. Fails with ClaimLost."""
 
 
 class IUploadCatalogue(ILeaseCatalogue):
@@ -164,33 +157,60 @@ class IUploadCatalogue(ILeaseCatalogue):
         Fails: NoSuchImage, WrongStatus, TooLarge; Conflict while bytes that it had in that store are being deleted.
         """
 
-    def activate(
-        image_id: str, upload_id: str, data: StoredData, limits: ProjectLimits | None = None
-    ) -> Deferred[None]:
+    def activate(image_id: str, lease_id: str, data: StoredData, limits: ProjectLimits | None = None) -> Deferred[None]:
         """saving -> active with these data, and the end of the claim, in one transaction.
 
         limits: of the owner; size_total is checked in the same transaction. None: no limits.
         Fails with ClaimLost when the claim is no longer held or the image is deleted; TooLarge.
         """
 
+    def release(image_id: str, lease_id: str) -> Deferred[bool]:
+        """The end of a claim without data, after the store let go: saving -> queued, data fields cleared.
+
+        Gives whether the claim was still held. A deleted image stays deleted.
+        """
+
 
 class ITaskCatalogue(ILeaseCatalogue):
-    """Work on images that goes on after the answer."""
+    """Work that goes on after the answer to its request."""
+
+    def add_task(task: Task, seconds: float) -> Deferred[Lease]:
+        """Keep a new task, and give its lease. Fails with Conflict: its image is being worked on."""
 
     def begin_task(
-        image: Image, changed: Image, store_id: str, lease: float, limits: ProjectLimits | None = None
-    ) -> Deferred[tuple[Image, str]]:
-        """As `IImageCatalogue.update`, and in the same transaction a claim for work on bytes of a store.
+        image: Image, changed: Image, task: Task, seconds: float, limits: ProjectLimits | None = None
+    ) -> Deferred[tuple[Image, Lease]]:
+        """As `IImageCatalogue.update`, and in the same transaction a new task on it.
 
-        Gives the image as it is now, and the upload id of the claim. When the lease (seconds) runs out, the claim is
-        taken over as that of an upload is; the image's status, which is not `saving`, tells them apart.
+        Gives the image as it is now, and the lease of the task.
+        Fails also with Conflict: the image is being worked on.
         """
 
-    def end_task(image: Image, changed: Image, upload_id: str) -> Deferred[tuple[Image, list[DoomedLocation]]]:
-        """As `IImageCatalogue.update`, and the end of the claim of `begin_task` in the same transaction.
+    def task(task_id: str) -> Deferred[Task]:
+        """Fails with NotFound."""
 
-        Fails also with ClaimLost: then nothing has changed.
+    def report_task(lease: Lease, seconds: float, progress: int) -> Deferred[bool]:
+        """The task is at work, and so many bytes are done; its lease is renewed. True: somebody asks for its end.
+
+        Fails as `renew`.
         """
+
+    def cancel_task(task_id: str) -> Deferred[bool]:
+        """Ask for the end of a task, whichever process is at work on it. False if it is not under way."""
+
+    def end_task(
+        image: Image, changed: Image, lease: Lease, end: TaskEnd
+    ) -> Deferred[tuple[Image, list[DoomedLocation]]]:
+        """As `IImageCatalogue.update`, and the end of the task and its lease in the same transaction.
+
+        Fails also with ClaimLost. After a failure nothing has changed.
+        """
+
+    def close_task(lease: Lease, end: TaskEnd) -> Deferred[bool]:
+        """The end of a task and its lease. False if the lease was not held: nothing has changed."""
+
+    def forget_tasks() -> Deferred[int]:
+        """Remove records of tasks whose time is over, 1000 at most. How many there were."""
 
 
 class IDeletionCatalogue(Interface):

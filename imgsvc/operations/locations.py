@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Final
 
 from attrs import define, evolve, frozen
 
+from imgsvc.context import current_request
 from imgsvc.errors import Conflict, Forbidden, ImageChanged, Invalid, QuotaExceeded, StoreAway, StoreError, WrongStatus
 from imgsvc.event_model import event_of_change
 from imgsvc.interfaces import IEvents, IImageCatalogue, IStoreRegistry, ITaskCatalogue
+from imgsvc.lease_model import Lease, Task, TaskType
 from imgsvc.model import IMPORT_LOCK, Caller, Image, Location, Status
 from imgsvc.operations.access import Access
+from imgsvc.operations.images import utc_now
 from imgsvc.operations.limits import Quotas
 from imgsvc.operations.location_order import by_weight, is_remote, locate
 
@@ -82,7 +86,7 @@ class LocationProbe:
 
 @define
 class Locations:
-    """Registers the location of a queued image, and shows the locations of all. hash: begins a task on an image."""
+    """Registers the location of a queued image, and shows the locations of all. begin: begins a task on an image."""
 
     access: Access
     images: IImageCatalogue
@@ -91,7 +95,8 @@ class Locations:
     probe: LocationProbe
     rules: LocationRules
     events: IEvents
-    hash: Callable[[Image, str], None]
+    begin: Callable[[Task, Lease], None]
+    now: Callable[[], datetime] = utc_now
 
     async def list(self, caller: Caller, image_id: str) -> Sequence[Location]:
         """Those of an image, in the order in which they are read. Raises NoSuchImage, Forbidden."""
@@ -118,7 +123,7 @@ class Locations:
             location = self._located(caller, url, image)
             size = await self.probe.size(image, location)
             try:
-                await self._keep(image, evolve(image, size=size, locations=(location,)), validation)
+                await self._keep(caller, image, evolve(image, size=size, locations=(location,)), validation)
             except ImageChanged:
                 continue
             return
@@ -145,7 +150,7 @@ class Locations:
             raise Invalid(f"The URL belongs to no store: the stores are of the kinds {', '.join(kinds)}.")
         return location
 
-    async def _keep(self, image: Image, changed: Image, validation: Validation | None) -> None:
+    async def _keep(self, caller: Caller, image: Image, changed: Image, validation: Validation | None) -> None:
         limits = await self.probe.quotas.limits(image.owner)
         if not self.rules.verify:
             if validation is not None:
@@ -153,7 +158,8 @@ class Locations:
             now, _ = await self.images.update(image, evolve(changed, status=Status.ACTIVE), limits)
             self.events.publish(event_of_change(image, now))
             return
-        changed = evolve(changed, properties={**changed.properties, IMPORT_LOCK: str(uuid.uuid4())})
+        task = self._task(caller, image)
+        changed = evolve(changed, properties={**changed.properties, IMPORT_LOCK: task.id})
         if validation is None:
             changed = evolve(changed, status=Status.ACTIVE, os_hash_algo=self.rules.hash_algorithm)
         else:
@@ -163,10 +169,23 @@ class Locations:
                 os_hash_algo=validation.os_hash_algo,
                 os_hash_value=validation.os_hash_value,
             )
-        store_id = changed.locations[0].store_id
-        now, upload_id = await self.tasks.begin_task(image, changed, store_id, self.rules.lease, limits)
-        self.events.publish(event_of_change(image, now))
-        self.hash(now, upload_id)
+        current, lease = await self.tasks.begin_task(image, changed, task, self.rules.lease, limits)
+        self.events.publish(event_of_change(image, current))
+        self.begin(task, lease)
+
+    def _task(self, caller: Caller, image: Image) -> Task:
+        now, request = self.now(), current_request()
+        return Task(
+            id=str(uuid.uuid4()),
+            type=TaskType.HASH_LOCATION,
+            created_at=now,
+            updated_at=now,
+            owner=image.owner,
+            input={"image_id": image.id},
+            image_id=image.id,
+            user_id=caller.user_id,
+            request_id=None if request is None else request.request_id or None,
+        )
 
 
 def _is_service(caller: Caller) -> bool:

@@ -32,11 +32,11 @@ from imgsvc.interfaces import (
     IThreads,
     IUploadCatalogue,
 )
+from imgsvc.lease_keeper import LeaseKeeper
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Claim, Image, ProjectLimits, Status, StoredData
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Allowance, Quotas
-from imgsvc.operations.progress import Progress
 from imgsvc.pipeline.digests import Digest
 from imgsvc.pipeline.inspection_rules import InspectionRules
 from imgsvc.pipeline.intake import Intake
@@ -116,7 +116,7 @@ class Uploads:
 
         async def give_back(claim: Claim) -> None:
             try:
-                await self.claims.release(image_id, claim.upload_id)
+                await self.claims.release(image_id, claim.lease_id)
             except ImgsvcError as error:
                 log.error("image {image}: left for the reaper: {error}", image=image_id, error=str(error))
 
@@ -145,7 +145,9 @@ class Upload:
         self._limits = limits
         self._allowance = allowance
         self._share = uploads.budget.share()
-        self._progress = Progress(uploads.clock, uploads.rules.lease, self._renew, self._stalled)
+        self._keeper = LeaseKeeper(
+            uploads.clock, uploads.rules.lease, self._renew, self.stop, self._stalled, f"image {claim.image.id}"
+        )
         self._intake: Intake | None = None
         self._writer: IStoreWriter | None = None
         self._stopped: ImgsvcError | None = None
@@ -173,7 +175,7 @@ class Upload:
     async def _run(self, body: IBodyProducer) -> None:
         try:
             self._activating = data = await self._receive(body)
-            await self._uploads.claims.activate(self.image.id, self._claim.upload_id, data, self._limits)
+            await self._uploads.claims.activate(self.image.id, self._claim.lease_id, data, self._limits)
         except ImgsvcError as error:
             log.info("image {image}: upload failed: {error}", image=self.image.id, error=str(error))
             await self._undo(Failure(error))
@@ -184,7 +186,7 @@ class Upload:
         else:
             await self._succeed(data)
         finally:
-            self._progress.stop()
+            self._keeper.stop()
             self._share.close()
             self._uploads.running.discard(self)
 
@@ -195,7 +197,7 @@ class Upload:
         threads = self._uploads.digest_threads
         verifier = await self._uploads.signatures.verifier(self._caller, image)
         inspection = await rules.inspection.inspection(image, threads)
-        writer = self._writer = await self._store.writer(image.id, self._claim.upload_id, expected, self._caller)
+        writer = self._writer = await self._store.writer(image.id, self._claim.lease_id, expected, self._caller)
         if self._stopped is not None:
             raise self._stopped
         algorithms = {"md5", rules.hash_algorithm, *self._request.digests}
@@ -208,7 +210,7 @@ class Upload:
             admit=self._admit,
             look=inspection.feed if inspection else None,
         )
-        self._progress.watch(intake)
+        self._keeper.watch(self._movement)
         await intake.receive(body)
 
         if expected is not None and intake.size != expected:
@@ -256,7 +258,7 @@ class Upload:
         try:
             if data is None:
                 await self._abort()
-            held = await self._uploads.claims.release(self.image.id, self._claim.upload_id)
+            held = await self._uploads.claims.release(self.image.id, self._claim.lease_id)
             if data is not None:
                 if not held and await self._is_active(data):  # it was activated, and only the answer got lost
                     await self._succeed(data)
@@ -294,16 +296,17 @@ class Upload:
             self._outcome.callback(result)  # a Failure makes it fail
 
     def _renew(self) -> Deferred[None]:
-        renewed = self._uploads.claims.renew(self.image.id, self._claim.upload_id, self._uploads.rules.lease)
-        return renewed.addErrback(self._not_renewed)
+        return self._uploads.claims.renew(self.image.id, self._claim.lease_id, self._uploads.rules.lease)
 
-    def _not_renewed(self, failure: Failure) -> None:
-        log.error("image {image}: lease not renewed: {error}", image=self.image.id, error=failure.getErrorMessage())
-        if isinstance(failure.value, ClaimLost):
-            self.stop(failure.value)
+    def _movement(self) -> int | None:
+        """A client that sends nothing is no stall: its connection has a time-out of its own."""
+        intake = self._intake
+        assert intake is not None
+        return None if intake.idle and not intake.complete else intake.consumed_blocks
 
     def _stalled(self) -> None:
         """The store does not move. Its thread cannot be ended: the client is told, and the lease runs out."""
+        self._keeper.stop()
         error = StoreUnavailable(self._store.store_id, f"image {self.image.id}: no progress for too long.")
         self._tell(Failure(error))
         self.stop(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from imgsvc.errors import FormatMismatch
+from imgsvc.errors import FormatMismatch, ImgsvcError
 from imgsvc.model import IMPORT_LOCK, Image, Status
 
 
@@ -16,15 +16,15 @@ class Digests:
     value: str
 
 
-Result = Digests | FormatMismatch | None
-"""What came of reading: the bytes are refused, or, without a value, they cannot be read."""
+Result = Digests | ImgsvcError
+"""What came of reading; or why there are no digests: the bytes are refused (FormatMismatch), or cannot be read."""
 
 
 def after_reading(image: Image, result: Result) -> Image:
     """The image as it is then. Bytes that are refused are not handed out to users, whatever it was before."""
     image = evolve(image, properties={key: value for key, value in image.properties.items() if key != IMPORT_LOCK})
     if image.status is Status.IMPORTING:
-        if isinstance(result, Digests) and result.value == image.os_hash_value and _has_formats(image):
+        if isinstance(result, Digests) and failure(image, result) is None:
             return evolve(image, status=Status.ACTIVE, checksum=result.checksum)
         return _queued(image)
     if isinstance(result, Digests):
@@ -33,9 +33,17 @@ def after_reading(image: Image, result: Result) -> Image:
     return evolve(image, status=status, os_hash_algo=None)
 
 
-def _has_formats(image: Image) -> bool:
-    """Whether both are set: they can be taken away as long as an image is `importing`."""
-    return image.disk_format is not None and image.container_format is not None
+def failure(image: Image, result: Result) -> str | None:
+    """Why the image, as it was read, does not get what it was to get; None: it does."""
+    if isinstance(result, ImgsvcError):
+        return str(result)
+    if image.status is not Status.IMPORTING:
+        return None
+    if result.value != image.os_hash_value:
+        return f"The {image.os_hash_algo} of the bytes is {result.value}, not {image.os_hash_value}."
+    if image.disk_format is None or image.container_format is None:  # taken away while it is `importing`
+        return "The image has no disk_format or no container_format any more."
+    return None
 
 
 def _queued(image: Image) -> Image:

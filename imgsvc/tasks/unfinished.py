@@ -10,13 +10,13 @@ from imgsvc.model import Image, UnfinishedObject
 async def end_unfinished(
     images: IImageCatalogue, leases: ILeaseCatalogue, store: IStore, unfinished: UnfinishedObject
 ) -> bool:
-    """Settle or discard an object that no claim stands for any more; False, and nothing is done, if one does.
+    """Settle or discard an object that no lease stands for any more; False, and nothing is done, if one does.
 
-    Its claim ended either with an active image, whose object it is, or without. Raises StoreError,
+    Its lease ended either with an active image, whose object it is, or without. Raises StoreError,
     CatalogueUnavailable.
     """
     name, upload_id = unfinished.name, unfinished.upload_id
-    if await leases.is_claimed(name, upload_id):
+    if await leases.is_under_way(store.store_id, name, upload_id):
         return False
     image = await image_or_none(images, name)
     if image is not None and any(location.store_id == store.store_id for location in image.locations):

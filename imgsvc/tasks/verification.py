@@ -48,7 +48,7 @@ class Verification:
         try:
             await self.store.check()
             for unfinished in await self.store.unfinished():
-                if not await self._is_claimed(unfinished):
+                if not await self._is_under_way(unfinished):
                     await uploads.add(unfinished)
             await self._records().look()
             if IListedStore.providedBy(self.store):
@@ -86,5 +86,5 @@ class Verification:
     async def _end(self, unfinished: UnfinishedObject) -> str | None:
         return "ended" if await end_unfinished(self.images, self.leases, self.store, unfinished) else None
 
-    async def _is_claimed(self, unfinished: UnfinishedObject) -> bool:
-        return await self.leases.is_claimed(unfinished.name, unfinished.upload_id)
+    async def _is_under_way(self, unfinished: UnfinishedObject) -> bool:
+        return await self.leases.is_under_way(self.store.store_id, unfinished.name, unfinished.upload_id)

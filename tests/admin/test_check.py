@@ -115,9 +115,8 @@ class CheckTests(SynchronousTestCase):
         mark.unlink()
         self.assertEqual(self.check()[0], 0)
         with closing(sqlite3.connect(self.data / "imgsvc.sqlite")) as database, database:
-            database.execute(
-                "INSERT INTO uploads (image_id, upload_id, store_id, expires_at) VALUES ('one', 'two', 'local', 0)"
-            )
+            columns = "resource_id, store_id, name, lease_id"
+            database.execute(f"INSERT INTO lease_objects ({columns}) VALUES ('one', 'local', 'one', 'two')")
         before = self.everything()
         self.assert_bad("store local", ".*/images has no mark, and 1 objects must be there: is it mounted", "")
         images.rmdir()

@@ -221,7 +221,7 @@ class CatalogueTestCase(SynchronousTestCase):
     def add_active(self, data: dict[str, Any] | None = None, **fields: Any) -> Image:
         image = self.add(**fields)
         claim = self.successResultOf(self.catalogue.claim(image.id, "local", 60))
-        self.successResultOf(self.catalogue.activate(image.id, claim.upload_id, stored_data(image.id, **(data or {}))))
+        self.successResultOf(self.catalogue.activate(image.id, claim.lease_id, stored_data(image.id, **(data or {}))))
         return self.get(image.id)
 
     def get(self, image_id: str) -> Image:

@@ -57,16 +57,6 @@ class HoldingsTest(CatalogueTestCase):
         self.assertEqual([], self.successResultOf(self.catalogue.records("other", 0, 1000)))
         self.assertEqual(page, self.successResultOf(self.catalogue.records("local", record.key - 1, 1)))
 
-    def test_leases_elsewhere(self) -> None:
-        """Leases of claims in other stores than those that are named, the first to expire first."""
-        here, there, longer = self.add(), self.add(), self.add()
-        for image, store_id, lease in ((here, "local", 1), (longer, "gone", 90), (there, "gone", 60)):
-            self.successResultOf(self.catalogue.claim(image.id, store_id, lease))
-        leases = self.successResultOf(self.catalogue.leases_elsewhere(["local", "more"]))
-        self.assertEqual([(there.id, "gone"), (longer.id, "gone")], [(each.image_id, each.store_id) for each in leases])
-        self.assertEqual(leases, self.successResultOf(self.catalogue.leases("gone")))
-        self.assertEqual(3, len(self.successResultOf(self.catalogue.leases_elsewhere([]))))
-
 
 class TogetherTest(CatalogueTestCase):
     def test_asked_at_once(self) -> None:

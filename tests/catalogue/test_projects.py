@@ -80,7 +80,7 @@ class ProjectsTest(CatalogueTestCase):
         claim = self.successResultOf(self.catalogue.claim(first.id, "local", 60, limits))
         self.failureResultOf(self.catalogue.claim(second.id, "local", 60, limits), TooLarge)
         self.assertEqual(self.get(second.id).status, Status.QUEUED)
-        self.successResultOf(self.catalogue.release(first.id, claim.upload_id))
+        self.successResultOf(self.catalogue.release(first.id, claim.lease_id))
         self.successResultOf(self.catalogue.claim(second.id, "local", 60, limits))
 
     def test_size_total(self) -> None:
@@ -89,10 +89,10 @@ class ProjectsTest(CatalogueTestCase):
         first, second = self.add(owner="me"), self.add(owner="me")
         claims = [self.successResultOf(self.catalogue.claim(image.id, "local", 60)) for image in (first, second)]
         data = [stored_data(image.id, size=60) for image in (first, second)]
-        self.successResultOf(self.catalogue.activate(first.id, claims[0].upload_id, data[0], limits))
-        self.failureResultOf(self.catalogue.activate(second.id, claims[1].upload_id, data[1], limits), TooLarge)
+        self.successResultOf(self.catalogue.activate(first.id, claims[0].lease_id, data[0], limits))
+        self.failureResultOf(self.catalogue.activate(second.id, claims[1].lease_id, data[1], limits), TooLarge)
         self.assertEqual(self.get(second.id).status, Status.SAVING)
-        self.assertTrue(self.successResultOf(self.catalogue.release(second.id, claims[1].upload_id)))
+        self.assertTrue(self.successResultOf(self.catalogue.release(second.id, claims[1].lease_id)))
         self.assertEqual(self.usage(), ProjectUsage(60, 0, 2, 0))
 
     def test_located(self) -> None:
@@ -113,7 +113,7 @@ class ProjectsTest(CatalogueTestCase):
         self.successResultOf(self.catalogue.add(image, ProjectLimits("me")))
         claim = self.successResultOf(self.catalogue.claim(image.id, "local", 60, ProjectLimits("me")))
         data = stored_data(image.id, size=2**60)
-        self.successResultOf(self.catalogue.activate(image.id, claim.upload_id, data, ProjectLimits("me")))
+        self.successResultOf(self.catalogue.activate(image.id, claim.lease_id, data, ProjectLimits("me")))
 
     def test_own_limits(self) -> None:
         """Limits of one project are set, replaced, listed and removed."""
@@ -189,7 +189,7 @@ class RaceTests(RaceTestCase):
             image = new_image(owner="me")
             await catalogues[0].add(image)
             claim = await catalogues[0].claim(image.id, "local", 60)
-            attempts.append((catalogues[number % 2], image.id, claim.upload_id, stored_data(image.id, size=10)))
+            attempts.append((catalogues[number % 2], image.id, claim.lease_id, stored_data(image.id, size=10)))
         running = [catalogue.activate(*arguments, limits) for catalogue, *arguments in attempts]
         self.assertEqual(await self.succeeded(running, TooLarge), 5)
         self.assertEqual(await catalogues[0].usage("me"), 50)

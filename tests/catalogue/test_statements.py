@@ -3,8 +3,9 @@ from __future__ import annotations
 from sqlalchemy import Connection, Integer, bindparam, create_engine, insert, select
 from twisted.trial.unittest import SynchronousTestCase
 
+from imgsvc.catalogue.lease_tables import leases
 from imgsvc.catalogue.statements import Statement
-from imgsvc.catalogue.tables import metadata, uploads
+from imgsvc.catalogue.tables import metadata
 
 
 class StatementTest(SynchronousTestCase):
@@ -19,10 +20,10 @@ class StatementTest(SynchronousTestCase):
         return connection
 
     def statements(self) -> tuple[Statement, Statement]:
-        names = ("image_id", "upload_id", "store_id")
-        add = insert(uploads).values({name: bindparam(name) for name in names} | {"expires_at": 5})
-        found = select(uploads.c.image_id, uploads.c.expires_at).where(
-            uploads.c.upload_id == bindparam("wanted"), uploads.c.expires_at + bindparam("more", type_=Integer) > 6
+        names = ("resource_id", "lease_id", "kind")
+        add = insert(leases).values({name: bindparam(name) for name in names} | {"expires_at": 5})
+        found = select(leases.c.resource_id, leases.c.expires_at).where(
+            leases.c.lease_id == bindparam("wanted"), leases.c.expires_at + bindparam("more", type_=Integer) > 6
         )
         return Statement(add), Statement(found)
 
@@ -31,8 +32,8 @@ class StatementTest(SynchronousTestCase):
         for paramstyle in ("qmark", "named"):
             connection = self.open(paramstyle)
             add, found = self.statements()
-            self.assertEqual(add.run(connection, store_id="s", upload_id="u1", image_id="i1"), 1)
-            rows = [{"image_id": f"i{number}", "upload_id": f"u{number}", "store_id": "s"} for number in (2, 3)]
+            self.assertEqual(add.run(connection, kind="s", lease_id="u1", resource_id="i1"), 1)
+            rows = [{"resource_id": f"i{number}", "lease_id": f"u{number}", "kind": "s"} for number in (2, 3)]
             add.run_for_each(connection, rows)
             for number in (1, 2, 3):
                 wanted = {"wanted": f"u{number}", "not_in_it": 1}

@@ -1,108 +1,242 @@
-"""Claims of tasks, and locations that go back to their image."""
+"""Tasks and their leases, and locations that go back to their image."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
 from attrs import evolve
 
-from imgsvc.errors import ClaimLost, ImageChanged, NoSuchImage
+from imgsvc.errors import ClaimLost, Conflict, ImageChanged, NoSuchImage, NotFound
+from imgsvc.lease_model import Lease, LeaseKind, Task, TaskEnd, TaskStatus
 from imgsvc.model import Image, Location, Status
-from tests.catalogue.rigs import CatalogueTestCase, on_every_database, stored_data
+from tests.catalogue.rigs import NOON, CatalogueTestCase, on_every_database, stored_data
 
 PLACE, OTHER = Location("web", "http://images.test/a"), Location("local", "file:///images/b")
+SUCCESS, FAILURE = TaskEnd(TaskStatus.SUCCESS), TaskEnd(TaskStatus.FAILURE, "why")
+
+
+def new_task(image_id: str | None = None, **fields: Any) -> Task:
+    return Task(str(uuid4()), "kind", NOON, NOON, image_id=image_id, **fields)
+
+
+class TaskTestCase(CatalogueTestCase):
+    """Images with tasks."""
+
+    def begun(self, seconds: float = 60) -> tuple[Image, Lease]:
+        """An image with a task, and the task's lease."""
+        image = self.add()
+        changed = evolve(image, status=Status.IMPORTING, size=5, locations=(PLACE,), properties={"lock": "x"})
+        beginning = self.catalogue.begin_task(image, changed, new_task(image.id), seconds)
+        begun: tuple[Image, Lease] = self.successResultOf(beginning)
+        return begun
+
+    def leases(self) -> list[Lease]:
+        leases: list[Lease] = self.successResultOf(self.catalogue.leases())
+        return leases
+
+    def task(self, lease: Lease) -> Task:
+        task: Task = self.successResultOf(self.catalogue.task(lease.task_id))
+        return task
+
+    def take_over(self, lease: Lease) -> Lease:
+        """The lease that takes the place of one that was given up."""
+        self.successResultOf(self.catalogue.renew(lease.resource_id, lease.lease_id, 0))
+        [expired] = self.leases()
+        taken: Lease = self.successResultOf(self.catalogue.take_over(expired, 60))
+        return taken
 
 
 @on_every_database
-class TaskTests(CatalogueTestCase):
-    """begin_task and end_task"""
-
-    def begun(self, lease: float = 60) -> tuple[Image, str]:
-        """An image with a task, and the task's claim."""
-        image = self.add()
-        changed = evolve(image, status=Status.IMPORTING, size=5, locations=(PLACE,), properties={"lock": "x"})
-        begun: tuple[Image, str] = self.successResultOf(self.catalogue.begin_task(image, changed, "web", lease))
-        return begun
+class TaskTests(TaskTestCase):
+    """Tasks on images"""
 
     def test_begin(self) -> None:
-        """Image and claim are kept together."""
-        image, upload_id = self.begun()
+        """Image, task and lease are kept together."""
+        image, lease = self.begun()
         self.assertEqual(self.get(image.id), image)
         self.assertEqual((image.status, image.locations, image.size), (Status.IMPORTING, (PLACE,), 5))
-        self.assertTrue(self.successResultOf(self.catalogue.is_claimed(image.id, upload_id)))
-        [lease] = self.successResultOf(self.catalogue.leases("web"))
-        self.assertIsNone(self.successResultOf(self.catalogue.take_over(lease, 60)))
-        self.successResultOf(self.catalogue.renew(image.id, upload_id, 60))
+        [found] = self.leases()
+        self.assertEqual(evolve(found, expires_at=0), lease)
+        self.assertEqual((lease.resource_id, lease.kind, lease.objects), (image.id, LeaseKind.TASK, ()))
+        self.assertEqual(self.task(lease).image_id, image.id)
+        self.assertIsNone(self.successResultOf(self.catalogue.take_over(found, 60)))
+        self.successResultOf(self.catalogue.renew(image.id, lease.lease_id, 60))
 
     def test_begin_too_late(self) -> None:
-        """An image that was changed meanwhile stays as it is, and has no claim."""
+        """An image that was changed meanwhile stays as it is, and has no task."""
         image = self.add()
         current, _ = self.successResultOf(self.catalogue.update(image, evolve(image, name="new")))
-        beginning = self.catalogue.begin_task(image, evolve(image, status=Status.ACTIVE), "web", 60)
+        task = new_task(image.id)
+        beginning = self.catalogue.begin_task(image, evolve(image, status=Status.ACTIVE), task, 60)
         self.failureResultOf(beginning, ImageChanged)
         self.assertEqual(self.get(image.id), current)
-        self.assertEqual(self.other_connection().execute("SELECT image_id FROM uploads").fetchall(), [])
+        self.assertEqual(self.leases(), [])
+        self.failureResultOf(self.catalogue.task(task.id), NotFound)
+
+    def test_one_at_a_time(self) -> None:
+        """What somebody works on gets no further task, and no upload."""
+        image, lease = self.begun()
+        task = new_task(image.id)
+        self.failureResultOf(self.catalogue.add_task(task, 60), Conflict)
+        self.failureResultOf(self.catalogue.begin_task(image, evolve(image, name="new"), task, 60), Conflict)
+        self.assertEqual(self.get(image.id), image)
+        self.assertEqual([found.task_id for found in self.leases()], [lease.task_id])
+        self.failureResultOf(self.catalogue.task(task.id), NotFound)
 
     def test_end(self) -> None:
-        """The image is as the task has made it, and the claim gone; what it lacks is doomed."""
-        image, upload_id = self.begun()
+        """The image is as the task has made it, and the lease gone; what it lacks is doomed."""
+        image, lease = self.begun()
         changed = evolve(image, status=Status.QUEUED, size=None, locations=(), properties={})
-        ended, doomed = self.successResultOf(self.catalogue.end_task(image, changed, upload_id))
+        ended, doomed = self.successResultOf(self.catalogue.end_task(image, changed, lease, FAILURE))
         self.assertEqual(self.get(image.id), ended)
         self.assertEqual((ended.status, dict(ended.properties)), (Status.QUEUED, {}))
         self.assertEqual([each.location for each in doomed], [PLACE])
-        self.assertFalse(self.successResultOf(self.catalogue.is_claimed(image.id, upload_id)))
+        self.assertEqual(self.leases(), [])
+        task = self.task(lease)
+        self.assertEqual((task.status, task.message), (TaskStatus.FAILURE, "why"))
+        self.assertEqual(task.expires_at, self.now + timedelta(hours=48))
 
     def test_end_too_late(self) -> None:
-        """An image that was changed meanwhile keeps its claim; a claim of another changes nothing."""
-        image, upload_id = self.begun()
+        """An image that was changed meanwhile keeps its task; a lease of another changes nothing."""
+        image, lease = self.begun()
         current, _ = self.successResultOf(self.catalogue.update(image, evolve(image, name="new")))
         active = evolve(image, status=Status.ACTIVE)
-        self.failureResultOf(self.catalogue.end_task(image, active, upload_id), ImageChanged)
-        self.failureResultOf(
-            self.catalogue.end_task(current, evolve(current, status=Status.ACTIVE), "another"), ClaimLost
-        )
+        self.failureResultOf(self.catalogue.end_task(image, active, lease, SUCCESS), ImageChanged)
+        another, active = evolve(lease, lease_id="another"), evolve(current, status=Status.ACTIVE)
+        self.failureResultOf(self.catalogue.end_task(current, active, another, SUCCESS), ClaimLost)
         self.assertEqual(self.get(image.id), current)
-        self.assertTrue(self.successResultOf(self.catalogue.is_claimed(image.id, upload_id)))
+        self.assertEqual([found.lease_id for found in self.leases()], [lease.lease_id])
+        self.assertIs(self.task(lease).status, TaskStatus.PENDING)
 
     def test_deleted(self) -> None:
-        """The task of a deleted image can only be released."""
-        image, upload_id = self.begun()
+        """The task of a deleted image can only be closed."""
+        image, lease = self.begun()
         self.successResultOf(self.catalogue.delete(image.id))
-        self.failureResultOf(self.catalogue.renew(image.id, upload_id, 60), ClaimLost)
-        ending = self.catalogue.end_task(image, evolve(image, status=Status.ACTIVE), upload_id)
+        self.failureResultOf(self.catalogue.renew(image.id, lease.lease_id, 60), ClaimLost)
+        self.failureResultOf(self.catalogue.report_task(lease, 60, 7), ClaimLost)
+        ending = self.catalogue.end_task(image, evolve(image, status=Status.ACTIVE), lease, SUCCESS)
         self.failureResultOf(ending, NoSuchImage)
-        self.assertTrue(self.successResultOf(self.catalogue.release(image.id, upload_id)))
+        self.assertTrue(self.successResultOf(self.catalogue.close_task(lease, FAILURE)))
         self.failureResultOf(self.catalogue.image(image.id), NoSuchImage)
+        self.assertEqual((self.leases(), self.task(lease).status), ([], TaskStatus.FAILURE))
 
     def test_taken_over(self) -> None:
-        """An expired claim is another's; the image stays as it is."""
-        image, upload_id = self.begun(lease=0)
-        [expired] = self.successResultOf(self.catalogue.leases("web"))
-        self.assertEqual((expired.image_id, expired.upload_id), (image.id, upload_id))
-        taken = self.successResultOf(self.catalogue.take_over(expired, 60))
-        self.assertGreater(taken, upload_id)
+        """An expired lease is another's, and its old holder changes neither image nor task."""
+        image, lease = self.begun()
+        taken = self.take_over(lease)
+        self.assertGreater(taken.lease_id, lease.lease_id)
+        self.assertEqual((taken.resource_id, taken.task_id), (image.id, lease.task_id))
         active = evolve(image, status=Status.ACTIVE)
-        self.failureResultOf(self.catalogue.end_task(image, active, upload_id), ClaimLost)
+        self.failureResultOf(self.catalogue.end_task(image, active, lease, SUCCESS), ClaimLost)
+        self.failureResultOf(self.catalogue.report_task(lease, 60, 7), ClaimLost)
+        self.assertFalse(self.successResultOf(self.catalogue.close_task(lease, FAILURE)))
         self.assertIs(self.get(image.id).status, Status.IMPORTING)
-        ended, _ = self.successResultOf(self.catalogue.end_task(image, active, taken))
+        task = self.task(lease)
+        self.assertEqual((task.status, task.progress, task.message), (TaskStatus.PENDING, 0, ""))
+        ended, _ = self.successResultOf(self.catalogue.end_task(image, active, taken, SUCCESS))
         self.assertIs(ended.status, Status.ACTIVE)
+        self.assertIs(self.task(lease).status, TaskStatus.SUCCESS)
 
     def test_let_go(self) -> None:
         """A lease of no time at all is given up."""
-        image, upload_id = self.begun()
-        self.successResultOf(self.catalogue.renew(image.id, upload_id, 0))
-        [lease] = self.successResultOf(self.catalogue.leases("web"))
-        self.assertEqual(lease.expires_at, 0)
-        self.assertIsNotNone(self.successResultOf(self.catalogue.take_over(lease, 60)))
+        image, lease = self.begun()
+        self.successResultOf(self.catalogue.renew(image.id, lease.lease_id, 0))
+        [given_up] = self.leases()
+        self.assertEqual(given_up.expires_at, 0)
+        self.assertIsNotNone(self.successResultOf(self.catalogue.take_over(given_up, 60)))
 
     def test_upload_afterwards(self) -> None:
-        """An image whose task has failed takes an upload, whose id sorts after the task's."""
-        image, task_id = self.begun()
+        """An image whose task has failed takes an upload, whose lease id sorts after the task's."""
+        image, lease = self.begun()
         queued = evolve(image, status=Status.QUEUED, size=None, locations=())
-        self.successResultOf(self.catalogue.end_task(image, queued, task_id))
+        self.successResultOf(self.catalogue.end_task(image, queued, lease, FAILURE))
         claim = self.successResultOf(self.catalogue.claim(image.id, "local", 60))
-        self.assertGreater(claim.upload_id, task_id)
-        self.successResultOf(self.catalogue.activate(image.id, claim.upload_id, stored_data(image.id)))
+        self.assertGreater(claim.lease_id, lease.lease_id)
+        self.successResultOf(self.catalogue.activate(image.id, claim.lease_id, stored_data(image.id)))
         self.assertEqual(len(self.get(image.id).locations), 1)
+
+
+@on_every_database
+class RecordTests(TaskTestCase):
+    """What is kept of tasks"""
+
+    def test_fields(self) -> None:
+        """All of a task is kept, of one about no image too, which has a lease on itself."""
+        task = new_task(
+            owner="red",
+            input={"from": ["http://images.test/\N{GRINNING FACE}"], "number": 1},
+            message="soon",
+            request_id="req-1",
+            user_id="ann",
+        )
+        lease = self.successResultOf(self.catalogue.add_task(task, 60))
+        self.assertEqual((lease.resource_id, lease.task_id), (task.id, task.id))
+        self.assertEqual(self.task(lease), task)
+        self.assertEqual(self.task(lease).input, task.input)
+        end = TaskEnd(TaskStatus.SUCCESS, "done", {"image_id": "x"}, keep_for=60)
+        self.now += timedelta(seconds=5)
+        self.assertTrue(self.successResultOf(self.catalogue.close_task(lease, end)))
+        ended = evolve(
+            task,
+            status=TaskStatus.SUCCESS,
+            message="done",
+            updated_at=self.now,
+            expires_at=self.now + timedelta(seconds=60),
+        )
+        self.assertEqual(evolve(self.task(lease), result=None), ended)
+        self.assertEqual(self.task(lease).result, {"image_id": "x"})
+        self.assertFalse(self.successResultOf(self.catalogue.close_task(lease, end)))
+
+    def test_report(self) -> None:
+        """Its holder says how far a task is, and keeps its lease with that."""
+        lease = self.successResultOf(self.catalogue.add_task(new_task(), -1))
+        [expired] = self.leases()
+        self.now += timedelta(seconds=5)
+        self.assertFalse(self.successResultOf(self.catalogue.report_task(lease, 60, 1 << 40)))
+        task = self.task(lease)
+        self.assertEqual((task.status, task.progress, task.updated_at), (TaskStatus.PROCESSING, 1 << 40, self.now))
+        self.assertIsNone(self.successResultOf(self.catalogue.take_over(expired, 60)))
+        [renewed] = self.leases()
+        self.assertGreater(renewed.expires_at, expired.expires_at)
+
+    def test_take_over_again(self) -> None:
+        """Of a task about no image, too, lease ids ascend."""
+        lease = self.successResultOf(self.catalogue.add_task(new_task(), 60))
+        ids = [lease.lease_id]
+        for _ in range(12):
+            lease = self.take_over(lease)
+            ids.append(lease.lease_id)
+        self.assertEqual(ids, sorted(set(ids)))
+
+    def test_cancel(self) -> None:
+        """Whoever holds the lease learns that somebody asks for the end; of an ended task nobody does."""
+        image, lease = self.begun()
+        for _ in range(2):
+            self.assertTrue(self.successResultOf(self.catalogue.cancel_task(lease.task_id)))
+        self.assertTrue(self.task(lease).cancelled)
+        self.assertTrue(self.successResultOf(self.catalogue.report_task(lease, 60, 7)))
+        taken = self.take_over(lease)
+        self.assertTrue(self.successResultOf(self.catalogue.report_task(taken, 60, 7)))
+        self.successResultOf(self.catalogue.close_task(taken, FAILURE))
+        for task_id in (lease.task_id, "nothing"):
+            self.assertFalse(self.successResultOf(self.catalogue.cancel_task(task_id)))
+        self.assertIs(self.get(image.id).status, Status.IMPORTING)
+
+    def test_forget(self) -> None:
+        """Records of ended tasks go when their time is over; those of others stay."""
+        ended, kept, running = (self.successResultOf(self.catalogue.add_task(new_task(), -1)) for _ in range(3))
+        self.successResultOf(self.catalogue.close_task(ended, TaskEnd(TaskStatus.FAILURE, keep_for=60)))
+        self.successResultOf(self.catalogue.close_task(kept, TaskEnd(TaskStatus.SUCCESS, keep_for=61)))
+        self.assertEqual(self.successResultOf(self.catalogue.forget_tasks()), 0)
+        self.now += timedelta(seconds=60)
+        self.assertEqual(self.successResultOf(self.catalogue.forget_tasks()), 1)
+        self.failureResultOf(self.catalogue.task(ended.task_id), NotFound)
+        self.assertEqual(self.task(kept).status, TaskStatus.SUCCESS)
+        self.now += timedelta(days=1000)
+        self.assertEqual(self.successResultOf(self.catalogue.forget_tasks()), 1)
+        self.assertIs(self.task(running).status, TaskStatus.PENDING)
 
 
 @on_every_database

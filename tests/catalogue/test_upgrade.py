@@ -20,11 +20,14 @@ from imgsvc.catalogue.sqlite import sqlite_engine
 from imgsvc.catalogue.tables import SORT_KEYS, metadata
 from imgsvc.catalogue.url import parse
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError
+from imgsvc.lease_model import LeaseKind, LeaseObject, TaskStatus, TaskType
 from imgsvc.model import Location, Status
 from tests.catalogue.rigs import CatalogueTestCase, ServerRig, SQLiteRig, on_every_database
 from tests.support.databases import mariadb, postgresql
 
 IMAGE = "11111111-2222-3333-4444-555555555555"
+UPLOADING, GONE, IMPORTING, TASK = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "2345")
+"""Images with an upload, and with a task; and that task."""
 LONG = "\N{GRINNING FACE}" * 30_000
 ROWS = (
     "INSERT INTO images (id, created_at, updated_at, status, name, visibility, protected, os_hidden, min_disk, min_ram,"
@@ -37,6 +40,20 @@ ROWS = (
     "INSERT INTO image_locations (image_id, store_id, url, metadata)"
     f" VALUES ('{IMAGE}', 'local', 'file:///x', '{{{{}}}}')",
     f"INSERT INTO uploads (image_id, upload_id, store_id, expires_at) VALUES ('{IMAGE}', '1-a', 'local', 6)",
+    *(
+        "INSERT INTO images (id, created_at, updated_at, status, visibility, protected, os_hidden, min_disk, min_ram,"
+        f" claims, owner) VALUES ('{image_id}', 1, 2, '{status}', 'shared', {{false}}, {{false}}, 3, 4, 1, 'red')"
+        for image_id, status in ((UPLOADING, "saving"), (GONE, "deleted"), (IMPORTING, "importing"))
+    ),
+    f"INSERT INTO image_properties (image_id, name, value) VALUES ('{IMPORTING}', 'os_glance_import_task', '{TASK}')",
+    *(
+        f"INSERT INTO uploads (image_id, upload_id, store_id, expires_at) VALUES ('{image_id}', {rest})"
+        for image_id, rest in (
+            (UPLOADING, "'2-b', 'local', 7"),
+            (GONE, "'3-c', 'local', 8"),
+            (IMPORTING, "'4-d', 'web', 9"),
+        )
+    ),
 )
 
 
@@ -99,6 +116,29 @@ class UpgradeTest(UpgradeTestCase):
         self.assertEqual(dict(image.properties), {"long": LONG, "LONG": "upper"})
         self.assertEqual(image.tags, ("e", "e ", "\N{LATIN SMALL LETTER E WITH ACUTE}"))
         self.assertEqual(image.locations, (Location("local", "file:///x"),))
+        self.check_leases()
+
+    def check_leases(self) -> None:
+        """What was under way goes on: an upload, one of an image that was deleted meanwhile, and tasks."""
+        catalogue = self.open_catalogue(self.open_database())
+        leases = {lease.resource_id: lease for lease in self.successResultOf(catalogue.leases())}
+        self.assertEqual(
+            {image_id: (lease.lease_id, lease.expires_at) for image_id, lease in leases.items()},
+            {IMAGE: ("1-a", 6), UPLOADING: ("2-b", 7), GONE: ("3-c", 8), IMPORTING: ("4-d", 9)},
+        )
+        for image_id in (UPLOADING, GONE):
+            lease = leases[image_id]
+            self.assertEqual((lease.kind, lease.task_id), (LeaseKind.UPLOAD, None))
+            self.assertEqual(lease.objects, (LeaseObject("local", image_id, lease.lease_id),))
+        for image_id in (IMAGE, IMPORTING):
+            lease = leases[image_id]
+            self.assertEqual((lease.kind, lease.objects), (LeaseKind.TASK, ()))
+            task = self.successResultOf(catalogue.task(lease.task_id))
+            self.assertEqual((task.type, task.status), (TaskType.HASH_LOCATION, TaskStatus.PROCESSING))
+            self.assertEqual((task.image_id, task.input, task.progress), (image_id, {"image_id": image_id}, 0))
+        task = self.successResultOf(catalogue.task(TASK))
+        self.assertEqual((task.image_id, task.owner), (IMPORTING, "red"))
+        self.assertEqual((task.created_at.microsecond, task.expires_at), (2, None))
 
     def test_with_images(self) -> None:
         """An upgrade from the first version keeps all that was there."""

@@ -5,7 +5,8 @@ from threading import Barrier, Thread
 
 from imgsvc.catalogue import Catalogue
 from imgsvc.errors import ClaimLost, NoSuchImage, WrongStatus
-from imgsvc.model import Claim, Lease, Status
+from imgsvc.lease_model import Lease, LeaseKind, LeaseObject
+from imgsvc.model import Claim, Status
 from tests.catalogue.rigs import CatalogueTestCase, HeldThreads, on_every_database, stored_data
 
 
@@ -23,7 +24,8 @@ class UploadTestCase(CatalogueTestCase):
         return claim
 
     def is_claimed(self, claim: Claim) -> bool:
-        return bool(self.successResultOf(self.catalogue.is_claimed(claim.image.id, claim.upload_id)))
+        leases = self.successResultOf(self.catalogue.leases())
+        return (claim.image.id, claim.lease_id) in {(lease.resource_id, lease.lease_id) for lease in leases}
 
 
 @on_every_database
@@ -55,15 +57,15 @@ class ClaimTest(UploadTestCase):
     def test_ids_ascend(self) -> None:
         """Each claim of an image has an id that sorts after all before."""
         image = self.add()
-        upload_ids = []
+        lease_ids = []
         for _ in range(12):
             claim = self.claim(image.id, lease=-1)
-            upload_ids.append(claim.upload_id)
-            (expired,) = self.successResultOf(self.catalogue.leases("local"))
-            upload_ids.append(self.successResultOf(self.catalogue.take_over(expired, 60)))
-            self.assertTrue(self.successResultOf(self.catalogue.release(image.id, upload_ids[-1])))
-        self.assertEqual(upload_ids, sorted(set(upload_ids)))
-        self.assertEqual([int(one.partition("-")[0]) for one in upload_ids], list(range(1, 25)))
+            lease_ids.append(claim.lease_id)
+            (expired,) = self.successResultOf(self.catalogue.leases())
+            lease_ids.append(self.successResultOf(self.catalogue.take_over(expired, 60)).lease_id)
+            self.assertTrue(self.successResultOf(self.catalogue.release(image.id, lease_ids[-1])))
+        self.assertEqual(lease_ids, sorted(set(lease_ids)))
+        self.assertEqual([int(one.partition("-")[0]) for one in lease_ids], list(range(1, 25)))
 
     def test_one_winner_of_many(self) -> None:
         """Of many catalogues that claim at the same time one wins."""
@@ -119,7 +121,7 @@ class ActivateTest(UploadTestCase):
         claim = self.claim(image.id)
         self.now += timedelta(seconds=1)
         data = stored_data(image.id)
-        self.successResultOf(self.catalogue.activate(image.id, claim.upload_id, data))
+        self.successResultOf(self.catalogue.activate(image.id, claim.lease_id, data))
         active = self.get(image.id)
         self.assertEqual((active.status, active.updated_at), (Status.ACTIVE, self.now))
         self.assertEqual(active.created_at, image.created_at)
@@ -128,40 +130,40 @@ class ActivateTest(UploadTestCase):
         self.assertEqual(active.locations, (data.location,))
         self.assertEqual(dict(active.locations[0].metadata), {"inode": "7"})
         self.assertFalse(self.is_claimed(claim))
-        self.failureResultOf(self.catalogue.activate(image.id, claim.upload_id, data), ClaimLost)
+        self.failureResultOf(self.catalogue.activate(image.id, claim.lease_id, data), ClaimLost)
         self.assertEqual(len(self.get(image.id).locations), 1)
 
     def test_expired(self) -> None:
         """A claim that ran out and that nobody took over is still good."""
         image = self.add()
         claim = self.claim(image.id, lease=-1)
-        self.successResultOf(self.catalogue.activate(image.id, claim.upload_id, stored_data(image.id)))
+        self.successResultOf(self.catalogue.activate(image.id, claim.lease_id, stored_data(image.id)))
 
     def test_lost(self) -> None:
         """An upload whose claim is another's, released, or whose image is deleted gives the image nothing."""
         image = self.add()
         old = self.claim(image.id)
-        self.successResultOf(self.catalogue.release(image.id, old.upload_id))
+        self.successResultOf(self.catalogue.release(image.id, old.lease_id))
         new = self.claim(image.id)
-        for upload_id in (old.upload_id, "nothing"):
-            activated = self.catalogue.activate(image.id, upload_id, stored_data(image.id))
+        for lease_id in (old.lease_id, "nothing"):
+            activated = self.catalogue.activate(image.id, lease_id, stored_data(image.id))
             self.failureResultOf(activated, ClaimLost)
         self.assertEqual(self.get(image.id).status, Status.SAVING)
         self.successResultOf(self.catalogue.delete(image.id))
-        self.failureResultOf(self.catalogue.activate(image.id, new.upload_id, stored_data(image.id)), ClaimLost)
+        self.failureResultOf(self.catalogue.activate(image.id, new.lease_id, stored_data(image.id)), ClaimLost)
         self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("local")), [])
 
     def test_undone_whole(self) -> None:
         """When the end of the claim fails, the image stays saving and has no location."""
         image = self.add()
         claim = self.claim(image.id)
-        allow_deletes = self.rig.refuse_deletes("uploads")
-        activated = self.catalogue.activate(image.id, claim.upload_id, stored_data(image.id))
+        allow_deletes = self.rig.refuse_deletes("leases")
+        activated = self.catalogue.activate(image.id, claim.lease_id, stored_data(image.id))
         failure = self.failureResultOf(activated)
         self.assertIn("IntegrityError", [base.__name__ for base in type(failure.value).__mro__])
         self.assertEqual((self.get(image.id).status, self.get(image.id).locations), (Status.SAVING, ()))
         allow_deletes()
-        self.successResultOf(self.catalogue.activate(image.id, claim.upload_id, stored_data(image.id)))
+        self.successResultOf(self.catalogue.activate(image.id, claim.lease_id, stored_data(image.id)))
 
 
 @on_every_database
@@ -170,7 +172,7 @@ class ReleaseTest(UploadTestCase):
         """A released image is queued, without data fields, and can be claimed again."""
         image = self.add(size=5, virtual_size=6, checksum="c", os_hash_algo="sha512", os_hash_value="d")
         claim = self.claim(image.id)
-        self.assertTrue(self.successResultOf(self.catalogue.release(image.id, claim.upload_id)))
+        self.assertTrue(self.successResultOf(self.catalogue.release(image.id, claim.lease_id)))
         queued = self.get(image.id)
         self.assertEqual(queued.status, Status.QUEUED)
         data = (queued.size, queued.virtual_size, queued.checksum, queued.os_hash_algo, queued.os_hash_value)
@@ -182,8 +184,8 @@ class ReleaseTest(UploadTestCase):
         """Releasing what is not held says so and changes nothing."""
         image = self.add()
         claim = self.claim(image.id)
-        for image_id, upload_id in ((image.id, "nothing"), ("nothing", claim.upload_id)):
-            self.assertFalse(self.successResultOf(self.catalogue.release(image_id, upload_id)))
+        for image_id, lease_id in ((image.id, "nothing"), ("nothing", claim.lease_id)):
+            self.assertFalse(self.successResultOf(self.catalogue.release(image_id, lease_id)))
         self.assertEqual(self.get(image.id).status, Status.SAVING)
         self.assertTrue(self.is_claimed(claim))
 
@@ -193,7 +195,7 @@ class ReleaseTest(UploadTestCase):
         claim = self.claim(image.id)
         self.successResultOf(self.catalogue.delete(image.id))
         self.assertTrue(self.is_claimed(claim))
-        self.assertTrue(self.successResultOf(self.catalogue.release(image.id, claim.upload_id)))
+        self.assertTrue(self.successResultOf(self.catalogue.release(image.id, claim.lease_id)))
         self.failureResultOf(self.catalogue.image(image.id), NoSuchImage)
         self.assertFalse(self.is_claimed(claim))
 
@@ -201,17 +203,18 @@ class ReleaseTest(UploadTestCase):
 @on_every_database
 class LeaseTest(UploadTestCase):
     def leases(self) -> list[Lease]:
-        return list(self.successResultOf(self.catalogue.leases("local")))
+        return list(self.successResultOf(self.catalogue.leases()))
 
     def test_leases(self) -> None:
-        """The leases of claims into a store are listed, those that expire first before others."""
+        """The leases of claims are listed with their objects, those that expire first before others."""
         claims = [self.claim(self.add().id, lease=lease) for lease in (1000, -10, 0, -1)]
-        self.successResultOf(self.catalogue.claim(self.add().id, "other", 60))
+        claims.append(self.successResultOf(self.catalogue.claim(self.add().id, "other", 2000)))
         leases = self.leases()
-        self.assertEqual(
-            [(lease.image_id, lease.upload_id, lease.store_id) for lease in leases],
-            [(claims[at].image.id, claims[at].upload_id, "local") for at in (2, 1, 3, 0)],
-        )
+        stores = ("local", "local", "local", "local", "other")
+        for lease, store_id, at in zip(leases, stores, (2, 1, 3, 0, 4), strict=True):
+            image_id, lease_id = claims[at].image.id, claims[at].lease_id
+            self.assertEqual((lease.resource_id, lease.lease_id, lease.kind), (image_id, lease_id, LeaseKind.UPLOAD))
+            self.assertEqual(lease.objects, (LeaseObject(store_id, image_id, lease_id),))
         self.assertEqual(leases[0].expires_at, 0)
         self.assertGreater(leases[3].expires_at, leases[2].expires_at + 500_000_000)
 
@@ -219,7 +222,7 @@ class LeaseTest(UploadTestCase):
         """A lease that has not expired, also by renewal, is not taken over."""
         claim = self.claim(self.add().id, lease=-1)
         (before,) = self.leases()
-        self.successResultOf(self.catalogue.renew(claim.image.id, claim.upload_id, 60))
+        self.successResultOf(self.catalogue.renew(claim.image.id, claim.lease_id, 60))
         (renewed,) = self.leases()
         self.assertGreater(renewed.expires_at, before.expires_at)
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(renewed, 60)))
@@ -229,7 +232,7 @@ class LeaseTest(UploadTestCase):
         """A lease that was renewed after it was seen is not taken over, though it has expired again."""
         claim = self.claim(self.add().id, lease=-10)
         (seen,) = self.leases()
-        self.successResultOf(self.catalogue.renew(claim.image.id, claim.upload_id, -1))
+        self.successResultOf(self.catalogue.renew(claim.image.id, claim.lease_id, -1))
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(seen, 60)))
         self.assertTrue(self.is_claimed(claim))
 
@@ -237,39 +240,39 @@ class LeaseTest(UploadTestCase):
         """A claim that is not held, or whose image is deleted, is not renewed."""
         claim = self.claim(self.add().id)
         self.failureResultOf(self.catalogue.renew(claim.image.id, "nothing", 60), ClaimLost)
-        self.failureResultOf(self.catalogue.renew("nothing", claim.upload_id, 60), ClaimLost)
+        self.failureResultOf(self.catalogue.renew("nothing", claim.lease_id, 60), ClaimLost)
         self.successResultOf(self.catalogue.delete(claim.image.id))
-        self.failureResultOf(self.catalogue.renew(claim.image.id, claim.upload_id, 60), ClaimLost)
+        self.failureResultOf(self.catalogue.renew(claim.image.id, claim.lease_id, 60), ClaimLost)
 
     def test_take_over(self) -> None:
         """An expired claim gets a new holder, whom the old one cannot disturb, and one only."""
         claim = self.claim(self.add().id, lease=-1)
         (expired,) = self.leases()
         other = self.open_catalogue(self.open_database())
-        upload_id = self.successResultOf(other.take_over(expired, 60))
-        self.assertGreater(upload_id, claim.upload_id)
+        taken = self.successResultOf(other.take_over(expired, 60))
+        self.assertGreater(taken.lease_id, claim.lease_id)
+        self.assertEqual(taken.objects, expired.objects, "what is to be removed is what the old one has begun")
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(expired, 60)))
-        (taken,) = self.leases()
-        self.assertEqual(taken.upload_id, upload_id)
+        self.assertEqual(self.leases(), [taken])
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(taken, 60)))
         self.assertFalse(self.is_claimed(claim))
         image_id = claim.image.id
-        self.failureResultOf(self.catalogue.renew(image_id, claim.upload_id, 60), ClaimLost)
-        self.failureResultOf(self.catalogue.activate(image_id, claim.upload_id, stored_data(image_id)), ClaimLost)
-        self.assertFalse(self.successResultOf(self.catalogue.release(image_id, claim.upload_id)))
-        self.assertTrue(self.successResultOf(self.catalogue.release(image_id, upload_id)))
+        self.failureResultOf(self.catalogue.renew(image_id, claim.lease_id, 60), ClaimLost)
+        self.failureResultOf(self.catalogue.activate(image_id, claim.lease_id, stored_data(image_id)), ClaimLost)
+        self.assertFalse(self.successResultOf(self.catalogue.release(image_id, claim.lease_id)))
+        self.assertTrue(self.successResultOf(self.catalogue.release(image_id, taken.lease_id)))
         self.assertEqual(self.get(image_id).status, Status.QUEUED)
 
     def test_take_over_renewed(self) -> None:
         """A claim that was renewed or released meanwhile is not taken over."""
         claim = self.claim(self.add().id, lease=-1)
         (expired,) = self.leases()
-        self.successResultOf(self.catalogue.renew(claim.image.id, claim.upload_id, 60))
+        self.successResultOf(self.catalogue.renew(claim.image.id, claim.lease_id, 60))
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(expired, 60)))
         self.assertTrue(self.is_claimed(claim))
-        self.successResultOf(self.catalogue.release(claim.image.id, claim.upload_id))
+        self.successResultOf(self.catalogue.release(claim.image.id, claim.lease_id))
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(expired, 60)))
-        unknown = Lease("nothing", "nothing", "local", 0)
+        unknown = Lease("nothing", "000001-nothing", LeaseKind.UPLOAD, 0)
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(unknown, 60)))
 
     def test_take_over_deleted(self) -> None:
@@ -277,6 +280,49 @@ class LeaseTest(UploadTestCase):
         claim = self.claim(self.add().id, lease=-1)
         self.successResultOf(self.catalogue.delete(claim.image.id))
         (expired,) = self.leases()
-        upload_id = self.successResultOf(self.catalogue.take_over(expired, 60))
-        self.assertTrue(self.successResultOf(self.catalogue.release(claim.image.id, upload_id)))
+        taken = self.successResultOf(self.catalogue.take_over(expired, 60))
+        self.assertTrue(self.successResultOf(self.catalogue.release(claim.image.id, taken.lease_id)))
         self.assertEqual(self.leases(), [])
+
+
+@on_every_database
+class LeaseObjectTest(UploadTestCase):
+    """Objects in stores that holders of leases have begun."""
+
+    def is_under_way(self, store_id: str, name: str, lease_id: str) -> bool:
+        return bool(self.successResultOf(self.catalogue.is_under_way(store_id, name, lease_id)))
+
+    def counts(self) -> list[int]:
+        return [self.successResultOf(self.catalogue.object_count(store_id)) for store_id in ("local", "other")]
+
+    def test_several(self) -> None:
+        """A lease has objects in several stores, until it ends, and only its holder adds some."""
+        claim = self.claim(self.add().id, lease=-1)
+        image_id, first = claim.image.id, LeaseObject("local", claim.image.id, claim.lease_id)
+        for _ in range(2):
+            self.successResultOf(self.catalogue.add_lease_object(image_id, claim.lease_id, "other", "name"))
+        (expired,) = self.successResultOf(self.catalogue.leases())
+        self.assertEqual(expired.objects, (first, LeaseObject("other", "name", claim.lease_id)))
+        taken = self.successResultOf(self.catalogue.take_over(expired, 60))
+        failing = self.catalogue.add_lease_object(image_id, claim.lease_id, "other", "late")
+        self.failureResultOf(failing, ClaimLost)
+        self.successResultOf(self.catalogue.add_lease_object(image_id, taken.lease_id, "other", "name"))
+        (lease,) = self.successResultOf(self.catalogue.leases())
+        self.assertEqual(lease.objects, (*expired.objects, LeaseObject("other", "name", taken.lease_id)))
+        self.assertEqual(self.counts(), [1, 2])
+        self.assertEqual(self.successResultOf(self.catalogue.known_objects("other", ["name", "late"])), {"name"})
+        self.assertTrue(self.successResultOf(self.catalogue.release(image_id, taken.lease_id)))
+        self.assertEqual(self.counts(), [0, 0])
+
+    def test_under_way(self) -> None:
+        """What an old holder has begun is under way until the lease ends: who takes it over sees to it."""
+        claim = self.claim(self.add().id, lease=-1)
+        image_id = claim.image.id
+        self.assertTrue(self.is_under_way("local", image_id, claim.lease_id))
+        for others in (("other", image_id, claim.lease_id), ("local", "x", claim.lease_id), ("local", image_id, "x")):
+            self.assertFalse(self.is_under_way(*others))
+        (expired,) = self.successResultOf(self.catalogue.leases())
+        taken = self.successResultOf(self.catalogue.take_over(expired, 60))
+        self.assertTrue(self.is_under_way("local", image_id, claim.lease_id))
+        self.successResultOf(self.catalogue.release(image_id, taken.lease_id))
+        self.assertFalse(self.is_under_way("local", image_id, claim.lease_id))

@@ -239,7 +239,7 @@ def statuses(daemon: Daemon) -> dict[str, str]:
 def expire_leases(daemon: Daemon) -> None:
     """As if the time of all leases were over."""
     with closing(sqlite3.connect(daemon.data / "imgsvc.sqlite", timeout=10)) as database, database:
-        database.execute("UPDATE uploads SET expires_at = 0")
+        database.execute("UPDATE leases SET expires_at = 0")
 
 
 def thread_states(pid: int) -> set[str]:

@@ -334,4 +334,4 @@ class StopTests(CrashTestCase):
 def claims(daemon: Daemon) -> dict[str, str]:
     """The ids of the uploads that hold an image, by image."""
     with closing(sqlite3.connect(daemon.data / "imgsvc.sqlite", timeout=10)) as database:
-        return dict(database.execute("SELECT image_id, upload_id FROM uploads").fetchall())
+        return dict(database.execute("SELECT resource_id, lease_id FROM leases").fetchall())

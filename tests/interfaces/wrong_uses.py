@@ -46,11 +46,14 @@ from imgsvc.interfaces import (
     IStoreRegistry,
     IStoreWriter,
     ITaskCatalogue,
+    ITaskKind,
+    ITaskWork,
     IThreads,
     IUploadCatalogue,
 )
+from imgsvc.lease_model import Lease, Task, TaskStatus
 from imgsvc.metadef_model import Namespace, NamespaceQuery
-from imgsvc.model import Caller, Image, Lease, Location, RequestContext, Span, Status, StoredData, StoredObject
+from imgsvc.model import Caller, Image, Location, RequestContext, Span, Status, StoredData, StoredObject
 from imgsvc.stores.maker import IStoreMaker
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import OpenRoute, Route
@@ -111,23 +114,42 @@ async def project_catalogue(projects: IProjectCatalogue) -> None:
 
 async def lease_catalogue(leases: ILeaseCatalogue, lease: Lease) -> None:
     """A lease is a value, its time a number."""
-    await leases.renew("image", "upload", "60 s")  # wrong: arg-type
-    await leases.take_over(lease.upload_id, 60)  # wrong: arg-type
+    await leases.renew("image", "lease", "60 s")  # wrong: arg-type
+    await leases.take_over(lease.lease_id, 60)  # wrong: arg-type
     text(await leases.take_over(lease, 60))  # wrong: arg-type
+    await leases.add_lease_object(lease, "store", "name")  # wrong: call-arg, arg-type
+    text(await leases.is_under_way("store", "image", "lease"))  # wrong: arg-type
     await leases.claim("image", "store", 60)  # wrong: attr-defined
 
 
 async def upload_catalogue(uploads: IUploadCatalogue, data: StoredData) -> None:
     """A claim is more than its id."""
     text(await uploads.claim("image", "store", 60))  # wrong: arg-type
-    await uploads.activate("image", data, "upload")  # wrong: arg-type
+    await uploads.activate("image", data, "lease")  # wrong: arg-type
 
 
-async def task_catalogue(tasks: ITaskCatalogue, image: Image) -> None:
-    """A task begins with both states of the image."""
-    await tasks.begin_task(image, "store", 60)  # wrong: call-arg, arg-type
-    text(await tasks.begin_task(image, image, "store", 60))  # wrong: arg-type
-    await tasks.end_task(image.id, image, "upload")  # wrong: arg-type
+async def task_catalogue(tasks: ITaskCatalogue, image: Image, task: Task, lease: Lease) -> None:
+    """A task begins with both states of the image, and ends under its lease."""
+    await tasks.begin_task(image, task, 60)  # wrong: call-arg, arg-type
+    text(await tasks.begin_task(image, image, task, 60))  # wrong: arg-type
+    await tasks.end_task(image, image, lease.lease_id, TaskStatus.SUCCESS)  # wrong: arg-type
+    await tasks.report_task(task, 60, 0)  # wrong: arg-type
+    await tasks.close_task(lease)  # wrong: call-arg
+
+
+async def task_work(work: ITaskWork, image: Image) -> None:
+    """A step is begun when it is waited for, and what came of the task is the image."""
+    await work.wait(Deferred())  # wrong: arg-type
+    text(await work.wait(lambda: Deferred[int]()))  # wrong: arg-type
+    work.watch(7)  # wrong: arg-type
+    await work.end(image)  # wrong: call-arg
+
+
+async def task_kind(kind: ITaskKind, work: ITaskWork) -> None:
+    """It works on what it is given, and judges errors."""
+    await kind.run(work.task)  # wrong: arg-type
+    await kind.failed(work, "why")  # wrong: arg-type
+    text(kind.judge(ValueError()))  # wrong: arg-type
 
 
 async def deletion_catalogue(deletions: IDeletionCatalogue, image: Image) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from twisted.internet.defer import Deferred, fail
 
 from imgsvc.errors import CatalogueUnavailable, ObjectExists, StoreFull, StoreUnavailable, StoreWriteDenied
-from imgsvc.operations.progress import RENEWALS_IN_A_LEASE, STALLED_LEASES
+from imgsvc.lease_keeper import RENEWALS_IN_A_LEASE, STALLED_LEASES
 from tests.support.server import fired
 from tests.web.rigs import MEMORY, ONE_STORE, ApiTestCase
 
@@ -187,7 +187,7 @@ class LeaseTests(ApiTestCase):
     def expiry(self) -> list[int]:
         """When the leases of all uploads run out."""
         with sqlite3.connect(self.folder / "imgsvc.sqlite") as connection:
-            rows = connection.execute("SELECT expires_at FROM uploads").fetchall()
+            rows = connection.execute("SELECT expires_at FROM leases").fetchall()
         connection.close()
         return [moment for (moment,) in rows]
 

@@ -200,7 +200,7 @@ class MemoryServer:
     def expire_leases(self) -> None:
         """Let the leases of all uploads be over by the database's clock."""
         with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection, connection:
-            connection.execute("UPDATE uploads SET expires_at = 0")
+            connection.execute("UPDATE leases SET expires_at = 0")
 
     def query(self, statement: str) -> list[Any]:
         """The rows that a statement finds in the database."""

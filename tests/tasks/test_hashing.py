@@ -12,7 +12,7 @@ from twisted.python.monkey import MonkeyPatcher
 from imgsvc.catalogue import Catalogue
 from imgsvc.errors import CatalogueUnavailable, ObjectMissing, StoreAway, StoreUnavailable
 from imgsvc.model import Status
-from imgsvc.tasks.hashing import AT_ONCE
+from imgsvc.tasks.runner import AT_ONCE
 from tests.support.faults import FaultyStore
 from tests.support.server import MemoryServer, fired
 from tests.web.location_rigs import DATA, HOST, SERVICE, URL, LocationTestCase, digest
@@ -52,11 +52,11 @@ class HashingTestCase(LocationTestCase):
     @property
     def running(self) -> Any:
         """The tasks."""
-        return self.server.server.core.hashing.running
+        return self.server.server.core.tasks.running
 
     def claims(self) -> int:
         """How many claims the catalogue holds."""
-        return len(self.server.query("SELECT image_id FROM uploads"))
+        return len(self.server.query("SELECT resource_id FROM leases"))
 
     def assert_hashed(self, image_id: str, algorithm: str = "sha512") -> None:
         """The image has its digests, and nothing is left of the task."""
@@ -262,7 +262,7 @@ class InspectionTests(HashingTestCase):
         """Another process that goes on with a task looks, too."""
         self.site.objects["/disk"] = QCOW2_ON_A_BACKING_FILE
         image = self.begun(disk_format="qcow2")
-        fired(self.server.server.core.hashing.stop())
+        fired(self.server.server.core.tasks.stop())
         self.site.holding = False
         other = MemoryServer(self.server.folder, self.tables, FaultyStore, self.network)
         self.addCleanup(other.stop)
@@ -440,11 +440,11 @@ class LeaseTests(HashingTestCase):
     def test_renewed(self) -> None:
         """As long as its process lives nobody takes a task over."""
         self.begun(validated=True)
-        expires = self.server.query("SELECT expires_at FROM uploads")
+        expires = self.server.query("SELECT expires_at FROM leases")
         self.pass_time(20)
-        self.assertGreater(self.server.query("SELECT expires_at FROM uploads"), expires)
+        self.assertGreater(self.server.query("SELECT expires_at FROM leases"), expires)
         other = self.other()
-        self.assertEqual(other.server.core.hashing.running, {})
+        self.assertEqual(other.server.core.tasks.running, {})
 
     def test_dead_process(self) -> None:
         """Another one goes on from the beginning, and the image comes to its end; the first one does no harm."""
@@ -457,7 +457,7 @@ class LeaseTests(HashingTestCase):
             shown = self.shown(image)
             algorithm = "sha256" if validated else "sha512"
             self.assertEqual(("active", digest(algorithm)), (shown["status"], shown["os_hash_value"]))
-            self.assertEqual((dict(other.server.core.hashing.running), self.claims()), ({}, 0))
+            self.assertEqual((dict(other.server.core.tasks.running), self.claims()), ({}, 0))
             updated = shown["updated_at"]
             for exchange in held:
                 self.site(exchange)
@@ -485,7 +485,7 @@ class LeaseTests(HashingTestCase):
     def test_stop(self) -> None:
         """A server that stops ends its tasks at once, and the next one takes them over at its start."""
         validated, plain = self.begun(validated=True), self.begun()
-        stopping: Deferred[None] = self.server.server.core.hashing.stop()
+        stopping: Deferred[None] = self.server.server.core.tasks.stop()
         self.network.advance(0)
         fired(stopping)
         self.assertEqual(dict(self.running), {})
@@ -502,7 +502,7 @@ class LeaseTests(HashingTestCase):
         image = self.begun(validated=True)
         self.site.status = 500
         self.release()
-        fired(self.server.server.core.hashing.stop())
+        fired(self.server.server.core.tasks.stop())
         self.assertEqual((self.shown(image)["status"], self.claims()), ("importing", 1))
 
     def test_stop_in_the_last_attempt(self) -> None:
@@ -513,14 +513,14 @@ class LeaseTests(HashingTestCase):
         self.pass_time(3)
         self.site.holding = True
         self.pass_time(4)
-        stopping = self.server.server.core.hashing.stop()
+        stopping = self.server.server.core.tasks.stop()
         self.network.advance(0)
         fired(stopping)
         self.assertEqual((self.shown(image)["status"], self.claims()), ("importing", 1))
 
     def test_nothing_begins_after_the_stop(self) -> None:
         """A location that is registered while the server stops is left to the next one."""
-        fired(self.server.server.core.hashing.stop())
+        fired(self.server.server.core.tasks.stop())
         image = self.begun(validated=True)
         self.assertEqual((dict(self.running), self.claims()), ({}, 1))
         self.server.expire_leases()

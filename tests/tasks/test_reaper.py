@@ -6,11 +6,12 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from imgsvc.errors import NoSuchImage, ObjectInUse, StoreAway, StoreUnavailable
+from imgsvc.errors import NoSuchImage, NotFound, ObjectInUse, StoreAway, StoreUnavailable
 from imgsvc.events import Events
 from imgsvc.identity.policy import Policy
 from imgsvc.interfaces import IStoreWriter
-from imgsvc.model import Image, Location, Span, Status, StoredData
+from imgsvc.lease_model import Lease, Task, TaskEnd, TaskStatus
+from imgsvc.model import Location, Span, Status, StoredData
 from imgsvc.operations.access import Access
 from imgsvc.operations.deletion import Deletion
 from imgsvc.pipeline.budget import Budget
@@ -18,7 +19,7 @@ from imgsvc.store_model import Purpose, StoreSettings
 from imgsvc.stores.memory import MemoryStore
 from imgsvc.stores.registry import Registry
 from imgsvc.tasks.reaper import Reaper
-from tests.catalogue.rigs import CatalogueTestCase, new_image, on_every_database
+from tests.catalogue.rigs import NOON, CatalogueTestCase, new_image, on_every_database
 from tests.support.faults import FaultyStore
 from tests.support.server import fired
 
@@ -33,7 +34,7 @@ class ReaperTests(CatalogueTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.clock = Clock()
-        self.resumed: list[tuple[str, str]] = []
+        self.resumed: list[tuple[Task, Lease]] = []
         budget = Budget(1 << 20)
         area = StoreSettings("area", reserved=Purpose.STAGING)
         self.area = FaultyStore(MemoryStore(area, 1 << 20, budget))
@@ -47,9 +48,10 @@ class ReaperTests(CatalogueTestCase):
         """A reaper, as every process has one."""
         deletion = Deletion(Access(self.catalogue, Policy()), self.catalogue, self.stores, Events(self.clock))
         return Reaper(
-            images=self.catalogue,
-            leases=self.catalogue,
+            uploads=self.catalogue,
+            tasks=self.catalogue,
             deletions=self.catalogue,
+            images=self.catalogue,
             stores=self.stores,
             remove=deletion.remove,
             resume=self._resume,
@@ -58,8 +60,8 @@ class ReaperTests(CatalogueTestCase):
             lease=60.0,
         )
 
-    def _resume(self, image: Image, upload_id: str) -> None:
-        self.resumed.append((image.id, upload_id))
+    def _resume(self, task: Task, lease: Lease) -> None:
+        self.resumed.append((task, lease))
 
     def round(self) -> None:
         """One round."""
@@ -75,7 +77,7 @@ class ReaperTests(CatalogueTestCase):
         """Claim and writer of an upload that has written; with no lease, as its process were dead."""
         store = store or self.local
         claim = fired(self.catalogue.claim(image_id, store.store_id, lease))
-        writer = fired(store.writer(image_id, claim.upload_id, None))
+        writer = fired(store.writer(image_id, claim.lease_id, None))
         fired(writer.write([b"data"]))
         return claim, writer
 
@@ -84,7 +86,7 @@ class ReaperTests(CatalogueTestCase):
         claim, writer = self.begun(image_id, 60, store)
         location: Location = fired(writer.commit())
         data = StoredData(4, 4, "c" * 32, "sha512", "d" * 128, location)
-        fired(self.catalogue.activate(image_id, claim.upload_id, data))
+        fired(self.catalogue.activate(image_id, claim.lease_id, data))
         if settle:
             fired(writer.settle())
         return location
@@ -134,7 +136,7 @@ class ReaperTests(CatalogueTestCase):
         for number in range(6):
             self.round()
             self.clock.advance(30)
-            fired(self.catalogue.renew(image, claim.upload_id, -900 + number))
+            fired(self.catalogue.renew(image, claim.lease_id, -900 + number))
         self.round()
         self.assertIs(self.status(image), Status.SAVING)
 
@@ -143,9 +145,9 @@ class ReaperTests(CatalogueTestCase):
         image = self.image()
         claim, _ = self.begun(image, 60)
         self.round()
-        fired(self.catalogue.release(image, claim.upload_id))
+        fired(self.catalogue.release(image, claim.lease_id))
         self.round()
-        self.assertEqual([leases for leases in self.reaper._watched.values() if leases], [])
+        self.assertEqual(self.reaper._watched, {})
 
     def test_running(self) -> None:
         """An upload whose lease is good is left alone."""
@@ -236,6 +238,72 @@ class ReaperTests(CatalogueTestCase):
         self.round()
         self.assertEqual(self.kept(self.local), (0, 0))
 
+    # --- leases on several stores, and on none
+
+    def test_several_stores(self) -> None:
+        """What an upload has begun in several stores goes, from those that are there, and the image is queued."""
+        image = self.image()
+        claim, _ = self.begun(image, 60)
+        fired(self.catalogue.add_lease_object(image, claim.lease_id, "other", image))
+        fired(self.other.writer(image, claim.lease_id, None))
+        fired(self.catalogue.add_lease_object(image, claim.lease_id, "gone", image))
+        fired(self.catalogue.renew(image, claim.lease_id, 0))
+        self.round()
+        self.assertIs(self.status(image), Status.QUEUED)
+        self.assertEqual((self.kept(self.local), self.kept(self.other)), ((0, 0), (0, 0)))
+
+    def test_several_stores_of_which_one_hangs(self) -> None:
+        """A store that hangs keeps only those waiting that have begun something there."""
+        both, image = self.image(), self.image()
+        claim, _ = self.begun(both, 60)
+        fired(self.catalogue.add_lease_object(both, claim.lease_id, "other", both))
+        fired(self.catalogue.renew(both, claim.lease_id, 0))
+        self.begun(image)
+        self.other.hang("discard")
+        ended = self.reaper.round()
+        self.assertNoResult(ended)
+        self.assertIs(self.status(image), Status.QUEUED)
+        self.assertIs(self.status(both), Status.SAVING)
+        self.other.heal()
+        fired(ended)
+        self.assertIs(self.status(both), Status.QUEUED)
+
+    def test_died_between(self) -> None:
+        """A process that dies after it took an upload over leaves what that had begun to the next one."""
+        image = self.image()
+        self.begun(image)
+        (expired,) = fired(self.catalogue.leases())
+        taken = fired(self.catalogue.take_over(expired, 60))
+        self.round()
+        self.assertEqual(self.kept(self.local), (1, 4), "it may be about to remove it")
+        fired(self.catalogue.renew(image, taken.lease_id, 0))
+        self.round()
+        self.assertIs(self.status(image), Status.QUEUED)
+        self.assertEqual(self.kept(self.local), (0, 0))
+        self.assertIn("discard", self.local.calls)
+
+    def test_task(self) -> None:
+        """An expired task is gone on with, whatever its image's status is and whichever stores are down."""
+        image = self.image()
+        task = Task("t" * 36, "kind", NOON, NOON, image_id=image)
+        lease = fired(self.catalogue.add_task(task, 0))
+        self.local.hang("unfinished")
+        ended = self.reaper.round()
+        [(resumed, taken)] = self.resumed
+        self.assertEqual((resumed, taken.task_id), (task, task.id))
+        self.assertGreater(taken.lease_id, lease.lease_id)
+        self.local.heal()
+        fired(ended)
+        self.round()
+        self.assertEqual(len(self.resumed), 1)
+
+    def test_forgotten_tasks(self) -> None:
+        """Records of tasks go when their time is over."""
+        lease = fired(self.catalogue.add_task(Task("t" * 36, "kind", NOON, NOON), 60))
+        fired(self.catalogue.close_task(lease, TaskEnd(TaskStatus.SUCCESS, keep_for=-1)))
+        self.round()
+        self.assertRaises(NotFound, lambda: fired(self.catalogue.task(lease.task_id)))
+
     # --- objects that no claim stands for
 
     def test_unsettled(self) -> None:
@@ -251,7 +319,7 @@ class ReaperTests(CatalogueTestCase):
         image = self.image()
         claim, writer = self.begun(image, 60)
         fired(writer.commit())
-        fired(self.catalogue.release(image, claim.upload_id))
+        fired(self.catalogue.release(image, claim.lease_id))
         fired(self.local.writer("unknown", "000001-a", None))
         self.round()
         self.assertEqual(self.kept(self.local), (0, 0))
@@ -260,7 +328,7 @@ class ReaperTests(CatalogueTestCase):
         """What a slow upload left goes, the object of its successor stays."""
         image = self.image()
         claim, _ = self.begun(image, 60)
-        fired(self.catalogue.release(image, claim.upload_id))
+        fired(self.catalogue.release(image, claim.lease_id))
         self.activated(image)
         self.round()
         self.assertEqual(self.kept(self.local), (0, 4))
@@ -270,7 +338,7 @@ class ReaperTests(CatalogueTestCase):
         image = self.image()
         claim, writer = self.begun(image, 60, self.other)
         fired(writer.commit())
-        fired(self.catalogue.release(image, claim.upload_id))
+        fired(self.catalogue.release(image, claim.lease_id))
         self.activated(image)
         self.round()
         self.assertEqual(self.kept(self.other), (0, 0))

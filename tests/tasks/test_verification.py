@@ -76,7 +76,7 @@ class VerificationTests(CatalogueTestCase):
         """The id of an image with data, and where these are."""
         image_id = self.add().id
         claim = fired(self.catalogue.claim(image_id, "local", 60))
-        return image_id, self.activated(image_id, claim.upload_id, data)
+        return image_id, self.activated(image_id, claim.lease_id, data)
 
     def activated(self, image_id: str, upload_id: str, data: bytes = DATA) -> Location:
         """Where the data of an upload are, which has ended."""
@@ -226,7 +226,7 @@ class VerificationTests(CatalogueTestCase):
         """Uploads at every step, and deletes, are no findings and not harmed."""
         begun, committed, activated = (self.add().id for _ in range(3))
         claims = {
-            each: fired(self.catalogue.claim(each, "local", 60)).upload_id for each in (begun, committed, activated)
+            each: fired(self.catalogue.claim(each, "local", 60)).lease_id for each in (begun, committed, activated)
         }
         writers = {each: result_of(write(self.store, each, claims[each], DATA)) for each in claims}
         location = fired(writers[committed].commit())
@@ -241,7 +241,7 @@ class VerificationTests(CatalogueTestCase):
             fired(writers[begun].abort())
             fired(self.catalogue.release(begun, claims[begun]))
             fired(self.store.delete(going[1]))
-            self.activated(coming, fired(self.catalogue.claim(coming, "local", 60)).upload_id)
+            self.activated(coming, fired(self.catalogue.claim(coming, "local", 60)).lease_id)
 
         self.assertEqual(self.found(go_on, repair=True, digests=True), [])
         self.assertEqual(self.names(), {committed, activated, coming})
@@ -268,7 +268,7 @@ class VerificationTests(CatalogueTestCase):
 
         def register() -> None:
             self.add(id=stray)
-            self.activate(stray, fired(self.catalogue.claim(stray, "local", 60)).upload_id, location)
+            self.activate(stray, fired(self.catalogue.claim(stray, "local", 60)).lease_id, location)
 
         self.assertEqual(self.found(register), [])
 

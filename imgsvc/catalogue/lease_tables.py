@@ -1,0 +1,62 @@
+"""The tables of leases and tasks. See `tables.py`."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, String, Table, Text
+
+from imgsvc.catalogue.tables import metadata
+
+__all__ = ["lease_objects", "leases", "tasks"]
+
+# Work that goes on after the answer to its request. No key of another table: a task outlives what it was about.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("task_id", String(36), primary_key=True),
+    Column("type", String(64), nullable=False),
+    Column("status", String(30), nullable=False),
+    Column("owner", String(255)),
+    Column("image_id", String(36), index=True),
+    Column("user_id", String(255)),
+    Column("request_id", String(255)),
+    # Documents of JSON.
+    Column("input", Text, nullable=False),
+    Column("result", Text),
+    Column("message", Text, nullable=False),
+    # Bytes that are done.
+    Column("progress", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    # Set when somebody asks for its end, which is for the holder of its lease to bring about.
+    Column("cancelled_at", BigInteger),
+    # When the row goes. None: the task is under way.
+    Column("expires_at", BigInteger, index=True),
+    Index(None, "owner", "created_at", "task_id"),
+    sqlite_with_rowid=False,
+)
+
+# The right to work on an image, or on a task that is about no image yet: one at a time for each.
+leases = Table(
+    "leases",
+    metadata,
+    Column("resource_id", String(36), primary_key=True),
+    # Another one with each holder.
+    Column("lease_id", String(64), nullable=False),
+    Column("kind", String(30), nullable=False),
+    Column("task_id", ForeignKey("tasks.task_id"), index=True),
+    # By the database's clock.
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+# What a lease's holders may have begun in stores, each under the lease id that it had then. They go with the lease.
+lease_objects = Table(
+    "lease_objects",
+    metadata,
+    Column("resource_id", ForeignKey("leases.resource_id", ondelete="CASCADE"), primary_key=True),
+    Column("store_id", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("lease_id", String(64), primary_key=True),
+    Index(None, "store_id", "name"),
+    sqlite_with_rowid=False,
+)

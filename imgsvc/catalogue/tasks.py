@@ -1,0 +1,188 @@
+"""Tasks: work that goes on after the answer to its request. Every function is a job of `Database`.
+
+A task that has not ended has a lease, see `leases.py`, and only its holder changes what is kept of it.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import BigInteger, Connection, bindparam, case, delete, insert, select, update
+
+from imgsvc.catalogue.changes import update_image
+from imgsvc.catalogue.lease_tables import tasks
+from imgsvc.catalogue.leases import add_lease, count_lease, end_lease, renew_lease
+from imgsvc.catalogue.rows import instant, microseconds
+from imgsvc.catalogue.statements import Statement
+from imgsvc.errors import ClaimLost, NotFound
+from imgsvc.lease_model import Lease, LeaseKind, Task, TaskEnd, TaskStatus, document_text
+from imgsvc.model import DoomedLocation, Image, ProjectLimits
+
+__all__ = [
+    "add_task",
+    "begin_task",
+    "cancel_task",
+    "close_task",
+    "end_task",
+    "find_task",
+    "forget_tasks",
+    "report_task",
+]
+
+MOST_FORGOTTEN: Final = 1000
+"""Records of tasks that go at a time."""
+
+_COLUMNS: Final = (
+    *("task_id", "type", "created_at", "updated_at", "status", "owner", "input", "result", "message"),
+    *("image_id", "request_id", "user_id", "expires_at", "progress"),
+)
+"""In the order of Task's arguments."""
+_ITSELF: Final = tasks.c.task_id == bindparam("of_task")
+_ADD: Final = Statement(insert(tasks).values({name: bindparam(name) for name in _COLUMNS}))
+_FIND: Final = Statement(select(*(tasks.c[name] for name in _COLUMNS), tasks.c.cancelled_at).where(_ITSELF))
+_REPORT: Final = Statement(
+    update(tasks)
+    .where(_ITSELF)
+    .values(
+        status=TaskStatus.PROCESSING.value,
+        progress=bindparam("new_progress", type_=BigInteger),
+        updated_at=bindparam("now", type_=BigInteger),
+    )
+)
+_IS_CANCELLED: Final = Statement(select(tasks.c.task_id).where(_ITSELF, tasks.c.cancelled_at.is_not(None)))
+_CANCEL: Final = Statement(
+    update(tasks)
+    .where(_ITSELF, tasks.c.expires_at.is_(None))
+    .values(
+        cancelled_at=case(
+            (tasks.c.cancelled_at.is_(None), bindparam("now", type_=BigInteger)), else_=tasks.c.cancelled_at
+        )
+    )
+)
+_END: Final = Statement(
+    update(tasks)
+    .where(_ITSELF)
+    .values(
+        status=bindparam("new_status"),
+        message=bindparam("new_message"),
+        result=bindparam("new_result"),
+        updated_at=bindparam("now", type_=BigInteger),
+        expires_at=bindparam("new_expiry", type_=BigInteger),
+    )
+)
+_EXPIRED: Final = Statement(select(tasks.c.task_id).where(tasks.c.expires_at <= bindparam("now")).limit(MOST_FORGOTTEN))
+_FORGET: Final = Statement(delete(tasks).where(_ITSELF, tasks.c.expires_at.is_not(None)))
+
+
+def begin_task(
+    connection: Connection,
+    image: Image,
+    changed: Image,
+    task: Task,
+    seconds: float,
+    now: datetime,
+    limits: ProjectLimits | None,
+) -> tuple[Image, Lease]:
+    """Keep a changed image, and a task on it. Raises as `update_image`, and Conflict when somebody works on it."""
+    current, _ = update_image(connection, image, changed, now, limits)
+    return current, add_task(connection, task, seconds)
+
+
+def add_task(connection: Connection, task: Task, seconds: float) -> Lease:
+    """Keep a new task, with a lease. Raises Conflict when somebody works on its image."""
+    _ADD.run(
+        connection,
+        task_id=task.id,
+        type=task.type,
+        created_at=microseconds(task.created_at),
+        updated_at=microseconds(task.updated_at),
+        status=task.status.value,
+        owner=task.owner,
+        input=document_text(task.input),
+        result=None,
+        message=task.message,
+        image_id=task.image_id,
+        request_id=task.request_id,
+        user_id=task.user_id,
+        expires_at=None,
+        progress=task.progress,
+    )
+    if task.image_id is not None:
+        count_lease(connection, task.image_id)
+    lease_id = add_lease(connection, task.resource_id, LeaseKind.TASK, seconds, task.id)
+    return Lease(task.resource_id, lease_id, LeaseKind.TASK, 0, task.id)
+
+
+def find_task(connection: Connection, task_id: str) -> Task:
+    """Raises NotFound."""
+    for row in _FIND.rows(connection, of_task=task_id):
+        id_, type_, created, updated, status, owner, given, result, message, *rest = row
+        image_id, request_id, user_id, expiry, progress, cancelled = rest
+        return Task(
+            id_,
+            type_,
+            instant(created),
+            instant(updated),
+            TaskStatus(status),
+            owner,
+            json.loads(given),
+            None if result is None else json.loads(result),
+            message,
+            image_id,
+            request_id,
+            user_id,
+            None if expiry is None else instant(expiry),
+            progress,
+            cancelled is not None,
+        )
+    raise NotFound(f"No task found with ID {task_id}.")
+
+
+def report_task(connection: Connection, lease: Lease, seconds: float, progress: int, now: datetime) -> bool:
+    """The task is being worked on, and has come so far: its lease is renewed. Whether somebody asks for its end.
+
+    Raises ClaimLost, as `renew_lease`.
+    """
+    renew_lease(connection, lease.resource_id, lease.lease_id, seconds)
+    _REPORT.run(connection, of_task=lease.task_id, new_progress=progress, now=microseconds(now))
+    return bool(_IS_CANCELLED.rows(connection, of_task=lease.task_id))
+
+
+def cancel_task(connection: Connection, task_id: str, now: datetime) -> bool:
+    """Ask for the end of a task. Whether it is under way: its holder ends it, or who takes it over."""
+    return bool(_CANCEL.run(connection, of_task=task_id, now=microseconds(now)))
+
+
+def end_task(
+    connection: Connection, image: Image, changed: Image, lease: Lease, end: TaskEnd, now: datetime
+) -> tuple[Image, list[DoomedLocation]]:
+    """Keep what a task made of an image, and end it. Raises ClaimLost, and as `update_image`."""
+    if not close_task(connection, lease, end, now):
+        raise ClaimLost(image.id)
+    return update_image(connection, image, changed, now)
+
+
+def close_task(connection: Connection, lease: Lease, end: TaskEnd, now: datetime) -> bool:
+    """End a task and its lease. Whether that was held; nothing has changed if not."""
+    if not end_lease(connection, lease.resource_id, lease.lease_id):
+        return False
+    _END.run(
+        connection,
+        of_task=lease.task_id,
+        new_status=end.status.value,
+        new_message=end.message,
+        new_result=None if end.result is None else document_text(end.result),
+        new_expiry=microseconds(now + timedelta(seconds=end.keep_for)),
+        now=microseconds(now),
+    )
+    return True
+
+
+def forget_tasks(connection: Connection, now: datetime) -> int:
+    """Remove the records of tasks that ended long ago, some of them at a time; how many."""
+    expired = _EXPIRED.rows(connection, now=microseconds(now))
+    for (task_id,) in expired:
+        _FORGET.run(connection, of_task=task_id)
+    return len(expired)

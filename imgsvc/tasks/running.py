@@ -1,0 +1,199 @@
+"""One task that this process is at work on: its lease, its turn, its attempts and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Protocol, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from imgsvc.errors import ClaimLost, ImgsvcError, NoSuchImage, TaskCancelled, TaskStalled
+from imgsvc.interfaces import ITaskCatalogue, ITaskKind, ITaskWork, Verdict
+from imgsvc.lease_keeper import LeaseKeeper, not_moving, waiting
+from imgsvc.lease_model import Lease, Task, TaskEnd, TaskStatus
+from imgsvc.logger import make_logger
+from imgsvc.model import DoomedLocation, Image
+
+log = make_logger()
+
+T = TypeVar("T")
+
+PAUSE: Final = 1.0
+"""Seconds before the first repetition; each further one comes after twice as many."""
+
+
+class Runner(Protocol):
+    """What a task needs of its owner. lease: seconds."""
+
+    catalogue: ITaskCatalogue
+    clock: IReactorTime
+    lease: float
+
+    def turns(self, owner: str | None) -> DeferredSemaphore:
+        """Those of a project's tasks."""
+
+
+@implementer(ITaskWork)
+class RunningTask:
+    """See ITaskWork. It may be told to stop at any time, and ends once, with `ended`."""
+
+    def __init__(self, runner: Runner, kind: ITaskKind, task: Task, lease: Lease) -> None:
+        self.task = task
+        self.ended: Deferred[None] = Deferred()
+        self._runner = runner
+        self._kind = kind
+        self._lease = lease
+        self._stopped: Exception | None = None
+        self._break_step: Callable[[Exception], object] | None = None
+        self._at_work = False
+        self._has_ended = False
+        """In the catalogue: what still fails is not repeated."""
+        self._progress: Callable[[], int] = not_moving
+        self._keeper = LeaseKeeper(runner.clock, runner.lease, self._renew, self.stop, self._stalled, f"task {task.id}")
+        self._keeper.watch(waiting)
+
+    def start(self) -> None:
+        """Begin. `ended` fires when all is over."""
+        Deferred.fromCoroutine(self._run()).addErrback(self._broken).addBoth(self._over)
+
+    def stop(self, why: Exception) -> None:
+        """End: CancelledError leaves the task to others, ClaimLost gives it up, TaskCancelled makes it fail."""
+        if self._stopped is None:
+            self._stopped = why
+            self._break_off(why)
+
+    # --- for the kind
+
+    def check(self) -> None:
+        """See ITaskWork."""
+        if self._stopped is not None:
+            raise self._stopped
+
+    def watch(self, progress: Callable[[], int]) -> None:
+        """See ITaskWork."""
+        self._progress = progress
+        self._keeper.watch(progress)
+
+    async def wait(self, begin: Callable[[], Deferred[T]], stop: Callable[[Exception], object] | None = None) -> T:
+        """See ITaskWork."""
+        self.check()
+        step = begin()
+        reasons: list[Exception] = []
+
+        def break_step(why: Exception) -> None:
+            reasons.append(why)
+            if stop is None:
+                step.cancel()
+            else:
+                stop(why)
+
+        self._break_step = break_step
+        try:
+            return await step
+        except CancelledError:
+            if not reasons:
+                raise
+            raise reasons[0] from None
+        finally:
+            self._break_step = None
+
+    async def end(self, image: Image, changed: Image, why: str | None = None) -> Sequence[DoomedLocation]:
+        """See ITaskWork."""
+        _, doomed = await self._runner.catalogue.end_task(image, changed, self._lease, _end(why))
+        self._has_ended = True
+        return doomed
+
+    # --- the work
+
+    async def _run(self) -> None:
+        catalogue, lease, turns = self._runner.catalogue, self._lease, self._runner.turns(self.task.owner)
+        try:
+            await self.wait(turns.acquire)
+            try:
+                await self._repeatedly()
+            except TaskCancelled as error:
+                log.info("task {task}: cancelled", task=self.task.id)
+                await self._kind.failed(self, error)
+            finally:
+                turns.release()
+        except CancelledError:
+            await catalogue.renew(lease.resource_id, lease.lease_id, 0)  # the next one need not wait
+            log.info("task {task}: left to the next process", task=self.task.id)
+        except (ClaimLost, NoSuchImage) as error:
+            await catalogue.close_task(lease, _end(str(error)))
+            log.info("task {task}: what it was about is gone", task=self.task.id)
+
+    async def _repeatedly(self) -> None:
+        """To the end, or to why there is none now."""
+        left, pause = self._kind.retries, PAUSE
+        while True:
+            try:
+                await self._attempt()
+                return
+            except (ClaimLost, NoSuchImage):
+                raise
+            except ImgsvcError as error:
+                if self._has_ended:
+                    raise
+                self.check()  # which may be what it fails of
+                verdict = self._kind.judge(error)
+                if verdict is Verdict.LEAVE:
+                    raise
+                log.warn("task {task}: {error}", task=self.task.id, error=str(error))
+                if verdict is Verdict.FAIL or left == 0:
+                    await self._kind.failed(self, error)
+                    return
+            left -= 1
+            await self.wait(partial(deferLater, self._runner.clock, pause))
+            pause *= 2
+
+    async def _attempt(self) -> None:
+        self._at_work = True
+        try:
+            await self._renew()
+            self.check()
+            self.watch(not_moving)
+            await self._kind.run(self)
+        finally:
+            self._at_work = False
+            self._keeper.watch(waiting)
+
+    # --- around it
+
+    def _renew(self) -> Deferred[None]:
+        catalogue, lease = self._runner.catalogue, self._lease
+        if not self._at_work:
+            return catalogue.renew(lease.resource_id, lease.lease_id, self._runner.lease)
+        reported = catalogue.report_task(lease, self._runner.lease, self._progress())
+        return reported.addCallback(self._reported)
+
+    def _reported(self, cancelled: bool) -> None:
+        if cancelled:
+            self.stop(TaskCancelled(self.task.id))
+
+    def _stalled(self) -> None:
+        self._break_off(TaskStalled(self.task.id))
+
+    def _break_off(self, why: Exception) -> None:
+        """End the step that is under way, if one is."""
+        if self._break_step is not None:
+            self._break_step(why)
+
+    def _broken(self, failure: Failure) -> None:
+        if failure.check(ImgsvcError):
+            log.error("task {task}: left to the reaper: {error}", task=self.task.id, error=failure.getErrorMessage())
+        else:
+            log.failure("task {task} broken", failure=failure, task=self.task.id)
+
+    def _over(self, _: object) -> None:
+        self._keeper.stop()
+        self.ended.callback(None)
+
+
+def _end(why: str | None) -> TaskEnd:
+    return TaskEnd(TaskStatus.SUCCESS) if why is None else TaskEnd(TaskStatus.FAILURE, why)
