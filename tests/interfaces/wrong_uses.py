@@ -140,7 +140,7 @@ async def task_catalogue(tasks: ITaskCatalogue, image: Image, task: Task, lease:
 async def task_work(work: ITaskWork, image: Image) -> None:
     """A step is begun when it is waited for, and what came of the task is the image."""
     await work.wait(Deferred())  # wrong: arg-type
-    text(await work.wait(lambda: Deferred[int]()))  # wrong: arg-type
+    text(await work.wait(lambda: Deferred[int]()))  # wrong: arg-type, return-value
     work.watch(7)  # wrong: arg-type
     await work.end(image)  # wrong: call-arg
 

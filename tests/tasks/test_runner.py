@@ -1,0 +1,351 @@
+"""What holds for tasks of every kind, on a real catalogue, by a clock that the test moves."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from imgsvc.errors import CatalogueUnavailable, Conflict, Invalid, StoreUnavailable, TaskCancelled, TaskStalled
+from imgsvc.interfaces import ITaskKind, ITaskWork, Verdict
+from imgsvc.lease_model import Lease, Task, TaskStatus
+from imgsvc.model import Status
+from imgsvc.tasks.runner import AT_ONCE, TaskRunner
+from tests.catalogue.rigs import NOON, CatalogueTestCase, new_image
+from tests.support.server import fired
+
+LEASE = 60.0
+DOWN = StoreUnavailable("local", "x")
+
+
+@implementer(ITaskKind)
+class Kind:
+    """A kind whose runs wait for what the test does: each is in `runs` until then."""
+
+    type = "kind"
+    retries = 2
+
+    def __init__(self, catalogue: Any) -> None:
+        self.catalogue = catalogue
+        self.begun: list[str] = []
+        self.runs: list[Deferred[None]] = []
+        self.works: list[ITaskWork] = []
+        self.failures: list[Exception] = []
+        self.done = 0
+
+    async def run(self, work: ITaskWork) -> None:
+        """See ITaskKind."""
+        self.begun.append(work.task.id)
+        self.works.append(work)
+        step: Deferred[None] = Deferred()
+        self.runs.append(step)
+        work.watch(lambda: self.done)
+        try:
+            await work.wait(lambda: step)
+        finally:
+            self.runs.remove(step)
+        await self._end(work, None)
+
+    async def failed(self, work: ITaskWork, error: Exception) -> None:
+        """See ITaskKind."""
+        self.failures.append(error)
+        await self._end(work, str(error))
+
+    async def _end(self, work: ITaskWork, why: str | None) -> None:
+        image = await self.catalogue.image(work.task.image_id)
+        await work.end(image, evolve(image, name=why or "done"), why)
+
+    def judge(self, error: Exception) -> Verdict:
+        """See ITaskKind."""
+        match error:
+            case StoreUnavailable() | TaskStalled():
+                return Verdict.RETRY
+            case Invalid():
+                return Verdict.FAIL
+        return Verdict.LEAVE
+
+
+class RunnerTestCase(CatalogueTestCase):
+    """`self.runner` runs tasks of `self.kind`."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.kind = Kind(self.catalogue)
+        self.runner = self.made()
+
+    def made(self) -> TaskRunner:
+        """A runner, as every process has one."""
+        return TaskRunner(self.catalogue, {"kind": self.kind}, self.clock, LEASE)
+
+    def added(self, type_: str = "kind", owner: str | None = "red") -> tuple[Task, Lease]:
+        """A task on a new image, and its lease."""
+        image = new_image()
+        fired(self.catalogue.add(image))
+        task = Task(str(uuid4()), type_, NOON, NOON, owner=owner, image_id=image.id)
+        return task, fired(self.catalogue.add_task(task, LEASE))
+
+    def begun(self, owner: str | None = "red") -> Task:
+        """A task that the runner has begun."""
+        task, lease = self.added(owner=owner)
+        self.runner.begin(task, lease)
+        return task
+
+    def shown(self, task: Task) -> Task:
+        """The task as the catalogue has it."""
+        shown: Task = fired(self.catalogue.task(task.id))
+        return shown
+
+    def leases(self) -> list[Lease]:
+        leases: list[Lease] = fired(self.catalogue.leases())
+        return leases
+
+    def pass_time(self, seconds: float) -> None:
+        """In steps of a second."""
+        self.clock.pump([1] * round(seconds))
+
+    def finish(self) -> None:
+        """Let the run that began first come to its end."""
+        self.kind.runs[0].callback(None)
+
+    def fail(self, error: Exception) -> None:
+        """Let the run that began first fail."""
+        self.kind.runs[0].errback(error)
+
+    def assert_ended(self, task: Task, why: str | None = None) -> None:
+        """The task has ended, well or because of `why`, and so its image says, and nothing is left of it."""
+        shown = self.shown(task)
+        status = TaskStatus.SUCCESS if why is None else TaskStatus.FAILURE
+        self.assertEqual((shown.status, shown.message), (status, why or ""))
+        self.assertEqual(fired(self.catalogue.image(task.image_id)).name, why or "done")
+        self.assert_idle()
+        self.assertEqual(self.leases(), [])
+
+    def assert_idle(self) -> None:
+        """Nothing is under way, and no timer runs."""
+        self.assertEqual((self.runner.running, self.kind.runs, self.clock.getDelayedCalls()), ({}, [], []))
+
+
+class RunTests(RunnerTestCase):
+    """From the begin to the end"""
+
+    def test_success(self) -> None:
+        """A task is processing while its kind is at work, and then a success."""
+        task = self.begun()
+        verifyObject(ITaskKind, self.kind)
+        verifyObject(ITaskWork, self.kind.works[0])
+        self.assertIs(self.shown(task).status, TaskStatus.PROCESSING)
+        self.finish()
+        self.assert_ended(task)
+
+    def test_progress(self) -> None:
+        """It is written down with each renewal of the lease."""
+        task = self.begun()
+        [before] = self.leases()
+        self.kind.done = 1 << 40
+        self.pass_time(LEASE / 3)
+        self.assertEqual(self.shown(task).progress, 1 << 40)
+        self.assertGreater(self.leases()[0].expires_at, before.expires_at)
+        self.finish()
+        self.assert_ended(task)
+
+    def test_begun_twice(self) -> None:
+        """A task that is under way is not begun again."""
+        task, lease = self.added()
+        self.runner.begin(task, lease)
+        self.runner.begin(task, lease)
+        self.assertEqual(self.kind.begun, [task.id])
+        self.finish()
+        self.assert_ended(task)
+
+    def test_unknown(self) -> None:
+        """A type that this process does not know is left to those who do."""
+        task, lease = self.added("other")
+        self.runner.begin(task, lease)
+        self.assert_idle()
+        self.assertIs(self.shown(task).status, TaskStatus.PENDING)
+        self.assertEqual(self.leases()[0].lease_id, lease.lease_id)
+
+    def test_in_turn(self) -> None:
+        """So many of a project run at a time; those that wait keep their leases, and hold up nobody else's."""
+        tasks = [self.begun() for _ in range(AT_ONCE + 2)]
+        other = self.begun("blue")
+        self.assertEqual(self.kind.begun, [task.id for task in (*tasks[:AT_ONCE], other)])
+        self.kind.done += 1
+        before = {lease.task_id: lease.expires_at for lease in self.leases()}
+        self.pass_time(LEASE / 3)
+        after = {lease.task_id: lease.expires_at for lease in self.leases()}
+        self.assertTrue(all(after[task_id] > before[task_id] for task_id in before))
+        self.assertIs(self.shown(tasks[-1]).status, TaskStatus.PENDING)
+        while self.kind.runs:
+            self.finish()
+        for task in (*tasks, other):
+            self.assert_ended(task)
+
+
+class FailureTests(RunnerTestCase):
+    """Runs that come to no good end"""
+
+    def test_repeated(self) -> None:
+        """After pauses that grow, until it is well."""
+        task = self.begun()
+        for pause in (1, 2):
+            self.fail(DOWN)
+            self.clock.advance(pause - 0.1)
+            self.assertEqual(self.kind.runs, [])
+            self.clock.advance(0.1)
+        self.finish()
+        self.assertEqual(len(self.kind.begun), 3)
+        self.assert_ended(task)
+
+    def test_given_up(self) -> None:
+        """When it was repeated often enough it fails."""
+        task = self.begun()
+        for _ in range(3):
+            self.fail(DOWN)
+            self.pass_time(4)
+        self.assert_ended(task, str(DOWN))
+        self.assertEqual(len(self.kind.begun), 3)
+
+    def test_at_once(self) -> None:
+        """What will be no better is not repeated."""
+        task = self.begun()
+        self.fail(Invalid("no"))
+        self.assert_ended(task, "no")
+
+    def test_left(self) -> None:
+        """What nobody can say now is left to whoever takes the lease over."""
+        for error in (CatalogueUnavailable("x"), Conflict("y")):
+            task = self.begun()
+            self.fail(error)
+            self.assert_idle()
+            self.assertIs(self.shown(task).status, TaskStatus.PROCESSING)
+        self.assertEqual(len(self.leases()), 2)
+        self.assertEqual(self.kind.failures, [])
+
+    def test_fault(self) -> None:
+        """So is what nobody has thought of."""
+        task = self.begun()
+        self.fail(ZeroDivisionError("in a kind"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assert_idle()
+        self.assertIs(self.shown(task).status, TaskStatus.PROCESSING)
+        self.assertEqual(len(self.leases()), 1)
+
+    def test_stalled(self) -> None:
+        """A run that comes no further for three leases is broken off and repeated; one that does is left alone."""
+        task = self.begun()
+        for _ in range(12):
+            self.kind.done += 1
+            self.pass_time(LEASE)
+        self.assertEqual(len(self.kind.begun), 1)
+        self.pass_time(3 * LEASE + 2)
+        self.assertEqual(len(self.kind.begun), 2)
+        self.finish()
+        self.assert_ended(task)
+
+    def test_stalled_again_and_again(self) -> None:
+        """At last it fails."""
+        task = self.begun()
+        self.pass_time(3 * (3 * LEASE + LEASE))
+        self.assert_ended(task, str(TaskStalled(task.id)))
+
+
+class StopTests(RunnerTestCase):
+    """Tasks that are told to end"""
+
+    def test_stop(self) -> None:
+        """A process that stops gives the leases up, of those that wait too, and another goes on with the tasks."""
+        tasks = [self.begun() for _ in range(AT_ONCE + 1)]
+        fired(self.runner.stop())
+        self.assert_idle()
+        self.assertEqual([lease.expires_at for lease in self.leases()], [0] * len(tasks))
+        late = self.begun()
+        self.assert_idle()
+        self.kind.begun.clear()
+        other = self.made()
+        for lease in self.leases():
+            if lease.expires_at == 0:
+                taken = fired(self.catalogue.take_over(lease, LEASE))
+                other.begin(fired(self.catalogue.task(taken.task_id)), taken)
+        while self.kind.runs:
+            self.finish()
+        self.assertEqual(set(self.kind.begun), {task.id for task in tasks})
+        for task in tasks:
+            self.assertIs(self.shown(task).status, TaskStatus.SUCCESS)
+        self.assertIs(self.shown(late).status, TaskStatus.PENDING)
+
+    def test_stop_in_a_pause(self) -> None:
+        """Between two runs, too."""
+        task = self.begun()
+        self.fail(DOWN)
+        fired(self.runner.stop())
+        self.assert_idle()
+        self.assertIs(self.shown(task).status, TaskStatus.PROCESSING)
+        self.assertEqual(self.leases()[0].expires_at, 0)
+
+    def test_cancelled(self) -> None:
+        """The kind undoes what there is to be undone, and the task is a failure."""
+        task = self.begun()
+        self.assertTrue(fired(Deferred.fromCoroutine(self.runner.cancel_task(task.id))))
+        self.assert_ended(task, str(TaskCancelled(task.id)))
+        self.assertEqual([str(error) for error in self.kind.failures], [str(TaskCancelled(task.id))])
+        self.assertFalse(fired(Deferred.fromCoroutine(self.runner.cancel_task(task.id))))
+
+    def test_cancelled_elsewhere(self) -> None:
+        """Whoever is asked: it is noticed when the lease is renewed."""
+        task = self.begun()
+        self.assertTrue(fired(Deferred.fromCoroutine(self.made().cancel_task(task.id))))
+        self.assertIs(self.shown(task).status, TaskStatus.PROCESSING)
+        self.pass_time(LEASE / 3)
+        self.assert_ended(task, str(TaskCancelled(task.id)))
+
+    def test_cancelled_while_nobody_is_at_work(self) -> None:
+        """Whoever goes on with it ends it, and runs nothing."""
+        task, lease = self.added()
+        self.assertTrue(fired(Deferred.fromCoroutine(self.made().cancel_task(task.id))))
+        self.runner.begin(task, lease)
+        self.assert_ended(task, str(TaskCancelled(task.id)))
+        self.assertEqual(self.kind.begun, [])
+
+    def test_lost(self) -> None:
+        """A task whose lease another process has ends here at its next renewal, and is left alone."""
+        task = self.begun()
+        [lease] = self.leases()
+        fired(self.catalogue.renew(lease.resource_id, lease.lease_id, 0))
+        [lease] = self.leases()
+        taken = fired(self.catalogue.take_over(lease, LEASE))
+        self.pass_time(LEASE / 3)
+        self.assert_idle()
+        self.assertEqual([each.lease_id for each in self.leases()], [taken.lease_id])
+        self.assertEqual((self.shown(task).status, self.shown(task).message), (TaskStatus.PROCESSING, ""))
+        self.assertEqual(self.kind.failures, [])
+
+    def test_lost_at_the_end(self) -> None:
+        """What a run brings whose lease another has is not kept."""
+        task = self.begun()
+        [lease] = self.leases()
+        fired(self.catalogue.renew(lease.resource_id, lease.lease_id, 0))
+        fired(self.catalogue.take_over(self.leases()[0], LEASE))
+        self.finish()
+        self.assert_idle()
+        self.assertIsNone(fired(self.catalogue.image(task.image_id)).name)
+        self.assertIs(self.shown(task).status, TaskStatus.PROCESSING)
+
+    def test_image_deleted(self) -> None:
+        """The task of an image that is deleted ends at once where it is told so, else at its next renewal."""
+        for told in (True, False):
+            task = self.begun()
+            fired(self.catalogue.delete(task.image_id))
+            if told:
+                self.runner.cancel(task.image_id or "")
+            else:
+                self.pass_time(LEASE / 3)
+            self.assert_idle()
+            self.assertEqual((self.shown(task).status, self.leases()), (TaskStatus.FAILURE, []))
+        self.assertEqual(Status.QUEUED, fired(self.catalogue.image(self.added()[0].image_id)).status)
