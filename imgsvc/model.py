@@ -1,4 +1,4 @@
-"""The values that rooms hand to each other: images, locations, callers, spans."""
+"""The values that packages hand to each other: images, locations, callers, spans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arrows between the rooms, and other rules that hold for every module, read from the sources."""
+"""The arrows between packages, and other rules that hold for every module, read from the sources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUND = {
     *("interfaces", "model", "store_model", "lease_model", "metadef_model", "event_model", "image_fields", "errors"),
     *("context", "folders", "lease_keeper", "page_cache", "peers", "rates", "shield", "threads", "words"),
 }
-"""What every room of the server may import."""
+"""What every package of the server may import."""
 
 ARROWS = {
     "errors": set(),
@@ -70,13 +70,13 @@ ARROWS = {
     "admin": GROUND
     | {"compose", "config", "core", "options", "catalogue", "identity", "operations", "process", "tasks", "web"},
 }
-"""Which rooms a room may import beside itself, `logger` and the version in `imgsvc`.
+"""Which packages and modules each of them may import beside itself, `logger` and the version in `imgsvc`.
 
-Rooms that are not named may import all.
+Those that are not named may import all.
 """
 
 COMPOSERS = {"compose", "core", "api", "service", "tap", "workers", "worker"}
-"""The rooms that wire the others, and that none of them imports."""
+"""Those that wire the others together. None of the others imports them."""
 
 LIBRARIES = {
     "klein": {"web"},
@@ -94,7 +94,7 @@ LIBRARIES = {
     "twisted.internet.asyncioreactor": set(),
     "asyncio": set(),
 }
-"""Who may import a library that has one place in the house."""
+"""Who may import a library that has one place in the code."""
 
 LONGEST = 400
 
@@ -106,7 +106,7 @@ class Module:
     lines: int
 
     @property
-    def room(self) -> str:
+    def package(self) -> str:
         """The package or module directly in imgsvc; empty for imgsvc itself."""
         first = self.path.relative_to(PACKAGE).parts[0]
         return "" if first == "__init__.py" else first.removesuffix(".py")
@@ -144,36 +144,41 @@ class ArchitectureTests(SynchronousTestCase):
 
     def test_all_are_read(self) -> None:
         """The modules that the rules speak of are found, and their imports too."""
-        rooms = {module.room for module in self.modules}
-        self.assertTrue(rooms >= {"", "config", "errors", "identity", "interfaces", "model"}, rooms)
+        packages = {module.package for module in self.modules}
+        self.assertTrue(packages >= {"", "config", "errors", "identity", "interfaces", "model"}, packages)
         policy = next(module for module in self.modules if module.name == "imgsvc/identity/policy.py")
         self.assertIn("imgsvc.interfaces.IPolicy", set(policy.imports()))
 
     def test_arrows(self) -> None:
-        """A room imports only those that it may."""
+        """A package imports only those that it may."""
         wrong = []
         for module in self.modules:
-            if module.room not in ARROWS:
+            if module.package not in ARROWS:
                 continue
             for name in module.imports():
                 root, _, rest = name.partition(".")
                 target = rest.partition(".")[0]
-                if root == "imgsvc" and target not in ARROWS[module.room] | {module.room, "__version__", "logger", ""}:
+                if root == "imgsvc" and target not in ARROWS[module.package] | {
+                    module.package,
+                    "__version__",
+                    "logger",
+                    "",
+                }:
                     wrong.append(f"{module.name} imports {name}")
         self.assertEqual(wrong, [])
 
-    def test_rooms_are_known(self) -> None:
-        """Every room has its arrows, but for those that wire the others."""
-        rooms = {module.room for module in self.modules} - {""}
-        self.assertEqual(rooms - ARROWS.keys() - COMPOSERS, set())
+    def test_packages_are_known(self) -> None:
+        """Every package has its arrows, but for those that wire the others."""
+        packages = {module.package for module in self.modules} - {""}
+        self.assertEqual(packages - ARROWS.keys() - COMPOSERS, set())
 
     def test_libraries(self) -> None:
         """A library with one place in the house is imported there only."""
         wrong = []
         for module in self.modules:
             for name in module.imports():
-                for library, rooms in LIBRARIES.items():
-                    if f"{name}.".startswith(f"{library}.") and module.room not in rooms:
+                for library, packages in LIBRARIES.items():
+                    if f"{name}.".startswith(f"{library}.") and module.package not in packages:
                         wrong.append(f"{module.name} imports {name}")
         self.assertEqual(wrong, [])
 
@@ -188,7 +193,7 @@ class ArchitectureTests(SynchronousTestCase):
             for module in self.modules
             for node in ast.walk(module.tree)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
-            if module.room != "client"
+            if module.package != "client"
         ]
         self.assertEqual(wrong, [])
 

@@ -1,4 +1,4 @@
-"""The catalogue as the other rooms see it: which job each call is, and where it runs."""
+"""The catalogue as other packages see it: which function does each call, and in which thread."""
 
 from __future__ import annotations
 

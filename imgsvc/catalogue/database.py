@@ -72,7 +72,7 @@ def cause_of(error: Exception) -> Exception:
 
 
 def unavailable(error: Exception) -> CatalogueUnavailable:
-    """What an error of the driver is to the other rooms."""
+    """The error of the domain that an error of the driver stands for."""
     cause = cause_of(error)
     log.error("The database failed: {cause}", cause=cause)
     return CatalogueUnavailable(f"The catalogue cannot answer now: {cause}.")

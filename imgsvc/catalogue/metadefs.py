@@ -1,4 +1,4 @@
-"""The catalogue of metadata definitions as the other rooms see it."""
+"""The catalogue of metadata definitions, as other packages see it."""
 
 from __future__ import annotations
 

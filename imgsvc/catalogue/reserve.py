@@ -1,4 +1,4 @@
-"""Room on a full disk for the writes that free some of it."""
+"""Space kept on the catalogue's disk, so that deletes work when it is full."""
 
 from __future__ import annotations
 

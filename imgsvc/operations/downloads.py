@@ -43,7 +43,7 @@ class Downloads:
         """What there is to read; None if the image has no data (yet). prefer: ids of stores to try before the others.
 
         Raises NoSuchImage; Forbidden for those who may not download, or choose the store, and for a deactivated image
-        to all but admins; Invalid for a preference where there is but one store, UnknownStore.
+        to all but admins; Invalid for a preference where there is only one store, UnknownStore.
         """
         image = await self.access.image(caller, image_id, "download_image")
         if image.status is Status.DEACTIVATED and not caller.is_admin:
@@ -53,7 +53,7 @@ class Downloads:
         if prefer:
             self.access.check(caller, image, "download_from_store")
             if not self.stores.several:
-                raise Invalid("There is but one store: none can be preferred.")
+                raise Invalid("There is only one store, so none can be preferred.")
             for store_id in prefer:
                 self.stores.get(store_id)
         if image.status not in (Status.ACTIVE, Status.DEACTIVATED) or image.size is None:

@@ -27,7 +27,7 @@ class StoreCopies:
         ObjectInUse and StoreAway: the copy stays.
         """
         if not self.stores.several:
-            raise NotFound("There is but one store.")
+            raise NotFound("There is only one store.")
         try:
             self.stores.get(store_id)
         except UnknownStore as error:

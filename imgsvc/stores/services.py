@@ -1,4 +1,4 @@
-"""What every store gets from the house."""
+"""What every store gets from the server."""
 
 from __future__ import annotations
 

@@ -35,12 +35,12 @@ class InfoRoutes:
         ]
 
     async def list_stores(self, request: StreamingRequest, context: RequestContext) -> bytes:
-        """200 with the stores; 404 when there is but one, as Glance has it."""
+        """200 with the stores; 404 when there is only one, as Glance has it."""
         self._require_several()
         return answer_json(request, {"stores": [self._brief(store.info) for store in self.stores.all()]})
 
     async def list_stores_in_detail(self, request: StreamingRequest, context: RequestContext) -> bytes:
-        """200 with all that an administrator may know; 404 when there is but one store."""
+        """200 with all that an administrator may know; 404 when there is only one store."""
         self._require_several()
         self.access.require("stores_info_detail", context.caller)
         detailed = [
@@ -60,7 +60,7 @@ class InfoRoutes:
 
     def _require_several(self) -> None:
         if not self.stores.several:
-            raise NotFound("There is but one store.")
+            raise NotFound("There is only one store.")
 
     def _brief(self, info: StoreInfo) -> dict[str, Any]:
         brief = {"id": info.id}

@@ -119,7 +119,7 @@ class DescriptionTests(ApiTestCase):
 
 
 class OneStoreTests(DescriptionTests):
-    """The same where there is but one store, and no identity is asked for."""
+    """The same where there is only one store, and no identity is asked for."""
 
     tables = {"stores": ONE_STORE}
 

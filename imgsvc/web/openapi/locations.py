@@ -51,7 +51,7 @@ def paths() -> Paths:
                 answers={204: nothing("The copy is gone; the image has others")},
                 errors={
                     403: "It is the last copy, the store keeps it, or the caller may not delete it",
-                    404: "There is but one store, no such image, or no copy of it in the store",
+                    404: "There is only one store, no such image, or no copy of it in the store",
                     409: "There is no such store, the image is not `active`, or the copy is in use",
                     503: "The store is away: the copy stays",
                 },

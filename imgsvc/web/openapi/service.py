@@ -78,7 +78,7 @@ def _information() -> Paths:
                 "list_stores",
                 "List the stores",
                 answers={200: json_answer("The stores", fields(("stores",), stores=array(_STORE)))},
-                errors={404: "There is but one store"},
+                errors={404: "There is only one store"},
             )
         },
         "/v2/info/stores/detail": {
@@ -106,7 +106,7 @@ def _information() -> Paths:
                         ),
                     )
                 },
-                errors={403: "The caller is no administrator", 404: "There is but one store"},
+                errors={403: "The caller is no administrator", 404: "There is only one store"},
             )
         },
         "/v2/info/usage": {
