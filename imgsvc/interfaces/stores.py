@@ -130,6 +130,8 @@ class IHoldings(Interface):
 class IStore(Interface):
     """Keeps objects, each under the id of its image. Every provider passes the store contract suite.
 
+    Methods without a parameter `caller` are called by the server itself: an object may be deleted long after a request.
+
     The medium of a store may be away: not mounted, not attached, or another's in its place. Nothing that was in the
     store is gone then. So a store whose medium can be away is an IMarkedStore; all others are never away.
     """

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from imgsvc import page_cache
-from imgsvc.errors import ConfigurationError, Invalid, ObjectDamaged, ObjectMissing, StoreFull, StoreUnavailable
+from imgsvc.errors import ConfigurationError, ObjectDamaged, StoreFull, StoreUnavailable
 from imgsvc.interfaces import IListedStore, IMarkedStore, IResumableStore, IResumableWriter, IStoreReader, IStoreWriter
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
@@ -19,10 +19,11 @@ from imgsvc.shield import ignore, shielded
 from imgsvc.store_model import Scope, StoreInfo, StoreSettings
 from imgsvc.stores.disk import Disk, Fault
 from imgsvc.stores.faults import delete_fault, read_fault, write_fault
+from imgsvc.stores.file_locations import SCHEMES, FileLocations
 from imgsvc.stores.file_options import FileOptions, read_options
 from imgsvc.stores.file_reader import FileReader, OpenFile
 from imgsvc.stores.file_writer import FileWriter, WriteOptions
-from imgsvc.stores.folder import Folder, is_name, share_folder
+from imgsvc.stores.folder import Folder, share_folder
 from imgsvc.stores.mark import fault_of
 from imgsvc.stores.objects import Objects
 from imgsvc.stores.pieces import UNIT
@@ -39,7 +40,6 @@ FLUSHERS: Final = 2
 """Threads that flush beside the writes; more of them would only make the disk seek."""
 ROOM_OF_CATALOGUE: Final = 32 << 20
 """Bytes that images leave to a catalogue on the same file system: it must be able to say that they are deleted."""
-_SCHEMES: Final = ("file", "filesystem")
 
 
 @implementer(IMarkedStore, IListedStore, IResumableStore)
@@ -62,7 +62,7 @@ class FileStore:
             scope=Scope.HOST,
             medium=f"file:{os.path.realpath(self._folder.path)}",
             folder=self._folder.path,
-            schemes=_SCHEMES,
+            schemes=SCHEMES,
             properties={
                 "data_dir": self._folder.path,
                 "chunk_size": UNIT,
@@ -70,6 +70,7 @@ class FileStore:
             },
         )
         self._objects = Objects(self._folder)
+        self._locations = FileLocations(settings.id, self._folder.path)
         self._running: Disk | None = None
         self._present: Presence | None = None
 
@@ -159,12 +160,7 @@ class FileStore:
 
     def locate(self, url: str, image_id: str) -> Location | None:
         """See IStore. Another folder is no address of this store, whatever is in it."""
-        scheme, _, path = url.partition("://")
-        if scheme.lower() not in _SCHEMES or os.path.dirname(path) != self._folder.path:
-            return None
-        if not is_name(image_id) or os.path.basename(path) != image_id:
-            raise Invalid(f"The location is not the object of image {image_id} in store {self.store_id}.")
-        return Location(self.store_id, f"file://{path}")
+        return self._locations.locate(url, image_id)
 
     def writer(
         self, name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
@@ -193,7 +189,7 @@ class FileStore:
         return self._file_writer(name, upload_id, fd, size, min_free)
 
     def _file_writer(self, name: str, upload_id: str, fd: int, size: int, min_free: int) -> FileWriter:
-        location = Location(self.store_id, f"file://{self._folder.path}/{name}")
+        location = self._locations.of(name)
         options = evolve(self._write_options, min_free=min_free)
         return FileWriter(self._disk, name, upload_id, fd, size, location, options)
 
@@ -214,7 +210,7 @@ class FileStore:
         return _whole(self._reader(location, span, size), lambda reader: reader.stopProducing())
 
     async def _reader(self, location: Location, span: Span, size: int | None) -> IStoreReader:
-        disk, name = self._disk, self._name(location)
+        disk, name = self._disk, self._locations.name(location)
         path = self._folder.final(name)
         cached = page_cache.open_cached(path) if disk.local and disk.away is None else None
         if cached is None:
@@ -279,7 +275,7 @@ class FileStore:
         return await self._disk.run(action, self._folder.path, read_fault, function)
 
     async def _at(self, location: Location, action: str, fault: Fault, function: Callable[[str], T]) -> T:
-        name = self._name(location)
+        name = self._locations.name(location)
         return await self._named(name, action, fault, function, name)
 
     async def _named(self, name: str, action: str, fault: Fault, function: Callable[[A], T], argument: A) -> T:
@@ -289,17 +285,6 @@ class FileStore:
         self, action: str, fault: Fault, function: Callable[[str, str], None], name: str, upload_id: str
     ) -> None:
         await self._disk.run(action, self._folder.part(name, upload_id), fault, function, name, upload_id)
-
-    def _name(self, location: Location) -> str:
-        """The object that a location means: nothing outside the folder, whoever wrote the URL. Raises ObjectMissing.
-
-        The mark tells which folder is the store's, so one that was moved is found by the names alone.
-        """
-        scheme, _, path = location.url.partition("://")
-        name = path.rpartition("/")[2]
-        if scheme not in _SCHEMES or not is_name(name):
-            raise ObjectMissing(self.store_id, "the location is no object of a folder.")
-        return name
 
 
 def _whole(call: Coroutine[Any, Any, T], dispose: Callable[[T], object] = ignore) -> Deferred[T]:

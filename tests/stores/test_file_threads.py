@@ -15,6 +15,7 @@ from imgsvc.store_model import StoreSettings
 from imgsvc.stores.file import make
 from imgsvc.stores.services import StoreServices
 from imgsvc.threads import ReactorThreads
+from tests.support.resume_contract import ResumeContract
 from tests.support.store_contract import DATA, EARLIER, NAME, Consumer, StoreContract, put, read, store_services
 
 MIB = 1 << 20
@@ -45,7 +46,7 @@ class Threaded:
         return self.services.data_folder / "images"
 
 
-class ThreadedFileStoreTests(Threaded, StoreContract, TestCase):
+class ThreadedFileStoreTests(Threaded, ResumeContract, StoreContract, TestCase):
     """The file store keeps the contract in threads."""
 
     async def test_large_object(self) -> None:
