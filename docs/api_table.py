@@ -1,4 +1,4 @@
-"""Writes the table of docs/api.md from the description of the API, imgsvc/web/openapi.
+"""Writes the table of docs/api.md from the description of the API, which its routes give.
 
 python docs/api_table.py           rewrite the file
 python docs/api_table.py --check   exit with 1 if it is not current
@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from tables import update
+from twisted.internet.task import Clock
 
+from imgsvc.api import make_api
 from imgsvc.config import Config
-from imgsvc.web.openapi.document import HEAD, describe
+from imgsvc.core import Core
+from imgsvc.folders import Folders
+from imgsvc.threads import ReactorThreads
+from imgsvc.web.openapi.document import HEAD
 from imgsvc.web.openapi.notation import EVERYWHERE, IDENTIFIED
-from imgsvc.web.schemas import SchemaRoutes, image_schema
+from imgsvc.web.openapi.routes import DescriptionRoutes
 
 PAGE = Path(__file__).with_name("api.md")
 SCHEMAS = "/v2/schemas/"
@@ -25,9 +30,16 @@ OF_ALL = {**EVERYWHERE, **IDENTIFIED}
 
 def tables() -> str:
     """One table for each part of the API, as Markdown."""
-    images = Config().images
-    document = describe(SchemaRoutes(image_schema(images.disk_formats, images.container_formats)).documents)
+    document = _description().document
     return "\n".join(_table(tag, document["paths"]) for tag in document["tags"])
+
+
+def _description() -> DescriptionRoutes:
+    """That of a server with the default configuration, which is made and never started."""
+    config, folder, clock = Config(), Path(), Clock()
+    core = Core(config, folder, clock, lambda name, size: ReactorThreads(clock, name, size), Folders())
+    groups = make_api(config, core, folder, clock).groups
+    return next(group for group in groups if isinstance(group, DescriptionRoutes))
 
 
 def _table(tag: Any, paths: dict[str, Any]) -> str:

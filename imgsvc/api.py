@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
@@ -51,13 +53,21 @@ def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime)
         server.public_endpoint, Peers(server.proxy_peers, "server.proxy_peers") if server.proxy_headers else None
     )
     bodies = JsonBodies(core.budgets.answers, core.json_threads, clock)
+    images = config.images
+    schema = image_schema(images.disk_formats, images.container_formats, placed(images.schema_file, data_folder))
+    schemas = SchemaRoutes(schema)
+    versions = VersionRoutes(version_ids(core.stores.several), address)
+    groups: list[RouteGroup] = [
+        *_about_images(config, core, schema, address, bodies),
+        *_about_definitions(config, core, address, bodies),
+        versions,
+        *_about_server(config, core, data_folder),
+        schemas,
+    ]
     return ImageApi(
         Callers(Administrators(_identity(config), core.policy)),
-        [
-            *_about_images(config, core, data_folder, address, bodies),
-            *_about_definitions(config, core, address, bodies),
-        ],
-        versions=VersionRoutes(version_ids(core.stores.several), address),
+        [*groups, DescriptionRoutes(groups, schemas.documents)],
+        versions=versions,
         cors=Cors(server.cors_origins),
         answers=LargeAnswers(core.answers, bodies.turns),
     )
@@ -72,14 +82,12 @@ def _identity(config: Config) -> IIdentity:
 
 
 def _about_images(
-    config: Config, core: Core, data_folder: Path, address: PublicAddress, bodies: JsonBodies
+    config: Config, core: Core, schema: Mapping[str, Any], address: PublicAddress, bodies: JsonBodies
 ) -> list[RouteGroup]:
     images = config.images
-    schema = image_schema(images.disk_formats, images.container_formats, placed(images.schema_file, data_folder))
     rules = FieldRules(schema)
     renderer = ImageRenderer(core.stores, core.protections, images.show_direct_url, images.show_locations)
     answers = ImageAnswers(core.images, renderer, core.answers)
-    schemas = SchemaRoutes(schema)
     return [
         DataRoutes(core.uploads, core.downloads, core.stores.several),
         ImageRoutes(
@@ -98,14 +106,6 @@ def _about_images(
         MemberRoutes(core.sharing, bodies),
         LocationRoutes(core.locations, bodies),
         StoreRoutes(core.copies),
-        schemas,
-        DescriptionRoutes(schemas.documents),
-        InfoRoutes(core.access, core.quotas, core.stores),
-        HealthRoutes(
-            core.health,
-            Peers(config.server.health_peers, "server.health_peers"),
-            placed(config.server.disable_file, data_folder),
-        ),
     ]
 
 
@@ -113,4 +113,14 @@ def _about_definitions(config: Config, core: Core, address: PublicAddress, bodie
     return [
         MetadefRoutes(core.metadefs, config.api.limit_default, config.api.limit_max, address, core.answers, bodies),
         DefinitionRoutes(core.metadefs, address, bodies),
+    ]
+
+
+def _about_server(config: Config, core: Core, data_folder: Path) -> list[RouteGroup]:
+    server = config.server
+    return [
+        HealthRoutes(
+            core.health, Peers(server.health_peers, "server.health_peers"), placed(server.disable_file, data_folder)
+        ),
+        InfoRoutes(core.access, core.quotas, core.stores),
     ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from attrs import define
 
 from imgsvc.model import RequestContext
 from imgsvc.operations.activation import Activation
+from imgsvc.web.openapi.notation import CHANGED, NO_IMAGE, Operation, nothing
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
@@ -15,14 +18,16 @@ from imgsvc.web.routes import Route
 class ActionRoutes:
     """Deactivate and reactivate."""
 
+    part: ClassVar[str] = "actions"
+
     activation: Activation
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
         path = "/v2/images/<image_id>/actions"
         return [
-            Route("POST", f"{path}/deactivate", self.deactivate),
-            Route("POST", f"{path}/reactivate", self.reactivate),
+            Route("POST", f"{path}/deactivate", self.deactivate, _deactivating),
+            Route("POST", f"{path}/reactivate", self.reactivate, _reactivating),
         ]
 
     async def deactivate(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
@@ -34,3 +39,28 @@ class ActionRoutes:
         """204, also if it is active."""
         await self.activation.reactivate(context.caller, image_id)
         return answer_nothing(request)
+
+
+# --- what the description of the API says of them
+
+
+def _deactivating() -> Operation:
+    return Operation(
+        "deactivate_image",
+        "Keep the data of an image from all but administrators",
+        answers={204: nothing("The image is `deactivated`")},
+        errors={403: "The image is not `active`, or the caller may not do this", 404: NO_IMAGE, 409: CHANGED},
+    )
+
+
+def _reactivating() -> Operation:
+    return Operation(
+        "reactivate_image",
+        "Give out the data of a deactivated image again",
+        answers={204: nothing("The image is `active`")},
+        errors={
+            403: "The image is not `deactivated`, or the caller may not do this",
+            404: NO_IMAGE,
+            409: CHANGED,
+        },
+    )

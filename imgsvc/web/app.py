@@ -36,8 +36,8 @@ NOBODY: Final = Caller()
 class ImageApi(Resource):
     """The root of the HTTP interface.
 
-    A request goes down: the version in its path, its id, CORS, the route, the caller, the handler. routes: all that
-    were mounted.
+    A request goes down: the version in its path, its id, CORS, the route, the caller, the handler. groups, routes: all
+    that are mounted.
     """
 
     isLeaf = True
@@ -50,11 +50,12 @@ class ImageApi(Resource):
         cors: Cors,
         answers: LargeAnswers,
     ) -> None:
-        """groups: the parts of the API beside `versions`, which also answers paths of no version.
+        """groups: the parts of the API. versions: one of them, which also answers paths of no version.
 
         answers: sends the large ones.
         """
         super().__init__()
+        self.groups = list(groups)
         self.routes: list[Route | OpenRoute] = []
         self._callers = callers
         self._versions = versions
@@ -65,8 +66,9 @@ class ImageApi(Resource):
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # it would answer with redirects
         self._klein.url_map.strict_slashes = True
-        for group in (versions, *groups):
+        for group in self.groups:
             for route in group.routes():
+                self.routes.append(route)
                 self._mount(route)
         self._klein.handle_errors(Exception)(cast("Any", self._failed))
         self._resource = self._klein.resource()
@@ -90,8 +92,6 @@ class ImageApi(Resource):
         return self._resource.render(request)
 
     def _mount(self, route: Route | OpenRoute) -> None:
-        self.routes.append(route)
-
         async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
             check_request_id(request)
             begin(_context_of(request))

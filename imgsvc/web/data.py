@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import ClassVar, Final
 
 from attrs import define
 from twisted.web.iweb import UNKNOWN_LENGTH
@@ -15,6 +16,7 @@ from imgsvc.operations.uploads import UploadRequest, Uploads
 from imgsvc.web.conditions import has_current, joined
 from imgsvc.web.digests import parse_digests, parse_md5
 from imgsvc.web.disposition import content_disposition
+from imgsvc.web.openapi.notation import COUNT, Json, Operation, header, nothing, query, sent_header
 from imgsvc.web.ranges import parse_content_range, parse_range
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
@@ -25,6 +27,8 @@ from imgsvc.web.routes import Route
 class DataRoutes:
     """Upload and download."""
 
+    part: ClassVar[str] = "data"
+
     uploads: Uploads
     downloads: Downloads
     several_stores: bool
@@ -33,8 +37,8 @@ class DataRoutes:
         """See RouteGroup."""
         path = "/v2/images/<image_id>/file"
         return [
-            Route("PUT", path, self.upload, takes_body=True),
-            Route("GET", path, self.download),
+            Route("PUT", path, self.upload, _uploading, takes_body=True),
+            Route("GET", path, self.download, _downloading),
         ]
 
     async def upload(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
@@ -155,3 +159,81 @@ def _describe(request: StreamingRequest, image: Image, size: int, span: Span | N
         request.setResponseCode(206)
         request.setHeader(b"content-length", b"%d" % span.length)
         request.setHeader(b"content-range", b"bytes %d-%d/%d" % (span.start, span.stop - 1, size))
+
+
+# --- what the description of the API says of them
+
+
+_BYTES: Final[Json] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+def _uploading() -> Operation:
+    digest = "`sha-256=:BASE64:` or `sha-512=:BASE64:` of the data (RFC 9530)"
+    return Operation(
+        "upload_image",
+        "Give an image its data",
+        description="Once: an image that has data takes no other. No data at all makes an image of 0 bytes.",
+        parameters=[
+            header("X-OpenStack-Image-Size", "Bytes that will come; 0: unknown", COUNT),
+            header("X-Image-Meta-Store", "The store, if not the default one"),
+            header("Content-Digest", digest),
+            header("Repr-Digest", digest),
+            header("Content-MD5", "MD5 of the data, in base64 (RFC 1864) or in hex"),
+        ],
+        body={"required": True, "content": _BYTES},
+        answers={204: nothing("The image is active, and its data is stored")},
+        errors={
+            400: "The formats are not set; other bytes came than the headers say, or a part; or no such store",
+            403: "The caller sees the image, but may not change it",
+            404: "There is no such image, or the caller may not see it",
+            409: "The image is not `queued`",
+            410: "The image was deleted while its data arrived, or the store takes no data",
+            413: "More bytes than the size cap, the quota or the store takes",
+            415: "The Content-Type is another one, there is a Content-Encoding, or the data is not in the"
+            " declared format or unsafe in it",
+        },
+    )
+
+
+def _downloading() -> Operation:
+    headers = {
+        "Content-MD5": sent_header("MD5 of the whole image, in hex"),
+        "ETag": sent_header("Stays as long as the image does"),
+        "Last-Modified": sent_header("When the image was last changed"),
+        "Cache-Control": sent_header("`no-cache`: to be asked for again each time", {"const": "no-cache"}),
+        "Content-Disposition": sent_header("What to save the data as: the image's name (RFC 6266)"),
+        "Accept-Ranges": sent_header("`bytes`", {"const": "bytes"}),
+    }
+    return Operation(
+        "download_image",
+        "The data of an image",
+        parameters=[
+            query("prefer", "Stores whose copies are tried first, commas between them"),
+            header("Range", "One range: `bytes=0-1023`, `bytes=1024-`, `bytes=-512`"),
+            header("If-Range", "The ETag for which the range is meant"),
+            header("If-Match", "ETags of which the image must have one"),
+            header("If-Unmodified-Since", "A time after which the image must not have been changed"),
+            header("If-None-Match", "ETags that the client has"),
+            header("If-Modified-Since", "The Last-Modified that the client has"),
+            header("Content-Range", "An old way to ask for a range: `bytes 0-1023/*`"),
+        ],
+        answers={
+            200: {"description": "The data", "content": _BYTES, "headers": headers},
+            204: nothing("The image has no data"),
+            206: {
+                "description": "A part of the data",
+                "content": _BYTES,
+                "headers": {**headers, "Content-Range": sent_header("`bytes FIRST-LAST/SIZE`")},
+            },
+            304: nothing("The client has the data", headers={"ETag": headers["ETag"]}),
+        },
+        errors={
+            400: "More than one range, a store that reads no ranges, or no such store",
+            403: "The image is deactivated, or the caller may not download it, or not choose the store",
+            404: "There is no such image, or the caller may not see it",
+            412: "The image is not what If-Match or If-Unmodified-Since says",
+            416: "The range is malformed, or holds no byte of the image",
+            503: "No store gives the data: it is away, does not answer, or lacks the object or a part of it",
+        },
+        error_headers={416: {"Content-Range": sent_header("`bytes */SIZE`")}},
+    )

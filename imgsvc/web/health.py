@@ -6,12 +6,13 @@ import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define
 
 from imgsvc.operations.health import OK, Finding, Health
 from imgsvc.peers import Peers
+from imgsvc.web.openapi.notation import FLAG, TEXT, Operation, array, fields, nothing, query
 from imgsvc.web.render import answer_nothing, preferred_type
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import OpenRoute
@@ -32,13 +33,15 @@ class HealthRoutes:
     checked, too, and 503 is the answer if one of them does not work. Which one it is only `insiders` are told.
     """
 
+    part: ClassVar[str] = "service"
+
     health: Health
     insiders: Peers
     disable_file: Path | None = None
 
     def routes(self) -> list[OpenRoute]:
         """See RouteGroup."""
-        return [OpenRoute("GET", "/healthcheck", self.check)]
+        return [OpenRoute("GET", "/healthcheck", self.check, _checking)]
 
     async def check(self, request: StreamingRequest) -> bytes:
         """200, 204 for HEAD, or 503, with the reason in what the Accept header asks for."""
@@ -88,3 +91,31 @@ def _as_json(reason: str, findings: Sequence[Finding] | None) -> str:
 
 
 _FORMS: Final = {PLAIN: _as_text, HTML: _as_html, JSON: _as_json}
+
+
+# --- what the description of the API says of them
+
+
+def _checking() -> Operation:
+    summary = "Whether a load balancer is to send clients here"
+    detail = query("detail", "With it, whatever it says, the catalogue and the stores are checked, too")
+    content = {
+        PLAIN: {"schema": TEXT},
+        HTML: {"schema": TEXT},
+        JSON: {"schema": fields(("detailed", "reasons"), detailed=FLAG, reasons=array({}))},
+    }
+    return Operation(
+        "check_health",
+        summary,
+        parameters=[detail],
+        answers={
+            200: {"description": "It is", "content": content},
+            503: {"description": "It is not: the disable file exists, or a part does not work", "content": content},
+        },
+        head=Operation(
+            "check_health_briefly",
+            summary,
+            parameters=[detail],
+            answers={204: nothing("It is"), 503: {"description": "It is not", "content": content}},
+        ),
+    )

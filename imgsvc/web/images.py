@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from attrs import define
 
@@ -13,7 +14,9 @@ from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.creation import ImageReader
 from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.large import LargeAnswer
+from imgsvc.web.list_parameters import list_parameters
 from imgsvc.web.listing import ListReader
+from imgsvc.web.openapi.notation import Operation, json_answer, json_body, link, nothing, reference, schema, sent_header
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
@@ -23,6 +26,8 @@ from imgsvc.web.showing import ImageAnswers
 @define
 class ImageRoutes:
     """Create, list, show and delete. store_ids: of all stores, in the order of the configuration."""
+
+    part: ClassVar[str] = "images"
 
     images: Images
     deletion: Deletion
@@ -36,10 +41,10 @@ class ImageRoutes:
     def routes(self) -> list[Route]:
         """See RouteGroup."""
         return [
-            Route("POST", "/v2/images", self.create, takes_body=True),
-            Route("GET", "/v2/images", self.list),
-            Route("GET", "/v2/images/<image_id>", self.show),
-            Route("DELETE", "/v2/images/<image_id>", self.delete),
+            Route("GET", "/v2/images", self.list, _listing),
+            Route("POST", "/v2/images", self.create, _creating, takes_body=True),
+            Route("GET", "/v2/images/<image_id>", self.show, _showing),
+            Route("DELETE", "/v2/images/<image_id>", self.delete, _deleting),
         ]
 
     async def create(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeAnswer:
@@ -68,3 +73,81 @@ class ImageRoutes:
         """204."""
         await self.deletion.delete(context.caller, image_id)
         return answer_nothing(request)
+
+
+# --- what the description of the API says of them
+
+
+def _creating() -> Operation:
+    following = {
+        "show": ("show_image", "The image"),
+        "change": ("change_image", "Change it"),
+        "upload": ("upload_image", "Give it its data"),
+        "download": ("download_image", "Its data"),
+        "add_tag": ("add_tag", "Give it a tag"),
+        "remove_tag": ("remove_tag", "Take a tag from it"),
+        "deactivate": ("deactivate_image", "Keep its data back"),
+        "reactivate": ("reactivate_image", "Give its data out again"),
+        "members": ("list_members", "Whom it is shared with"),
+        "share": ("add_member", "Share it"),
+        "delete": ("delete_image", "Delete it"),
+    }
+    links = {name: link(to, text, image_id="$response.body#/id") for name, (to, text) in following.items()}
+    return Operation(
+        "create_image",
+        "Make an image without data",
+        body=json_body(schema("new_image"), "Base fields and custom properties, side by side"),
+        answers={
+            201: json_answer(
+                "The image, `queued`",
+                schema("shown_image"),
+                headers={
+                    "Location": sent_header("URL of the image"),
+                    "OpenStack-image-store-ids": reference("headers", "store_ids"),
+                },
+                links=links,
+            )
+        },
+        errors={
+            400: "The body is not an image",
+            403: "A field that only the server sets, or that the caller may not set so",
+            409: "The id is taken, perhaps by a deleted image",
+            413: "Too many keys, tags, properties or images, a property or the image is too large, or the body",
+        },
+    )
+
+
+def _listing() -> Operation:
+    return Operation(
+        "list_images",
+        "List images",
+        parameters=list_parameters(),
+        answers={200: json_answer("A page of the images that the caller may see", schema("images"))},
+        errors={
+            400: "A filter, a sort key or a marker is not valid",
+            403: "The caller may not list images, or not see the image that is the marker",
+        },
+    )
+
+
+def _showing() -> Operation:
+    return Operation(
+        "show_image",
+        "Show an image",
+        answers={200: json_answer("The image", schema("shown_image"))},
+        errors={404: "There is no such image, or the caller may not see it"},
+    )
+
+
+def _deleting() -> Operation:
+    return Operation(
+        "delete_image",
+        "Delete an image",
+        answers={204: nothing("The image is gone, and with it its data")},
+        errors={
+            403: "The image is protected, or the caller may not delete it",
+            404: "There is no such image, or the caller may not see it",
+            409: "The image was changed at the same time, or its data is in use",
+            503: "The store of its data is away: the image stays",
+        },
+    )

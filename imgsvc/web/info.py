@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import define
 
@@ -12,6 +12,7 @@ from imgsvc.model import RequestContext
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
 from imgsvc.store_model import StoreInfo
+from imgsvc.web.openapi.notation import COUNT, TEXT, Json, Operation, array, choice, fields, json_answer
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
@@ -21,6 +22,8 @@ from imgsvc.web.routes import Route
 class InfoRoutes:
     """Stores and import methods."""
 
+    part: ClassVar[str] = "service"
+
     access: Access
     quotas: Quotas
     stores: IStoreRegistry
@@ -28,10 +31,10 @@ class InfoRoutes:
     def routes(self) -> list[Route]:
         """See RouteGroup."""
         return [
-            Route("GET", "/v2/info/stores", self.list_stores),
-            Route("GET", "/v2/info/stores/detail", self.list_stores_in_detail),
-            Route("GET", "/v2/info/import", self.list_import_methods),
-            Route("GET", "/v2/info/usage", self.show_usage),
+            Route("GET", "/v2/info/stores", self.list_stores, _listing_stores),
+            Route("GET", "/v2/info/stores/detail", self.list_stores_in_detail, _listing_in_detail),
+            Route("GET", "/v2/info/import", self.list_import_methods, _listing_import_methods),
+            Route("GET", "/v2/info/usage", self.show_usage, _showing_usage),
         ]
 
     async def list_stores(self, request: StreamingRequest, context: RequestContext) -> bytes:
@@ -71,3 +74,82 @@ class InfoRoutes:
         if info.read_only:
             brief["read-only"] = "true"
         return brief
+
+
+# --- what the description of the API says of them
+
+
+def _store() -> Json:
+    read_only = {"read-only": {"const": "true"}}
+    return fields(("id",), id=TEXT, description=TEXT, default={"const": "true"}, **read_only)
+
+
+def _listing_stores() -> Operation:
+    return Operation(
+        "list_stores",
+        "List the stores",
+        answers={200: json_answer("The stores", fields(("stores",), stores=array(_store())))},
+        errors={404: "There is only one store"},
+    )
+
+
+def _listing_in_detail() -> Operation:
+    return Operation(
+        "list_stores_in_detail",
+        "List the stores with what administrators may know of them",
+        answers={
+            200: json_answer(
+                "The stores",
+                fields(
+                    ("stores",),
+                    stores=array(
+                        {
+                            "allOf": [
+                                _store(),
+                                fields(
+                                    ("type", "weight", "properties"),
+                                    type=TEXT,
+                                    weight={"type": "integer"},
+                                    properties={"type": "object"},
+                                ),
+                            ]
+                        }
+                    ),
+                ),
+            )
+        },
+        errors={403: "The caller is no administrator", 404: "There is only one store"},
+    )
+
+
+def _listing_import_methods() -> Operation:
+    return Operation(
+        "list_import_methods",
+        "List the import methods",
+        answers={
+            200: json_answer(
+                "The import methods",
+                fields(
+                    ("import-methods",),
+                    **{
+                        "import-methods": fields(
+                            ("description", "type", "value"), description=TEXT, type=TEXT, value=array(TEXT)
+                        )
+                    },
+                ),
+            )
+        },
+    )
+
+
+def _showing_usage() -> Operation:
+    usage = {
+        "type": "object",
+        "propertyNames": choice("image_size_total", "image_stage_total", "image_count_total", "image_count_uploading"),
+        "additionalProperties": fields(("limit", "usage"), limit={"type": "integer"}, usage=COUNT),
+    }
+    return Operation(
+        "show_usage",
+        "What the project of the caller uses, and may use",
+        answers={200: json_answer("The limits that there are; sizes in MiB", fields(("usage",), usage=usage))},
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import fastjsonschema
 from attrs import define
@@ -13,6 +13,7 @@ from imgsvc.model import Location, RequestContext
 from imgsvc.operations.locations import Locations, Validation
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.fields import complaint
+from imgsvc.web.openapi.notation import NO_IMAGE, TEXT, Operation, array, fields, json_answer, json_body, nothing
 from imgsvc.web.render import answer_json, answer_nothing
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
@@ -41,13 +42,15 @@ _CHECK: Final = fastjsonschema.compile(NEW_LOCATION, use_default=False)
 class LocationRoutes:
     """Add and list."""
 
+    part: ClassVar[str] = "locations"
+
     locations: Locations
     bodies: JsonBodies
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
         path = "/v2/images/<image_id>/locations"
-        return [Route("GET", path, self.list), Route("POST", path, self.add, takes_body=True)]
+        return [Route("GET", path, self.list, _listing), Route("POST", path, self.add, _adding, takes_body=True)]
 
     async def add(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
         """202: the image has the location, and its digests are computed from now on."""
@@ -86,3 +89,32 @@ def _validation(data: Mapping[str, str]) -> Validation | None:
     validation = Validation(data["os_hash_algo"], data["os_hash_value"].lower())
     validation.check_length()
     return validation
+
+
+# --- what the description of the API says of them
+
+
+def _listing() -> Operation:
+    location = fields(("url", "metadata"), url=TEXT, metadata={"type": "object", "additionalProperties": TEXT})
+    return Operation(
+        "list_locations",
+        "List where the copies of an image are",
+        answers={200: json_answer("Locations, in the order in which they are read", array(location))},
+        errors={403: "The caller has neither the role `service` nor `admin`", 404: NO_IMAGE},
+    )
+
+
+def _adding() -> Operation:
+    return Operation(
+        "add_location",
+        "Make an image of data that lies elsewhere",
+        body=json_body(NEW_LOCATION, "With a digest, the image is active only when it is that of the data"),
+        answers={202: nothing("The image has the location; its digests are computed from now on")},
+        errors={
+            400: "The body is not a location, the formats are not set, or there is no data at the URL",
+            403: "The caller may not change the image, or not give this URL",
+            404: NO_IMAGE,
+            409: "The image is not `queued`, or a task has it",
+            413: "There is more data than the image may have, or the body is too large",
+        },
+    )

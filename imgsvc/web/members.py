@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import define
 
@@ -10,6 +10,17 @@ from imgsvc.errors import Invalid
 from imgsvc.model import Member, MemberStatus, RequestContext
 from imgsvc.operations.sharing import Sharing
 from imgsvc.web.bodies import JsonBodies
+from imgsvc.web.openapi.notation import (
+    NO_IMAGE,
+    Operation,
+    choice,
+    fields,
+    json_answer,
+    json_body,
+    link,
+    nothing,
+    schema,
+)
 from imgsvc.web.render import answer_json, answer_nothing, timestamp
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
@@ -21,6 +32,8 @@ LONGEST_MEMBER_ID: Final = 255
 class MemberRoutes:
     """List, add, show, answer and remove."""
 
+    part: ClassVar[str] = "members"
+
     sharing: Sharing
     bodies: JsonBodies
 
@@ -28,11 +41,11 @@ class MemberRoutes:
         """See RouteGroup."""
         members = "/v2/images/<image_id>/members"
         return [
-            Route("GET", members, self.list),
-            Route("POST", members, self.add, takes_body=True),
-            Route("GET", f"{members}/<member_id>", self.show),
-            Route("PUT", f"{members}/<member_id>", self.answer, takes_body=True),
-            Route("DELETE", f"{members}/<member_id>", self.remove),
+            Route("GET", members, self.list, _listing),
+            Route("POST", members, self.add, _adding, takes_body=True),
+            Route("GET", f"{members}/<member_id>", self.show, _showing),
+            Route("PUT", f"{members}/<member_id>", self.answer, _answering, takes_body=True),
+            Route("DELETE", f"{members}/<member_id>", self.remove, _removing),
         ]
 
     async def list(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
@@ -120,3 +133,73 @@ def _status(document: dict[str, Any]) -> MemberStatus:
         return MemberStatus(str(document.get("status")))
     except ValueError:
         raise Invalid(f"`status` must be one of {', '.join(MemberStatus)}.") from None
+
+
+# --- what the description of the API says of them
+
+
+NO_MEMBER: Final = "There is no such image or member, or the caller may not see it"
+
+
+def _listing() -> Operation:
+    return Operation(
+        "list_members",
+        "List the projects that an image is shared with",
+        answers={200: json_answer("Members that the caller may see", schema("members"))},
+        errors={403: "The image is not `shared`", 404: NO_IMAGE},
+    )
+
+
+def _adding() -> Operation:
+    project = {"type": "string", "minLength": 1, "maxLength": LONGEST_MEMBER_ID, "description": "Id of a project"}
+    of_member = {"image_id": "$response.body#/image_id", "member_id": "$response.body#/member_id"}
+    links = {
+        "show": link("show_member", "The member", **of_member),
+        "answer": link("answer_share", "Accept or reject the image", **of_member),
+        "remove": link("remove_member", "Share it no more", **of_member),
+    }
+    return Operation(
+        "add_member",
+        "Share an image with a project",
+        body=json_body(fields(("member",), member=project)),
+        answers={200: json_answer("The member, `pending`", schema("member"), links=links)},
+        errors={
+            400: "`member` is not the id of a project",
+            403: "The image is not `shared`, or the caller may not share it",
+            404: NO_IMAGE,
+            409: "The project is a member, or the image was changed at the same time",
+            413: "Too many members, or the body is too large",
+        },
+    )
+
+
+def _showing() -> Operation:
+    return Operation(
+        "show_member",
+        "Show a member",
+        answers={200: json_answer("The member", schema("member"))},
+        errors={404: NO_MEMBER},
+    )
+
+
+def _answering() -> Operation:
+    return Operation(
+        "answer_share",
+        "Accept or reject an image that was shared with one's project",
+        body=json_body(fields(("status",), status=choice(*MemberStatus))),
+        answers={200: json_answer("The member as it is now", schema("member"))},
+        errors={
+            400: "`status` is none of these",
+            403: "The image is not `shared`, or the caller is not of the project: the owner does not answer",
+            404: NO_MEMBER,
+        },
+    )
+
+
+def _removing() -> Operation:
+    return Operation(
+        "remove_member",
+        "Share an image with a project no more",
+        answers={204: nothing("The project is no member")},
+        errors={403: "The image is not `shared`, or the caller may not share it", 404: NO_MEMBER},
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define
 
@@ -14,7 +14,20 @@ from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.metadef_reader import read_association, read_object, read_property, read_tag, read_tags
 from imgsvc.web.metadef_view import NAMESPACES, definition_document, namespace_path, object_document, path_of
+from imgsvc.web.metadef_words import (
+    LOCATION,
+    NO_NAMESPACE,
+    NOT_ADMIN,
+    NOT_WRITABLE,
+    OF_ASSOCIATIONS,
+    OF_OBJECTS,
+    OF_PROPERTIES,
+    OF_TAGS,
+    TAKEN,
+    TOO_MUCH,
+)
 from imgsvc.web.metadefs import argument
+from imgsvc.web.openapi.notation import Operation, array, fields, header, json_answer, json_body, schema
 from imgsvc.web.render import answer_json, answer_nothing
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Handler, Route
@@ -29,6 +42,8 @@ TRUE: Final = frozenset({"1", "t", "true", "on", "y", "yes"})
 class DefinitionRoutes:
     """Add, list, show, change and remove, of each kind."""
 
+    part: ClassVar[str] = "metadefs"
+
     metadefs: Metadefs
     address: PublicAddress
     bodies: JsonBodies
@@ -39,28 +54,55 @@ class DefinitionRoutes:
         properties, objects, tags = (f"{namespace}/{name}" for name in ("properties", "objects", "tags"))
         types = f"{namespace}/resource_types"
         return [
-            Route("GET", properties, self.list_properties),
-            Route("POST", properties, self.add_property, takes_body=True),
-            Route("DELETE", properties, self._remover_of_all(Kind.PROPERTY)),
-            Route("GET", f"{properties}/<name>", self.show_property),
-            Route("PUT", f"{properties}/<name>", self.change_property, takes_body=True),
-            Route("DELETE", f"{properties}/<name>", self._remover(Kind.PROPERTY)),
-            Route("GET", objects, self.list_objects),
-            Route("POST", objects, self.add_object, takes_body=True),
-            Route("DELETE", objects, self._remover_of_all(Kind.OBJECT)),
-            Route("GET", f"{objects}/<name>", self.show_object),
-            Route("PUT", f"{objects}/<name>", self.change_object, takes_body=True),
-            Route("DELETE", f"{objects}/<name>", self._remover(Kind.OBJECT)),
-            Route("GET", tags, self.list_tags),
-            Route("POST", tags, self.set_tags, takes_body=True),
-            Route("DELETE", tags, self._remover_of_all(Kind.TAG)),
-            Route("GET", f"{tags}/<name>", self.show_tag),
-            Route("POST", f"{tags}/<name>", self.add_tag),
-            Route("PUT", f"{tags}/<name>", self.change_tag, takes_body=True),
-            Route("DELETE", f"{tags}/<name>", self._remover(Kind.TAG)),
-            Route("GET", types, self.list_associations),
-            Route("POST", types, self.associate, takes_body=True),
-            Route("DELETE", f"{types}/<name>", self._remover(Kind.ASSOCIATION)),
+            Route("GET", properties, self.list_properties, OF_PROPERTIES.listing),
+            Route("POST", properties, self.add_property, OF_PROPERTIES.adding, takes_body=True),
+            Route("DELETE", properties, self._remover_of_all(Kind.PROPERTY), OF_PROPERTIES.removing_all),
+            Route("GET", f"{properties}/<name>", self.show_property, OF_PROPERTIES.showing),
+            Route(
+                "PUT",
+                f"{properties}/<name>",
+                self.change_property,
+                OF_PROPERTIES.changing,
+                takes_body=True,
+            ),
+            Route(
+                "DELETE",
+                f"{properties}/<name>",
+                self._remover(Kind.PROPERTY),
+                OF_PROPERTIES.removing,
+            ),
+            Route("GET", objects, self.list_objects, OF_OBJECTS.listing),
+            Route("POST", objects, self.add_object, OF_OBJECTS.adding, takes_body=True),
+            Route("DELETE", objects, self._remover_of_all(Kind.OBJECT), OF_OBJECTS.removing_all),
+            Route("GET", f"{objects}/<name>", self.show_object, OF_OBJECTS.showing),
+            Route("PUT", f"{objects}/<name>", self.change_object, OF_OBJECTS.changing, takes_body=True),
+            Route("DELETE", f"{objects}/<name>", self._remover(Kind.OBJECT), OF_OBJECTS.removing),
+            Route("GET", tags, self.list_tags, OF_TAGS.listing),
+            Route("POST", tags, self.set_tags, _setting_tags, takes_body=True),
+            Route("DELETE", tags, self._remover_of_all(Kind.TAG), OF_TAGS.removing_all),
+            Route("GET", f"{tags}/<name>", self.show_tag, OF_TAGS.showing),
+            Route("POST", f"{tags}/<name>", self.add_tag, _adding_tag),
+            Route(
+                "PUT",
+                f"{tags}/<name>",
+                self.change_tag,
+                OF_TAGS.changing,
+                takes_body=True,
+            ),
+            Route(
+                "DELETE",
+                f"{tags}/<name>",
+                self._remover(Kind.TAG),
+                OF_TAGS.removing,
+            ),
+            Route("GET", types, self.list_associations, _listing_associations),
+            Route("POST", types, self.associate, _associating, takes_body=True),
+            Route(
+                "DELETE",
+                f"{types}/<name>",
+                self._remover(Kind.ASSOCIATION),
+                OF_ASSOCIATIONS.removing,
+            ),
         ]
 
     # --- properties
@@ -201,3 +243,51 @@ class DefinitionRoutes:
 
     def _set_location(self, request: StreamingRequest, namespace: str, kind: Kind, name: str) -> None:
         request.setHeader("location", f"{self.address.of(request)}{path_of(namespace, kind, name)}")
+
+
+# --- what the description of the API says of them
+
+
+def _setting_tags() -> Operation:
+    names = fields(("tags",), tags=array(schema("metadefs/tag")))
+    return Operation(
+        "set_namespace_tags",
+        "Set the tags of a namespace",
+        parameters=[header("X-Openstack-Append", "`true`: the tags there are stay")],
+        body=json_body({**names, "additionalProperties": False}),
+        answers={201: json_answer("The tags of the body", names)},
+        errors={
+            403: NOT_ADMIN,
+            404: NO_NAMESPACE,
+            409: f"A tag is in the body twice, or was to be appended and {TAKEN}",
+            413: TOO_MUCH,
+        },
+    )
+
+
+def _adding_tag() -> Operation:
+    return Operation(
+        "add_namespace_tag",
+        "Add a tag to a namespace",
+        answers={201: json_answer("The tag", schema("metadefs/tag"), headers=LOCATION)},
+        errors={403: NOT_ADMIN, 404: NO_NAMESPACE, 409: TAKEN, 413: TOO_MUCH},
+    )
+
+
+def _listing_associations() -> Operation:
+    return Operation(
+        "list_associations",
+        "List the types of resources that the properties of a namespace are for",
+        answers={200: json_answer("All of them", schema("metadefs/resource_types"))},
+        errors={403: "The caller may not list them", 404: NO_NAMESPACE},
+    )
+
+
+def _associating() -> Operation:
+    return Operation(
+        "associate",
+        "Associate a namespace with a type of resource",
+        body=json_body(schema("metadefs/resource_type")),
+        answers={201: json_answer("The association", schema("metadefs/resource_type"))},
+        errors={403: NOT_WRITABLE, 404: NO_NAMESPACE, 409: TAKEN, 413: TOO_MUCH},
+    )

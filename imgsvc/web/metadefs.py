@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import urlencode
 
 from attrs import define, evolve, frozen
 
 from imgsvc.errors import Invalid
 from imgsvc.interfaces import IAnswers
-from imgsvc.metadef_model import NamespacePage, NamespaceQuery
+from imgsvc.metadef_model import LONGEST_NAME, NamespacePage, NamespaceQuery
 from imgsvc.model import Caller, RequestContext, Visibility
 from imgsvc.operations.metadefs import Metadefs
 from imgsvc.web.bodies import JsonBodies
@@ -18,6 +18,20 @@ from imgsvc.web.forwarding import PublicAddress
 from imgsvc.web.large import SMALL, LargeAnswer, array_pieces, encode, object_pieces
 from imgsvc.web.metadef_reader import read_namespace
 from imgsvc.web.metadef_view import NAMESPACES, namespace_document, namespace_path
+from imgsvc.web.metadef_words import LOCATION, NO_NAMESPACE, NOT_WRITABLE, PROTECTED, TAKEN, TOO_MUCH, by_resource_type
+from imgsvc.web.openapi.notation import (
+    COUNT,
+    TEXT,
+    Operation,
+    array,
+    choice,
+    fields,
+    json_answer,
+    json_body,
+    nothing,
+    query,
+    schema,
+)
 from imgsvc.web.render import answer_json, answer_nothing, timestamp
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
@@ -35,6 +49,8 @@ MOST_TYPES: Final = 100
 class MetadefRoutes:
     """Create, list, show, replace and delete. limit_default, limit_max: namespaces on a page."""
 
+    part: ClassVar[str] = "metadefs"
+
     metadefs: Metadefs
     limit_default: int
     limit_max: int
@@ -46,12 +62,12 @@ class MetadefRoutes:
         """See RouteGroup."""
         one = f"{NAMESPACES}/<namespace>"
         return [
-            Route("GET", NAMESPACES, self.list),
-            Route("POST", NAMESPACES, self.create, takes_body=True),
-            Route("GET", one, self.show),
-            Route("PUT", one, self.replace, takes_body=True),
-            Route("DELETE", one, self.delete),
-            Route("GET", "/v2/metadefs/resource_types", self.list_resource_types),
+            Route("GET", NAMESPACES, self.list, _listing),
+            Route("POST", NAMESPACES, self.create, _creating, takes_body=True),
+            Route("GET", one, self.show, _showing),
+            Route("PUT", one, self.replace, _replacing, takes_body=True),
+            Route("DELETE", one, self.delete, _deleting),
+            Route("GET", "/v2/metadefs/resource_types", self.list_resource_types, _listing_types),
         ]
 
     async def list(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeAnswer:
@@ -185,3 +201,77 @@ def _decoded(arguments: Mapping[bytes, Sequence[bytes]]) -> list[tuple[str, str]
 def _one_of(what: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise Invalid(f"{what}={value!r} is none of {', '.join(allowed)}.")
+
+
+# --- what the description of the API says of them
+
+
+def _listing() -> Operation:
+    return Operation(
+        "list_namespaces",
+        "List the namespaces that the caller may see",
+        parameters=[
+            query("resource_types", "Only those that are associated with any of these, commas between them"),
+            query("visibility", "Only these", choice(*VISIBILITIES)),
+            query("sort_key", "What to sort by", choice(*SORT_KEYS)),
+            query("sort_dir", "In which direction", choice("asc", "desc")),
+            query("limit", "Namespaces on the page", COUNT),
+            query("marker", "Name of the namespace after which the page begins"),
+        ],
+        answers={200: json_answer("A page, with no definitions but associations", schema("metadefs/namespaces"))},
+        errors={403: "The caller may not list them", 404: "There is no namespace with the name of the marker"},
+    )
+
+
+def _creating() -> Operation:
+    return Operation(
+        "create_namespace",
+        "Make a namespace with all that is in it",
+        body=json_body(schema("metadefs/namespace")),
+        answers={201: json_answer("The namespace", schema("metadefs/namespace"), headers=LOCATION)},
+        errors={
+            403: NOT_WRITABLE,
+            409: "The name is taken, or two definitions in the body have one name",
+            413: TOO_MUCH,
+        },
+    )
+
+
+def _showing() -> Operation:
+    return Operation(
+        "show_namespace",
+        "A namespace with all that is in it",
+        parameters=[by_resource_type()],
+        answers={200: json_answer("The namespace", schema("metadefs/namespace"))},
+        errors={403: "The caller may not see what is in it", 404: NO_NAMESPACE},
+    )
+
+
+def _replacing() -> Operation:
+    return Operation(
+        "replace_namespace",
+        "Set all fields of a namespace anew",
+        description="Fields that the body lacks are as in a new namespace. Definitions stay as they are.",
+        body=json_body(schema("metadefs/namespace")),
+        answers={200: json_answer("The namespace, without definitions", schema("metadefs/namespace"))},
+        errors={403: NOT_WRITABLE, 404: NO_NAMESPACE, 409: TAKEN},
+    )
+
+
+def _deleting() -> Operation:
+    return Operation(
+        "delete_namespace",
+        "Delete a namespace with all that is in it",
+        answers={204: nothing("It is gone")},
+        errors={403: PROTECTED, 404: NO_NAMESPACE, 409: TAKEN},
+    )
+
+
+def _listing_types() -> Operation:
+    names = array(fields(("name",), name={**TEXT, "maxLength": LONGEST_NAME}))
+    return Operation(
+        "list_resource_types",
+        "List the types of resources that namespaces were associated with",
+        answers={200: json_answer("Their names and dates", fields(("resource_types",), resource_types=names))},
+        errors={403: "The caller may not list them"},
+    )

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from imgsvc.model import RequestContext
 from imgsvc.web.large import LargeAnswer
+from imgsvc.web.openapi.notation import Operation
 from imgsvc.web.request import StreamingRequest
 
 Answer = bytes | LargeAnswer | None
@@ -19,17 +20,22 @@ Handler = Callable[Concatenate[StreamingRequest, RequestContext, ...], Awaitable
 
 OpenHandler = Callable[[StreamingRequest], Awaitable[Answer]]
 
+Describe = Callable[[], Operation]
+"""Makes the description of one route, when somebody asks for the description of the API."""
+
 
 @frozen
 class Route:
     """One path and method of the API. Who makes a request is found out before the handler is called.
 
-    path: werkzeug's rule, below the root. takes_body: whether the request may have one.
+    path: werkzeug's rule, below the root. describe: makes what the description of the API says of it. takes_body:
+    whether the request may have one.
     """
 
     method: str
     path: str
     handler: Handler
+    describe: Describe
     takes_body: bool = False
 
 
@@ -40,11 +46,14 @@ class OpenRoute:
     method: str
     path: str
     handler: OpenHandler
+    describe: Describe
     takes_body: ClassVar[bool] = False
 
 
 class RouteGroup(Protocol):
-    """One part of the API."""
+    """Routes that belong together. part: of the API that they belong to, one of openapi.document.PARTS."""
+
+    part: ClassVar[str]
 
     def routes(self) -> Sequence[Route | OpenRoute]:
         """Its routes."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import define
 
@@ -13,6 +14,7 @@ from imgsvc.model import RequestContext
 from imgsvc.web.fields import UUID_PATTERN
 from imgsvc.web.members import member_schema, members_schema
 from imgsvc.web.metadef_schemas import metadef_schemas
+from imgsvc.web.openapi.notation import Operation, json_answer
 from imgsvc.web.operator_schema import read_operator_schema, usual_properties
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
@@ -122,6 +124,8 @@ def images_schema(image: dict[str, Any]) -> dict[str, Any]:
 class SchemaRoutes:
     """`/v2/schemas/...`"""
 
+    part: ClassVar[str] = "service"
+
     image: dict[str, Any]
 
     @property
@@ -141,7 +145,10 @@ class SchemaRoutes:
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
-        return [Route("GET", f"/v2/schemas/{name}", _giver(schema)) for name, schema in self.documents.items()]
+        return [
+            Route("GET", f"/v2/schemas/{name}", _giver(schema), partial(_showing, name))
+            for name, schema in self.documents.items()
+        ]
 
 
 def _giver(document: dict[str, Any]) -> Handler:
@@ -150,3 +157,14 @@ def _giver(document: dict[str, Any]) -> Handler:
         return answer_json(request, document)
 
     return give
+
+
+# --- what the description of the API says of them
+
+
+def _showing(name: str) -> Operation:
+    return Operation(
+        f"show_schema_{name.replace('/', '_')}",
+        f"The JSON schema `{name}`",
+        answers={200: json_answer("The schema", {"type": "object", "required": ["name", "properties"]})},
+    )

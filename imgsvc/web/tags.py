@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from attrs import define
 
 from imgsvc.errors import Invalid
 from imgsvc.model import RequestContext
 from imgsvc.operations.tagging import Tagging
+from imgsvc.web.openapi.notation import CHANGED, NO_IMAGE, NOT_CHANGED, Operation, nothing
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
@@ -18,12 +21,14 @@ LONGEST_TAG = 255
 class TagRoutes:
     """Add and remove a tag."""
 
+    part: ClassVar[str] = "tags"
+
     tagging: Tagging
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
         path = "/v2/images/<image_id>/tags/<tag>"
-        return [Route("PUT", path, self.add), Route("DELETE", path, self.remove)]
+        return [Route("PUT", path, self.add, _adding), Route("DELETE", path, self.remove, _removing)]
 
     async def add(self, request: StreamingRequest, context: RequestContext, image_id: str, tag: str) -> bytes:
         """204, also if the image has it."""
@@ -43,3 +48,34 @@ def _checked(tag: str) -> str:
     if "\0" in tag:
         raise Invalid("A tag holds no NUL character.")
     return tag
+
+
+# --- what the description of the API says of them
+
+
+def _adding() -> Operation:
+    return Operation(
+        "add_tag",
+        "Give an image a tag",
+        answers={204: nothing("The image has the tag")},
+        errors={
+            400: "The tag is too long, or holds a NUL character",
+            403: NOT_CHANGED,
+            404: NO_IMAGE,
+            409: CHANGED,
+            413: "Too many tags, or the image is too large with one more",
+        },
+    )
+
+
+def _removing() -> Operation:
+    return Operation(
+        "remove_tag",
+        "Take a tag from an image",
+        answers={204: nothing("The image no longer has the tag")},
+        errors={
+            403: NOT_CHANGED,
+            404: "There is no such image, the caller may not see it, or it has no such tag",
+            409: CHANGED,
+        },
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define
 from twisted.web.iweb import UNKNOWN_LENGTH
@@ -14,7 +14,8 @@ from imgsvc.operations.patching import Patching
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.body import RequestBody
 from imgsvc.web.large import LargeAnswer
-from imgsvc.web.patch import MEDIA_TYPES, PatchReader
+from imgsvc.web.openapi.notation import Json, Operation, array, choice, fields, json_answer, schema, sent_header
+from imgsvc.web.patch import MEDIA_TYPES, MOST_OPERATIONS, V20, V21, PatchReader
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
 from imgsvc.web.showing import ImageAnswers
@@ -27,6 +28,8 @@ LONGEST_EMPTY_PATCH: Final = 8
 class UpdateRoutes:
     """Update."""
 
+    part: ClassVar[str] = "images"
+
     patching: Patching
     reader: PatchReader
     answers: ImageAnswers
@@ -34,7 +37,7 @@ class UpdateRoutes:
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
-        return [Route("PATCH", "/v2/images/<image_id>", self.update, takes_body=True)]
+        return [Route("PATCH", "/v2/images/<image_id>", self.update, _changing, takes_body=True)]
 
     async def update(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes | LargeAnswer:
         """200 with the image; 415 with the media types that are taken.
@@ -59,3 +62,62 @@ class UpdateRoutes:
 def may_be_empty(body: RequestBody) -> bool:
     """Whether a patch may be without an operation, by its length."""
     return body.length is not UNKNOWN_LENGTH and body.length <= LONGEST_EMPTY_PATCH
+
+
+# --- what the description of the API says of them
+
+
+def _changing() -> Operation:
+    return Operation(
+        "change_image",
+        "Change an image",
+        description=(
+            f"All of at most {MOST_OPERATIONS} operations, or none. In v2.0, `add` of what is there is a"
+            " conflict; in v2.1 it replaces."
+        ),
+        body=_patch(),
+        schemas=_operations(),
+        answers={200: json_answer("The image as it is now", schema("shown_image"))},
+        errors={
+            400: "The body is not a patch, or a value is not valid",
+            403: "A field that only the server sets, or a change that the caller may not make",
+            404: "There is no such image, or the caller may not see it",
+            409: "The field is there already, or is not there, or the status of the image does not allow it",
+            413: (
+                "Too many tags, properties, locations or operations, too many bytes of data, or a property, the"
+                " image or the body is too large"
+            ),
+            415: "The Content-Type is none of the two, or there is a Content-Encoding",
+        },
+        error_headers={415: {"Accept-Patch": sent_header("The two")}},
+    )
+
+
+def _patch() -> Json:
+    """The body of `PATCH`, in both media types."""
+    new, old = ("patch_set", "patch_unset"), ("patch_add", "patch_replace", "patch_remove")
+    return {
+        "required": True,
+        "content": {
+            V21: {
+                "schema": array({"oneOf": [schema(name) for name in new]}),
+                "example": [{"op": "replace", "path": "/name", "value": "another name"}],
+            },
+            V20: {
+                "schema": array({"oneOf": [schema(name) for name in old]}),
+                "example": [{"replace": "/name", "value": "another name"}],
+            },
+        },
+    }
+
+
+def _operations() -> dict[str, Json]:
+    """The operations of patches: `set` and `unset` of v2.1, the others of v2.0."""
+    pointer = {"type": "string", "description": "A JSON pointer (RFC 6901) to a field", "examples": ["/name"]}
+    return {
+        "patch_set": fields(("op", "path", "value"), op=choice("add", "replace"), path=pointer, value={}),
+        "patch_unset": fields(("op", "path"), op=choice("remove"), path=pointer),
+        "patch_add": fields(("add", "value"), add=pointer, value={}),
+        "patch_replace": fields(("replace", "value"), replace=pointer, value={}),
+        "patch_remove": fields(("remove",), remove=pointer),
+    }

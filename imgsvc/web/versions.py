@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
 from imgsvc.web.forwarding import PublicAddress
+from imgsvc.web.openapi.notation import TEXT, Operation, array, choice, fields, json_answer
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import OpenRoute
@@ -20,12 +21,14 @@ _OF_STORES: Final = ("v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8")
 class VersionRoutes:
     """Tells the versions. ids: of those that are listed. address: what their links begin with."""
 
+    part: ClassVar[str] = "service"
+
     ids: Sequence[str]
     address: PublicAddress
 
     def routes(self) -> list[OpenRoute]:
         """See RouteGroup."""
-        return [OpenRoute("GET", "/versions", self.list)]
+        return [OpenRoute("GET", "/versions", self.list, _listing)]
 
     async def list(self, request: StreamingRequest) -> bytes:
         """200 with the versions."""
@@ -57,3 +60,20 @@ def versions_document(ids: Sequence[str], base_url: str) -> dict[str, Any]:
             for version in ids
         ]
     }
+
+
+# --- what the description of the API says of them
+
+
+def _listing() -> Operation:
+    version = fields(
+        ("id", "status", "links"),
+        id=TEXT,
+        status=choice("CURRENT", "SUPPORTED"),
+        links=array(fields(("rel", "href"), rel=TEXT, href=TEXT)),
+    )
+    return Operation(
+        "list_versions",
+        "List the versions of the API",
+        answers={200: json_answer("The versions", fields(("versions",), versions=array(version)))},
+    )

@@ -56,7 +56,7 @@ from imgsvc.metadef_model import Namespace, NamespaceQuery
 from imgsvc.model import Caller, Image, Location, RequestContext, Span, Status, StoredData, StoredObject
 from imgsvc.stores.maker import IStoreMaker
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.routes import OpenRoute, Route
+from imgsvc.web.routes import Describe, OpenRoute, Route
 
 
 def number(value: int) -> None:
@@ -375,10 +375,11 @@ def not_a_coroutine(request: StreamingRequest, context: RequestContext) -> Defer
     return Deferred()
 
 
-def routes() -> None:
-    """Handlers that no route may have."""
-    Route("GET", "/right/<image_id>", takes_a_context)
-    Route("GET", "/wrong/<image_id>", takes_no_context)  # wrong: arg-type
-    Route("GET", "/wrong", gives_a_text)  # wrong: arg-type
-    Route("GET", "/wrong", not_a_coroutine)  # wrong: arg-type
-    OpenRoute("GET", "/wrong/<image_id>", takes_a_context)  # wrong: arg-type
+def routes(describe: Describe) -> None:
+    """Handlers that no route may have, and a route that nobody describes."""
+    Route("GET", "/right/<image_id>", takes_a_context, describe)
+    Route("GET", "/wrong/<image_id>", takes_no_context, describe)  # wrong: arg-type
+    Route("GET", "/wrong", gives_a_text, describe)  # wrong: arg-type
+    Route("GET", "/wrong", not_a_coroutine, describe)  # wrong: arg-type
+    OpenRoute("GET", "/wrong/<image_id>", takes_a_context, describe)  # wrong: arg-type
+    Route("GET", "/wrong/<image_id>", takes_a_context)  # wrong: call-arg

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from imgsvc import __version__
 from imgsvc.image_fields import names_of
 from imgsvc.web.fields import LONGEST_KEY, RESERVED
-from imgsvc.web.openapi import data, images, locations, metadefs, service, sharing
-from imgsvc.web.openapi.notation import ERROR, REQUEST_ID, Json, Paths, component_name, header, schema, sent_header
+from imgsvc.web.openapi.notation import ERROR, REQUEST_ID, Json, Operation, component_name, header, schema, sent_header
 from imgsvc.web.request_ids import LONGEST_REQUEST_ID
+from imgsvc.web.routes import OpenRoute, Route, RouteGroup
 
 OPENAPI: Final = "3.1.1"
 ALWAYS_SHOWN: Final = names_of(lambda field: field.always_shown)
@@ -50,21 +50,13 @@ Errors have HTML for a body unless `Accept` asks for JSON; without an `Accept`, 
 """
 
 
-def describe(published: Mapping[str, Json]) -> Json:
+def describe(groups: Iterable[RouteGroup], published: Mapping[str, Json]) -> Json:
     """The description of all routes.
 
     published: the schemas of `/v2/schemas/`, by name; they are those of the configuration, enumerations included.
     """
-    parts: dict[str, Paths] = {
-        "images": images.paths(),
-        "data": data.paths(),
-        "members": sharing.members(),
-        "tags": sharing.tags(),
-        "actions": sharing.actions(),
-        "locations": locations.paths(),
-        "metadefs": metadefs.paths(),
-        "service": service.paths(published),
-    }
+    found = [(group.part, route, route.describe()) for group in groups for route in group.routes()]
+    found.sort(key=lambda each: list(PARTS).index(each[0]))
     return {
         "openapi": OPENAPI,
         "info": {
@@ -77,13 +69,12 @@ def describe(published: Mapping[str, Json]) -> Json:
         "servers": [{"url": "/"}],
         "security": [{"token": []}, {}],
         "tags": [{"name": name, "description": description} for name, description in PARTS.items()],
-        "paths": {
-            path: _path_item(part, path, operations)
-            for part, paths in parts.items()
-            for path, operations in paths.items()
-        },
+        "paths": _paths(found),
         "components": {
-            "schemas": _schemas(published),
+            "schemas": {
+                **_schemas(published),
+                **{name: schema for _, _, operation in found for name, schema in operation.schemas.items()},
+            },
             "responses": {
                 "error": {
                     "description": "The request failed, and changed nothing",
@@ -108,6 +99,39 @@ def describe(published: Mapping[str, Json]) -> Json:
     }
 
 
+def _paths(found: Iterable[tuple[str, Route | OpenRoute, Operation]]) -> Json:
+    """The operations by path and method, in lower case."""
+    paths: Json = {}
+    for part, route, operation in found:
+        path = re.sub(r"<(\w+)>", r"{\1}", route.path)
+        item = paths.setdefault(path, {})
+        parameters = [{"$ref": f"#/components/parameters/{name}"} for name in re.findall(r"{(\w+)}", path)]
+        if parameters:
+            item["parameters"] = parameters
+        is_open = isinstance(route, OpenRoute)
+        document = {"tags": [part], **operation.document(is_open)}
+        item[route.method.lower()] = document
+        if operation.head is not None:
+            item["head"] = {"tags": [part], **operation.head.document(is_open)}
+        elif route.method == "GET":
+            item["head"] = _without_bodies(document)
+    return paths
+
+
+def _without_bodies(get: Json) -> Json:
+    """HEAD in the place of GET."""
+    headers = {} if get.get("security") == [] else REQUEST_ID
+    return {
+        **get,
+        "operationId": f"{get['operationId']}{HEAD}",
+        "summary": f"{get['summary']}: what GET would say, without its body",
+        "responses": {
+            status: {"description": answer["description"], "headers": answer.get("headers", headers)}
+            for status, answer in get["responses"].items()
+        },
+    }
+
+
 def _parameters() -> Json:
     """Those of paths, and one that all requests below `/v2` may have."""
     found = {
@@ -123,28 +147,6 @@ def _parameters() -> Json:
     about = f"Names the request, in at most {LONGEST_REQUEST_ID} characters; `req-` is put before it if it is not there"
     found["request_id"] = header("X-Openstack-Request-Id", about)
     return found
-
-
-def _path_item(part: str, path: str, operations: Mapping[str, Json]) -> Json:
-    parameters = [{"$ref": f"#/components/parameters/{name}"} for name in re.findall(r"{(\w+)}", path)]
-    if "get" in operations and "head" not in operations:
-        operations = {**operations, "head": _without_bodies(operations["get"])}
-    tagged = {method: {"tags": [part], **operation} for method, operation in operations.items()}
-    return {"parameters": parameters, **tagged} if parameters else tagged
-
-
-def _without_bodies(get: Json) -> Json:
-    """HEAD in the place of GET."""
-    headers = {} if get.get("security") == [] else REQUEST_ID
-    return {
-        **get,
-        "operationId": f"{get['operationId']}{HEAD}",
-        "summary": f"{get['summary']}: what GET would say, without its body",
-        "responses": {
-            status: {"description": answer["description"], "headers": answer.get("headers", headers)}
-            for status, answer in get["responses"].items()
-        },
-    }
 
 
 def _schemas(published: Mapping[str, Json]) -> Json:
@@ -170,7 +172,7 @@ def _schemas(published: Mapping[str, Json]) -> Json:
         "propertyNames": {"maxLength": LONGEST_KEY, "pattern": r"\S"},
         "additionalProperties": image["additionalProperties"],
     }
-    return {**found, **images.schemas()}
+    return found
 
 
 def _embedded(document: Json, parts: Mapping[str, Json]) -> Json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from attrs import field, frozen
+
 Json = dict[str, Any]
-Paths = dict[str, dict[str, Json]]
-"""Paths, written as in OpenAPI, and their operations by method, in lower case."""
 
 TEXT: Final = {"type": "string"}
 FLAG: Final = {"type": "boolean"}
@@ -34,6 +34,10 @@ WITH_BODY: Final = {
 _WITH_BODY_HEADERS: Final[Mapping[int, Json]] = {
     415: {"Accept-Encoding": {"description": "`identity`, if it was the encoding", "schema": {"const": "identity"}}}
 }
+
+NO_IMAGE: Final = "There is no such image, or the caller may not see it"
+NOT_CHANGED: Final = "The caller sees the image, but may not change it"
+CHANGED: Final = "The image was changed by others at the same time"
 
 REQUEST_ID: Final = {"X-Openstack-Request-Id": {"$ref": "#/components/headers/request_id"}}
 """Headers of all answers below `/v2`."""
@@ -67,49 +71,64 @@ def component_name(name: str) -> str:
     return name.replace("/", "_")
 
 
-def operation(
-    operation_id: str,
-    summary: str,
-    *,
-    answers: Mapping[int, Json],
-    errors: Mapping[int, str] | None = None,
-    error_headers: Mapping[int, Json] | None = None,
-    parameters: Sequence[Json] = (),
-    body: Json | None = None,
-    description: str | None = None,
-    is_open: bool = False,
-) -> Json:
-    """One operation.
+@frozen
+class Operation:
+    """What the description says of a route. Each route has a function that makes it when the description is asked for.
 
-    answers: what success looks like, by status. errors: when each status comes that tells of a failure, beside those
-    that every operation has. error_headers: of those answers, beside the one that all have. parameters: beside those of
-    the path. is_open: needs no identity.
+    operation_id: unique. answers: what success looks like, by status. errors: when each status comes that tells of a
+    failure, beside those that every operation has. error_headers: of those answers, beside the one that all have.
+    parameters: beside those of the path. body: of the request. head: what is said of HEAD where that is not the answer
+    to GET without its body. schemas: those that it refers to, by name, beside the published ones.
     """
-    reasons = {**EVERYWHERE, **({} if is_open else IDENTIFIED), **(WITH_BODY if body else {})}
-    reasons.update(errors or {})
-    responses = {status: {"headers": {}, **answer} for status, answer in answers.items()}
-    if not is_open:
-        for answer in responses.values():
-            answer["headers"] = {**REQUEST_ID, **answer["headers"]}
-    responses.update({status: reference("responses", "error", reason) for status, reason in reasons.items()})
-    special = dict(error_headers or {})
-    for status, headers in (_WITH_BODY_HEADERS if body else {}).items():
-        special[status] = {**headers, **special.get(status, {})}
-    for status, headers in special.items():
-        responses[status] = {"description": reasons[status], "headers": {**REQUEST_ID, **headers}, "content": ERROR}
-    found: Json = {"operationId": operation_id, "summary": summary}
-    if description is not None:
-        found["description"] = description
-    if not is_open:
-        parameters = [*parameters, reference("parameters", "request_id")]
-    if parameters:
-        found["parameters"] = list(parameters)
-    if body is not None:
-        found["requestBody"] = body
-    found["responses"] = {str(status): responses[status] for status in sorted(responses)}
-    if is_open:
-        found["security"] = []
-    return found
+
+    operation_id: str
+    summary: str
+    answers: Mapping[int, Json]
+    errors: Mapping[int, str] = field(factory=dict)
+    error_headers: Mapping[int, Json] = field(factory=dict)
+    parameters: Sequence[Json] = ()
+    body: Json | None = None
+    description: str | None = None
+    head: Operation | None = None
+    schemas: Mapping[str, Json] = field(factory=dict)
+
+    def document(self, is_open: bool) -> Json:
+        """The operation as OpenAPI has it. is_open: it needs no identity."""
+        found: Json = {"operationId": self.operation_id, "summary": self.summary}
+        if self.description is not None:
+            found["description"] = self.description
+        parameters = list(self.parameters)
+        if not is_open:
+            parameters.append(reference("parameters", "request_id"))
+        if parameters:
+            found["parameters"] = parameters
+        if self.body is not None:
+            found["requestBody"] = self.body
+        responses = self._responses(is_open)
+        found["responses"] = {str(status): responses[status] for status in sorted(responses)}
+        if is_open:
+            found["security"] = []
+        return found
+
+    def _responses(self, is_open: bool) -> dict[int, Json]:
+        """All answers, by status."""
+        reasons = {**EVERYWHERE, **({} if is_open else IDENTIFIED), **(WITH_BODY if self.body else {}), **self.errors}
+        common = {} if is_open else REQUEST_ID
+        responses = {
+            status: {**answer, "headers": {**common, **answer.get("headers", {})}}
+            for status, answer in self.answers.items()
+        }
+        responses.update({status: reference("responses", "error", reason) for status, reason in reasons.items()})
+        special = dict(self.error_headers)
+        for status, headers in (_WITH_BODY_HEADERS if self.body else {}).items():
+            special[status] = {**headers, **special.get(status, {})}
+        for status, headers in special.items():
+            responses[status] = {
+                "description": reasons[status],
+                "headers": {**REQUEST_ID, **headers},
+                "content": ERROR,
+            }
+        return responses
 
 
 def json_answer(description: str, content: Json, **more: Json) -> Json:

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from typing import ClassVar
 
 from werkzeug.http import parse_etags
 
-from imgsvc.web.openapi.notation import Json
+from imgsvc.web.openapi.notation import REQUEST_ID, Json, Operation, header, json_answer, nothing, sent_header
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.routes import OpenRoute
+from imgsvc.web.routes import OpenRoute, RouteGroup
 
 
 class DescriptionRoutes:
     """Gives one document to everybody: what it says stands in public documents, too."""
 
-    def __init__(self, published: Mapping[str, Json]) -> None:
-        """published: the schemas of `/v2/schemas/`, by name."""
+    part: ClassVar[str] = "service"
+
+    def __init__(self, groups: Iterable[RouteGroup], published: Mapping[str, Json]) -> None:
+        """groups: all that are described beside this one. published: the schemas of `/v2/schemas/`, by name."""
+        self._groups = groups
         self._published = published
 
     @cached_property
     def document(self) -> Json:
-        """The description, made when it is first asked for: until then none of its parts is imported."""
+        """The description, made when it is first asked for: until then no route has told what it does."""
         from imgsvc.web.openapi.document import describe
 
-        return describe(self._published)
+        return describe((*self._groups, self), self._published)
 
     @cached_property
     def _answer(self) -> tuple[bytes, str]:
@@ -37,7 +41,7 @@ class DescriptionRoutes:
 
     def routes(self) -> list[OpenRoute]:
         """See RouteGroup."""
-        return [OpenRoute("GET", "/v2/openapi.json", self.show)]
+        return [OpenRoute("GET", "/v2/openapi.json", self.show, _showing)]
 
     async def show(self, request: StreamingRequest) -> bytes:
         """200, or 304."""
@@ -48,3 +52,16 @@ class DescriptionRoutes:
         request.setHeader(b"content-type", b"application/json")
         request.setHeader(b"content-length", b"%d" % len(body))
         return body
+
+
+def _showing() -> Operation:
+    headers = {**REQUEST_ID, "ETag": sent_header("Its digest")}
+    return Operation(
+        "describe_api",
+        "This description",
+        parameters=[header("If-None-Match", "ETags that the client has")],
+        answers={
+            200: json_answer("OpenAPI 3.1", {"type": "object"}, headers=headers),
+            304: nothing("The client has it", headers=headers),
+        },
+    )
