@@ -1,4 +1,4 @@
-"""Reading the server's answers: the message of an error, the place of a range."""
+"""Reads headers and error messages of answers."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from twisted.web.iweb import IResponse
 from imgsvc.client.errors import BadResponse
 
 MESSAGE_LIMIT: Final = 500
+"""Characters of an error message that are kept."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)$")
 
 
 def header(response: IResponse, name: str) -> str | None:
-    """The last value of a header, without blanks around it; None if absent."""
+    """Get the last value of a header, without blanks around it; None if the header is missing."""
     values = response.headers.getRawHeaders(name)
     return str(values[-1]).strip() if values else None
 
 
 def printable(text: str) -> str:
-    """`text` on one line, without anything that a terminal would obey."""
+    """Put a text on one line, without characters that control a terminal."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def error_message(content_type: str, body: bytes) -> str:
-    """What an error body says to people, from HTML, JSON or plain text (Image API contract, "Error bodies")."""
+    """Get the message of an error from HTML, JSON or plain text (Image API contract, "Error bodies")."""
     text = body.decode("utf-8", "replace")
     if "json" in content_type:
         text = _json_message(text)
     elif "html" not in content_type:
-        # Plain text begins with the status line, which the caller has already.
+        # Plain text begins with the status line, which the caller knows.
         text = re.sub(r"\A\s*\d{3} [^\n]*\n", "", text)
     message = printable(_without_markup(text))
     return message if len(message) <= MESSAGE_LIMIT else message[:MESSAGE_LIMIT] + "..."
@@ -58,22 +59,22 @@ def _without_markup(text: str) -> str:
 
 
 def content_range(response: IResponse) -> tuple[int, int, int | None]:
-    """First offset, number of bytes and whole size (None: not told) of a 206. Raises BadResponse."""
+    """Get the first offset, the number of bytes, and the whole size (or None) of an answer 206. Raises BadResponse."""
     value = header(response, "content-range")
     match = _CONTENT_RANGE.match(value or "")
     if match is None or int(match[2]) < int(match[1]):
-        raise BadResponse(f"The server gave a part of the image without saying which: Content-Range {value!r}.")
+        raise BadResponse(f"The server sent a part of the image, but did not say which: Content-Range {value!r}.")
     return int(match[1]), int(match[2]) - int(match[1]) + 1, None if match[3] == "*" else int(match[3])
 
 
 def strong_etag(response: IResponse) -> str | None:
-    """The entity tag, if it is one that If-Range may carry (RFC 9110, section 13.1.5)."""
+    """Get the entity tag, if If-Range may have it (RFC 9110, section 13.1.5); else None."""
     value = header(response, "etag")
     return value if value and value.startswith('"') else None
 
 
 def retry_after(response: IResponse) -> float | None:
-    """Seconds after which the server asks to try again (RFC 9110, section 10.2.3); None if it does not say so."""
+    """Get the seconds after which the server asks to try again (RFC 9110, section 10.2.3); None if it does not ask."""
     value = header(response, "retry-after")
     if value is None:
         return None

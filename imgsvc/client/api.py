@@ -29,11 +29,13 @@ from imgsvc.client.view import ImageView
 class ImageClient(ImageCalls):
     """A client of one Image API v2.
 
-    endpoint: URL of the service, as `http://127.0.0.1:9292`, with or without its version. reactor: makes the
-    connections, keeps the time, and lends its threads for disk and digests. token: sent as X-Auth-Token.
-    headers: sent with every request. auth: (user, password) for HTTP Basic. agent: an IAgent that makes all
-    requests but uploads, for tests and proxies. stall_limit: seconds of silence after which an answer or a
-    transfer counts as broken. notice: told when something is tried again after a pause, and why.
+    endpoint: a string, the URL of the service, as `http://127.0.0.1:9292`, with or without `/v2`.
+    reactor: makes the connections and keeps the time; its threads read and write files and compute digests.
+    token: a string, sent as X-Auth-Token. headers: strings by name, sent with every request.
+    auth: a pair of strings, user and password for HTTP Basic.
+    agent: an IAgent that makes all requests except uploads, for tests and proxies.
+    stall_limit: seconds of silence after which an answer or a transfer counts as interrupted.
+    notice: a Notice, called before something is tried again, or waited for.
 
     It owns its connections: `close` it, or use it in `async with`. Every method raises Unreachable when there is no
     server, TransferInterrupted when an answer is cut off, RequestRefused when the server refuses, and BadResponse when
@@ -71,7 +73,7 @@ class ImageClient(ImageCalls):
 
     @property
     def endpoint(self) -> str:
-        """The URL before `/v2`."""
+        """The URL of the service, without `/v2`."""
         return self._session.endpoint
 
     async def close(self) -> None:
@@ -95,16 +97,21 @@ class ImageClient(ImageCalls):
         retries: int = 0,
         progress: Progress = no_progress,
     ) -> ImageView:
-        """Give an image its data; the image as it is then, after its size and digests were compared.
+        """Upload the data of an image, and compare what the server stored with what was sent.
 
-        source: a path; blocks of bytes of any length, whose size need not be known; or a producer of the bytes, which
-        are not digested here. size: of a producer's bytes if it knows them and does not say so in `length`. store:
-        where to; it must be one of `stores`. digests: hex by hashlib's name, known beforehand; sha256 and sha512
-        are announced in Repr-Digest, and all of them are compared. retries: how often in a row an upload of a path
-        that broke is begun again.
+        image_id: a string, the id of an image without data.
+        source: a path; an asynchronous iterator of blocks of bytes of any length; or an IBodyProducer. The client
+        computes digests of what a path or an iterator gives, but not of what a producer gives.
+        size: bytes of the source, if it is a producer that does not tell them in `length`; None if not known.
+        store: a string, one of `stores`; None for the default store.
+        digests: hex strings by hashlib's name, known beforehand. sha256 and sha512 are announced in Repr-Digest
+        (RFC 9530), and all of them are compared.
+        retries: how often in a row the upload of a path is begun again when it was interrupted.
+        progress: a Progress.
 
-        Whether an upload whose connection broke is done, the image itself tells: it is asked, also while the server
-        starts again. Raises NoSuchStore, LocalFileError, VerificationFailed when the server stored something else.
+        When the connection breaks, the client asks for the image to find out whether the upload is complete, also
+        while the server restarts. Returns the image. Raises NoSuchStore, LocalFileError, and VerificationFailed if the
+        server stored other bytes.
         """
         known = {algorithm: value.lower() for algorithm, value in (digests or {}).items()}
         if store is not None:
@@ -143,10 +150,13 @@ class ImageClient(ImageCalls):
     async def open_range(
         self, image_id: str, start: int = 0, length: int | None = None, *, if_range: str | None = None
     ) -> Body:
-        """The image's bytes from `start` on, `length` of them or all that follow; iterate the Body or close it.
+        """Download a range of the data of an image.
 
-        A server that cannot give ranges sends everything: see the Body's `start`. if_range: the entity tag that
-        the data must still have; else everything is sent. Raises NoData when the image has none.
+        image_id: a string. start: offset in bytes of the first byte. length: number of bytes; None for all that follow.
+        if_range: a string, a strong entity tag. If the data have another one, the server sends all data.
+
+        Returns a Body. Iterate it to its end, or close it. A server that cannot send ranges sends all data: look at
+        `Body.start`. Raises NoData if the image has none.
         """
         headers = {"Accept": "application/octet-stream"}
         if start or length is not None:
@@ -181,13 +191,14 @@ class ImageClient(ImageCalls):
         resume: bool = False,
         progress: Progress = no_progress,
     ) -> str | None:
-        """Fetch an image's data into the file `path`, which is replaced when the new one is whole and verified.
+        """Download the data of an image into a file, which is replaced when the new one is complete and verified.
 
-        image: id or view. connections: at once. piece_size: bytes of one request. resume: go on with what an
-        earlier call left in `path`.part, if the image's data are still the same.
+        image: a string, the id, or an ImageView. path: of the file. connections: number of connections at once.
+        piece_size: bytes of one request. resume: whether to go on with what an earlier call left in `path`.part, if the
+        data of the image are still the same. progress: a Progress.
 
-        The name of the digest that was compared with the server's; None when it gives none. Raises NoData,
-        VerificationFailed (the file is kept as `path`.bad), LocalFileError.
+        Returns the name of the digest that was compared with that of the server, None if the server gives none. Raises
+        NoData, LocalFileError, and VerificationFailed (the file is kept as `path`.bad).
         """
         if connections < 1 or piece_size < 1:
             raise ValueError("connections and piece_size must be positive")
@@ -210,10 +221,13 @@ class ImageClient(ImageCalls):
         *,
         progress: Progress = no_progress,
     ) -> str | None:
-        """Give an image's data to `write` in order, one block at a time, each when the one before is done.
+        """Download the data of an image in order, from the first byte to the last.
 
-        A broken connection is taken up where it broke. The result is as of download, but the digest is compared
-        when `write` has had all bytes: after VerificationFailed they are to be thrown away.
+        image: a string, the id, or an ImageView. write: called with each block of bytes, when its result for the block
+        before is there. progress: a Progress.
+
+        When the connection breaks, the download goes on where it broke. Returns and raises the same as `download`. The
+        digest is compared after the last block: throw away what was written if VerificationFailed is raised.
         """
         view = await self._view(image)
         return await download_in_order(
@@ -223,10 +237,12 @@ class ImageClient(ImageCalls):
     async def verify(
         self, image: str | ImageView, path: str | os.PathLike[str], *, progress: Progress = no_progress
     ) -> str | None:
-        """The name of the digest by which the file `path` holds the image's data; None if it cannot be told to.
+        """Compare a file with the digest of an image. Downloads nothing.
 
-        So it is when the file is not there or is another one, and when the server gives no digest. Raises NoData, and
-        LocalFileError when the file cannot be read.
+        image: a string, the id, or an ImageView. path: of the file. progress: a Progress.
+
+        Returns the name of the digest if it matches. Returns None if it does not, if there is no such file, and if the
+        server gives no digest. Raises NoData, and LocalFileError if the file cannot be read.
         """
         return await verify_file(await self._view(image), os.fspath(path), run=self._run, progress=progress)
 

@@ -1,4 +1,4 @@
-"""The bytes of an answer, read no faster than they are taken."""
+"""Reads the body of an answer no faster than its caller takes it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ HIGH_WATER: Final = 2 * BLOCK
 class Body:
     """The body of one response, as an asynchronous iterator of blocks of about BLOCK bytes.
 
-    At most HIGH_WATER bytes and one read of the transport are held; then the server is made to wait. Whoever
-    has a Body iterates it to its end or closes it.
+    It holds at most HIGH_WATER bytes and one read of the transport. Then the server has to wait. The caller must
+    iterate it to its end, or close it.
 
-    whole: the answer is the whole thing, not a range of it. start: offset in the image of the first byte. total:
-    bytes of the whole image, None if the server does not tell. etag: a strong entity tag, or None.
+    whole: whether the answer is the whole image and not a range. start: offset in bytes of the first byte in the image.
+    total: bytes of the whole image; None if the server does not say. etag: a strong entity tag, or None.
     """
 
     def __init__(self, response: IResponse, clock: IReactorTime, stall_limit: float) -> None:
@@ -46,12 +46,12 @@ class Body:
         return block
 
     def close(self) -> None:
-        """Give up what has not been read, and its connection. Any number of times, also after the end."""
+        """Stop reading and close the connection. May be called several times, also after the end."""
         self._receiver.close()
 
 
 class _Receiver(Protocol):
-    """Gathers what arrives into blocks, for one taker at a time."""
+    """Collects what arrives into blocks. One caller at a time may wait for a block."""
 
     def __init__(self, clock: IReactorTime, stall_limit: float) -> None:
         self._clock = clock

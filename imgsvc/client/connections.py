@@ -1,4 +1,4 @@
-"""How connections to the server are made."""
+"""Makes connections to the server."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from twisted.web.iweb import IAgent, IAgentEndpointFactory
 from zope.interface import implementer
 
 CONNECT_LIMIT: Final = 30.0
+"""Seconds until a connection must be made."""
 
 
 def make_agent(reactor: Any, pool: HTTPConnectionPool) -> IAgent:
-    """An agent that keeps its connections in `pool`."""
+    """Make an agent that keeps its connections in a pool."""
     agent: IAgent = Agent(reactor, BrowserLikePolicyForHTTPS(), connectTimeout=CONNECT_LIMIT, pool=pool)
     return agent
 
 
 class UploadConnection:
-    """The connection of one upload. It can be given up in the middle, and hears a refusal while it sends.
+    """The connection of one upload. It can be aborted, and it reads a refusal while it still sends.
 
-    Twisted's HTTP client stops reading at the end of an answer's headers until somebody asks for its body, which
-    nobody can while the request is still being written: a server that refuses early would not be heard. So
-    reading goes on while the request is written.
+    Twisted's HTTP client stops reading after the headers of an answer until somebody asks for the body. Nobody can ask
+    for it while the request is still being written, so an early refusal would not be read. Therefore this connection
+    goes on reading while the request is written.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -36,18 +37,18 @@ class UploadConnection:
         self._transport: _ReadingTransport | None = None
 
     def opened(self, transport: _ReadingTransport) -> None:
-        """Called when the connection is there."""
+        """Called when the connection is made."""
         self._transport = transport
 
     def abort(self) -> None:
-        """End the connection now. Any number of times, also if it was never made."""
+        """End the connection at once. May be called several times, also if it was never made."""
         transport, self._transport = self._transport, None
         if transport is not None and transport.connected:
             transport.abortConnection()
 
 
 class _ReadingTransport(ProtocolWrapper):
-    """Between the HTTP client and its transport: no pause of reading as long as a producer is registered."""
+    """Wraps the transport of the HTTP client, and does not pause reading while a producer is registered."""
 
     _sending = False
 

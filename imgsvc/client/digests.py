@@ -1,4 +1,4 @@
-"""Which digest of an image can be checked here, and computing it."""
+"""Chooses the digest of an image that is checked, and computes digests."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from imgsvc.client.view import ImageView
 MD5: Final = "md5"
 SHA512: Final = "sha512"
 DIGEST_FIELDS: Final = {"sha256": "sha-256", "sha512": "sha-512"}
-"""hashlib's name -> the name in Repr-Digest (RFC 9530, section 5)."""
+"""Names of digests in hashlib, and in Repr-Digest (RFC 9530, section 5)."""
 
 
 @frozen
 class ExpectedDigest:
-    """algorithm: hashlib's name. value: lower-case hex."""
+    """The digest that the data must have. algorithm: hashlib's name. value: a hex string in lower case."""
 
     algorithm: str
     value: str
 
 
 def new_digest(algorithm: str) -> Any:
-    """A hashlib object of that name. Raises ValueError for an unknown one."""
+    """Make a hashlib object. algorithm: hashlib's name. Raises ValueError if hashlib does not know it."""
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
 def is_computable(algorithm: str) -> bool:
-    """Whether a digest of that name, of fixed length, can be computed here."""
+    """Whether hashlib knows a digest of that name, and its length is fixed."""
     try:
         return bool(new_digest(algorithm).digest_size)
     except ValueError:
@@ -37,9 +37,9 @@ def is_computable(algorithm: str) -> bool:
 
 
 def expected_digest(image: ImageView) -> ExpectedDigest | None:
-    """The strongest digest that the server gives and that can be computed here; None if there is none.
+    """Choose the digest that is checked: `os_hash_value` if hashlib knows its algorithm, else `checksum` (MD5).
 
-    `os_hash_value` before `checksum` (MD5), as the Image API's other clients do.
+    Returns None if the image has neither.
     """
     if image.os_hash_algo and image.os_hash_value and is_computable(image.os_hash_algo):
         return ExpectedDigest(image.os_hash_algo, image.os_hash_value.lower())

@@ -1,4 +1,4 @@
-"""Fetching the data of an image: into a file by parallel ranges, or in order to a sink."""
+"""Downloads the data of an image: into a file by parallel ranges, or in order to a function."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from imgsvc.client.progress import Progress
 from imgsvc.client.view import ImageView
 
 PIECE_SIZE: Final = 32 * 1024 * 1024
+"""Bytes of one request."""
 CONNECTIONS: Final = 4
 
 
@@ -34,13 +35,16 @@ async def download_to_file(
     resume: bool,
     progress: Progress,
 ) -> str | None:
-    """Fetch an image's data into `path`, which appears when it is whole and verified.
+    """Download the data of an image into a file, which appears when it is complete and verified.
 
-    The name of the digest that was compared; None when the server gives none. After a failure `path`.part and
-    its state stay for a download with `resume`, unless nothing had arrived. run: where the disk is waited for.
-    patience: makes a new one for each piece.
+    source: opens ranges. image: an ImageView. path: of the file. patience: makes a Patience for each piece. run: a
+    Runner for reading and writing the file. connections: number of connections at once. piece_size: bytes of one
+    request. resume: whether to go on with what an earlier download left. progress: a Progress.
 
-    Raises NoData, VerificationFailed (the file is kept as `path`.bad), LocalFileError, and what a Fetcher raises.
+    After a failure `path`.part and its state stay for a download with `resume`, unless nothing had arrived.
+
+    Returns the name of the digest that was compared, None if the server gives none. Raises NoData, VerificationFailed
+    (the file is kept as `path`.bad), LocalFileError, and what a Fetcher raises.
     """
     size = _size(image)
     partial: PartialFile = await run(open_partial, path, image, size, piece_size, resume, run)
@@ -72,7 +76,7 @@ def _verifying(progress: Progress, size: int) -> Callable[[int], None]:
 
 
 class _Tally:
-    """Counts the bytes that have arrived, shows them, and has them digested."""
+    """Counts the bytes that have arrived, and tells the Progress and the digest of them."""
 
     def __init__(self, partial: PartialFile, following: FollowingDigest | None, progress: Progress) -> None:
         self._partial = partial
@@ -115,7 +119,7 @@ async def _fill(fetcher: Fetcher, partial: PartialFile, tally: _Tally, connectio
 
 
 async def _fetch_all(fetcher: Fetcher, partial: PartialFile, first: RangeBody, connections: int) -> None:
-    """Fetch what is left over so many connections at once. first: the opened body of the first piece of it."""
+    """Fetch the rest over several connections at once. first: the body of the first piece of it, already open."""
     queue = iter(partial.left())
 
     async def work(body: RangeBody | None) -> None:
@@ -131,10 +135,12 @@ async def _fetch_all(fetcher: Fetcher, partial: PartialFile, first: RangeBody, c
 
 
 async def verify_file(image: ImageView, path: str, *, run: Runner, progress: Progress) -> str | None:
-    """The name of the digest by which the file `path` holds the image's data, and nothing else.
+    """Compare a file with the digest of an image.
 
-    None when it does not, when there is no such file, and when the server gives no digest. run: where the disk is
-    waited for. Raises NoData, and LocalFileError when the file cannot be read.
+    image: an ImageView. path: of the file. run: a Runner for reading the file. progress: a Progress.
+
+    Returns the name of the digest if it matches. Returns None if it does not, if there is no such file, and if the
+    server gives no digest. Raises NoData, and LocalFileError if the file cannot be read.
     """
     size, expected = _size(image), expected_digest(image)
     if expected is None:
@@ -166,10 +172,10 @@ async def download_in_order(
     run: Runner,
     progress: Progress,
 ) -> str | None:
-    """Give an image's data to `write`, block by block from the first byte on, each when the one before is done.
+    """Download the data of an image in order, from the first byte to the last.
 
-    The name of the digest that was compared; None when the server gives none. Raises as download_to_file; what
-    was written is not taken back.
+    write: called with each block of bytes, when its result for the block before is there. The other parameters, the
+    result and the errors are those of `download_to_file`. After an error the caller must undo what was written.
     """
     size = _size(image)
     expected = expected_digest(image)

@@ -1,4 +1,4 @@
-"""What can go wrong for a client, in words that can be shown to its user."""
+"""The errors of the client. The text of each can be shown to the user."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 
 class ClientError(Exception):
-    """Base of all failures that the client raises on purpose."""
+    """The base of all errors that the client raises on purpose."""
 
 
 class RequestRefused(ClientError):
-    """The server answered, and the answer is no.
+    """The server refused a request.
 
-    status: the HTTP status code. message: the server's own words, without markup; may be empty. retry_after: seconds
+    status: the HTTP status code. message: the text of the server, without markup; may be empty. retry_after: seconds
     after which the server asks to try again; None if it does not.
     """
 
@@ -34,7 +34,7 @@ class NoSuchImage(ClientError):
 
 
 class AmbiguousName(ClientError):
-    """Several images have that name. ids: theirs."""
+    """Several images have that name. ids: the ids of these images."""
 
     def __init__(self, name: str, ids: Sequence[str]) -> None:
         super().__init__(f"Several images are named {name!r}; use one of these ids: {', '.join(ids)}.")
@@ -42,7 +42,10 @@ class AmbiguousName(ClientError):
 
 
 class NoSuchStore(ClientError):
-    """The server has no store of that name that takes images. stores: the names of those that do; none: only one."""
+    """No store of that name takes images.
+
+    stores: the names of those that do; empty if the server has only one store.
+    """
 
     def __init__(self, store: str, stores: Sequence[str]) -> None:
         if stores:
@@ -68,22 +71,22 @@ class Unreachable(ClientError):
 
 
 class TransferInterrupted(ClientError):
-    """A transfer or an answer ended before it was whole. Trying again may help."""
+    """A transfer or an answer ended before it was complete. Trying again may help."""
 
 
 class ImageChanged(TransferInterrupted):
-    """The data of the image is not what it was when the download began."""
+    """The data of the image changed since the download began."""
 
     def __init__(self, image_id: str) -> None:
         super().__init__(f"The data of image {image_id} changed during the download.")
 
 
 class BadResponse(TransferInterrupted):
-    """The server's answer is not one that the Image API gives."""
+    """The answer of the server is not one that the Image API allows."""
 
 
 class Unsettled(TransferInterrupted):
-    """What became of an upload is not known yet: only told to a Notice. awaited: until when one waits, `until ...`."""
+    """What became of an upload is not known yet. Only a Notice gets this error. awaited: a string, `until ...`."""
 
     def __init__(self, reason: str, awaited: str) -> None:
         super().__init__(reason)
@@ -91,9 +94,9 @@ class Unsettled(TransferInterrupted):
 
 
 class VerificationFailed(ClientError):
-    """The bytes here and the bytes there are not the same.
+    """The bytes here differ from those of the server.
 
-    algorithm: of the digest, or `size`. kept: the path under which the wrong file was kept, if there is one.
+    algorithm: of the digest that differs, or `size`. kept: the path of the wrong file, or None.
     """
 
     def __init__(self, image_id: str, algorithm: str, expected: object, found: object, kept: str | None = None) -> None:
@@ -104,7 +107,7 @@ class VerificationFailed(ClientError):
 
 
 class LocalFileError(ClientError):
-    """A file on this machine could not be read or written."""
+    """A file of this machine could not be read or written. path: of the file, or its name for people."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")

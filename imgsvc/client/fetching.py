@@ -1,4 +1,4 @@
-"""Bringing the pieces of an image's data here, over breaks."""
+"""Fetches pieces of an image's data, and goes on when a connection breaks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from imgsvc.client.patience import Patience
 from imgsvc.client.view import ImageView
 
 Sink = Callable[[int, bytes], Awaitable[None]]
-"""`sink(offset, data)`: an awaitable that ends when more may come."""
+"""`sink(offset, data)`: takes bytes for an offset. Returns an awaitable that ends when the next bytes may come."""
 
 
 class RangeBody(Protocol):
-    """What comes back of a request for a range; Body provides it."""
+    """The answer to a request for a range. Body has this form."""
 
     whole: bool
     start: int
@@ -28,7 +28,7 @@ class RangeBody(Protocol):
 
 
 class RangeSource(Protocol):
-    """Gives ranges of images; ImageClient provides it."""
+    """Opens ranges of images. ImageClient has this form."""
 
     async def open_range(
         self, image_id: str, start: int = 0, length: int | None = None, *, if_range: str | None = None
@@ -36,10 +36,12 @@ class RangeSource(Protocol):
 
 
 class Fetcher:
-    """Gets pieces of one image's data into a sink, trying again where a connection breaks.
+    """Fetches pieces of one image's data into a sink, and tries again when a connection breaks.
 
-    etag: of the data that the pieces must be of, once it is known. patience: makes a new one for each piece.
-    moved: called with the bytes of each block, when the sink has taken it.
+    source: opens ranges. image: an ImageView. size: bytes of the image. patience: makes a Patience for each piece.
+    moved: called with the number of bytes of each block, when the sink has taken it.
+
+    etag: the entity tag that the data of every piece must have; None until it is known.
     """
 
     def __init__(
@@ -58,9 +60,10 @@ class Fetcher:
         self._moved = moved
 
     async def open(self, piece: Piece) -> RangeBody:
-        """What is left of a piece; the body may begin before it, where the server gives no ranges.
+        """Request the rest of a piece.
 
-        Raises ImageChanged, BadResponse, NoData, and what the source raises.
+        Returns its body. If the server sends no ranges, the body begins before the piece. Raises ImageChanged,
+        BadResponse, NoData, and what the source raises.
         """
         whole = piece.position == 0 and piece.stop == self._size
         length = None if whole else piece.stop - piece.position
@@ -69,7 +72,7 @@ class Fetcher:
         except RequestRefused as refusal:
             if refusal.status != 400 or whole:
                 raise
-            # A store that cannot read at an offset (Image API contract, GET file, 400).
+            # The store cannot read at an offset (Image API contract, GET file, 400).
             body = await self._source.open_range(self._image.id)
         if self._fits(body, piece):
             self.etag = self.etag or body.etag
@@ -77,14 +80,14 @@ class Fetcher:
         body.close()
         if (self.etag is not None and body.etag != self.etag) or body.total not in (None, self._size):
             raise ImageChanged(self._image.id)
-        raise BadResponse("The server gave another part of the image than was asked for.")
+        raise BadResponse("The server sent another part of the image than was requested.")
 
     def _fits(self, body: RangeBody, piece: Piece) -> bool:
         same = self.etag is None or body.etag == self.etag
         return same and (body.whole or body.start == piece.position) and body.total in (None, self._size)
 
     async def begin(self, piece: Piece) -> RangeBody:
-        """As open, with patience."""
+        """Do the same as `open`, and try again as the Patience allows."""
         patience = self._patience()
         while True:
             try:
@@ -93,9 +96,12 @@ class Fetcher:
                 await patience.after(problem)
 
     async def fetch(self, piece: Piece, sink: Sink, body: RangeBody | None = None) -> None:
-        """Bring a piece to its end, with patience. body: what begin gave, if that was called already.
+        """Fetch the rest of a piece, and try again as the Patience allows.
 
-        A server that cannot be reached is waited for, too: it was there, and may be about to start again.
+        piece: the Piece; its position moves with the bytes. sink: a Sink. body: what `begin` returned, if it was
+        called.
+
+        A server that cannot be reached is tried again too: it was there before, and may be restarting.
         """
         patience = self._patience()
         while not piece.whole:
@@ -123,4 +129,4 @@ class Fetcher:
         finally:
             body.close()
         if not piece.whole:
-            raise TransferInterrupted("The server ended the data before it was whole.")
+            raise TransferInterrupted("The server ended the data before they were complete.")

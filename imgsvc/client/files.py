@@ -1,4 +1,4 @@
-"""Files whose calls run in threads."""
+"""Files that are read and written in threads."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from twisted.internet.defer import Deferred
 from imgsvc.client.errors import LocalFileError
 
 Runner = Callable[..., Deferred[Any]]
-"""`run(function, *arguments)` calls the function elsewhere than on the reactor; Deferred of its result."""
+"""`run(function, *arguments)` calls a function outside of the reactor's thread. Returns a Deferred of its result."""
 
 
 class ThreadedFile:
-    """An open file descriptor; owns it, and closes it when no call is under way any more.
+    """An open file descriptor. It owns the descriptor, and closes it when the last call has ended.
 
-    path: for error messages only. run: where the calls are made.
+    path: a string, for error messages only. fd: the descriptor. run: a Runner, which makes the calls.
     """
 
     def __init__(self, path: str, fd: int, run: Runner) -> None:
@@ -31,26 +31,28 @@ class ThreadedFile:
         self._closing = False
 
     def read(self, offset: int, size: int) -> Deferred[bytes]:
-        """Deferred of up to `size` bytes at `offset`; b"" at the end of the file. Fails with LocalFileError."""
+        """Read up to `size` bytes at `offset`: a Deferred of them, b"" at the end. Fails with LocalFileError."""
         return self._run(self._call, os.pread, size, offset)
 
     def write(self, offset: int, data: bytes) -> Deferred[None]:
-        """Deferred of None when all of `data` stands at `offset`. Fails with LocalFileError."""
+        """Write all of `data` at `offset`: a Deferred of None. Fails with LocalFileError."""
         return self._run(self._call, _write_all, data, offset)
 
     def digest(self, offset: int, digest: Any, buffer: memoryview) -> Deferred[int]:
-        """Read what `buffer` holds at `offset` and add it to a hashlib object. Deferred of the bytes, 0 at the end.
+        """Read bytes and add them to a digest.
 
-        Fails with LocalFileError. One call at a time may use a buffer.
+        offset: bytes. digest: a hashlib object. buffer: is filled with the bytes; only one call at a time may use it.
+
+        Returns a Deferred of the number of bytes, 0 at the end of the file. Fails with LocalFileError.
         """
         return self._run(self._call, _digest_some, offset, digest, buffer)
 
     def sync(self) -> Deferred[None]:
-        """Deferred of None when the file's bytes are on the medium. Fails with LocalFileError."""
+        """Write the bytes of the file to the disk: a Deferred of None. Fails with LocalFileError."""
         return self._run(self._call, os.fsync)
 
     def close(self) -> None:
-        """Close at once, or when the last call that is under way ends. Any number of times."""
+        """Close the file at once or, if calls are under way, after the last one. May be called several times."""
         with self._lock:
             already, self._closing = self._closing, True
             close_now = not already and self._calls == 0
@@ -88,16 +90,19 @@ def _digest_some(fd: int, offset: int, digest: Any, buffer: memoryview) -> int:
 
 
 def open_for_reading(path: str) -> tuple[int, int]:
-    """File descriptor and size, bytes, of a regular file. Raises LocalFileError. Blocks."""
+    """Open a file or a block device for reading. Blocks.
+
+    path: a string. Returns the file descriptor and the size in bytes. Raises LocalFileError.
+    """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # nobody may write to a pipe
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe would block until somebody writes to it
     except OSError as error:
         raise LocalFileError(path, error.strerror or str(error)) from error
     try:
         kind = os.fstat(fd).st_mode
         if not (stat.S_ISREG(kind) or stat.S_ISBLK(kind)):
-            raise LocalFileError(path, "its size cannot be told: not a file or a block device")
-        # Seeking tells the size of a block device too, where stat says 0.
+            raise LocalFileError(path, "its size is not known: not a file or a block device")
+        # Seeking gives the size of a block device too; stat says 0 there.
         return fd, os.lseek(fd, 0, os.SEEK_END)
     except BaseException:
         os.close(fd)

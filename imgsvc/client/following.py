@@ -1,4 +1,4 @@
-"""The digest of a file that is still being written."""
+"""Computes the digest of a file while it is still being written."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ BLOCK: Final = 4 * 1024 * 1024
 
 
 class FollowingDigest:
-    """Digests a file from its first byte on, as far as it is there, while others write the rest.
+    """Computes the digest of the beginning of a file while the rest is still being written.
 
-    The bytes are read back right behind those who write them, so they come from the page cache and not from the
-    disk; blocks that arrive out of order need no other place to wait. One block at a time is read and digested, in
-    a thread. file: stays the caller's. algorithm: hashlib's name. moved: called with the bytes digested so far.
-    Whoever makes one stops it.
+    It reads bytes back soon after they were written, so they come from the page cache and not from the disk. Blocks
+    that arrive out of order wait in the file, not in memory. One block at a time is read and digested, in a thread.
+
+    file: a ThreadedFile, which the caller closes. algorithm: hashlib's name. moved: called with the number of bytes
+    digested so far. The caller must call `stop`.
     """
 
     def __init__(self, file: ThreadedFile, algorithm: str, moved: Callable[[int], None]) -> None:
@@ -35,13 +36,16 @@ class FollowingDigest:
         self._problem: BaseException | None = None
 
     def reach(self, there: int) -> None:
-        """The first `there` bytes of the file are written. Returns at once."""
+        """Say that the first `there` bytes of the file are written. Returns at once."""
         self._there = there
         if there - self._done >= BLOCK:
             self._follow()
 
     async def finish(self) -> str:
-        """The digest, hex, of all bytes that were reached. Raises LocalFileError when the file lacks some of them."""
+        """Digest the rest of the bytes that are written. Returns the digest in hex.
+
+        Raises LocalFileError if the file ends before them.
+        """
         while self._problem is None and self._done < self._there:
             self._follow()
             if self._following is not None:
@@ -51,7 +55,7 @@ class FollowingDigest:
         return str(self._digest.hexdigest())
 
     def stop(self) -> None:
-        """Read no more. Any number of times, also after the end."""
+        """Stop reading. May be called several times, also after the end."""
         if self._following is not None:
             self._following.cancel()
 

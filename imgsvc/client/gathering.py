@@ -1,4 +1,4 @@
-"""Several things at once."""
+"""Waits for several calls at once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 
 async def gather_or_cancel(calls: Sequence[Deferred[Any]]) -> list[Any]:
-    """The results of all calls, in their order. The first that fails ends the others, and its error is raised.
+    """Wait for several calls. The first error cancels the others, and so does a cancelled wait.
 
-    Who waits for this and is cancelled cancels all of them.
+    calls: Deferreds.
+
+    Returns their results in the same order. Raises the first error.
     """
     try:
         return list(await gatherResults(calls, consumeErrors=True))

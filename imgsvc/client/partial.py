@@ -1,8 +1,9 @@
-"""The file of a download that is not whole yet, and what is known of it.
+"""The file of a download that is not complete yet, and the state that lets a later download go on.
 
-Beside `NAME.part` stands `NAME.part.state`: one line of JSON that tells which data the file is of, then one line
-`NUMBER BYTES` for each piece that got so far. Lines are only ever appended; the last one of a piece counts, and a
-line without its end is none. The state is a hint for going on: whether the file is right is told by its digest.
+The file is `NAME.part`, its state `NAME.part.state`. The state begins with one line of JSON that says which data the
+file is of. Lines `NUMBER BYTES` follow: how many bytes of the piece NUMBER have arrived. Lines are only appended. The
+last line of a piece counts, and a line without its end is ignored. The state may be wrong after a crash: only the
+digest proves that the file is right.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from imgsvc.client.view import ImageView
 
 @define
 class Piece:
-    """A run of an image's bytes. position: where the next byte of it goes; the piece is whole at `stop`."""
+    """A range of an image's data.
+
+    number: its index. start, stop: offsets in bytes. position: offset of the next byte; the piece is whole at `stop`.
+    """
 
     number: int
     start: int
@@ -37,7 +41,7 @@ class Piece:
 
 @frozen
 class DataIdentity:
-    """Which bytes an image has. Two images' data with equal identities are the same."""
+    """Which bytes an image has. If two identities are equal, the bytes are the same. digest: `ALGORITHM:HEX`."""
 
     image_id: str
     size: int
@@ -50,10 +54,10 @@ class DataIdentity:
 
 
 class PartialFile:
-    """`NAME.part` and its state; owns both, and the lock that keeps a second download from the same name.
+    """`NAME.part` and its state. It owns both, and the lock that keeps a second download from writing the same file.
 
-    Made by open_partial. pieces: in order, together the whole image. etag: of the data when the download began.
-    file: the open `NAME.part`.
+    `open_partial` makes it. pieces: in order, together the whole image. etag: the entity tag of the data when the
+    download began. file: the open `NAME.part`.
     """
 
     def __init__(self, path: str, fd: int, identity: DataIdentity, piece_size: int, run: Runner) -> None:
@@ -71,12 +75,12 @@ class PartialFile:
 
     @property
     def done(self) -> int:
-        """Bytes that need not be fetched any more."""
+        """Number of bytes that have arrived."""
         return sum(piece.position - piece.start for piece in self.pieces)
 
     @property
     def prefix(self) -> int:
-        """Bytes from the first one on that are there without a gap."""
+        """Number of bytes from the first one to the first gap."""
         while self._first_left < len(self.pieces) and self.pieces[self._first_left].whole:
             self._first_left += 1
         return self.pieces[self._first_left].position if self._first_left < len(self.pieces) else self.identity.size
@@ -86,7 +90,7 @@ class PartialFile:
         return [piece for piece in self.pieces if not piece.whole]
 
     def begin(self, piece_size: int, etag: str | None) -> None:
-        """Forget what is there and start anew, in pieces of that size."""
+        """Start from the beginning. piece_size: bytes. etag: the entity tag of the data, or None."""
         self._plan(piece_size)
         self.etag = etag
         identity = self.identity
@@ -101,22 +105,22 @@ class PartialFile:
         self._append(json.dumps(head))
 
     def write(self, offset: int, data: bytes) -> Any:
-        """Deferred of None when `data` stands at `offset`. Fails with LocalFileError."""
+        """Write bytes at an offset: a Deferred of None. Fails with LocalFileError."""
         return self.file.write(offset, data)
 
     def note(self, piece: Piece) -> None:
-        """Remember how far a piece is. A few bytes to the page cache: not worth a thread."""
+        """Write down how far a piece is. This is not done in a thread: a few bytes go to the page cache."""
         if piece.position > piece.start:
             self._append(f"{piece.number} {piece.position - piece.start}")
 
     async def publish(self) -> None:
-        """Make the file durable and give it its name, replacing what has that name; the state is removed."""
+        """Write the file to the disk and give it its name. Replaces a file of that name, and removes the state."""
         await self.file.sync()
         await self._run(_replace, self.part_path, self.path)
         self._remove_state()
 
     async def set_aside(self) -> str:
-        """Keep the file, which is wrong, under another name. That name."""
+        """Keep the file, which is wrong, under another name. Returns that name."""
         kept = self.path + ".bad"
         await self._run(_replace, self.part_path, kept)
         self._remove_state()
@@ -128,14 +132,14 @@ class PartialFile:
         os.unlink(self.part_path)
 
     def close(self) -> None:
-        """Let go of the files; they stay for a later download that goes on. Any number of times."""
+        """Close the files. They stay for a later download. May be called several times."""
         self.file.close()
         if self._state_fd is not None:
             os.close(self._state_fd)
             self._state_fd = None
 
     def read_state(self) -> bool:
-        """Take over what an earlier download left. False, and nothing is taken, if it was of other data."""
+        """Take over what an earlier download left. Returns False, and takes nothing, if that was of other data."""
         try:
             with open(_state_path(self.path), encoding="utf-8") as state:
                 head, *lines = state.read().split("\n")[:-1] or [""]
@@ -184,7 +188,7 @@ class PartialFile:
 
 
 def part_path(path: str) -> str:
-    """Where the bytes of a download to `path` stand until they are whole."""
+    """The path of the file that has the bytes of a download to `path` until it is complete."""
     return path + ".part"
 
 
@@ -193,12 +197,17 @@ def _state_path(path: str) -> str:
 
 
 def open_partial(path: str, image: ImageView, size: int, piece_size: int, resume: bool, run: Runner) -> PartialFile:
-    """The part file of a download to `path`, of the image's whole size; its earlier content counts if `resume`.
+    """Open the part file of a download. Blocks.
 
-    Blocks. Raises LocalFileError, also when another download writes it, or what has the name `path` is no file.
+    path: where the complete file will be. image: whose data are downloaded. size: bytes of the image, which the part
+    file has from the start. piece_size: bytes. resume: whether to use what an earlier download left. run: a Runner for
+    the calls of the file.
+
+    Raises LocalFileError, also when another download writes the part file, or when `path` is something else than a
+    file.
     """
     if os.path.exists(path) and not os.path.isfile(path):
-        raise LocalFileError(path, "is there, and is no file that can be replaced")
+        raise LocalFileError(path, "exists, and is not a file that can be replaced")
     part = part_path(path)
     try:
         fd = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)

@@ -1,4 +1,4 @@
-"""When to try again, and when to give up."""
+"""Decides when to try again after a failure, and when to give up."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ RETRIES: Final = 5
 FIRST_PAUSE: Final = 0.5
 LAST_PAUSE: Final = 15.0
 LONGEST_WAIT: Final = 60.0
-"""Seconds. A server that asks for a longer pause (Retry-After) is not waited for: its user decides."""
+"""Seconds. If a server asks for a longer pause (Retry-After), the client gives up, and its user decides."""
 PASSING: Final = frozenset({429, 500, 502, 503, 504})
-"""Refusals that another try may turn."""
+"""Status codes of refusals that may not come again at the next try."""
 
 Notice = Callable[[ClientError, float], None]
-"""`notice(problem, pause)`: called before a pause, in seconds, after which something is tried again.
+"""`notice(problem, pause)`: called before a pause after which something is tried again.
 
-When the problem is Unsettled, the pause is the longest time that the server is asked for what became of an upload.
+problem: a ClientError, the reason. pause: seconds. If the problem is Unsettled, the client waits to find out what
+became of an upload, and the pause is the longest time that it waits.
 """
 
 
 def no_notice(problem: ClientError, pause: float) -> None:
-    """Tells nobody but the log."""
+    """A Notice that does nothing."""
 
 
 class Patience:
-    """Decides whether, and when, to try again: `retries` times in a row, with growing pauses.
+    """Decides whether and when to try again, with pauses that grow.
 
-    clock: for the pauses. notice: told of each of them.
+    clock: for the pauses. notice: a Notice, called before each pause. retries: most tries in a row after the first.
     """
 
     def __init__(self, clock: IReactorTime, notice: Notice = no_notice, retries: int = RETRIES) -> None:
@@ -45,13 +46,16 @@ class Patience:
         self._failures = 0
 
     def renew(self) -> None:
-        """Something has got on: count from the beginning."""
+        """Count the tries from the beginning, because the last one made progress."""
         self._failures = 0
 
     async def after(self, problem: TransferInterrupted | RequestRefused | Unreachable) -> None:
-        """Wait before the next try, or raise `problem`: it is one that no retry mends, or patience is at its end.
+        """Wait before the next try.
 
-        The pause is as long as the server asks for, if that is longer (Retry-After: RFC 9110, section 10.2.3).
+        problem: why the last try failed. If the server asks for a longer pause, the pause is that long (Retry-After:
+        RFC 9110, section 10.2.3).
+
+        Raises `problem` if another try would not help, or if there were enough tries.
         """
         asked = (problem.retry_after or 0.0) if isinstance(problem, RequestRefused) else 0.0
         if not is_passing(problem) or self._failures >= self._retries or asked > LONGEST_WAIT:
@@ -64,7 +68,7 @@ class Patience:
 
 
 def longest_wait(retries: int) -> float:
-    """The seconds of all pauses of a Patience whose server asks for no longer ones."""
+    """Add up the pauses before `retries` tries, in seconds, if the server asks for no longer ones."""
     return sum(map(_pause, range(retries)))
 
 
@@ -73,7 +77,7 @@ def _pause(failures: int) -> float:
 
 
 def is_passing(problem: ClientError) -> bool:
-    """Whether another try may mend it."""
+    """Whether another try may succeed."""
     if isinstance(problem, RequestRefused):
         return problem.status in PASSING
     return isinstance(problem, (TransferInterrupted, Unreachable)) and not isinstance(problem, ImageChanged)

@@ -1,4 +1,4 @@
-"""Bytes from this machine as the body of a request, digested on the way."""
+"""Sends bytes of this machine as the body of a request, and computes their digests meanwhile."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ BLOCK: Final = 1024 * 1024
 
 
 class Source(Protocol):
-    """Bytes that are read in order. name: for messages. size: bytes in all; None if that is not known beforehand."""
+    """Bytes that are read in order.
+
+    name: a string, for messages. size: bytes in all; None if not known beforehand.
+    """
 
     name: str
     size: int | None
 
     def read(self, offset: int) -> Deferred[bytes]:
-        """Deferred of some bytes at `offset`, which is where the read before ended; b"" at the end."""
+        """Read the next bytes: a Deferred of them, b"" at the end. offset: bytes, where the last read ended."""
         ...
 
 
 class FileSource:
-    """A file of `size` bytes, which stays the caller's."""
+    """The bytes of a file. The caller closes the file. size: bytes."""
 
     def __init__(self, file: ThreadedFile, size: int) -> None:
         self.name = file.path
@@ -48,7 +51,7 @@ class FileSource:
 
 
 class StreamSource:
-    """Blocks as they come, with no size and no way back."""
+    """The bytes of an iterator: their number is not known, and they can be read only once. name: for messages."""
 
     def __init__(self, blocks: AsyncIterator[bytes], name: str) -> None:
         self.name = name
@@ -56,7 +59,7 @@ class StreamSource:
         self._blocks = blocks
 
     def read(self, offset: int) -> Deferred[bytes]:
-        """See Source. Fails with what the blocks fail with."""
+        """See Source. Fails with what the iterator raises."""
         return Deferred.fromCoroutine(self._next())
 
     async def _next(self) -> bytes:
@@ -70,9 +73,13 @@ class StreamSource:
 class DigestingProducer:
     """Produces the bytes of a source, and computes digests of what it produces.
 
-    Holds one block and the one after it. length: bytes to produce, or UNKNOWN_LENGTH. run: where digests are
-    computed. moved: called with the bytes produced so far. produced: bytes so far. complete: whether that is all.
-    digests: hex by algorithm, of what was produced.
+    It holds one block and the next one.
+
+    source: a Source. run: a Runner, which computes the digests. algorithms: hashlib's names. moved: called with the
+    number of bytes produced so far.
+
+    length: bytes to produce, or UNKNOWN_LENGTH. produced: bytes so far. complete: whether that is all. digests: hex
+    strings by algorithm, of what was produced.
     """
 
     def __init__(
@@ -130,7 +137,7 @@ class DigestingProducer:
             paused.callback(None)
 
     def stopProducing(self) -> None:
-        """End after the block that is under way; a read that is waited for is given up. Any number of times."""
+        """End after the current block, and cancel the read that is under way. May be called several times."""
         self._stopped = True
         reading, self._reading = self._reading, None
         if reading is not None:
@@ -141,9 +148,9 @@ class DigestingProducer:
     async def _produce(self, consumer: IConsumer) -> None:
         self._reading = self._source.read(0)
         while block := await self._next():
-            # The next block is read meanwhile; but what is there is not kept back until that has come.
+            # Read the next block meanwhile, but do not wait for it before this one is sent.
             self._reading = self._source.read(self.produced + len(block))
-            # Before it is written: the server may answer the moment that it has the last byte.
+            # Digest the block before it is sent: the server may answer as soon as it has the last byte.
             await gather_or_cancel([self._run(digest.update, block) for digest in self._digests.values()])
             while self._paused is not None:
                 await self._paused
@@ -159,7 +166,7 @@ class DigestingProducer:
         self._at_end = True
 
     async def _next(self) -> bytes:
-        """The block that is being read; b"" after stopProducing."""
+        """Wait for the block that is being read. Returns b"" at the end, and after stopProducing."""
         reading = self._reading
         block = b"" if reading is None else await reading
         if self._reading is reading:

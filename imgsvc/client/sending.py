@@ -1,4 +1,4 @@
-"""Putting the bytes of a producer to a data path, and hearing a refusal on the way."""
+"""Sends the bytes of an upload, and reads a refusal that comes before the end."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from imgsvc.client.errors import TransferInterrupted
 from imgsvc.client.session import Session
 
 COMMIT_LIMIT: Final = 600.0
-"""Seconds that the server may take for its answer after the last byte: it makes the bytes durable first."""
+"""Seconds that the server may take for its answer after the last byte. It writes the bytes to the disk first."""
 
 
 class _Watch:
-    """Ends an upload when the server takes too long. It does not watch while the next move is the source's."""
+    """Ends an upload when the server takes too long.
+
+    Time in which the client waits for its own source does not count.
+    """
 
     def __init__(self, clock: IReactorTime, limit: float, stalled: Callable[[], None]) -> None:
         self._clock = clock
@@ -29,19 +32,19 @@ class _Watch:
         self.allow(limit)
 
     def allow(self, seconds: float) -> None:
-        """From now on the server has so many seconds."""
+        """Give the server a time limit, in seconds from now."""
         self.hold()
         if not self._over:
             self._call = self._clock.callLater(seconds, self._run_out)
 
     def hold(self) -> None:
-        """The server need do nothing now."""
+        """Stop the time, because the client waits for its own source."""
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
 
     def stop(self) -> None:
-        """Watch no more. Any number of times."""
+        """End the watch. May be called several times."""
         self._over = True
         self.hold()
 
@@ -58,7 +61,9 @@ async def send(
     headers: Mapping[str, str],
     reactor: Any,
 ) -> None:
-    """PUT a producer's bytes to a data path (`/v2/images/ID/file`).
+    """PUT the bytes of a producer to the data of an image.
+
+    path: `/v2/images/ID/file`. producer: an IBodyProducer. headers: strings by name, sent beside those of the session.
 
     An answer that comes before all bytes were sent is read, and ends the sending. Raises RequestRefused,
     TransferInterrupted, Unreachable, and what the producer fails with.
@@ -85,7 +90,7 @@ async def send(
         if not 200 <= response.code < 300:
             raise await session.refusal(response)
         if not watched.all_written:
-            raise TransferInterrupted("The server said that it has the image before all of it was sent.")
+            raise TransferInterrupted("The server answered that the upload is complete before all of it was sent.")
     except TransferInterrupted as problem:
         if not stalled:
             raise
@@ -98,10 +103,10 @@ async def send(
 
 @implementer(IBodyProducer)
 class _WatchedProducer:
-    """Passes on to a producer, and tells a watch whenever its bytes moved.
+    """Passes calls on to a producer, and tells a watch when its bytes move.
 
-    A producer may find out that it is at its end only when the server has had all bytes and has answered, so
-    they are counted: all_written is true when nothing is missing.
+    It counts the bytes, because the server may have answered before the producer finds out that it is at its end.
+    all_written: whether all bytes were written.
     """
 
     def __init__(self, producer: IBodyProducer, watch: _Watch, stall_limit: float) -> None:
@@ -118,7 +123,7 @@ class _WatchedProducer:
         return self._finished or self._written == self.length
 
     def write(self, data: bytes) -> None:
-        """What the producer writes."""
+        """Called by the producer."""
         self._written += len(data)
         if self._consumer is not None:
             self._consumer.write(data)

@@ -1,4 +1,4 @@
-"""Requests to one Image API, with credentials; what fails comes out as a ClientError."""
+"""Sends requests with credentials to one Image API. Failures are ClientErrors."""
 
 from __future__ import annotations
 
@@ -32,13 +32,16 @@ from imgsvc.client.errors import BadResponse, RequestRefused, TransferInterrupte
 from imgsvc.client.patience import Notice, Patience, no_notice
 
 DOCUMENT_LIMIT: Final = 64 * 1024 * 1024
+"""Bytes of a JSON answer that are read."""
 ERROR_LIMIT: Final = 64 * 1024
+"""Bytes of the answer to a refused request that are read."""
 ELSEWHERE: Final = (301, 302, 303, 307, 308)
+"""Status codes of redirects."""
 
 
 @implementer(IAgent)
 class _PlainAgent:
-    """Asks for bytes as they are. treq offers gzip, of which a range would be another range."""
+    """Asks for unchanged bytes. treq would accept gzip, and a range of compressed bytes is another range."""
 
     def __init__(self, agent: IAgent) -> None:
         self._agent = agent
@@ -52,14 +55,14 @@ class _PlainAgent:
 
 
 class _Url(EncodedURL):
-    """What treq sends a request to. hyperlink would take an IPv6 address for a name, and refuse it."""
+    """A URL for treq. hyperlink takes an IPv6 address for a name, and refuses it."""
 
     def to_uri(self) -> EncodedURL:
         return self if ":" in self.host else super().to_uri()
 
 
 def check_endpoint(endpoint: str) -> None:
-    """Raise ValueError unless it is a URL that requests can go to."""
+    """Check the URL of an Image API. endpoint: a string. Raises ValueError that says what is wrong."""
     try:
         parts = urlsplit(endpoint)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -67,9 +70,9 @@ def check_endpoint(endpoint: str) -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError(f"{endpoint!r} is no http or https URL")
+        raise ValueError(f"{endpoint!r} is not an http or https URL")
     if "@" in parts.netloc:
-        raise ValueError("a user name is not taken from the URL")
+        raise ValueError("the URL must not have a user name")
     if parts.query or parts.fragment:
         raise ValueError(f"{endpoint!r} has more than a path after the host")
 
@@ -77,10 +80,13 @@ def check_endpoint(endpoint: str) -> None:
 class Session:
     """One endpoint, its credentials and its connections.
 
-    endpoint: URL of the Image API, with or without its version. headers: sent with every request. auth: user and
-    password for HTTP Basic. agent: makes the requests; by default one with `connections` kept-alive connections.
-    stall_limit: seconds that the server may be silent. notice: told when something is tried again after a pause.
-    Owns the connections; `close` ends them.
+    endpoint: a string, the URL of the Image API, with or without `/v2`. reactor: makes the connections and keeps the
+    time. headers: strings by name, sent with every request. auth: a pair of strings, user and password for HTTP Basic.
+    agent: an IAgent that makes the requests; by default one that keeps idle connections. connections: the most of these
+    that it keeps. stall_limit: seconds that the server may be silent. notice: a Notice, called before something is
+    tried again.
+
+    It owns the connections; `close` ends them.
     """
 
     def __init__(
@@ -113,7 +119,7 @@ class Session:
         await self._pool.closeCachedConnections()
 
     def patience(self, retries: int | None = None) -> Patience:
-        """A new Patience on this session's clock; with its usual number of retries if None."""
+        """Make a Patience for one call. retries: most tries in a row after the first; None for the default."""
         return Patience(self.clock, self.notice) if retries is None else Patience(self.clock, self.notice, retries)
 
     async def request(
@@ -126,11 +132,15 @@ class Session:
         answer_limit: float | None = None,
         **arguments: Any,
     ) -> IResponse:
-        """The response, whatever its status is, its body not read. path: below the endpoint, with its query.
+        """Send a request, and wait for the headers of the answer.
 
-        agent: another one than the session's. answer_limit: seconds until the headers of the answer must be
-        there; default stall_limit, 0 is no limit. arguments: to treq's request (params, data, ...).
-        Raises Unreachable, TransferInterrupted, BadResponse.
+        method: a string. path: a string below the endpoint, with its query. headers: strings by name, sent beside those
+        of the session. agent: an IAgent instead of that of the session. answer_limit: seconds until the headers of the
+        answer must be there; None for stall_limit, 0 for no limit. arguments: passed to treq's request (params, data,
+        ...).
+
+        Returns the response, whatever its status is; its body is not read. Raises Unreachable, TransferInterrupted,
+        BadResponse.
         """
         treq = HTTPClient(_PlainAgent(agent or self._agent))
         sent: Deferred[Any] = treq.request(
@@ -151,14 +161,20 @@ class Session:
         return response
 
     async def document(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
-        """The JSON of a successful answer; None when it has no body. Raises as request, RequestRefused and BadResponse.
+        """Send a request that is answered with JSON.
 
-        body: sent as JSON of that content_type, if it is not None. A server that refuses for a while and says for how
-        long is asked again. As long as it has not answered anything, a broken connection counts as Unreachable:
-        whatever listens there may be no HTTP server, or one that wants TLS.
+        method: a string. path: a string below the endpoint, with its query. body: a value that is sent as JSON; None
+        for no body. content_type: a string, of the body.
+
+        A server that refuses for a while, and says for how long, is asked again after that. As long as the server has
+        not answered anything, a broken connection counts as Unreachable: what listens there may not be an HTTP server,
+        or may expect TLS.
+
+        Returns the value of the JSON, None if the answer has no body. Raises RequestRefused, BadResponse, Unreachable,
+        TransferInterrupted.
         """
         headers, data = {"Accept": "application/json"}, None
-        if body is not None:  # treq itself would send any JSON as application/json
+        if body is not None:  # treq would send JSON always as application/json
             headers["Content-Type"], data = content_type, json.dumps(body).encode()
         patience = self.patience()
         while True:
@@ -176,7 +192,7 @@ class Session:
                 raise Unreachable(self.endpoint, f"{problem} {hint}") from problem
 
     async def _document(self, response: IResponse, request: str) -> Any:
-        if response.code == 300:  # what a path of no version is answered with
+        if response.code == 300:  # the answer to a path without a version
             await self.refusal(response)
             raise BadResponse(f"There is no Image API at {self.endpoint}, but perhaps at another path of this server.")
         if response.code in ELSEWHERE:
@@ -192,11 +208,11 @@ class Session:
             return json.loads(content)
         except ValueError as problem:
             raise BadResponse(
-                f"The answer to {request} is no JSON: there is no Image API at {self.endpoint}."
+                f"The answer to {request} is not JSON: there is no Image API at {self.endpoint}."
             ) from problem
 
     async def refusal(self, response: IResponse) -> RequestRefused:
-        """The error that an unsuccessful response stands for; reads its body."""
+        """Read the body of an unsuccessful response, and make the error that it means."""
         try:
             content = await self._content(response, ERROR_LIMIT)
         except TransferInterrupted:
@@ -206,7 +222,7 @@ class Session:
         return RequestRefused(response.code, words, retry_after(response))
 
     def body(self, response: IResponse) -> Body:
-        """The response's body."""
+        """Make the Body of a response."""
         return Body(response, self.clock, self.stall_limit)
 
     async def _content(self, response: IResponse, limit: int) -> bytes:
@@ -223,7 +239,7 @@ class Session:
         return bytes(content[:limit])
 
     def _explain(self, failure: Failure) -> NoReturn:
-        """Raise what a failure of Twisted's client means to the user."""
+        """Raise the ClientError that a failure of Twisted's HTTP client means."""
         problem = failure.value
         if failure.check(ResponseNeverReceived, ResponseFailed, RequestTransmissionFailed, RequestGenerationFailed):
             causes = [reason.value for reason in problem.reasons]  # type: ignore[union-attr]
@@ -231,7 +247,7 @@ class Session:
             if failure.check(RequestGenerationFailed) or isinstance(cause, CancelledError):
                 raise cause
             if failure.check(ResponseNeverReceived) and not isinstance(cause, error.ConnectionClosed):
-                # Before the first byte only TLS fails with something else than the end of the connection.
+                # Before the first byte of an answer, all other errors than the end of the connection are those of TLS.
                 raise Unreachable(self.endpoint, _tls_words(cause)) from problem
             if failure.check(ResponseFailed) and not isinstance(cause, error.ConnectionClosed):
                 raise BadResponse(f"What listens at {self.endpoint} does not speak HTTP.") from problem
@@ -251,7 +267,7 @@ def _no_answer(_result: object, limit: float) -> NoReturn:
 
 def _tls_words(problem: BaseException) -> str:
     match problem.args:
-        case ([(_, _, str(reason)), *_],):  # as OpenSSL's errors are
+        case ([(_, _, str(reason)), *_],):  # the form of OpenSSL's errors
             return f"TLS: {reason}."
     return str(problem) or type(problem).__name__
 

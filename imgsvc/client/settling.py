@@ -1,4 +1,4 @@
-"""What became of an upload whose answer says nothing about it, or did not come."""
+"""Finds out what became of an upload whose answer did not come, or does not say it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from imgsvc.client.patience import Notice, Patience, longest_wait, no_notice
 from imgsvc.client.view import ImageView
 
 SETTLE_LIMIT: Final = 180.0
-"""Seconds. An upload whose server was killed is undone when its lease has run out: a minute and a half by default."""
+"""Seconds.
+
+If the server was killed, another process undoes the upload when its lease has run out: by default after 90 s.
+"""
 SETTLE_RETRIES: Final = 12
-"""How often a server that is away is asked: about two minutes."""
+"""How often a server that is away is asked again, which takes about two minutes."""
 FIRST_LOOK: Final = 0.2
+"""Seconds before the second question. The pause doubles each time."""
 SLOWEST_LOOK: Final = 5.0
+"""Seconds. The longest pause between two questions."""
 QUIET: Final = 1.0
-"""Seconds for which an image that is still `saving` is nothing to tell of: most uploads end in that time."""
+"""Seconds. The user is told of an image that is still `saving` after this time; most uploads end earlier."""
 
 
 async def settled(
@@ -30,11 +35,14 @@ async def settled(
     retries: int = SETTLE_RETRIES,
     limit: float = SETTLE_LIMIT,
 ) -> ImageView:
-    """The image when its upload is over: no more `saving`, or still after `limit` seconds.
+    """Wait until the upload of an image is over: until its status is not `saving` any more.
 
-    show: asks the server. notice: told of an Unsettled when the server is away, and once when the image is `saving` for
-    more than a moment. retries: how often in a row a server that is away, as while it starts again, is asked once
-    more. Raises what `show` raises after these.
+    show: asks the server for the image. clock: for the pauses. notice: a Notice. It is called with an Unsettled when
+    the server is away, and once when the image is `saving` for longer than QUIET. retries: how often in a row a server
+    that is away, as during a restart, is asked again. limit: seconds to wait at most.
+
+    Returns the image, which may still be `saving` after `limit`. Raises what `show` raises when the retries are used
+    up.
     """
 
     def away(problem: ClientError, pause: float) -> None:

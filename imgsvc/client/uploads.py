@@ -1,4 +1,4 @@
-"""Giving an image its data: sending, asking what became of it, and trying again."""
+"""Uploads the data of an image: sends them, finds out what the server stored, and tries again."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from imgsvc.client.view import ImageView
 WITH_DATA: Final = ("active", "deactivated")
 
 Send = Callable[[IBodyProducer], Awaitable[None]]
-"""Puts a producer's bytes to the image."""
+"""Sends the bytes of a producer to the server."""
 Settle = Callable[[], Awaitable[ImageView]]
-"""The image, when no upload to it is under way any more."""
+"""Waits until no upload of the image is under way any more, and returns the image."""
 
 
 async def upload_source(
@@ -30,19 +30,22 @@ async def upload_source(
     known: Mapping[str, str],
     patience: Patience | None,
 ) -> ImageView:
-    """Send what `begin` produces; the image, after its size and digests were compared. known: digests beforehand.
+    """Upload bytes and compare the size and the digests of the image with them.
 
-    A transfer whose answer was lost counts as done when the image is active with the right size and digests. One
-    that broke before its end is begun again as `patience` has it, once the image waits for bytes again. patience:
-    None for bytes that can be had only once.
+    send: sends a producer. settle: finds out what became of the upload. begin: makes a new producer of the bytes.
+    known: hex strings by hashlib's name, digests that were known beforehand. patience: decides about further tries;
+    None if the bytes can be read only once.
 
-    Raises VerificationFailed, and what `send` or `settle` failed with at last.
+    An upload whose answer was lost is complete if the image is active with the right size and digests. One that was
+    interrupted is sent again when the image is `queued`.
+
+    Returns the image. Raises VerificationFailed, and the last error of `send` or `settle`.
     """
     while True:
         producer = begin()
         problem = await _attempt(send, producer)
         if problem is not None and patience is None and not producer.complete:
-            raise problem  # what lacks its end does not become active
+            raise problem  # an incomplete upload never becomes active
         image = await _settled(settle, problem)
         if problem is None or (producer.complete and image.status in WITH_DATA):
             check_upload(image, producer.produced, {**producer.digests, **known})
@@ -55,9 +58,12 @@ async def upload_source(
 async def upload_producer(
     send: Send, settle: Settle, producer: IBodyProducer, size: int | None, known: Mapping[str, str]
 ) -> ImageView:
-    """As upload_source, of bytes that nobody digests here. size, known: of them, if known; hex by hashlib's name.
+    """Upload the bytes of a producer whose digests are not computed here.
 
-    An upload whose answer was lost can be found to be done only if a digest is known.
+    size: bytes; None if not known. known: hex strings by hashlib's name, digests that were known beforehand. The other
+    parameters, the result and the errors are those of `upload_source`.
+
+    If the answer is lost, the upload is found to be complete only if a digest is known.
     """
     problem = await _attempt(send, producer)
     if isinstance(problem, Unreachable):
@@ -70,7 +76,10 @@ async def upload_producer(
 
 
 async def _attempt(send: Send, producer: IBodyProducer) -> TransferInterrupted | RequestRefused | Unreachable | None:
-    """Send; the problem, if it is one of which the image itself must be asked. Raises every other one."""
+    """Send the bytes.
+
+    Returns the error if only the image can tell whether the upload is complete; raises other errors.
+    """
     try:
         await send(producer)
     except (TransferInterrupted, RequestRefused, Unreachable) as problem:
@@ -81,7 +90,11 @@ async def _attempt(send: Send, producer: IBodyProducer) -> TransferInterrupted |
 
 
 async def _settled(settle: Settle, problem: ClientError | None) -> ImageView:
-    """The image; raises `problem` or, without one, what is wrong when the image cannot be asked or has no data."""
+    """Ask for the image after an upload.
+
+    problem: what `send` failed with, or None. It is raised if the image cannot be asked for. Without a problem,
+    TransferInterrupted is raised if the image has no data.
+    """
     try:
         image = await settle()
     except ClientError as unsettled:
@@ -94,7 +107,10 @@ async def _settled(settle: Settle, problem: ClientError | None) -> ImageView:
 
 
 def upload_headers(size: int | None, store: str | None, digests: Mapping[str, str]) -> dict[str, str]:
-    """The headers that tell the server beforehand what will come. digests: hex by hashlib's name."""
+    """Make the headers that tell the server beforehand what will come.
+
+    size: bytes; None if not known. store: a string; None for the default store. digests: hex strings by hashlib's name.
+    """
     headers: dict[str, str] = {}
     if size is not None:
         headers["X-OpenStack-Image-Size"] = str(size)
@@ -111,9 +127,10 @@ def upload_headers(size: int | None, store: str | None, digests: Mapping[str, st
 
 
 def check_upload(image: ImageView, size: int | None, digests: Mapping[str, str]) -> None:
-    """Raise VerificationFailed unless what the server stored is what was sent: size and every digest known here.
+    """Compare what the server stored with what was sent: the size, and every digest that is known here.
 
-    size: None when it is not known.
+    image: as the server shows it. size: bytes that were sent; None if not known. digests: hex strings by hashlib's
+    name. Raises VerificationFailed.
     """
     if size is not None and image.size != size:
         raise VerificationFailed(image.id, "size", image.size, size)

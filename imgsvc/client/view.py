@@ -16,9 +16,10 @@ BASE_FIELDS: Final = frozenset(FIELDS)
 
 @frozen
 class ImageView:
-    """The fields of an image that a client works with. Sizes in bytes.
+    """The fields of an image that a client works with.
 
-    document: the whole JSON object as the server sent it. properties: the custom ones.
+    size: bytes; None while there are no data. properties: the custom properties. document: the whole JSON object as the
+    server sent it.
     """
 
     id: str
@@ -37,9 +38,9 @@ class ImageView:
 
     @classmethod
     def from_document(cls, document: Any) -> ImageView:
-        """From the JSON of an image. Raises BadResponse when it is none."""
+        """Make a view of the JSON of an image. Raises BadResponse if it is something else."""
         if not isinstance(document, dict) or not isinstance(document.get("id"), str):
-            raise BadResponse("The server's answer is no image.")
+            raise BadResponse("The answer of the server is not an image.")
         size = document.get("size")
         if size is not None and (not isinstance(size, int) or size < 0):
             raise BadResponse(f"The server gives image {document['id']} the size {size!r}.")
@@ -62,9 +63,10 @@ class ImageView:
 
 @frozen
 class MemberView:
-    """A project that an image is shared with. status: what it says to that: pending, accepted or rejected.
+    """A project that an image is shared with.
 
-    document: the whole JSON object as the server sent it.
+    project: its id. status: its answer: pending, accepted or rejected. document: the whole JSON object as the server
+    sent it.
     """
 
     project: str
@@ -73,7 +75,7 @@ class MemberView:
 
     @classmethod
     def from_document(cls, document: Any) -> MemberView:
-        """From the JSON of a member. Raises BadResponse when it is none."""
+        """Make a view of the JSON of a member. Raises BadResponse if it is something else."""
         if not isinstance(document, dict) or not isinstance(document.get("member_id"), str):
-            raise BadResponse("The server's answer is no member of an image.")
+            raise BadResponse("The answer of the server is not a member of an image.")
         return cls(document["member_id"], str(document.get("status")), document)

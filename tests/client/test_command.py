@@ -152,7 +152,7 @@ class FaultTests(CommandTestCase):
             ["update", "x", "--name", "y"],
         ):
             done = self.imgsvc(*arguments, code=1)
-            self.assertEqual(done.stderr.count("Say who asks with --token"), 1, arguments)
+            self.assertEqual(done.stderr.count("Say who you are, before the subcommand: --token"), 1, arguments)
             self.assertIn("(401)", done.stderr.splitlines()[0])
 
     def test_not_now(self) -> None:

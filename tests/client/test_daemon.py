@@ -165,4 +165,4 @@ class ProjectsTests(ClientProcesses, SynchronousTestCase):
 
     def test_nobody(self) -> None:
         """Who says not who asks is told by which options it is said."""
-        self.assertIn("Say who asks with --token", self.imgsvc("list", code=1).stderr)
+        self.assertIn("Say who you are, before the subcommand: --token", self.imgsvc("list", code=1).stderr)

@@ -1,4 +1,4 @@
-"""The `imgsvc` command: its group, and one module for each kind of subcommand."""
+"""The `imgsvc` command: the group here, and a module for each kind of subcommand."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def main(context: click.Context, endpoint: str, token: str | None, headers: dict
       0  done
       1  the server refused
       2  the command line is wrong
-      3  the server cannot be reached, or is no Image API
+      3  the server cannot be reached, or is not an Image API
       4  the bytes do not match the image's size or digest
-      5  broken off; may be tried again, a download with --continue
+      5  interrupted; may be tried again, a download with --continue
       6  a local file cannot be read or written
       130  interrupted by Ctrl-C (143: by SIGTERM)
     """

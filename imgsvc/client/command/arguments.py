@@ -1,4 +1,4 @@
-"""Options of the command that are pairs."""
+"""Checks options of the command: pairs, keys, and orders of lists."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ LIST_PARAMETERS: Final = BASE_FIELDS | {
     *("limit", "marker", "sort", "sort_key", "sort_dir", "member_status", "deleted", "changes-since", "tag"),
     *(f"{field}_{bound}" for field in _NUMBERS for bound in ("min", "max")),
 }
-"""What is no property in the query of a list."""
+"""Parameters of a list that are not custom properties."""
 
 
 def headers(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> dict[str, str]:
-    """A click callback: `NAME: VALUE`, any number of times."""
+    """Called by click. Reads `NAME: VALUE`, which may be given several times."""
     return {name: value.strip() for name, value in _pairs(values, ":", "NAME: VALUE")}
 
 
 def properties(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> dict[str, str]:
-    """A click callback: `KEY=VALUE`, any number of times; no KEY of a field that every image has."""
+    """Called by click. Reads `KEY=VALUE`, which may be given several times. KEY must not be a field of every image."""
     given = dict(_pairs(values, "=", "KEY=VALUE"))
     _refuse_fields(given)
     return given
 
 
 def filters(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> dict[str, str]:
-    """A click callback: `KEY=VALUE`, any number of times, by which a list is filtered; no KEY of another meaning."""
+    """Called by click. Reads `KEY=VALUE`, filters of a list. KEY must not be another parameter of lists."""
     given = dict(_pairs(values, "=", "KEY=VALUE"))
     for key in sorted(LIST_PARAMETERS.intersection(given)):
-        raise click.BadParameter(f"{key!r} is no property that images can be listed by")
+        raise click.BadParameter(f"{key!r} is not a property that lists can be filtered by")
     return given
 
 
 def sorting(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """A click callback: `KEY` or `KEY:asc` or `KEY:desc`, several with commas between; each with its direction then."""
+    """Called by click. Reads `KEY`, `KEY:asc` or `KEY:desc`, several with commas. Returns each with its direction."""
     if value is None:
         return None
     keys = []
@@ -53,13 +53,13 @@ def sorting(context: click.Context, parameter: click.Parameter, value: str | Non
 
 
 def complete_sorting(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What the shell offers for `sorting`: the keys, for the last of several with commas between."""
+    """Called by click. Completes the last key of `sorting` in the shell."""
     before, comma, last = incomplete.rpartition(",")
     return [CompletionItem(before + comma + key) for key in SORT_KEYS if key.startswith(last)]
 
 
 def property_keys(context: click.Context, parameter: click.Parameter, values: Iterable[str]) -> tuple[str, ...]:
-    """A click callback: `KEY`, any number of times; as `properties`."""
+    """Called by click. Reads `KEY`, which may be given several times. KEY must not be a field of every image."""
     keys = tuple(values)
     _refuse_fields(keys)
     return keys
@@ -67,9 +67,7 @@ def property_keys(context: click.Context, parameter: click.Parameter, values: It
 
 def _refuse_fields(keys: Iterable[str]) -> None:
     for key in sorted(BASE_FIELDS.intersection(keys)):
-        raise click.BadParameter(
-            f"{key!r} is a field of every image; it has an option of its own or is set by the server"
-        )
+        raise click.BadParameter(f"{key!r} is a field of every image: it has its own option, or the server sets it")
 
 
 def _pairs(values: Iterable[str], separator: str, form: str) -> Iterable[tuple[str, str]]:

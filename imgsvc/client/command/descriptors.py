@@ -1,7 +1,7 @@
-"""Reading and writing descriptors that may be pipes, without blocking the reactor or the end of the process.
+"""Reads and writes descriptors that may be pipes, without blocking the reactor or the end of the process.
 
-Each call has a daemon thread: the other side of a pipe blocks it for as long as it likes, and the end of the process
-must not wait for it, as it would for a thread of a pool.
+Each call runs in a daemon thread. The program at the other end of a pipe can block that thread for any time. The end of
+the process does not wait for a daemon thread, as it would for a thread of a pool.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from twisted.python.failure import Failure
 from imgsvc.client.errors import LocalFileError
 
 BLOCK: Final = 1024 * 1024
+"""Bytes that are read at a time."""
 
 T = TypeVar("T")
 
 
 def write_to_descriptor(reactor: Any, fd: int) -> Callable[[bytes], Deferred[None]]:
-    """A function that writes bytes to `fd`: Deferred of None when all were taken. Fails with LocalFileError."""
+    """Make a function that writes bytes to a descriptor and returns a Deferred of None.
+
+    reactor: of the process. fd: the descriptor, of standard output. The Deferred fails with LocalFileError.
+    """
 
     def write_all(data: bytes) -> None:
         left = memoryview(data)
@@ -36,15 +40,20 @@ def write_to_descriptor(reactor: Any, fd: int) -> Callable[[bytes], Deferred[Non
 
 
 async def read_from_descriptor(reactor: Any, fd: int) -> AsyncIterator[bytes]:
-    """The blocks that `fd` gives until its end, each up to BLOCK bytes. Raises LocalFileError."""
-    with suppress(OSError):  # what is no pipe, or a system that allows no larger one
+    """Read a descriptor to its end.
+
+    reactor: of the process. fd: the descriptor, of standard input.
+
+    Returns an asynchronous iterator of blocks of up to BLOCK bytes. Raises LocalFileError.
+    """
+    with suppress(OSError):  # not a pipe, or the system allows no larger one
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, BLOCK)
     while block := await _in_daemon_thread(reactor, "standard input", lambda: _read_some(fd)):
         yield block
 
 
 def _read_some(fd: int) -> bytes:
-    """What is there, after waiting for the first byte of it; b"" at the end."""
+    """Wait for the first byte, and read what is available. Returns b"" at the end."""
     first = os.read(fd, BLOCK)
     parts, held = [first], len(first)
     while first and held < BLOCK and select.select([fd], [], [], 0)[0]:
@@ -57,7 +66,7 @@ def _read_some(fd: int) -> bytes:
 
 
 def _in_daemon_thread(reactor: Any, name: str, function: Callable[[], T]) -> Deferred[T]:
-    """Deferred of what `function` gives. name: of the file, for the LocalFileError that an OSError becomes."""
+    """Call a function in a daemon thread: a Deferred of its result. An OSError becomes a LocalFileError of `name`."""
     done: Deferred[T] = Deferred()
 
     def settle(result: T | Failure) -> None:

@@ -55,7 +55,7 @@ async def _download(tools: Tools, id_or_name: str, output: str | None, resume: b
                 return 0
         algorithm = await _to_file(tools, image, target, resume, connections)
     progress.end()
-    verified = f"{algorithm} matches" if algorithm else "not verified, for the server gives no digest"
+    verified = f"{algorithm} matches" if algorithm else "not verified, because the server gives no digest"
     say(f"Image {image.id} is in {target}: {format_size(image.size or 0)}, {verified}.")
     return 0
 
@@ -73,7 +73,7 @@ async def _to_file(tools: Tools, image: ImageView, target: str, resume: bool, co
 
 
 def _target(output: str | None, image: ImageView) -> str:
-    """The path of the file. One that ends like a folder, and is none, is refused: it would name no file."""
+    """Get the path of the file. Raises LocalFileError if the path ends with a slash but there is no such folder."""
     if output is None:
         return _file_name(image)
     if os.path.isdir(output):
@@ -84,6 +84,6 @@ def _target(output: str | None, image: ImageView) -> str:
 
 
 def _file_name(image: ImageView) -> str:
-    """A name made of what the server says, but without anything that would lead to another folder."""
+    """Make a file name of what the server says, without characters that could lead to another folder."""
     parts = [image.id] + ([image.disk_format] if image.disk_format else [])
     return ".".join("".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in part) for part in parts)

@@ -1,4 +1,4 @@
-"""What becomes of the image that an upload made, when the upload failed."""
+"""Deletes the image that a failed upload made."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from imgsvc.client.uploads import WITH_DATA
 from imgsvc.client.view import ImageView
 
 CLEANUP_LIMIT: Final = 10.0
-"""Seconds for the whole of it: somebody may have pressed Ctrl-C."""
+"""Seconds for each request, because somebody may have pressed Ctrl-C and waits."""
 
 T = TypeVar("T")
 
 
 async def clean_up(tools: Tools, image_id: str, *, wrong_bytes: bool, keep: bool, protected: bool) -> None:
-    """Delete the image if it has no data, and say what became of it.
+    """Delete the image of a failed upload if it has no data, and say what became of it.
 
-    An image that is active is never deleted: the upload may have been done when the connection broke. wrong_bytes: the
-    server has stored other bytes than were sent; the image is deactivated, so that nobody uses them. keep: leave it
-    as it is. protected: whether it was made so. Raises nothing that the server causes.
+    tools: of the command. image_id: a string. wrong_bytes: whether the server stored other bytes than were sent; then
+    the image is deactivated, so that nobody uses them. keep: whether to leave the image as it is. protected: whether
+    the image was made protected.
+
+    An active image is never deleted: the upload may have been complete when the connection broke. Errors of the server
+    are told, not raised.
     """
     try:
         image = await _in_time(tools, _settled(tools, image_id))

@@ -25,14 +25,18 @@ MOST_OF_A_PAGE: Final = 1000
 
 @frozen
 class Column:
-    """One of the table. layout: as of `format`, with its width. text: of an image; None is shown as `-`."""
+    """A column of the table.
+
+    heading: a string. layout: a format with the width. text: a function that gets the text of an image; None is shown
+    as `-`.
+    """
 
     heading: str
     layout: str
     text: Callable[[ImageView], object]
 
     def cell(self, image: ImageView) -> str:
-        """What stands in it, without anything that a terminal would obey."""
+        """Make the text of a cell, without characters that control a terminal."""
         text = self.text(image)
         return format("-" if text is None or text == "" else printable(str(text)), self.layout)
 
@@ -54,19 +58,23 @@ NAME: Final = Column("NAME", "", lambda image: image.name)
 
 
 @click.command("list")
-@click.option("--name", help="Those of this very name.")
+@click.option("--name", help="Only images with exactly this name.")
 @click.option("--status", type=click.Choice([*map(str, Status)]))
 @click.option("--visibility", type=click.Choice([*map(str, Visibility), "all"]))
-@click.option("--owner", help="Those of this project.")
-@click.option("--tag", "tags", multiple=True, help="Those that have this tag; all of them, if given several times.")
+@click.option("--owner", help="Only images of this project.")
+@click.option("--tag", "tags", multiple=True, help="Only images with this tag. Given several times: with all of them.")
 @click.option(
-    "--property", "properties", multiple=True, callback=arguments.filters, help="Those that have it, as KEY=VALUE."
+    "--property",
+    "properties",
+    multiple=True,
+    callback=arguments.filters,
+    help="Only images with this property: KEY=VALUE.",
 )
-@click.option("--hidden", is_flag=True, help="Those that are hidden, and no others.")
+@click.option("--hidden", is_flag=True, help="Only hidden images.")
 @click.option(
     "--member-status",
     type=click.Choice([*map(str, MemberStatus), "all"]),
-    help="Of what others share with you: what you said to it. Default: accepted.",
+    help="Of images that others share with you, those that you answered so. Default: accepted.",
 )
 @click.option(
     "--sort",
@@ -75,7 +83,7 @@ NAME: Final = Column("NAME", "", lambda image: image.name)
     metavar="KEY[:asc|:desc],...",
     help=f"By {', '.join(SORT_KEYS)}. Default: created_at:desc.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many images. Default: all.")
+@click.option("--limit", type=click.IntRange(min=1), help="The most images to list. Default: all.")
 @click.option("--long", "in_full", is_flag=True, help="More columns.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @click.pass_obj

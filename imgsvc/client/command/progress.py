@@ -1,4 +1,4 @@
-"""The one line of a terminal that shows how far a transfer is."""
+"""Shows how far a transfer is, on one line of the terminal."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Final, TextIO
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 INTERVAL: Final = 0.2
+"""Seconds between two updates of the line."""
 WINDOW: Final = 5.0
-"""Seconds. The rate is that of the last so many."""
+"""Seconds over which the rate is computed."""
 LABELS: Final = {"upload": "Uploading", "download": "Downloading", "verify": "Verifying"}
 WIDEST_BAR: Final = 40
 NARROWEST_BAR: Final = 8
 BESIDE_BAR: Final = 60
-"""Columns for all that stands beside the bar, which keeps its width while they come and go."""
+"""Columns for everything beside the bar, so that the bar keeps its width while other parts come and go."""
 USUAL_COLUMNS: Final = 80
 
 
 def format_size(size: float) -> str:
-    """As `1.2 GB`: powers of a thousand, three digits."""
+    """Write a number of bytes as `1.2 GB`: powers of a thousand, up to three digits."""
     units = ["B", "kB", "MB", "GB", "TB"]
     while size >= 1000 and len(units) > 1:
         size /= 1000
@@ -30,18 +31,19 @@ def format_size(size: float) -> str:
 
 
 def format_time(seconds: float) -> str:
-    """As `1:02:03` or `2:03`."""
+    """Write a number of seconds as `1:02:03` or `2:03`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class ProgressLine:
-    """A Progress that rewrites one line, every INTERVAL seconds at most: share, bar, rate, time left.
+    """A Progress that rewrites one line at most every INTERVAL seconds: share, bar, rate, time left.
 
-    The bar has `#` for what is verified already, or need not be, and `-` for what has only arrived. stream: where the
-    line goes; nothing is written when it is no terminal. clock: for the rate. columns: tells how wide the terminal
-    is; by default it is asked. Whoever uses it ends it.
+    In the bar `#` stands for what is verified, or needs no verification, and `-` for what has only arrived.
+
+    stream: where the line goes; nothing is written if it is not a terminal. clock: for the rate. columns: a function
+    that gets the width of the terminal in characters; by default the terminal is asked. The caller must call `end`.
     """
 
     def __init__(self, stream: TextIO, clock: IReactorTime, columns: Callable[[], int] | None = None) -> None:
@@ -58,7 +60,7 @@ class ProgressLine:
         self._pause: IDelayedCall | None = None
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
-        """Say that `done` bytes of `total` are behind us. Of a download, `verify` says what is verified of it."""
+        """See Progress. For a download, the stage `verify` says how much of it is verified."""
         if not self._shows:
             return
         self._total = total
@@ -71,7 +73,7 @@ class ProgressLine:
             self._pause = self._clock.callLater(INTERVAL, self._pause_ended)
 
     def end(self) -> None:
-        """Show where it ended and leave the line, so that other text can follow. Any number of times."""
+        """Show the last state and end the line, so that other text can follow. May be called several times."""
         pause, self._pause = self._pause, None
         if pause is not None:
             pause.cancel()
@@ -88,7 +90,10 @@ class ProgressLine:
 
     @property
     def _stage(self) -> str:
-        """What there is to wait for: what has arrived is verified while the rest arrives, and after that."""
+        """The stage to show.
+
+        A download is verified while it arrives, so `verify` is shown only when all has arrived.
+        """
         return self._moved if self._verified is None or 0 < self._done != self._total else "verify"
 
     def _write(self) -> None:
@@ -99,7 +104,7 @@ class ProgressLine:
             self._shown = line
 
     def _line(self, width: int) -> str:
-        """The line as it is now, of at most `width` characters."""
+        """Make the line, of at most `width` characters."""
         verifying, total = self._stage == "verify", self._total
         done = (self._verified or 0) if verifying else self._done
         parts = [LABELS.get(self._stage, self._stage)]
@@ -122,10 +127,10 @@ class ProgressLine:
         return ("#" * (width * verified // total)).ljust(width * arrived // total, "-").ljust(width)
 
     def _rate(self, done: int) -> float:
-        """Bytes a second, of the last WINDOW seconds; 0 when it cannot be told yet."""
+        """Compute the bytes a second of the last WINDOW seconds; 0 when not known yet."""
         now, recent = self._clock.seconds(), self._recent
         if recent and done < recent[-1][1]:
-            recent.clear()  # something else is counted now, or the same from the beginning
+            recent.clear()  # another stage is counted now, or the same one from the beginning
         recent.append((now, done))
         while len(recent) > 2 and recent[1][0] <= now - WINDOW:
             recent.popleft()

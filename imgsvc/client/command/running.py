@@ -1,4 +1,4 @@
-"""Runs a subcommand in the reactor: from its settings to its exit code, through errors and signals."""
+"""Runs a subcommand in the reactor, tells its errors, handles signals, and ends with its exit code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WRONG_BYTES: Final = 4
 INCOMPLETE: Final = 5
 LOCAL_FILE: Final = 6
 SIGNALLED: Final = 128
-"""A signal ends with this and its number, as shells have it: 130 for Ctrl-C."""
+"""The exit code after a signal is this plus its number, as in shells: 130 for Ctrl-C."""
 EXIT_CODES: Final[tuple[tuple[type[ClientError], int], ...]] = (
     (Unreachable, UNREACHABLE),
     (BadResponse, UNREACHABLE),
@@ -45,16 +45,16 @@ EXIT_CODES: Final[tuple[tuple[type[ClientError], int], ...]] = (
     (TransferInterrupted, INCOMPLETE),
     (LocalFileError, LOCAL_FILE),
 )
-"""What ends with which code, the first that fits; every other ClientError is the server's no, REFUSED.
+"""The exit code of each error; the first kind that fits counts. All other ClientErrors have the code REFUSED.
 
-2 is click's: wrong usage.
+Wrong usage has the code 2, which is click's.
 """
-WHO_ASKS: Final = "Say who asks with --token, or with --user and the variable IMGSVC_PASSWORD, before the subcommand."
+WHO_ASKS: Final = "Say who you are, before the subcommand: --token, or --user with the variable IMGSVC_PASSWORD."
 ONE_STORE: Final = "Leave out the option --store."
 
 
 class Reporter:
-    """Tells the user of problems. progress: ended before each of them."""
+    """Tells the user of problems. progress: a ProgressLine, which is ended before each message."""
 
     def __init__(self, progress: ProgressLine) -> None:
         self._progress = progress
@@ -62,7 +62,7 @@ class Reporter:
         self._last = ""
 
     def problem(self, problem: ClientError | CancelledError) -> None:
-        """Why it does not go on. Once for each problem, so that whoever cleans up can say it first."""
+        """Tell why the command failed. Each problem is told once, so that the code that cleans up can tell it first."""
         self._progress.end()
         if problem is self._told:
             return
@@ -74,7 +74,7 @@ class Reporter:
             say(ONE_STORE)
 
     def retrying(self, problem: ClientError, pause: float) -> None:
-        """A Notice. Once for each reason, however many connections have it."""
+        """A Notice. Each reason is told once, however many connections have it."""
         if str(problem) != self._last:
             self._last = str(problem)
             self._progress.end()
@@ -86,7 +86,7 @@ class Reporter:
 
 @frozen
 class Tools:
-    """What a subcommand works with while the reactor runs."""
+    """The objects that a subcommand needs while the reactor runs."""
 
     client: ImageClient
     reactor: Any
@@ -98,16 +98,18 @@ Work = Callable[[Tools], Coroutine[Deferred[Any], Any, int]]
 
 
 def run(settings: Settings, work: Work) -> NoReturn:
-    """Run the reactor until `work` has given its exit code, and exit with it.
+    """Run the reactor until the work has ended, and exit with its exit code.
 
-    SIGINT and SIGTERM cancel the work; the reactor goes on until its cleaning up has ended. A second one does not
-    wait for that.
+    settings: Settings of the client. work: a coroutine function that takes Tools and returns an exit code.
+
+    SIGINT and SIGTERM cancel the work, and the reactor runs until the work has cleaned up. A second signal ends the
+    process at once.
     """
     react(_react, (settings, work))
 
 
 class _Interruption:
-    """Cancels a Deferred at the first SIGINT or SIGTERM. received: its number."""
+    """Cancels a Deferred at the first SIGINT or SIGTERM. received: the number of the signal, or None."""
 
     def __init__(self, reactor: Any, working: Deferred[int]) -> None:
         self.received: int | None = None
@@ -115,14 +117,14 @@ class _Interruption:
         self._working = working
 
     def heed(self) -> None:
-        """Take the signals. Called in the running reactor, which has handlers of its own."""
+        """Handle the signals. To be called when the reactor runs, because it installs handlers of its own first."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGINT is for what a shell runs in the background
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell has SIGINT for what runs in the background
                 signal.signal(number, self._heard)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        # A second signal ends the process at once, as it would end any other.
+        # A second signal ends the process at once.
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)
         self._reactor.callFromThread(self._working.cancel)
@@ -165,7 +167,7 @@ async def _react(reactor: Any, settings: Settings, work: Work) -> NoReturn:
 
 
 def exit_code(error: ClientError) -> int:
-    """The exit code that tells of this error."""
+    """Get the exit code of an error."""
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), REFUSED)
 
 

@@ -1,4 +1,4 @@
-"""Which server the command talks to, and who asks: decided here and nowhere else."""
+"""Reads from options and the environment which server the command uses, and with which credentials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 @frozen
 class Settings:
-    """The endpoint and the credentials that all requests of one command have. auth: user and password."""
+    """The endpoint and the credentials of all requests of one command. auth: a pair of strings, user and password."""
 
     endpoint: str
     token: str | None
@@ -28,7 +28,7 @@ class Settings:
 
 
 def settings_options(function: F) -> F:
-    """A decorator: the options that `read_settings` takes."""
+    """A decorator that adds the options that `read_settings` takes."""
     options = (
         click.option(
             "--endpoint",
@@ -51,7 +51,7 @@ def settings_options(function: F) -> F:
 
 
 def read_settings(endpoint: str, token: str | None, headers: dict[str, str], user: str | None) -> Settings:
-    """The settings that the options and the environment make. Raises click.BadParameter."""
+    """Make Settings of the options and the environment. Raises click.BadParameter."""
     try:
         check_endpoint(endpoint)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What is done to several images, one after the other: `delete`, `deactivate`, `reactivate`."""
+"""`imgsvc delete`, `deactivate` and `reactivate`: commands that take several images."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ images_argument = click.argument("images", metavar="ID_OR_NAME...", nargs=-1, re
 
 
 def title(image: ImageView) -> str:
-    """What an image is called in messages: its id, and its name if it has one."""
+    """Name an image in messages: its id, and its name if it has one."""
     return f"{image.id} ({image.name})" if image.name else image.id
 
 
 async def each(names: Sequence[str], act: Callable[[str], Awaitable[None]], not_done: str) -> int:
-    """Do something for each of `names`, going on when one is refused; the exit code.
+    """Do something for each of several names, and go on when the server refuses one.
 
-    act: what is done; it says what was done. not_done: a message, with `{}` for the name, that is followed by the
-    reason. A server that does not know who asks (401) is not asked again.
+    names: strings. act: a function that does it for one name and says so. not_done: the message for a refusal, with
+    `{}` for the name; the reason follows.
+
+    After a 401, which means that the server does not know who asks, the rest is not tried. Returns the exit code.
     """
     refusals = 0
     for name in names:
@@ -38,7 +40,7 @@ async def each(names: Sequence[str], act: Callable[[str], Awaitable[None]], not_
 
 
 def is_final(refusal: ClientError) -> bool:
-    """Whether everything else will be refused, too."""
+    """Whether the server will refuse everything else too."""
     return isinstance(refusal, RequestRefused) and refusal.status == 401
 
 
@@ -80,7 +82,7 @@ def deactivate(settings: Settings, images: tuple[str, ...]) -> None:
 @images_argument
 @click.pass_obj
 def reactivate(settings: Settings, images: tuple[str, ...]) -> None:
-    """Give the data of deactivated images again."""
+    """Let the data of deactivated images be downloaded again."""
 
     async def work(tools: Tools) -> int:
         async def act(name: str) -> None:

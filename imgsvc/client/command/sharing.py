@@ -24,7 +24,7 @@ project_option = click.option(
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @click.pass_obj
 def members(settings: Settings, id_or_name: str, as_json: bool) -> None:
-    """List the projects that an image is shared with, and what they say to it."""
+    """List the projects that an image is shared with, and their answers."""
     run(settings, lambda tools: _members(tools, id_or_name, as_json))
 
 
@@ -67,7 +67,7 @@ def share(settings: Settings, id_or_name: str, projects: tuple[str, ...]) -> Non
 @projects_argument
 @click.pass_obj
 def unshare(settings: Settings, id_or_name: str, projects: tuple[str, ...]) -> None:
-    """Share an image with projects no more."""
+    """Stop sharing an image with projects."""
 
     async def work(tools: Tools) -> int:
         image = await tools.client.find(id_or_name)
@@ -100,10 +100,10 @@ def reject(settings: Settings, id_or_name: str, project: str | None) -> None:
 
 
 async def _answer(tools: Tools, id_or_name: str, project: str | None, status: MemberStatus) -> int:
-    # What was not accepted is in no list unless one asks for it.
+    # Lists leave out images that were not accepted, unless the filter asks for them.
     image = await tools.client.find(id_or_name, member_status="all")
     if project is None:
-        found = await tools.client.members(image.id)  # a project that an image is shared with sees itself only
+        found = await tools.client.members(image.id)  # a member sees only itself
         if len(found) != 1:
             projects = ", ".join(member.project for member in found) or "none"
             raise click.UsageError(f"Say with --project who answers; the image is shared with {projects}.")

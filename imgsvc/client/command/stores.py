@@ -1,4 +1,4 @@
-"""`imgsvc stores`: where images can be put."""
+"""`imgsvc stores`: the stores of the server."""
 
 from __future__ import annotations
 

@@ -31,7 +31,11 @@ Fields = dict[str, str | int | bool | list[str]]
 
 @frozen
 class Target:
-    """Where the bytes go. image_id: one that may be there already. keep: whether the image stays after a failure."""
+    """Where the bytes go.
+
+    store: None for the default store. image_id: the id that the user chose, or None; the image may exist. keep: whether
+    the image stays after a failure. retries: most tries in a row after the first.
+    """
 
     store: str | None
     image_id: str | None
@@ -41,8 +45,8 @@ class Target:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option("--name", help="Default: the file's name; none for standard input.")
-@click.option("--disk-format", help="raw, qcow2, vmdk, ... Default: what the bytes look like.")
+@click.option("--name", help="Default: the name of the file; none for standard input.")
+@click.option("--disk-format", help="raw, qcow2, vmdk, ... Default: guessed from the first bytes.")
 @click.option("--container-format", default="bare", show_default=True)
 @click.option(
     "--property", "properties", multiple=True, callback=arguments.properties, help="A custom property, as KEY=VALUE."
@@ -51,8 +55,8 @@ class Target:
 @click.option("--visibility", type=click.Choice([str(each) for each in Visibility]))
 @click.option("--min-disk", type=click.IntRange(min=0), help="GiB.")
 @click.option("--min-ram", type=click.IntRange(min=0), help="MiB.")
-@click.option("--store", help="Where to put it, one of `stores`. Default: the server's default store.")
-@click.option("--id", "image_id", help="The id of the image. One that exists and has no data yet is taken.")
+@click.option("--store", help="The store, one of `imgsvc stores`. Default: the default store of the server.")
+@click.option("--id", "image_id", help="The id of the image. It may exist if it has no data yet.")
 @click.option("--protected", is_flag=True, help="The image cannot be deleted.")
 @click.option("--keep", is_flag=True, help="Do not delete the new image when its upload fails.")
 @click.option(
@@ -60,7 +64,7 @@ class Target:
     type=click.IntRange(0, 100),
     default=RETRIES,
     show_default=True,
-    help="How often in a row an upload of a file that broke is begun again.",
+    help="How often in a row the upload of a file is tried again when it was interrupted.",
 )
 @click.pass_obj
 def upload(
@@ -82,7 +86,7 @@ def upload(
 ) -> None:
     """Make an image of FILE and print its id. - is standard input."""
     if file == "-" and sys.stdin is not None and sys.stdin.isatty():
-        raise click.UsageError("Standard input is a terminal; it takes what a program writes: `... | imgsvc upload -`.")
+        raise click.UsageError("Standard input is a terminal. Let a program write to it: `... | imgsvc upload -`.")
     given = {
         "name": _image_name(file) if name is None and file != "-" else name,
         "disk_format": disk_format,
@@ -133,9 +137,9 @@ async def _upload(tools: Tools, file: str, fields: Fields, target: Target) -> in
 
 
 async def _standard_input(tools: Tools, format_is_known: bool) -> tuple[AsyncIterator[bytes], str]:
-    """The bytes of standard input, and the disk format that they are in; empty if that is known.
+    """Read standard input. Returns its blocks, and its disk format; an empty string if `format_is_known`.
 
-    Raises LocalFileError also when there are none: a program that failed would make an empty image.
+    Raises LocalFileError also when there are no bytes: else a program that failed would make an empty image.
     """
     if sys.stdin is None:
         raise LocalFileError(STANDARD_INPUT, "closed")
@@ -159,7 +163,7 @@ async def _standard_input(tools: Tools, format_is_known: bool) -> tuple[AsyncIte
 
 
 def _image_name(path: str) -> str:
-    """A file's own name; what of it is not UTF-8 is marked, for JSON has no such text."""
+    """Make the name of an image of the name of a file. Bytes that are not UTF-8 are replaced, as JSON needs it."""
     return os.fsencode(os.path.basename(path)).decode("utf-8", "replace")
 
 
