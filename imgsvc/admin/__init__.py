@@ -1,1 +1,1 @@
-"""The `imgsvc-admin` command: what an operator does beside running the daemon."""
+"""The `imgsvc-admin` command: tasks of an operator other than running the daemon."""

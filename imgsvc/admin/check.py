@@ -1,4 +1,4 @@
-"""`imgsvc-admin check`: would a daemon with this configuration start and serve? Looks only."""
+"""`imgsvc-admin check`: whether a daemon with this configuration would start and serve. It changes nothing."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["check"]
 
 
 NEW: Final = "which the daemon makes"
-"""Said of what is not there yet."""
+"""Said of something that does not exist yet."""
 
 
 @frozen
 class Finding:
-    """What was looked at, whether it is well, and what there is to say of it."""
+    """The result of one check. name: of what was checked. text: what the check says of it."""
 
     name: str
     is_well: bool
@@ -43,9 +43,9 @@ class Finding:
 @click.command()
 @click.pass_obj
 def check(setting: Setting) -> None:
-    """Say of the configuration, its files, the database and the stores whether a daemon can serve with them.
+    """Check whether a daemon can serve with the configuration, its files, the database and the stores.
 
-    One line each. Status 1 if anything is not well. Changes nothing; the daemon may run.
+    Prints one line for each. The exit status is 1 if anything is wrong. Changes nothing; the daemon may run.
     """
     findings = []
     for finding in _findings(setting):
@@ -64,7 +64,7 @@ def _findings(setting: Setting) -> Iterator[Finding]:
         yield _looked_at(f"listener {endpoint}", partial(_listener, endpoint))
     policy = _looked_at("policy", partial(_policy, setting))
     yield policy
-    # What is wrong with the policy was told: the rest is looked at without.
+    # An error of the policy was reported: check the rest without the policy.
     rest = config if policy.is_well else evolve(config, policy=configuration.Policy())
     stores: list[IStore] = []
     yield _looked_at("configuration", partial(_wire, rest, folder, stores))
@@ -74,7 +74,7 @@ def _findings(setting: Setting) -> Iterator[Finding]:
 
 
 def _looked_at(name: str, look: Callable[[], str]) -> Finding:
-    """What `look` says, or raises."""
+    """Make a finding of the text that `look` returns, or of the error that it raises."""
     try:
         return Finding(name, True, look())
     except ImgsvcError as error:
@@ -86,10 +86,10 @@ def _listener(endpoint: str) -> str:
 
 
 def _folder(path: Path) -> str:
-    """A folder that is there and can be used, or can be made. Raises ConfigurationError."""
+    """Check that a folder exists and can be used, or can be made. Raises ConfigurationError."""
     there = next(each for each in (path, *path.parents) if os.path.lexists(each))
     if not there.is_dir():
-        raise ConfigurationError(f"{path}: {there} is no folder")
+        raise ConfigurationError(f"{path}: {there} is not a folder")
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         raise ConfigurationError(f"{path}: {there} may not be written by this account")
     return str(path) if there == path else f"{path}, {NEW}"
@@ -104,7 +104,7 @@ def _policy(setting: Setting) -> str:
 
 
 def _wire(config: configuration.Config, folder: Path, stores: list[IStore]) -> str:
-    """Make a server of it, and start nothing. Adds its stores to `stores`."""
+    """Make a server of the configuration without starting it. Adds its stores to `stores`."""
     from twisted.internet import reactor
 
     stores += Server(config, folder, reactor).core.stores.every()
@@ -130,14 +130,14 @@ def _database(setting: Setting) -> str:
 
 
 def _store(setting: Setting, store: IStore) -> str:
-    """Whether its folder can be used, if it has one, and is its own."""
+    """Check whether the folder of a store can be used and belongs to the store, if it has one."""
     folder = store.info.folder
     text = f"of kind {store.info.kind}" if folder is None else _folder(Path(folder))
     if IMarkedStore.providedBy(store):
         try:
             catalogue_id, object_count = Schema(setting.config.database, setting.data_folder).holdings(store.store_id)
         except CatalogueUnavailable:
-            return text  # what is wrong with the database was told
+            return text  # the error of the database was reported
         fault = store.mark_fault(catalogue_id, object_count)
         if fault is not None:
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The group of commands, and what all of them share: the daemon's own options, and errors of one line.
+"""The group of commands, and what all commands share: the options of the daemon, and errors of one line.
 
 Each module of this package has one `click.group` or `click.command`, which is added to the group here.
 """
@@ -16,6 +16,7 @@ from imgsvc.admin.database import database
 from imgsvc.admin.metadefs import metadefs
 from imgsvc.admin.policy import policy
 from imgsvc.admin.quota import quota
+from imgsvc.admin.running import INTERRUPTED
 from imgsvc.admin.setting import Setting
 from imgsvc.admin.store import store
 from imgsvc.errors import ImgsvcError
@@ -24,7 +25,7 @@ __all__ = ["imgsvc_admin", "main"]
 
 
 class OneLineErrors(click.Group):
-    """Says what went wrong in the domain as one line, and exits with status 1."""
+    """Prints an ImgsvcError as one line and exits with status 1. Ctrl-C ends a command with status 130."""
 
     def invoke(self, context: click.Context) -> Any:
         """Called by click."""
@@ -32,6 +33,8 @@ class OneLineErrors(click.Group):
             return super().invoke(context)
         except ImgsvcError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,11 +47,11 @@ class OneLineErrors(click.Group):
     type=click.Path(path_type=Path),
     default="imgsvc-data",
     show_default=True,
-    help="Folder that relative paths of the configuration are in.",
+    help="Folder for the relative paths of the configuration.",
 )
 @click.pass_context
 def imgsvc_admin(context: click.Context, file: Path | None, data_folder: Path) -> None:
-    """Look after an imgsvc, with the options that its daemon was started with."""
+    """Look after an imgsvc. --config and --data must be those of its daemon."""
     context.obj = Setting(config.load(file), data_folder.absolute())
 
 

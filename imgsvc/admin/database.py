@@ -1,4 +1,4 @@
-"""`imgsvc-admin database`: the tables of the catalogue and their version."""
+"""`imgsvc-admin database`: makes and upgrades the tables of the catalogue."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def database() -> None:
 @database.command()
 @click.pass_obj
 def upgrade(setting: Setting) -> None:
-    """Make the tables, or bring them to the version of this program.
+    """Make the tables, or upgrade them to the version of this program.
 
-    While an older daemon runs this may fail or make its requests fail: stop all daemons first.
+    Stop all daemons first: while an older one runs, the upgrade or its requests may fail.
     """
     schema = Schema(setting.config.database, setting.data_folder)
     before = schema.version()
@@ -31,7 +31,7 @@ def upgrade(setting: Setting) -> None:
 @database.command()
 @click.pass_obj
 def version(setting: Setting) -> None:
-    """Say which version the tables have, and which one this program needs. Status 1 if these differ."""
+    """Show the version of the tables and the one that this program needs. The exit status is 1 if these differ."""
     schema = Schema(setting.config.database, setting.data_folder)
     found = schema.version()
     click.echo(f"{found or 'empty'}, needed {schema.head}")

@@ -1,6 +1,6 @@
-"""`imgsvc-admin metadefs`: the catalogue of metadata definitions, from files and to files.
+"""`imgsvc-admin metadefs`: loads metadata definitions from files and writes them to files.
 
-A file holds one namespace as `POST /v2/metadefs/namespaces` takes it. Those of Glance can be loaded too.
+A file has one namespace in the form of `POST /v2/metadefs/namespaces`. Files of Glance can be loaded too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Loaded = tuple[dict[str, Any], Documents]
 
 @click.group()
 def metadefs() -> None:
-    """Metadata definitions: what properties of images, flavors and volumes may be."""
+    """Metadata definitions: which properties images, flavors and volumes may have."""
 
 
 @metadefs.command()
@@ -45,26 +45,26 @@ def metadefs() -> None:
     "--merge",
     "existing",
     flag_value=Existing.MERGE.value,
-    help="Add to namespaces that are there the definitions that they lack.",
+    help="Also add missing definitions to existing namespaces.",
 )
 @click.option(
     "--prefer-new",
     "existing",
     flag_value=Existing.PREFER_NEW.value,
-    help="Also change what is there and in the files; what is not in the files stays.",
+    help="Also change existing definitions to those of the files; what is not in the files stays.",
 )
 @click.option(
     "--replace",
     "existing",
     flag_value=Existing.REPLACE.value,
-    help="Make namespaces that are there what the files say, and nothing else.",
+    help="Make existing namespaces equal to the files; what is not in the files is removed.",
 )
 @click.pass_obj
 def load(setting: Setting, folder: Path | None, existing: str | None) -> None:
-    """Load the files of FOLDER (or one file); without it, the definitions that come with imgsvc.
+    """Load the files of FOLDER (or one file). Without FOLDER, load the definitions that come with imgsvc.
 
-    Namespaces that are there are left alone unless an option says otherwise. A namespace is loaded as a whole or not at
-    all; all files are checked first.
+    Existing namespaces stay as they are unless an option says otherwise. Each namespace is loaded as a whole or not at
+    all. All files are checked before the first is loaded.
     """
     if folder is None:
         with as_file(files("imgsvc") / "definitions") as own:
@@ -89,9 +89,9 @@ def load(setting: Setting, folder: Path | None, existing: str | None) -> None:
 @click.option("--all", "everything", is_flag=True, help="Remove all namespaces.")
 @click.pass_obj
 def unload(setting: Setting, namespaces: tuple[str, ...], everything: bool) -> None:
-    """Remove NAMESPACES with all that is in them, protected or not."""
+    """Remove NAMESPACES with everything in them, also protected ones."""
     if bool(namespaces) == everything:
-        raise click.UsageError("Name the namespaces, or say --all.")
+        raise click.UsageError("Name the namespaces, or use --all.")
 
     async def work(database: Database) -> int:
         catalogue = MetadefCatalogue(database)
@@ -109,7 +109,7 @@ def unload(setting: Setting, namespaces: tuple[str, ...], everything: bool) -> N
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.pass_obj
 def export(setting: Setting, folder: Path) -> None:
-    """Write each namespace to a file of its own in FOLDER, which must be new or empty. `load` takes it."""
+    """Write each namespace to a file of its own in FOLDER, which must be new or empty. `load` can read the files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""`imgsvc-admin policy`: which rules are in force, and what they say to whom."""
+"""`imgsvc-admin policy`: shows the rules in force, and what they allow to whom."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def policy() -> None:
 @policy.command("list")
 @click.pass_obj
 def list_rules(setting: Setting) -> None:
-    """Show every rule, and whether it is a default or stands in the operator's file; and what is odd about that."""
+    """Show every rule, whether it is a default or from the policy file, and rules that have no effect."""
     rules = _policy(setting).rules
     for name in rules:
         click.echo(f"{name}\t{'file' if name in rules.own else 'default'}\t{rules.text(name) or '@'}")
@@ -36,10 +36,10 @@ def list_rules(setting: Setting) -> None:
 
 
 @policy.command()
-@click.option("--role", "roles", multiple=True, help="Of the caller. May be repeated.")
-@click.option("--service-role", "service_roles", multiple=True, help="Of a service that passes the request on.")
-@click.option("--user", help="The caller's id.")
-@click.option("--project", help="The caller's project.")
+@click.option("--role", "roles", multiple=True, help="A role of the caller. May be repeated.")
+@click.option("--service-role", "service_roles", multiple=True, help="A role of a service that passes the request on.")
+@click.option("--user", help="The id of the caller.")
+@click.option("--project", help="The project of the caller.")
 @click.option("--owner", help="The project that owns the image. Without it and --visibility there is no image.")
 @click.option("--visibility", type=click.Choice([each.value for each in Visibility]), help="Of the image.")
 @click.option("--member", "members", multiple=True, help="A project that the image is shared with. May be repeated.")
@@ -60,13 +60,13 @@ def check(
     everything: bool,
     actions: tuple[str, ...],
 ) -> None:
-    """Say whether a caller may do ACTIONS to an image, and by which rule. Status 1 if one of them is refused.
+    """Say whether a caller may do ACTIONS to an image, and by which rule. The exit status is 1 if one is refused.
 
-    Without an image, one is meant that the caller's own project would own. Reader is not implied by member here: name
-    all roles that a token carries.
+    Without options of an image, an image is assumed that the caller's own project owns. Name all roles that a token
+    has: here the role member does not include the role reader.
     """
     if bool(actions) == everything:
-        raise click.UsageError("Name the actions, or say --all.")
+        raise click.UsageError("Name the actions, or use --all.")
     asked = _policy(setting)
     caller = Caller(user, project, _lower(roles), _lower(service_roles))
     caller = evolve(caller, is_admin=asked.permits("context_is_admin", caller))
@@ -99,7 +99,7 @@ def _policy(setting: Setting) -> Policy:
 
 
 def _reason(asked: Policy, action: str, caller: Caller, image: Image | None) -> str:
-    """By what it was decided: the image's own bounds come before the rule."""
+    """Say what decided: the two limits of every image come before the rule."""
     if not within_bounds(action, caller, image):
         if image is not None and not sees(caller, image):
             return "the caller does not see the image"

@@ -1,4 +1,4 @@
-"""`imgsvc-admin quota`: limits of single projects, in place of those of the configuration."""
+"""`imgsvc-admin quota`: sets limits of single projects, which replace those of the configuration."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ name_argument = click.argument("name", type=click.Choice([*LIMITS]))
 
 @click.group()
 def quota() -> None:
-    """Limits of single projects. They count with `quotas.unified = true`, from the next request on."""
+    """Limits of single projects. With `quotas.unified = true` they take effect at the next request."""
 
 
 @quota.command("list")
 @click.argument("project", required=False)
 @click.pass_obj
 def list_limits(setting: Setting, project: str | None) -> None:
-    """Show the limits that were set, of one PROJECT or of all, in bytes or numbers."""
+    """Show the limits that were set for PROJECT, or for all projects, in bytes or numbers."""
 
     async def work(database: Database) -> list[tuple[str, str, int]]:
         return await database.read(projects.all_limits)
@@ -46,17 +46,17 @@ def list_limits(setting: Setting, project: str | None) -> None:
 @click.argument("value")
 @click.pass_obj
 def set_limit(setting: Setting, project: str, name: str, value: str) -> None:
-    """Set the limit NAME of a PROJECT. VALUE is a number, for sizes one with a unit as "10 GiB", or `unlimited`."""
+    """Set the limit NAME of a PROJECT. VALUE is a number, a size as "10 GiB", or `unlimited`."""
     number = _number(name, value)
     if not 0 < len(project) <= LONGEST_PROJECT or not project.isprintable():
-        raise Invalid(f"{project!r} is no id of a project.")
+        raise Invalid(f"{project!r} is not the id of a project.")
 
     async def work(database: Database) -> None:
         await database.write(lambda connection: projects.set_limit(connection, project, name, number))
 
     with_database(setting, work)
     if not setting.config.quotas.unified:
-        click.echo("Kept, but limits of projects do not count: quotas.unified is false.", err=True)
+        click.echo("Saved, but limits of projects have no effect: quotas.unified is false.", err=True)
 
 
 @quota.command("unset")
@@ -64,7 +64,7 @@ def set_limit(setting: Setting, project: str, name: str, value: str) -> None:
 @name_argument
 @click.pass_obj
 def unset_limit(setting: Setting, project: str, name: str) -> None:
-    """Let the configuration say again what the limit NAME of a PROJECT is."""
+    """Remove the limit NAME of a PROJECT, so that the one of the configuration holds again."""
 
     async def work(database: Database) -> bool:
         return await database.write(lambda connection: projects.remove_limit(connection, project, name))

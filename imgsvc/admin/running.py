@@ -1,4 +1,4 @@
-"""Runs what answers in Deferreds from a command that does nothing else."""
+"""Runs the reactor for one piece of work of a command."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ __all__ = ["with_core", "with_database"]
 T = TypeVar("T")
 
 INTERRUPTED: Final = 130
-"""The exit status of what was ended by SIGINT, as shells have it."""
+"""The exit status after SIGINT, as in shells."""
 
 MakeThreads = Callable[[str, int], IThreads]
 
 
 def with_database(setting: Setting, work: Callable[[Database], Coroutine[Deferred[Any], Any, T]]) -> T:
-    """The result of `work` with the started database of the configuration, or what it raised. Once in a process.
+    """Start the database of the configuration, do some work with it, and stop it. Works once in a process.
 
-    The reactor runs meanwhile. SIGINT and SIGTERM cancel `work`, and end the process when that has ended. Raises
-    ConfigurationError, CatalogueUnavailable.
+    setting: of the command. work: a coroutine function that takes the database. SIGINT and SIGTERM cancel it, and end
+    the process when it has ended.
+
+    Returns the result of the work. Raises ConfigurationError, CatalogueUnavailable, and what the work raises.
     """
 
     async def main(reactor: Any, make_threads: MakeThreads) -> T:
@@ -46,7 +48,7 @@ def with_database(setting: Setting, work: Callable[[Database], Coroutine[Deferre
 
 
 def with_core(setting: Setting, work: Callable[[Core], Coroutine[Deferred[Any], Any, T]]) -> T:
-    """As `with_database`, with all that a daemon has behind its API. Its catalogue is started, its stores are not."""
+    """Do the same as `with_database` with the Core of a daemon. Its catalogue is started, its stores are not."""
 
     async def main(reactor: Any, make_threads: MakeThreads) -> T:
         core = Core(setting.config, setting.data_folder, reactor, make_threads, Folders())
@@ -61,7 +63,7 @@ def with_core(setting: Setting, work: Callable[[Core], Coroutine[Deferred[Any], 
 
 
 def _require_database(setting: Setting) -> None:
-    """A mistyped folder shall not get a database of its own."""
+    """Raise ConfigurationError if there is no SQLite file: a mistyped folder must not get a new database."""
     file = sqlite_file(setting.config.database.url, setting.data_folder)
     if file is not None and not file.exists():
         raise ConfigurationError(
@@ -71,7 +73,7 @@ def _require_database(setting: Setting) -> None:
 
 
 def _run(main: Callable[[Any, MakeThreads], Coroutine[Deferred[Any], Any, T]]) -> T:
-    """The result of `main` with the reactor and what makes pools of threads, which end after it."""
+    """Run the reactor and call `main` with it and a function that makes pools of threads. Returns its result."""
     results: list[T] = []
     errors: list[Exception] = []
     interrupted = False

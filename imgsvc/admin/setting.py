@@ -1,4 +1,4 @@
-"""What all commands work on."""
+"""The value that click passes to every command."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Setting"]
 
 @frozen
 class Setting:
-    """The configuration of the daemon. `click.pass_obj` hands it to a command.
+    """The configuration of the daemon. `click.pass_obj` passes it to a command.
 
-    data_folder: what relative paths of the configuration are in.
+    data_folder: the folder for the relative paths of the configuration.
     """
 
     config: Config

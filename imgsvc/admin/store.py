@@ -1,4 +1,4 @@
-"""`imgsvc-admin store`: the stores, and what is in them."""
+"""`imgsvc-admin store`: adopts folders of stores, and verifies stores."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ __all__ = ["store"]
 
 @click.group()
 def store() -> None:
-    """The stores, and what is in them."""
+    """The stores and their objects."""
 
 
 @store.command()
 @click.argument("name")
 @click.option(
-    "--force", is_flag=True, help="Also if the mark is another's, or none of the images that must be there is there."
+    "--force",
+    is_flag=True,
+    help="Also if the folder has the mark of another store, or none of the images that must be in it.",
 )
 @click.pass_obj
 def adopt(setting: Setting, name: str, force: bool) -> None:
-    """Take what is at the path of the store NAME for the store's own.
+    """Make the folder at the path of the store NAME the store's own.
 
-    Says what is there, and marks it. Needed for a folder that Glance has filled, and for one that lost its mark. Look
-    first that everything is mounted. Daemons may run: they use the store a few seconds later.
+    Says what is in the folder, and marks it. This is needed for a folder that Glance has filled, and for one that lost
+    its mark. First make sure that everything is mounted. Daemons may run: they use the store a few seconds later.
     """
     with_core(setting, lambda core: _adopt(core, name, force))
 

@@ -1,4 +1,4 @@
-"""`imgsvc-admin store verify`: does the catalogue say of the stores what is in them?"""
+"""`imgsvc-admin store verify`: compares the objects of stores with the catalogue."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["verify"]
 
 FOUND: Final = 1
 NOT_LOOKED_AT: Final = 2
-"""Exit statuses. The higher one counts."""
+"""Exit statuses. The highest one of all stores counts."""
 PROGRESS_EVERY: Final = 0.5
-"""Seconds."""
+"""Seconds between two updates of the progress line."""
 
 
 @click.command()
@@ -38,27 +38,28 @@ PROGRESS_EVERY: Final = 0.5
 @click.option(
     "--repair",
     is_flag=True,
-    help="End uploads that nobody is at work on, as daemons do; move left-over objects into the folder"
-    " .imgsvc-left-over of the store. No record is changed, and nothing that an image could be given is moved.",
+    help="End uploads that no process is working on, as daemons do; move left-over objects into the folder"
+    " .imgsvc-left-over of the store. No record is changed, and no object that an image may still get is moved.",
 )
 @click.option(
     "--older-than",
     default="1 d",
     show_default=True,
-    help='Of left-over objects move only those that have been there for so long, as "2 h".',
+    help='Move only left-over objects that are at least this old, as "2 h".',
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def verify(setting: Setting, name: str | None, digests: bool, repair: bool, older_than: str, as_json: bool) -> None:
-    """Compare the store NAME, or every store, with the catalogue. Daemons may run, and use the stores.
+    """Compare the store NAME, or every store, with the catalogue. Daemons may run and use the stores.
 
-    One line for each finding: `missing` (a record without its object), `wrong-size`, `wrong-digest`, `unreadable`,
-    `left-over` (an object without a record), `unfinished` (of an upload that nobody is at work on). Then a summary.
+    Prints one line for each finding: `missing` (a record without its object), `wrong-size`, `wrong-digest`,
+    `unreadable`, `left-over` (an object without a record), `unfinished` (of an upload that no process is working on).
+    Then a summary.
 
-    Status 0: nothing was found, 1: something was, 2: a store or the catalogue could not be looked at.
+    Exit status 0: nothing was found, 1: something was found, 2: a store or the catalogue could not be looked at.
 
-    An image whose object is missing or wrong stays as it is: put the right object back, or deactivate the image, or
-    delete it and upload it again.
+    An image whose object is missing or wrong stays as it is. Put the right object back, deactivate the image, or delete
+    it and upload it again.
     """
     printer = Printer(as_json)
     try:
@@ -77,7 +78,7 @@ async def _verify(core: Core, name: str | None, rules: VerifyRules, printer: Pri
         if store.info.scope is not Scope.PROCESS:
             status = max(status, await _verify_store(core, store, rules, printer))
         elif name is not None:
-            raise Invalid(f"Store {name} is in the memory of the daemon: nobody else can look at it.")
+            raise Invalid(f"Store {name} is in the memory of the daemon: no other process can look at it.")
     return status
 
 
@@ -116,7 +117,7 @@ async def _verify_store(core: Core, store: IStore, rules: VerifyRules, printer: 
 
 
 async def _what_is_there(store: IStore) -> str:
-    """In the place of a store that is away, for the operator."""
+    """Say for the operator what is at the path of a store that is away."""
     if not IMarkedStore.providedBy(store):
         return ""
     try:
@@ -135,23 +136,23 @@ def _seconds(text: str) -> float:
 
 @frozen
 class Printer:
-    """Says what comes out on standard output, in lines for people or as JSON."""
+    """Prints findings on standard output, as lines for people or as JSON."""
 
     as_json: bool
     progress: Progress = field(factory=lambda: Progress())
 
     def finding(self, finding: Finding) -> None:
-        """One finding, at once."""
+        """Print one finding."""
         text = f"NOT OK: {finding.problem}: {finding.name}: {finding.text}"
         fields = {name: value for name, value in asdict(finding).items() if name != "store_id"}
         self._say(finding.store_id, text, fields)
 
     def failure(self, store: IStore, text: str) -> None:
-        """The store could not be looked at, or not to the end."""
+        """Say that the store could not be looked at, or not to the end."""
         self._say(store.store_id, f"NOT OK: could not be looked at: {text}", {"error": text})
 
     def summary(self, store: IStore, tally: Tally, interrupted: bool = False) -> None:
-        """What was looked at, and what came out."""
+        """Print how much was looked at, and how much was found."""
         lists = IListedStore.providedBy(store)
         text = f"{'NOT OK' if tally.findings else 'ok'}: {tally.records} records"
         text += f" and {tally.objects} objects" if lists else ""
@@ -168,13 +169,13 @@ class Printer:
 
 @define
 class Progress:
-    """A line on standard error that says how far it has come, if that is a terminal."""
+    """A line on standard error that shows the progress, if that is a terminal."""
 
     _shown: str = field(default="", init=False)
 
     @contextmanager
     def of(self, store: IStore, tally: Tally) -> Iterator[None]:
-        """Show what is counted, until the end of the block."""
+        """Show the counters until the end of the block."""
         showing = LoopingCall(self._show, store.store_id, tally)
         if sys.stderr.isatty():
             showing.start(PROGRESS_EVERY)
@@ -186,7 +187,7 @@ class Progress:
             self.clear()
 
     def clear(self) -> None:
-        """Make room for other text."""
+        """Remove the line, so that other text can be printed."""
         if self._shown:
             self._write("")
 

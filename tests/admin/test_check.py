@@ -91,7 +91,7 @@ class CheckTests(SynchronousTestCase):
         self.assert_bad_stores('kind = "tape"', "configuration", r"stores\.local\.kind")
         (self.folder / "file").write_text("")
         self.assert_bad(
-            "store local", ".*/file is no folder", f'[stores.local]\nkind = "file"\npath = "{self.folder}/file"'
+            "store local", ".*/file is not a folder", f'[stores.local]\nkind = "file"\npath = "{self.folder}/file"'
         )
 
     def assert_bad_stores(self, options: str, name: str, pattern: str) -> None:
@@ -129,7 +129,7 @@ class CheckTests(SynchronousTestCase):
         self.data.write_text("")
         status, found = self.check()
         self.assertEqual(status, 1)
-        self.assertRegex(found["data folder"], "^NOT OK: .*/data is no folder$")
+        self.assertRegex(found["data folder"], "^NOT OK: .*/data is not a folder$")
 
     def test_policy(self) -> None:
         """A policy that cannot be used does not hide what else is wrong."""

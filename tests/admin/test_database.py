@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +14,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.admin.command import imgsvc_admin
 from imgsvc.catalogue import Schema
+from tests.support.waiting import heed_interrupts
+
+INTERRUPTED = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "alembic.command":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from imgsvc.entry import admin
+admin()
+"""
+"""The command, interrupted when it imports what upgrades the tables."""
 
 
 class DatabaseCommandTests(SynchronousTestCase):
@@ -33,6 +49,21 @@ class DatabaseCommandTests(SynchronousTestCase):
         self.assertEqual(self.run_command("upgrade"), (0, f"empty -> {Schema.head}\n"))
         self.assertEqual(self.run_command("upgrade"), (0, f"{Schema.head} already\n"))
         self.assertEqual(self.run_command("version"), (0, f"{Schema.head}, needed {Schema.head}\n"))
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends an upgrade that is under way with 130 and without a word, and nothing is made."""
+        done = subprocess.run(
+            [sys.executable, "-c", INTERRUPTED, "--data", str(self.folder), "database", "upgrade"],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            preexec_fn=heed_interrupts,
+        )
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (130, "", ""))
+        self.assertTrue(self.file.exists())  # it had begun
+        self.assertEqual(self.run_command("version"), (1, f"empty, needed {Schema.head}\n"))
 
     def test_later(self) -> None:
         """Tables of a later version are left as they are."""

@@ -56,7 +56,7 @@ class QuotaCommandTests(SynchronousTestCase):
         self.config.write_text("")
         self.assertEqual(
             self.run_command("set", "blue", "image_count_total", "0"),
-            (0, "Kept, but limits of projects do not count: quotas.unified is false.\n"),
+            (0, "Saved, but limits of projects have no effect: quotas.unified is false.\n"),
         )
 
     def test_no_database(self) -> None:
@@ -83,4 +83,6 @@ class QuotaCommandTests(SynchronousTestCase):
             self.assertIn(message, result.output)
         for project in ("", "x" * 256, "a\tb"):
             result = CliRunner().invoke(imgsvc_admin, ["quota", "set", project, "image_count_total", "1"])
-            self.assertEqual((result.exit_code, result.output), (1, f"Error: {project!r} is no id of a project.\n"))
+            self.assertEqual(
+                (result.exit_code, result.output), (1, f"Error: {project!r} is not the id of a project.\n")
+            )
