@@ -115,6 +115,7 @@ class Server:
         self.site.finish_connections()
         await self._until_idle(self._grace)
         self.site.cut_connections()
+        await within(UNDO_TIME, Deferred.fromCoroutine(self.core.stop_certificates()), self._reactor)
         await self._until_idle(UNDO_TIME)
         await within(UNDO_TIME, self.core.reaper.stop(), self._reactor)
         await within(UNDO_TIME, self.core.tasks.stop(), self._reactor)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from imgsvc.catalogue import Catalogue, MetadefCatalogue, open_database, sqlite_file
 from imgsvc.certificates.maker import make_certificates
@@ -17,7 +18,7 @@ from imgsvc.events import Events
 from imgsvc.folders import Folders
 from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
-from imgsvc.interfaces import IThreads
+from imgsvc.interfaces import ICertificates, IThreads
 from imgsvc.model import ProjectLimits
 from imgsvc.operations.access import Access
 from imgsvc.operations.activation import Activation
@@ -91,6 +92,11 @@ class Core:
         core._make_operations()
         return core
 
+    async def stop_certificates(self) -> None:
+        """Wait for no certificate any more: uploads that do fail."""
+        for certificates in list(self._certificates):
+            await certificates.stop()
+
     def take_over(self) -> None:
         """Have the tasks do as this one's configuration says, too."""
         self.hashing.rules = self._hash_rules()
@@ -123,6 +129,7 @@ class Core:
         self.events = Events(reactor)
         self.health = Health(self.catalogue, self.stores, self.losses, self.events, reactor)
         self._running: set[Upload] = set()
+        self._certificates: WeakSet[ICertificates] = WeakSet()  # those too that uploads go on to use after a reload
         self._deleting: set[int] = set()
 
     def _make_rules(self) -> None:
@@ -192,6 +199,8 @@ class Core:
     def _make_byte_operations(self) -> None:
         images, signatures = self._config.images, self._config.signatures
         certificates = make_certificates(signatures, self._data_folder, self._reactor, self._certificate_threads)
+        if certificates is not None:
+            self._certificates.add(certificates)
         authorities = placed(signatures.trusted_ca, self._data_folder)
         self.uploads = Uploads(
             access=self.access,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from imgsvc.compose import UNDO_TIME
 from tests.support.faults import FaultyStore
+from tests.support.network import Network
 from tests.support.server import MemoryServer, ServerTestCase
+from tests.support.signing import signature_properties
 
 
 class StopTests(ServerTestCase):
@@ -24,6 +26,27 @@ class StopTests(ServerTestCase):
         self.hanging.stop()
         self.assertLess(self.hanging.clock.seconds() - began, 2 * UNDO_TIME)
         self.hanging.store().heal()
+
+    def test_certificate_that_does_not_come(self) -> None:
+        """An upload that waits for a certificate fails at once, and its image is queued."""
+        network = Network()
+        network.names["barbican.test"] = ["192.0.2.1"]
+        network.silent = {"192.0.2.1"}
+        tables = {"signatures": {"barbican": "http://barbican.test", "barbican_timeout": "1 min"}}
+        folder = self.folder / "waiting"
+        folder.mkdir()
+        waiting = MemoryServer(folder, tables, network=network)
+        image_id = waiting.image(**signature_properties(b"data"))["id"]
+        head = f"PUT /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+        waiting.connect().send(f"{head}Content-Length: 4\r\n\r\n".encode())
+        network.advance(0)
+        self.assertEqual(network.connected, [("192.0.2.1", 80)])
+        self.assertEqual(waiting.show(image_id)["status"], "saving")
+        waiting.server.hasten()
+        waiting.stop()
+        after = MemoryServer(folder, tables)
+        self.addCleanup(after.stop)
+        self.assertEqual(after.show(image_id)["status"], "queued")
 
     def test_hastened_at_once(self) -> None:
         """Who says it before the end has begun does not wait for transfers either."""

@@ -50,6 +50,10 @@ class Barbican:
         done: Deferred[bytes] = Deferred.fromCoroutine(self._certificate(certificate_id, caller))
         return done.addTimeout(self._timeout, self._clock, _late)
 
+    def stop(self) -> Deferred[None]:
+        """See ICertificates."""
+        return self._service.stop()
+
     async def _certificate(self, certificate_id: str, caller: Caller) -> bytes:
         try:
             path = f"/v1/secrets/{UUID(certificate_id)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import UUID
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from imgsvc.certificates.limits import LARGEST, readable
@@ -31,6 +31,10 @@ class CertificateFolder:
     def certificate(self, certificate_id: str, caller: Caller) -> Deferred[bytes]:
         """See ICertificates."""
         return self._threads.run(self._read, certificate_id)
+
+    def stop(self) -> Deferred[None]:
+        """See ICertificates. What is being read ends by itself, and its thread with the server."""
+        return succeed(None)
 
     def _read(self, certificate_id: str) -> bytes:
         try:

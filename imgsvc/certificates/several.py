@@ -14,7 +14,7 @@ from imgsvc.model import Caller
 
 
 @implementer(ICertificates)
-@frozen
+@frozen(eq=False)
 class SeveralPlaces:
     """The first place that has a certificate gives it."""
 
@@ -23,6 +23,14 @@ class SeveralPlaces:
     def certificate(self, certificate_id: str, caller: Caller) -> Deferred[bytes]:
         """See ICertificates."""
         return Deferred.fromCoroutine(self._certificate(certificate_id, caller))
+
+    def stop(self) -> Deferred[None]:
+        """See ICertificates."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for stopping in [place.stop() for place in self.places]:
+            await stopping
 
     async def _certificate(self, certificate_id: str, caller: Caller) -> bytes:
         for place in self.places:

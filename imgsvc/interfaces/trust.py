@@ -74,3 +74,6 @@ class ICertificates(Interface):
 
         Fails: NoSuchCertificate, BadSignature (it is none, or not for this caller), CertificatesUnavailable.
         """
+
+    def stop() -> Deferred[None]:
+        """End all that is under way, which fails with CertificatesUnavailable, as what is asked from now on does."""

@@ -116,3 +116,7 @@ class KnownCertificates:
         if certificate_id not in self.certificates:
             return fail(NoSuchCertificate(certificate_id))
         return succeed(self.certificates[certificate_id])
+
+    def stop(self) -> Deferred[None]:
+        """See ICertificates."""
+        return succeed(None)
