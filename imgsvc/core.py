@@ -162,7 +162,7 @@ class Core:
             rules=self._hash_rules(),
         )
         kinds = {kind.type: kind for kind in [self.hashing]}
-        self.tasks = TaskRunner(self.catalogue, kinds, self._reactor, server.upload_lease)
+        self.tasks = TaskRunner(self.catalogue, kinds, self.events, self._reactor, server.upload_lease)
         self.events.subscribe(ImageDeleted, lambda event: self.tasks.cancel(event.image.id))
         self.reaper = Reaper(
             uploads=self.catalogue,
@@ -172,6 +172,7 @@ class Core:
             stores=self.stores,
             remove=self.deletion.remove,
             resume=self.tasks.begin,
+            events=self.events,
             clock=self._reactor,
             interval=server.reaper_interval,
             lease=server.upload_lease,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from imgsvc.lease_model import Task, TaskEnd
 from imgsvc.model import Image, Member, Status
 
 
@@ -85,6 +86,32 @@ class MemberRemoved(Event):
 
     image: Image
     member_id: str
+
+
+@frozen
+class TaskEvent(Event):
+    """A fact about one task. task: as it was when the process that publishes began, or went on with it."""
+
+    task: Task
+
+
+@frozen
+class TaskCreated(TaskEvent):
+    """There is a new task. It may have to wait for its turn."""
+
+
+@frozen
+class TaskProgressed(TaskEvent):
+    """The task goes on. progress: bytes that are done."""
+
+    progress: int
+
+
+@frozen
+class TaskEnded(TaskEvent):
+    """The task has succeeded or failed."""
+
+    end: TaskEnd
 
 
 @frozen

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from imgsvc.context import bound
 from imgsvc.errors import ClaimLost
 from imgsvc.logger import make_logger
 
@@ -62,7 +63,7 @@ class LeaseKeeper:
         self._movement: Movement = not_moving
         self._seen: int | None = 0
         self._still = 0
-        self._loop = LoopingCall(self._tick)
+        self._loop = LoopingCall(bound(self._tick))
         self._loop.clock = clock
         self._loop.start(seconds / RENEWALS_IN_A_LEASE, now=False)
 
@@ -86,7 +87,7 @@ class LeaseKeeper:
             self._stalled()
         if not self._loop.running:
             return None
-        return self._renew().addErrback(self._not_renewed)
+        return self._renew().addErrback(bound(self._not_renewed))
 
     def _not_renewed(self, failure: Failure) -> None:
         log.error("{name}: lease not renewed: {error}", name=self._name, error=failure.getErrorMessage())

@@ -12,7 +12,7 @@ from attrs import define, evolve, frozen
 
 from imgsvc.context import current_request
 from imgsvc.errors import Conflict, Forbidden, ImageChanged, Invalid, QuotaExceeded, StoreAway, StoreError, WrongStatus
-from imgsvc.event_model import event_of_change
+from imgsvc.event_model import TaskCreated, event_of_change
 from imgsvc.interfaces import IEvents, IImageCatalogue, IStoreRegistry, ITaskCatalogue
 from imgsvc.lease_model import Lease, Task, TaskType
 from imgsvc.model import IMPORT_LOCK, Caller, Image, Location, Status
@@ -171,6 +171,7 @@ class Locations:
             )
         current, lease = await self.tasks.begin_task(image, changed, task, self.rules.lease, limits)
         self.events.publish(event_of_change(image, current))
+        self.events.publish(TaskCreated(task))
         self.begin(task, lease)
 
     def _task(self, caller: Caller, image: Image) -> Task:

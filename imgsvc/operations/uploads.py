@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 
+from imgsvc.context import bound
 from imgsvc.errors import (
     BodyCut,
     ClaimLost,
@@ -162,7 +163,7 @@ class Upload:
 
     def start(self, body: IBodyProducer) -> Deferred[None]:
         """Begin. The Deferred fires with what the client is to be told, and may be cancelled when it is gone."""
-        Deferred.fromCoroutine(self._run(body)).addErrback(self._broken)
+        Deferred.fromCoroutine(self._run(body)).addErrback(bound(self._broken))
         return self._outcome
 
     def stop(self, why: ImgsvcError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from attrs import define, field
@@ -12,9 +13,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from imgsvc.errors import CatalogueUnavailable, ImgsvcError, StoreAway, StoreUnavailable, UnknownStore
+from imgsvc.errors import CatalogueUnavailable, ImgsvcError, NoSuchImage, StoreAway, StoreUnavailable, UnknownStore
+from imgsvc.event_model import ImageQueued
 from imgsvc.interfaces import (
     IDeletionCatalogue,
+    IEvents,
     IImageCatalogue,
     IStore,
     IStoreRegistry,
@@ -58,6 +61,7 @@ class Reaper:
     stores: IStoreRegistry
     remove: Callable[[DoomedLocation], Awaitable[None]]
     resume: Callable[[Task, Lease], None]
+    events: IEvents
     clock: IReactorTime
     interval: float
     lease: float
@@ -163,7 +167,9 @@ class Reaper:
             return
         for each in lease.objects:
             await self._discard(each)
-        await self.uploads.release(lease.resource_id, lease.lease_id)
+        if await self.uploads.release(lease.resource_id, lease.lease_id):
+            with suppress(NoSuchImage):
+                self.events.publish(ImageQueued(await self.images.image(lease.resource_id)))
         log.info("reaper: image {image}: upload of a dead process undone", image=lease.resource_id)
 
     async def _discard(self, left: LeaseObject) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Defer
 from twisted.internet.interfaces import IReactorTime
 
 from imgsvc.errors import ClaimLost, TaskCancelled
-from imgsvc.interfaces import ITaskCatalogue, ITaskKind
+from imgsvc.interfaces import IEvents, ITaskCatalogue, ITaskKind
 from imgsvc.lease_model import Lease, Task
 from imgsvc.logger import make_logger
 from imgsvc.tasks.running import RunningTask
@@ -32,6 +32,7 @@ class TaskRunner:
 
     catalogue: ITaskCatalogue
     kinds: Mapping[str, ITaskKind]
+    events: IEvents
     clock: IReactorTime
     lease: float
     running: dict[str, RunningTask] = field(factory=dict, init=False)

@@ -12,12 +12,14 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from imgsvc.context import bound, working_for
 from imgsvc.errors import ClaimLost, ImgsvcError, NoSuchImage, TaskCancelled, TaskStalled
-from imgsvc.interfaces import ITaskCatalogue, ITaskKind, ITaskWork, Verdict
+from imgsvc.event_model import TaskEnded, TaskProgressed, event_of_change
+from imgsvc.interfaces import IEvents, ITaskCatalogue, ITaskKind, ITaskWork, Verdict
 from imgsvc.lease_keeper import LeaseKeeper, not_moving, waiting
 from imgsvc.lease_model import Lease, Task, TaskEnd, TaskStatus
 from imgsvc.logger import make_logger
-from imgsvc.model import DoomedLocation, Image
+from imgsvc.model import Caller, DoomedLocation, Image, RequestContext
 
 log = make_logger()
 
@@ -31,6 +33,7 @@ class Runner(Protocol):
     """What a task needs of its owner. lease: seconds."""
 
     catalogue: ITaskCatalogue
+    events: IEvents
     clock: IReactorTime
     lease: float
 
@@ -54,12 +57,16 @@ class RunningTask:
         self._has_ended = False
         """In the catalogue: what still fails is not repeated."""
         self._progress: Callable[[], int] = not_moving
-        self._keeper = LeaseKeeper(runner.clock, runner.lease, self._renew, self.stop, self._stalled, f"task {task.id}")
+        with working_for(_request_of(task)):
+            self._keeper = LeaseKeeper(
+                runner.clock, runner.lease, self._renew, self.stop, self._stalled, f"task {task.id}"
+            )
         self._keeper.watch(waiting)
 
     def start(self) -> None:
         """Begin. `ended` fires when all is over."""
-        Deferred.fromCoroutine(self._run()).addErrback(self._broken).addBoth(self._over)
+        with working_for(_request_of(self.task)):
+            Deferred.fromCoroutine(self._run()).addErrback(bound(self._broken)).addBoth(self._over)
 
     def stop(self, why: Exception) -> None:
         """End: CancelledError leaves the task to others, ClaimLost gives it up, TaskCancelled makes it fail."""
@@ -104,8 +111,11 @@ class RunningTask:
 
     async def end(self, image: Image, changed: Image, why: str | None = None) -> Sequence[DoomedLocation]:
         """See ITaskWork."""
-        _, doomed = await self._runner.catalogue.end_task(image, changed, self._lease, _end(why))
+        end = _end(why)
+        now, doomed = await self._runner.catalogue.end_task(image, changed, self._lease, end)
         self._has_ended = True
+        self._runner.events.publish(event_of_change(image, now))
+        self._runner.events.publish(TaskEnded(self.task, end))
         return doomed
 
     # --- the work
@@ -125,7 +135,9 @@ class RunningTask:
             await catalogue.renew(lease.resource_id, lease.lease_id, 0)  # the next one need not wait
             log.info("task {task}: left to the next process", task=self.task.id)
         except (ClaimLost, NoSuchImage) as error:
-            await catalogue.close_task(lease, _end(str(error)))
+            end = _end(str(error))
+            await catalogue.close_task(lease, end)
+            self._runner.events.publish(TaskEnded(self.task, end))
             log.info("task {task}: what it was about is gone", task=self.task.id)
 
     async def _repeatedly(self) -> None:
@@ -169,10 +181,12 @@ class RunningTask:
         catalogue, lease = self._runner.catalogue, self._lease
         if not self._at_work:
             return catalogue.renew(lease.resource_id, lease.lease_id, self._runner.lease)
-        reported = catalogue.report_task(lease, self._runner.lease, self._progress())
-        return reported.addCallback(self._reported)
+        progress = self._progress()
+        reported = catalogue.report_task(lease, self._runner.lease, progress)
+        return reported.addCallback(self._reported, progress)
 
-    def _reported(self, cancelled: bool) -> None:
+    def _reported(self, cancelled: bool, progress: int) -> None:
+        self._runner.events.publish(TaskProgressed(self.task, progress))
         if cancelled:
             self.stop(TaskCancelled(self.task.id))
 
@@ -197,3 +211,10 @@ class RunningTask:
 
 def _end(why: str | None) -> TaskEnd:
     return TaskEnd(TaskStatus.SUCCESS) if why is None else TaskEnd(TaskStatus.FAILURE, why)
+
+
+def _request_of(task: Task) -> RequestContext | None:
+    """The request that asked for a task, as far as the task knows it."""
+    if task.request_id is None:
+        return None
+    return RequestContext(task.request_id, Caller(user_id=task.user_id, project_id=task.owner))

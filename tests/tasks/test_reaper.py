@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from imgsvc.errors import NoSuchImage, NotFound, ObjectInUse, StoreAway, StoreUnavailable
+from imgsvc.event_model import ImageQueued
 from imgsvc.events import Events
 from imgsvc.identity.policy import Policy
 from imgsvc.interfaces import IStoreWriter
@@ -42,11 +43,12 @@ class ReaperTests(CatalogueTestCase):
             FaultyStore(MemoryStore(StoreSettings(name), 1 << 20, budget)) for name in ("local", "other")
         )
         self.stores = Registry([self.local, self.other, self.area], "local")
+        self.events = Events(self.clock)
         self.reaper = self.made()
 
     def made(self) -> Reaper:
         """A reaper, as every process has one."""
-        deletion = Deletion(Access(self.catalogue, Policy()), self.catalogue, self.stores, Events(self.clock))
+        deletion = Deletion(Access(self.catalogue, Policy()), self.catalogue, self.stores, self.events)
         return Reaper(
             uploads=self.catalogue,
             tasks=self.catalogue,
@@ -55,6 +57,7 @@ class ReaperTests(CatalogueTestCase):
             stores=self.stores,
             remove=deletion.remove,
             resume=self._resume,
+            events=self.events,
             clock=self.clock,
             interval=30.0,
             lease=60.0,
@@ -113,6 +116,18 @@ class ReaperTests(CatalogueTestCase):
             self.round()
             self.assertIs(self.status(image), Status.QUEUED)
             self.assertEqual(self.kept(self.local), (0, 0))
+
+    def test_event(self) -> None:
+        """That the image is queued again is published; not that of one which was deleted meanwhile."""
+        queued: list[ImageQueued] = []
+        self.events.subscribe(ImageQueued, queued.append)
+        image, deleted = self.image(), self.image()
+        for each in (image, deleted):
+            self.begun(each)
+        fired(self.catalogue.delete(deleted))
+        self.round()
+        self.clock.advance(0)
+        self.assertEqual([(event.image.id, event.image.status) for event in queued], [(image, Status.QUEUED)])
 
     def test_expired_unseen(self) -> None:
         """A lease that has expired is taken over when it was not renewed for as long as a lease takes: not before.

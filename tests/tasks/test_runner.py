@@ -11,10 +11,13 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from imgsvc.context import current_request
 from imgsvc.errors import CatalogueUnavailable, Conflict, Invalid, StoreUnavailable, TaskCancelled, TaskStalled
+from imgsvc.event_model import Event, ImageUpdated, TaskEnded, TaskProgressed
+from imgsvc.events import Events
 from imgsvc.interfaces import ITaskKind, ITaskWork, Verdict
 from imgsvc.lease_model import Lease, Task, TaskStatus
-from imgsvc.model import Status
+from imgsvc.model import RequestContext, Status
 from imgsvc.tasks.runner import AT_ONCE, TaskRunner
 from tests.catalogue.rigs import NOON, CatalogueTestCase, new_image
 from tests.support.server import fired
@@ -33,6 +36,7 @@ class Kind:
     def __init__(self, catalogue: Any) -> None:
         self.catalogue = catalogue
         self.begun: list[str] = []
+        self.requests: list[RequestContext | None] = []
         self.runs: list[Deferred[None]] = []
         self.works: list[ITaskWork] = []
         self.failures: list[Exception] = []
@@ -41,6 +45,7 @@ class Kind:
     async def run(self, work: ITaskWork) -> None:
         """See ITaskKind."""
         self.begun.append(work.task.id)
+        self.requests.append(current_request())
         self.works.append(work)
         step: Deferred[None] = Deferred()
         self.runs.append(step)
@@ -77,11 +82,15 @@ class RunnerTestCase(CatalogueTestCase):
         super().setUp()
         self.clock = Clock()
         self.kind = Kind(self.catalogue)
+        self.events_clock = Clock()
+        self.events = Events(self.events_clock)
+        self.published: list[Event] = []
+        self.events.subscribe(Event, self.published.append)
         self.runner = self.made()
 
     def made(self) -> TaskRunner:
         """A runner, as every process has one."""
-        return TaskRunner(self.catalogue, {"kind": self.kind}, self.clock, LEASE)
+        return TaskRunner(self.catalogue, {"kind": self.kind}, self.events, self.clock, LEASE)
 
     def added(self, type_: str = "kind", owner: str | None = "red") -> tuple[Task, Lease]:
         """A task on a new image, and its lease."""
@@ -153,6 +162,31 @@ class RunTests(RunnerTestCase):
         self.assertGreater(self.leases()[0].expires_at, before.expires_at)
         self.finish()
         self.assert_ended(task)
+
+    def test_events(self) -> None:
+        """Its progress, what it makes of its image, and its end are published."""
+        task = self.begun()
+        self.kind.done = 5
+        self.pass_time(LEASE / 3 + 1)
+        self.finish()
+        self.events_clock.advance(0)
+        kinds = [type(event) for event in self.published]
+        self.assertEqual(kinds[-2:], [ImageUpdated, TaskEnded])
+        progress = [event for event in self.published if isinstance(event, TaskProgressed)]
+        self.assertEqual((progress[-1].task, progress[-1].progress), (task, 5))
+        ended = self.published[-1]
+        assert isinstance(ended, TaskEnded)
+        self.assertEqual((ended.task, ended.end.status), (task, TaskStatus.SUCCESS))
+
+    def test_request(self) -> None:
+        """A task works for the request that asked for it, whichever process runs it."""
+        task, lease = self.added()
+        self.runner.begin(evolve(task, request_id="req-asked", user_id="asker"), lease)
+        [request] = self.kind.requests
+        assert request is not None
+        self.assertEqual((request.request_id, request.caller.user_id), ("req-asked", "asker"))
+        self.begun()
+        self.assertIsNone(self.kind.requests[-1])
 
     def test_begun_twice(self) -> None:
         """A task that is under way is not begun again."""
