@@ -1,1 +1,1 @@
-"""Where the certificates are that signatures of images are checked with."""
+"""Providers of the certificates that image signatures are verified with."""

@@ -1,4 +1,4 @@
-"""Certificates in Barbican, OpenStack's keeper of secrets (its API guide, "Secrets")."""
+"""Certificates from Barbican, the key manager of OpenStack. Source: Barbican's API guide, "Secrets"."""
 
 from __future__ import annotations
 
@@ -27,20 +27,24 @@ from imgsvc.remote.service_calls import ServiceAnswer, ServiceLimits, ServiceReq
 log = make_logger()
 
 CONTENT_TYPES: Final = ("application/pkix-cert", "application/octet-stream", "text/plain")
-"""What a certificate may have been stored as. Barbican gives a payload only as what it was stored as."""
+"""Content types that a certificate may be stored with. Barbican returns a payload only as the type it was stored
+with.
+"""
 
 
 def limits(timeout: float) -> ServiceLimits:
-    """Those of requests to Barbican. timeout: seconds for a certificate."""
+    """The limits of requests to Barbican. timeout: seconds for one certificate."""
     return ServiceLimits(timeout, largest=LARGEST)
 
 
 @implementer(ICertificates)
 class Barbican:
-    """Asks Barbican with the caller's own token, so that nobody uses a certificate which that does not show them."""
+    """Asks Barbican with the caller's token, so that callers can use only the certificates that they may read there."""
 
     def __init__(self, service: JsonService, clock: IReactorTime, timeout: float) -> None:
-        """service: its API, without `/v1`. timeout: seconds for all that one certificate takes."""
+        """service: Barbican's API, at the URL above `/v1`. timeout: seconds for all requests for one certificate
+        together.
+        """
         self._service = service
         self._clock = clock
         self._timeout = timeout
@@ -83,7 +87,7 @@ class Barbican:
 
 
 def _content_type(metadata: ServiceAnswer, certificate_id: str) -> str:
-    """What the secret was stored as. Raises BadSignature for a secret that is no certificate."""
+    """The content type that the secret was stored with. Raises BadSignature: the secret is not a certificate."""
     try:
         secret: Any = metadata.document()
         content_type = secret["content_types"]["default"].partition(";")[0]

@@ -1,4 +1,4 @@
-"""Certificates in a folder of this machine."""
+"""Certificates from a folder of this machine."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ log = make_logger()
 
 @implementer(ICertificates)
 class CertificateFolder:
-    """Files `UUID.pem` or `UUID.der`, the UUID in lower case. Every caller may use them."""
+    """Reads files named `UUID.pem` or `UUID.der`, with the UUID in lower case. Every caller may use them."""
 
     def __init__(self, folder: Path, threads: IThreads) -> None:
-        """threads: to read in; a folder may be on a network. Raises ConfigurationError."""
+        """threads: where files are read, because the folder may be on a network.
+
+        Raises ConfigurationError: there is no such folder.
+        """
         if not folder.is_dir():
             raise ConfigurationError(f"signatures.certificates = {str(folder)!r}: must be a folder")
         self._folder = folder
@@ -38,7 +41,7 @@ class CertificateFolder:
 
     def _read(self, certificate_id: str) -> bytes:
         try:
-            name = str(UUID(certificate_id))  # nothing else may become part of a path
+            name = str(UUID(certificate_id))  # only a UUID may become part of a path
         except ValueError:
             raise NoSuchCertificate(certificate_id) from None
         for suffix in (".pem", ".der"):

@@ -1,4 +1,4 @@
-"""How much a certificate may be."""
+"""The largest size of a certificate."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import Final
 from imgsvc.errors import BadSignature
 
 LARGEST: Final = 64 << 10
-"""Bytes of a certificate; those in use have a few thousand."""
+"""Bytes. Usual certificates have a few thousand."""
 
 
 def readable(data: bytes, certificate_id: str) -> bytes:
-    """The data, if it is not too much to be a certificate. Raises BadSignature."""
+    """Return the data if it is small enough to be a certificate. Raises BadSignature: it has more bytes than
+    LARGEST.
+    """
     if len(data) > LARGEST:
         raise too_large(certificate_id)
     return data
 
 
 def too_large(certificate_id: str) -> BadSignature:
-    """What is raised for a certificate of more bytes."""
+    """The error for a certificate of more bytes than LARGEST."""
     return BadSignature(f"Certificate {certificate_id} has more than {LARGEST} bytes.")

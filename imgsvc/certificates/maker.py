@@ -1,4 +1,4 @@
-"""The places of certificates that the configuration names."""
+"""Makes the provider of certificates that the configuration asks for."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from imgsvc.interfaces import ICertificates, IThreads
 
 
 def make_certificates(options: Signatures, data_folder: Path, reactor: Any, threads: IThreads) -> ICertificates | None:
-    """Where certificates are looked for, the folder first; None: nowhere. Raises ConfigurationError."""
+    """The provider of certificates, which looks in the folder first; None if the configuration names no place.
+
+    reactor: for requests to Barbican. Raises ConfigurationError.
+    """
     places: list[ICertificates] = []
     if options.certificates:
         places.append(CertificateFolder(data_folder / options.certificates, threads))
     if options.barbican:
-        # A twentieth of the start that only few need.
+        # Imported here, because the import takes a twentieth of the start-up time and few configurations need it.
         from imgsvc.certificates.barbican import Barbican, limits
         from imgsvc.remote.json_service import connect
 

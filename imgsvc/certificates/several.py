@@ -1,4 +1,4 @@
-"""Certificates that may be in one of several places."""
+"""Certificates from several places."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imgsvc.model import Caller
 @implementer(ICertificates)
 @frozen(eq=False)
 class SeveralPlaces:
-    """The first place that has a certificate gives it."""
+    """Asks the places in order, and returns the certificate of the first one that has it."""
 
     places: Sequence[ICertificates]
 

@@ -1,7 +1,7 @@
-"""Every action that the policy is asked about, and who may do it unless the operator's file says otherwise.
+"""Every action that the policy decides about, and its default rule. A rule of the operator's file replaces the default.
 
-Written in oslo.policy's language. Source: the default policies of Glance 2026.2 (project scope, new defaults enforced),
-as an operator finds them in Glance's sample policy.yaml.
+The rules are written in the language of oslo.policy. Source: the default policies of Glance 2026.2 (project scope, new
+defaults enforced), which an operator finds in Glance's sample policy.yaml.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _METADEF_READER: Final = f"{_ADMIN} or (role:reader and ({_OWN} or {_PUBLIC}))"
 
 DEFAULT_RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        # what other rules refer to
+        # rules that other rules refer to
         "default": "",
         "context_is_admin": "role:admin",
         "metadef_default": "",
@@ -100,10 +100,10 @@ DEFAULT_RULES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 HELPERS: Final = frozenset({"default", "context_is_admin", "metadef_default", "metadef_admin"})
-"""Default rules that are no actions."""
+"""Default rules that other rules refer to. They are not actions."""
 
 ACTIONS: Final = tuple(name for name in DEFAULT_RULES if name not in HELPERS)
-"""What the policy is asked about, in the order of the table."""
+"""The actions that the policy decides about, in the order of the table."""
 
 OWNERS_ACTIONS: Final = frozenset(
     {
@@ -121,8 +121,9 @@ OWNERS_ACTIONS: Final = frozenset(
         "delete_member",
     }
 )
-"""What nobody does to an image but its owner's project and administrators, whatever the rules say: in Glance the
-database refuses it to others."""
+"""Actions that only the project that owns an image, and administrators, may do, whatever the rules say. In Glance the
+database enforces this.
+"""
 
 RETIRED: Final = frozenset({"get_task", "get_tasks", "add_task", "modify_task"})
-"""Actions that Glance asked about before tasks_api_access; files of operators still have them."""
+"""Actions that Glance checked before it had tasks_api_access. Files of operators may still contain them."""

@@ -1,4 +1,4 @@
-"""Who is an administrator: the policy's rule `context_is_admin` says so of everybody who was identified."""
+"""Decides who is an administrator, by the policy's rule `context_is_admin`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from imgsvc.model import Caller
 @implementer(IIdentity)
 @define
 class Administrators:
-    """Another identity's callers, with the policy's word on whether they are administrators."""
+    """Identifies callers by another IIdentity, and sets `is_admin` of each caller by the policy."""
 
     identity: IIdentity
     policy: Policy
 
     @property
     def challenge(self) -> str | None:
-        """As the other identity's."""
+        """The challenge of the other identity."""
         return self.identity.challenge
 
     def identify(self, headers: Headers, peer: IAddress) -> Caller | Deferred[Caller]:

@@ -1,8 +1,8 @@
-"""The default rules, evaluated without oslo.policy: to import that takes as long as a tenth of the start, and 5 MiB.
+"""Evaluates the default rules without oslo.policy, whose import would take a tenth of the start-up time, and 5 MiB.
 
-They are written in a part of its language: `rule:NAME`, `role:NAME`, `ATTRIBUTE:%(NAME)s` and `"CONSTANT":%(NAME)s`,
-joined by `and`, `or` and parentheses. What a deployment has rules of its own for is evaluated by `rules.py`. Tests hold
-both against each other, for every rule.
+The default rules use a part of its language: `rule:NAME`, `role:NAME`, `ATTRIBUTE:%(NAME)s` and `"CONSTANT":%(NAME)s`,
+joined by `and`, `or` and parentheses. `rules.py` evaluates the rules of an operator's file. Tests compare both
+evaluators for every rule.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WORD: Final = re.compile(r"\(|\)|(?:%\(\w+\)s|[^\s()])+")
 
 @frozen
 class Sights:
-    """What a rule can see: names of attributes of the caller, and of the target."""
+    """The names of the attributes of the caller, and of the target, that a rule depends on."""
 
     credentials: frozenset[str] = frozenset()
     target: frozenset[str] = frozenset()
@@ -33,14 +33,17 @@ class Sights:
 
 @frozen
 class _Check:
-    """holds: takes the attributes of the target, and those of the caller."""
+    """A part of a rule.
+
+    holds: takes the attributes of the target and of the caller, and returns whether the check allows the action.
+    """
 
     holds: Callable[[Values, Values], bool]
     sights: Sights = Sights()
 
 
 class DefaultRules:
-    """The rules in force where there is no operator's file. See Rules."""
+    """The rules in force when there is no operator's file. See Rules."""
 
     def __init__(self) -> None:
         self.own: Values = {}
@@ -53,15 +56,15 @@ class DefaultRules:
         return iter(DEFAULT_RULES)
 
     def text(self, name: str) -> str:
-        """The rule as it is written."""
+        """The text of a rule."""
         return DEFAULT_RULES.get(name, "")
 
     def sights(self, name: str) -> Sights:
-        """What the rule can see. Raises KeyError."""
+        """The attributes that a rule depends on. Raises KeyError: there is no such rule."""
         return self._check(name).sights
 
     def holds(self, name: str, target: Values, credentials: Values) -> bool:
-        """Whether a rule allows it. Raises KeyError for a rule that does not exist."""
+        """Whether a rule allows the action. Raises KeyError: there is no such rule."""
         return self._check(name).holds(target, credentials)
 
     def oddities(self) -> Iterator[str]:
@@ -103,7 +106,7 @@ class DefaultRules:
 
 
 def _joined(rule: Callable[[Iterator[bool]], bool], checks: list[_Check]) -> _Check:
-    """rule: `any` or `all`."""
+    """Join checks into one. rule: `any` or `all`."""
     if len(checks) == 1:
         return checks[0]
     return _Check(
@@ -123,7 +126,9 @@ def _has_role(role: str) -> _Check:
 
 
 def _equal(kind: str, name: str) -> _Check:
-    """Whether the caller's attribute `kind`, or the constant that stands there in quotes, is the target's `name`."""
+    """Compare the caller's attribute `kind`, or `kind` itself if it is a constant in quotes, with the target's
+    `name`.
+    """
     if kind.startswith('"'):
         constant = kind.strip('"')
         return _Check(

@@ -1,4 +1,4 @@
-"""No identity: whoever reaches the server is its administrator."""
+"""No identity: everybody who can reach the server is an administrator."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ LOCAL_ADMINISTRATOR: Final = Caller(user_id="local", project_id=None, roles=froz
 
 @implementer(IIdentity)
 class LocalAdministrator:
-    """Every caller has every role and no project, so that images have no owner, as in Glance without Keystone.
+    """Gives every caller all roles and no project. Images have no owner then, as in Glance without Keystone.
 
-    But for web pages, which browsers let send requests to this machine, too: a page of another origin is refused, and
-    so is a name that its owner has lead to this machine (DNS rebinding).
+    Web pages are the exception, because a browser sends their requests to this machine too. A page of another origin is
+    refused. So is a host name that its owner has pointed at this machine (DNS rebinding).
     """
 
     challenge = None
 
     def __init__(self, origins: Iterable[str] = (), names: Iterable[str] = ()) -> None:
-        """origins: whose pages may use the server, `*`: all. names: of the server, beside addresses and names
-        without a dot; `*`: all.
+        """origins: the origins whose pages may use the server; `*` allows all.
+        names: host names of the server, in addition to addresses and names without a dot; `*` allows all.
         """
         self._origins = frozenset(origin.lower() for origin in origins)
         self._names = frozenset(name.lower() for name in names)
 
     def identify(self, headers: Headers, peer: IAddress) -> Caller:
-        """The same Caller for everybody. Raises Forbidden."""
-        if isinstance(peer, UNIXAddress):  # where no browser comes from
+        """The same Caller for everybody. Raises Forbidden: the host name or the origin is not allowed."""
+        if isinstance(peer, UNIXAddress):  # browsers do not connect to unix sockets
             return LOCAL_ADMINISTRATOR
         host = _one(headers, b"host")
         if "*" not in self._names and not self._is_ours(host):
@@ -51,7 +51,7 @@ class LocalAdministrator:
     def _is_ours(self, host: str) -> bool:
         try:
             name = urlsplit(f"//{host}").hostname or ""
-            if "." not in name or name in self._names:  # what has no dot is not in the public DNS
+            if "." not in name or name in self._names:  # a name without a dot is not in the public DNS
                 return True
             ip_address(name.partition("%")[0])
         except ValueError:

@@ -1,6 +1,6 @@
-"""Who may do what: the rules of the policy, and below them who sees which image.
+"""Decides who may do what: by the rules of the policy, within the bounds of who can see and who owns an image.
 
-A rule is asked by oslo.policy once for each combination of what it can see; the answer is kept.
+A rule is evaluated once for each combination of the values that it depends on. The decision is cached.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 log = make_logger()
 
 LOOK_INTERVAL: Final = 1.0
-"""Seconds between two looks at whether the file has changed."""
+"""Seconds between two checks whether the file has changed."""
 
 MOST_KEPT: Final = 10_000
-"""Decisions that are kept of one rule."""
+"""Cached decisions of one rule."""
 
 Sight = Callable[[Caller, Owned | None], object]
-"""Gives one of the values that a rule can see, of the caller or of the target; _NOTHING if there is none."""
+"""Reads one value that a rule depends on from the caller or the target. Returns _NOTHING if there is no such value."""
 
 
 def sees(caller: Caller, image: Image) -> bool:
-    """Whether an image exists for the caller at all. No rule goes beyond this."""
+    """Whether the caller can see an image. No rule can grant more than this."""
     if image.visibility in _FOR_EVERYBODY or caller.is_admin:
         return True
     if image.owner is None:
@@ -52,12 +52,13 @@ _FOR_EVERYBODY: Final = frozenset({Visibility.PUBLIC, Visibility.COMMUNITY})
 
 @implementer(IPolicy)
 class Policy:
-    """Decides by the rules, and by whose the image is. The rules are read again when their file has changed."""
+    """Decides by the rules and by the owner of the image. Reads the rules again when their file has changed."""
 
     def __init__(self, path: Path | None = None, seconds: Callable[[], float] = monotonic) -> None:
-        """path: of the operator's rules, in YAML; None: the defaults. seconds: the time.
+        """path: file of the operator's rules, in YAML; None: use the defaults. seconds: returns the monotonic time, in
+        seconds.
 
-        Raises ConfigurationError.
+        Raises ConfigurationError: the file is missing or wrong.
         """
         self._path = path
         self._seconds = seconds
@@ -74,19 +75,21 @@ class Policy:
         return self._rules
 
     def allows(self, action: str, caller: Caller, image: Owned | None = None) -> bool:
-        """Whether the caller may do `action` to the image; without one, to an image that its own project would own.
+        """Whether the caller may do `action` to the image.
 
-        image: an Image, or whatever else has an owner and a visibility. KeyError: there is no such action.
+        image: an Image, or another object with an owner and a visibility; None: an image that the caller's project
+        would own.
+        Raises KeyError: there is no such action.
         """
         return within_bounds(action, caller, image) and self.permits(action, caller, image)
 
     def might_allow(self, action: str, caller: Caller) -> bool:
-        """See IPolicy. KeyError: there is no such action."""
+        """See IPolicy. Raises KeyError: there is no such action."""
         decisions = self._decisions_of(action)
         return within_bounds(action, caller, None) and (decisions.look_into_target or decisions.of(caller, None))
 
     def permits(self, rule: str, caller: Caller, target: Owned | None = None) -> bool:
-        """What a rule says by itself. KeyError: there is no such rule."""
+        """The decision of a rule alone, without `within_bounds`. Raises KeyError: there is no such rule."""
         return self._decisions_of(rule).of(caller, target)
 
     def _decisions_of(self, rule: str) -> _Decisions:
@@ -99,7 +102,7 @@ class Policy:
             return decisions
 
     def _look(self) -> None:
-        """Read the file again if it is another one than before. A bad one leaves the rules as they are."""
+        """Read the file again if it has changed. If the new file is wrong, the old rules stay in force."""
         self._look_at = self._seconds() + LOOK_INTERVAL
         stamp = _stamp(self._path)
         if stamp == self._stamp:
@@ -115,7 +118,9 @@ class Policy:
 
 
 def within_bounds(action: str, caller: Caller, image: Owned | None) -> bool:
-    """What no rule goes beyond: nobody acts on what it does not see, or changes what is not its project's."""
+    """Whether the caller can see the image and, for an action that changes it, owns it. No rule can grant more than
+    this.
+    """
     if caller.is_admin:
         return True
     if isinstance(image, Image) and not sees(caller, image):
@@ -129,7 +134,7 @@ def within_bounds(action: str, caller: Caller, image: Owned | None) -> bool:
 
 
 class _Decisions:
-    """The decisions of one rule."""
+    """Evaluates one rule, and caches its decisions."""
 
     def __init__(self, rules: DefaultRules | Rules, name: str) -> None:
         sights = rules.sights(name)
@@ -140,7 +145,7 @@ class _Decisions:
         self._sights = (*self._of_caller.values(), *self._of_target.values())
         self._kept: dict[tuple[object, ...], bool] = {}
         self.look_into_target = any(_OTHER_NAMES.get(name, name) != "owner" for name in self._of_target)
-        """Whether it matters for them what the target is, beside whose it is."""
+        """Whether the decisions depend on more of the target than its owner."""
 
     def of(self, caller: Caller, target: Owned | None) -> bool:
         key = tuple([sight(caller, target) for sight in self._sights])
@@ -162,13 +167,13 @@ class _Decisions:
 def _rules(path: Path | None) -> DefaultRules | Rules:
     if path is None:
         return DefaultRules()
-    from imgsvc.identity.rules import Rules  # and with it oslo.policy, which the defaults do without
+    from imgsvc.identity.rules import Rules  # imports oslo.policy, which the defaults do not need
 
     return Rules.load(path)
 
 
 def _stamp(path: Path | None) -> tuple[int, ...] | None:
-    """Tells one content of a file from another. None: it is not there, or there is none."""
+    """A value that changes when the content of the file changes. None: there is no path, or no file."""
     try:
         status = path.stat() if path else None
     except OSError:
@@ -176,7 +181,7 @@ def _stamp(path: Path | None) -> tuple[int, ...] | None:
     return (status.st_ino, status.st_size, status.st_mtime_ns) if status else None
 
 
-# --- what rules can see
+# --- the values that rules depend on
 
 _NOTHING: Final = object()
 
@@ -188,7 +193,7 @@ _CALLER: Final[Mapping[str, Sight]] = {
     "project_id": lambda caller, target: caller.project_id,
     "tenant": lambda caller, target: caller.project_id,
     "is_admin": lambda caller, target: caller.is_admin,
-    # Of a deployment with one administrative project, of which Keystone tells; without one every project is it.
+    # True only in the administrative project, where Keystone has one. Without one it is true in every project.
     "is_admin_project": lambda caller, target: True,
 }
 
@@ -197,7 +202,7 @@ _ATTRIBUTES: Final = frozenset(names_of(lambda field: field.is_attribute and fie
 
 
 def _target_sight(name: str) -> Sight:
-    """How a rule sees what it calls %(name)s: an attribute of the image, or a custom property of that name."""
+    """How to read what a rule calls %(name)s: an attribute of the image, or a custom property of that name."""
     if name in ("member_id", "member"):
         return _member
     attribute = _OTHER_NAMES.get(name, name)
@@ -210,14 +215,18 @@ def _target_sight(name: str) -> Sight:
 
 
 def _owner(caller: Caller, target: Owned | None) -> object:
-    """Whoever has no project does not own what has no owner: None equals None in the rules' language."""
+    """The owner; _NOTHING if there is none.
+
+    In the language of the rules None equals None, but a caller without a project does not own an image without an
+    owner.
+    """
     if target is None:
         return caller.project_id
     return _NOTHING if target.owner is None else target.owner
 
 
 def _member(caller: Caller, target: Owned | None) -> object:
-    """The caller's project, if the image was shared with it: None, as in Glance, if it was not. See `_owner`, too."""
+    """The caller's project if the image is shared with it, else None as in Glance. _NOTHING: see `_owner`."""
     if target is None or caller.project_id is None:
         return _NOTHING
     return caller.project_id if caller.project_id in getattr(target, "members", ()) else None

@@ -1,7 +1,7 @@
 """Property protections: who may create, read, update and delete which custom properties.
 
-The file is Glance's (`property-protections.conf`): each section is a regular expression for keys, and the first section
-that finds something in a key decides about it.
+The file has the format of Glance's `property-protections.conf`. The name of each section is a regular expression. The
+first section whose expression matches anywhere in a key decides about that property.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from imgsvc.model import Caller
 
 OPERATIONS: Final = ("create", "read", "update", "delete")
 OWN_PREFIX: Final = "os_glance"
-"""What keys begin with that the server keeps for itself."""
+"""The prefix of the keys that are reserved for the server."""
 
 MOST_KEPT: Final = 10_000
-"""Decisions that are kept."""
+"""Keys whose section is cached."""
 
 Decide = Callable[[Caller], bool]
 
 
 @frozen
 class Section:
-    """Who may do what to the properties whose keys `pattern` is found in."""
+    """Who may do what to the properties whose keys contain a match of `pattern`. decide: one for each of OPERATIONS."""
 
     pattern: re.Pattern[str]
     decide: Mapping[str, Decide]
@@ -40,7 +40,7 @@ class Section:
 
 @implementer(IProtections)
 class Protections:
-    """Decides by the sections: what none of them is about, nobody may do. None: everybody may do everything."""
+    """Decides by the sections. Nobody may use a property that no section matches. Without sections all is allowed."""
 
     def __init__(self, sections: Sequence[Section] | None = None) -> None:
         self._sections = None if sections is None else tuple(sections)
@@ -48,9 +48,10 @@ class Protections:
 
     @classmethod
     def load(cls, path: Path | None, rules: str, policy: Policy) -> Protections:
-        """The protections of a file; none without one. rules: what the file has, `roles` or names of `policies`.
+        """Read the protections from a file.
 
-        Raises ConfigurationError.
+        path: of the file; None: no protections. rules: what the file lists, `roles` or names of `policies`.
+        Raises ConfigurationError: the file is missing or wrong.
         """
         return cls() if path is None else cls(_sections(path, rules, policy))
 
@@ -97,7 +98,7 @@ class Protections:
 
 
 def _sections(path: Path, rules: str, policy: Policy) -> list[Section]:
-    from configparser import Error, RawConfigParser  # which only this file is read with
+    from configparser import Error, RawConfigParser  # imported here, because few configurations need it
 
     parser = RawConfigParser()
     try:
@@ -129,7 +130,7 @@ def _section(path: Path, name: str, options: Mapping[str, str], rules: str, poli
 
 
 def _by_roles(roles: frozenset[str]) -> Decide:
-    """Also by those of a service that passes a request on, as Glance has it."""
+    """Decide by roles. The roles of a service that passes a request on count too, as in Glance."""
     if "@" in roles:
         return lambda caller: True
     if "!" in roles:
@@ -138,7 +139,7 @@ def _by_roles(roles: frozenset[str]) -> Decide:
 
 
 def _by_rule(name: str, policy: Policy) -> Decide:
-    """By one rule of the policy. One that a later version of its file lacks allows nobody anything."""
+    """Decide by one rule of the policy. If a later version of the policy's file lacks that rule, nobody is allowed."""
     if name == "@":
         return lambda caller: True
     if name in ("!", ""):

@@ -15,30 +15,36 @@ from imgsvc.model import Caller
 from imgsvc.peers import Peers
 
 BLANKS: Final = " \t"
-"""What may stand around a value (RFC 9110 section 5.6.3). Other blanks, as U+00A0, are part of it."""
+"""Whitespace that may surround a value (RFC 9110, section 5.6.3). Other blanks, such as U+00A0, belong to the value."""
 
 
 @implementer(IIdentity)
 class Proxy:
-    """Believes the identity headers of the listed peers, of nobody else.
+    """Accepts identity headers from the listed peers only.
 
-    `X-Identity-Status`, `X-User-Id`, `X-Project-Id`, `X-Roles`, and of a service that passes the request on,
-    `X-Service-Identity-Status` and `X-Service-Roles`; `X-Tenant-Id` and `X-Role` are older names, which count where the
-    newer ones are absent.
+    The headers of the user are `X-Identity-Status`, `X-User-Id`, `X-Project-Id` and `X-Roles`. The headers of a service
+    that
+    passes the request on are `X-Service-Identity-Status` and `X-Service-Roles`. `X-Tenant-Id` and `X-Role` are older
+    names,
+    which are read when the newer ones are absent.
 
-    The proxy must drop these headers from what its own clients send.
+    The proxy must drop these headers from the requests of its own clients.
     """
 
     challenge = None
 
     def __init__(self, peers: Iterable[str]) -> None:
-        """peers: addresses, networks, `unix` for whoever connects to a unix socket. Raises ConfigurationError."""
+        """peers: addresses, networks, or `unix` for everybody who connects to a unix socket.
+
+        Raises ConfigurationError: an entry is none of these.
+        """
         self._peers = Peers(peers, "identity.proxy.peers")
 
     def identify(self, headers: Headers, peer: IAddress) -> Caller:
-        """The Caller of the headers. Raises Unauthenticated.
+        """The Caller that the headers name.
 
-        A token of the whole system or of a domain has no roles here: every policy of Glance is of project scope.
+        A token whose scope is the system or a domain has no roles here: every policy of Glance has project scope.
+        Raises Unauthenticated: the peer is not listed, or the headers carry no confirmed identity.
         """
         if peer not in self._peers:
             raise Unauthenticated(
@@ -70,9 +76,9 @@ def _roles(text: str) -> frozenset[str]:
 
 
 def _one(headers: Headers, *names: str) -> str | None:
-    """The value of the first of these headers that is there; None if it is empty, or none is there.
+    """The value of the first of these headers that is present; None if it is empty, or if none is present.
 
-    A second value may be the client's own, which the proxy let through: Unauthenticated.
+    Raises Unauthenticated: the header has a second value, which may come from a client and have passed the proxy.
     """
     name = next((name for name in names if headers.hasHeader(name)), names[0])
     values = headers.getRawHeaders(name.encode("ascii")) or ()

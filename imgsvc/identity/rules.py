@@ -1,6 +1,6 @@
-"""The rules of an operator's file, and the defaults beside them: checked, and taken apart into what they can see.
+"""The rules of an operator's file together with the defaults: checks them, and finds the attributes they depend on.
 
-The language and its evaluation are oslo.policy's; its documentation calls them policy rules.
+oslo.policy defines and evaluates the language. Its documentation calls the rules policy rules.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from imgsvc.identity.default_rules import Sights
 from imgsvc.logger import make_logger
 
 log = make_logger()
-# What it has to say of rules is said here, in one line and before the rules are in force.
+# This module reports faults in rules itself, each in one line and before the rules are in force.
 logging.getLogger("oslo_policy").addHandler(logging.NullHandler())
-# Kinds of checks that other packages bring are refused by their names: to load them, and with them a client for HTTP,
-# takes a tenth of the start. The name is one that oslo.policy does not promise to keep.
+# Kinds of checks that other packages provide are refused by their names. Loading them, and an HTTP client with them,
+# would take a tenth of the start-up time. `extension_checks` is not part of the public API of oslo.policy.
 _checks.extension_checks = {}
 
 CREDENTIALS: Final = frozenset(
     {"roles", "user_id", "user", "project_id", "tenant", "is_admin", "is_admin_project", "service_roles"}
 )
-"""What a rule can see of the caller: the names of oslo.context, and the older ones of Glance."""
+"""The attributes of the caller that a rule can use: the names of oslo.context, and the older ones of Glance."""
 
 UNKNOWN_CREDENTIALS: Final = frozenset(
     {
@@ -46,18 +46,20 @@ UNKNOWN_CREDENTIALS: Final = frozenset(
         "user_domain_id",
     }
 )
-"""What Glance knows of callers beyond that. A rule about it would not mean here what it means there."""
+"""Attributes of callers that Glance knows and imgsvc does not. A rule that uses one could not mean here what it means
+there.
+"""
 
 _PLACE: Final = re.compile(r"%\(([^)]*)\)s|%%")
 
 
 class Rules:
-    """The rules in force: the defaults, with those of the operator's file in their places."""
+    """The rules in force: the defaults, each replaced by the operator's rule of the same name."""
 
     def __init__(self, own: Mapping[str, Any] | None = None, source: str = "policy") -> None:
-        """own: name to rule, as the file has them. source: where they are from, for messages.
+        """own: the rules of the file, by name. source: names the file in messages.
 
-        Raises ConfigurationError for a rule that cannot be understood or cannot be what its author meant.
+        Raises ConfigurationError: a rule cannot be parsed, or cannot mean what its author intended.
         """
         self._source = source
         self.own: Mapping[str, Any] = dict(own or {})
@@ -70,9 +72,9 @@ class Rules:
 
     @classmethod
     def load(cls, path: Path) -> Rules:
-        """The rules of a file of YAML or JSON.
+        """Read the rules from a YAML or JSON file, and log what `oddities` finds.
 
-        Raises ConfigurationError. What is odd, but no mistake, is logged.
+        Raises ConfigurationError: the file cannot be read, or a rule is wrong.
         """
         try:
             own = policy.parse_file_contents(path.read_text(encoding="utf-8"))
@@ -94,33 +96,38 @@ class Rules:
         return iter(self._checks)
 
     def text(self, name: str) -> str:
-        """The rule as it is written."""
+        """The text of a rule."""
         return str(self.own.get(name, DEFAULT_RULES.get(name, "")))
 
     def sights(self, name: str) -> Sights:
-        """What the rule can see. Raises KeyError."""
+        """The attributes that a rule depends on. Raises KeyError: there is no such rule."""
         return self._sights[name]
 
     def holds(self, name: str, target: Mapping[str, Any], credentials: Mapping[str, Any]) -> bool:
-        """Whether a rule allows it. Slow: some 200 us. Raises KeyError for a rule that does not exist."""
+        """Whether a rule allows the action. Takes about 200 us. Raises KeyError: there is no such rule."""
         return bool(self._enforcer.enforce(self._checks[name], target, dict(credentials)))
 
     def oddities(self) -> Iterator[str]:
-        """What the operator may want to know of the file, in sentences: a name may be mistyped."""
+        """Warnings for the operator, one sentence each: rules that nothing uses, whose names may be mistyped."""
         named = {other for name in self._checks for other in self._references(self._checks[name])}
         retired = sorted(RETIRED & self.own.keys())
         idle = sorted(self.own.keys() - DEFAULT_RULES.keys() - named - RETIRED)
         if retired:
-            yield f"{self._source}: nothing asks for {', '.join(retired)} any more"
+            yield f"{self._source}: nothing uses {', '.join(retired)} any more"
         if idle:
             yield f"{self._source}: no action and no other rule uses {', '.join(idle)}"
 
     def _parsed(self, name: str, text: Any) -> Any:
-        """The tree of checks. oslo.policy takes what it cannot parse for `!`, and no rule at all for `@`."""
+        """The tree of checks of a rule.
+
+        oslo.policy turns text that it cannot parse into `!` (nobody), and an absent rule into `@` (everybody). Both are
+        refused
+        here. Raises ConfigurationError.
+        """
         if not isinstance(text, str | list):
             raise self._bad(name, f"{text!r} must be text in quotes: '' allows all, '!' nobody")
         try:
-            check: Any = policy.RuleDefault(name, text).check  # type: ignore[arg-type]  # lists are of old files
+            check: Any = policy.RuleDefault(name, text).check  # type: ignore[arg-type]  # old files have lists
         except (AttributeError, TypeError, ValueError) as error:
             raise self._bad(name, f"{text!r} is not a rule: {error}") from error
         words = text.split() if isinstance(text, str) else str(text).replace("'", " ").split()
@@ -136,7 +143,7 @@ class Rules:
         target: set[str] = set()
         for leaf in self._leaves_with_references(name, self._checks[name], (name,)):
             if not isinstance(leaf, policy.Check):
-                continue  # `@` and `!` see nothing
+                continue  # `@` and `!` depend on nothing
             target.update(self._places(name, leaf.match))
             if leaf.kind == "role":
                 credentials.add("roles")
@@ -161,13 +168,13 @@ class Rules:
         return (leaf.match for leaf in _leaves(check) if isinstance(leaf, policy.RuleCheck))
 
     def _places(self, name: str, match: str) -> Iterator[str]:
-        """The attributes of the target that a check compares with."""
+        """The attributes of the target that a check uses."""
         if "%" in _PLACE.sub("", match):
             raise self._bad(name, f"{match!r} may name what it compares with as %(name)s only")
         return (place[1] for place in _PLACE.finditer(match) if place[1] is not None)
 
     def _credential(self, name: str, kind: str) -> Iterator[str]:
-        """The attribute of the caller that a check looks at; none if it has a constant in its place."""
+        """The attribute of the caller that a check uses; nothing if the check has a constant instead."""
         try:
             ast.literal_eval(kind)
         except ValueError:
@@ -183,7 +190,7 @@ class Rules:
 
 
 def _leaves(check: Any) -> Iterator[Any]:
-    """The checks of a tree that are not made of others."""
+    """The leaves of a tree of checks."""
     if isinstance(check, policy.AndCheck | policy.OrCheck):
         for part in check.rules:
             yield from _leaves(part)
@@ -195,5 +202,5 @@ def _leaves(check: Any) -> Iterator[Any]:
 
 @cache
 def _extensions() -> frozenset[str]:
-    """The kinds of checks that other packages bring; `http` and `https` among them."""
+    """The kinds of checks that other packages provide, `http` and `https` among them."""
     return frozenset(point.name for point in entry_points(group="oslo.policy.rule_checks"))

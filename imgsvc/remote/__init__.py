@@ -1,5 +1,5 @@
 """Requests to other servers.
 
-Those that clients name: `guard` says what may be asked for, `fetch` asks. Those that the operator has configured and
-trusts: `json_service`.
+For URLs that clients name, `guard` says what is allowed, and `fetch` makes the request. `json_service` is for the
+services that the operator has configured and trusts.
 """

@@ -1,6 +1,6 @@
-"""Which addresses the server may connect to on behalf of a client.
+"""The addresses that the server may connect to on behalf of a client.
 
-Sources: the special-purpose address registries of IANA (RFC 6890) for both families; RFC 6052 and RFC 8215 for the
+Sources: IANA's special-purpose address registries for IPv4 and IPv6 (RFC 6890); RFC 6052 and RFC 8215 for the IPv6
 prefixes that stand for IPv4 addresses.
 """
 
@@ -18,15 +18,15 @@ def _networks(*texts: str) -> tuple[Network, ...]:
 
 
 METADATA: Final = _networks(
-    "169.254.169.254/32",  # most clouds, OpenStack too
+    "169.254.169.254/32",  # most clouds, including OpenStack
     "169.254.170.2/32",  # credentials of containers
     "100.100.100.200/32",
     "192.0.0.192/32",
-    "168.63.129.16/32",  # an address of the public range that means the host to its guests
+    "168.63.129.16/32",  # a public address that means the host machine to its guests
     "fd00:ec2::/32",  # services of a cloud for its own machines: metadata, credentials, time
     "fd20:ce::254/128",
 )
-"""Where clouds tell their machines secrets. Never connected to."""
+"""Metadata services of clouds, which give secrets to their machines. The server never connects to them."""
 
 PRIVATE: Final = _networks(
     "10.0.0.0/8",
@@ -37,7 +37,7 @@ PRIVATE: Final = _networks(
     "::1/128",
     "fc00::/7",
 )
-"""Loopback, and the networks of a site. Connected to if the operator says so."""
+"""Loopback, and private networks. The server connects to them only if the operator allows it."""
 
 SPECIAL: Final = _networks(
     "0.0.0.0/8",
@@ -54,14 +54,16 @@ SPECIAL: Final = _networks(
     "2002::/16",  # 6to4: stands for an IPv4 address
     "3fff::/20",
 )
-"""What is no single host of the Internet."""
+"""Ranges that contain no single hosts of the Internet."""
 
 _GLOBAL_6: Final = IPv6Network("2000::/3")
-"""All that was given out of IPv6. Outside of it lie the link-local, multicast, IPv4-mapped and NAT64 addresses."""
+"""The IPv6 addresses that are assigned to hosts. Link-local, multicast, IPv4-mapped and NAT64 addresses lie outside."""
 
 
 def may_connect(address: Address, allow_private: bool) -> bool:
-    """Whether an address is a host of the Internet, or of a private network where those are allowed."""
+    """Whether the server may connect to an address: a host of the Internet or, with `allow_private`, of a private
+    network.
+    """
     if is_in(address, METADATA):
         return False
     if is_in(address, PRIVATE):

@@ -1,4 +1,4 @@
-"""The answer of a remote server, and its body as a producer."""
+"""The response of a remote server, with its body as a producer."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from imgsvc.errors import RemoteUnavailable
 
 @implementer(IPushProducer)
 class Answer:
-    """One answer. length: bytes of its body; None if the server does not say. Ended by stopProducing in any case.
+    """One response. The caller always ends it with stopProducing.
 
-    No more than what one read brought is held: the server waits while the consumer does.
+    length: bytes of its body; None if the server does not say. Holds no more than one read of the connection brought:
+    while
+    the consumer waits, the connection is not read, and the server has to wait.
     """
 
     def __init__(self, clock: Any, response: IResponse, timeout: float, abort: Callable[[], None]) -> None:
-        """timeout: seconds that may pass between two pieces. abort: ends the connection."""
+        """timeout: seconds that may pass between two pieces of the body. abort: ends the connection."""
         self.status: int = response.code
         self.length: int | None = None if response.length is UNKNOWN_LENGTH else response.length
         self._response = response
@@ -45,19 +47,20 @@ class Answer:
         self._done: Deferred[None] | None = None
 
     def header(self, name: str) -> str | None:
-        """The last value of a header of the answer; its bytes may be any, and each is one character."""
+        """The last value of a header of the response, decoded as Latin-1; None if there is no such header."""
         values = self._response.headers.getRawHeaders(name.encode("ascii"))
         return values[-1].decode("latin-1") if values else None
 
     def expect(self, length: int) -> None:
-        """The body must have so many bytes, also where the server does not say how many it has."""
+        """Set the length that the body must have, in bytes. It counts also when the server declares no length."""
         self._expected = length
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        """Register with `consumer` as a push producer, write the body to it, unregister. Once.
+        """Register with `consumer` as a push producer, write the body to it, and unregister. Call it once.
 
-        Deferred of None when the last byte was written. Fails with RemoteUnavailable when the body breaks off, does not
-        go on, or is not as long as it must be; with CancelledError after stopProducing.
+        The Deferred fires when the last byte was written. It fails with RemoteUnavailable when the body breaks off,
+        stalls, or
+        does not have the expected length; with CancelledError after stopProducing.
         """
         done: Deferred[None] = Deferred(lambda _: self.stopProducing())
         self._done = done
@@ -85,7 +88,7 @@ class Answer:
             self._body.resume()
 
     def stopProducing(self) -> None:
-        """End, and close the connection. Any number of times, also if startProducing was never called."""
+        """End the response, and close the connection. May be called repeatedly, also without startProducing."""
         if self._stopped:
             return
         self._stopped = True
@@ -95,18 +98,18 @@ class Answer:
     # --- called by the body
 
     def received(self, data: bytes) -> None:
-        """More of the body."""
+        """Take the next bytes of the body."""
         self._received += len(data)
         if self._expected is not None and self._received > self._expected:
             self._finish(Failure(RemoteUnavailable("Its body is longer than it must be.")))
             return
         self._waiting.append(data)
         self._flush()
-        if self._paused:  # Twisted resumes its transport when the delivery begins, whatever was asked meanwhile
+        if self._paused:  # Twisted resumes its transport when the delivery begins, even if it was paused in between
             self._body.pause()
 
     def ended(self, failure: Failure | None) -> None:
-        """No more comes of the body, which is whole, or else broken off."""
+        """Take the end of the body. failure: why it broke off; None: it is whole."""
         self._complete = True
         if failure is not None or (self._expected is not None and self._received != self._expected):
             self._ended = Failure(RemoteUnavailable("Its body breaks off."))
@@ -115,7 +118,7 @@ class Answer:
     # --- inside
 
     def _flush(self) -> None:
-        """Write what waits, and then the end, as far as the consumer wants it now."""
+        """Write the waiting bytes, and then the end, until the consumer pauses."""
         if self._flushing:
             return
         self._flushing = True
@@ -128,7 +131,7 @@ class Answer:
             self._finish(self._ended)
 
     def _finish(self, failure: Failure | None) -> None:
-        """Tell the consumer, unless it is gone, and the caller that nothing more comes."""
+        """Close the connection, unregister from the consumer, and fire the Deferred of startProducing."""
         self._waiting.clear()
         self._body.end()
         self._abort()
@@ -145,7 +148,7 @@ class Answer:
 
 
 class _Body(Protocol, TimeoutMixin):
-    """Gets the body from Twisted's client."""
+    """Receives the body from Twisted's HTTP client."""
 
     def __init__(self, answer: Answer, clock: Any, timeout: float) -> None:
         self._answer = answer
@@ -158,26 +161,26 @@ class _Body(Protocol, TimeoutMixin):
         return self._clock.callLater(seconds, function, *arguments)
 
     def watch(self) -> None:
-        """Something must come from now on."""
+        """Start the timeout: bytes must arrive from now on."""
         if not self._over:
             self.setTimeout(self._time)
 
     def pause(self) -> None:
-        """Take nothing for now."""
+        """Stop reading."""
         self.setTimeout(None)
         transport: Any = self.transport
         if transport is not None and not self._over:
             transport.pauseProducing()
 
     def resume(self) -> None:
-        """Go on."""
+        """Read again."""
         transport: Any = self.transport
         if transport is not None and not self._over:
             self.watch()
             transport.resumeProducing()
 
     def end(self) -> None:
-        """Nothing that still comes counts."""
+        """Ignore everything that still arrives."""
         self._over = True
         self.setTimeout(None)
 
@@ -185,7 +188,7 @@ class _Body(Protocol, TimeoutMixin):
         """See TimeoutMixin."""
         if not self._over:
             self._over = True
-            self._answer.ended(Failure(RemoteUnavailable("It sends nothing more.")))
+            self._answer.ended(Failure(RemoteUnavailable("It has stopped sending.")))
 
     def dataReceived(self, data: bytes) -> None:
         """See IProtocol."""

@@ -1,4 +1,4 @@
-"""What a JSON service sends back: its body whole, within a bound, and never compressed."""
+"""Reads the body of a JSON service's response: as a whole, up to a limit, and uncompressed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ __all__ = ["PlainAgent", "TooMuch", "read_body"]
 
 
 class TooMuch(Exception):
-    """A body has more bytes than are read of it."""
+    """A body has more bytes than the limit."""
 
 
 @implementer(IAgent)
 class PlainAgent:
-    """Asks another agent for bodies as they are: a few compressed bytes can stand for very many.
+    """Asks another agent for uncompressed bodies, because a few compressed bytes can expand to very many.
 
-    treq asks for gzip, and unpacks each piece whole; a body that comes compressed all the same is handed on as it is.
+    Without this, treq would ask for gzip and decompress without a limit. If the server compresses the body anyway, the
+    compressed bytes are handed on.
     """
 
     def __init__(self, agent: IAgent) -> None:
@@ -46,10 +47,11 @@ def _without_encoding(response: IResponse) -> IResponse:
 
 
 def read_body(response: Any, most: int) -> Deferred[bytes]:
-    """The body of a response. Cancelling it ends the connection.
+    """The body of a response. Cancelling the Deferred ends the connection.
 
-    most: bytes. Fails with TooMuch at the first byte beyond them, with the connection ended; with what ResponseFailed
-    or the connection says of a body that breaks off.
+    most: largest number of bytes. Fails with TooMuch, and ends the connection, when the body is longer. If the body
+    breaks
+    off, it fails with ResponseFailed or the error of the connection.
     """
     body = _Body(most)
     response.deliverBody(body)
@@ -57,7 +59,7 @@ def read_body(response: Any, most: int) -> Deferred[bytes]:
 
 
 class _Body(Protocol):
-    """Gathers a body."""
+    """Collects a body."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -83,9 +85,9 @@ class _Body(Protocol):
             self.done.errback(reason)
 
     def _leave(self) -> None:
-        """End the connection at once: under TLS a peer that is silent would be waited for.
+        """Abort the connection. A regular close would wait for the peer under TLS, which may be silent.
 
-        Uses a name which Twisted does not promise to keep: `TransportProxyProducer._producer`.
+        `TransportProxyProducer._producer` is not part of Twisted's public API.
         """
         transport: Any = self.transport
         if transport is not None:

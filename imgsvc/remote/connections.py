@@ -1,4 +1,4 @@
-"""Connections to nothing but what a Guard admits."""
+"""Connections to the addresses that a Guard admits, and to no others."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ from imgsvc.remote.addresses import Address
 from imgsvc.remote.guard import Guard, Target
 
 LARGEST_HEAD: Final = 128 << 10
-"""Bytes that a server may send until the headers of its answer are complete."""
+"""Bytes that a server may send before the headers of its response are complete."""
 MOST_ADDRESSES: Final = 4
-"""Addresses of one host that are tried."""
+"""Addresses of one host that are tried, at most."""
 
 
 @implementer(IAgentEndpointFactory, IStreamClientEndpoint)
 class RemoteConnection:
-    """The connection of one request to a Target. Whoever makes it ends it with `abort`.
+    """The connection of one request to a Target. Its owner ends it with `abort`.
 
-    The host is resolved here, and the address that was checked is the one that is connected to: a name whose
-    address changes in between leads nowhere else.
+    It resolves the host, checks the address, and connects to that same address. A name whose address changes between
+    check
+    and connection (DNS rebinding) cannot lead to another address.
     """
 
     def __init__(self, reactor: Any, guard: Guard, target: Target, timeout: float, tls: IPolicyForHTTPS) -> None:
@@ -52,11 +53,11 @@ class RemoteConnection:
         self._transport: _CountingTransport | None = None
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """See IAgentEndpointFactory. The URI was made of the target, and is not looked at."""
+        """See IAgentEndpointFactory. The URI comes from the target and is ignored."""
         return self
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """See IStreamClientEndpoint. Fails: RemoteUnavailable, ConnectError."""
+        """See IStreamClientEndpoint. Fails with RemoteUnavailable or ConnectError."""
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
@@ -90,19 +91,19 @@ class RemoteConnection:
         return await receiver.complete
 
     def answered(self) -> None:
-        """The headers are complete: what comes now is the body, of any length."""
+        """Lift the limit of the head: the headers are complete, and the body may have any length."""
         if self._transport is not None:
             self._transport.left = None
 
     def abort(self) -> None:
-        """End the connection now. Any number of times, also if it was never made."""
+        """End the connection now. May be called repeatedly, also if there was no connection."""
         transport, self._transport = self._transport, None
         if transport is not None and transport.connected:
             transport.abortConnection()
 
 
 class _CountingTransport(ProtocolWrapper):
-    """Breaks off when the head of an answer does not end: the HTTP client keeps every header."""
+    """Aborts when the head of a response exceeds LARGEST_HEAD, because the HTTP client keeps all headers in memory."""
 
     left: int | None = LARGEST_HEAD
 
@@ -127,7 +128,7 @@ class _CountingFactory(WrappingFactory):
 
 @implementer(IResolutionReceiver)
 class _Addresses:
-    """Collects what a name resolves to."""
+    """Collects the addresses of a name."""
 
     def __init__(self) -> None:
         self._found: list[Address] = []

@@ -1,4 +1,4 @@
-"""Asks servers that clients have named, by way of a Guard."""
+"""Requests to servers that clients have named, as far as a Guard allows."""
 
 from __future__ import annotations
 
@@ -32,17 +32,18 @@ log = make_logger()
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CANCELLED: Final = (CancelledError, ConnectingCancelledError, ResponseFailed)
-"""What comes of a cancelled request, before and after the connection is there."""
+"""The errors of a cancelled request, before and after it is connected."""
 _BROKEN: Final = (ConnectError, ConnectingCancelledError, ConnectionClosed, ResponseFailed, RequestTransmissionFailed)
 
 NO_ANSWER: Final = "No server that may be asked answers there."
-"""The one text for a name that means nothing, an address that is not allowed, and a server that says nothing: clients
-are not to learn which names the server's own network knows. The log has the reason."""
+"""One text for an unknown name, an address that is not allowed, and a server that does not answer: clients must not
+learn which names the server's own network knows. The log has the reason.
+"""
 
 
 @frozen
 class FetchLimits:
-    """timeout: seconds for a connection, for the head of an answer, and between two pieces of its body.
+    """timeout: seconds to connect, to receive the head of a response, and between two pieces of its body.
 
     redirects: how many are followed.
     """
@@ -52,19 +53,23 @@ class FetchLimits:
 
 
 class Fetcher:
-    """Makes GET and HEAD requests. Every hop of a redirect is checked as the first URL is."""
+    """Makes GET and HEAD requests. Checks the target of every redirect as it checks the first URL."""
 
     def __init__(self, reactor: Any, guard: Guard, limits: FetchLimits, tls: IPolicyForHTTPS | None = None) -> None:
-        """reactor: provides IReactorTime, IReactorTCP and IReactorPluggableNameResolver. tls: whom to trust."""
+        """reactor: provides IReactorTime, IReactorTCP and IReactorPluggableNameResolver.
+        tls: which certificates to trust; None: those that the system trusts.
+        """
         self._reactor = reactor
         self._guard = guard
         self._limits = limits
         self._tls = BrowserLikePolicyForHTTPS() if tls is None else tls
 
     async def open(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """The answer, whatever its status, when its headers are complete. The caller ends it with stopProducing.
+        """The response, of any status, as soon as its headers are complete. The caller ends it with stopProducing.
 
-        Raises UrlRefused, RemoteUnavailable.
+        Raises UrlRefused: the URL or a redirect is not allowed. Raises RemoteUnavailable: no response in time, or too
+        many
+        redirects.
         """
         target = self._guard.check(url)
         for _ in range(self._limits.redirects + 1):
@@ -111,9 +116,10 @@ class Fetcher:
 
 
 def trust(path: Path, option: str) -> IPolicyForHTTPS:
-    """A policy that trusts the authorities of a PEM file, and no other. Raises ConfigurationError.
+    """A policy that trusts the certificate authorities of a PEM file and no others.
 
-    option: where the configuration names the file.
+    option: the option that names the file, for messages. Raises ConfigurationError: the file cannot be read, or is not
+    PEM.
     """
     given = f"{option} = {str(path)!r}"
     try:
@@ -122,7 +128,7 @@ def trust(path: Path, option: str) -> IPolicyForHTTPS:
         certificates = [Certificate.loadPEM(part.encode()) for part in parts]
     except OSError as error:
         raise ConfigurationError(f"{given}: cannot be read: {error.strerror}") from error
-    except Exception as error:  # OpenSSL has a class of its own, and its wrappers have others
+    except Exception as error:  # OpenSSL and its wrappers raise unrelated classes
         raise ConfigurationError(f"{given}: holds what is no certificate") from error
     if not certificates:
         raise ConfigurationError(f"{given}: holds no certificate")
@@ -130,8 +136,8 @@ def trust(path: Path, option: str) -> IPolicyForHTTPS:
 
 
 def _join(base: str, to: str) -> str:
-    """Where a redirect leads. Raises UrlRefused."""
+    """The URL that a redirect leads to. Raises UrlRefused: it is not a URL."""
     try:
         return urljoin(base, to.partition("#")[0])
     except ValueError as error:
-        raise UrlRefused("it redirects to what is no URL") from error
+        raise UrlRefused("it redirects to something that is not a URL") from error

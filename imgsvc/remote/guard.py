@@ -1,4 +1,4 @@
-"""Keeps the server from being sent where its operator does not want it to go (server-side request forgery)."""
+"""Checks the URLs that clients make the server request (protection against server-side request forgery)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from imgsvc.remote.addresses import Address, Network, is_in, may_connect
 
 LONGEST_URL: Final = 2048
 PORTS: Final = {"http": 80, "https": 443}
-"""The port of a URL that names none."""
+"""The port of a URL that does not name one."""
 
 _CHARACTERS: Final = re.compile(r"[!-~]+")
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _BRACKETED: Final = re.compile(r"\[[^][]*\](?::[0-9]*)?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-"""The last label of what some programs take for an IPv4 address: `127.1`, `2130706433`, `0x7f.0.0.1`."""
+"""The last label of a host that some programs read as an IPv4 address: `127.1`, `2130706433`, `0x7f.0.0.1`."""
 
 
 @frozen
 class GuardRules:
-    """What an operator allows. What is denied is denied although it is allowed, too; empty lists say nothing.
+    """What an operator allows. A denial wins over an allowance. An empty list of allowed hosts or ports allows all.
 
-    Hosts are names, `.example.org` for all names below it, addresses or networks. allow_private: private and loopback
-    addresses may be connected to.
+    Hosts: names, `.example.org` for all names below it, addresses or networks. allow_private: whether the server may
+    connect
+    to private and loopback addresses.
     """
 
     allowed_hosts: tuple[str, ...] = ()
@@ -43,9 +44,9 @@ class GuardRules:
 
 @frozen
 class Target:
-    """A URL that may be asked for, taken apart.
+    """The parts of a URL that was checked.
 
-    host: a name, or an address without brackets. url: what to ask for, without a fragment.
+    host: a name, or an address without brackets. url: the URL to request, without a fragment.
     """
 
     scheme: str
@@ -55,23 +56,23 @@ class Target:
 
     @property
     def address(self) -> Address | None:
-        """The address that the URL names instead of a host; None if it names a host."""
+        """The address in the URL; None if the URL has a host name."""
         return ip_address(self.host) if ":" in self.host or _looks_like_address(self.host) else None
 
 
 class Guard:
-    """Says which URLs may be asked for, and which addresses connected to."""
+    """Decides which URLs the server may request, and which addresses it may connect to."""
 
     def __init__(self, rules: GuardRules, path: str) -> None:
-        """path: of the table that the rules stand in. Raises ConfigurationError."""
+        """path: of the configuration's table that has the rules. Raises ConfigurationError: a host is not valid."""
         self._rules = rules
         self._allowed = _Hosts(rules.allowed_hosts, f"{path}.allowed_hosts")
         self._denied = _Hosts(rules.denied_hosts, f"{path}.denied_hosts")
 
     def check(self, url: str) -> Target:
-        """The target of a URL, which may still turn out to be at an address that `admits` refuses.
+        """The target of a URL. Its host may still resolve to an address that `admits` refuses.
 
-        Raises UrlRefused.
+        Raises UrlRefused: the URL is not valid or not allowed.
         """
         target = _parse(url)
         if target.scheme not in self._rules.allowed_schemes:
@@ -90,7 +91,7 @@ class Guard:
         return target
 
     def admits(self, host: str, address: Address) -> bool:
-        """Whether an address of a host may be connected to."""
+        """Whether the server may connect to this address of the host."""
         if self._denied.names(host) or is_in(address, self._denied.networks):
             return False
         if self._allowed and not self._allowed.names(host) and not is_in(address, self._allowed.networks):
@@ -120,7 +121,7 @@ class _Hosts:
         return bool(self._entries)
 
     def names(self, host: str) -> bool:
-        """Whether the name of a host, or a domain that it is in, is listed."""
+        """Whether the list has the name of a host, or a domain that contains it."""
         name = host.removesuffix(".")
         if name in self._names:
             return True
@@ -132,7 +133,7 @@ class _Hosts:
 
 
 def _parse(url: str) -> Target:
-    """Takes apart what every program reads alike, and refuses the rest."""
+    """Parse a URL that all programs read in the same way, and refuse any other. Raises UrlRefused."""
     if len(url) > LONGEST_URL:
         raise UrlRefused(f"it is longer than {LONGEST_URL} characters")
     if not _CHARACTERS.fullmatch(url) or "\\" in url:
@@ -146,7 +147,7 @@ def _parse(url: str) -> Target:
         raise UrlRefused("it does not begin with http:// or https://")
     if "@" in parts.netloc:
         raise UrlRefused("it carries a user name or a password")
-    if "#" in url and not parts.path:  # some programs read on for the host
+    if "#" in url and not parts.path:  # some programs take the fragment as part of the host
         raise UrlRefused("it has a fragment without a path before it")
     bracketed = "[" in parts.netloc
     if bracketed and not _BRACKETED.fullmatch(parts.netloc):
@@ -164,12 +165,12 @@ def _parse(url: str) -> Target:
 
 
 def _looks_like_address(host: str) -> bool:
-    """Whether some programs take a host for an IPv4 address."""
+    """Whether some programs read a host as an IPv4 address."""
     return _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]) is not None
 
 
 def _host(text: str, bracketed: bool) -> str:
-    """A name in lower case, or an address in its one form."""
+    """A name in lower case, or an address in its standard form. Raises UrlRefused."""
     try:
         if bracketed:
             if "%" in text:

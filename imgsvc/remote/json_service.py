@@ -1,6 +1,6 @@
-"""Calls of a service that the operator has configured and trusts, as Keystone and Barbican: JSON over HTTP.
+"""Calls of JSON services over HTTP that the operator has configured and trusts, such as Keystone and Barbican.
 
-The URLs are the operator's. What a client names is asked for by `fetch.Fetcher`.
+The operator chooses the URLs. `fetch.Fetcher` is for URLs that clients name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TOO_MANY_REQUESTS: Final = 429
 
 
 class JsonService:
-    """One service. `stop` ends it; a call ends by itself, or when its Deferred is cancelled."""
+    """One service. `stop` ends all calls. Each call has a timeout, and ends also when its Deferred is cancelled."""
 
     def __init__(
         self,
@@ -53,9 +53,10 @@ class JsonService:
         tokens: TokenSource | None = None,
         close: Callable[[], Deferred[object]] | None = None,
     ) -> None:
-        """name: for messages. endpoint: a URL, which the configuration has as `option`. tokens: of the server itself.
+        """name: of the service, for messages. endpoint: its URL. option: the option that has the URL, for messages.
 
-        close: closes the connections that the agent keeps. Raises ConfigurationError.
+        tokens: gives the tokens of the server itself. close: closes the idle connections of the agent.
+        Raises ConfigurationError: the endpoint is not a URL.
         """
         if not re.fullmatch(r"https?://[^/?#\s]+(?:/[^?#\s]*)?", endpoint):
             raise ConfigurationError(f"{option} = {endpoint!r}: must be a URL, as 'https://{name.lower()}.example'")
@@ -70,10 +71,12 @@ class JsonService:
         self._stopped = False
 
     def ask(self, request: ServiceRequest) -> Deferred[ServiceAnswer]:
-        """The answer. Cancelling it ends the call and its connection.
+        """Send a request, and return its response. Cancelling the Deferred ends the call and its connection.
 
-        Fails with ServiceUnavailable: no answer in time or at all, a redirect, 429, or 500 and above, after as many
-        attempts as may be; with ServiceAnswerTooLarge. Redirects are not followed: they could take the token elsewhere.
+        Redirects are not followed, because they could send the token to another server.
+        Fails with ServiceUnavailable: after the last attempt there was no response in time, or it was a redirect, 429,
+        or 500
+        and above. Fails with ServiceAnswerTooLarge: its body has more bytes than the limit.
         """
         call: Deferred[ServiceAnswer] = Deferred.fromCoroutine(self._ask(request))
         late = bound(self._late)
@@ -82,7 +85,7 @@ class JsonService:
         return call.addBoth(self._ended, call)
 
     def stop(self) -> Deferred[None]:
-        """End all calls, which fail with ServiceUnavailable as later ones do, and close the connections."""
+        """End all calls, and close the connections. These calls, and all later ones, fail with ServiceUnavailable."""
         self._stopped = True
         for call in list(self._calls):
             call.cancel()
@@ -110,7 +113,7 @@ class JsonService:
         return answer if renewed == token else await self._repeated(request, renewed)
 
     async def _repeated(self, request: ServiceRequest, token: str | None) -> ServiceAnswer:
-        """The answer to as many attempts as it takes. Raises ServiceUnavailable, CancelledError."""
+        """Try until there is a response, or no attempt is left. Raises ServiceUnavailable, CancelledError."""
         attempt = 1
         while True:
             try:
@@ -137,17 +140,17 @@ class JsonService:
         await deferLater(self._clock, seconds)
 
     async def _once(self, request: ServiceRequest, token: str | None) -> ServiceAnswer:
-        """One attempt. Raises _Again for what may be tried again, CancelledError."""
+        """One attempt. Raises _Again: another attempt may succeed. Raises CancelledError, ServiceAnswerTooLarge."""
         more: dict[str, Any] = {} if request.document is None else {"data": json.dumps(request.document).encode()}
         try:
-            # A client of its own for each request: its cookies are nobody else's.
+            # Each request has its own client, so that requests do not share cookies.
             response: Any = await HTTPClient(self._agent).request(
                 request.method,
                 self._endpoint + request.path,
                 headers=self._headers(request, token),
                 allow_redirects=False,
                 unbuffered=True,
-                reactor=cast("Any", self._clock),  # which is asked for no time-out
+                reactor=cast("Any", self._clock),  # treq uses it for timeouts only, and sets none here
                 **more,
             )
             body = await read_body(response, self._limits.largest)
@@ -184,7 +187,7 @@ class JsonService:
         return headers
 
     def _about(self, request: ServiceRequest) -> dict[str, str]:
-        """What every line of the log says of a call. The query may hold what is not for the log."""
+        """The fields of a call in the log. The query is left out, because it may hold secrets."""
         return {
             "service": self.name,
             "method": request.method,
@@ -205,9 +208,10 @@ class JsonService:
 def connect(
     name: str, endpoint: str, reactor: Any, limits: ServiceLimits, *, option: str, tokens: TokenSource | None = None
 ) -> JsonService:
-    """The service behind a URL. It keeps up to two connections for the next calls.
+    """The service at a URL. It keeps up to two idle connections for later calls.
 
-    reactor: provides IReactorTime, IReactorTCP and IReactorPluggableNameResolver. Raises ConfigurationError.
+    reactor: provides IReactorTime, IReactorTCP and IReactorPluggableNameResolver. For the others see JsonService.
+    Raises ConfigurationError: the endpoint is not a URL.
     """
     pool = HTTPConnectionPool(reactor)
     agent = Agent(reactor, connectTimeout=limits.timeout, pool=pool)
@@ -219,7 +223,7 @@ def connect(
 class _Again(Exception):
     """An attempt has failed, and another one may succeed.
 
-    sent: whether the service may have got the request. retry_after: seconds that it wants to be left alone for.
+    sent: whether the service may have received the request. retry_after: seconds that the service asks to wait.
     """
 
     def __init__(self, reason: str, sent: bool = True, retry_after: float = 0.0) -> None:
@@ -229,16 +233,16 @@ class _Again(Exception):
         self.retry_after = retry_after
 
     def may_repeat(self, request: ServiceRequest) -> bool:
-        """Whether the request may be sent once more."""
+        """Whether the request may be sent again."""
         return not self.sent or request.repeatable or request.method in _IDEMPOTENT
 
 
 def _was_cancelled(error: BaseException) -> bool:
-    """Whether a request failed because it was cancelled: the HTTP client tells it among the reasons."""
+    """Whether a request failed because it was cancelled. The HTTP client has that among its reasons."""
     return any(reason.check(*_CANCELLED) for reason in getattr(error, "reasons", ()))
 
 
 def _seconds(headers: Headers) -> float:
-    """The seconds of a Retry-After (RFC 9110, section 10.2.3). A date does not count."""
+    """The seconds of a Retry-After header (RFC 9110, section 10.2.3); 0 if it has a date."""
     [value, *_] = headers.getRawHeaders("retry-after", ["0"])
     return float(value) if value.isascii() and value.isdigit() and len(value) < 6 else 0.0

@@ -1,4 +1,4 @@
-"""What is asked of a JSON service, and what it answers."""
+"""Requests to JSON services, and their responses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ __all__ = ["ServiceAnswer", "ServiceLimits", "ServiceRequest", "TokenSource"]
 
 @frozen
 class ServiceLimits:
-    """timeout: seconds that a call takes at most, all attempts and pauses together. largest: bytes of an answer's body.
+    """timeout: seconds of a call at most, with all attempts and pauses. largest: bytes of a response's body at most.
 
-    attempts: how often a request is sent at most. pause: seconds before the second attempt; each further pause is twice
-    as long as the one before, and at least as long as a Retry-After says.
+    attempts: how often a request is sent at most. pause: seconds before the second attempt. Each further pause is twice
+    as
+    long as the one before. No pause is shorter than a Retry-After header says.
     """
 
     timeout: float = 10.0
@@ -33,9 +34,12 @@ class ServiceLimits:
 class ServiceRequest:
     """One request.
 
-    path: below the endpoint, with the query; begins with a slash. document: what is sent as JSON; None: no body.
-    token: the caller's, shown as X-Auth-Token; None: the service's own, if there is one. repeatable: whether it does no
-    harm to send it twice, as that of GET and HEAD; others are sent again only if no connection was made.
+    path: path and query below the endpoint; begins with a slash. accept: content type of the response. document: sent
+    as
+    JSON; None: no body. token: the caller's token for X-Auth-Token; None: the token of this server, if there is one.
+    repeatable: whether the request may be sent twice, as GET and HEAD always may. Other requests are sent again only if
+    no
+    connection was made.
     """
 
     method: str
@@ -49,7 +53,7 @@ class ServiceRequest:
 
 @frozen
 class ServiceAnswer:
-    """An answer of 200 to 299 or 400 to 499. service: whose, for messages."""
+    """A response of status 200 to 299, or 400 to 499 except 429. service: its name, for messages."""
 
     service: str
     status: int
@@ -57,18 +61,18 @@ class ServiceAnswer:
     body: bytes
 
     def document(self) -> object:
-        """The body as JSON. Raises ServiceUnavailable if it is none."""
+        """The body, parsed as JSON. Raises ServiceUnavailable: it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            raise ServiceUnavailable(self.service, f"{self.service} has answered what is not JSON.") from None
+            raise ServiceUnavailable(self.service, f"The answer of {self.service} is not JSON.") from None
 
 
 class TokenSource(Protocol):
-    """Where the token comes from that the server itself shows to services."""
+    """Gives the token that the server itself uses for services."""
 
     def token(self) -> Deferred[str | None]:
-        """The token; None: there is none. Raises ServiceUnavailable."""
+        """The token; None if there is none. Raises ServiceUnavailable."""
 
     def forget(self, token: str) -> None:
-        """A service has refused this token: the next one must be another."""
+        """Drop a token that a service has refused: the next `token` must get another."""

@@ -50,7 +50,7 @@ class PolicyCommandTests(SynchronousTestCase):
             (
                 0,
                 [
-                    f"policy.file {path}: nothing asks for get_task any more",
+                    f"policy.file {path}: nothing uses get_task any more",
                     f"policy.file {path}: no action and no other rule uses delete_imagse",
                 ],
             ),

@@ -126,10 +126,10 @@ class FileTests(SynchronousTestCase):
         self.assertIn("neither a constant nor the name", self.refusal("a: 1a:x"))
 
     def test_oddities(self) -> None:
-        """What nothing asks for is said in a line, and does no harm."""
+        """A rule that nothing uses is reported in one line, and does no harm."""
         self.assertEqual(
             self.logged("".join(f"{name}: role:x\n" for name in sorted(RETIRED))),
-            ["nothing asks for add_task, get_task, get_tasks, modify_task any more"],
+            ["nothing uses add_task, get_task, get_tasks, modify_task any more"],
         )
         self.assertEqual(
             self.logged("helper: role:x\nget_image: rule:helper\nget_imagse: role:y\n"),

@@ -122,7 +122,7 @@ class AnswerTests(ServiceTestCase):
         for behaviour in (nonsense, deep):
             answer = await self.serve(behaviour).ask(GET)
             error = self.assertRaises(ServiceUnavailable, answer.document)
-            self.assertEqual(str(error), "Thing has answered what is not JSON.")
+            self.assertEqual(str(error), "The answer of Thing is not JSON.")
 
     async def test_compressed(self) -> None:
         """A body that comes compressed is not unpacked: a few bytes can stand for very many."""
