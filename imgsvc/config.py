@@ -1,6 +1,6 @@
-"""The configuration: which options there are, and how a TOML file becomes them.
+"""The options of the configuration, and how they are read from a TOML file.
 
-A kind of store reads its own options the same way: an attrs class made with `option`, and `structure`.
+Each kind of store reads its own options in the same way, with an attrs class made of `option`, and `structure`.
 """
 
 from __future__ import annotations
@@ -37,52 +37,50 @@ class Server:
         ("tcp:9292:interface=127.0.0.1",),
         at_least=1,
     )
-    workers: int = option("Processes that serve requests. 1: the daemon itself does.", 1, at_least=1)
+    workers: int = option("Processes that serve requests. 1: the daemon itself serves.", 1, at_least=1)
     memory_budget: Size = option(
-        "What one process may hold of bytes in flight: one half of uploads, three eighths of downloads, one of JSON.",
+        "Memory of one process for bytes in flight: one half for uploads, three eighths for downloads, one for JSON.",
         256 * MIB,
         at_least=MIB,
     )
     public_endpoint: str = option(
-        "The URL that clients reach the server by, for `Location` and links to versions. Empty: as in the request.",
+        "The URL by which clients reach the server, for `Location` and links to versions. Empty: as in the request.",
         "",
         reload=True,
     )
     proxy_headers: bool = option(
-        "Take from `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix` or `Forwarded` how clients reach the server.",
+        "Read from `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix` or `Forwarded` how clients reach the server.",
         False,
         reload=True,
     )
     proxy_peers: tuple[str, ...] = option(
-        "Whose such headers are believed: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
+        "Proxies whose such headers are believed: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
         ("127.0.0.1", "::1", "unix"),
         reload=True,
     )
     cors_origins: tuple[str, ...] = option(
-        "Origins whose pages may use the API through a browser, as `https://dashboard.example`. `*`: all others, too.",
+        "Origins whose pages may use the API through a browser, as `https://dashboard.example`. `*`: all others too.",
         (),
         reload=True,
     )
     disable_file: str = option("While this file exists, `/healthcheck` answers 503. Empty: never.", "", reload=True)
     health_peers: tuple[str, ...] = option(
-        "Who is told by `/healthcheck?detail` what does not work: addresses, networks, `unix` for unix sockets.",
+        "Clients that `/healthcheck?detail` tells what does not work: addresses, networks, `unix` for unix sockets.",
         ("127.0.0.1", "::1", "unix"),
         reload=True,
     )
-    grace: Seconds = option(
-        "How long transfers under way may go on after the server was told to stop.", 60.0, reload=True
-    )
+    grace: Seconds = option("How long transfers may go on after the server was told to stop.", 60.0, reload=True)
     idle_timeout: Seconds = option(
-        "A client that sends nothing for so long, in a request or between two, is cut off.",
+        "A client that sends nothing for this time, in a request or between two, is cut off.",
         60.0,
         at_least=1,
         reload=True,
     )
     send_timeout: Seconds = option(
-        "A client that takes nothing of its answer for so long is cut off.", 60.0, at_least=1, reload=True
+        "A client that takes nothing of its answer for this time is cut off.", 60.0, at_least=1, reload=True
     )
     minimum_rate: Size = option(
-        "A client that sends its body with fewer bytes a second, averaged over a minute, is cut off. 0: none is.",
+        "A client that sends a body with fewer bytes a second, averaged over a minute, is cut off. 0: no limit.",
         1024,
         reload=True,
     )
@@ -93,16 +91,16 @@ class Server:
         reload=True,
     )
     connections_per_peer: int = option(
-        "Most connections of one address (of IPv6: of one /64), but of `proxy_peers` and this machine. 0: no limit.",
+        "Most connections of one address (IPv6: of one /64), except `proxy_peers` and this machine. 0: no limit.",
         0,
         at_least=0,
         reload=True,
     )
     upload_lease: Seconds = option(
-        "An upload whose process has not renewed it for so long is undone.", 60.0, at_least=1
+        "An upload whose process has not renewed its lease for this time is undone.", 60.0, at_least=1
     )
     reaper_interval: Seconds = option(
-        "How often to look for uploads and deletions that were left unfinished.", 30.0, at_least=1
+        "How often the server looks for unfinished uploads and deletions.", 30.0, at_least=1
     )
     access_log: bool = option("Write one line to the log for every request.", True, reload=True)
 
@@ -117,10 +115,10 @@ class Database:
         "sqlite:///imgsvc.sqlite",
     )
     must_exist: bool = option(
-        "Do not start where there is no SQLite file yet, as on a mount that did not come up. false: it is made.", False
+        "Do not start without an SQLite file, as when a mount did not come up. false: a missing file is made.", False
     )
-    busy_timeout: Seconds = option("How long to wait for what another process, or transaction, has locked.", 5.0)
-    pool_size: int = option("Connections to a database server that one process keeps, at most.", 8, at_least=1)
+    busy_timeout: Seconds = option("How long to wait for a lock of another process or transaction.", 5.0)
+    pool_size: int = option("Most connections to a database server that one process keeps.", 8, at_least=1)
     connect_timeout: Seconds = option("How long a database server may take to accept a connection.", 5.0, at_least=1)
     statement_timeout: Seconds = option("How long a database server may take for one statement.", 30.0, at_least=1)
 
@@ -129,9 +127,9 @@ class Database:
 class Images:
     """[images]"""
 
-    size_cap: Size = option("The largest image that is taken.", TIB, at_least=1, reload=True)
+    size_cap: Size = option("The largest image that the server accepts.", TIB, at_least=1, reload=True)
     hash: str = option(
-        "How to compute `os_hash_value` of new images.",
+        "The algorithm of `os_hash_value` of new images.",
         "sha512",
         choices=("sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512"),
         reload=True,
@@ -142,26 +140,26 @@ class Images:
         reload=True,
     )
     check_format: bool = option(
-        "Refuse bytes that are not in the image's disk format, or unsafe in it.", True, reload=True
+        "Refuse bytes that are not in the disk format of the image, or unsafe in it.", True, reload=True
     )
     disk_formats: tuple[str, ...] = option(
-        "What `disk_format` may be.",
+        "Allowed values of `disk_format`.",
         ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"),
         reload=True,
     )
     container_formats: tuple[str, ...] = option(
-        "What `container_format` may be.",
+        "Allowed values of `container_format`.",
         ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"),
         reload=True,
     )
     vmdk_allowed_types: tuple[str, ...] = option(
-        "The `createType`s of VMDK images that are taken: of those that keep a disk in one file. Empty: none.",
+        "Allowed `createType`s of VMDK images. These keep a disk in one file. Empty: no VMDK images.",
         ("streamOptimized", "monolithicSparse"),
         choices=("streamOptimized", "monolithicSparse"),
         reload=True,
     )
     gpt_safety_checks_nonfatal: tuple[str, ...] = option(
-        "Names of safety checks of GPT disks whose failure does not refuse the image.",
+        "Safety checks of GPT disks that an image may fail without being refused.",
         (),
         choices=("mbr",),
         reload=True,
@@ -174,16 +172,20 @@ class Images:
     show_direct_url: bool = option(
         "Show `direct_url`, the location of the copy that is read first.", False, reload=True
     )
-    show_locations: bool = option("Show `locations` of images, and let them be changed by PATCH.", False, reload=True)
-    verify_locations: bool = option("Read and hash what is registered by its location.", True, reload=True)
-    location_retries: int = option("How often such a read is repeated when it fails.", 3, at_least=0, reload=True)
+    show_locations: bool = option("Show `locations` of images, and allow PATCH to change them.", False, reload=True)
+    verify_locations: bool = option(
+        "Read images that are registered by their location, to check them and compute their digests.", True, reload=True
+    )
+    location_retries: int = option("How often such a read is tried again when it fails.", 3, at_least=0, reload=True)
 
 
 @frozen
 class Api:
     """[api]"""
 
-    limit_default: int = option("Images on a page of a list that does not say how many.", 25, at_least=1, reload=True)
+    limit_default: int = option(
+        "Images on a page of a list if the request does not say how many.", 25, at_least=1, reload=True
+    )
     limit_max: int = option("Most images on a page.", 1000, at_least=1, reload=True)
 
 
@@ -192,7 +194,7 @@ class Quotas:
     """[quotas]"""
 
     user_storage: Size = option(
-        "What the images of one owner may take in all stores together. 0: no limit. Without effect when `unified`.",
+        "Bytes of the images of one owner in all stores together. 0: no limit. Has no effect when `unified`.",
         0,
         reload=True,
     )
@@ -201,11 +203,9 @@ class Quotas:
         False,
         reload=True,
     )
-    image_size_total: Size = option(
-        "When `unified`: what the images of a project may take. 0: no limit.", 0, reload=True
-    )
+    image_size_total: Size = option("When `unified`: bytes of the images of one project. 0: no limit.", 0, reload=True)
     image_stage_total: Size = option(
-        "When `unified`: what a project may have staged at a time. 0: no limit.", 0, reload=True
+        "When `unified`: bytes that one project has staged at a time. 0: no limit.", 0, reload=True
     )
     image_count_total: int = option("When `unified`: images of one project. 0: no limit.", 0, at_least=0, reload=True)
     image_count_uploading: int = option(
@@ -226,18 +226,16 @@ class Signatures:
     """[signatures]"""
 
     certificates: str = option(
-        "The folder of the certificates that images are signed with, `UUID.pem` or `UUID.der`. Empty: none.",
+        "The folder of the certificates for signed images, `UUID.pem` or `UUID.der`. Empty: none.",
         "",
         reload=True,
     )
     barbican: str = option(
-        "The URL of Barbican, where such certificates are looked for. Empty: nowhere.", "", reload=True
+        "The URL of Barbican, which also has such certificates. Empty: Barbican is not used.", "", reload=True
     )
-    barbican_timeout: Seconds = option(
-        "How long to wait for a certificate of Barbican.", 10.0, at_least=0.1, reload=True
-    )
+    barbican_timeout: Seconds = option("How long to wait for Barbican.", 10.0, at_least=0.1, reload=True)
     trusted_ca: str = option(
-        "A PEM file of the authorities of which one must have issued the certificate. Empty: it may be anybody's.",
+        "A PEM file of authorities, one of which must have issued the certificate. Empty: any certificate is accepted.",
         "",
         reload=True,
     )
@@ -248,17 +246,17 @@ class Policy:
     """[policy]"""
 
     file: str = option(
-        "The operator's rules in the language of oslo.policy, as Glance's `policy.yaml`. Empty: the default rules.",
+        "A file of rules in the language of oslo.policy, as Glance's `policy.yaml`. Empty: the default rules.",
         "",
         reload=True,
     )
     property_protection_file: str = option(
-        "Who may do what to which custom properties, as in Glance's file. Empty: whoever may change the image.",
+        "A file that protects custom properties, as Glance's. Empty: whoever may change an image may change them.",
         "",
         reload=True,
     )
     property_protection_rules: str = option(
-        "What that file gives the operations to: names of roles, or names of rules of the policy.",
+        "What the operations in that file name: roles, or rules of the policy.",
         "roles",
         choices=("roles", "policies"),
         reload=True,
@@ -270,7 +268,7 @@ class IdentityProxy:
     """[identity.proxy]"""
 
     peers: tuple[str, ...] = option(
-        "Whose identity headers are believed: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
+        "Proxies whose identity headers are believed: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
         ("127.0.0.1",),
         reload=True,
     )
@@ -286,16 +284,15 @@ class Identity:
         choices=("none", "proxy"),
         reload=True,
     )
-    allow_remote: bool = option("Let mode `none` listen on addresses that other machines reach.", False, reload=True)
+    allow_remote: bool = option(
+        "Allow mode `none` to listen on addresses that other machines can reach.", False, reload=True
+    )
     proxy: IdentityProxy = field(factory=IdentityProxy)
 
 
 @frozen
 class Config:
-    """The whole configuration. What one option demands of another holds for every instance.
-
-    Raises ConfigurationError.
-    """
+    """The whole configuration. Raises ConfigurationError if one option does not fit another."""
 
     server: Server = field(factory=Server)
     database: Database = field(factory=Database)
@@ -331,7 +328,10 @@ class Config:
 
 
 def load(path: Path | None = None, listen: Sequence[str] = ()) -> Config:
-    """The configuration of a TOML file, or the defaults. listen: endpoints that replace those of the file.
+    """Read the configuration.
+
+    path: of a TOML file; None for the defaults. listen: endpoints, strings; if there are any, they replace
+    `server.listen`.
 
     Raises ConfigurationError.
     """
@@ -349,10 +349,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def to_json(config: Config) -> str:
-    """The configuration as text, for `from_json` in another process."""
+    """Write the configuration as text, for `from_json` in another process."""
     return json.dumps(converter.unstructure(config))
 
 
 def from_json(text: str) -> Config:
-    """What `to_json` was given."""
+    """Read the text of `to_json`."""
     return structure(Config, json.loads(text), "")

@@ -1,4 +1,4 @@
-"""The part of the configuration that is about stores: a table for each, of which the store's kind knows the most."""
+"""The options of stores: a table for each store. Most of its keys depend on the kind of the store."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Store:
 
     kind: str = option("What kind of store this is, as `file` or `memory`.")
     description: str = option("A line for people, shown by `/v2/info/stores`.", "")
-    weight: int = option("Of several stores that hold an image, the heaviest is read first.", 0)
+    weight: int = option("If several stores have an image, the one with the highest weight is read first.", 0)
     options: Mapping[str, object] = field(factory=dict, hash=False)
     purpose: str = option(
-        "What the store is for. `staging` and `cache`: data of the server's own, of which nothing is kept yet; clients"
-        " do not see these stores.",
+        "What the store is for. `staging` and `cache` are for data of the server itself, but have none yet; clients do"
+        " not see these stores.",
         IMAGES,
         choices=(IMAGES, *(each.value for each in Purpose)),
     )
@@ -43,7 +43,7 @@ class Store:
 class Stores:
     """[stores]"""
 
-    default: str = option("The store that takes an upload which names none.", "local")
+    default: str = option("The store of uploads that name no store.", "local")
     stores: Mapping[str, Store] = field(
         factory=lambda: {"local": Store(kind="file", options={"path": "images"})}, hash=False
     )

@@ -17,13 +17,13 @@ class FileOptions:
 
     path: str = option("The folder of the images.", "images")
     fsync: bool = option(
-        "Have every image on the disk before it is active. false: a power failure may lose some.", True
+        "Write every image to the disk before it becomes active. false: a power failure may lose some.", True
     )
     file_perm: str = option('Permissions of the files, octal, as "0640". 0: what the umask leaves.', "0600")
-    thin_provisioning: bool = option("Leave holes in the files in the place of zeros.", False)
-    threads: int = option("Calls to the file system that may be under way at a time.", 8, at_least=1)
+    thin_provisioning: bool = option("Write blocks of zeros as holes in the files.", False)
+    threads: int = option("Most calls to the file system at the same time.", 8, at_least=1)
     min_free: Size = option(
-        "Take no image that would leave less than this free. On the file system of an SQLite catalogue at least 32 MiB"
+        "Refuse images that would leave less than this free. On the file system of an SQLite catalogue at least 32 MiB"
         " stay free.",
         0,
     )

@@ -41,17 +41,17 @@ class HttpOptions:
     """[stores.NAME] with kind = "http"."""
 
     timeout: Seconds = option(
-        "How long a server may take to be connected to, to begin its answer, and between two pieces of it.",
+        "How long to wait for a connection, for the beginning of the answer, and between two pieces of it.",
         30.0,
         at_least=0.1,
     )
-    redirects: int = option("Redirects that are followed, each of them checked as the URL itself.", 5, at_least=0)
+    redirects: int = option("Most redirects that are followed. Each is checked like the URL itself.", 5, at_least=0)
     ca_file: str = option("Certificates of the authorities to trust, in PEM. Empty: those of the system.", "")
     allowed_hosts: tuple[str, ...] = option(
-        "The only hosts that are asked: names, `.domain` for all names in it, addresses, networks. Empty: any.", ()
+        "The only hosts to connect to: names, `.domain` for all names in it, addresses, networks. Empty: any.", ()
     )
-    denied_hosts: tuple[str, ...] = option("Hosts that are never asked, written the same way.", ())
-    allowed_ports: tuple[int, ...] = option("The only ports that are connected to. Empty: any.", (80, 443))
+    denied_hosts: tuple[str, ...] = option("Hosts that are never connected to, in the same form.", ())
+    allowed_ports: tuple[int, ...] = option("The only ports to connect to. Empty: any.", (80, 443))
     denied_ports: tuple[int, ...] = option("Ports that are never connected to.", ())
     allow_private: bool = option("Connect to loopback and private addresses too.", False)
 

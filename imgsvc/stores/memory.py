@@ -29,7 +29,7 @@ BATCH: Final = 1000
 class MemoryOptions:
     """[stores.NAME] with kind = "memory"."""
 
-    capacity: Size = option("What the store holds at most. 0: no limit.", 0)
+    capacity: Size = option("The most bytes that the store holds. 0: no limit.", 0)
 
 
 @frozen
