@@ -6,6 +6,7 @@ A task that has not ended has a lease, see `leases.py`, and only its holder chan
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,6 +29,7 @@ __all__ = [
     "end_task",
     "find_task",
     "forget_tasks",
+    "list_expired_tasks",
     "report_task",
 ]
 
@@ -180,9 +182,12 @@ def close_task(connection: Connection, lease: Lease, end: TaskEnd, now: datetime
     return True
 
 
-def forget_tasks(connection: Connection, now: datetime) -> int:
-    """Remove the records of tasks that ended long ago, some of them at a time; how many."""
-    expired = _EXPIRED.rows(connection, now=microseconds(now))
-    for (task_id,) in expired:
+def list_expired_tasks(connection: Connection, now: datetime) -> list[str]:
+    """The ids of tasks whose records may go, some of them at a time."""
+    return [task_id for (task_id,) in _EXPIRED.rows(connection, now=microseconds(now))]
+
+
+def forget_tasks(connection: Connection, task_ids: Sequence[str]) -> None:
+    """Remove the records of tasks that have ended."""
+    for task_id in task_ids:
         _FORGET.run(connection, of_task=task_id)
-    return len(expired)

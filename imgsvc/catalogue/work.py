@@ -72,5 +72,11 @@ class Work:
         return self._database.write(lambda connection: tasks.close_task(connection, lease, end, now), frees=True)
 
     def forget_tasks(self) -> Deferred[int]:
+        return Deferred.fromCoroutine(self._forget_tasks())
+
+    async def _forget_tasks(self) -> int:
         now = self._now()
-        return self._database.write(lambda connection: tasks.forget_tasks(connection, now), frees=True)
+        expired = await self._database.read(lambda connection: tasks.list_expired_tasks(connection, now))
+        if expired:  # mostly there are none, and nothing is written
+            await self._database.write(lambda connection: tasks.forget_tasks(connection, expired), frees=True)
+        return len(expired)

@@ -52,7 +52,8 @@ class RunningTask:
         self._kind = kind
         self._lease = lease
         self._stopped: Exception | None = None
-        self._break_step: Callable[[Exception], object] | None = None
+        self._steps: set[Callable[[Exception], None]] = set()
+        """What breaks off the steps that are waited for."""
         self._at_work = False
         self._has_ended = False
         """In the catalogue: what still fails is not repeated."""
@@ -99,7 +100,7 @@ class RunningTask:
             else:
                 stop(why)
 
-        self._break_step = break_step
+        self._steps.add(break_step)
         try:
             return await step
         except CancelledError:
@@ -107,7 +108,7 @@ class RunningTask:
                 raise
             raise reasons[0] from None
         finally:
-            self._break_step = None
+            self._steps.discard(break_step)
 
     async def end(self, image: Image, changed: Image, why: str | None = None) -> Sequence[DoomedLocation]:
         """See ITaskWork."""
@@ -136,8 +137,8 @@ class RunningTask:
             log.info("task {task}: left to the next process", task=self.task.id)
         except (ClaimLost, NoSuchImage) as error:
             end = _end(str(error))
-            await catalogue.close_task(lease, end)
-            self._runner.events.publish(TaskEnded(self.task, end))
+            if await catalogue.close_task(lease, end):  # it is not another's
+                self._runner.events.publish(TaskEnded(self.task, end))
             log.info("task {task}: what it was about is gone", task=self.task.id)
 
     async def _repeatedly(self) -> None:
@@ -194,9 +195,9 @@ class RunningTask:
         self._break_off(TaskStalled(self.task.id))
 
     def _break_off(self, why: Exception) -> None:
-        """End the step that is under way, if one is."""
-        if self._break_step is not None:
-            self._break_step(why)
+        """End the steps that are under way."""
+        for break_step in list(self._steps):
+            break_step(why)
 
     def _broken(self, failure: Failure) -> None:
         if failure.check(ImgsvcError):

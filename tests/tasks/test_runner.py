@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -323,6 +323,22 @@ class StopTests(RunnerTestCase):
         self.assertIs(self.shown(task).status, TaskStatus.PROCESSING)
         self.assertEqual(self.leases()[0].expires_at, 0)
 
+    def test_stop_in_two_steps(self) -> None:
+        """A kind may wait for several steps at a time: all of them are broken off."""
+        steps: list[Deferred[None]] = [Deferred(), Deferred()]
+
+        async def run(work: ITaskWork) -> None:
+            waits = [Deferred.fromCoroutine(work.wait(lambda step=step: step)) for step in steps]
+            await DeferredList(waits, consumeErrors=True)
+            work.check()
+
+        self.kind.run = run  # type: ignore[method-assign]
+        self.begun()
+        fired(self.runner.stop())
+        self.assert_idle()
+        for step in steps:
+            self.assertTrue(step.called)
+
     def test_cancelled(self) -> None:
         """The kind undoes what there is to be undone, and the task is a failure."""
         task = self.begun()
@@ -359,6 +375,8 @@ class StopTests(RunnerTestCase):
         self.assertEqual([each.lease_id for each in self.leases()], [taken.lease_id])
         self.assertEqual((self.shown(task).status, self.shown(task).message), (TaskStatus.PROCESSING, ""))
         self.assertEqual(self.kind.failures, [])
+        self.events_clock.advance(0)
+        self.assertEqual([event for event in self.published if isinstance(event, TaskEnded)], [])
 
     def test_lost_at_the_end(self) -> None:
         """What a run brings whose lease another has is not kept."""
