@@ -27,7 +27,7 @@ class LeaseKind(StrEnum):
 class LeaseObject:
     """An object that the holder of a lease has begun, or may have begun, in a store.
 
-    lease_id: the one that the lease had then. The store has the object under this id until it is settled.
+    lease_id: the one that the lease had then. The store has the object under this id until it is finalized.
     """
 
     store_id: str

@@ -227,10 +227,10 @@ class DoomedLocation:
 
 @frozen
 class UnfinishedObject:
-    """What a store keeps for an upload that has not been settled: `name` is the image's id."""
+    """What a store keeps for an upload that has not been finalized: `name` is the image's id."""
 
     name: str
-    upload_id: str
+    lease_id: str
 
 
 @frozen

@@ -28,7 +28,7 @@ __all__ = [
 
 
 class IStoreWriter(Interface):
-    """Takes the bytes of one object. Used by one upload: write*, commit, settle; or abort at any point.
+    """Takes the bytes of one object. Used by one upload: write*, commit, finalize; or abort at any point.
 
     One call is under way at a time, but for abort, which may come while a write or commit is not answered.
     """
@@ -43,11 +43,11 @@ class IStoreWriter(Interface):
         """Make all that was written durable and visible under its name, all or nothing. Deferred of where it is.
 
         Fails as write does, and with ObjectExists when the name holds an object which is not that of an
-        earlier upload of the same image that was never settled.
+        earlier upload of the same image that was never finalized.
         """
 
-    def settle() -> Deferred[None]:
-        """The catalogue holds the location now: drop what only an unsettled upload needs."""
+    def finalize() -> Deferred[None]:
+        """The catalogue holds the location now: drop what only an upload needs that is not finalized."""
 
     def abort() -> Deferred[None]:
         """Leave nothing behind of this upload, committed or not; never harm what another upload wrote.
@@ -65,7 +65,7 @@ class IResumableWriter(IStoreWriter):
     def suspend() -> Deferred[int]:
         """Make what was written durable and let go of it, for `resume`. Gives its bytes, which are `size`.
 
-        The upload stays unfinished. This writer is at its end: write and commit fail, settle and abort do nothing.
+        The upload stays unfinished. This writer is at its end: write and commit fail, finalize and abort do nothing.
         Fails as write does; the caller must abort then.
         """
 
@@ -159,9 +159,9 @@ class IStore(Interface):
         """
 
     def writer(
-        name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+        name: str, lease_id: str, expected_size: int | None, caller: Caller | None = None
     ) -> Deferred[IStoreWriter]:
-        """Begin an object. upload_id as in `Claim`. expected_size: bytes; None: not known.
+        """Begin an object. lease_id: of the lease that it is written under. expected_size: bytes; None: not known.
 
         caller: whose image it is, for stores that keep objects in an account of the caller's; None: the server itself.
 
@@ -189,13 +189,13 @@ class IStore(Interface):
         """
 
     def unfinished() -> Deferred[list[UnfinishedObject]]:
-        """What uploads have begun here and neither settled nor aborted."""
+        """What uploads have begun here and neither finalized nor aborted."""
 
-    def discard(name: str, upload_id: str) -> Deferred[None]:
+    def discard(name: str, lease_id: str) -> Deferred[None]:
         """As abort of that upload's writer would do, by any process. No failure if nothing is there."""
 
-    def settle(name: str, upload_id: str) -> Deferred[None]:
-        """As settle of that upload's writer would do, by any process. No failure if nothing is there."""
+    def finalize(name: str, lease_id: str) -> Deferred[None]:
+        """As finalize of that upload's writer would do, by any process. No failure if nothing is there."""
 
     def usage() -> Deferred[StoreUsage]:
         """How full the medium is. Fails: StoreUnavailable."""
@@ -231,7 +231,7 @@ class IMarkedStore(IStore):
 class IResumableStore(IStore):
     """A store that can go on with an upload which was interrupted. Its writers provide IResumableWriter."""
 
-    def resume(name: str, upload_id: str, caller: Caller | None = None) -> Deferred[IResumableWriter]:
+    def resume(name: str, lease_id: str, caller: Caller | None = None) -> Deferred[IResumableWriter]:
         """A writer that goes on where an upload was interrupted: it was suspended, or its process died.
 
         The writer's `size` says what is there, which is durable: all that was written before `suspend`, and at least

@@ -248,7 +248,7 @@ class Upload:
         )
         self._uploads.events.publish(ImageActivated(_activated(self.image, data)))
         self._tell(None)
-        await self._settle()
+        await self._finalize()
 
     async def _undo(self, failure: Failure) -> None:
         """Nothing kept, image queued, client told. What store or catalogue cannot do now, the reaper does later.
@@ -284,10 +284,10 @@ class Upload:
             return False
         return data.location in image.locations and data.os_hash_value == image.os_hash_value
 
-    async def _settle(self) -> None:
+    async def _finalize(self) -> None:
         try:
             assert self._writer is not None
-            await self._writer.settle()
+            await self._writer.finalize()
         except ImgsvcError as error:
             log.error("image {image}: left for the reaper: {error}", image=self.image.id, error=str(error))
 

@@ -163,35 +163,35 @@ class FileStore:
         return self._locations.locate(url, image_id)
 
     def writer(
-        self, name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+        self, name: str, lease_id: str, expected_size: int | None, caller: Caller | None = None
     ) -> Deferred[IStoreWriter]:
         """See IStore."""
-        return _whole(self._writer(name, upload_id, expected_size), lambda writer: writer.abort())
+        return _whole(self._writer(name, lease_id, expected_size), lambda writer: writer.abort())
 
-    async def _writer(self, name: str, upload_id: str, expected_size: int | None) -> IStoreWriter:
-        path = self._folder.part(name, upload_id)
+    async def _writer(self, name: str, lease_id: str, expected_size: int | None) -> IStoreWriter:
+        path = self._folder.part(name, lease_id)
         usage, min_free = await self._disk.run("make", path, write_fault, self._room)
         needed = (expected_size or 0) + min_free
         if usage.free is not None and needed > usage.free:
             raise StoreFull(self.store_id, f"{expected_size or 'more'} bytes do not fit.")
         mode = self._write_options.mode
-        fd = await self._disk.run("make", path, write_fault, self._folder.begin, name, upload_id, mode)
-        return self._file_writer(name, upload_id, fd, 0, min_free)
+        fd = await self._disk.run("make", path, write_fault, self._folder.begin, name, lease_id, mode)
+        return self._file_writer(name, lease_id, fd, 0, min_free)
 
-    def resume(self, name: str, upload_id: str, caller: Caller | None = None) -> Deferred[IResumableWriter]:
+    def resume(self, name: str, lease_id: str, caller: Caller | None = None) -> Deferred[IResumableWriter]:
         """See IResumableStore."""
-        return _whole(self._resume(name, upload_id), lambda writer: writer.suspend())
+        return _whole(self._resume(name, lease_id), lambda writer: writer.suspend())
 
-    async def _resume(self, name: str, upload_id: str) -> IResumableWriter:
-        path = self._folder.part(name, upload_id)
+    async def _resume(self, name: str, lease_id: str) -> IResumableWriter:
+        path = self._folder.part(name, lease_id)
         _, min_free = await self._disk.run("look at", path, write_fault, self._room)
-        fd, size = await self._disk.run("go on with", path, read_fault, self._folder.resume, name, upload_id)
-        return self._file_writer(name, upload_id, fd, size, min_free)
+        fd, size = await self._disk.run("go on with", path, read_fault, self._folder.resume, name, lease_id)
+        return self._file_writer(name, lease_id, fd, size, min_free)
 
-    def _file_writer(self, name: str, upload_id: str, fd: int, size: int, min_free: int) -> FileWriter:
+    def _file_writer(self, name: str, lease_id: str, fd: int, size: int, min_free: int) -> FileWriter:
         location = self._locations.of(name)
         options = evolve(self._write_options, min_free=min_free)
-        return FileWriter(self._disk, name, upload_id, fd, size, location, options)
+        return FileWriter(self._disk, name, lease_id, fd, size, location, options)
 
     def _room(self) -> tuple[StoreUsage, int]:
         """What the file system has, and the bytes of it that images leave free. In a thread.
@@ -237,13 +237,13 @@ class FileStore:
         """See IStore."""
         return _whole(self._look("list", self._folder.unfinished))
 
-    def discard(self, name: str, upload_id: str) -> Deferred[None]:
+    def discard(self, name: str, lease_id: str) -> Deferred[None]:
         """See IStore."""
-        return _whole(self._end("discard", delete_fault, self._folder.discard, name, upload_id))
+        return _whole(self._end("discard", delete_fault, self._folder.discard, name, lease_id))
 
-    def settle(self, name: str, upload_id: str) -> Deferred[None]:
+    def finalize(self, name: str, lease_id: str) -> Deferred[None]:
         """See IStore."""
-        return _whole(self._end("settle", write_fault, self._folder.settle, name, upload_id))
+        return _whole(self._end("finalize", write_fault, self._folder.finalize, name, lease_id))
 
     async def objects(self) -> AsyncGenerator[list[StoredObject], None]:
         """See IListedStore."""
@@ -282,9 +282,9 @@ class FileStore:
         return await self._disk.run(action, self._folder.final(name), fault, function, argument)
 
     async def _end(
-        self, action: str, fault: Fault, function: Callable[[str, str], None], name: str, upload_id: str
+        self, action: str, fault: Fault, function: Callable[[str, str], None], name: str, lease_id: str
     ) -> None:
-        await self._disk.run(action, self._folder.part(name, upload_id), fault, function, name, upload_id)
+        await self._disk.run(action, self._folder.part(name, lease_id), fault, function, name, lease_id)
 
 
 def _whole(call: Coroutine[Any, Any, T], dispose: Callable[[T], object] = ignore) -> Deferred[T]:

@@ -51,14 +51,14 @@ class FileWriter:
     """
 
     def __init__(
-        self, disk: Disk, name: str, upload_id: str, fd: int, size: int, location: Location, options: WriteOptions
+        self, disk: Disk, name: str, lease_id: str, fd: int, size: int, location: Location, options: WriteOptions
     ) -> None:
         """size: bytes that are in the file already."""
         self._disk = disk
         self._name = name
-        self._upload_id = upload_id
+        self._lease_id = lease_id
         self._fd: int | None = fd
-        self._path = disk.folder.part(name, upload_id)
+        self._path = disk.folder.part(name, lease_id)
         self._location = location
         self._options = options
         self.size = size
@@ -80,9 +80,9 @@ class FileWriter:
         """See IStoreWriter."""
         return self._in_turn(self._commit)
 
-    def settle(self) -> Deferred[None]:
+    def finalize(self) -> Deferred[None]:
         """See IStoreWriter."""
-        return self._in_turn(self._settle)
+        return self._in_turn(self._finalize)
 
     def abort(self) -> Deferred[None]:
         """See IStoreWriter."""
@@ -169,7 +169,7 @@ class FileWriter:
 
     def _publish(self, fd: int) -> None:
         """Only then close the file: its lock keeps others from going on with the upload. In a thread."""
-        self._disk.folder.publish(self._name, self._upload_id)
+        self._disk.folder.publish(self._name, self._lease_id)
         self._fd = None
         os.close(fd)
 
@@ -194,12 +194,12 @@ class FileWriter:
             with suppress(StoreError):  # it is in the log; the descriptor is gone all the same, and the bytes go next
                 await self._call("close", os.close, fd)
         folder = self._disk.folder
-        await self._disk.run("discard", self._path, delete_fault, folder.discard, self._name, self._upload_id)
+        await self._disk.run("discard", self._path, delete_fault, folder.discard, self._name, self._lease_id)
 
-    async def _settle(self) -> None:
+    async def _finalize(self) -> None:
         if self._suspended:
             return
-        await self._call("settle", self._disk.folder.settle, self._name, self._upload_id)
+        await self._call("finalize", self._disk.folder.finalize, self._name, self._lease_id)
 
     async def _call(self, action: str, function: Callable[..., T], *arguments: Any) -> T:
         return await self._disk.run(action, self._path, write_fault, function, *arguments)

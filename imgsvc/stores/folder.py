@@ -2,7 +2,7 @@
 
     ID                  the object, in the layout of Glance's file store
     .ID.UPLOAD.part     what an upload has written. Another link to the object itself once that is committed, until it
-                        is settled: the same inode tells whose object it is
+                        is finalized: the same inode tells whose object it is
     .imgsvc-left-over/  what was taken out of the store, see `objects.py`
     .imgsvc-lock        the mark: says whose the folder is, see `mark.py`. A byte of it is locked while links of one
                         name are compared and changed
@@ -67,11 +67,11 @@ class Folder:
             raise Invalid(f"{name!r} cannot be the name of an object.")
         return f"{self.path}/{name}"
 
-    def part(self, name: str, upload_id: str) -> str:
+    def part(self, name: str, lease_id: str) -> str:
         """The path of what an upload writes. Raises Invalid for a name that cannot be one."""
-        if not is_name(name) or not _UPLOAD.fullmatch(upload_id):
-            raise Invalid(f"{name!r}, {upload_id!r} cannot be the names of an object and an upload.")
-        return f"{self.path}/.{name}.{upload_id}.part"
+        if not is_name(name) or not _UPLOAD.fullmatch(lease_id):
+            raise Invalid(f"{name!r}, {lease_id!r} cannot be the names of an object and an upload.")
+        return f"{self.path}/.{name}.{lease_id}.part"
 
     def prepare(self) -> None:
         """Prove that files can be made, linked and locked in the folder."""
@@ -101,25 +101,25 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return set()
 
-    def begin(self, name: str, upload_id: str, file_mode: int) -> int:
+    def begin(self, name: str, lease_id: str, file_mode: int) -> int:
         """Make the file of an upload, for nobody else as long as it is not whole. Its descriptor, for writing.
 
         file_mode: permissions that it will have; 0: what the umask leaves, at once.
         The file is locked until the descriptor is closed.
         """
-        path = self.part(name, upload_id)
+        path = self.part(name, lease_id)
         self.mark.check()
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if file_mode else 0o666)
         with _closed_on_failure(fd):
             hold(fd)
         return fd
 
-    def resume(self, name: str, upload_id: str) -> tuple[int, int]:
+    def resume(self, name: str, lease_id: str) -> tuple[int, int]:
         """Open the file of an interrupted upload again. Its descriptor, as of `begin`, and its bytes, durable.
 
         Raises FileNotFoundError; NameTaken if it is committed, WriterAtWork, LockBusy.
         """
-        part, final = self.part(name, upload_id), self.final(name)
+        part, final = self.part(name, lease_id), self.final(name)
         with self.locked(name):
             fd = os.open(part, os.O_WRONLY | os.O_CLOEXEC)
             with _closed_on_failure(fd):
@@ -128,34 +128,34 @@ class Folder:
                 try:
                     hold(fd)
                 except LockBusy:
-                    raise WriterAtWork(upload_id) from None
+                    raise WriterAtWork(lease_id) from None
         with _closed_on_failure(fd):
             if self.durable:
                 os.fsync(fd)
             return fd, os.fstat(fd).st_size
 
-    def publish(self, name: str, upload_id: str) -> None:
+    def publish(self, name: str, lease_id: str) -> None:
         """Give what an upload has written its final name, durably.
 
-        Replaces the object of an earlier upload that was never settled. Raises NameTaken, UploadDiscarded, LockBusy.
+        Replaces the object of an earlier upload that was never finalized. Raises NameTaken, UploadDiscarded, LockBusy.
         """
-        part, final = self.part(name, upload_id), self.final(name)
+        part, final = self.part(name, lease_id), self.final(name)
         with self.locked(name):
             inode = _inode(part)
             if inode is None:
-                raise UploadDiscarded(upload_id)
+                raise UploadDiscarded(lease_id)
             there = _inode(final)
             if there is not None and there != inode:
-                if there not in self._earlier(name, upload_id):
+                if there not in self._earlier(name, lease_id):
                     raise NameTaken(name)
                 os.unlink(final)
             if there != inode:
                 os.link(part, final)
         self._sync()
 
-    def discard(self, name: str, upload_id: str) -> None:
+    def discard(self, name: str, lease_id: str) -> None:
         """Remove what an upload has left, and nothing of any other. Raises LockBusy."""
-        part, final = self.part(name, upload_id), self.final(name)
+        part, final = self.part(name, lease_id), self.final(name)
         with self.locked(name):
             inode = _inode(part)
             if inode is None:
@@ -165,10 +165,10 @@ class Folder:
                 self._sync()  # else a power failure might bring back the object without the link that tells whose it is
             os.unlink(part)
 
-    def settle(self, name: str, upload_id: str) -> None:
+    def finalize(self, name: str, lease_id: str) -> None:
         """Remove the link that tells whose the object is."""
         self.mark.check()
-        Path(self.part(name, upload_id)).unlink(missing_ok=True)
+        Path(self.part(name, lease_id)).unlink(missing_ok=True)
 
     def open(self, name: str) -> tuple[int, int]:
         """Open an object for reading. Its descriptor and its size."""
@@ -189,7 +189,7 @@ class Folder:
         self._sync()
 
     def unfinished(self) -> list[UnfinishedObject]:
-        """What uploads have begun and neither settled nor discarded, in the order of names and uploads."""
+        """What uploads have begun and neither finalized nor discarded, in the order of names and uploads."""
         self.mark.check()
         with os.scandir(self.path) as entries:
             names = [entry.name for entry in entries if _PART.fullmatch(entry.name)]
@@ -210,11 +210,11 @@ class Folder:
         if free is not None and size + min_free > free:
             raise OSError(ENOSPC, os.strerror(ENOSPC))
 
-    def _earlier(self, name: str, upload_id: str) -> Iterator[int | None]:
+    def _earlier(self, name: str, lease_id: str) -> Iterator[int | None]:
         """The inodes of what earlier uploads of the same image have left."""
         for other in self.unfinished():
-            if other.name == name and other.upload_id < upload_id:
-                yield _inode(self.part(name, other.upload_id))
+            if other.name == name and other.lease_id < lease_id:
+                yield _inode(self.part(name, other.lease_id))
 
     def locked(self, name: str) -> AbstractContextManager[None]:
         """Keep other processes from changing what has this name. Raises LockBusy."""

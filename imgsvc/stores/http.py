@@ -106,7 +106,7 @@ class HttpStore:
         return Location(self.store_id, url)
 
     def writer(
-        self, name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+        self, name: str, lease_id: str, expected_size: int | None, caller: Caller | None = None
     ) -> Deferred[IStoreWriter]:
         """See IStore."""
         return fail(StoreReadOnly(self.store_id, "it takes no images."))
@@ -185,11 +185,11 @@ class HttpStore:
         """See IStore."""
         return succeed([])
 
-    def discard(self, name: str, upload_id: str) -> Deferred[None]:
+    def discard(self, name: str, lease_id: str) -> Deferred[None]:
         """See IStore."""
         return succeed(None)
 
-    def settle(self, name: str, upload_id: str) -> Deferred[None]:
+    def finalize(self, name: str, lease_id: str) -> Deferred[None]:
         """See IStore."""
         return succeed(None)
 

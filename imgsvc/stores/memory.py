@@ -34,7 +34,7 @@ class MemoryOptions:
 
 @frozen
 class _Object:
-    upload_id: str
+    lease_id: str
     data: bytes
     changed_at: float = field(factory=time.time)
 
@@ -82,30 +82,30 @@ class MemoryStore:
         return Location(self.store_id, url)
 
     def writer(
-        self, name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+        self, name: str, lease_id: str, expected_size: int | None, caller: Caller | None = None
     ) -> Deferred[IStoreWriter]:
         """See IStore."""
-        return execute(self._writer, name, upload_id, expected_size)
+        return execute(self._writer, name, lease_id, expected_size)
 
-    def _writer(self, name: str, upload_id: str, expected_size: int | None) -> IStoreWriter:
+    def _writer(self, name: str, lease_id: str, expected_size: int | None) -> IStoreWriter:
         self._check_room(expected_size or 0)
-        self._uploads[name, upload_id] = upload = Upload()
-        return MemoryWriter(self, name, upload_id, upload)
+        self._uploads[name, lease_id] = upload = Upload()
+        return MemoryWriter(self, name, lease_id, upload)
 
-    def resume(self, name: str, upload_id: str, caller: Caller | None = None) -> Deferred[IResumableWriter]:
+    def resume(self, name: str, lease_id: str, caller: Caller | None = None) -> Deferred[IResumableWriter]:
         """See IResumableStore."""
-        return execute(self._resume, name, upload_id)
+        return execute(self._resume, name, lease_id)
 
-    def _resume(self, name: str, upload_id: str) -> IResumableWriter:
-        upload = self._uploads.get((name, upload_id))
+    def _resume(self, name: str, lease_id: str) -> IResumableWriter:
+        upload = self._uploads.get((name, lease_id))
         if upload is None:
-            raise ObjectMissing(self.store_id, f"there is nothing of upload {upload_id}.")
-        if self._owner(name) == upload_id:
+            raise ObjectMissing(self.store_id, f"there is nothing of upload {lease_id}.")
+        if self._owner(name) == lease_id:
             raise ObjectExists(self.store_id, f"there is an object {name} already.")
         if upload.at_work:
-            raise ObjectInUse(self.store_id, f"upload {upload_id} may still be at work.")
+            raise ObjectInUse(self.store_id, f"upload {lease_id} may still be at work.")
         upload.at_work = True
-        return MemoryWriter(self, name, upload_id, upload)
+        return MemoryWriter(self, name, lease_id, upload)
 
     def reader(
         self, location: Location, span: Span, size: int | None = None, caller: Caller | None = None
@@ -140,15 +140,15 @@ class MemoryStore:
         """See IStore."""
         return succeed([UnfinishedObject(*key) for key in sorted(self._uploads)])
 
-    def discard(self, name: str, upload_id: str) -> Deferred[None]:
+    def discard(self, name: str, lease_id: str) -> Deferred[None]:
         """See IStore."""
-        if self._uploads.pop((name, upload_id), None) is not None and self._owner(name) == upload_id:
+        if self._uploads.pop((name, lease_id), None) is not None and self._owner(name) == lease_id:
             del self._objects[name]
         return succeed(None)
 
-    def settle(self, name: str, upload_id: str) -> Deferred[None]:
+    def finalize(self, name: str, lease_id: str) -> Deferred[None]:
         """See IStore."""
-        self._uploads.pop((name, upload_id), None)
+        self._uploads.pop((name, lease_id), None)
         return succeed(None)
 
     async def objects(self) -> AsyncGenerator[list[StoredObject], None]:
@@ -182,24 +182,24 @@ class MemoryStore:
             return succeed(StoreUsage(None, None))
         return succeed(StoreUsage(self._capacity, max(0, self._capacity - self._used())))
 
-    def append(self, name: str, upload_id: str, pieces: Sequence[Buffer]) -> None:
+    def append(self, name: str, lease_id: str, pieces: Sequence[Buffer]) -> None:
         """Add bytes to what an upload has written. Raises StoreFull, StoreUnavailable."""
         self._check_room(sum(map(len, pieces)))
-        self.begun(name, upload_id).pieces.extend(map(bytes, pieces))
+        self.begun(name, lease_id).pieces.extend(map(bytes, pieces))
 
-    def publish(self, name: str, upload_id: str) -> Location:
+    def publish(self, name: str, lease_id: str) -> Location:
         """Make what an upload has written the object. Raises ObjectExists, StoreUnavailable."""
-        pieces = self.begun(name, upload_id).pieces
+        pieces = self.begun(name, lease_id).pieces
         owner = self._owner(name)
-        if owner is not None and ((name, owner) not in self._uploads or owner > upload_id):
+        if owner is not None and ((name, owner) not in self._uploads or owner > lease_id):
             raise ObjectExists(self.store_id, f"there is an object {name} already.")
-        self._objects[name] = _Object(upload_id, b"".join(pieces))
+        self._objects[name] = _Object(lease_id, b"".join(pieces))
         pieces.clear()
         return Location(self.store_id, SCHEME + name)
 
     def _stored(self, name: str) -> StoredObject:
         found = self._named(name)
-        return StoredObject(name, len(found.data), found.changed_at, found.upload_id)
+        return StoredObject(name, len(found.data), found.changed_at, found.lease_id)
 
     def _move(self, name: str, source: dict[str, _Object], target: dict[str, _Object]) -> None:
         if name not in source:
@@ -208,15 +208,15 @@ class MemoryStore:
             raise ObjectExists(self.store_id, f"there is an object {name} already.")
         target[name] = source.pop(name)
 
-    def begun(self, name: str, upload_id: str) -> Upload:
+    def begun(self, name: str, lease_id: str) -> Upload:
         """What an upload has written. Raises StoreUnavailable."""
-        if (name, upload_id) not in self._uploads:
+        if (name, lease_id) not in self._uploads:
             raise StoreUnavailable(self.store_id, "the upload was discarded meanwhile.")
-        return self._uploads[name, upload_id]
+        return self._uploads[name, lease_id]
 
     def _owner(self, name: str) -> str | None:
         found = self._objects.get(name)
-        return None if found is None else found.upload_id
+        return None if found is None else found.lease_id
 
     def _object(self, location: Location) -> _Object:
         return self._named(location.url.removeprefix(SCHEME))

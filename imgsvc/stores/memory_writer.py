@@ -35,10 +35,10 @@ class Upload:
 class MemoryWriter:
     """One upload into a MemoryStore."""
 
-    def __init__(self, store: MemoryStore, name: str, upload_id: str, upload: Upload) -> None:
+    def __init__(self, store: MemoryStore, name: str, lease_id: str, upload: Upload) -> None:
         self._store = store
         self._name = name
-        self._upload_id = upload_id
+        self._lease_id = lease_id
         self._upload = upload
         self._suspended = False
 
@@ -53,7 +53,7 @@ class MemoryWriter:
 
     def _write(self, pieces: Sequence[Buffer]) -> None:
         self._check()
-        self._store.append(self._name, self._upload_id, pieces)
+        self._store.append(self._name, self._lease_id, pieces)
 
     def commit(self) -> Deferred[Location]:
         """See IStoreWriter."""
@@ -61,15 +61,15 @@ class MemoryWriter:
 
     def _commit(self) -> Location:
         self._check()
-        return self._store.publish(self._name, self._upload_id)
+        return self._store.publish(self._name, self._lease_id)
 
-    def settle(self) -> Deferred[None]:
+    def finalize(self) -> Deferred[None]:
         """See IStoreWriter."""
-        return succeed(None) if self._suspended else self._store.settle(self._name, self._upload_id)
+        return succeed(None) if self._suspended else self._store.finalize(self._name, self._lease_id)
 
     def abort(self) -> Deferred[None]:
         """See IStoreWriter."""
-        return succeed(None) if self._suspended else self._store.discard(self._name, self._upload_id)
+        return succeed(None) if self._suspended else self._store.discard(self._name, self._lease_id)
 
     def suspend(self) -> Deferred[int]:
         """See IResumableWriter."""
@@ -84,4 +84,4 @@ class MemoryWriter:
         """Raises StoreUnavailable unless the upload is this writer's."""
         if self._suspended:
             raise StoreUnavailable(self._store.store_id, "the upload is at its end already.")
-        self._store.begun(self._name, self._upload_id)
+        self._store.begun(self._name, self._lease_id)

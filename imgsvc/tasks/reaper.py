@@ -1,4 +1,4 @@
-"""Ends what dead processes have begun: leases that ran out, objects that nobody settled, deletes cut short."""
+"""Ends what dead processes have begun: leases that ran out, objects that nobody finalized, deletes cut short."""
 
 from __future__ import annotations
 
@@ -198,5 +198,5 @@ class Reaper:
     async def _end(self, store: IStore, unfinished: UnfinishedObject) -> None:
         if await end_unfinished(self.images, self.uploads, store, unfinished):
             log.info(
-                "reaper: {name}: object of upload {upload} ended", name=unfinished.name, upload=unfinished.upload_id
+                "reaper: {name}: object of upload {upload} ended", name=unfinished.name, upload=unfinished.lease_id
             )

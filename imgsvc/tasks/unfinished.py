@@ -10,19 +10,19 @@ from imgsvc.model import Image, UnfinishedObject
 async def end_unfinished(
     images: IImageCatalogue, leases: ILeaseCatalogue, store: IStore, unfinished: UnfinishedObject
 ) -> bool:
-    """Settle or discard an object that no lease stands for any more; False, and nothing is done, if one does.
+    """Finalize or discard an object that no lease stands for any more; False, and nothing is done, if one does.
 
     Its lease ended either with an active image, whose object it is, or without. Raises StoreError,
     CatalogueUnavailable.
     """
-    name, upload_id = unfinished.name, unfinished.upload_id
-    if await leases.is_under_way(store.store_id, name, upload_id):
+    name, lease_id = unfinished.name, unfinished.lease_id
+    if await leases.is_under_way(store.store_id, name, lease_id):
         return False
     image = await image_or_none(images, name)
     if image is not None and any(location.store_id == store.store_id for location in image.locations):
-        await store.settle(name, upload_id)
+        await store.finalize(name, lease_id)
     else:
-        await store.discard(name, upload_id)
+        await store.discard(name, lease_id)
     return True
 
 

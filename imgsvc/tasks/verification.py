@@ -76,7 +76,7 @@ class Verification:
         there = set(await self.store.unfinished())
         for unfinished in doubted:
             if unfinished in there:
-                text = f"upload {unfinished.upload_id} has left something, and nobody is at work on it"
+                text = f"upload {unfinished.lease_id} has left something, and nobody is at work on it"
                 finding = Finding(self.store.store_id, Problem.UNFINISHED, unfinished.name, text)
                 if self.rules.repair:
                     await self.findings.repair(finding, partial(self._end, unfinished))
@@ -87,4 +87,4 @@ class Verification:
         return "ended" if await end_unfinished(self.images, self.leases, self.store, unfinished) else None
 
     async def _is_under_way(self, unfinished: UnfinishedObject) -> bool:
-        return await self.leases.is_under_way(self.store.store_id, unfinished.name, unfinished.upload_id)
+        return await self.leases.is_under_way(self.store.store_id, unfinished.name, unfinished.lease_id)

@@ -30,13 +30,13 @@ class TenantStore:
         return getattr(self.inner, name)
 
     def writer(
-        self, name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+        self, name: str, lease_id: str, expected_size: int | None, caller: Caller | None = None
     ) -> Deferred[IStoreWriter]:
         """See IStore."""
         if caller is None or caller.token is None:
             return fail(StoreWriteDenied(self.inner.store_id, "there is no account for nobody."))
         self.accounts[name] = caller.project_id
-        return self.inner.writer(name, upload_id, expected_size, caller)
+        return self.inner.writer(name, lease_id, expected_size, caller)
 
     def reader(
         self, location: Location, span: Span, size: int | None = None, caller: Caller | None = None

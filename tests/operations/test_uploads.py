@@ -91,15 +91,15 @@ class FailingTests(ApiTestCase):
         self.server.run_reaper()
         self.assert_undone(image)
 
-    def test_settle(self) -> None:
+    def test_finalize(self) -> None:
         """An upload whose end the store did not note is whole all the same, and the reaper notes it."""
         image = self.server.image()["id"]
         store = self.server.store()
-        store.fail("settle_writer", StoreUnavailable("local", "does not answer."))
+        store.fail("finalize_writer", StoreUnavailable("local", "does not answer."))
         self.assertEqual(self.server.put(image, b"data").status, 204)
         store.heal()
         self.server.run_reaper()
-        self.assertEqual(store.calls.count("settle"), 1)
+        self.assertEqual(store.calls.count("finalize"), 1)
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
         self.server.request("DELETE", f"/v2/images/{image}")
         self.assert_nothing_kept()

@@ -42,14 +42,14 @@ class CopyTestCase(SynchronousTestCase):
         return store
 
     def copy(self, source: IStore, target: IStore, data: bytes = DATA) -> Copy:
-        """A copy that is whole, committed and settled, as it must be."""
+        """A copy that is whole, committed and finalized, as it must be."""
         location = result_of(put(source, NAME, EARLIER, data))
         writer = result_of(target.writer(NAME, LATER, len(data)))
         copy = Copy(source, location, len(data), writer, self.services.budget)
         result_of(copy.run())
         self.assertEqual(len(data), copy.moved)
         copied = result_of(writer.commit())
-        result_of(writer.settle())
+        result_of(writer.finalize())
         self.assertEqual(data, result_of(read(target, copied)))
         self.assertEqual(data, result_of(read(source, location)))
         self.assert_memory_is_free()
@@ -107,7 +107,7 @@ class KernelTests(CopyTestCase):
             copy = Copy(self.near, Location("near", f"file://{path}"), 8 * MIB, writer, self.services.budget)
             result_of(copy.run())
             location = result_of(writer.commit())
-            result_of(writer.settle())
+            result_of(writer.finalize())
             copied = self.folder / "thin" / NAME
             self.assertEqual(path.read_bytes(), copied.read_bytes())
             self.assertLessEqual(copied.stat().st_blocks * 512, len(runs) * MIB)

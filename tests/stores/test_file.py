@@ -196,10 +196,10 @@ class FileTests(SynchronousTestCase):
     def test_impossible_names(self) -> None:
         """Names that would leave the folder or be taken for something else are refused."""
         store = self.start()
-        for name, upload_id in (("../x", "1"), ("a/b", "1"), (".x", "1"), ("", "1"), ("x", ""), ("x", "a/b")):
-            for call in (store.discard, store.settle, lambda name, upload: store.writer(name, upload, None)):
-                with self.assertRaises(Invalid, msg=f"{name!r} {upload_id!r}"):
-                    result_of(call(name, upload_id))
+        for name, lease_id in (("../x", "1"), ("a/b", "1"), (".x", "1"), ("", "1"), ("x", ""), ("x", "a/b")):
+            for call in (store.discard, store.finalize, lambda name, upload: store.writer(name, upload, None)):
+                with self.assertRaises(Invalid, msg=f"{name!r} {lease_id!r}"):
+                    result_of(call(name, lease_id))
 
     def test_existing_folder(self) -> None:
         """A store begins with what is in its folder: two of them share it."""
@@ -387,7 +387,7 @@ class FileTests(SynchronousTestCase):
 
     def test_room_of_catalogue(self) -> None:
         """On the file system of the catalogue, room stays free for it; on another, none does."""
-        for upload_id, catalogue, kept in (
+        for lease_id, catalogue, kept in (
             (EARLIER, None, 0),
             (LATER, self.folder, ROOM_OF_CATALOGUE),
             (f"{LATER}-2", Path("/proc"), 0),
@@ -395,7 +395,7 @@ class FileTests(SynchronousTestCase):
             store = make(StoreSettings("local"), {}, evolve(self.services, catalogue=catalogue))
             result_of(store.start())
             self.addCleanup(store.stop)
-            self.assertEqual(result_of(store.writer(NAME, upload_id, None))._options.min_free, kept)
+            self.assertEqual(result_of(store.writer(NAME, lease_id, None))._options.min_free, kept)
 
     def test_no_file(self) -> None:
         """What is no file in the place of an object is damaged, and nobody waits for what a FIFO may bring."""
@@ -441,7 +441,7 @@ class FileTests(SynchronousTestCase):
             store.usage,
             writer.commit,
             writer.abort,
-            lambda: store.settle(NAME, "2"),
+            lambda: store.finalize(NAME, "2"),
             lambda: store.discard(NAME, "2"),
         ):
             with self.assertRaises(StoreUnavailable):

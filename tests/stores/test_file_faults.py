@@ -110,7 +110,7 @@ class FaultTests(SynchronousTestCase):
             with self.assertRaises(StoreForbidden):
                 result_of(committed.abort())
             with self.assertRaises(StoreWriteDenied):
-                result_of(committed.settle())
+                result_of(committed.finalize())
             self.assertEqual(DATA, result_of(read(store, location)))
             with self.assertRaisesRegex(ConfigurationError, r"stores\.local\.path = 'images': .*Read-only"):
                 self.start()

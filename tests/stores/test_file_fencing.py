@@ -80,7 +80,7 @@ class FencingTests(SynchronousTestCase):
         self.assertEqual(DATA, result_of(read(self.store, location)))
 
     def test_stopped_and_discarded(self) -> None:
-        """A stopped upload is discarded, its successor settles, and it goes on: the successor's object stays.
+        """A stopped upload is discarded, its successor finalizes, and it goes on: the successor's object stays.
 
         Where it was stopped with the lock in its hands the discard gives up after a while, and there is no successor
         before it goes on.
@@ -103,8 +103,8 @@ class FencingTests(SynchronousTestCase):
         self.at_every_point(check)
         self.assertTrue(0 < len(busy) < FEWEST_POINTS)
 
-    def test_stopped_before_successor_settles(self) -> None:
-        """A stopped upload goes on when its successor has committed and not settled: the object stays."""
+    def test_stopped_before_successor_finalizes(self) -> None:
+        """A stopped upload goes on when its successor has committed and not finalized: the object stays."""
 
         def check(child: Child) -> None:
             writer = result_of(write(self.store, NAME, LATER, DATA))
@@ -118,7 +118,7 @@ class FencingTests(SynchronousTestCase):
             else:
                 child.go_on()
                 child.finish()
-                result_of(writer.settle())
+                result_of(writer.finalize())
 
         self.at_every_point(check)
 

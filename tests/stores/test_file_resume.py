@@ -53,7 +53,7 @@ class OtherProcessTests(SynchronousTestCase):
         self.assertEqual(len(DATA), writer.size)
         result_of(writer.write([b"more"]))
         location = result_of(writer.commit())
-        result_of(writer.settle())
+        result_of(writer.finalize())
         self.assertEqual(DATA + b"more", result_of(read(self.store, location)))
 
     def test_stopped(self) -> None:

@@ -56,7 +56,7 @@ class ThreadedFileStoreTests(Threaded, ResumeContract, StoreContract, TestCase):
         for _ in range(140):
             await writer.write([block[: MIB // 2], block[MIB // 2 :]])
         location = await writer.commit()
-        await writer.settle()
+        await writer.finalize()
         self.assertEqual(140 * MIB, await self.store.size(location))
         self.make_cold()
         self.assertEqual(block[-5:] + block + block[:5], await read(self.store, location, Span(MIB - 5, MIB + 10)))

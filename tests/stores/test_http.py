@@ -101,7 +101,7 @@ class StoreTests(HttpStoreTestCase):
         self.error(self.store.writer("name", "1", 5), StoreReadOnly)
         self.assertEqual(self.result(self.store.unfinished()), [])
         self.result(self.store.discard("name", "1"))
-        self.result(self.store.settle("name", "1"))
+        self.result(self.store.finalize("name", "1"))
         self.result(self.store.stop())
 
     def test_delete(self) -> None:

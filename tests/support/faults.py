@@ -21,7 +21,7 @@ Call = Callable[[], Deferred[Any]]
 class FaultyStore:
     """Hands every call to `inner`, but for those that were told to fail or to hang.
 
-    Calls are named as the methods of IStore, and `write`, `commit`, `settle_writer`, `abort` of its writers. `calls`
+    Calls are named as the methods of IStore, and `write`, `commit`, `finalize_writer`, `abort` of its writers. `calls`
     holds the names of all that were made.
     """
 
@@ -76,10 +76,10 @@ class FaultyStore:
         return self.inner.locate(url, image_id)  # type: ignore[no-any-return]
 
     def writer(
-        self, name: str, upload_id: str, expected_size: int | None, caller: Caller | None = None
+        self, name: str, lease_id: str, expected_size: int | None, caller: Caller | None = None
     ) -> Deferred[IStoreWriter]:
         """See IStore."""
-        made: Call = lambda: self.inner.writer(name, upload_id, expected_size, caller)  # noqa: E731
+        made: Call = lambda: self.inner.writer(name, lease_id, expected_size, caller)  # noqa: E731
         return self.do("writer", made).addCallback(lambda writer: FaultyWriter(self, writer))
 
     def check(self) -> Deferred[None]:
@@ -107,13 +107,13 @@ class FaultyStore:
         """See IStore."""
         return self.do("unfinished", lambda: self.inner.unfinished())
 
-    def discard(self, name: str, upload_id: str) -> Deferred[None]:
+    def discard(self, name: str, lease_id: str) -> Deferred[None]:
         """See IStore."""
-        return self.do("discard", lambda: self.inner.discard(name, upload_id))
+        return self.do("discard", lambda: self.inner.discard(name, lease_id))
 
-    def settle(self, name: str, upload_id: str) -> Deferred[None]:
+    def finalize(self, name: str, lease_id: str) -> Deferred[None]:
         """See IStore."""
-        return self.do("settle", lambda: self.inner.settle(name, upload_id))
+        return self.do("finalize", lambda: self.inner.finalize(name, lease_id))
 
     def usage(self) -> Deferred[Any]:
         """See IStore."""
@@ -136,9 +136,9 @@ class FaultyWriter:
         """See IStoreWriter."""
         return self.store.do("commit", lambda: self.inner.commit())
 
-    def settle(self) -> Deferred[None]:
+    def finalize(self) -> Deferred[None]:
         """See IStoreWriter."""
-        return self.store.do("settle_writer", lambda: self.inner.settle())
+        return self.store.do("finalize_writer", lambda: self.inner.finalize())
 
     def abort(self) -> Deferred[None]:
         """See IStoreWriter."""

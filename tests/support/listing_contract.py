@@ -40,7 +40,7 @@ class ListingContract:
 
     @promise
     async def test_listed(self: Any) -> None:
-        """What can be read is listed with its size, settled or not; what is only begun is not, nor what was deleted."""
+        """What can be read is listed with its size, finalized or not; what is only begun or was deleted is not."""
         self.assertEqual(await objects(self.store), {})
         location = await put(self.store, NAME, EARLIER, DATA)
         begun = await write(self.store, OTHER, EARLIER, DATA)

@@ -85,7 +85,7 @@ class MarkContract(_Case):
             lambda: store.writer(NAME, LATER, None),
             store.unfinished,
             lambda: store.discard(NAME, EARLIER),
-            lambda: store.settle(NAME, EARLIER),
+            lambda: store.finalize(NAME, EARLIER),
             store.usage,
         )
         for call in calls:

@@ -20,9 +20,9 @@ class ResumeContract:
     store: Any
 
     async def finish(self: Any, writer: IResumableWriter, data: bytes) -> Location:
-        """Commit and settle; the object has this content then, and nothing is left of the upload."""
+        """Commit and finalize; the object has this content then, and nothing is left of the upload."""
         location = await writer.commit()
-        await writer.settle()
+        await writer.finalize()
         await self.assert_holds(location, data)
         return location
 
@@ -90,18 +90,18 @@ class ResumeContract:
         for call in (lambda: writer.write([b"more"]), writer.commit, writer.suspend):
             with self.assertRaises(StoreError):
                 await call()
-        for end in (writer.abort, writer.settle):
+        for end in (writer.abort, writer.finalize):
             await end()
             await self.assert_unfinished(EARLIER)
         resumed = await self.store.resume(NAME, EARLIER)
         await writer.abort()
         await resumed.write([b"more"])
-        await writer.settle()
+        await writer.finalize()
         location = await resumed.commit()
-        await writer.settle()
+        await writer.finalize()
         await writer.abort()
         await self.assert_unfinished(EARLIER)
-        await resumed.settle()
+        await resumed.finalize()
         await self.assert_holds(location, DATA + b"more")
 
     @promise
@@ -126,16 +126,16 @@ class ResumeContract:
 
     @promise
     async def test_resume_nothing(self: Any) -> None:
-        """What is not there cannot go on: unknown, settled, aborted, discarded."""
-        for upload_id in (EARLIER, LATER):
+        """What is not there cannot go on: unknown, finalized, aborted, discarded."""
+        for lease_id in (EARLIER, LATER):
             with self.assertRaises(ObjectMissing):
-                await self.store.resume(NAME, upload_id)
+                await self.store.resume(NAME, lease_id)
         location = await put(self.store, NAME, EARLIER, DATA)
         await (await write(self.store, NAME, LATER, b"other")).suspend()
         await self.store.discard(NAME, LATER)
-        for upload_id in (EARLIER, LATER):
+        for lease_id in (EARLIER, LATER):
             with self.assertRaises(ObjectMissing):
-                await self.store.resume(NAME, upload_id)
+                await self.store.resume(NAME, lease_id)
         await self.assert_holds(location, DATA)
 
     @promise
@@ -145,7 +145,7 @@ class ResumeContract:
         location = await writer.commit()
         with self.assertRaises(ObjectExists):
             await self.store.resume(NAME, EARLIER)
-        await writer.settle()
+        await writer.finalize()
         await self.assert_holds(location, DATA)
 
     @promise

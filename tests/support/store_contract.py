@@ -70,18 +70,18 @@ def result_of(awaitable: Awaitable[Any]) -> Any:
     return answers[0]
 
 
-async def write(store: IStore, name: str, upload_id: str, data: bytes) -> IStoreWriter:
+async def write(store: IStore, name: str, lease_id: str, data: bytes) -> IStoreWriter:
     """A writer that has taken `data`, not yet committed."""
-    writer = await store.writer(name, upload_id, None)
+    writer = await store.writer(name, lease_id, None)
     await writer.write([data])
     return writer
 
 
-async def put(store: IStore, name: str, upload_id: str, data: bytes) -> Location:
-    """Write, commit and settle an object."""
-    writer = await write(store, name, upload_id, data)
+async def put(store: IStore, name: str, lease_id: str, data: bytes) -> Location:
+    """Write, commit and finalize an object."""
+    writer = await write(store, name, lease_id, data)
     location = await writer.commit()
-    await writer.settle()
+    await writer.finalize()
     return location
 
 
@@ -174,7 +174,7 @@ class StoreContract:
     async def assert_unfinished(self, *expected: str) -> None:
         """The store keeps something of these uploads and no other."""
         found = await self.store.unfinished()
-        self.assertEqual([UnfinishedObject(NAME, upload_id) for upload_id in expected], found)
+        self.assertEqual([UnfinishedObject(NAME, lease_id) for lease_id in expected], found)
 
     async def assert_holds(self, location: Location, data: bytes) -> None:
         """The object has this content, and nothing is left of any upload."""
@@ -247,7 +247,7 @@ class StoreContract:
         writer = await self.store.writer(NAME, EARLIER, len(DATA), caller)
         await writer.write([DATA])
         location = await writer.commit()
-        await writer.settle()
+        await writer.finalize()
         consumer = Consumer()
         reader = await self.store.reader(location, Span(0, len(DATA)), len(DATA), caller)
         await reader.startProducing(consumer)
@@ -272,7 +272,7 @@ class StoreContract:
         await writer.write([])
         await writer.write([b"%d," % number for number in range(3000)])
         location = await writer.commit()
-        await writer.settle()
+        await writer.finalize()
         await self.assert_holds(location, b"abcdfg" + b"".join(b"%d," % number for number in range(3000)))
 
     @promise
@@ -283,16 +283,16 @@ class StoreContract:
         await writer.write([buffer])
         buffer[:] = b"other"
         location = await writer.commit()
-        await writer.settle()
+        await writer.finalize()
         await self.assert_holds(location, b"first")
 
     @promise
     async def test_empty_object(self) -> None:
         """An object without bytes is an object, whether its size was announced or not."""
-        for expected_size, upload_id in ((None, EARLIER), (0, LATER)):
-            writer = await self.store.writer(NAME, upload_id, expected_size)
+        for expected_size, lease_id in ((None, EARLIER), (0, LATER)):
+            writer = await self.store.writer(NAME, lease_id, expected_size)
             location = await writer.commit()
-            await writer.settle()
+            await writer.finalize()
             self.assertEqual(0, await self.store.size(location))
             await self.assert_holds(location, b"")
             await self.store.delete(location)
@@ -303,7 +303,7 @@ class StoreContract:
         writer = await self.store.writer(NAME, EARLIER, 10)
         await writer.write([DATA])
         location = await writer.commit()
-        await writer.settle()
+        await writer.finalize()
         await self.assert_holds(location, DATA)
 
     @promise
@@ -334,14 +334,14 @@ class StoreContract:
 
     @promise
     async def test_unfinished(self) -> None:
-        """An upload is unfinished from its beginning until it is settled."""
+        """An upload is unfinished from its beginning until it is finalized."""
         writer = await self.store.writer(NAME, EARLIER, None)
         await self.assert_unfinished(EARLIER)
         await writer.write([DATA])
         await self.assert_unfinished(EARLIER)
         location = await writer.commit()
         await self.assert_unfinished(EARLIER)
-        await writer.settle()
+        await writer.finalize()
         await self.assert_holds(location, DATA)
 
     @promise
@@ -403,11 +403,11 @@ class StoreContract:
         await self._abort_leaves_nothing(writer)
 
     @promise
-    async def test_abort_after_settle(self) -> None:
+    async def test_abort_after_finalize(self) -> None:
         """An abort that comes too late does not harm the object."""
         writer = await write(self.store, NAME, EARLIER, DATA)
         location = await writer.commit()
-        await writer.settle()
+        await writer.finalize()
         await writer.abort()
         await self.assert_holds(location, DATA)
 
@@ -436,7 +436,7 @@ class StoreContract:
 
     @promise
     async def test_discard_nothing(self) -> None:
-        """To discard an upload that is unknown, settled or discarded changes nothing."""
+        """To discard an upload that is unknown, finalized or discarded changes nothing."""
         await self.store.discard(NAME, EARLIER)
         location = await put(self.store, NAME, EARLIER, DATA)
         await self.store.discard(NAME, EARLIER)
@@ -444,21 +444,21 @@ class StoreContract:
         await self.assert_holds(location, DATA)
 
     @promise
-    async def test_settle_by_name(self) -> None:
-        """A committed upload can be settled by its name; to settle one that is unknown changes nothing."""
-        await self.store.settle(NAME, EARLIER)
+    async def test_finalize_by_name(self) -> None:
+        """A committed upload can be finalized by its name; to finalize one that is unknown changes nothing."""
+        await self.store.finalize(NAME, EARLIER)
         location = await (await write(self.store, NAME, EARLIER, DATA)).commit()
-        await self.store.settle(NAME, LATER)
+        await self.store.finalize(NAME, LATER)
         await self.assert_unfinished(EARLIER)
-        await self.store.settle(NAME, EARLIER)
-        await self.store.settle(NAME, EARLIER)
+        await self.store.finalize(NAME, EARLIER)
+        await self.store.finalize(NAME, EARLIER)
         await self.assert_holds(location, DATA)
 
     # --- two uploads of one name
 
     @promise
     async def test_object_exists(self) -> None:
-        """A settled object is not replaced, and survives the abort of the upload that tried."""
+        """A finalized object is not replaced, and survives the abort of the upload that tried."""
         location = await put(self.store, NAME, EARLIER, DATA)
         writer = await write(self.store, NAME, LATER, b"other")
         with self.assertRaises(ObjectExists):
@@ -467,8 +467,8 @@ class StoreContract:
         await self.assert_holds(location, DATA)
 
     @promise
-    async def test_replace_unsettled(self) -> None:
-        """A later upload replaces the object that a dead one never settled; what is left of that may go then."""
+    async def test_replace_not_finalized(self) -> None:
+        """A later upload replaces the object that a dead one never finalized; what is left of that may go then."""
         await (await write(self.store, NAME, EARLIER, b"stale")).commit()
         location = await put(self.store, NAME, LATER, DATA)
         await self.assert_unfinished(EARLIER)
@@ -476,20 +476,20 @@ class StoreContract:
         await self.assert_holds(location, DATA)
 
     @promise
-    async def test_stale_commit_before_settle(self) -> None:
-        """An earlier upload does not replace the object of a later one that is not settled yet."""
+    async def test_stale_commit_before_finalize(self) -> None:
+        """An earlier upload does not replace the object of a later one that is not finalized yet."""
         stale = await write(self.store, NAME, EARLIER, b"stale")
         writer = await write(self.store, NAME, LATER, DATA)
         location = await writer.commit()
         with self.assertRaises(ObjectExists):
             await stale.commit()
         await stale.abort()
-        await writer.settle()
+        await writer.finalize()
         await self.assert_holds(location, DATA)
 
     @promise
-    async def test_stale_commit_after_settle(self) -> None:
-        """An earlier upload does not replace the object of a later one that is settled."""
+    async def test_stale_commit_after_finalize(self) -> None:
+        """An earlier upload does not replace the object of a later one that is finalized."""
         stale = await write(self.store, NAME, EARLIER, b"stale")
         location = await put(self.store, NAME, LATER, DATA)
         with self.assertRaises(ObjectExists):
@@ -498,14 +498,14 @@ class StoreContract:
         await self.assert_holds(location, DATA)
 
     @promise
-    async def test_stale_abort_before_settle(self) -> None:
+    async def test_stale_abort_before_finalize(self) -> None:
         """A committed upload that lost its lease leaves alone the object that replaced its own."""
         stale = await write(self.store, NAME, EARLIER, b"stale")
         await stale.commit()
         writer = await write(self.store, NAME, LATER, DATA)
         location = await writer.commit()
         await stale.abort()
-        await writer.settle()
+        await writer.finalize()
         await self.assert_holds(location, DATA)
 
     @promise
@@ -519,13 +519,13 @@ class StoreContract:
         await self.assert_holds(location, DATA)
 
     @promise
-    async def test_discarded_settle(self) -> None:
-        """A committed upload that was discarded may be settled without harm."""
+    async def test_discarded_finalize(self) -> None:
+        """A committed upload that was discarded may be finalized without harm."""
         stale = await write(self.store, NAME, EARLIER, b"stale")
         await stale.commit()
         await self.store.discard(NAME, EARLIER)
         location = await put(self.store, NAME, LATER, DATA)
-        await stale.settle()
+        await stale.finalize()
         await self.assert_holds(location, DATA)
 
     @promise
@@ -704,7 +704,7 @@ class StoreProperties(StoreContract):
                     offset += size
                 await writer.write(pieces)
             location = await writer.commit()
-            await writer.settle()
+            await writer.finalize()
             self.assertEqual(content, await read(self.store, location))
             self.assertEqual(content[span.start : span.stop], await read(self.store, location, span))
             await self.store.delete(location)

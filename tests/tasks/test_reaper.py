@@ -84,14 +84,14 @@ class ReaperTests(CatalogueTestCase):
         fired(writer.write([b"data"]))
         return claim, writer
 
-    def activated(self, image_id: str, store: FaultyStore | None = None, settle: bool = True) -> Location:
+    def activated(self, image_id: str, store: FaultyStore | None = None, finalize: bool = True) -> Location:
         """Where the bytes of a whole upload are."""
         claim, writer = self.begun(image_id, 60, store)
         location: Location = fired(writer.commit())
         data = StoredData(4, 4, "c" * 32, "sha512", "d" * 128, location)
         fired(self.catalogue.activate(image_id, claim.lease_id, data))
-        if settle:
-            fired(writer.settle())
+        if finalize:
+            fired(writer.finalize())
         return location
 
     def status(self, image_id: str) -> Status:
@@ -321,10 +321,10 @@ class ReaperTests(CatalogueTestCase):
 
     # --- objects that no claim stands for
 
-    def test_unsettled(self) -> None:
-        """The object of an active image is settled, and stays."""
+    def test_not_finalized(self) -> None:
+        """The object of an active image is finalized, and stays."""
         image = self.image()
-        location = self.activated(image, settle=False)
+        location = self.activated(image, finalize=False)
         self.round()
         self.assertEqual(self.kept(self.local), (0, 4))
         self.assertEqual(fired(self.local.reader(location, Span(0, 4))).length, 4)
@@ -381,7 +381,7 @@ class ReaperTests(CatalogueTestCase):
         """An object that cannot be ended does not keep the store's others."""
         fired(self.local.writer("a", "000001-a", None))
         image = self.image()
-        self.activated(image, settle=False)
+        self.activated(image, finalize=False)
         self.local.fail("discard", ObjectInUse("local", "is in use."))
         self.round()
         self.assertEqual([found.name for found in fired(self.local.inner.unfinished())], ["a"])

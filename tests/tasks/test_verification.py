@@ -72,21 +72,21 @@ class VerificationTests(CatalogueTestCase):
 
     # --- what others do
 
-    def active(self, data: bytes = DATA, upload_id: str | None = None) -> tuple[str, Location]:
+    def active(self, data: bytes = DATA, lease_id: str | None = None) -> tuple[str, Location]:
         """The id of an image with data, and where these are."""
         image_id = self.add().id
         claim = fired(self.catalogue.claim(image_id, "local", 60))
         return image_id, self.activated(image_id, claim.lease_id, data)
 
-    def activated(self, image_id: str, upload_id: str, data: bytes = DATA) -> Location:
+    def activated(self, image_id: str, lease_id: str, data: bytes = DATA) -> Location:
         """Where the data of an upload are, which has ended."""
-        location: Location = result_of(put(self.store, image_id, upload_id, data))
-        self.activate(image_id, upload_id, location, data)
+        location: Location = result_of(put(self.store, image_id, lease_id, data))
+        self.activate(image_id, lease_id, location, data)
         return location
 
-    def activate(self, image_id: str, upload_id: str, location: Location, data: bytes = DATA) -> None:
+    def activate(self, image_id: str, lease_id: str, location: Location, data: bytes = DATA) -> None:
         digests = hashlib.md5(data).hexdigest(), "sha512", hashlib.sha512(data).hexdigest()
-        fired(self.catalogue.activate(image_id, upload_id, StoredData(len(data), None, *digests, location)))
+        fired(self.catalogue.activate(image_id, lease_id, StoredData(len(data), None, *digests, location)))
 
     def delete(self, image_id: str, location: Location) -> None:
         """All of a delete."""
@@ -191,10 +191,10 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual(self.found(repair=True), [("left-over", queued, False)])
         self.assertIn("the image of this id is queued", self.texts[0])
         self.assertIn("it stays", self.texts[0])
-        for upload_id in ("1", "2"):
-            result_of(put(self.store, "twice", upload_id, DATA))
+        for lease_id in ("1", "2"):
+            result_of(put(self.store, "twice", lease_id, DATA))
             self.assertEqual(
-                self.found(repair=True), [("left-over", queued, False), ("left-over", "twice", upload_id == "1")]
+                self.found(repair=True), [("left-over", queued, False), ("left-over", "twice", lease_id == "1")]
             )
         self.assertIn("it stays: there is an object twice already.", " ".join(self.texts))
         result_of(put(self.store, "young", "1", DATA))
@@ -235,9 +235,9 @@ class VerificationTests(CatalogueTestCase):
         fired(self.catalogue.delete(going[0]))
 
         def go_on() -> None:
-            fired(writers[activated].settle())
+            fired(writers[activated].finalize())
             self.activate(committed, claims[committed], location)
-            fired(writers[committed].settle())
+            fired(writers[committed].finalize())
             fired(writers[begun].abort())
             fired(self.catalogue.release(begun, claims[begun]))
             fired(self.store.delete(going[1]))

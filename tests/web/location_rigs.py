@@ -87,7 +87,7 @@ class LocationTestCase(ApiTestCase):
         writer = fired(store.writer(image_id, "0", None))
         fired(writer.write([DATA]))
         location = fired(writer.commit())
-        fired(writer.settle())
+        fired(writer.finalize())
         url: str = location.url
         return url
 

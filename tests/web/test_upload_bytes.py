@@ -36,7 +36,7 @@ class WholeTests(ApiTestCase):
         self.assertEqual(shown["os_hash_value"], hashlib.sha512(data).hexdigest())
         answer = self.server.request("GET", f"/v2/images/{image_id}/file")
         self.assertEqual((answer.status, answer.body), (200, data))
-        self.assertEqual(self.server.store().calls.count("settle_writer"), 1)
+        self.assertEqual(self.server.store().calls.count("finalize_writer"), 1)
 
     def test_length(self) -> None:
         """A body with a Content-Length."""
