@@ -1,1 +1,1 @@
-"""Bytes on the move: from a producer through lanes into a store, and from a store to a client."""
+"""Transfers of bytes: from a producer through lanes into a store, and from a store to a client."""

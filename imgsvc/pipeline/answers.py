@@ -1,4 +1,4 @@
-"""How much memory JSON may take: bodies that are being read, and answers that clients have not taken yet."""
+"""Bounds the memory for JSON: bodies that are being read, and responses that clients have not received yet."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from zope.interface import implementer
 from imgsvc.interfaces import IAnswerBudget, IReservation
 
 SMALL = 64 << 10
-"""Bytes up to which nobody waits: what nearly all requests and answers are below."""
+"""Reservations of up to this many bytes never wait. Nearly all requests and responses are smaller."""
 
 
 @implementer(IReservation)
 @define(eq=False)
 class Reservation:
-    """Bytes of an AnswerBudget that somebody holds."""
+    """Reserved bytes of an AnswerBudget."""
 
     size: int
     _budget: AnswerBudget = field(repr=False)
 
     @property
     def large(self) -> bool:
-        """Whether it is more than what never waits."""
+        """Whether it has more bytes than SMALL."""
         return self.size > SMALL
 
     def resize(self, size: int) -> None:
@@ -46,11 +46,13 @@ class Reservation:
 
 @implementer(IAnswerBudget)
 class AnswerBudget:
-    """Bounds what large JSON bodies and answers of a process hold together to `size` bytes.
+    """Bounds the memory of all large JSON bodies and responses of a process to `size` bytes together.
 
-    Reservations of up to 64 KiB are counted, and never wait. Larger ones are granted in the order in which they
-    came, when there is room for them, or when no other large one is held: one that is larger than the whole has its
-    turn, too, and many small ones keep no large one waiting for ever.
+    Reservations of up to 64 KiB are counted, and never wait. Larger ones are granted in the order of their requests.
+    Each is
+    granted when there is room for it, or when no other large one is held. So a reservation that is larger than the
+    budget is
+    granted too, and many small ones cannot block a large one forever.
 
     held: bytes of all reservations. reservations: those that are open. large: how many of them are large.
     """
@@ -65,7 +67,7 @@ class AnswerBudget:
 
     @property
     def waiting(self) -> int:
-        """How many reservations wait for their turn."""
+        """How many reservations wait."""
         return len(self._waiting)
 
     def reserve(self, size: int) -> Deferred[IReservation]:
@@ -79,7 +81,7 @@ class AnswerBudget:
         return granted
 
     def grant(self) -> None:
-        """Let those have their turn for whom there is room now. Not re-entered by what they call back."""
+        """Grant the waiting reservations that there is room for now. Calls from their callbacks return at once."""
         if self._granting:
             return
         self._granting = True
@@ -98,6 +100,6 @@ class AnswerBudget:
         return reservation
 
     def _give_up(self, granted: Deferred[IReservation]) -> None:
-        """Called when one that waits is cancelled; those behind it may have room."""
+        """Remove a waiting reservation that was cancelled. There may be room for those behind it."""
         self._waiting = deque(entry for entry in self._waiting if entry[1] is not granted)
         self.grant()

@@ -1,4 +1,4 @@
-"""How much memory the bytes in flight may take, shared out fairly among the transfers of a process."""
+"""Bounds the memory of the bytes in flight, and shares it among the transfers of a process."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MIB = 1 << 20
 SMALLEST_BLOCK = 64 * KIB
 LARGEST_BLOCK = MIB
 BLOCKS_IN_FLIGHT = 8
-"""Blocks that one transfer may hold when there is plenty: enough to keep every lane of it busy."""
+"""Blocks that one upload may hold when there is enough memory. This many keep all its lanes busy."""
 SMALLEST_DOWNLOAD_BLOCK = 16 * KIB
 BLOCKS_OF_DOWNLOAD = 4
-"""The same of a download: one block is with the transport, while others are read ahead."""
+"""Blocks that one download may hold: the transport has one, while the others are read ahead."""
 
 
 @implementer(IShare)
@@ -88,9 +88,11 @@ class Share:
 class Budget:
     """Bounds the bytes in flight of a process to `size`.
 
-    Each share may hold an equal part, but no more than keeps its lanes busy: `blocks_in_flight` blocks. So blocks
-    shrink as the transfers grow in number, down to `smallest_block` bytes. Where so many transfers are under way that
-    even the smallest blocks would exceed the whole, those that come last wait for the bytes of others to be freed.
+    Each share may hold an equal part, but no more than `blocks_in_flight` of the largest blocks, which keep its lanes
+    busy.
+    As the number of transfers grows, blocks shrink to `smallest_block` bytes. With so many transfers that even the
+    smallest
+    blocks exceed the budget, the latest ones wait until others free bytes.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class Budget:
 
     @property
     def block_size(self) -> int:
-        """Bytes of a block now: a power of two, the smallest one where nothing is left."""
+        """Bytes of a block now: a power of two, or `smallest_block` if the budget is used up."""
         part = self.most_held // self._blocks_in_flight
         if self.held >= self.size:
             return self._smallest_block
@@ -125,14 +127,16 @@ class Budget:
         return Share(self)
 
     def reclaim(self) -> None:
-        """Have lenders give back until there is room; first the one that has lent for longest."""
+        """Make lenders give bytes back until there is room, beginning with the one that has lent for the longest
+        time.
+        """
         while self.lenders and self.held >= self.size:
             self.lenders.pop(next(iter(self.lenders)))()
 
     def freed(self, size: int) -> None:
-        """Count bytes as no longer held, and wake those that wait for room, in the order in which they came."""
+        """Count bytes as no longer held, and wake the shares that wait for room, in the order in which they came."""
         self.held -= size
-        if self._waking:  # one of those that are being woken gives up: the others have their turn all the same
+        if self._waking:  # a woken share has freed its bytes: the loop below wakes the others
             return
         self._waking = True
         try:
@@ -145,7 +149,7 @@ class Budget:
 
 
 class Budgets:
-    """The memory that a process may use for bytes in flight, in parts of which none can take from another.
+    """The memory that a process may use for bytes in flight, in three separate parts.
 
     uploads: blocks on their way to stores and digests. downloads: blocks that were read ahead. answers: JSON.
     """

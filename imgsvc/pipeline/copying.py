@@ -1,4 +1,4 @@
-"""Copying an object from one store into another."""
+"""Copies an object from one store into another."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from imgsvc.pipeline.intake import Intake
 
 @define(eq=False)
 class Copy:
-    """Appends the bytes of an object to what a writer has, without passing them through this process where it can.
+    """Appends the bytes of an object to a writer. If the writer can copy them itself, they do not pass through this
+    process.
 
-    source: the store of `location`. size: bytes of the object. budget: bounds what is held of bytes that are passed.
-    The caller commits the writer, or aborts it. Digests are not computed: those of the object are known.
+    source: the store of `location`. size: bytes of the object. budget: bounds the bytes that this process holds.
+    The caller commits or aborts the writer. Digests are not computed, because those of the object are known.
     """
 
     source: IStore
@@ -25,14 +26,14 @@ class Copy:
     writer: IStoreWriter
     budget: IBudget
     moved: int = field(default=0, init=False)
-    """Bytes that are on their way into the other store, or there."""
+    """Bytes that have been handed to the other store."""
     passed: int = field(default=0, init=False)
-    """Those of them that this process has held."""
+    """The part of them that went through this process."""
     _intake: Intake | None = field(default=None, init=False)
     _stopped: ImgsvcError | None = field(default=None, init=False)
 
     async def run(self) -> None:
-        """Copy all. To be called once. Raises StoreError, and the error that `stop` was given."""
+        """Copy all bytes. Call it once. Raises StoreError, and the error that was given to `stop`."""
         if ICopyingWriter.providedBy(self.writer):
             while self.moved < self.size:
                 self._check()
@@ -44,7 +45,9 @@ class Copy:
             await self._pass()
 
     def stop(self, why: ImgsvcError) -> None:
-        """Copy no more: `run` raises this error when no call of a store is under way; nothing if all is copied then."""
+        """Stop copying: `run` raises `why` after the current call of a store has ended, unless all bytes are copied by
+        then.
+        """
         self._stopped = why
         if self._intake is not None:
             self._intake.fail(Failure(why))
@@ -58,7 +61,7 @@ class Copy:
             raise self._stopped
 
     async def _pass(self) -> None:
-        """Read what is left, and write it."""
+        """Read the rest of the bytes, and write them."""
         self._check()
         reader = await self.source.reader(self.location, self._rest, self.size)
         share = self.budget.share()

@@ -1,4 +1,4 @@
-"""Brings the bytes of a store's reader to the client, by the shortest way that there is."""
+"""Sends the bytes of a store's reader to the client, in the cheapest way that reader and connection allow."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from imgsvc.pipeline.sendfile import SendfileProducer
 from imgsvc.pipeline.stall import StallTimer
 
 SMALL = 64 << 10
-"""Bytes up to which a span that is in memory goes out in one write with its headers."""
+"""A span of up to this many bytes that is in memory is sent in one write with its headers."""
 
 
 @define
 class Delivery:
-    """Sends readers to outlets. send_timeout: seconds for which a client may take nothing."""
+    """Sends readers to outlets. send_timeout: seconds for which a client may receive nothing."""
 
     clock: IReactorTime
     send_timeout: float
 
     async def send(self, reader: IStoreReader, outlet: IOutlet) -> None:
-        """Write all of the reader to the outlet. The reader is ended in every case.
+        """Write all bytes of the reader to the outlet. The reader is ended in every case.
 
-        Raises what the store fails with. After the first byte, and when nothing moves for too long, the connection is
-        cut: what was sent must not pass for the whole.
+        Raises the errors of the store. If it fails after the first byte, or stalls, the connection is cut, so that the
+        client does not take the sent part for the whole.
         """
         try:
             if IFileBacked.providedBy(reader):
@@ -75,7 +75,7 @@ def _read_cached(reader: IFileBacked) -> bytes | None:
 
 @implementer(IConsumer, IPushProducer)
 class _WatchedOutlet:
-    """Stands between a reader and the outlet, and tells a StallTimer when bytes move."""
+    """Passes bytes from a reader to the outlet, and tells a StallTimer when bytes move."""
 
     def __init__(self, outlet: IOutlet, stall: StallTimer) -> None:
         self._outlet = outlet
@@ -92,7 +92,7 @@ class _WatchedOutlet:
         self._outlet.unregisterProducer()
 
     def write(self, data: bytes) -> None:
-        """See IConsumer. A paused reader does not write, so each write means that the client took something."""
+        """See IConsumer. A paused reader does not write, so each write means that the client has received bytes."""
         self._stall.moved()
         self._outlet.write(data)
 
@@ -106,5 +106,5 @@ class _WatchedOutlet:
         self._producer.resumeProducing()
 
     def stopProducing(self) -> None:
-        """See IPushProducer: the connection is gone. Who learns of that cancels; until then nothing more is read."""
+        """See IPushProducer. The connection is gone: stop reading until the handler of the request is cancelled."""
         self._producer.pauseProducing()

@@ -1,4 +1,4 @@
-"""The digests of a stream, each computed in a lane of its own."""
+"""Digests of a stream. Each is computed in a separate lane."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Piece = bytes | bytearray | memoryview
 
 
 class Digest:
-    """A running hash that is fed in a thread. hashlib lets go of the interpreter lock while it computes."""
+    """A running hash that is updated in a thread. hashlib releases the interpreter lock while it computes."""
 
     def __init__(self, algorithm: str, threads: IThreads) -> None:
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
         self._threads = threads
 
     def consume(self, pieces: list[Piece]) -> Deferred[None]:
-        """Feed pieces, one call at a time. Fires when they are computed."""
+        """Add pieces to the hash. The Deferred fires when that is done; the next call must come after it."""
         return self._threads.run(_update, self._hash, pieces)
 
     def hexdigest(self) -> str:
-        """Lower-case hex of all that was fed."""
+        """The digest of all bytes so far, in lower-case hexadecimal."""
         return self._hash.hexdigest()
 
     def digest(self) -> bytes:
-        """The raw digest of all that was fed."""
+        """The raw digest of all bytes so far."""
         return self._hash.digest()
 
 

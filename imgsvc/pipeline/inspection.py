@@ -1,4 +1,4 @@
-"""Looks at the bytes of an image as they pass: which disk format they are, how large the disk, whether it is safe."""
+"""Inspects the bytes of an image during its transfer: their disk format, the size of the disk, and its safety."""
 
 from __future__ import annotations
 
@@ -17,36 +17,39 @@ from imgsvc.pipeline.inspection_rules import InspectionRules
 log = make_logger()
 
 UNIT: Final = 64 << 10
-"""Bytes that inspectors are fed at once, whatever came at once, so that equal bytes get equal verdicts.
+"""Inspectors are always fed this many bytes at a time, so that their result does not depend on how the bytes arrive.
 
-The first unit tells every format that has a signature at all but the fixed VHD, which has a footer: of all signatures
-those of UDF come last, before 64 KiB.
+The first unit contains the signature of every format that has one: those of UDF come last, within 64 KiB. The fixed VHD
+is the exception, because it has a footer instead.
 """
 
 INSPECTABLE: Final = frozenset({"raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "iso", "gpt", "luks"})
-"""Disk formats that content can be checked against; of any other, unrecognised bytes are accepted only."""
+"""Disk formats that content can be checked against. For any other format only unrecognised bytes are accepted."""
 
 ALWAYS_REFUSED: Final = frozenset({"qed"})
-"""Formats that are recognised in order to be refused."""
+"""Formats that are recognised and always refused."""
 
 CONTENTS: Final = frozenset({"gpt", "iso", "luks"})
-"""What a raw disk may hold: it is the same disk whether a program knows that or not."""
+"""Formats that may be the content of a raw disk. A program reads the same disk whether it recognises them or not."""
 
 PLAIN: Final = frozenset({"raw", "ami", "aki", "ari"})
-"""Disk formats that are bytes and nothing else."""
+"""Disk formats without structure: any bytes are valid."""
 
 DISGUISES: Final = ("qcow2", "qed", "vmdk", "vhd", "vhdx", "vdi", "ploop")
-"""Formats that programs may take plain bytes for if these begin so."""
+"""Formats that a program may recognise in plain bytes that begin with their signature."""
 
 LARGEST_DISK: Final = (1 << 63) - 1
-"""Bytes. What a header tells beyond that is no size."""
+"""Bytes. A header that states a larger size is wrong."""
 
 
 class Inspection:
-    """What one image's bytes are, fed piece by piece and judged at the end.
+    """Inspects the bytes of one image, which are fed piece by piece.
 
-    disk_format: as declared. bare: whether the image is the disk and nothing else, so that bytes of another format are
-    refused; else only what is unsafe in the declared format is. What is certain is raised while the bytes still come.
+    disk_format: the declared format. bare: whether the image has the container format `bare`: then bytes of another
+    format
+    are refused. Otherwise only bytes that are unsafe in the declared format are refused. A refusal is raised as soon as
+    it
+    is certain, which may be before the last byte.
     """
 
     def __init__(self, image_id: str, disk_format: str, rules: InspectionRules, *, bare: bool = True) -> None:
@@ -61,14 +64,14 @@ class Inspection:
         self._keeps_tail = disk_format == "vhd" or (rules.refuse_disguised and disk_format in PLAIN)
         self._recognised = False
         self._needs_footer = ""
-        """What the content is unless a footer makes it a fixed VHD; empty: it needs none."""
+        """The format of the content if no footer makes it a fixed VHD; empty: no footer is needed."""
         self._fixed_size: int | None = None
         self._inspector: FileInspector | None = None
-        """Of the format that the bytes turned out to have, if it has anything to tell."""
+        """The inspector that must see the rest of the bytes; None: no inspector needs them."""
         self._inspecting = True
 
     def feed(self, piece: bytes | bytearray | memoryview) -> None:
-        """Look at the next piece. Raises FormatMismatch when it is certain that the bytes are refused."""
+        """Inspect the next piece. Raises FormatMismatch: the bytes are refused for certain."""
         self._size += len(piece)
         rest = memoryview(piece)
         if self._keeps_tail:
@@ -81,9 +84,9 @@ class Inspection:
                 self._eat_unit()
 
     def finish(self) -> int | None:
-        """All bytes were fed: the virtual size in bytes, None if unknown.
+        """End the inspection after the last byte. Returns the virtual size in bytes; None if it is unknown.
 
-        Raises FormatMismatch if enforced. No bytes at all are accepted in every format.
+        Raises FormatMismatch, if the rules are enforced. Empty data is accepted in every format.
         """
         if self._size == 0:
             return 0 if self._declared == "raw" and self._bare else None
@@ -110,12 +113,12 @@ class Inspection:
             self._inspector = None
             self._inspecting = False
             self._refuse("it is broken")
-        # Some inspectors find only with the unit after that they want to know more.
+        # Some inspectors find out only with the next unit that they need more bytes.
         elif was_complete and self._inspector.complete:
             self._judge()
 
     def _recognise(self, unit: bytes) -> None:
-        """Find out from the first unit what the bytes are, and keep the inspector that must see the rest."""
+        """Find the format of the bytes from the first unit, and keep the inspector that must see the rest."""
         found = recognise(unit)
         if isinstance(gpt := found.get("gpt"), Gpt) and self._declared != "gpt" and not gpt.is_partitioned:
             del found["gpt"]
@@ -129,7 +132,7 @@ class Inspection:
         wanted = "gpt" if self._declared == "raw" and self._bare else self._declared
         self._inspector = found.get(wanted)
         if isinstance(self._inspector, Vmdk) and not self._inspector.region("descriptor").complete:
-            # As many bytes as QEMU takes, 1 MiB, would be held for each upload.
+            # QEMU reads up to 1 MiB of it, which is too much to hold for each upload.
             self._inspector = None
             self._refuse(f"its descriptor does not end within the first {UNIT} bytes")
         self._inspecting = self._inspector is not None
@@ -154,7 +157,7 @@ class Inspection:
             self._refuse(f"it can be read as {' or '.join(names)}, which images.refuse_disguised refuses")
 
     def _judge(self) -> None:
-        """The inspector has seen all that it wants: check that the image is safe."""
+        """Check that the image is safe. The inspector has seen all bytes that it needs."""
         inspector = self._inspector
         assert inspector is not None
         self._inspecting = False
@@ -184,7 +187,7 @@ class Inspection:
             self._refuse(f"it fails the safety checks of {name} ({reasons})")
 
     def _judge_tail(self) -> None:
-        """Look at what may be the footer of a VHD."""
+        """Check the last bytes, which may be the footer of a VHD."""
         footer = read_footer(self._tail)
         is_fixed = footer is not None and footer.is_of_fixed(self._size)
         if self._declared != "vhd":
@@ -202,11 +205,11 @@ class Inspection:
             return self._fixed_size
         try:
             size = inspector.virtual_size
-        except Exception as error:  # a header that lies about itself
+        except Exception as error:  # the header is wrong
             log.debug("Image {image}: no virtual size: {error}", image=self._image_id, error=error)
             return None
         if inspector.NAME in ("gpt", "luks") or (isinstance(inspector, Iso) and inspector.is_udf):
-            size += self._size - inspector.actual_size  # these count the bytes that they see, which were not all
+            size += self._size - inspector.actual_size  # these count only the bytes that they were fed
         return size if 0 < size <= LARGEST_DISK else None
 
     def _refuse(self, reason: str) -> None:

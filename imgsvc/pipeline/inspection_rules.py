@@ -1,4 +1,4 @@
-"""Which images are inspected as their bytes come, and what of them is refused."""
+"""Decides which images are inspected during their transfer, and what is refused."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from imgsvc.pipeline.inspection import Inspection
 
 NOT_LOOKED_AT: Final = frozenset({"ova", "compressed"})
-"""Container formats in which no disk begins with the first byte: a tar archive, and what a compressor makes."""
+"""Container formats whose first byte is not the first byte of a disk: tar archives, and compressed data."""
 
 
 @frozen
 class InspectionRules:
-    """What is refused.
+    """The rules of inspections.
 
-    enforce: whether anything is. vmdk_types: `createType` values that are accepted. nonfatal_gpt: names of GPT safety
-    checks whose failure is only logged. refuse_disguised: whether plain bytes must not look like another format.
+    enforce: whether anything is refused. vmdk_types: `createType` values that are accepted. nonfatal_gpt: names of GPT
+    safety checks whose failure is only logged. refuse_disguised: whether to refuse plain bytes that look like another
+    format.
     """
 
     enforce: bool = True
@@ -30,14 +31,16 @@ class InspectionRules:
     refuse_disguised: bool = False
 
     async def inspection(self, image: Image, threads: IThreads) -> Inspection | None:
-        """That of an image's bytes; None if they are not looked at. threads: the first one is made in one of them."""
+        """Make the inspection of an image; None if the image is not inspected. threads: where the inspection is
+        made.
+        """
         if image.disk_format is None or image.container_format in {None} | NOT_LOOKED_AT:
             return None
         return await threads.run(self._make, image.id, image.disk_format, image.container_format == "bare")
 
     def _make(self, image_id: str, disk_format: str, bare: bool) -> Inspection:
-        # The formats come with oslo.utils, which takes longer to import than a turn of the reactor may, and which a
-        # server without uploads does not need.
+        # This imports oslo.utils, which takes longer than a turn of the reactor may. A server without uploads does not
+        # need it.
         from imgsvc.pipeline.inspection import Inspection
 
         return Inspection(image_id, disk_format, self, bare=bare)

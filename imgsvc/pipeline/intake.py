@@ -1,4 +1,4 @@
-"""The consumer of an upload: joins what arrives into blocks and hands them to lanes, within a budget."""
+"""The consumer of an upload: joins the arriving bytes into blocks, and hands the blocks to lanes, within a budget."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from imgsvc.pipeline.digests import Piece
 from imgsvc.pipeline.lanes import Block, Consume, Lane, OptionalLane
 
 SMALL = 8 << 10
-"""Pieces below this many bytes are copied together: an object for each would weigh more than its bytes."""
+"""Pieces of fewer bytes are copied together, because the objects would take more memory than the bytes."""
 
 
 @implementer(IConsumer)
 class Intake:
     """Takes the bytes of one upload from a push producer.
 
-    A block goes to all lanes at once when it is full. At the share's limit the producer is paused; it goes on when
-    lanes have let go of enough. `admit` is called with the number of bytes taken so far before any of them goes on
-    its way, and `look` with each piece of a block: both may raise to refuse the upload.
+    A full block goes to all lanes at once. At the limit of the share the producer is paused. It is resumed when the
+    lanes
+    have freed enough bytes.
 
-    lanes: each gets all blocks. If one fails, the upload fails, unless it is an OptionalLane.
+    lanes: each gets all blocks. If one fails, the upload fails, unless it is an OptionalLane. share: counts the bytes
+    that
+    are held. admit: called with the number of bytes so far, before they go to a lane. look: called with each piece of a
+    block. Both may raise an exception to refuse the upload.
     """
 
     def __init__(
@@ -51,11 +54,11 @@ class Intake:
         self._failure: Failure | None = None
         self._done: Deferred[None] | None = None
         self.complete = False
-        """Whether the last byte was taken."""
+        """Whether the last byte has arrived."""
         self.size = 0
-        """Bytes taken."""
+        """Bytes that have arrived."""
         self.consumed_blocks = 0
-        """Blocks that have left: it grows as long as every lane moves."""
+        """Blocks that all lanes have consumed. The number grows as long as every lane makes progress."""
 
     def _lane(self, lane: Consume | OptionalLane) -> Lane:
         if isinstance(lane, OptionalLane):
@@ -63,10 +66,11 @@ class Intake:
         return Lane(bound(lane), self._block_done, self.fail)
 
     def receive(self, body: IBodyProducer | IStoreReader) -> Deferred[None]:
-        """Take all that `body` produces.
+        """Take all bytes that `body` produces.
 
-        Fires when every lane has consumed its last block, or fails with the first failure, of the body, of a lane that
-        is not optional or of those who refuse; no lane is at work any more then.
+        The Deferred fires when every lane has consumed the last block. It fails with the first failure of the body, of
+        a lane
+        that is not optional, of `admit` or of `look`. No lane works any more at that time.
         """
         done: Deferred[None] = Deferred()
         self._done = done
@@ -74,7 +78,7 @@ class Intake:
         return done
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See IConsumer. Push producers only."""
+        """See IConsumer. Accepts push producers only."""
         if self._producer is not None or not streaming:
             raise RuntimeError("an intake takes one push producer")
         self._producer = IPushProducer(producer)
@@ -86,14 +90,14 @@ class Intake:
         self._producer = None
 
     def write(self, data: Piece) -> None:
-        """See IConsumer. What comes after a failure is dropped."""
+        """See IConsumer. Bytes that arrive after a failure are dropped."""
         if self._failure is not None:
             return
         size = len(data)
         self.size += size
         try:
             self._admit(self.size)
-        except Exception:  # a refusal of the caller's
+        except Exception:  # `admit` refuses the upload
             self.fail(Failure())
             return
         self._share.hold(size)
@@ -101,13 +105,13 @@ class Intake:
         if self._gathered >= self._share.block_size:
             self._send_block()
         if not self._share.has_room():
-            # What is gathered must go on its way too, or nothing may ever be freed.
+            # Send the incomplete block too, because bytes that stay here are never freed.
             self._send_block()
-            if not self._share.has_room():  # lanes that answer at once have made room already
+            if not self._share.has_room():  # lanes that consume at once have made room already
                 self._pause()
 
     def fail(self, failure: Failure) -> None:
-        """End the upload: stop the producer, drop what waits. `receive` fails with the first failure."""
+        """End the upload: stop the producer, and drop the waiting bytes. `receive` fails with the first failure."""
         if self._failure is not None:
             return
         self._failure = failure
@@ -120,14 +124,14 @@ class Intake:
         self._finish_if_idle()
 
     def _ended(self, _: object) -> None:
-        """No more bytes come."""
+        """The body has ended."""
         self.complete = True
         self._send_block()
         self._finish_if_idle()
 
     @property
     def idle(self) -> bool:
-        """Whether no lane has work, or is about to get some."""
+        """Whether all blocks have left all lanes."""
         return self._in_flight == 0
 
     def _gather(self, data: Piece) -> None:
@@ -150,7 +154,7 @@ class Intake:
         try:
             for piece in self._pieces:
                 self._look(piece)
-        except Exception:  # a refusal of the caller's
+        except Exception:  # `look` refuses the upload
             self.fail(Failure())
             return
         block = Block(self._pieces, self._gathered, len(self._lanes))
@@ -177,7 +181,7 @@ class Intake:
             self._paused = True
             self._producer.pauseProducing()
         if self._share.held == 0 and not self._waits_for_room:
-            # Nothing of ours can free room: others must.
+            # This upload holds nothing that it could free: wait until others free bytes.
             self._waits_for_room = True
             self._share.when_room(self._room_of_others)
 
@@ -206,4 +210,4 @@ class Intake:
 
 
 def _look_at_nothing(piece: Piece) -> None:
-    """For bytes that are not inspected."""
+    """Does nothing: the bytes are not inspected."""

@@ -1,4 +1,4 @@
-"""Lanes: consumers of an upload's blocks that go on side by side, each in its own order and at its own pace."""
+"""Lanes: concurrent consumers of the blocks of an upload. Each takes the blocks in order, at its own pace."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from twisted.python.failure import Failure
 from imgsvc.pipeline.digests import Piece
 
 MOST_PIECES = 64
-"""Pieces that are handed to a lane at once."""
+"""Pieces that are handed to a lane in one call, at most."""
 
 
 Consume = Callable[[list[Piece]], Deferred[None]]
-"""Takes bytes-like objects, one call at a time; they are free again when the Deferred fires."""
+"""Takes bytes-like objects, one call at a time. It does not use them after its Deferred has fired."""
 
 
 @frozen(eq=False)
 class OptionalLane:
-    """A lane that may fail without the transfer: it gets no more blocks then, and the other lanes go on.
+    """A lane whose failure does not fail the transfer: it gets no more blocks, and the other lanes go on.
 
-    consume: what the lane does with blocks. failed: called once with the reason, when `consume` has failed; it may end
-    the transfer by Intake.fail, and must not raise.
+    consume: takes the blocks. failed: called once with the Failure of `consume`. It may end the transfer with
+    Intake.fail,
+    and must not raise.
     """
 
     consume: Consume
@@ -34,7 +35,7 @@ class OptionalLane:
 
 @define(eq=False)
 class Block:
-    """Some consecutive bytes of an upload. Held until the last lane is done with it."""
+    """Consecutive bytes of an upload. They are held until the last lane has consumed them."""
 
     pieces: list[Piece]
     size: int
@@ -42,10 +43,9 @@ class Block:
 
 
 class Lane:
-    """Gives blocks to `consume`, in order, one call at a time; what waits meanwhile goes in the next call.
+    """Gives blocks to `consume`, in order, one call at a time. Blocks that arrive during a call go into the next one.
 
-    consume: takes a list of bytes-like objects, gives a Deferred of None.
-    done: called with each block that the lane no longer needs. failed: called once, with the Failure.
+    done: called with each block that the lane no longer needs. failed: called once, with the Failure of `consume`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Lane:
             self._work()
 
     def stop(self) -> None:
-        """Drop what waits. The call that is under way, if any, goes to its end."""
+        """Drop the waiting blocks. A call that is running goes on to its end."""
         self._stopped = True
         while self._waiting:
             self._done(self._waiting.popleft())
@@ -89,7 +89,7 @@ class Lane:
             blocks.append(block)
             pieces += block.pieces
         self._working = True
-        # A store that somebody else wrote may raise instead of failing its Deferred.
+        # A store of a third party may raise an exception instead of failing its Deferred.
         maybeDeferred(self._consume, pieces).addBoth(self._consumed, blocks)
 
     def _consumed(self, result: Any, blocks: list[Block]) -> None:
@@ -98,7 +98,7 @@ class Lane:
             self._stopped = True
             self._failed(result)
             self.stop()
-        # The last lane to be done with a block may free the room that brings the next one: _work first.
+        # Call _work before _done: freeing the block may make room for the next one, and with it call `put`.
         elif self._waiting:
             self._work()
         for block in blocks:

@@ -1,4 +1,4 @@
-"""Sends a file to a plain socket without its bytes passing through this process."""
+"""Sends a file to a plain socket without copying its bytes through this process."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from imgsvc.pipeline.stall import StallTimer
 log = make_logger()
 
 WINDOW = 16 << 20
-"""Bytes whose presence in memory is asked for at once."""
+"""Bytes that are checked for presence in memory at a time."""
 
 LOAD = 4 << 20
-"""Bytes that are brought into memory at once: a slow disk should have them before the client is given up."""
+"""Bytes that are loaded into memory at a time. A slow disk should load them before the client's timeout."""
 
 
 @implementer(IPullProducer)
 class SendfileProducer:
-    """os.sendfile, driven by the transport itself.
+    """Calls os.sendfile whenever the transport asks for more.
 
-    Registered on the transport as a pull producer, it is asked for more each time the transport's own buffer is
-    empty: the headers go first, and then the socket takes what it has room for. Bytes that are not in the page cache
-    are first loaded in a thread, one window ahead, so that the reactor never waits for a disk.
+    It is a pull producer of the transport, which asks for more each time its own buffer is empty. So the headers go
+    first,
+    and then the socket takes as many bytes as it has room for. Bytes that are not in the page cache are loaded in a
+    thread
+    first, so that the reactor never waits for a disk.
     """
 
     def __init__(self, reader: IFileBacked, outlet: IOutlet, transport: FileDescriptor, stall: StallTimer) -> None:
@@ -47,9 +49,9 @@ class SendfileProducer:
         self._done: Deferred[None] | None = None
 
     def start(self) -> Deferred[None]:
-        """Fires when the last byte was given to the kernel. Fails with OSError, or as `load` does.
+        """Start sending. The Deferred fires when the kernel has the last byte. Cancel it when the client is gone.
 
-        The Deferred is cancelled by whoever learns that the client is gone.
+        Fails with OSError, and with the errors of the reader's `load`.
         """
         done: Deferred[None] = Deferred(lambda _: self.stopProducing())
         self._done = done
@@ -60,7 +62,7 @@ class SendfileProducer:
         return done
 
     def resumeProducing(self) -> None:
-        """See IPullProducer: the transport's own buffer is empty."""
+        """See IPullProducer. The transport's own buffer is empty."""
         transport = self._transport
         if transport is None or self._loading:
             return
@@ -80,7 +82,7 @@ class SendfileProducer:
         except OSError as error:
             self._fail(Failure(error))
             return
-        if sent == 0:  # the file ends here: the store says so in its own words
+        if sent == 0:  # the file is too short: `load` fails with the error of the store
             self._load()
             return
         self._offset += sent
@@ -93,14 +95,14 @@ class SendfileProducer:
             self._succeed()
 
     def stopProducing(self) -> None:
-        """See IProducer: the connection is gone, or nobody wants more."""
+        """See IProducer. The connection is gone, or the Deferred was cancelled."""
         transport, self._transport = self._transport, None
         self._done = None
         if transport is not None and not transport.disconnected:
             self._outlet.cut()
 
     def _is_loaded(self) -> bool:
-        """Whether the window that begins here is in memory. If not, it is loaded, and the transport started then."""
+        """Whether the window that begins here is in memory. If not, load it, and continue afterwards."""
         length = min(WINDOW, self._left)
         if page_cache.resident(self._reader.fd, self._offset, length):
             self._loaded_to = self._offset + length

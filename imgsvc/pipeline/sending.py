@@ -1,4 +1,4 @@
-"""Sends large JSON answers: counted in the memory budget, and held no longer than the client takes."""
+"""Sends large JSON responses. Their memory is counted in the budget, and freed as the client receives them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from imgsvc.pipeline.answers import SMALL, AnswerBudget, Reservation
 from imgsvc.pipeline.stall import StallTimer
 
 SLOWEST = 16 << 10
-"""Bytes a second that a client takes of a large answer, beside its time-out: it keeps memory that others wait for."""
+"""Bytes per second. A client that receives a large response more slowly is cut off after its timeout, because it
+holds memory that others wait for.
+"""
 
 
 @implementer(IAnswers)
 @define
 class Answers:
-    """Sends the large answers of a process.
+    """Sends the large responses of a process.
 
-    send_timeout: seconds for which a client may take nothing, and for which it waits for memory.
+    send_timeout: seconds for which a client may receive nothing, and for which a response waits for memory.
     """
 
     budget: AnswerBudget
@@ -57,13 +59,16 @@ def _gave_up(result: object, seconds: float) -> Reservation:
 
 @implementer(IPushProducer)
 class _Sending:
-    """Writes an answer as the transport takes it, and gives back what has gone. left: bytes still to be written."""
+    """Writes a response at the pace of the transport, and gives back the memory of what is sent.
+
+    left: bytes that are not written yet.
+    """
 
     def __init__(self, blocks: list[bytes], outlet: IOutlet, reservation: IReservation) -> None:
         self._outlet = outlet
         self._reservation = reservation
         self._blocks = deque(blocks)
-        blocks.clear()  # whoever made them may live for longer than the first of them is held
+        blocks.clear()  # the caller's list would keep all blocks in memory until the end
         self._taken = 0
         self.left = sum(map(len, self._blocks))
         reservation.resize(self.left)
@@ -72,14 +77,14 @@ class _Sending:
         self._stall: StallTimer | None = None
 
     def start(self, stall: StallTimer) -> Deferred[None]:
-        """Deferred of None, fired when all has been written."""
+        """Start writing. The Deferred fires when all is written."""
         self._stall = stall
         self._outlet.registerProducer(self, True)
         self.resumeProducing()
         return self._done
 
     def resumeProducing(self) -> None:
-        """See IPushProducer. Called when all that was written before is on its way."""
+        """See IPushProducer. The transport has sent everything that was written before."""
         self._paused = False
         assert self._stall is not None
         self._stall.moved()
@@ -101,6 +106,6 @@ class _Sending:
         self._paused = True
 
     def stopProducing(self) -> None:
-        """See IPushProducer. The connection has ended, or the answer."""
+        """See IPushProducer. The connection or the response has ended."""
         self._paused = True
         self._blocks.clear()

@@ -1,7 +1,7 @@
-"""Signatures of images: what an image's properties say, and whether its bytes are what was signed.
+"""Signatures of images: reads them from the properties of an image, and verifies its bytes.
 
-The four properties, the names of methods and key types, and how each type signs are those of Glance (Image API user
-guide, "Image Signature Verification").
+The four properties, the names of hash methods and key types, and the way in which each key type signs are those of
+Glance (Image API user guide, "Image Signature Verification").
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HASH_METHODS: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "SHA-512": hashes.SHA512(),
 }
 CURVES: Final = ("SECT571K1", "SECT409K1", "SECT571R1", "SECT409R1", "SECP521R1", "SECP384R1")
-"""Those of Glance. Newer versions of the cryptography library know the last two only."""
+"""The curves that Glance accepts. Newer versions of the cryptography library know the last two only."""
 KEY_TYPES: Final = ("RSA-PSS", "DSA", *(f"ECC_{curve}" for curve in CURVES))
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -50,25 +50,31 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 
 @frozen
 class Verifier:
-    """Checks one image. algorithm: hashlib's name of the hash over the bytes that `check` takes."""
+    """Verifies one image. algorithm: hashlib's name of the digest that `check` takes."""
 
     algorithm: str
     _image_id: str
     _verify: Callable[[bytes], None]
 
     def check(self, digest: bytes) -> None:
-        """Raises BadSignature unless the bytes of this digest are those that were signed. Computes: for a thread."""
+        """Verify the raw digest of the image's bytes. This computes for a while, so call it in a thread.
+
+        Raises BadSignature: the signature is not one of this digest.
+        """
         try:
             self._verify(digest)
-        except (InvalidSignature, ValueError) as error:  # ValueError: of a key too short for the hash
+        except (InvalidSignature, ValueError) as error:  # ValueError: the key is too short for the hash
             raise BadSignature(f"Image {self._image_id}: its bytes are not what was signed.") from error
 
 
 class Signatures:
-    """Gives the verifiers of images.
+    """Makes the verifiers of images.
 
-    certificates: where they are; None: nowhere, so that no signed image is taken. authorities: who must have issued
-    them; None: anybody may. now: the time by which certificates are valid.
+    certificates: provides certificates; None: there are none, and signed images are refused. authorities: the
+    certificate
+    authorities, of which one must have issued a certificate; None: any issuer is accepted. now: returns the time at
+    which
+    certificates must be valid.
     """
 
     def __init__(
@@ -84,9 +90,9 @@ class Signatures:
         self._now = now
 
     async def verifier(self, caller: Caller, image: Image) -> Verifier | None:
-        """What `image` is to be checked with; None if it does not have all four properties.
+        """Make the verifier of an image; None if the image does not have all four properties.
 
-        Raises BadSignature for properties or a certificate that cannot be used, CertificatesUnavailable.
+        Raises BadSignature: the properties or the certificate cannot be used. Raises CertificatesUnavailable.
         """
         if not all(name in image.properties for name in PROPERTIES):
             return None
@@ -107,7 +113,9 @@ class Signatures:
         return Verifier(hash_method.name, image.id, verify)
 
     def _usable_key(self, encoded: bytes, key_type: str) -> SigningKey:
-        """The public key of a certificate that is valid now. Raises BadSignature."""
+        """The public key of a certificate. Raises BadSignature: the certificate is not valid now, or not of this key
+        type.
+        """
         try:
             certificate = _load(encoded)
             self._require_valid(certificate)
@@ -131,7 +139,10 @@ class Signatures:
 
 
 def load_authorities(file: Path, option: str) -> list[x509.Certificate]:
-    """The certificates in a PEM file. option: that names it. Raises ConfigurationError."""
+    """The certificates in a PEM file. option: the option that names the file, for messages.
+
+    Raises ConfigurationError: the file cannot be read, or holds no certificates.
+    """
     try:
         return x509.load_pem_x509_certificates(file.read_bytes())
     except (OSError, ValueError) as error:
@@ -140,7 +151,7 @@ def load_authorities(file: Path, option: str) -> list[x509.Certificate]:
 
 
 def type_of(key: object) -> str | None:
-    """The name of a public key's type, as `img_signature_key_type` has it; None if images are not signed with it."""
+    """The name of a key's type in `img_signature_key_type`; None if images cannot be signed with such a key."""
     if isinstance(key, rsa.RSAPublicKey):
         return "RSA-PSS"
     if isinstance(key, dsa.DSAPublicKey):
@@ -152,7 +163,7 @@ def type_of(key: object) -> str | None:
 
 
 def _verify_with(key: SigningKey, signature: bytes, method: hashes.HashAlgorithm) -> Callable[[bytes], None]:
-    """A function of the digest that raises InvalidSignature."""
+    """A function that takes a raw digest, and raises InvalidSignature if the signature is not one of it."""
     hashed = Prehashed(method)
     if isinstance(key, rsa.RSAPublicKey):
         pss = padding.PSS(padding.MGF1(method), padding.PSS.MAX_LENGTH)
@@ -171,7 +182,7 @@ def _one_of(names: Mapping[str, T], name: str, value: str) -> T:
 def _decode(signature: str) -> bytes:
     try:
         return base64.b64decode("".join(signature.split()), validate=True)
-    except (binascii.Error, ValueError) as error:  # ValueError: it is not ASCII
+    except (binascii.Error, ValueError) as error:  # ValueError: not ASCII
         raise BadSignature(f"{SIGNATURE} is not base64.") from error
 
 
@@ -181,7 +192,9 @@ def _load(encoded: bytes) -> x509.Certificate:
 
 
 def _has_issued(authority: x509.Certificate, certificate: x509.Certificate, now: datetime) -> bool:
-    """Whether a certificate is one of this authority's, which is one and is valid now (RFC 5280 section 6)."""
+    """Whether `authority` is a certificate authority, is valid now, and has issued `certificate` (RFC 5280, section
+    6).
+    """
     try:
         constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
         certificate.verify_directly_issued_by(authority)

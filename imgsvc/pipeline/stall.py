@@ -1,4 +1,4 @@
-"""Notices that a transfer no longer moves."""
+"""Detects that a transfer makes no progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class StallTimer:
-    """Calls `stalled()` once when `moved()` was not called for `timeout` seconds. Cheap to move: no timer is reset."""
+    """Calls `stalled()` once if `moved()` is not called for `timeout` seconds. `moved` is cheap: it resets no timer."""
 
     def __init__(self, clock: IReactorTime, timeout: float, stalled: Callable[[], None]) -> None:
         self._clock = clock
@@ -18,11 +18,11 @@ class StallTimer:
         self._call: IDelayedCall | None = clock.callLater(timeout, self._look)
 
     def moved(self) -> None:
-        """The transfer has made progress."""
+        """Note that the transfer has made progress."""
         self._moved_at = self._clock.seconds()
 
     def stop(self) -> None:
-        """The transfer has ended. Any number of times."""
+        """Stop the timer. May be called repeatedly."""
         if self._call is not None:
             self._call.cancel()
             self._call = None

@@ -1,4 +1,4 @@
-"""Disks of QEMU (qcow2) and of VirtualBox (VDI)."""
+"""Disk formats of QEMU (qcow2) and VirtualBox (VDI)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ STATIC: Final = 2
 
 
 class Qcow2(QcowInspector):
-    """The features of QEMU's docs/interop/qcow2: dirty, corrupt, data file, compression type, extended L2 entries."""
+    """Knows all features of QEMU's docs/interop/qcow2: dirty, corrupt, data file, compression type, extended L2
+    entries.
+    """
 
     I_FEATURES_MAX_BIT = 5
 
     def check_data_file(self) -> None:
-        """Version 2 has no features: other things stand in their place."""
+        """See oslo.utils. Version 2 has no feature bits: other data may be at that offset."""
         if self.qemu_header_info.get("version") != 2:
             super().check_data_file()
 
 
 class Vdi(VDIInspector):
-    """Only dynamic and static images stand alone; the others hold what differs from a parent."""
+    """Accepts dynamic and static images only. The other types hold the differences to a parent."""
 
     def _initialize(self) -> None:
         super()._initialize()

@@ -1,4 +1,4 @@
-"""What raw disks and discs hold that has a name of its own as a disk format: partition tables, ISO 9660 and UDF.
+"""Contents of raw disks and discs that the Image API names as disk formats: partition tables, ISO 9660 and UDF.
 
 Sources: UEFI 2.10 chapter 5; ECMA-119; ECMA-167 part 2, and OSTA UDF 2.60; Linux, Documentation/arch/x86/boot.rst.
 """
@@ -11,13 +11,13 @@ from typing import Final
 from oslo_utils.imageutils.format_inspector import CaptureRegion, GPTInspector, ISOInspector, SafetyViolation
 
 PROTECTIVE: Final = 0xEE
-"""The type of a partition that says: this disk has a GPT."""
+"""The partition type that marks a disk with a GPT."""
 _ENTRIES: Final = (446, 462, 478, 494)
 _HEADERS: Final = (512, 4096)
-"""Where the header of a GPT stands, by the size of sectors."""
+"""Offsets of the header of a GPT, for sectors of 512 and of 4096 bytes."""
 
 VOLUME_DESCRIPTORS: Final = 32 << 10
-"""Where they begin; each has a sector, or a block of a file system with larger ones."""
+"""The offset of the volume descriptors. Each takes a sector, or a larger block of the file system."""
 SECTOR: Final = 2048
 _ISO: Final = b"CD001"
 _UDF: Final = (b"NSR02", b"NSR03")
@@ -25,7 +25,9 @@ _BEGINS_UDF: Final = b"BEA01"
 
 
 class Gpt(GPTInspector):
-    """A disk whose first sector ends in 55 AA. Boot sectors of file systems and kernels, and any bytes, may do so."""
+    """A disk whose first sector ends in 55 AA. Boot sectors of file systems and kernels end so too, and so may any
+    bytes.
+    """
 
     def _initialize(self) -> None:
         super()._initialize()
@@ -34,7 +36,7 @@ class Gpt(GPTInspector):
         self._is_kernel = False
 
     def eat_chunk(self, chunk: bytes) -> None:
-        """See FileInspector. The first chunk has all that is of interest."""
+        """See FileInspector. The first chunk contains all that this class looks at."""
         if not self._seen:
             self._seen = True
             self._has_header = any(chunk[start : start + 8] == b"EFI PART" for start in _HEADERS)
@@ -43,7 +45,7 @@ class Gpt(GPTInspector):
 
     @property
     def is_partitioned(self) -> bool:
-        """Whether there is a partition table: one that is sound, or a GPT, be it not protected as it must be."""
+        """Whether there is a valid partition table, or a GPT, even one without a correct protective MBR."""
         if not self.format_match or self._is_kernel:
             return False
         sector = self.region("mbr").data
@@ -58,7 +60,9 @@ class Gpt(GPTInspector):
 
 
 class Iso(ISOInspector):
-    """A disc with ISO 9660, UDF or both. UDF may be wherever the disc has room: then it is as large as its bytes."""
+    """A disc with ISO 9660, UDF or both. UDF may use the whole disc, so the size of such a disc is that of the
+    image.
+    """
 
     def _initialize(self) -> None:
         super()._initialize()
@@ -75,12 +79,12 @@ class Iso(ISOInspector):
 
     @property
     def is_udf(self) -> bool:
-        """Whether the disc has UDF, be it beside ISO 9660."""
+        """Whether the disc has UDF, with or without ISO 9660."""
         return any(sector[1:6] in _UDF for sector in self._sectors())
 
     @property
     def virtual_size(self) -> int:
-        """Bytes; those that were seen if the disc has UDF."""
+        """Bytes; for a disc with UDF the number of bytes that were fed."""
         if self.is_udf:
             return self.actual_size
         for sector in self._sectors():

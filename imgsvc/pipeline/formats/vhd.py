@@ -1,4 +1,4 @@
-"""Disks of Virtual PC and Hyper-V: VHD and VHDX.
+"""Disk formats of Virtual PC and Hyper-V: VHD and VHDX.
 
 Sources: Microsoft's "Virtual Hard Disk Image Format Specification" 1.0, and [MS-VHDX].
 """
@@ -20,9 +20,9 @@ _PARENT_LOCATOR: Final = uuid.UUID("A8D35F2D-B30B-454D-ABF7-D3D84834AB0C").bytes
 
 @frozen
 class Footer:
-    """What the last 512 bytes of a VHD say; all but fixed ones begin with a copy. size: of the disk, in bytes.
+    """The last 512 bytes of a VHD. A VHD that is not fixed begins with a copy of them.
 
-    is_sound: whether the checksum is right.
+    size: of the disk, in bytes. is_sound: whether the checksum is right.
     """
 
     kind: int
@@ -30,12 +30,14 @@ class Footer:
     is_sound: bool
 
     def is_of_fixed(self, file_size: int) -> bool:
-        """Whether this makes a file of so many bytes a fixed VHD: a raw disk with a footer."""
+        """Whether a file of `file_size` bytes with this footer is a fixed VHD, which is a raw disk followed by a
+        footer.
+        """
         return self.is_sound and self.kind == FIXED and 0 < self.size <= file_size - FOOTER_SIZE
 
 
 def read_footer(sector: bytes | bytearray) -> Footer | None:
-    """The footer that 512 bytes are; None if they are none."""
+    """Parse 512 bytes as a footer; None if they are not one."""
     if len(sector) != FOOTER_SIZE or not sector.startswith(b"conectix"):
         return None
     size, _, kind, checksum = struct.unpack_from(">QIII", sector, 48)
@@ -44,7 +46,7 @@ def read_footer(sector: bytes | bytearray) -> Footer | None:
 
 
 class Vhd(VHDInspector):
-    """A VHD that begins with a copy of its footer. It is as large as it is now, not as it was made."""
+    """A VHD that begins with a copy of its footer. Its size is the current one, not the one at its creation."""
 
     def _initialize(self) -> None:
         super()._initialize()
@@ -52,7 +54,7 @@ class Vhd(VHDInspector):
 
     @property
     def virtual_size(self) -> int:
-        """Bytes; 0: unknown."""
+        """Bytes; 0 if unknown."""
         footer = self._footer
         return 0 if footer is None else footer.size
 

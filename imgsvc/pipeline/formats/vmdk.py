@@ -1,7 +1,8 @@
-"""Disks of VMware: VMDK.
+"""Disk format of VMware: VMDK.
 
-Source: VMware's "Virtual Disk Format 5.0". Such a file is a text, or has one at its second sector, that says in which
-files the disk is. An image is one file, so only those kinds are taken whose text speaks of that file.
+Source: VMware's "Virtual Disk Format 5.0". The file is a text descriptor, or has one at its second sector, that names
+the
+files of the disk. An image is one file, so only kinds whose descriptor names that one file are accepted.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ from typing import Final
 from oslo_utils.imageutils.format_inspector import SafetyCheck, SafetyViolation, VMDKInspector
 
 LONGEST_TEXT: Final = 64 << 10
-"""Bytes. Programs read up to 1 MiB; real ones have some hundred bytes."""
+"""Bytes of a descriptor. Programs read up to 1 MiB; real descriptors have some hundred bytes."""
 
 MOST_LINES: Final = 1000
-"""Of a text. Real ones have some twenty; the checks of more would take too long."""
+"""Lines of a descriptor. Real ones have about twenty. Checking more lines would take too long."""
 
 _ACCESS: Final = ([b"rw"], [b"rdonly"], [b"noaccess"])
 _TO_ASCII: Final = bytes(range(128)) + b"?" * 128
 
 
 class Vmdk(VMDKInspector):
-    """As oslo.utils has it; in addition there is one type, one extent, which is sparse, and no parent.
+    """Adds checks to those of oslo.utils: there must be one type, one extent, which is sparse, and no parent.
 
-    Programs read the text up to the first NUL, whatever length the header gives it. File names in it need not be
-    ASCII. Overrides `_parse_descriptor`, a name that oslo.utils does not promise to keep.
+    Programs read the text up to the first NUL, whatever length the header states. Its file names need not be ASCII.
+    Overrides `_parse_descriptor`, which is not part of the public API of oslo.utils.
     """
 
     def _initialize(self) -> None:
@@ -33,7 +34,7 @@ class Vmdk(VMDKInspector):
         self.add_safety_check(SafetyCheck("single_file", self._check_single_file))
 
     def eat_chunk(self, chunk: bytes) -> None:
-        """See FileInspector. The first chunk has the whole text."""
+        """See FileInspector. The first chunk contains the whole text."""
         if self._text is None:
             self._text = _text(chunk[self.DESC_OFFSET :])
         super().eat_chunk(chunk)
@@ -65,14 +66,14 @@ class Vmdk(VMDKInspector):
 
 
 def may_be_descriptor(unit: bytes) -> bool:
-    """Whether a program that is told to read a VMDK may find a text of files in these first bytes.
+    """Whether a program that expects a VMDK might read these bytes as a text descriptor.
 
-    unit: the first 64 KiB, or all that there are.
+    unit: the first 64 KiB of the image, or all bytes if there are fewer.
     """
     text = _text(unit)
     return b"createtype" in text or len(text) == LONGEST_TEXT
 
 
 def _text(data: bytes) -> bytes:
-    """Up to the first NUL, in lower case."""
+    """The data up to the first NUL, in lower case."""
     return data.split(b"\0", 1)[0].lower()
