@@ -127,7 +127,9 @@ class WheelTests(SynchronousTestCase):
         told = self.run_in(folder, python.parent / "imgsvc", "--endpoint", "http://127.0.0.1:1", "list", status=3)
         self.assertRegex(told, r"\ACannot reach the Image API [^\n]*\n\Z")
 
-        self.assertRegex(self.run_in(folder, python.parent / "twistd", "--help"), r"(?m)^ +imgsvc ")
+        usage = self.run_in(folder, python.parent / "twistd", "--help")
+        self.assertRegex(usage, r"(?m)^ +imgsvc ")
+        self.assertNotIn("Traceback", usage)
         self.assertRegex(self.run_in(folder, python.parent / "twistd", "ftp", "--help"), r"(?m)^ +-p, --port=")
         for command in (("twistd", "-n", "imgsvc"), ("twistd", "imgsvc", "--help"), ("imgsvc-admin", "check")):
             told = self.run_in(folder, python.parent / command[0], *command[1:], status=1)

@@ -97,7 +97,7 @@ def unload(setting: Setting, namespaces: tuple[str, ...], everything: bool) -> N
         catalogue = MetadefCatalogue(database)
         names = [each.name async for each in all_namespaces(catalogue)] if everything else [*dict.fromkeys(namespaces)]
         for name in names:
-            await catalogue.namespace(name)  # all of them, or none
+            await catalogue.namespace(name)  # check all names before any is removed
         for name in names:
             await unload_namespace(catalogue, name)
         return len(names)
@@ -132,9 +132,12 @@ def export(setting: Setting, folder: Path) -> None:
 
 
 def read_files(source: Path) -> Iterator[Loaded]:
-    """The fields and definitions of each file `*.json` in a folder, or of one file.
+    """Read the files `*.json` of a folder, or one file.
 
-    A namespace of a file that does not say who sees it is public. Raises ConfigurationError with the file's name.
+    source: the path of the folder or file. A namespace is public if its file does not say who sees it.
+
+    Returns an iterator of pairs: the fields of a namespace, and its definitions. Raises ConfigurationError with the
+    name of the file.
     """
     paths = sorted(source.glob("*.json")) if source.is_dir() else [source]
     files_of: dict[str, Path] = {}
@@ -144,7 +147,7 @@ def read_files(source: Path) -> Iterator[Loaded]:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(document, dict):
-                raise Invalid("there is no JSON object in it")
+                raise Invalid("it is not a JSON object")
             fields, documents = read_namespace(document)
         except (OSError, ValueError, Invalid, Forbidden, Conflict, QuotaExceeded) as error:
             raise ConfigurationError(f"{path}: {error}") from error
@@ -155,7 +158,7 @@ def read_files(source: Path) -> Iterator[Loaded]:
 
 
 def portable(namespace: Namespace) -> dict[str, Any]:
-    """What a file says of a namespace: all that a client may set."""
+    """Make the document of a namespace that is written to a file: the fields that a client may set."""
 
     def settable(document: Mapping[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in document.items() if key not in SET_BY_SERVER}
@@ -168,7 +171,7 @@ def portable(namespace: Namespace) -> dict[str, Any]:
 
 
 def _file_name(name: str, taken: set[str]) -> str:
-    """A name that no other namespace has taken, also where capital letters do not count."""
+    """Make a file name that is not in `taken`, also on file systems that ignore the case of letters."""
     plain = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).lstrip(".") or "-"
     unique, number = plain, 1
     while unique.lower() in taken:

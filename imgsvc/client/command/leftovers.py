@@ -14,7 +14,7 @@ from imgsvc.client.uploads import WITH_DATA
 from imgsvc.client.view import ImageView
 
 CLEANUP_LIMIT: Final = 10.0
-"""Seconds for each request, because somebody may have pressed Ctrl-C and waits."""
+"""Seconds for each step. They are few, because somebody may have pressed Ctrl-C and waits."""
 
 T = TypeVar("T")
 

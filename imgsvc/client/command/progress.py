@@ -92,7 +92,8 @@ class ProgressLine:
     def _stage(self) -> str:
         """The stage to show.
 
-        A download is verified while it arrives, so `verify` is shown only when all has arrived.
+        A download is verified while it arrives, so `verify` is shown only when all has arrived, or when nothing is
+        downloaded.
         """
         return self._moved if self._verified is None or 0 < self._done != self._total else "verify"
 

@@ -1,4 +1,4 @@
-"""Sharing images with projects: `members`, `share`, `unshare`; and what these say to it: `accept`, `reject`."""
+"""`imgsvc share`, `unshare` and `members` for the owner of an image, `accept` and `reject` for other projects."""
 
 from __future__ import annotations
 
