@@ -23,10 +23,12 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import evolve
 
-from imgsvc.catalogue import filters, schema, tables
+from imgsvc.catalogue import schema, tables
 from imgsvc.catalogue.drivers import Limits, driver_of
 from imgsvc.catalogue.lists import list_images
-from imgsvc.catalogue.order import order_of, ordering
+from imgsvc.catalogue.lists.conditions import filter_condition, listed
+from imgsvc.catalogue.lists.order import ordering
+from imgsvc.catalogue.lists.shapes import QueryShape, values_of
 from imgsvc.catalogue.servers import server_engine
 from imgsvc.catalogue.sqlite import sqlite_engine
 from imgsvc.catalogue.statements import Statement
@@ -192,11 +194,11 @@ def _query(
 
 def middle(connection: sa.Connection, query: ImageQuery) -> str | None:
     """The image in the middle of the list; None if there is none."""
-    shape = filters.shape_of(query)
-    passed = [filters.filter_condition(number, condition) for number, condition in enumerate(shape.filters)]
-    order = ordering(order_of(shape))
-    ids = sa.select(tables.images.c.id).where(tables.images.c.deleted_at.is_(None), filters.listed(shape), *passed)
-    values = filters.values_of(query)
+    shape = QueryShape.of(query)
+    passed = [filter_condition(each) for each in shape.filters]
+    order = ordering(shape.sort, connection.dialect)
+    ids = sa.select(tables.images.c.id).where(tables.images.c.deleted_at.is_(None), listed(shape), *passed)
+    values = values_of(query)
     ((number,),) = Statement(sa.select(sa.func.count()).select_from(ids.subquery())).rows(connection, **values)
     found = Statement(ids.order_by(*order).limit(1).offset(number // 2)).rows(connection, **values)
     return found[0][0] if found else None

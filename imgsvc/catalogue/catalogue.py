@@ -13,7 +13,6 @@ from zope.interface import implementer
 
 from imgsvc.catalogue import changes, holdings, images, lists, members, projects, uploads
 from imgsvc.catalogue.database import Database
-from imgsvc.catalogue.pages import is_heavy
 from imgsvc.catalogue.rows import image_from_row, is_whole, row_size
 from imgsvc.catalogue.work import Work
 from imgsvc.errors import CatalogueUnavailable, Conflict, NoSuchImage
@@ -108,7 +107,7 @@ class Catalogue(Work):
         return self._known
 
     def images(self, query: ImageQuery) -> Deferred[ImagePage]:
-        return self._database.read(lambda connection: lists.list_images(connection, query), is_heavy(query))
+        return self._database.read(lambda connection: lists.list_images(connection, query), lists.is_heavy(query))
 
     def add(self, image: Image, limits: ProjectLimits | None = None) -> Deferred[None]:
         return self._database.write(lambda connection: images.add_image(connection, image, limits))

@@ -1,4 +1,4 @@
-"""The SQL that each database writes in its own way. A new database gets its compilers here, and nowhere else.
+"""The SQL that each database writes in its own way. That of lists only is in `lists/hints.py` and `lists/mariadb.py`.
 
 All databases compare and sort text alike, by its code points: case, accents and blanks at the end tell texts apart.
 SQLite does by itself; the others are told so when a table is made.
@@ -11,32 +11,21 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
     Computed,
-    Dialect,
-    Exists,
-    Select,
+    Insert,
     String,
     Table,
     Text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DropIndex
-from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.functions import FunctionElement
 
 __all__ = [
-    "compares_rows",
     "database_clock",
-    "groups_by_index",
     "insert_or_update",
     "json_rows",
-    "of_each",
-    "said_again",
-    "sorts_by_groups",
-    "unindexed",
-    "walked",
 ]
 
 
@@ -83,7 +72,7 @@ def _sqlite_json_rows(element: json_rows, compiler: Any, **options: Any) -> str:
     return f"json_group_array(json_array({compiler.process(element.clauses, **options)}))"
 
 
-def insert_or_update(dialect: str, table: Table, values: Mapping[str, Any], **changes: Any) -> ClauseElement:
+def insert_or_update(dialect: str, table: Table, values: Mapping[str, Any], **changes: Any) -> Insert:
     """Insert `values`, or make `changes` to the row that has their primary key already, in the words of a dialect.
 
     Only the dialect that is in use is imported: each takes some 10 ms.
@@ -100,90 +89,6 @@ def insert_or_update(dialect: str, table: Table, values: Mapping[str, Any], **ch
     from sqlalchemy.dialects import sqlite
 
     return sqlite.insert(table).values(values).on_conflict_do_update(index_elements=key, set_=changes)
-
-
-class said_again(FunctionElement[bool]):
-    """A condition that stands in several places of one statement, and is made into SQL at the first only."""
-
-    inherit_cache = True
-    name = "said_again"
-    type = Boolean()
-
-    def __init__(self, condition: ColumnElement[bool]) -> None:
-        super().__init__(condition)
-
-    def self_group(self, against: Any = None) -> said_again:
-        """Has its parentheses already. What it is by default is compared with 1, and no index serves that."""
-        return self
-
-
-@compiles(said_again)
-def _text_of_the_first(element: said_again, compiler: Any, **options: Any) -> str:
-    texts: dict[said_again, str] = vars(compiler).setdefault("imgsvc_said", {})
-    if element not in texts:
-        texts[element] = f"({compiler.process(element.clauses, **options)})"
-    return texts[element]
-
-
-class unindexed(FunctionElement[Any]):
-    """A column, by whose indexes the database shall not look rows up: the statement has a better way to them."""
-
-    inherit_cache = True
-    name = "unindexed"
-
-    def __init__(self, column: ColumnElement[Any]) -> None:
-        super().__init__(column)
-        self.type = column.type
-
-
-@compiles(unindexed)
-def _plain_column(element: unindexed, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(element.clauses, **options))
-
-
-@compiles(unindexed, "sqlite")
-def _sqlite_unindexed(element: unindexed, compiler: Any, **options: Any) -> str:
-    # https://sqlite.org/optoverview.html, "Disqualifying WHERE Clause Terms Using Unary-+"
-    return f"+{compiler.process(element.clauses, **options)}"
-
-
-@compiles(unindexed, "postgresql")
-def _postgresql_unindexed(element: unindexed, compiler: Any, **options: Any) -> str:
-    column = compiler.process(element.clauses, **options)
-    if isinstance(element.type, Boolean):
-        return f"({column} IS TRUE)"  # of columns that are never NULL
-    return f"({column} || '')" if isinstance(element.type, String) else f"({column} + 0)"
-
-
-def compares_rows(dialect: Dialect) -> bool:
-    """Whether `(first, second) > (...)` enters an index at its place.
-
-    If not, ANDs and ORs that mean the same do; NULL is less than every value there.
-    """
-    return dialect.name != "mariadb"
-
-
-def sorts_by_groups(dialect: Dialect) -> bool:
-    """Whether ORDER BY more than an index has sorts the rows of one value of the index at a time, not all at once."""
-    return dialect.name != "mariadb"
-
-
-def groups_by_index(dialect: Dialect) -> bool:
-    """Whether GROUP BY the first columns of an index goes from group to group; it reads them whole if not."""
-    return dialect.name == "mariadb"
-
-
-def of_each(found: Select[Any]) -> Exists:
-    """Whether a select, which is about a row of another one, finds anything; asked of each of those rows.
-
-    PostgreSQL would make a join of it else, and begin with the table that its statistics speak for.
-    """
-    return found.suffix_with("OFFSET 0", dialect="postgresql").exists()
-
-
-def walked(select: Select[Any], table: Table, index: str) -> Select[Any]:
-    """The select, from one index of a table. MariaDB would look at all of them at length, and take another."""
-    return select.with_hint(table, f"FORCE INDEX (`{index}`)", "mariadb")
 
 
 @compiles(json_rows, "postgresql")

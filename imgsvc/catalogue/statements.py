@@ -1,7 +1,9 @@
-"""Statements that are run over and over: compiled once, and handed to the driver as text.
+"""Statements of the hot paths: compiled once, and handed to the driver as text.
 
-SQLAlchemy makes the SQL and keeps the connections and transactions. Its way from a statement to the result is left
-out: around the read of an image by SQLite (15 us) it took 50 us.
+SQLAlchemy makes the SQL, and keeps the connections and transactions. A `Statement` leaves out what it does around each
+run: 66 us instead of 15 for the read of an image by SQLite, 33 us instead of 6 for a small write. What every request
+for an image runs is a `Statement`: reads, lists, changes, uploads and deletes. Members of images, metadata definitions,
+limits that an operator sets, and what stores are asked about run by `Connection.execute`.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ class _Compiled:
 class Statement:
     """A select, insert, update or delete whose bindparams are given at each run, by name.
 
-    Other values in it stay what they are. All values go to the driver, and come from it, as they are: they have the
-    types that the database keeps. All methods raise the driver's own errors.
+    Other values in it stay as they are. All values are those of the driver: they have the types that the database
+    keeps. All methods raise the driver's own errors, and not those of SQLAlchemy.
     """
 
     def __init__(self, clause: ClauseElement) -> None:
@@ -48,7 +50,7 @@ class Statement:
 
     @classmethod
     def for_dialect(cls, clause: ClauseElement, dialect: Dialect) -> Statement:
-        """Compiled at once, for this dialect only: keeps the text and lets go of the clause, which is far larger."""
+        """A statement that is compiled at once, for this dialect only. It keeps the text, and not the larger clause."""
         statement = cls(clause)
         statement._compiled(dialect)
         statement._clause = None
@@ -66,6 +68,10 @@ class Statement:
             self._by_dialect[dialect.name] = compiled = _Compiled(str(sql), order, tuple(binds), constants)
             return compiled
 
+    def text(self, dialect: Dialect) -> str:
+        """The statement in SQL."""
+        return self._compiled(dialect).text
+
     def execute(self, connection: PoolProxiedConnection, dialect: Dialect, values: Values) -> DBAPICursor:
         """Run it on a connection of the driver."""
         compiled = self._compiled(dialect)
@@ -78,7 +84,7 @@ class Statement:
         return self.execute(connection.connection, connection.dialect, values).fetchall()
 
     def run(self, connection: Connection, **values: Any) -> int:
-        """Insert, update or delete; the number of rows that were."""
+        """Insert, update or delete. Returns how many rows were."""
         return self.execute(connection.connection, connection.dialect, values).rowcount
 
     def run_for_each(self, connection: Connection, rows: Iterable[Values]) -> None:

@@ -63,6 +63,15 @@ class VisibilityTest(QueryTestCase):
             self.assertEqual(self.names(NOBODY, visibility=visibility), [])
             self.assertEqual(len(self.names(ADMIN, visibility=visibility)), 3)
 
+    def test_nothing_to_see(self) -> None:
+        """A list of visibilities of which the caller sees nothing is empty, whatever it is sorted or filtered by."""
+        for visibility, filters, sort in product(
+            ("private", "shared"),
+            ((), (Filter("tag", "eq", ("x",)),), (Filter("name", "eq", ("x",)),)),
+            ((("name", False),), (("status", False), ("name", False)), (("size", True), ("name", False))),
+        ):
+            self.assertEqual([], self.names(NOBODY, visibility=visibility, filters=filters, sort=sort))
+
     def test_administrator(self) -> None:
         """An administrator sees all but the community images of others, and with `all` those too."""
         administrator = Caller(project_id="me", roles=frozenset({"admin"}))

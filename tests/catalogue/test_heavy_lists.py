@@ -8,8 +8,11 @@ from sqlalchemy.dialects import sqlite
 from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.catalogue.catalogue import Catalogue
-from imgsvc.catalogue.filters import shape_of
-from imgsvc.catalogue.pages import MOST_PROBES, is_heavy, kept, page_statement, probes
+from imgsvc.catalogue.lists import is_heavy
+from imgsvc.catalogue.lists.compiling import compile_page
+from imgsvc.catalogue.lists.keeping import kept
+from imgsvc.catalogue.lists.planning import MOST_COUNTED, Walk, counted_filters, plan
+from imgsvc.catalogue.lists.shapes import QueryShape, SortKey
 from imgsvc.model import Filter, ImageQuery
 from tests.catalogue.rigs import ADMIN, CatalogueTestCase, HeldThreads
 
@@ -32,23 +35,29 @@ class StatementTests(SynchronousTestCase):
         """Small statements are kept; large ones, of which 100 filters make 100 KiB each, are not."""
         dialect = sqlite.dialect()
         for filters, is_kept in ((3, True), (60, False)):
-            shape = shape_of(query(filters))
-            statements = [page_statement(shape, frozenset(), (), None, None, True, dialect) for _ in range(2)]
+            shape = QueryShape.of(query(filters))
+            walk = plan(shape, None, None)
+            assert isinstance(walk, Walk)
+            statements = [compile_page(shape, walk, None, True, dialect) for _ in range(2)]
             self.assertEqual(is_kept, statements[0] is statements[1])
 
-    def test_sort_keys_said_again(self) -> None:
+    def test_repeated_sort_keys(self) -> None:
         """A key that is repeated thousands of times makes no other statement, and no larger one."""
         for again, once in (
             ((("name", True), ("name", False)) * 1000, (("name", True), ("created_at", True))),
             ((("name", False), ("size", True), ("name", True)), (("name", False), ("size", True))),
             ((("size", False),), (("size", False),)),
         ):
-            self.assertEqual(once, shape_of(ImageQuery(ADMIN, 5, sort=again)).sort)
+            shape = QueryShape.of(ImageQuery(ADMIN, 5, sort=again))
+            self.assertEqual(QueryShape.of(ImageQuery(ADMIN, 5, sort=once)), shape)
+            down = len(again) > 1
+            rest = [key for key in (("created_at", down), ("id", down)) if key not in once]
+            self.assertEqual(tuple(SortKey(*key) for key in (*once, *rest)), shape.sort)
 
-    def test_probes(self) -> None:
+    def test_counted(self) -> None:
         """However many filters there are, the images that pass are counted for a few."""
         tags = tuple(Filter("tag", "eq", ("a",)) for _ in range(50))
-        self.assertEqual(MOST_PROBES, len(probes(shape_of(ImageQuery(ADMIN, 5, tags)))))
+        self.assertEqual(MOST_COUNTED, len(counted_filters(QueryShape.of(ImageQuery(ADMIN, 5, tags)))))
 
     def test_one_at_a_time(self) -> None:
         """A second thread that makes a statement waits for the first."""
@@ -56,14 +65,14 @@ class StatementTests(SynchronousTestCase):
         overtaken = []
 
         @kept
-        def make(shape: ImageQuery) -> None:
+        def make(shape: QueryShape) -> None:
             if first.is_set():
                 second.set()
             else:
                 first.set()
                 overtaken.append(second.wait(0.3))
 
-        threads = [Thread(target=make, args=(query(number),)) for number in (1, 2)]
+        threads = [Thread(target=make, args=(QueryShape.of(query(number)),)) for number in (1, 2)]
         threads[0].start()
         first.wait(60)
         threads[1].start()

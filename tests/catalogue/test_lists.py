@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert
 
-from imgsvc.catalogue import lists
 from imgsvc.catalogue.images import set_values
+from imgsvc.catalogue.lists import pages
 from imgsvc.catalogue.rows import microseconds
 from imgsvc.catalogue.tables import image_members, image_properties, image_tags, images
 from imgsvc.errors import Forbidden
@@ -165,8 +165,8 @@ class ModelTest(CatalogueTestCase):
 
         @settings(max_examples=60, deadline=None, derandomize=True, database=None)
         @given(IMAGES, st.lists(QUERIES, min_size=1, max_size=2), st.sampled_from([0, 2, 2000]), st.data())
-        def check(rows: Any, queries: list[ImageQuery], enough: int, data: st.DataObject) -> None:
-            self.patch(lists, "ENOUGH", enough)
+        def check(rows: Any, queries: list[ImageQuery], limit: int, data: st.DataObject) -> None:
+            self.patch(pages, "GATHER_LIMIT", limit)
             stock = self.stock(rows, next(numbers))
             for query in queries:
                 self.assertEqual(expected(query, stock), self.ids(query), query)

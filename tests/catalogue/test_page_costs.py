@@ -16,13 +16,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bench.lists import AGE, Case, cases, fill, middle, open_engine
 from imgsvc.catalogue import lists, schema, tables
+from imgsvc.catalogue.lists import pages
 from imgsvc.catalogue.sqlite import sqlite_engine
 from imgsvc.model import ImageQuery
 from tests.support.databases import mariadb
 
 SMALL, LARGE = 200, 3000
 GATHERED = 300
-"""From so many images on nothing is gathered here, as the catalogues are smaller than those that ENOUGH is made for."""
+"""The GATHER_LIMIT here, because the catalogues are smaller than those that it is made for."""
 
 
 class CostTestCase(SynchronousTestCase):
@@ -50,7 +51,7 @@ class CostTestCase(SynchronousTestCase):
 
     def check(self, measured: list[Case], allowed: int) -> None:
         """allowed: how much more a page of the large catalogue may cost."""
-        self.patch(lists, "ENOUGH", GATHERED)
+        self.patch(pages, "GATHER_LIMIT", GATHERED)
         small, large = self.costs(SMALL, measured), self.costs(LARGE, measured)
         for case, before, after in zip(measured, small, large, strict=True):
             for less, more in zip(before, after, strict=True):

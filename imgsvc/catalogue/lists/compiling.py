@@ -1,0 +1,90 @@
+"""The statements of a list: one for each plan, and one for what a plan depends on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Dialect, Integer, bindparam, func, literal, select, true, union, union_all
+
+from imgsvc.catalogue.lists import mariadb
+from imgsvc.catalogue.lists.conditions import may_see
+from imgsvc.catalogue.lists.keeping import kept
+from imgsvc.catalogue.lists.order import is_nullable, ordering
+from imgsvc.catalogue.lists.planning import GATHER_LIMIT, ByValue, Gather, Walk
+from imgsvc.catalogue.lists.selects import gathered, in_run, passing, walk_parts
+from imgsvc.catalogue.lists.shapes import FilterShape, QueryShape
+from imgsvc.catalogue.rows import select_images
+from imgsvc.catalogue.statements import Statement
+from imgsvc.catalogue.tables import images
+
+__all__ = ["compile_facts", "compile_page", "compile_values"]
+
+_LIMIT: Final = bindparam("limit", type_=Integer)
+
+
+@kept
+def compile_facts(shape: QueryShape, counted: tuple[FilterShape, ...], dialect: Dialect) -> Statement:
+    """The select of what a plan depends on: one row, or none if there is no such marker.
+
+    It has how many images pass each of the `counted` filters, up to GATHER_LIMIT. With a marker it has before these
+    whether the marker is deleted, whether the caller may see it, and its values in the keys of the whole order. A
+    deleted image keeps the status that it had.
+    """
+    counts = [
+        select(func.count())
+        .select_from(passing(shape, each).limit(literal(GATHER_LIMIT, Integer)).subquery())
+        .scalar_subquery()
+        for each in counted
+    ]
+    if not shape.has_marker:
+        return Statement.for_dialect(select(*counts), dialect)
+    place = [
+        func.coalesce(images.c.deleted_from, images.c.status) if key.name == "status" else images.c[key.name]
+        for key in shape.sort
+    ]
+    marker = select(images.c.deleted_at.is_not(None), may_see(shape), *place, *counts)
+    return Statement.for_dialect(marker.where(images.c.id == bindparam("marker")), dialect)
+
+
+@kept
+def compile_page(
+    shape: QueryShape, plan: Walk | Gather, bound: bool | None, is_whole: bool, dialect: Dialect
+) -> Statement:
+    """The select of a page of images in their order.
+
+    bound: whether the bound is NULL that was found beforehand (see `mariadb.py`); None if none was. is_whole: whether
+    rows are for `whole_image`; else they are ids.
+    """
+    if isinstance(plan, Gather):
+        parts = [gathered(shape, plan, dialect)]
+    else:
+        up_to_bound = true() if bound is None else mariadb.up_to_bound(plan.order[0], bound)
+        parts = walk_parts(shape, plan, plan.order, up_to_bound, dialect)
+    page = union_all(*(select(part.limit(_LIMIT).subquery()) for part in parts)).subquery("page")
+    # The limit comes before tags, properties and the like are read. Else those of all images would be read.
+    limited = select(page).order_by(*ordering(plan.order, dialect, page)).limit(_LIMIT)
+    if not is_whole:
+        return Statement.for_dialect(limited.with_only_columns(page.c.id), dialect)
+    chosen = limited.subquery("chosen")
+    whole = select_images().join(chosen, chosen.c.id == images.c.id)
+    return Statement.for_dialect(whole.order_by(*ordering(plan.order, dialect, chosen)), dialect)
+
+
+@kept
+def compile_values(shape: QueryShape, plan: ByValue, dialect: Dialect) -> Statement:
+    """The select of the values that the key of a plan has in its runs."""
+    if mariadb.is_mariadb(dialect):
+        return Statement.for_dialect(
+            union(*(mariadb.grouped_values(shape, plan.key, run) for run in plan.runs)), dialect
+        )
+    column, found = images.c[plan.key.name], []
+    for number, run in enumerate(plan.runs):
+        # Each step looks up the least value after the one before. Nothing between them is read.
+        least = select(func.min(column)).where(in_run(shape, run))
+        step = select(least.scalar_subquery().label("value")).cte(f"values_{number}", recursive=True)
+        following = least.where(column > step.c.value).correlate(step).scalar_subquery()
+        steps = step.union_all(select(following).where(step.c.value.is_not(None)))
+        # The last step finds NULL, which stands for the images without a value.
+        values = select(steps.c.value)
+        found.append(values if is_nullable(plan.key) else values.where(steps.c.value.is_not(None)))
+    return Statement.for_dialect(union(*found), dialect)
