@@ -11,6 +11,7 @@ from attrs import evolve
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     bindparam,
     delete,
@@ -22,10 +23,10 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from imgsvc.catalogue.metadef_tables import metadef_definitions, metadef_namespaces, metadef_resource_types
 from imgsvc.catalogue.rows import instant, microseconds
-from imgsvc.catalogue.statements import Statement
 from imgsvc.errors import Conflict, NamespaceChanged, NotFound
 from imgsvc.metadef_model import Definition, Kind, Namespace, NamespacePage, NamespaceQuery, ResourceType, by_key
 from imgsvc.model import Visibility
@@ -44,22 +45,16 @@ _FIELDS: Final = (
     *("namespace", "created_at", "updated_at", "display_name", "description", "visibility", "protected", "owner"),
 )
 _NAMESPACES: Final = select(*(metadef_namespaces.c[name] for name in (*_OWN, *_FIELDS)))
-_BY_NAME: Final = Statement(_NAMESPACES.where(metadef_namespaces.c.namespace == bindparam("of_name")))
-_SEEN: Final = and_(
-    metadef_namespaces.c.key == bindparam("of_key"), metadef_namespaces.c.revision == bindparam("seen_revision")
-)
 
 _BARE_SIZE: Final = 300
 """Bytes of JSON of a namespace or an association without texts of its maker's."""
 _PARTS: Final = ("kind", "name", "created_at", "updated_at", "document")
 _DEFINITIONS: Final = select(metadef_definitions.c.namespace_key, *(metadef_definitions.c[name] for name in _PARTS))
-_OF_NAMESPACE: Final = metadef_definitions.c.namespace_key == bindparam("of_key")
 _ITSELF: Final = and_(
-    _OF_NAMESPACE,
+    metadef_definitions.c.namespace_key == bindparam("of_key"),
     metadef_definitions.c.kind == bindparam("of_kind"),
     metadef_definitions.c.name == bindparam("of_name"),
 )
-_ALL_DEFINITIONS: Final = Statement(_DEFINITIONS.where(_OF_NAMESPACE))
 
 
 # --- read
@@ -67,12 +62,15 @@ _ALL_DEFINITIONS: Final = Statement(_DEFINITIONS.where(_OF_NAMESPACE))
 
 def find_namespace(connection: Connection, name: str) -> Namespace:
     """With all its definitions. Raises NotFound."""
-    for row in _BY_NAME.rows(connection, of_name=name):
+    for row in connection.execute(_by_name(name)):
         namespace = _namespace(row)
-        return evolve(
-            namespace, definitions=_definitions_of(connection, _ALL_DEFINITIONS, of_key=namespace.key)[namespace.key]
-        )
+        of_namespace = metadef_definitions.c.namespace_key == namespace.key
+        return evolve(namespace, definitions=_definitions_of(connection, of_namespace)[namespace.key])
     raise NotFound(f"There is no namespace {name!r}.")
+
+
+def _by_name(name: str) -> Select[Any]:
+    return _NAMESPACES.where(metadef_namespaces.c.namespace == name)
 
 
 def list_namespaces(connection: Connection, query: NamespaceQuery) -> NamespacePage:
@@ -80,10 +78,10 @@ def list_namespaces(connection: Connection, query: NamespaceQuery) -> NamespaceP
     visible = _visible(query)
     if query.marker is not None:
         marker = metadef_namespaces.c.namespace == query.marker
-        found = _run(connection, _NAMESPACES.where(marker, *_visible(evolve(query, visibility=None))))
+        found = connection.execute(_NAMESPACES.where(marker, *_visible(evolve(query, visibility=None)))).first()
         if not found:
             raise NotFound(f"There is no namespace {query.marker!r} to begin after.")
-        visible.append(_after(query, found[0]))
+        visible.append(_after(query, found))
     if query.resource_types is not None:
         associated = select(metadef_definitions.c.namespace_key).where(
             metadef_definitions.c.kind == Kind.ASSOCIATION.value,
@@ -96,7 +94,7 @@ def list_namespaces(connection: Connection, query: NamespaceQuery) -> NamespaceP
         .order_by(*(column.desc() if query.descending else column.asc() for column in order))
         .limit(query.limit)
     )
-    namespaces = [_namespace(row) for row in _run(connection, page)]
+    namespaces = [_namespace(row) for row in connection.execute(page)]
     gathered: list[Namespace] = []
     held = 0
     for namespace, size in _with_associations(connection, namespaces):
@@ -109,12 +107,6 @@ def list_namespaces(connection: Connection, query: NamespaceQuery) -> NamespaceP
 
 
 _SEVERAL: Final = 20
-_ASSOCIATIONS: Final = Statement(
-    _DEFINITIONS.where(
-        metadef_definitions.c.kind == Kind.ASSOCIATION.value,
-        metadef_definitions.c.namespace_key.in_([bindparam(f"key_{number}") for number in range(_SEVERAL)]),
-    )
-)
 
 
 def _with_associations(connection: Connection, namespaces: Sequence[Namespace]) -> Iterator[tuple[Namespace, int]]:
@@ -122,8 +114,8 @@ def _with_associations(connection: Connection, namespaces: Sequence[Namespace]) 
     for start in range(0, len(namespaces), _SEVERAL):
         several = namespaces[start : start + _SEVERAL]
         keys = [namespace.key for namespace in several]
-        values = {f"key_{number}": key for number, key in enumerate(keys + keys[:1] * (_SEVERAL - len(keys)))}
-        definitions = _definitions_of(connection, _ASSOCIATIONS, **values)
+        is_association = metadef_definitions.c.kind == Kind.ASSOCIATION.value
+        definitions = _definitions_of(connection, is_association, metadef_definitions.c.namespace_key.in_(keys))
         for namespace in several:
             whole = evolve(namespace, definitions=definitions[namespace.key])
             yield whole, _size(whole)
@@ -161,11 +153,6 @@ def _one_of(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[
     return column.in_(literals) if literals else false()
 
 
-def _run(connection: Connection, clause: Any) -> Sequence[Sequence[Any]]:
-    """The rows of a select that is made for one query."""
-    return Statement.for_dialect(clause, connection.dialect).rows(connection)
-
-
 def _namespace(row: Sequence[Any]) -> Namespace:
     values = dict(zip((*_OWN, *_FIELDS), row, strict=True))
     return Namespace(
@@ -178,94 +165,66 @@ def _namespace(row: Sequence[Any]) -> Namespace:
     )
 
 
-def _definitions_of(connection: Connection, statement: Statement, **keys: int) -> Mapping[int, Any]:
+def _definitions_of(connection: Connection, *conditions: ColumnElement[bool]) -> Mapping[int, Any]:
+    """Definitions that meet some conditions, by the keys of their namespaces."""
     found: dict[int, list[Definition]] = defaultdict(list)
-    for of_key, kind, name, created_at, updated_at, document in statement.rows(connection, **keys):
+    rows = connection.execute(_DEFINITIONS.where(*conditions))
+    for of_key, kind, name, created_at, updated_at, document in rows:
         found[of_key].append(
             Definition(Kind(kind), name, instant(created_at), instant(updated_at), json.loads(document))
         )
     return defaultdict(dict, {of_key: by_key(definitions) for of_key, definitions in found.items()})
 
 
-_RESOURCE_TYPES: Final = Statement(
-    select(*(metadef_resource_types.c[name] for name in ("name", "created_at", "updated_at"))).order_by(
-        metadef_resource_types.c.name
-    )
-)
+_RESOURCE_TYPES: Final = select(
+    *(metadef_resource_types.c[name] for name in ("name", "created_at", "updated_at"))
+).order_by(metadef_resource_types.c.name)
 
 
 def list_resource_types(connection: Connection) -> list[ResourceType]:
     """All of them, in the order of their names."""
     return [
         ResourceType(name, instant(created_at), instant(updated_at))
-        for name, created_at, updated_at in _RESOURCE_TYPES.rows(connection)
+        for name, created_at, updated_at in connection.execute(_RESOURCE_TYPES)
     ]
 
 
 # --- write
 
-_ADD: Final = Statement(
-    insert(metadef_namespaces).values(revision=0, **{name: bindparam(f"new_{name}") for name in _FIELDS})
-)
-_UPDATE: Final = Statement(
-    update(metadef_namespaces)
-    .where(_SEEN)
-    .values(revision=metadef_namespaces.c.revision + 1, **{name: bindparam(f"new_{name}") for name in _FIELDS})
-)
-_REMOVE: Final = Statement(delete(metadef_namespaces).where(_SEEN))
-_ADD_DEFINITION: Final = Statement(
-    insert(metadef_definitions).values(
-        namespace_key=bindparam("of_key"),
-        kind=bindparam("of_kind"),
-        name=bindparam("of_name"),
-        created_at=bindparam("new_created_at"),
-        updated_at=bindparam("new_updated_at"),
-        document=bindparam("new_document"),
-    )
-)
-_UPDATE_DEFINITION: Final = Statement(
+# Run for many definitions at once, so that their values are parameters.
+_UPDATE_DEFINITION: Final = (
     update(metadef_definitions)
     .where(_ITSELF)
-    .values(
-        created_at=bindparam("new_created_at"),
-        updated_at=bindparam("new_updated_at"),
-        document=bindparam("new_document"),
-    )
+    .values({name: bindparam(f"new_{name}") for name in ("created_at", "updated_at", "document")})
 )
-_REMOVE_DEFINITION: Final = Statement(delete(metadef_definitions).where(_ITSELF))
-_REMOVE_DEFINITIONS: Final = Statement(delete(metadef_definitions).where(_OF_NAMESPACE))
-_ADD_RESOURCE_TYPE: Final = Statement(
-    insert(metadef_resource_types).values(
-        name=bindparam("new_name"), created_at=bindparam("now"), updated_at=bindparam("now")
-    )
-)
+_REMOVE_DEFINITION: Final = delete(metadef_definitions).where(_ITSELF)
 
 
 def add_namespace(connection: Connection, namespace: Namespace) -> None:
     """With all its definitions. Raises Conflict if the name is taken."""
     try:
-        _ADD.run(connection, **_values(namespace))
-    except connection.dialect.loaded_dbapi.IntegrityError as error:
+        connection.execute(insert(metadef_namespaces), {"revision": 0, **_values(namespace)})
+    except IntegrityError as error:
         raise _taken(namespace) from error
-    key, *_ = _BY_NAME.rows(connection, of_name=namespace.name)[0]
+    key, *_ = connection.execute(_by_name(namespace.name)).one()
     _add_definitions(connection, key, namespace.definitions.values(), namespace.name)
 
 
 def update_namespace(connection: Connection, namespace: Namespace, changed: Namespace) -> None:
     """Raises NotFound, NamespaceChanged; Conflict if the new name is taken."""
-    seen = {"of_key": namespace.key, "seen_revision": namespace.revision}
+    values = {"revision": metadef_namespaces.c.revision + 1, **_values(changed)}
     try:
-        if not _UPDATE.run(connection, **seen, **_values(changed)):
+        if not connection.execute(update(metadef_namespaces).where(_is_as_seen(namespace)).values(values)).rowcount:
             raise _gone_or_changed(connection, namespace)
-    except connection.dialect.loaded_dbapi.IntegrityError as error:
+    except IntegrityError as error:
         raise _taken(changed) from error
     before, after = namespace.definitions, changed.definitions
     removed = [_key(namespace.key, *each) for each in before.keys() - after.keys()]
     if removed:
-        _REMOVE_DEFINITION.run_for_each(connection, removed)
+        connection.execute(_REMOVE_DEFINITION, removed)
     rewritten = [each for key, each in after.items() if key in before and before[key] != each]
     if rewritten:
-        _UPDATE_DEFINITION.run_for_each(connection, [_definition_values(namespace.key, each) for each in rewritten])
+        connection.execute(_UPDATE_DEFINITION, [_new_values(namespace.key, each) for each in rewritten])
     _add_definitions(
         connection, namespace.key, [each for key, each in after.items() if key not in before], changed.name
     )
@@ -273,35 +232,42 @@ def update_namespace(connection: Connection, namespace: Namespace, changed: Name
 
 def remove_namespace(connection: Connection, namespace: Namespace) -> None:
     """With all its definitions. Raises NotFound, NamespaceChanged."""
-    _REMOVE_DEFINITIONS.run(connection, of_key=namespace.key)
-    if not _REMOVE.run(connection, of_key=namespace.key, seen_revision=namespace.revision):
+    connection.execute(delete(metadef_definitions).where(metadef_definitions.c.namespace_key == namespace.key))
+    if not connection.execute(delete(metadef_namespaces).where(_is_as_seen(namespace))).rowcount:
         raise _gone_or_changed(connection, namespace)
 
 
 def _add_definitions(connection: Connection, key: int, definitions: Iterable[Definition], name: str) -> None:
     definitions = list(definitions)
     if definitions:
-        _ADD_DEFINITION.run_for_each(connection, [_definition_values(key, each) for each in definitions])
+        rows = [
+            {"namespace_key": key, "kind": each.kind.value, "name": each.name, **_values_of(each)}
+            for each in definitions
+        ]
+        connection.execute(insert(metadef_definitions), rows)
     associated = {each.name: each for each in definitions if each.kind is Kind.ASSOCIATION}
-    for known in _RESOURCE_TYPES.rows(connection) if associated else ():
+    for known in connection.execute(_RESOURCE_TYPES) if associated else ():
         associated.pop(known[0], None)
     for each in associated.values():
         try:
-            _ADD_RESOURCE_TYPE.run(connection, new_name=each.name, now=microseconds(each.created_at))
-        except connection.dialect.loaded_dbapi.IntegrityError as error:  # another process was faster
+            now = microseconds(each.created_at)
+            connection.execute(
+                insert(metadef_resource_types), {"name": each.name, "created_at": now, "updated_at": now}
+            )
+        except IntegrityError as error:  # another process was faster
             raise NamespaceChanged(name) from error
 
 
 def _values(namespace: Namespace) -> dict[str, Any]:
     return {
-        "new_namespace": namespace.name,
-        "new_created_at": microseconds(namespace.created_at),
-        "new_updated_at": microseconds(namespace.updated_at),
-        "new_display_name": namespace.display_name,
-        "new_description": namespace.description,
-        "new_visibility": namespace.visibility.value,
-        "new_protected": namespace.protected,
-        "new_owner": namespace.owner,
+        "namespace": namespace.name,
+        "created_at": microseconds(namespace.created_at),
+        "updated_at": microseconds(namespace.updated_at),
+        "display_name": namespace.display_name,
+        "description": namespace.description,
+        "visibility": namespace.visibility.value,
+        "protected": namespace.protected,
+        "owner": namespace.owner,
     }
 
 
@@ -309,23 +275,31 @@ def _key(namespace_key: int, kind: Kind, name: str) -> dict[str, Any]:
     return {"of_key": namespace_key, "of_kind": kind.value, "of_name": name}
 
 
-def _definition_values(namespace_key: int, definition: Definition) -> dict[str, Any]:
+def _new_values(namespace_key: int, definition: Definition) -> dict[str, Any]:
+    """The parameters of _UPDATE_DEFINITION."""
+    new = {f"new_{name}": value for name, value in _values_of(definition).items()}
+    return _key(namespace_key, definition.kind, definition.name) | new
+
+
+def _values_of(definition: Definition) -> dict[str, Any]:
     return {
-        **_key(namespace_key, definition.kind, definition.name),
-        "new_created_at": microseconds(definition.created_at),
-        "new_updated_at": microseconds(definition.updated_at),
-        "new_document": json.dumps(dict(definition.document), ensure_ascii=False),
+        "created_at": microseconds(definition.created_at),
+        "updated_at": microseconds(definition.updated_at),
+        "document": json.dumps(dict(definition.document), ensure_ascii=False),
     }
+
+
+def _is_as_seen(namespace: Namespace) -> ColumnElement[bool]:
+    """Whether a namespace is there with the revision that was read."""
+    columns = metadef_namespaces.c
+    return and_(columns.key == namespace.key, columns.revision == namespace.revision)
 
 
 def _taken(namespace: Namespace) -> Conflict:
     return Conflict(f"There is a namespace {namespace.name!r} already.")
 
 
-_BY_KEY: Final = Statement(select(metadef_namespaces.c.key).where(metadef_namespaces.c.key == bindparam("of_key")))
-
-
 def _gone_or_changed(connection: Connection, namespace: Namespace) -> NotFound | NamespaceChanged:
-    if _BY_KEY.rows(connection, of_key=namespace.key):
+    if connection.execute(select(metadef_namespaces.c.key).where(metadef_namespaces.c.key == namespace.key)).first():
         return NamespaceChanged(namespace.name)
     return NotFound(f"There is no namespace {namespace.name!r}.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, or_, select
 
 from imgsvc.catalogue.dialects import insert_or_update
 from imgsvc.catalogue.statements import Statement
@@ -131,18 +131,9 @@ def _turn_taker(dialect: str) -> Statement:
 
 # --- limits that an operator sets for one project
 
-_ITSELF: Final = and_(
-    project_limits.c.project_id == bindparam("project"), project_limits.c.name == bindparam("limit_name")
-)
 _LIMITS: Final = Statement(
     select(project_limits.c.name, project_limits.c.value).where(project_limits.c.project_id == bindparam("project"))
 )
-_ALL_LIMITS: Final = Statement(
-    select(project_limits.c.project_id, project_limits.c.name, project_limits.c.value).order_by(
-        project_limits.c.project_id, project_limits.c.name
-    )
-)
-_REMOVE_LIMIT: Final = Statement(delete(project_limits).where(_ITSELF))
 
 
 def list_limits(connection: Connection, project_id: str) -> dict[str, int]:
@@ -152,22 +143,18 @@ def list_limits(connection: Connection, project_id: str) -> dict[str, int]:
 
 def all_limits(connection: Connection) -> list[tuple[str, str, int]]:
     """Project, name and value of all."""
-    return [(project, name, value) for project, name, value in _ALL_LIMITS.rows(connection)]
+    columns = project_limits.c
+    found = select(columns.project_id, columns.name, columns.value).order_by(columns.project_id, columns.name)
+    return [(project, name, value) for project, name, value in connection.execute(found)]
 
 
 def set_limit(connection: Connection, project_id: str, name: str, value: int) -> None:
     """In place of the one that may be there."""
-    statement = _limit_setter(connection.dialect.name)
-    statement.run(connection, project=project_id, limit_name=name, limit_value=value)
-
-
-@cache
-def _limit_setter(dialect: str) -> Statement:
-    value: BindParameter[int] = bindparam("limit_value")
-    values = {"project_id": bindparam("project"), "name": bindparam("limit_name"), "value": value}
-    return Statement(insert_or_update(dialect, project_limits, values, value=value))
+    values = {"project_id": project_id, "name": name, "value": value}
+    connection.execute(insert_or_update(connection.dialect.name, project_limits, values, value=value))
 
 
 def remove_limit(connection: Connection, project_id: str, name: str) -> bool:
     """Whether there was one."""
-    return bool(_REMOVE_LIMIT.run(connection, project=project_id, limit_name=name))
+    itself = and_(project_limits.c.project_id == project_id, project_limits.c.name == name)
+    return bool(connection.execute(delete(project_limits).where(itself)).rowcount)

@@ -201,7 +201,8 @@ class SQLiteDatabase:
         """Whether the database failed, and not the job."""
         driver = self._driver
         faults_of_the_job = (driver.IntegrityError, driver.DataError, driver.ProgrammingError)
-        return isinstance(error, driver.DatabaseError) and not isinstance(error, faults_of_the_job)
+        cause = cause_of(error)
+        return isinstance(cause, driver.DatabaseError) and not isinstance(cause, faults_of_the_job)
 
     def read(self, job: Job[T], heavy: bool = False) -> Deferred[T]:
         """Run `job`, which only reads, in a reader thread. See Database. Fails as `write` does."""

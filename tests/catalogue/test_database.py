@@ -144,6 +144,14 @@ class FailureTest(CatalogueTestCase):
         self.failureResultOf(self.catalogue.image("any"), CatalogueUnavailable)
         self.failureResultOf(self.catalogue.images(ImageQuery(ADMIN, 10)), CatalogueUnavailable)
 
+    def test_broken_writes(self) -> None:
+        """So do writes, whether SQLAlchemy runs their statements or the catalogue does it by itself."""
+        image = self.add()
+        for table in ("image_members", "image_tags"):
+            self.other_connection().execute(f"DROP TABLE {table}")
+        self.failureResultOf(self.catalogue.add_member(image.id, "me", -1), CatalogueUnavailable)
+        self.failureResultOf(self.catalogue.add(new_image(tags=("x",))), CatalogueUnavailable)
+
     def test_not_a_database(self) -> None:
         """A file that is something else is not touched."""
         path = Path(self.mktemp())
