@@ -13,9 +13,9 @@ from typing import Any
 from tables import update
 from twisted.internet.task import Clock
 
-from imgsvc.api import make_api
 from imgsvc.config import Config
-from imgsvc.core import Core
+from imgsvc.daemon.api import make_api
+from imgsvc.daemon.core import Core
 from imgsvc.folders import Folders
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.openapi.document import HEAD

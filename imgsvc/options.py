@@ -64,7 +64,7 @@ def option(
     The field's type is one of bool, int, float, str, tuple[str, ...], tuple[int, ...], Size, Seconds. help: a sentence
     for the operator. at_least: lowest value (for a tuple: length). choices: the only values allowed (for a
     tuple: in it).
-    reload: a change takes effect without a restart (`reload.py`).
+    reload: a change takes effect without a restart (`daemon/reload.py`).
     """
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:

@@ -14,8 +14,8 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 
 from imgsvc import __version__, config, log
+from imgsvc.daemon.launch import Launch
 from imgsvc.errors import ConfigurationError
-from imgsvc.launch import Launch
 
 
 class Options(usage.Options):
@@ -110,8 +110,12 @@ def makeService(options: Options) -> IService:
     gc.disable()
     from twisted.internet import reactor
 
-    from imgsvc.clock import go_by_time_passed
-    from imgsvc.workers import make_service
+    from imgsvc.daemon.clock import go_by_time_passed
+
+    if options.configuration.server.workers == 1:
+        from imgsvc.daemon.service import make_service
+    else:
+        from imgsvc.daemon.parent import make_service
 
     go_by_time_passed(reactor)
     try:

@@ -31,7 +31,6 @@ ARROWS = {
     "image_fields": {"model"},
     "event_model": {"lease_model", "model"},
     "events": {"event_model", "interfaces", "logger"},
-    "clock": set(),
     "entry": {"admin", "client", "extras", "interrupts"},
     "extras": set(),
     "interfaces": {"errors", "event_model", "lease_model", "metadef_model", "model", "store_model"},
@@ -42,10 +41,6 @@ ARROWS = {
     "logger": set(),
     "page_cache": {"errors"},
     "peers": {"errors"},
-    "process": {"errors", "ports", "tls"},
-    "ports": {"endpoints"},
-    "collector": set(),
-    "descriptors": {"errors"},
     "rates": set(),
     "shield": {"context"},
     "threads": {"context", "interfaces"},
@@ -54,9 +49,6 @@ ARROWS = {
     "config": {"endpoints", "errors", "options", "store_options"},
     "store_options": {"errors", "options", "store_model"},
     "endpoints": set(),
-    "launch": set(),
-    "reload": {"config", "errors"},
-    "tls": set(),
     "web": GROUND | {"operations"},
     "operations": GROUND | {"pipeline"},
     "tasks": GROUND | {"pipeline", "remote"},
@@ -67,16 +59,52 @@ ARROWS = {
     "identity": GROUND | {"config", "options", "remote"},
     "certificates": GROUND | {"config", "options", "remote"},
     "client": {"image_fields", "interrupts", "model"},
-    "admin": GROUND
-    | {"compose", "config", "core", "options", "catalogue", "identity", "operations", "process", "tasks", "web"},
+    "admin": GROUND | {"config", "daemon", "options", "catalogue", "identity", "operations", "tasks", "web"},
 }
 """Which packages and modules each of them may import beside itself, `logger` and the version in `imgsvc`.
 
 Those that are not named may import all.
 """
 
-COMPOSERS = {"compose", "core", "api", "service", "tap", "workers", "worker"}
-"""Those that wire the others together. None of the others imports them."""
+COMPOSERS = {"daemon", "tap"}
+"""Those that wire the others together. Only `admin`, which looks after a daemon, imports one of them."""
+
+CALM = {
+    "background",
+    "bounded",
+    "child",
+    "clock",
+    "collector",
+    "descriptors",
+    "launch",
+    "listening",
+    "ports",
+    "process",
+    "reload",
+    "tls",
+}
+"""Modules of `daemon` that know nothing of what is served."""
+
+DAEMON_ARROWS = {
+    **{name: {"config", "endpoints", "errors", "logger"} for name in CALM},
+    "parent": {"config", "errors", "log", "logger"},
+    "core": ARROWS.keys() - {"admin", "client", "web"},
+    "api": ARROWS.keys() - {"admin", "client"},
+    "server": ARROWS.keys() - {"admin", "client"},
+    "service": {"config", "log", "web"},
+    "worker": {"config", "errors", "log", "logger", "store_model"},
+}
+"""Which packages each module of `daemon` may import. The parent of workers must stay small."""
+
+DAEMON_FLOORS = (
+    CALM,
+    {"core", "parent"},
+    {"api"},
+    {"server"},
+    {"service"},
+    {"worker"},
+)
+"""The modules of `daemon`: each may import those of its own floor and below, but `parent` only what is calm."""
 
 LIBRARIES = {
     "klein": {"web"},
@@ -171,6 +199,26 @@ class ArchitectureTests(SynchronousTestCase):
         """Every package has its arrows, but for those that wire the others."""
         packages = {module.package for module in self.modules} - {""}
         self.assertEqual(packages - ARROWS.keys() - COMPOSERS, set())
+
+    def test_daemon(self) -> None:
+        """Within `daemon`, too: what serves is wired above what is calm, and the parent knows nothing of it."""
+        floors = {name: number for number, names in enumerate(DAEMON_FLOORS) for name in names}
+        inside = {module.path.stem: module for module in self.modules if module.package == "daemon"}
+        self.assertEqual(inside.keys() - {"__init__"}, floors.keys())
+        wrong = []
+        for stem, module in inside.items():
+            for name in module.imports():
+                root, room, *rest = [*name.split("."), ""]
+                if root != "imgsvc":
+                    continue
+                if room == "daemon":
+                    below = floors[rest[0]] < floors[stem] or floors[rest[0]] == floors[stem] != floors["parent"]
+                    allowed = below if stem != "parent" else rest[0] in CALM
+                else:
+                    allowed = room in DAEMON_ARROWS.get(stem, ()) or room == "__version__"
+                if not allowed:
+                    wrong.append(f"{module.name} imports {name}")
+        self.assertEqual(wrong, [])
 
     def test_libraries(self) -> None:
         """A library with one place in the house is imported there only."""

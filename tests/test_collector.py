@@ -7,11 +7,11 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc.collector import THRESHOLDS
+from imgsvc.daemon.collector import THRESHOLDS
 
 CODE = """
 import gc
-from imgsvc import collector
+from imgsvc.daemon import collector
 class Ring: pass
 ring = Ring(); ring.itself = ring; del ring
 collector.tune()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.config import Config, Identity, Server
+from imgsvc.daemon.listening import listen_endpoints
 from imgsvc.endpoints import advice
 from imgsvc.errors import ConfigurationError
-from imgsvc.process import places
 
 MEANT = {
     "9522": "tcp:9522:interface=127.0.0.1",
@@ -33,7 +33,7 @@ class AdviceTests(SynchronousTestCase):
             self.assertEqual(advice(text), meant)
             self.assertIsNone(advice(meant))
             if "FILE" not in meant:
-                places(None, [meant])
+                listen_endpoints(None, [meant])
 
     def test_endpoints(self) -> None:
         """Endpoints are left alone, and so is what nobody could guess."""

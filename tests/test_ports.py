@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc import descriptors
+from imgsvc.daemon import descriptors
+from imgsvc.daemon.listening import listen_endpoints
+from imgsvc.daemon.ports import ACCEPTED_AT_ONCE, ListeningReactor, longest_backlog, with_backlog
 from imgsvc.errors import ConfigurationError
-from imgsvc.ports import ACCEPTED_AT_ONCE, ListeningReactor, longest_backlog, with_backlog
-from imgsvc.process import places
 from tests.support.waiting import PATIENCE
 
 HERE = "interface=127.0.0.1"
@@ -51,7 +51,7 @@ class PortTests(SynchronousTestCase):
         """The port of an endpoint."""
         from twisted.internet import reactor
 
-        (place,) = places(ListeningReactor(reactor), [description])
+        (place,) = listen_endpoints(ListeningReactor(reactor), [description])
         ports: list[IListeningPort] = []
         coroutine = place.listen(Factory.forProtocol(Protocol))
         try:
@@ -92,7 +92,7 @@ class DescriptorTests(SynchronousTestCase):
     def test_raised(self) -> None:
         """The soft limit becomes the hard one, as far as that is sensible."""
         code = (
-            "import resource; from imgsvc import descriptors; "
+            "import resource; from imgsvc.daemon import descriptors; "
             "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 1000)); descriptors.raise_limit(); "
             "print(*resource.getrlimit(resource.RLIMIT_NOFILE), descriptors.most_connections(0))"
         )

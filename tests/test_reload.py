@@ -9,8 +9,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.config import Config, structure
+from imgsvc.daemon.reload import Reloading, in_place
 from imgsvc.errors import ConfigurationError
-from imgsvc.reload import Reloading, in_place
 from tests.support.server import ServerTestCase
 
 STORES = {"stores": {"local": {"kind": "memory"}}}
@@ -23,7 +23,7 @@ def config(**tables: Mapping[str, Any]) -> Config:
 
 
 class InPlaceTests(SynchronousTestCase):
-    """imgsvc.reload.in_place"""
+    """imgsvc.daemon.reload.in_place"""
 
     def test_same(self) -> None:
         """Where nothing differs nothing changes."""
@@ -59,14 +59,14 @@ class _Service:
     def reopen_log(self) -> None:
         self.reopened += 1
 
-    def reload(self, config: Config) -> None:
+    async def reload(self, config: Config) -> None:
         if self.refuses:
             raise ConfigurationError("it is no good")
         self.configs.append(config)
 
 
 class ReloadingTests(SynchronousTestCase):
-    """imgsvc.reload.Reloading"""
+    """imgsvc.daemon.reload.Reloading"""
 
     def test_refused(self) -> None:
         """After a refusal the next one starts from what is in force; the log file is opened again each time."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc.process import start_or_exit
+from imgsvc.daemon.process import start_or_exit
 
 SELDOM = {
     "alembic",
@@ -66,7 +66,7 @@ class ImportTests(SynchronousTestCase):
         )
         modules = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         loaded = set(modules.stdout.split())
-        self.assertIn("imgsvc.compose", loaded)
+        self.assertIn("imgsvc.daemon.server", loaded)
         self.assertEqual(loaded & SELDOM, set())
 
 

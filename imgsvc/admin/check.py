@@ -14,12 +14,12 @@ from attrs import evolve, frozen
 from imgsvc import config as configuration
 from imgsvc.admin.setting import Setting
 from imgsvc.catalogue import Schema, sqlite_file, without_password
-from imgsvc.compose import Server
+from imgsvc.daemon.listening import read_certificates
+from imgsvc.daemon.server import Server
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError, ImgsvcError
 from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
 from imgsvc.interfaces import IMarkedStore, IStore
-from imgsvc.process import read_certificates
 
 __all__ = ["check"]
 

@@ -10,7 +10,7 @@ from twisted.internet.task import react
 
 from imgsvc.admin.setting import Setting
 from imgsvc.catalogue import Database, open_database, sqlite_file
-from imgsvc.core import Core
+from imgsvc.daemon.core import Core
 from imgsvc.errors import ConfigurationError
 from imgsvc.folders import Folders
 from imgsvc.interfaces import IThreads

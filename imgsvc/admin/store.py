@@ -7,7 +7,7 @@ import click
 from imgsvc.admin.running import with_core
 from imgsvc.admin.setting import Setting
 from imgsvc.admin.verify import verify
-from imgsvc.core import Core
+from imgsvc.daemon.core import Core
 from imgsvc.errors import Invalid
 from imgsvc.interfaces import IMarkedStore
 

@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 
 from imgsvc.admin.running import with_core
 from imgsvc.admin.setting import Setting
-from imgsvc.core import Core
+from imgsvc.daemon.core import Core
 from imgsvc.errors import ImgsvcError, Invalid, StoreAway
 from imgsvc.interfaces import IListedStore, IMarkedStore, IStore
 from imgsvc.options import Seconds, converter

@@ -51,7 +51,7 @@ class Reaper:
     no other waiting.
 
     remove: has a store delete what no image needs. resume: goes on with a task, under this lease. interval, lease:
-    seconds. clock: goes by time that has passed, as imgsvc.clock sees to.
+    seconds. clock: goes by time that has passed, as imgsvc.daemon.clock sees to.
     """
 
     uploads: IUploadCatalogue

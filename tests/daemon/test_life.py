@@ -69,7 +69,7 @@ class StartTests(DaemonTestCase):
         self.assertIn("is marked as its own", lines[3])
         self.assertRegex(
             lines[5],
-            rf"info imgsvc.compose imgsvc \S+ on http://127\.0\.0\.1:{daemon.port}; "
+            rf"info imgsvc.daemon.server imgsvc \S+ on http://127\.0\.0\.1:{daemon.port}; "
             rf"database sqlite:///{daemon.data}/imgsvc.sqlite; stores local \(file\), default local; identity none$",
         )
         self.assertEqual(daemon.stop(), 0)
@@ -185,7 +185,8 @@ class RefusedStartTests(DaemonTestCase):
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
         self.refused(
             f'[stores.local]\nkind = "file"\npath = "{mount}/images"\n',
-            r"critical imgsvc\.process cannot start: stores\.local\.path = .*: Read-only file system; must be a folder",
+            r"critical imgsvc\.daemon\.process cannot start:"
+            r" stores\.local\.path = .*: Read-only file system; must be a folder",
         )
 
     def test_address_in_use(self) -> None:
@@ -194,7 +195,8 @@ class RefusedStartTests(DaemonTestCase):
             port = other.getsockname()[1]
             self.refused(
                 "",
-                rf"critical imgsvc\.process cannot start: server\.listen = 'tcp:{port}:.*Address already in use",
+                r"critical imgsvc\.daemon\.process cannot start:"
+                rf" server\.listen = 'tcp:{port}:.*Address already in use",
                 arguments=("--listen", f"tcp:{port}:interface=127.0.0.1"),
             )
 
@@ -221,7 +223,7 @@ class RefusedStartTests(DaemonTestCase):
             for workers in (1, 2):
                 self.refused(
                     f"[server]\nworkers = {workers}\n",
-                    rf"critical imgsvc\.process cannot start: server\.listen = '{listen}': \S",
+                    rf"critical imgsvc\.daemon\.process cannot start: server\.listen = '{listen}': \S",
                     arguments=("--listen", listen),
                 )
 
@@ -232,7 +234,7 @@ class RefusedStartTests(DaemonTestCase):
         status, text = twistd(self.folder, "--listen", "tcp:0:interface=127.0.0.1")
         self.assertEqual(status, 1)
         self.assertNotIn("Traceback", text)
-        self.assertRegex(text, r"critical imgsvc\.process cannot start: .*not a database")
+        self.assertRegex(text, r"critical imgsvc\.daemon\.process cannot start: .*not a database")
 
     def test_database_url(self) -> None:
         """A URL that is none."""
@@ -278,7 +280,7 @@ class BackgroundTests(DaemonTestCase):
     def test_text(self) -> None:
         """It goes to the background, with its process id and its log in files."""
         self.check(*self.start())
-        self.assertRegex((self.folder / "log").read_text(), r"(?m)^\S+Z info imgsvc.compose stopped$")
+        self.assertRegex((self.folder / "log").read_text(), r"(?m)^\S+Z info imgsvc.daemon.server stopped$")
 
     def test_json(self) -> None:
         """The log is in JSON there too."""
@@ -377,4 +379,4 @@ class StopTests(DaemonTestCase):
         daemon.signal(signal.SIGINT)
         assert daemon.process is not None
         self.assertEqual(daemon.process.wait(PATIENCE), -signal.SIGINT)
-        self.assertTrue(re.search(r"imgsvc.compose stopped$", daemon.log(), re.MULTILINE))
+        self.assertTrue(re.search(r"imgsvc.daemon.server stopped$", daemon.log(), re.MULTILINE))

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from imgsvc.config import Config, Server, to_json
-from imgsvc.workers import WORKER
+from imgsvc.daemon.child import COMMAND
 from tests.daemon.rig import DaemonTestCase, Transfer, twistd
 from tests.support.daemon import Daemon
 from tests.support.waiting import PATIENCE, children, is_running
@@ -162,7 +162,7 @@ class WorkersTests(DaemonTestCase):
         os.close(reader)
         with socket.create_server(("127.0.0.1", 0)) as port, (self.folder / "log").open("wb") as log:
             numbers = port.fileno(), log.fileno()
-            command = f'exec "{sys.executable}" -c "{WORKER}" 4<&{numbers[0]} 3>&{numbers[1]}'
+            command = f'exec "{sys.executable}" -c "{COMMAND}" 4<&{numbers[0]} 3>&{numbers[1]}'
             worker = subprocess.run(
                 ["bash", "-c", command],  # others have no descriptors beyond 9
                 input=json.dumps(told).encode() + b"\n",
@@ -244,7 +244,9 @@ class WorkersTests(DaemonTestCase):
         self.assertEqual(status, 1, text)
         lines = [line for line in text.splitlines() if " info " not in line]
         self.assertEqual(len(lines), 1, text)
-        self.assertRegex(lines[0], r"critical imgsvc\.process worker \d+: cannot start: .*: Read-only file system")
+        self.assertRegex(
+            lines[0], r"critical imgsvc\.daemon\.process worker \d+: cannot start: .*: Read-only file system"
+        )
 
     def test_address_in_use(self) -> None:
         """A port that another process listens on stops the start with one line."""

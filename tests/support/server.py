@@ -19,8 +19,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc.compose import Server
 from imgsvc.config import Config, structure
+from imgsvc.daemon.server import Server
 from imgsvc.interfaces import IStore
 from imgsvc.web.openapi.routes import DescriptionRoutes
 from tests.support.description import Description

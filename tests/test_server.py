@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgsvc.compose import UNDO_TIME
+from imgsvc.daemon.bounded import UNDO_TIME
 from tests.support.faults import FaultyStore
 from tests.support.network import Network
 from tests.support.server import MemoryServer, ServerTestCase
@@ -42,19 +42,19 @@ class StopTests(ServerTestCase):
         network.advance(0)
         self.assertEqual(network.connected, [("192.0.2.1", 80)])
         self.assertEqual(waiting.show(image_id)["status"], "saving")
-        waiting.server.hasten()
+        waiting.server.stop_now()
         waiting.stop()
         after = MemoryServer(folder, tables)
         self.addCleanup(after.stop)
         self.assertEqual(after.show(image_id)["status"], "queued")
 
-    def test_hastened_at_once(self) -> None:
+    def test_stop_now_at_once(self) -> None:
         """Who says it before the end has begun does not wait for transfers either."""
         image_id = self.hanging.image()
         upload = self.hanging.connect()
         head = f"PUT /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
         upload.send(f"{head}Content-Length: 10\r\n\r\nhalf".encode())
-        self.hanging.server.hasten()
+        self.hanging.server.stop_now()
         began = self.hanging.clock.seconds()
         self.hanging.stop()
         self.assertLess(self.hanging.clock.seconds() - began, 2 * UNDO_TIME)

@@ -6,15 +6,17 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
 
 from imgsvc import __version__
-from imgsvc.api import make_api
 from imgsvc.catalogue import locate, without_password
 from imgsvc.config import Config
-from imgsvc.core import Core
-from imgsvc.descriptors import most_connections
+from imgsvc.daemon.api import make_api
+from imgsvc.daemon.bounded import UNDO_TIME, within
+from imgsvc.daemon.core import Core
+from imgsvc.daemon.descriptors import most_connections
+from imgsvc.daemon.listening import address_of
 from imgsvc.errors import ConfigurationError
 from imgsvc.folders import Folders
 from imgsvc.interfaces import IThreads
@@ -26,9 +28,6 @@ from imgsvc.web.crowd import CrowdLimits
 from imgsvc.web.site import AccessLog, StreamingSite
 
 log = make_logger()
-
-UNDO_TIME = 5.0
-"""Seconds that the undo of transfers may take which were cut off at the end of the grace, and each step after it."""
 
 Listen = Callable[[StreamingSite], Awaitable[list[IListeningPort]]]
 
@@ -88,7 +87,7 @@ class Server:
             self._folders.undo()
             raise
         self._folders.started(self._data_folder)
-        self.core.reaper.start()
+        self.core.background.startService()
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]
         log.info(
@@ -117,8 +116,8 @@ class Server:
         self.site.cut_connections()
         await within(UNDO_TIME, Deferred.fromCoroutine(self.core.stop_certificates()), self._reactor)
         await self._until_idle(UNDO_TIME)
-        await within(UNDO_TIME, self.core.reaper.stop(), self._reactor)
-        await within(UNDO_TIME, self.core.tasks.stop(), self._reactor)
+        await self.core.background.stopService()
+        self.core.events.stop()
         await within(UNDO_TIME, self.core.catalogue.stop(), self._reactor)
         await within(UNDO_TIME, self.core.stores.stop(), self._reactor)
         for threads in self.core.threads:
@@ -138,7 +137,7 @@ class Server:
         self._config, self.core, self._grace = config, core, config.server.grace
         self.site.renew(api, config.server.idle_timeout, limits, config.server.minimum_rate, access_log_of(config))
 
-    def hasten(self) -> None:
+    def stop_now(self) -> None:
         """Of a stop that is under way, or about to begin: wait no longer for transfers."""
         self._grace = 0.0
         self._patient_until = self._reactor.seconds()
@@ -171,27 +170,6 @@ def limits_of(config: Config) -> CrowdLimits:
 def access_log_of(config: Config) -> AccessLog | None:
     """What is called with each finished request, if anything is."""
     return log_access if config.server.access_log else None
-
-
-def address_of(port: IListeningPort) -> str:
-    """Where a port listens, for people and for scripts: `http://127.0.0.1:9292` or the path of a unix socket."""
-    scheme = "https" if getattr(port, "_type", "TCP") == "TLS" else "http"  # as `listenSSL` of a reactor sets it
-    address: Any = port.getHost()
-    if not hasattr(address, "port"):
-        return f"unix:{address.name.decode()}"
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"{scheme}://{host}:{address.port}"
-
-
-async def within(seconds: float, work: Deferred[None], clock: IReactorTime) -> None:
-    """Wait for work, but no longer than this: what a disk that hangs leaves undone is done after the next start."""
-    late: Deferred[None] = Deferred()
-    timer = clock.callLater(seconds, late.callback, None)
-    await DeferredList([work, late], fireOnOneCallback=True, consumeErrors=True)
-    if timer.active():
-        timer.cancel()
-    else:
-        log.warn("what is being cleaned up did not end in {seconds} s", seconds=seconds)
 
 
 async def _maybe(result: Any) -> Any:

@@ -13,6 +13,7 @@ from imgsvc.catalogue import Catalogue, MetadefCatalogue, open_database, sqlite_
 from imgsvc.certificates.maker import make_certificates
 from imgsvc.config import Config
 from imgsvc.config import Quotas as QuotaOptions
+from imgsvc.daemon.background import Background
 from imgsvc.event_model import ImageDeleted
 from imgsvc.events import Events
 from imgsvc.folders import Folders
@@ -54,7 +55,7 @@ class Core:
 
     threads: the pools that belong to no store. budgets: the memory for bytes in flight.
     digest_threads: compute the digests of all transfers. json_threads: one thread, for requests that hold much.
-    answers: sends what is large of JSON.
+    answers: sends what is large of JSON. background: what works by itself, to be started when the server serves.
 
     What follows the rules of the configuration is made again when that changes (`renewed`); what has a state is not.
     """
@@ -128,6 +129,7 @@ class Core:
         self.losses = Losses(self.catalogue, self.stores)
         self.events = Events(reactor)
         self.health = Health(self.catalogue, self.stores, self.losses, self.events, reactor)
+        self.background = Background(reactor)
         self._running: set[Upload] = set()
         self._certificates: WeakSet[ICertificates] = WeakSet()  # those too that uploads go on to use after a reload
         self._deleting: set[int] = set()
@@ -177,6 +179,8 @@ class Core:
             interval=server.reaper_interval,
             lease=server.upload_lease,
         )
+        self.background.add(lambda: None, self.tasks.stop)
+        self.background.add(self.reaper.start, self.reaper.stop)
 
     def _own_threads(self, name: str, size: int) -> IThreads:
         self.threads.append(self._make_threads(name, size))

@@ -1,4 +1,4 @@
-"""One of several processes that serve. `workers.py` starts it and says how its parent talks with it."""
+"""One of several processes that serve. `child.py` says how its parent talks with it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from imgsvc import config as configuration
-from imgsvc.clock import go_by_time_passed
-from imgsvc.compose import Server
+from imgsvc.config import Config
+from imgsvc.daemon.child import FAILED, FIRST_PORT_FD, LOG_FD, REFUSED, RELOADED, SERVING
+from imgsvc.daemon.clock import go_by_time_passed
+from imgsvc.daemon.listening import listen_endpoints
+from imgsvc.daemon.ports import longest_backlog
+from imgsvc.daemon.process import stop
+from imgsvc.daemon.server import Server
+from imgsvc.daemon.service import ServerService
 from imgsvc.errors import ConfigurationError
 from imgsvc.log import LogOutput, make_observer
 from imgsvc.logger import make_logger
-from imgsvc.ports import longest_backlog
-from imgsvc.process import places, stop
-from imgsvc.service import ServerService
-from imgsvc.workers import FAILED, FIRST_PORT_FD, LOG_FD, SERVING
+from imgsvc.store_model import Scope
 
 log = make_logger()
 
@@ -46,13 +49,29 @@ def main() -> None:
     log_output = LogOutput(told["log_format"], stream, f"worker {os.getpid()}: ", told["log_path"])
     globalLogBeginner.beginLoggingTo([make_observer(log_output)], redirectStandardIO=False)
     config = configuration.from_json(told["config"])
-    server = Server(config, Path(told["data_folder"]), reactor)
-    listen = places(AdoptingReactor(reactor), config.server.listen)
-    service = ServerService(server, listen, log_output, reactor, ReportToParent())
+    report = ReportToParent()
+    try:
+        server = Server(config, Path(told["data_folder"]), reactor)
+        _refuse_stores_of_one_process(config, server)
+        endpoints = listen_endpoints(AdoptingReactor(reactor), config.server.listen)
+    except ConfigurationError as error:
+        log.critical("cannot start: {error}", error=str(error))
+        report.failed(" ".join(str(error).split()))
+        raise SystemExit(1) from error
+    service = ServerService(server, endpoints, log_output, reactor, report)
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.addReader(Parent(reactor, service))
     reactor.run()
+
+
+def _refuse_stores_of_one_process(config: Config, server: Server) -> None:
+    for info in (store.info for store in server.core.stores.every()):
+        if info.scope is Scope.PROCESS:
+            raise ConfigurationError(
+                f"server.workers = {config.server.workers}: must be 1 with stores.{info.id} of kind {info.kind},"
+                " whose images only the process sees that took them"
+            )
 
 
 def say(line: bytes) -> None:
@@ -110,15 +129,17 @@ class Parent:
         elif word == b"reload":
             self._reload(rest.decode())
         else:
-            if word == b"hasten":  # after `stop`
-                self._service.hasten()
+            if word == b"stop_now":  # after `stop`
+                self._service.stop_now()
             stop(self._reactor)
 
     def _reload(self, text: str) -> None:
         try:
-            self._service.reload(configuration.from_json(text))
-        except ConfigurationError as error:  # though the parent could
-            log.error("not reloaded, all stays as it was: {error}", error=str(error))
+            self._service.apply(configuration.from_json(text))
+        except ConfigurationError as error:
+            say(REFUSED + " ".join(str(error).split()).encode())
+        else:
+            say(RELOADED)
 
     def connectionLost(self, reason: Failure) -> None:
         """See IFileDescriptor: the parent is gone."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import attrs
+from twisted.internet.defer import Deferred, DeferredLock
 
 from imgsvc.config import Config, Stores
 from imgsvc.errors import ConfigurationError
@@ -24,7 +25,7 @@ class Reloadable(Protocol):
     def reopen_log(self) -> None:
         """Write to the log file under its name, which may be another file by now."""
 
-    def reload(self, config: Config) -> None:
+    async def reload(self, config: Config) -> None:
         """Do as this configuration says, from the next request on. Raises ConfigurationError: nothing has changed."""
 
 
@@ -36,13 +37,18 @@ class Reloading:
         self._config = config
         self._read = read
         self._service = service
+        self._turn = DeferredLock()
 
     def __call__(self) -> None:
         """Called at each SIGHUP. What is wrong is logged, and then all stays as it was."""
         self._service.reopen_log()
+        reloaded = self._turn.run(lambda: Deferred.fromCoroutine(self._reload()))
+        reloaded.addErrback(lambda failure: log.failure("not reloaded", failure=failure))
+
+    async def _reload(self) -> None:
         try:
             config, waiting = in_place(self._config, self._read())
-            self._service.reload(config)
+            await self._service.reload(config)
         except ConfigurationError as error:
             log.error("not reloaded, all stays as it was: {error}", error=str(error))
             return

@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from twisted.application.service import Service
+from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
-from imgsvc import collector, descriptors
-from imgsvc.compose import UNDO_TIME, Server, within
 from imgsvc.config import Config
+from imgsvc.daemon import collector, descriptors
+from imgsvc.daemon.bounded import UNDO_TIME, within
+from imgsvc.daemon.listening import ListenEndpoint, listen_endpoints
+from imgsvc.daemon.ports import ListeningReactor
+from imgsvc.daemon.process import Report, favour_reactor, on_sighup, on_sigterm, start_or_exit, stop
+from imgsvc.daemon.reload import Reloading
+from imgsvc.daemon.server import Server
 from imgsvc.log import LogOutput
-from imgsvc.process import Place, Report, favour_reactor, on_sigterm, start_or_exit, stop
 from imgsvc.web.site import StreamingSite
 
 
+def make_service(
+    config: Config,
+    read: Callable[[], Config],
+    data_folder: Path,
+    log_output: LogOutput,
+    reactor: Any,
+    report: Report,
+) -> IService:
+    """What twistd runs where `server.workers` is 1.
+
+    read: gives the configuration as it is now, for SIGHUP. report: told what becomes of the start. Raises
+    ConfigurationError.
+    """
+    server = Server(config, data_folder, reactor)
+    endpoints = listen_endpoints(ListeningReactor(reactor), config.server.listen)
+    service = ServerService(server, endpoints, log_output, reactor, report)
+    on_sighup(reactor, Reloading(config, read, service))
+    return service
+
+
 class ServerService(Service):
-    """Serves at `places` from startService to the end of stopService.
+    """Serves at `endpoints` from startService to the end of stopService.
 
     The first SIGTERM stops the reactor, and so the service; the second lets it not wait for transfers.
     """
 
     def __init__(
-        self, server: Server, places: Sequence[Place], log_output: LogOutput, reactor: Any, report: Report
+        self, server: Server, endpoints: Sequence[ListenEndpoint], log_output: LogOutput, reactor: Any, report: Report
     ) -> None:
         self._server = server
-        self._places = places
+        self._endpoints = endpoints
         self._log_output = log_output
         self._reactor = reactor
         self._report = report
@@ -54,8 +79,8 @@ class ServerService(Service):
     async def _listen(self, site: StreamingSite) -> list[IListeningPort]:
         ports: list[IListeningPort] = []
         try:
-            for place in self._places:
-                ports.append(await place.listen(site))  # those before one that fails are closed
+            for endpoint in self._endpoints:
+                ports.append(await endpoint.listen(site))  # those before one that fails are closed
         except BaseException:
             for port in ports:
                 port.stopListening()
@@ -66,21 +91,25 @@ class ServerService(Service):
         """See Reloadable."""
         self._log_output.reopen()
 
-    def reload(self, config: Config) -> None:
+    async def reload(self, config: Config) -> None:
         """See Reloadable."""
-        contexts = [place.read_certificates() for place in self._places]
-        self._server.reload(config)
-        for place, context in zip(self._places, contexts, strict=True):
-            place.renew(context)
+        self.apply(config)
 
-    def hasten(self) -> None:
+    def apply(self, config: Config) -> None:
+        """Do as this configuration says. Raises ConfigurationError: nothing has changed."""
+        contexts = [endpoint.read_certificates() for endpoint in self._endpoints]
+        self._server.reload(config)
+        for endpoint, context in zip(self._endpoints, contexts, strict=True):
+            endpoint.renew(context)
+
+    def stop_now(self) -> None:
         """Of a stop that is under way: do not wait for transfers."""
-        self._server.hasten()
+        self._server.stop_now()
 
     def _sigterm(self) -> None:
         """Stop at the first one, also if the parent said it already: who signals a group signals both."""
         if self._signalled:
-            self.hasten()
+            self.stop_now()
         self._signalled = True
         stop(self._reactor)
 

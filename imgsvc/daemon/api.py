@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from twisted.internet.interfaces import IReactorTime
 
 from imgsvc.config import Config
-from imgsvc.core import Core, placed
+from imgsvc.daemon.core import Core, placed
 from imgsvc.identity.administrators import Administrators
 from imgsvc.identity.none import LocalAdministrator
 from imgsvc.identity.proxy import Proxy

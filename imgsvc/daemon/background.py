@@ -1,0 +1,55 @@
+"""What works by itself beside the requests: the reaper, tasks, and what is to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+
+from imgsvc.daemon.bounded import UNDO_TIME, within
+
+__all__ = ["Background"]
+
+
+class Background(MultiService):
+    """Starts its parts in the order in which they were added, and stops them one by one in the opposite order.
+
+    A part that has not stopped after UNDO_TIME is left to itself. Any service can be a part, by `setServiceParent`.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def add(self, start: Callable[[], None], stop: Callable[[], Deferred[None]]) -> None:
+        """Add a part that is no service. start: called once the server serves. stop: fires when it has stopped."""
+        Part(start, stop).setServiceParent(self)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop all parts. Fires when they have stopped, or been left to themselves."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for part in reversed(list(self)):
+            await within(UNDO_TIME, maybeDeferred(part.stopService), self._clock)
+
+
+class Part(Service):
+    """Something that is started and stopped by two functions."""
+
+    def __init__(self, start: Callable[[], None], stop: Callable[[], Deferred[None]]) -> None:
+        self._start = start
+        self._stop = stop
+
+    def startService(self) -> None:
+        """See IService."""
+        super().startService()
+        self._start()
+
+    def stopService(self) -> Deferred[None]:
+        """See IService."""
+        super().stopService()
+        return self._stop()

@@ -1,0 +1,200 @@
+"""Several processes that serve on the same ports, and their parent, which binds these and accepts nothing itself.
+
+The parent imports nothing of what serves: it would hold some 35 MiB for that. What is wrong with a configuration it
+learns from a worker, at the start and at each reload.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+
+from imgsvc import config as configuration
+from imgsvc.config import Config
+from imgsvc.daemon.child import COMMAND, FIRST_PORT_FD, LOG_FD, Worker, WorkerEnded
+from imgsvc.daemon.listening import ListenEndpoint, address_of, listen_endpoints
+from imgsvc.daemon.ports import ListeningReactor
+from imgsvc.daemon.process import Report, exit_with, on_sighup, on_sigterm, start_or_exit, stop
+from imgsvc.daemon.reload import Reloading
+from imgsvc.errors import ConfigurationError
+from imgsvc.log import LogOutput
+from imgsvc.logger import make_logger
+
+log = make_logger()
+
+SHORT_LIFE = 5.0
+"""Seconds; a worker that ends sooner is replaced only after a pause of ..."""
+PAUSE = 1.0
+PATIENCE = 30.0
+"""Seconds that a worker may take to say what it thinks of another configuration."""
+MARGIN = 10.0
+"""Seconds that a worker may take to stop beyond the grace of its transfers."""
+
+
+def make_service(
+    config: Config,
+    read: Callable[[], Config],
+    data_folder: Path,
+    log_output: LogOutput,
+    reactor: Any,
+    report: Report,
+) -> IService:
+    """What twistd runs where `server.workers` is more than 1. See service.make_service. Raises ConfigurationError."""
+    endpoints = listen_endpoints(ListeningReactor(reactor), config.server.listen)
+    service = ParentService(config, data_folder, log_output, endpoints, reactor, report)
+    on_sighup(reactor, Reloading(config, read, service))
+    return service
+
+
+@define(eq=False)
+class ParentService(Service):
+    """Binds the ports and keeps `server.workers` processes that accept from them.
+
+    The first worker shows whether the configuration can be served: the others follow when it serves, and the parent
+    stops when it cannot. From then on every worker that ends is replaced.
+    """
+
+    config: Config
+    data_folder: Path
+    log_output: LogOutput
+    endpoints: Sequence[ListenEndpoint]
+    reactor: Any
+    report: Report
+    _ports: list[IListeningPort] = field(factory=list, init=False)
+    _workers: set[Worker] = field(factory=set, init=False)
+    _served: bool = field(default=False, init=False)
+
+    def startService(self) -> None:
+        """Called by twistd before the reactor runs."""
+        Service.startService(self)
+        self.report.begin()
+        self.reactor.callWhenRunning(self._start)
+
+    def _start(self) -> None:
+        on_sigterm(self.reactor, self._stop_or_stop_now)
+        start_or_exit(self._bind(), self.reactor, self.report)
+
+    async def _bind(self) -> None:
+        for endpoint in self.endpoints:
+            port: Any = await endpoint.listen(SilentFactory())
+            port.stopReading()  # the workers accept
+            port._shouldShutdown = False  # each of them until it has heard of the stop
+            self._ports.append(port)
+        self._spawn()
+
+    def _spawn(self) -> None:
+        if not self.running:
+            return
+        worker = Worker(self.reactor, self._serving, self._ended)
+        self._workers.add(worker)
+        # It hears of SIGHUP by its parent: one to the whole group must not end it, from its first moment on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            self._fork(worker)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        document = {
+            "config": configuration.to_json(self.config),
+            "data_folder": str(self.data_folder),
+            "log_format": self.log_output.format,
+            "log_path": self.log_output.path,
+        }
+        worker.tell(json.dumps(document))
+
+    def _fork(self, worker: Worker) -> None:
+        descriptors = [port.fileno() for port in self._ports]  # type: ignore[attr-defined]
+        self.reactor.spawnProcess(
+            worker,
+            sys.executable,
+            [sys.executable, "-c", COMMAND],
+            env=os.environ,
+            childFDs={
+                **{0: "w", 1: "r", 2: "r", LOG_FD: self.log_output.stream.fileno()},
+                **dict(enumerate(descriptors, FIRST_PORT_FD)),
+            },
+        )
+
+    def _serving(self) -> None:
+        if self._served:
+            return
+        self._served = True
+        number = self.config.server.workers
+        log.info("{number} workers on {ports}", number=number, ports=", ".join(map(address_of, self._ports)))
+        for _ in range(number - 1):
+            self._spawn()
+        self.report.serving()
+
+    def _ended(self, worker: Worker, how: str, lived: float) -> None:
+        self._workers.discard(worker)
+        if not self.running:
+            return
+        if not self._served:
+            self.report.failed(worker.failure or f"the worker ended ({how})")
+            exit_with(1)
+            stop(self.reactor)
+            return
+        log.error("worker {pid} ended ({how}) after {lived:.1f} s", pid=worker.pid, how=how, lived=lived)
+        self.reactor.callLater(PAUSE if lived < SHORT_LIFE else 0, self._spawn)
+
+    def reopen_log(self) -> None:
+        """See Reloadable."""
+        self.log_output.reopen()
+        self._tell_all("reopen")
+
+    async def reload(self, config: Config) -> None:
+        """See Reloadable. One worker is told first: where it refuses, the others do not hear of it."""
+        for endpoint in self.endpoints:
+            endpoint.read_certificates()  # each worker reads them for itself
+        document = configuration.to_json(config)
+        for worker in list(self._workers):
+            try:
+                refusal = await worker.reload(document).addTimeout(PATIENCE, self.reactor)
+            except (WorkerEnded, TimeoutError):
+                continue
+            if refusal is not None:
+                raise ConfigurationError(refusal)
+            self.config = config
+            for other in self._workers - {worker}:
+                other.reload(document).addErrback(lambda failure: failure.trap(WorkerEnded) and None)
+            return
+        raise ConfigurationError("no worker has answered")
+
+    def _tell_all(self, line: str) -> None:
+        for worker in self._workers:
+            worker.tell(line)
+
+    def _stop_or_stop_now(self) -> None:
+        if self.running:
+            stop(self.reactor)
+        else:
+            self._tell_all("stop_now")
+
+    def stopService(self) -> Deferred[None]:
+        """Called by twistd; the reactor stops when the Deferred has fired."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        ended = gatherResults([worker.stop(self.config.server.grace + MARGIN) for worker in self._workers])
+        for port in self._ports:
+            closed = port.stopListening()
+            if closed is not None:
+                await closed
+        await ended
+
+
+class SilentFactory(Factory):
+    """Of ports that nobody accepts from."""
+
+    noisy = False
