@@ -51,7 +51,7 @@ class LeaseKeeper:
     ) -> None:
         """Begin.
 
-        clock: goes by time that has passed, as imgsvc.daemon.clock sees to. seconds: of one lease. renew: renews it in the
+        clock: goes by time that has passed, see imgsvc.daemon.clock. seconds: of one lease. renew: renews it in the
         catalogue; what else fails than with ClaimLost is logged, and done again at the next time. lost: called when
         another process has it, or what it is on is gone. stalled: called when the work has not moved for
         STALLED_LEASES leases; the lease is renewed until `stop`. name: of the work, for the log.

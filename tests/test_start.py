@@ -53,6 +53,9 @@ class _Silent:
     def failed(self, reason: str) -> None:
         """Nothing to do."""
 
+    def rejected(self, reason: str) -> None:
+        """Nothing to do."""
+
 
 class ImportTests(SynchronousTestCase):
     """The modules of a server that is ready to start."""

@@ -2,9 +2,12 @@
 
 The parent tells a worker through the pipe of its standard input: a line of JSON first (what it serves), then lines
 `reopen` (the log), `reload JSON` (another configuration), `stop` and `stop_now`. The end of the pipe is the end of the
-parent. A worker says on its standard output `serving`, once, or `failed REASON`; and to each `reload` either `reloaded`
-or `refused REASON`, and then all stays as it was. It writes to the parent's log by itself: a line for every request is
-too much to hand on.
+parent.
+
+A worker says on its standard output, once, `serving`, or `failed REASON`, which it has logged, or `rejected REASON`,
+where the configuration is wrong, which it leaves to the parent to say. To each `reload` it answers `reloaded`, or
+`refused REASON`, and then all stays as it was. It writes to the parent's log by itself: a line for every request is too
+much to hand on.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ SERVING: Final = b"serving"
 """What a worker says when it serves."""
 FAILED: Final = b"failed "
 """What it says when it cannot, before the reason."""
+REJECTED: Final = b"rejected "
+"""The same, where the configuration is wrong."""
 RELOADED: Final = b"reloaded"
 """What it says when it does as another configuration says."""
 REFUSED: Final = b"refused "
@@ -57,6 +62,8 @@ class Worker(ProcessProtocol):
         self.pid = 0
         self.failure = ""
         """Why it could not start, if it said so."""
+        self.rejection = ""
+        """What is wrong with the configuration, if it said so."""
 
     def connectionMade(self) -> None:
         """Called when the process runs."""
@@ -94,6 +101,8 @@ class Worker(ProcessProtocol):
             self._serving()
         elif line.startswith(FAILED):
             self.failure = line.removeprefix(FAILED).decode("utf-8", "replace")
+        elif line.startswith(REJECTED):
+            self.rejection = line.removeprefix(REJECTED).decode("utf-8", "replace")
         elif line == RELOADED:
             self._answered(None)
         elif line.startswith(REFUSED):

@@ -65,6 +65,13 @@ class Launch:
         """See Report."""
         self._say(reason.encode())
 
+    def rejected(self, reason: str) -> None:
+        """See Report. In the foreground it is said on the terminal, as of what is found wrong before twistd runs."""
+        if self._pipe is None:
+            with suppress(OSError):
+                os.write(2, f"imgsvc: {reason}\n".encode())
+        self.failed(reason)
+
     def _say(self, words: bytes) -> None:
         pipe, self._pipe = self._pipe, None
         if pipe is not None:

@@ -139,8 +139,13 @@ class ParentService(Service):
         self._workers.discard(worker)
         if not self.running:
             return
+        if worker.rejection:
+            how = f"{how}: {worker.rejection}"
         if not self._served:
-            self.report.failed(worker.failure or f"the worker ended ({how})")
+            if worker.rejection:
+                self.report.rejected(worker.rejection)
+            else:
+                self.report.failed(worker.failure or f"the worker ended ({how})")
             exit_with(1)
             stop(self.reactor)
             return

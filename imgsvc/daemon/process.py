@@ -43,7 +43,10 @@ class Report(Protocol):
         """The ports are open."""
 
     def failed(self, reason: str) -> None:
-        """It failed, and the process ends. reason: one line."""
+        """It failed, and the process ends. reason: one line, which was logged."""
+
+    def rejected(self, reason: str) -> None:
+        """The same, but the configuration is wrong, and that was not logged."""
 
 
 def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any, report: Report) -> Deferred[None]:

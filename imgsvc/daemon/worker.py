@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from imgsvc import config as configuration
 from imgsvc.config import Config
-from imgsvc.daemon.child import FAILED, FIRST_PORT_FD, LOG_FD, REFUSED, RELOADED, SERVING
+from imgsvc.daemon.child import FAILED, FIRST_PORT_FD, LOG_FD, REFUSED, REJECTED, RELOADED, SERVING
 from imgsvc.daemon.clock import go_by_time_passed
 from imgsvc.daemon.listening import listen_endpoints
 from imgsvc.daemon.ports import longest_backlog
@@ -55,8 +55,7 @@ def main() -> None:
         _refuse_stores_of_one_process(config, server)
         endpoints = listen_endpoints(AdoptingReactor(reactor), config.server.listen)
     except ConfigurationError as error:
-        log.critical("cannot start: {error}", error=str(error))
-        report.failed(" ".join(str(error).split()))
+        report.rejected(" ".join(str(error).split()))
         raise SystemExit(1) from error
     service = ServerService(server, endpoints, log_output, reactor, report)
     service.startService()
@@ -93,6 +92,10 @@ class ReportToParent:
     def failed(self, reason: str) -> None:
         """It failed."""
         say(FAILED + reason.encode())
+
+    def rejected(self, reason: str) -> None:
+        """The configuration is wrong."""
+        say(REJECTED + reason.encode())
 
 
 @implementer(IReadDescriptor)
