@@ -68,4 +68,4 @@ def _member(row: Sequence[Any]) -> Member:
 
 
 def _not_found(image_id: str, member_id: str) -> NotFound:
-    return NotFound(f"Project {member_id} is no member of image {image_id}.")
+    return NotFound(f"Project {member_id} is not a member of image {image_id}.")

@@ -1,4 +1,4 @@
-"""Looking an image up on behalf of a caller."""
+"""Looks up images for a caller."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from imgsvc.model import Caller, Image, Visibility
 VISIBILITY_ACTIONS: Final[Mapping[Visibility, str]] = MappingProxyType(
     {Visibility.PUBLIC: "publicize_image", Visibility.COMMUNITY: "communitize_image"}
 )
-"""What it takes to give an image these visibilities, beside what it takes to make or to change it."""
+"""The action that a caller needs for each visibility, in addition to the one for creating or changing the image."""
 
 
 @define
 class Access:
-    """Finds images and says what the caller may do with them."""
+    """Finds images, and checks what the caller may do with them."""
 
     catalogue: IImageCatalogue
     policy: IPolicy
 
     async def image(self, caller: Caller, image_id: str, *actions: str) -> Image:
-        """The image, if the caller may do all of `actions` to it; none of them: if it may see it (`get_image`).
+        """Find an image that the caller may do all of `actions` to. Without actions the caller must be allowed
+        `get_image`.
 
-        Raises NoSuchImage, Forbidden, as `check` does.
+        Raises NoSuchImage and Forbidden as `check` does.
         """
         image = await self.catalogue.image(image_id)
         self.check(caller, image, *actions or ("get_image",))
         return image
 
     def check(self, caller: Caller, image: Image, *actions: str) -> None:
-        """Raises unless the caller may do all of `actions` to an image that is there. Each is granted by its own rule.
+        """Check that the caller may do all of `actions` to an existing image. Each action is granted by its own rule.
 
-        Only a refusal depends on `get_image`: Forbidden where that is granted, NoSuchImage where it is not.
+        Raises Forbidden: an action is not allowed, and `get_image` is. Raises NoSuchImage: neither is allowed.
         """
         for action in actions:
             if not self.policy.allows(action, caller, image):
@@ -46,6 +47,9 @@ class Access:
                 raise NotPermitted(action)
 
     def require(self, action: str, caller: Caller, image: Image | None = None) -> None:
-        """Raises Forbidden unless the caller may do `action`. image: one that it is about to make, if it does."""
+        """Check that the caller may do `action`. image: the image that the caller is about to create, if any.
+
+        Raises Forbidden: the action is not allowed.
+        """
         if not self.policy.allows(action, caller, image):
             raise NotPermitted(action)

@@ -1,4 +1,4 @@
-"""Images that are taken out of use for a while."""
+"""Deactivation and reactivation of images."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from imgsvc.operations.changes import Changes
 
 @define
 class Activation:
-    """Deactivates images, and activates them again. Downloads that are under way go on."""
+    """Deactivates and reactivates images. Running downloads go on."""
 
     changes: Changes
 
     async def deactivate(self, caller: Caller, image_id: str) -> None:
-        """active -> deactivated; nothing if it is so already. Raises NoSuchImage, Forbidden (other statuses, too)."""
+        """Change an image from active to deactivated. Does nothing if it is deactivated already.
+
+        Raises NoSuchImage. Raises Forbidden: the caller may not, or the image has another status.
+        """
         await self._move(caller, image_id, "deactivate", Status.ACTIVE, Status.DEACTIVATED)
 
     async def reactivate(self, caller: Caller, image_id: str) -> None:
-        """deactivated -> active; nothing if it is so already. Raises NoSuchImage, Forbidden (other statuses, too)."""
+        """Change an image from deactivated to active. Does nothing if it is active already.
+
+        Raises NoSuchImage. Raises Forbidden: the caller may not, or the image has another status.
+        """
         await self._move(caller, image_id, "reactivate", Status.DEACTIVATED, Status.ACTIVE)
 
     async def _move(self, caller: Caller, image_id: str, action: str, source: Status, target: Status) -> None:

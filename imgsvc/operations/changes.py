@@ -1,4 +1,4 @@
-"""Changes of images: one after the other, each on top of what the one before it left."""
+"""Changes of images. Concurrent changes of one image are made one after the other, so that none is lost."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
 
 ATTEMPTS: Final = 100
-"""Each one that fails means that another process got its own change through."""
+"""Attempts to write a change. One fails when another process has changed the image in the meantime."""
 
 Change = Callable[[Image], Image]
-"""Gives the image as it shall be, from the image as it is. Without side effects: it may be called several times."""
+"""Returns the changed image for the current one. It must have no side effects, because it may be called repeatedly."""
 
 
 @define
 class Changes:
     """Changes images. Within this process the changes of one image wait for each other.
 
-    quotas: hold for the bytes of locations that a change adds; None: any number.
+    quotas: limit the bytes of the locations that a change adds; None: no limit.
     """
 
     access: Access
@@ -40,12 +40,14 @@ class Changes:
     async def change(
         self, caller: Caller, image_id: str, function: Change, *actions: str
     ) -> tuple[Image, list[DoomedLocation]]:
-        """Keep what `function` makes of the image; the image as it is then, and the locations that it lost.
+        """Write the image that `function` returns. Returns the image as written, and the locations that it has lost.
 
-        actions: what the caller does, as Access.image has it. Nothing is written, and updated_at stays, if `function`
-        gives an equal image. The caller passes the locations on to Deletion.remove_all.
-        Raises NoSuchImage, Forbidden, TooLarge, and whatever `function` raises: nothing has changed then; ImageChanged
-        if other processes were faster in each of many attempts.
+        actions: what the caller does, see Access.image. If `function` returns an equal image, nothing is written, and
+        updated_at
+        stays. The caller of this method passes the lost locations on to Deletion.remove_all.
+        Raises NoSuchImage, Forbidden, TooLarge, and the errors of `function`: nothing has changed. Raises ImageChanged:
+        other
+        processes have changed the image during each of ATTEMPTS attempts.
         """
         async with self._turn(image_id):
             for attempt in range(1, ATTEMPTS + 1):
@@ -64,7 +66,7 @@ class Changes:
         raise AssertionError("the last attempt returns or raises")
 
     async def _limits(self, image: Image, changed: Image) -> ProjectLimits | None:
-        """Those that hold for a change."""
+        """The limits that a change must respect; None if it adds no bytes."""
         if self.quotas is None or changed.located_bytes <= image.located_bytes:
             return None
         return await self.quotas.limits(changed.owner)
@@ -82,7 +84,9 @@ class Changes:
 
 
 class _Turns:
-    """Lets one at a time go on, in the order in which they came. However many wait, the stack stays flat."""
+    """A queue that lets one holder run at a time, in the order of arrival. The stack stays flat for any number of
+    waiters.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[Deferred[None]] = deque()
@@ -91,23 +95,25 @@ class _Turns:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody has a turn or waits for one."""
+        """Whether nobody has the turn or waits for it."""
         return not self._taken and not self._waiting
 
     def wait(self) -> Deferred[None]:
-        """Fires when it is the caller's turn, who ends it. Who cancels it has no turn."""
+        """The Deferred fires when it is the caller's turn. The caller then calls `end`. A cancelled waiter gets no
+        turn.
+        """
         turn: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(turn)
         self._pass_on()
         return turn
 
     def end(self) -> None:
-        """The turn is over."""
+        """End the turn."""
         self._taken = False
         self._pass_on()
 
     def _pass_on(self) -> None:
-        if self._passing:  # a loop further down the stack goes on
+        if self._passing:  # the loop of an outer call goes on
             return
         self._passing = True
         while self._waiting and not self._taken:

@@ -1,4 +1,4 @@
-"""The bytes of an image on their way out."""
+"""Downloads of the bytes of images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ log = make_logger()
 
 @frozen
 class Source:
-    """An image whose bytes may be read by the caller. size: bytes."""
+    """An image whose bytes the caller may read.
+
+    size: of the image, in bytes. locations: in the order in which they are tried.
+    """
 
     caller: Caller
     image: Image
@@ -40,10 +43,12 @@ class Downloads:
     events: IEvents
 
     async def find(self, caller: Caller, image_id: str, prefer: Sequence[str] = ()) -> Source | None:
-        """What there is to read; None if the image has no data (yet). prefer: ids of stores to try before the others.
+        """Find the bytes of an image; None if it has no data. prefer: ids of stores that are tried before the others.
 
-        Raises NoSuchImage; Forbidden for those who may not download, or choose the store, and for a deactivated image
-        to all but admins; Invalid for a preference where there is only one store, UnknownStore.
+        Raises NoSuchImage. Raises Forbidden: the caller may not download, or not choose the store, or the image is
+        deactivated
+        and the caller is not an administrator. Raises Invalid: a store is preferred, and there is only one. Raises
+        UnknownStore.
         """
         image = await self.access.image(caller, image_id, "download_image")
         if image.status is Status.DEACTIVATED and not caller.is_admin:
@@ -61,11 +66,13 @@ class Downloads:
         return Source(caller, image, image.size, preferring(prefer, by_weight(self.stores, image.locations)))
 
     async def open(self, source: Source, span: Span) -> IStoreReader | None:
-        """A reader of the first location that opens; None for an image of no bytes that is in no store.
+        """Open a reader on the first location that works; None for an empty image that is in no store.
 
-        For a part of an image, copies in stores that can give any part are tried first. Raises the last StoreError if
-        none opens and one of them may be there (PartUnavailable only if there is no other), DataMissing if none is. The
-        caller ends the reader.
+        span: the bytes to read. For a part of an image, copies in stores that can read any part are tried first. The
+        caller
+        ends the reader. Raises StoreError: no location opens, and at least one of them may exist. It is the error of
+        the last
+        such location; PartUnavailable is raised only if there is no other. Raises DataMissing: no location exists.
         """
         failed: StoreError | None = None
         for location in self._suited(source, span):
@@ -87,13 +94,13 @@ class Downloads:
         return None
 
     def _suited(self, source: Source, span: Span) -> Sequence[Location]:
-        """The locations of an image in the order in which they are tried."""
+        """The locations in the order in which they are tried for these bytes."""
         if span == Span(0, source.size) or len(source.locations) == 1:
             return source.locations
         whole_only = {store.store_id for store in self.stores.all() if not store.info.can_range}
         return sorted(source.locations, key=lambda location: location.store_id in whole_only)
 
     async def send(self, image: Image, reader: IStoreReader, outlet: IOutlet) -> None:
-        """Write all of the reader, which is of that image, to the client; see Delivery.send."""
+        """Write all bytes of a reader of the image to the client. See Delivery.send."""
         await self.delivery.send(reader, outlet)
         self.events.publish(ImageSent(image, reader.length))

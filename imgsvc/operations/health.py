@@ -1,4 +1,4 @@
-"""Whether what the server stands on works: the catalogue and every store."""
+"""Checks whether the catalogue and every store work."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from imgsvc.operations.losses import Losses
 log = make_logger()
 
 CHECK_TIME: Final = 5.0
-"""Seconds for which an answer is waited for."""
+"""Seconds that a check may take."""
 KEPT_TIME: Final = 1.0
-"""Seconds for which a result is given again: asking often must be no load."""
+"""Seconds for which a result is cached, so that frequent requests cause no load."""
 
 OK: Final = "OK"
 FAILED: Final = "FAILED"
 LATE: Final = "NO ANSWER"
 AWAY: Final = "AWAY"
-"""The medium of a store is not there, or not its own."""
+"""The medium of a store is missing, or is another one."""
 INCOMPLETE: Final = "OBJECTS MISSING"
-"""A store works, but this process was asked for an object that is not there, or not as large as it must be."""
+"""A store works, but an object that this process was asked for is missing or has the wrong size."""
 
 
 @frozen
 class Finding:
-    """What one check has found. name: `catalogue` or `store NAME`. result: one of the words above."""
+    """The result of one check. name: `catalogue` or `store NAME`. result: OK, FAILED, LATE, AWAY or INCOMPLETE."""
 
     name: str
     result: str
 
 
 class Health:
-    """Checks all of them at once, at most every KEPT_TIME seconds, and each one at most once at a time."""
+    """Runs all checks concurrently, at most every KEPT_TIME seconds. No check runs twice at the same time."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Health:
         self._waiting: list[Deferred[Sequence[Finding]]] = []
 
     def look(self) -> Deferred[Sequence[Finding]]:
-        """What there is to be found, in no more than CHECK_TIME seconds. May be cancelled."""
+        """The results of all checks, within CHECK_TIME seconds. The Deferred may be cancelled."""
         if self._clock.seconds() - self._found_at < KEPT_TIME:
             return succeed(self._findings)
         waiting: Deferred[Sequence[Finding]] = Deferred(self._waiting.remove)
@@ -90,7 +90,7 @@ class Health:
 
 
 class _Check:
-    """One check. What hangs is not asked again before it has answered; changes are logged."""
+    """One check. It does not start again while it hangs. Changes of its result are logged."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class _Check:
         clock: IReactorTime,
         changed: Callable[[str, str], None] = lambda result, reason: None,
     ) -> None:
-        """changed: called with a result that is not that of before, and with why."""
+        """name: for the log and the finding. ask: runs the check. changed: called with a new result, and its reason."""
         self._name = name
         self._changed = changed
         self._ask = ask
@@ -110,7 +110,7 @@ class _Check:
         self._latest = OK
 
     def run(self) -> Deferred[Finding]:
-        """The finding. Never fails. One call at a time."""
+        """The finding. The Deferred never fails. Call it again only after it has fired."""
         waiter: Deferred[Finding] = Deferred()
         self._waiter = waiter
         self._timer = self._clock.callLater(CHECK_TIME, self._tell, LATE, f"nothing within {CHECK_TIME} s")
@@ -129,7 +129,7 @@ class _Check:
     def _tell(self, result: str, reason: str = "") -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is None:
-            return  # too late: the next look will show it
+            return  # too late: the next run reports it
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if result != self._latest:
@@ -151,7 +151,7 @@ def _publish(events: IEvents, store_id: str, result: str, reason: str) -> None:
 
 
 def _ask(stores: IStoreRegistry, losses: Losses, store_id: str) -> Callable[[], Deferred[None]]:
-    """The check of a store, which is looked up each time."""
+    """The check of a store. It looks the store up each time, because a reload may replace it."""
 
     async def ask() -> None:
         await stores.find(store_id).usage()

@@ -1,4 +1,4 @@
-"""Images as records: made, shown and listed."""
+"""Creates, shows and lists the records of images."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from imgsvc.operations.limits import Quotas
 
 @frozen
 class RecordLimits:
-    """How many properties and tags an image may have; a negative number is unlimited.
+    """Limits of the record of an image.
 
-    property_value, record: bytes of UTF-8 of the value of one property, and of all texts of one image; 0: unlimited.
+    properties, tags: how many an image may have; negative: unlimited. property_value: bytes of the value of one
+    property, in
+    UTF-8; record: bytes of all texts of one image; 0: unlimited.
     """
 
     properties: int = 128
@@ -30,9 +32,9 @@ class RecordLimits:
     record: int = 1 << 20
 
     def check_sizes(self, image: Image, before: Image | None = None) -> None:
-        """Raises QuotaExceeded for texts of an image that are too large. before: the image as it was.
+        """Check the sizes of the texts of an image. before: the image before the change; None: it is new.
 
-        What was too large before may stay so, and become smaller.
+        A text that was too large before may stay, or become smaller. Raises QuotaExceeded: a text is too large.
         """
         for key, value in image.properties.items():
             size = _bytes_of(value)
@@ -46,11 +48,13 @@ class RecordLimits:
             )
 
     def check_tags(self, tags: Collection[str]) -> None:
-        """Raises QuotaExceeded."""
+        """Raises QuotaExceeded: there are too many tags."""
         self._check("tags", len(tags), self.tags)
 
     def check_properties(self, properties: Collection[str]) -> None:
-        """Raises QuotaExceeded. Those that the server itself makes (`os_glance...`) are not counted."""
+        """Raises QuotaExceeded: there are too many properties. Those that the server makes (`os_glance...`) do not
+        count.
+        """
         self._check("properties", sum(not key.startswith("os_glance") for key in properties), self.properties)
 
     def _check(self, what: str, number: int, limit: int) -> None:
@@ -59,7 +63,7 @@ class RecordLimits:
 
 
 def _record_size(image: Image) -> int:
-    """Bytes of the texts that clients make an image of, those of bounded length apart."""
+    """Bytes of the texts of an image that clients set, except texts that have a fixed maximum length."""
     parts = [image.name or "", *image.tags]
     for mapping in (image.properties, *(location.metadata for location in image.locations)):
         parts += [*mapping, *mapping.values()]
@@ -72,13 +76,13 @@ def _bytes_of(text: str) -> int:
 
 
 def utc_now() -> datetime:
-    """The time now."""
+    """The current time, in UTC."""
     return datetime.now(UTC)
 
 
 @define
 class Images:
-    """Makes, shows and lists images. now: the time, for the dates of new images."""
+    """Creates, shows and lists images. now: returns the time, for the dates of new images."""
 
     access: Access
     catalogue: IImageCatalogue
@@ -89,14 +93,17 @@ class Images:
     now: Callable[[], datetime] = utc_now
 
     def check_create(self, caller: Caller) -> None:
-        """Raises Forbidden for who may make no image, whatever it is: to be asked before the client says what it is."""
+        """Check that the caller may create some image. Call it before the body is read.
+
+        Raises Forbidden: the caller may create no image at all.
+        """
         if not self.access.policy.might_allow("add_image", caller):
             self.access.require("add_image", caller)
 
     async def create(self, caller: Caller, fields: Mapping[str, Any], properties: Mapping[str, str]) -> Image:
-        """Keep a new image, status queued. fields: base fields of Image that the caller sets.
+        """Create an image with status queued. fields: base fields of Image that the caller sets, by name.
 
-        Raises Forbidden, QuotaExceeded, ImageExists.
+        Raises Forbidden, QuotaExceeded. Raises ImageExists: the id is taken.
         """
         owner = fields.get("owner", caller.project_id) or None
         if owner != caller.project_id and not caller.is_admin:
@@ -123,17 +130,17 @@ class Images:
         return image
 
     async def show(self, caller: Caller, image_id: str) -> Image:
-        """Raises NoSuchImage."""
+        """The image. Raises NoSuchImage: it does not exist, or the caller may not see it."""
         return await self.access.image(caller, image_id)
 
     async def list(self, query: ImageQuery) -> ImagePage:
-        """A page of images. Raises Forbidden; Invalid for a marker that does not exist."""
+        """A page of images. Raises Forbidden. Raises Invalid: the marker does not exist."""
         self.access.require("get_images", query.caller)
         if any(
             kind == "property" and not self.protections.allows("read", query.caller, key)
             for kind, _, key in (condition.field.partition(":") for condition in query.filters)
         ):
-            return ImagePage(())  # what cannot be read cannot be searched for either
+            return ImagePage(())  # a caller cannot search by properties that it may not read
         page = await self.catalogue.images(query)
         seen = [image for image in page.images if self.access.policy.allows("get_image", query.caller, image)]
         return evolve(page, images=seen)

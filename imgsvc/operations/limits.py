@@ -1,4 +1,4 @@
-"""How much an owner may keep and how large an image may be."""
+"""Limits of the storage of a project, and of the size of an image."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ LIMITS: Final[Mapping[str, str]] = {
     "image_count_total": "count_total",
     "image_count_uploading": "count_uploading",
 }
-"""The names of limits of projects, as Keystone and `/v2/info/usage` have them, and those of ProjectLimits."""
+"""The names of the limits of projects in Keystone and `/v2/info/usage`, with the attribute of ProjectLimits."""
 
 SIZES: Final = frozenset({"image_size_total", "image_stage_total"})
-"""Those that are said in MiB."""
+"""The limits whose unit is MiB."""
 
 
 @frozen
 class Allowance:
-    """Bytes that one upload may have. cap: of any image. left: of the owner's quota; None: unlimited."""
+    """The bytes that one upload may have. cap: the limit of every image. left: the rest of the owner's quota; None: no
+    quota.
+    """
 
     cap: int
     left: int | None = None
 
     def check(self, image_id: str, size: int) -> None:
-        """Raises TooLarge if an image of `size` bytes is not allowed."""
+        """Raises TooLarge: an image of `size` bytes is not allowed."""
         if size > self.cap:
             raise TooLarge(f"Image {image_id}: more than the size cap of {self.cap} bytes.")
         if self.left is not None and size > self.left:
@@ -42,10 +44,11 @@ class Allowance:
 
 @frozen
 class Quotas:
-    """The limits of the configuration and, in their place, those that an operator has set for a project.
+    """The limits of the configuration. Limits that an operator has set for a project replace them.
 
-    size_cap: bytes. user_storage: bytes that every owner may use; None: unlimited; without effect when `unified`.
-    unified: that projects have the four limits of ProjectLimits. defaults: of those for whom none are set.
+    size_cap: bytes of an image. user_storage: bytes that every owner may use; None: unlimited; ignored if `unified`.
+    unified: whether projects have the four limits of ProjectLimits. defaults: the limits of projects without own
+    limits.
     """
 
     catalogue: IProjectCatalogue
@@ -55,7 +58,7 @@ class Quotas:
     defaults: ProjectLimits = field(factory=lambda: ProjectLimits(""))
 
     async def limits(self, owner: str | None) -> ProjectLimits | None:
-        """Those that hold for the images of an owner; None: no limits at all."""
+        """The limits for the images of an owner; None: no limits."""
         if owner is None:
             return None
         if not self.unified:
@@ -65,7 +68,10 @@ class Quotas:
         return evolve(self.defaults, project_id=owner, **changes)
 
     async def before_lookup(self, project_id: str | None, expected_size: int | None) -> None:
-        """The limits of a project, which Glance checks before it looks at the image. Raises TooLarge."""
+        """Check the limits of a project that Glance checks before it looks up the image.
+
+        expected_size: bytes of the upload; None: unknown. Raises TooLarge: a limit is reached.
+        """
         limits = await self.limits(project_id) if self.unified else None
         if limits is None or (limits.size_total is None and limits.count_uploading is None):
             return
@@ -77,7 +83,7 @@ class Quotas:
             )
 
     async def allowance(self, owner: str | None) -> Allowance:
-        """What one more upload of the owner may have."""
+        """The bytes that one more upload of the owner may have."""
         limits = await self.limits(owner)
         if limits is None or limits.size_total is None:
             return Allowance(self.size_cap)
@@ -85,9 +91,10 @@ class Quotas:
         return Allowance(self.size_cap, max(0, limits.size_total - used))
 
     async def usage(self, project_id: str | None) -> dict[str, dict[str, int]]:
-        """By name the limit of a project and what it uses of it: MiB, or a number; -1 is no limit.
+        """The limit and the usage of each limit of a project, by its name in LIMITS; empty if projects have no such
+        limits.
 
-        Nothing when projects have no such limits.
+        The values are MiB for SIZES, else numbers. -1 means no limit.
         """
         limits = await self.limits(project_id) if self.unified else None
         if limits is None:

@@ -1,4 +1,4 @@
-"""Which of an image's copies comes first."""
+"""The order in which the copies of an image are tried, and the stores that they are in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from imgsvc.model import Location
 
 
 def by_weight(stores: IStoreRegistry, locations: Sequence[Location]) -> Sequence[Location]:
-    """Those in the heavier stores first (Image API: the store's weight); among equals the order stays."""
+    """Sort locations by the weight of their stores, highest first (Image API: the store's weight). The sort is
+    stable.
+    """
     if len(locations) < 2:
         return locations
     weights = {store.store_id: store.info.weight for store in stores.all()}
@@ -18,7 +20,7 @@ def by_weight(stores: IStoreRegistry, locations: Sequence[Location]) -> Sequence
 
 
 def preferring(store_ids: Sequence[str], locations: Sequence[Location]) -> Sequence[Location]:
-    """Those in these stores first, in the order in which they are named; the order of the rest stays."""
+    """Move the locations in these stores to the front, in the order of `store_ids`. The order of the others stays."""
     if not store_ids:
         return locations
     ranks = {store_id: rank for rank, store_id in reversed(list(enumerate(store_ids)))}
@@ -26,12 +28,12 @@ def preferring(store_ids: Sequence[str], locations: Sequence[Location]) -> Seque
 
 
 def is_remote(url: str) -> bool:
-    """Whether a URL is one of a web server, whose bytes are never ours."""
+    """Whether a URL is one of a web server. The server never owns bytes there."""
     return url.lower().startswith(("http://", "https://"))
 
 
 def store_of(stores: IStoreRegistry, location: Location) -> IStore:
-    """The store that a location is in. Raises StoreAway for one that is not configured any more."""
+    """The store that a location is in. Raises StoreAway: the store is not configured any more."""
     try:
         store: IStore = stores.get(location.store_id)
     except UnknownStore as error:
@@ -40,9 +42,9 @@ def store_of(stores: IStoreRegistry, location: Location) -> IStore:
 
 
 def locate(stores: IStoreRegistry, url: str, image_id: str) -> Location | None:
-    """The Location that a URL of a client means, in the first store that takes it; None if it is no store's.
+    """The Location of a URL that a client gives, in the first store that accepts it; None if no store knows such URLs.
 
-    Raises Invalid if each store whose URL it could be refuses it: the reason of the last one.
+    Raises Invalid: every store that knows such URLs refuses this one. The reason is that of the last store.
     """
     refusal: Invalid | None = None
     for store in stores.all():

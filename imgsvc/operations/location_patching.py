@@ -1,4 +1,4 @@
-"""Edits of an image's locations by PATCH (Image API v2: `show_multiple_locations`)."""
+"""Edits the locations of an image by PATCH (Image API v2: `show_multiple_locations`)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from imgsvc.operations.locations import LocationProbe, LocationRules, Validation
 from imgsvc.operations.patching import Edit, EditLocations, Op
 
 _OPEN = frozenset({Status.ACTIVE, Status.QUEUED})
-"""In which an image takes locations this way."""
+"""The statuses in which locations can be added this way."""
 
 _ACTIONS = frozenset({"set_image_location", "delete_image_location"})
 
 
 @frozen
 class _Given:
-    """A location as the client writes it."""
+    """A location as the client gives it."""
 
     url: str
     metadata: Mapping[str, str]
@@ -31,9 +31,9 @@ class _Given:
 
 @define
 class LocationPatcher:
-    """A LocationEditor for where clients see locations.
+    """The LocationEditor of servers that show locations to clients.
 
-    Only objects of others can be given: those of stores that take images get into them by uploads.
+    Only locations in read-only stores can be added. Objects in the other stores come from uploads.
     """
 
     stores: IStoreRegistry
@@ -74,7 +74,7 @@ class LocationPatcher:
 
     def _replaced(self, image: Image, given: Sequence[_Given], sizes: Mapping[str, int]) -> Image:
         if not given:
-            raise Forbidden(f"Image {image.id}: all locations of an image cannot be removed.")
+            raise Forbidden(f"Image {image.id}: an image must keep at least one location.")
         if image.status not in _OPEN:
             raise WrongStatus(image.id, image.status, "locations of active and queued images are replaced")
         if not image.locations:
@@ -83,7 +83,7 @@ class LocationPatcher:
             return image
         metadata = {each.url: each.metadata for each in given}
         if len(metadata) != len(given) or metadata.keys() != {location.url for location in image.locations}:
-            raise Invalid(f"Image {image.id}: a replacement has the URLs that are there, and changes their metadata.")
+            raise Invalid(f"Image {image.id}: a replacement must have the same URLs, and changes only their metadata.")
         for each in given:
             image = self._validated(image, each.validation)
         kept = tuple(evolve(location, metadata=metadata[location.url]) for location in image.locations)
@@ -93,7 +93,7 @@ class LocationPatcher:
         if any(location.url == given.url for location in image.locations):
             raise Invalid(f"Image {image.id} has that location already.")
         self.rules.check(len(image.locations) + 1)
-        if given.url not in sizes:  # it was there when the edits were prepared
+        if given.url not in sizes:  # the image had this location when the edits were prepared
             raise Conflict(f"Image {image.id} was changed by another request at the same time.")
         size = sizes[given.url]
         if image.size is not None and image.size != size:
@@ -105,11 +105,13 @@ class LocationPatcher:
         return evolve(image, status=Status.ACTIVE, size=size, locations=(*image.locations, location))
 
     def _validated(self, image: Image, validation: Validation | None) -> Image:
-        """The image with the digests that the client gives, or has given before."""
+        """The image with the digests that the client gives. Raises Invalid. Raises Conflict: the image has other
+        digests.
+        """
         if validation is None:
             return image
         if validation.os_hash_algo != self.rules.hash_algorithm:
-            raise Invalid(f"The os_hash_algo of validation_data is {self.rules.hash_algorithm} here.")
+            raise Invalid(f"The os_hash_algo of validation_data must be {self.rules.hash_algorithm}.")
         validation.check_length()
         validated = evolve(
             image,
@@ -124,7 +126,7 @@ class LocationPatcher:
     def _locate(self, url: str, image: Image) -> Location:
         location = locate(self.stores, url, image.id)
         if location is None or not self.stores.get(location.store_id).info.read_only:
-            raise Invalid("A location is a URL of a store that takes no images, as http.")
+            raise Invalid("A location must be a URL of a read-only store, such as http.")
         return location
 
 
@@ -138,14 +140,14 @@ def _without(image: Image, position: str) -> Image:
 
 
 def _position(text: str, last: int) -> int:
-    """Of a location, counted from 0. Raises Invalid."""
+    """The index of a location, from 0. Raises Invalid: there is no such location."""
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > last:
         raise Invalid(f"There is no location {text!r}.")
     return int(text)
 
 
 def _given(edit: Edit) -> list[_Given]:
-    """What the client gives, whose form the schema has checked."""
+    """The locations in an edit. The schema has checked their form."""
     if edit.op is Op.REMOVE:
         return []
     values: list[Any] = edit.value if edit.op is Op.REPLACE else [edit.value]
@@ -155,7 +157,7 @@ def _given(edit: Edit) -> list[_Given]:
 def _read(value: Mapping[str, Any]) -> _Given:
     metadata = {key: each for key, each in value["metadata"].items() if key != "store"}
     if not all(isinstance(each, str) for each in metadata.values()):
-        raise Invalid("The metadata of a location are strings.")
+        raise Invalid("The metadata of a location must be strings.")
     data = value.get("validation_data")
     validation = None
     if data is not None:

@@ -1,4 +1,6 @@
-"""Objects that stores should have, and did not when they were asked for: kept for those who look after the server."""
+"""Remembers objects that were missing or damaged in a store when they were read, for the check of the server's
+health.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +14,29 @@ from imgsvc.model import Location
 from imgsvc.operations.location_order import store_of
 
 MOST: Final = 1000
-"""Losses that are kept; further ones are in the log only."""
+"""Losses that are remembered. Further ones are only logged."""
 
 
 @define(eq=False)
 class Losses:
-    """What this process has come upon. Objects of others, which a store only reads, are none of ours to lose."""
+    """The losses that this process has found. Objects in read-only stores do not count: others own them."""
 
     catalogue: IImageCatalogue
     stores: IStoreRegistry
     _noted: dict[tuple[str, str], None] = field(factory=dict, init=False)
-    """Store and image, in the order in which they were found."""
+    """Pairs of store id and image id, in the order in which they were found."""
 
     def note(self, image_id: str, location: Location) -> None:
-        """An image's object is missing, or has another size than it must have."""
+        """Note that an object of an image is missing, or has the wrong size."""
         if len(self._noted) < MOST and not store_of(self.stores, location).info.read_only:
             self._noted[location.store_id, image_id] = None
 
     async def look(self, store_id: str) -> None:
-        """Raises ObjectMissing or ObjectDamaged while an object that was noted is not as it must be.
+        """Check the noted objects of a store again, and forget those that are right now or that no image needs any
+        more.
 
-        Those that are, and those that no image needs any more, are forgotten. Raises also StoreError of other kinds,
+        Raises ObjectMissing, ObjectDamaged: an object is still missing or damaged. Raises other errors of the store,
+        and
         CatalogueUnavailable.
         """
         for noted in [each for each in self._noted if each[0] == store_id]:

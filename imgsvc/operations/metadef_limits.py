@@ -1,4 +1,4 @@
-"""How much one namespace of metadata definitions may hold: it is read, changed and shown as a whole."""
+"""Limits of one namespace of metadata definitions, because it is read, changed and shown as a whole."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from imgsvc.metadef_model import Definition, Definitions
 __all__ = ["LARGEST_NAMESPACE", "MOST_DEFINITIONS", "check_growth", "check_number"]
 
 MOST_DEFINITIONS: Final = 1000
-"""Definitions of all kinds in one namespace. The largest that comes with imgsvc has 25."""
+"""Definitions of all kinds in one namespace. The largest namespace that comes with imgsvc has 25."""
 
 LARGEST_NAMESPACE: Final = 1 << 20
-"""Bytes of all definitions of a namespace as JSON: what is shown of it can be sent back as one body."""
+"""Bytes of all definitions of a namespace, as JSON. So a client can send back as one body what it was shown."""
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 def check_number(number: int) -> None:
-    """Raises QuotaExceeded for more definitions than a namespace may have."""
+    """Raises QuotaExceeded: a namespace may not have so many definitions."""
     if number > MOST_DEFINITIONS:
         raise QuotaExceeded(f"A namespace may have {MOST_DEFINITIONS} definitions, not {number}.")
 
 
 def check_growth(before: Definitions, after: Definitions) -> None:
-    """Raises QuotaExceeded for a namespace that grows beyond the limits. What was larger may stay so, and shrink."""
+    """Check a change of a namespace. One that is beyond a limit may stay so, or shrink.
+
+    Raises QuotaExceeded: the namespace grows beyond a limit.
+    """
     if len(after) > len(before):
         check_number(len(after))
     new = [each for key, each in after.items() if before.get(key) is not each]

@@ -1,4 +1,4 @@
-"""Puts whole namespaces of metadata definitions into the catalogue, for its operator."""
+"""Loads whole namespaces of metadata definitions into the catalogue, for the operator."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ __all__ = ["Existing", "Outcome", "all_namespaces", "load_namespace", "unload_na
 
 OPERATOR: Final = Caller(roles=frozenset({"admin"}))
 PAGE: Final = 100
-"""Namespaces that are read at once."""
+"""Namespaces that are read with one query."""
 
 
 class Existing(StrEnum):
-    """What becomes of a namespace that is there when one of its name is loaded."""
+    """What happens when the loaded namespace exists already."""
 
     SKIP = "skip"
-    """It stays as it is."""
+    """The existing namespace stays as it is."""
     MERGE = "merge"
-    """It gets the definitions that it lacks."""
+    """The existing namespace gets the definitions that it lacks."""
     PREFER_NEW = "prefer-new"
-    """It gets all fields and definitions that are loaded, and keeps those definitions that are not."""
+    """The existing namespace gets all loaded fields and definitions, and keeps its other definitions."""
     REPLACE = "replace"
-    """It becomes what is loaded."""
+    """The loaded namespace replaces the existing one."""
 
 
 class Outcome(StrEnum):
-    """What loading has done."""
+    """What a load has done."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -47,10 +47,12 @@ class Outcome(StrEnum):
 async def load_namespace(
     catalogue: IMetadefCatalogue, fields: Mapping[str, Any], documents: Documents, existing: Existing, now: datetime
 ) -> Outcome:
-    """One namespace, in one transaction. What is there and the same keeps its dates.
+    """Load one namespace in one transaction. Parts that do not change keep their dates.
 
-    fields: of Namespace, the name among them. Raises QuotaExceeded for more than it may hold; Conflict if it is added
-    by others at the same time, NamespaceChanged if others change it all the time.
+    fields: the fields of the Namespace, including its name. existing: what happens if it exists. now: the date of
+    changes.
+    Raises QuotaExceeded: it is too large. Raises Conflict: another process adds it at the same time. Raises
+    NamespaceChanged: others have changed it during each attempt.
     """
     loaded = Namespace(
         created_at=now,
@@ -78,7 +80,10 @@ async def load_namespace(
 
 
 async def unload_namespace(catalogue: IMetadefCatalogue, name: str) -> None:
-    """With all that is in it, protected or not. Raises NotFound; NamespaceChanged as `load_namespace` does."""
+    """Delete a namespace with all its definitions, even if it is protected.
+
+    Raises NotFound. Raises NamespaceChanged: others have changed it during each attempt.
+    """
     for _ in range(MOST_ATTEMPTS):
         try:
             await catalogue.remove(await catalogue.namespace(name))
@@ -89,7 +94,7 @@ async def unload_namespace(catalogue: IMetadefCatalogue, name: str) -> None:
 
 
 async def all_namespaces(catalogue: IMetadefCatalogue) -> AsyncIterator[Namespace]:
-    """Whole namespaces, in the order of their names."""
+    """All namespaces with their definitions, in the order of their names."""
     last: str | None = None
     while True:
         query = NamespaceQuery(OPERATOR, PAGE, sort="namespace", descending=False, marker=last)
@@ -121,7 +126,7 @@ def _combined(before: Namespace, loaded: Namespace, existing: Existing) -> Names
 
 
 def _dated(there: Definitions, new: Definitions) -> list[Definition]:
-    """The new ones; what says the same as before is left as it is, and what is not has its first date."""
+    """The new definitions. One with the same document as before stays as it is; a changed one keeps its created_at."""
     return [
         there[key]
         if key in there and there[key].document == each.document

@@ -1,6 +1,6 @@
-"""Metadata definitions: who sees which namespace, who may change it, and what every change means.
+"""Metadata definitions: who may see and change which namespace, and what each change does.
 
-Source: Image API v2, "Metadata definitions"; the actions are those of Glance's policies.
+Source: Image API v2, "Metadata definitions". The actions are those of Glance's policies.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ __all__ = ["Documents", "Metadefs"]
 T = TypeVar("T")
 
 MOST_ATTEMPTS: Final = 50
-"""How often a change is tried that others come in between of."""
+"""Attempts to make a change, while others change the same namespace."""
 
 Documents = Mapping[tuple[Kind, str], Mapping[str, Any]]
-"""What new definitions say."""
+"""The documents of new definitions, by kind and name."""
 
 
 @frozen
 class _Actions:
-    """The policies of one kind of definitions."""
+    """The policy actions for one kind of definitions."""
 
     show: str
     list: str
@@ -65,10 +65,13 @@ _ACTIONS: Final[Mapping[Kind, _Actions]] = MappingProxyType(
 
 @define
 class Metadefs:
-    """All methods raise NotFound for a namespace that is not there or not for the caller's eyes, and Forbidden for what
-    the policy does not allow; those that add to a namespace QuotaExceeded for more than it may hold.
+    """Shows and changes namespaces and their definitions.
 
-    now: the time, for the dates of what is new or changed.
+    All methods raise NotFound if the namespace does not exist or the caller may not see it, and Forbidden if the policy
+    does
+    not allow the action. Methods that add definitions raise QuotaExceeded if the namespace would be too large.
+
+    now: returns the time, for the dates of new and changed parts.
     """
 
     catalogue: IMetadefCatalogue
@@ -78,7 +81,7 @@ class Metadefs:
     # --- namespaces
 
     async def page(self, query: NamespaceQuery) -> NamespacePage:
-        """Part of the list of all that the caller sees; with no definitions but associations that it may see, too."""
+        """A page of the namespaces that the caller may see. Of their definitions it has the associations only."""
         self._require(query.caller, None, "get_metadef_namespaces", "list_metadef_resource_types")
         page = await self.catalogue.namespaces(query)
         seen = [
@@ -90,18 +93,18 @@ class Metadefs:
         return evolve(page, namespaces=seen)
 
     async def show(self, caller: Caller, name: str) -> Namespace:
-        """The namespace with all its definitions that the caller may see."""
+        """A namespace with all definitions that the caller may see."""
         lists = [_ACTIONS[kind].list for kind in Kind]
         return self._readable(caller, await self._namespace(caller, name, "get_metadef_namespace", *lists))
 
     def check_create(self, caller: Caller) -> None:
-        """Raises Forbidden for who may make no namespace, whatever is in it."""
+        """Check that the caller may create namespaces. Raises Forbidden."""
         self._require(caller, None, "add_metadef_namespace")
 
     async def create(self, caller: Caller, fields: Mapping[str, Any], documents: Documents) -> Namespace:
-        """A new namespace with its definitions. fields: those of Namespace that the caller sets.
+        """Create a namespace with its definitions. fields: the fields of Namespace that the caller sets.
 
-        Raises Conflict if the name is taken.
+        Raises Conflict: the name is taken.
         """
         self._require(caller, None, "add_metadef_namespace", *sorted({_ACTIONS[kind].add for kind, _ in documents}))
         now = self.now()
@@ -114,11 +117,14 @@ class Metadefs:
         return namespace
 
     async def check_replace(self, caller: Caller, name: str) -> None:
-        """What can be said of `replace` without the fields."""
+        """Check for `replace` what does not depend on the fields."""
         await self._namespace(caller, name, "modify_metadef_namespace")
 
     async def replace(self, caller: Caller, name: str, fields: Mapping[str, Any]) -> Namespace:
-        """All fields anew, those that are not given as of a new namespace; definitions stay. Raises Conflict."""
+        """Replace all fields of a namespace. Fields that are not given get their defaults. The definitions stay.
+
+        Raises Conflict: the new name is taken.
+        """
         values = {"owner": caller.project_id, **fields}
         self._check_owner(caller, values["owner"])
 
@@ -130,7 +136,7 @@ class Metadefs:
         return await self._change(caller, name, ("modify_metadef_namespace",), replaced)
 
     async def delete(self, caller: Caller, name: str) -> None:
-        """The namespace and all that is in it. Raises Forbidden if it is protected."""
+        """Delete a namespace and all its definitions. Raises Forbidden also if it is protected."""
 
         async def remove(namespace: Namespace) -> None:
             _check_unprotected(namespace)
@@ -139,7 +145,9 @@ class Metadefs:
         await self._repeat(caller, name, ("delete_metadef_namespace",), remove)
 
     async def resource_types(self, caller: Caller) -> list[ResourceType]:
-        """Those of all associations that ever were; none for whom `get_metadef_resource_type` refuses."""
+        """The resource types of all associations that ever existed. Empty if `get_metadef_resource_type` is not
+        allowed.
+        """
         self._require(caller, None, "list_metadef_resource_types")
         if not self.policy.allows("get_metadef_resource_type", caller):
             return []
@@ -149,15 +157,19 @@ class Metadefs:
     # --- definitions
 
     async def definitions(self, caller: Caller, name: str, kind: Kind) -> list[Definition]:
-        """All of a kind that the caller may see, in the order of their names."""
+        """All definitions of a kind that the caller may see, in the order of their names."""
         return self._readable(caller, await self._namespace(caller, name, _ACTIONS[kind].list)).of_kind(kind)
 
     async def definition(self, caller: Caller, name: str, kind: Kind, of: str) -> Definition:
-        """One of them, by its name. Raises NotFound."""
+        """The definition named `of`. Raises NotFound also if there is none."""
         return _found(await self._namespace(caller, name, _ACTIONS[kind].show), kind, of)
 
     async def property_of_type(self, caller: Caller, name: str, of: str, resource_type: str) -> Definition:
-        """A property by the key that it has on that type of resource: with its prefix. Raises NotFound."""
+        """The property that has the key `of` on resources of a type. That key begins with the prefix of the
+        association.
+
+        Raises NotFound also if there is no such property.
+        """
         actions = (_ACTIONS[Kind.PROPERTY].show, _ACTIONS[Kind.ASSOCIATION].show)
         namespace = await self._namespace(caller, name, *actions)
         prefix = _found(namespace, Kind.ASSOCIATION, resource_type).document.get("prefix", "")
@@ -166,11 +178,11 @@ class Metadefs:
         return _found(namespace, Kind.PROPERTY, of.removeprefix(prefix))
 
     async def check_add(self, caller: Caller, name: str, kind: Kind) -> None:
-        """What can be said of `add` without the definitions."""
+        """Check for `add` what does not depend on the definitions."""
         await self._namespace(caller, name, _ACTIONS[kind].add)
 
     async def add(self, caller: Caller, name: str, documents: Documents) -> list[Definition]:
-        """New definitions, of one kind. Raises Conflict if one of them is there."""
+        """Add definitions of one kind. Raises Conflict: one of them exists already."""
         now = self.now()
         new = [Definition(*key, now, now, document) for key, document in documents.items()]
 
@@ -183,11 +195,11 @@ class Metadefs:
         return new
 
     async def check_set_tags(self, caller: Caller, name: str) -> None:
-        """What can be said of `set_tags` without the tags."""
+        """Check for `set_tags` what does not depend on the tags."""
         await self._namespace(caller, name, "add_metadef_tags")
 
     async def set_tags(self, caller: Caller, name: str, tags: Sequence[str], append: bool) -> None:
-        """These tags in place of all others, or beside them. Raises Conflict if one to append is there."""
+        """Replace all tags, or append to them. Raises Conflict: a tag to append exists already."""
         now = self.now()
         new = [Definition(Kind.TAG, tag, now, now) for tag in tags]
 
@@ -200,13 +212,18 @@ class Metadefs:
         await self._change(caller, name, ("add_metadef_tags",), tagged)
 
     async def check_change(self, caller: Caller, name: str, kind: Kind, of: str) -> None:
-        """What can be said of `change` without what it makes of the definition. Raises NotFound."""
+        """Check for `change` what does not depend on the new name and document. Raises NotFound also for the
+        definition.
+        """
         _found(await self._namespace(caller, name, _ACTIONS[kind].change), kind, of)
 
     async def change(
         self, caller: Caller, name: str, kind: Kind, of: str, new_name: str, document: Mapping[str, Any]
     ) -> Definition:
-        """Another document, and perhaps another name, of a definition. Raises NotFound; Conflict: the name is taken."""
+        """Replace the document and the name of the definition `of`.
+
+        Raises NotFound also if there is no such definition. Raises Conflict: the new name is taken.
+        """
 
         def changed(namespace: Namespace) -> Namespace:
             before = _found(namespace, kind, of)
@@ -219,7 +236,9 @@ class Metadefs:
         return _found(await self._change(caller, name, (_ACTIONS[kind].change,), changed), kind, new_name)
 
     async def remove(self, caller: Caller, name: str, kind: Kind, of: str) -> None:
-        """Raises NotFound; Forbidden also if the namespace is protected."""
+        """Remove the definition `of`. Raises NotFound also if there is none, and Forbidden also if the namespace is
+        protected.
+        """
 
         def removed(namespace: Namespace) -> Namespace:
             gone = _found(namespace, kind, of)
@@ -231,7 +250,10 @@ class Metadefs:
         await self._change(caller, name, (_ACTIONS[kind].remove,), removed)
 
     async def remove_all(self, caller: Caller, name: str, kind: Kind) -> None:
-        """All of a kind. Needs the right to delete the namespace, too. Raises Forbidden also if it is protected."""
+        """Remove all definitions of a kind. The caller must also be allowed to delete the namespace.
+
+        Raises Forbidden also if the namespace is protected.
+        """
 
         def emptied(namespace: Namespace) -> Namespace:
             _check_unprotected(namespace)
@@ -241,12 +263,12 @@ class Metadefs:
         remove = "delete_metadef_tags" if kind is Kind.TAG else _ACTIONS[kind].remove
         await self._change(caller, name, ("delete_metadef_namespace", remove), emptied)
 
-    # --- what they have in common
+    # --- common parts
 
     async def _namespace(self, caller: Caller, name: str, *actions: str) -> Namespace:
-        """The namespace, if the caller may do all of `actions` to it. Each is granted by its own rule.
+        """Find a namespace that the caller may do all of `actions` to. Each action is granted by its own rule.
 
-        Only a refusal depends on `get_metadef_namespace`: Forbidden where that is granted, NotFound where it is not.
+        Raises Forbidden: an action is not allowed, and `get_metadef_namespace` is. Raises NotFound: neither is allowed.
         """
         namespace = await self.catalogue.namespace(name)
         absent = NotFound(f"There is no namespace {name!r}.")
@@ -263,7 +285,7 @@ class Metadefs:
     async def _change(
         self, caller: Caller, name: str, actions: Sequence[str], function: Callable[[Namespace], Namespace]
     ) -> Namespace:
-        """What `function` makes of the namespace, kept."""
+        """Write the namespace that `function` returns, and return it."""
 
         async def update(namespace: Namespace) -> Namespace:
             changed = function(namespace)
@@ -276,7 +298,9 @@ class Metadefs:
     async def _repeat(
         self, caller: Caller, name: str, actions: Sequence[str], work: Callable[[Namespace], Awaitable[T]]
     ) -> T:
-        """Do some work on the namespace as it is now; once more with what it is then, if others came in between."""
+        """Do `work` with the current namespace. Repeat it with the new one if others have changed it in the
+        meantime.
+        """
         for _ in range(MOST_ATTEMPTS - 1):
             try:
                 return await work(await self._namespace(caller, name, *actions))
@@ -285,7 +309,7 @@ class Metadefs:
         return await work(await self._namespace(caller, name, *actions))
 
     def _is_visible(self, caller: Caller, namespace: Namespace) -> bool:
-        """Whether a namespace exists for the caller at all. No rule of the policy goes beyond this."""
+        """Whether the caller can see a namespace. No rule of the policy can grant more than this."""
         return (
             caller.is_admin
             or namespace.visibility is Visibility.PUBLIC
@@ -293,7 +317,7 @@ class Metadefs:
         )
 
     def _readable(self, caller: Caller, namespace: Namespace) -> Namespace:
-        """The namespace less the definitions of kinds that the caller is not shown one by one either."""
+        """The namespace without the kinds of definitions that the caller may not see one by one."""
         hidden = [kind for kind in Kind if not self.policy.allows(_ACTIONS[kind].show, caller, namespace)]
         if not hidden:
             return namespace
@@ -323,4 +347,4 @@ def _exists(namespace: Namespace, kind: Kind, name: str) -> Conflict:
 
 def _check_unprotected(namespace: Namespace) -> None:
     if namespace.protected:
-        raise Forbidden(f"Namespace {namespace.name!r} is protected: nothing of it can be deleted.")
+        raise Forbidden(f"Namespace {namespace.name!r} is protected: neither it nor its definitions can be deleted.")

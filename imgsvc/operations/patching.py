@@ -1,4 +1,4 @@
-"""Changes of an image's fields and properties, several at once: all of them or none."""
+"""Changes fields and properties of an image. Several edits are made all together or not at all."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ LOCATIONS: Final = "locations"
 class Op(Enum):
     """What an edit does to its key."""
 
-    ADD = "make one that must not be there"
-    SET = "make one, in place of what may be there"
-    REPLACE = "set one that must be there"
-    REMOVE = "remove one that must be there"
+    ADD = "add a key that must not exist"
+    SET = "set a key, whether it exists or not"
+    REPLACE = "set a key that must exist"
+    REMOVE = "remove a key that must exist"
 
 
 @frozen
 class Edit:
-    """One change. key: of a base field that clients may set, or of a custom property; the value is of its type.
+    """One change. key: a base field that clients may set, or a custom property. value: of the type of that key.
 
-    position: of a change of one location (`key` is LOCATIONS then): a number, or `-` for after the last.
+    position: of one location, if `key` is LOCATIONS: a number from 0, or `-` for the end of the list.
     """
 
     op: Op
@@ -43,44 +43,48 @@ class Edit:
 
     @property
     def action(self) -> str:
-        """What the policy calls it."""
+        """The action that the policy decides about."""
         if self.key != LOCATIONS:
             return "modify_image"
         return "delete_image_location" if self.op is Op.REMOVE else "set_image_location"
 
 
 EditLocations = Callable[[Image, Edit], Image]
-"""The image after an edit of its locations. No side effects; raises Invalid, Forbidden, Conflict, QuotaExceeded."""
+"""Returns the image after an edit of its locations. Has no side effects.
+
+Raises Invalid, Forbidden, Conflict, QuotaExceeded.
+"""
 
 
 class LocationEditor(Protocol):
-    """Changes locations of images. actions: those of the policy that its edits need."""
+    """Changes the locations of images."""
 
     @property
     def actions(self) -> frozenset[str]:
-        """None: nothing can be edited."""
+        """The policy actions that its edits need; empty if it allows no edits."""
 
     async def prepare(self, caller: Caller, image: Image, edits: Sequence[Edit]) -> EditLocations:
-        """All that must be found out for these edits of LOCATIONS, which the caller may make. image: as it is now.
+        """Do the asynchronous part of these edits, and return the function that applies each of them.
 
+        The caller has been checked to be allowed them. image: the current one. edits: their key is LOCATIONS.
         Raises Forbidden, Invalid, Conflict.
         """
 
 
 class HiddenLocations:
-    """A LocationEditor for where clients do not see locations: nothing of them is changed."""
+    """The LocationEditor of servers that hide locations. It refuses all edits."""
 
     actions = frozenset[str]()
 
     async def prepare(self, caller: Caller, image: Image, edits: Sequence[Edit]) -> EditLocations:
-        """Raises Forbidden."""
+        """Raises Forbidden, always."""
         raise Forbidden("Locations are not shown here, and cannot be changed (images.show_locations).")
 
 
 _SETTABLE: Final = frozenset(names_of(lambda field: field.setting is Setting.CLIENT))
 _FORMATS: Final = frozenset(names_of(lambda field: field.type is FieldType.FORMAT))
 _WITHOUT_DATA: Final = frozenset({Status.QUEUED, Status.IMPORTING})
-"""In which the formats may still be chosen."""
+"""The statuses in which the formats can be changed."""
 
 
 @define
@@ -95,9 +99,9 @@ class Patching:
     protections: IProtections
 
     async def refusal(self, caller: Caller, image_id: str) -> Forbidden | None:
-        """Why the caller may change nothing of the image, whatever the edits are; None: it may change something.
+        """The reason why the caller may change nothing of an image; None if it may change something.
 
-        An empty list of edits is allowed all the same. Raises NoSuchImage.
+        An empty list of edits is allowed even with a refusal. Raises NoSuchImage.
         """
         image = await self.access.catalogue.image(image_id)
         if any(self.access.policy.allows(action, caller, image) for action in self.locations.actions):
@@ -109,10 +113,11 @@ class Patching:
         return None
 
     async def patch(self, caller: Caller, image_id: str, edits: Sequence[Edit]) -> Image:
-        """Apply the edits in order; the image as it is then.
+        """Apply the edits in order, and return the changed image. After an error nothing has changed.
 
-        Raises NoSuchImage; Forbidden for what the caller, or the status, does not allow; Conflict for a key that is
-        there and should not be, or should be and is not; QuotaExceeded. Nothing has changed then.
+        Raises NoSuchImage. Raises Forbidden: the caller may not, or the status does not allow an edit. Raises Conflict:
+        a key
+        exists and must not, or must exist and does not. Raises QuotaExceeded.
         """
         of_locations = [edit for edit in edits if edit.key == LOCATIONS]
         actions = sorted({edit.action for edit in edits}) or ["get_image"]
@@ -146,7 +151,7 @@ class Patching:
         return changed
 
     def _value(self, caller: Caller, image: Image, edit: Edit) -> Any:
-        """What an edit of a base field sets it to."""
+        """The value that an edit gives to a base field. Raises Forbidden, Conflict."""
         key, value = edit.key, edit.value
         if edit.op is Op.REMOVE:
             raise Forbidden(f"Attribute {key!r} cannot be removed: only custom properties can.")
@@ -167,7 +172,7 @@ class Patching:
 
 
 def _edit_property(properties: dict[str, str], edit: Edit) -> None:
-    """A value of None is as if there were none: those properties that take it are absent then."""
+    """Apply an edit to a property. A value of None removes the property. Raises Conflict."""
     present = edit.key in properties
     if present and edit.op is Op.ADD:
         raise Conflict(f"Property {edit.key!r} is there already: 'replace' changes it.")

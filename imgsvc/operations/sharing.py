@@ -1,4 +1,4 @@
-"""With whom an image is shared, and what those projects say to it (Image API v2, "Sharing")."""
+"""The members of images: the projects that an image is shared with, and their answers (Image API v2, "Sharing")."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from imgsvc.operations.access import Access
 
 @define
 class Sharing:
-    """The members of images. Only an image that is `shared` shows them; they are kept while it is not.
+    """Shows and changes the members of images. Only images of visibility `shared` show them; the others keep them.
 
-    limit: of members of an image; negative: none.
+    limit: members that an image may have; negative: any number.
     """
 
     access: Access
@@ -25,9 +25,11 @@ class Sharing:
     limit: int = 128
 
     async def members(self, caller: Caller, image_id: str) -> list[Member]:
-        """All of them for the owner and administrators, its own for a member; but those whom `get_member` refuses.
+        """All members, for the owner and administrators. A member gets only its own membership.
 
-        Raises NoSuchImage; Forbidden for who is none of these, and if the image is not shared.
+        The list is empty for callers that the policy refuses `get_member`. Raises NoSuchImage. Raises Forbidden: the
+        policy does
+        not allow `get_members`, or the image is not shared.
         """
         image = await self._shared_image(caller, image_id, "get_members")
         if not self.access.policy.allows("get_member", caller, image):
@@ -35,7 +37,7 @@ class Sharing:
         return await self._seen(caller, image)
 
     async def member(self, caller: Caller, image_id: str, member_id: str) -> Member:
-        """Raises NoSuchImage; NotFound for all that the caller may not see."""
+        """One member. Raises NoSuchImage. Raises NotFound: there is no such member, or the caller may not see it."""
         try:
             image = await self._shared_image(caller, image_id, "get_member")
         except Forbidden:
@@ -43,13 +45,13 @@ class Sharing:
         return await self._one(caller, image, member_id)
 
     async def check_add(self, caller: Caller, image_id: str) -> None:
-        """Raises NoSuchImage, Forbidden (not shared, not the owner) for who can add no member, whichever it is."""
+        """Check that the caller may add members. Raises NoSuchImage, Forbidden (not shared, not the owner)."""
         await self._shared_image(caller, image_id, "add_member")
 
     async def add(self, caller: Caller, image_id: str, member_id: str) -> Member:
-        """Share the image with one more project, which may answer to it.
+        """Share the image with one more project. That project may then accept or reject the image.
 
-        Raises what check_add does, Conflict (a member already), QuotaExceeded.
+        Raises the errors of check_add, Conflict (a member already), QuotaExceeded.
         """
         image = await self._shared_image(caller, image_id, "add_member")
         member = await self.member_records.add_member(image_id, member_id, self.limit)
@@ -57,22 +59,26 @@ class Sharing:
         return member
 
     async def check_answer(self, caller: Caller, image_id: str, member_id: str) -> None:
-        """Raises NoSuchImage; Forbidden (not shared, the owner, a reader, not a member); NotFound (another project's
-        membership) for who can give no answer, whichever it is.
+        """Check that the caller may set the status of a membership.
+
+        Raises NoSuchImage, Forbidden (not shared, the owner, a reader, not a member), NotFound (membership of another
+        project).
         """
         await self._require_for(caller, image_id, member_id, "modify_member")
 
     async def answer(self, caller: Caller, image_id: str, member_id: str, status: MemberStatus) -> Member:
-        """A project accepts an image, rejects it, or leaves it open. Raises what check_answer does."""
+        """Accept an image, reject it, or set it back to pending, for a member project. Raises the errors of
+        check_answer.
+        """
         image = await self._require_for(caller, image_id, member_id, "modify_member")
         member = await self.member_records.set_member_status(image_id, member_id, status)
         self.events.publish(MemberChanged(image, member))
         return member
 
     async def remove(self, caller: Caller, image_id: str, member_id: str) -> None:
-        """Share the image no more with a project. No project can withdraw itself.
+        """Stop sharing the image with a project. A member cannot remove itself.
 
-        Raises NoSuchImage; Forbidden (not shared, not the owner); NotFound (not a member that the caller sees).
+        Raises NoSuchImage, Forbidden (not shared, not the owner), NotFound (not a member that the caller may see).
         """
         image = await self._require_for(caller, image_id, member_id, "delete_member")
         await self.member_records.remove_member(image_id, member_id)
@@ -84,13 +90,13 @@ class Sharing:
         return image
 
     async def _require_for(self, caller: Caller, image_id: str, member_id: str, action: str) -> Image:
-        """A shared image, if the caller may do `action` to that member of it; else raises as `check_answer`."""
+        """Find a shared image of which the caller may do `action` to a member. Raises the errors of check_answer."""
         image = await self.images.image(image_id)
         try:
             self.access.check(caller, image, action)
             _require_shared(image)
         except Forbidden:
-            # Who may look, and sees no such member, is told that.
+            # Callers who may list members get NotFound if they see no such member.
             if image.visibility is Visibility.SHARED and self.access.policy.allows("get_member", caller, image):
                 await self._one(caller, image, member_id)
             raise
@@ -116,4 +122,4 @@ def _require_shared(image: Image) -> None:
 
 
 def _no_member(image_id: str, member_id: str) -> NotFound:
-    return NotFound(f"Project {member_id} is no member of image {image_id}.")
+    return NotFound(f"Project {member_id} is not a member of image {image_id}.")

@@ -1,4 +1,4 @@
-"""One of an image's copies goes, and the others stay."""
+"""Deletes one copy of an image, and keeps the others."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ class StoreCopies:
     deletion: Deletion
 
     async def delete(self, caller: Caller, store_id: str, image_id: str) -> None:
-        """The copy in that store is gone.
+        """Delete the copy of an image in a store.
 
-        In this order raises: NotFound where there is one store only; Conflict for an unknown store; NoSuchImage;
-        Forbidden; WrongStatus; Forbidden for the last copy; NotFound if none is in that store; StoreForbidden,
-        ObjectInUse and StoreAway: the copy stays.
+        The checks are made in this order. Raises NotFound: there is only one store. Raises Conflict: the store is
+        unknown.
+        Raises NoSuchImage, Forbidden, WrongStatus. Raises Forbidden: it is the last copy. Raises NotFound: there is no
+        copy in
+        that store. Raises StoreForbidden, ObjectInUse, StoreAway: the copy stays.
         """
         if not self.stores.several:
             raise NotFound("There is only one store.")
@@ -37,7 +39,7 @@ class StoreCopies:
             if image.status is not Status.ACTIVE:
                 raise WrongStatus(image_id, image.status, "only copies of active images are deleted")
             if len(image.locations) == 1:
-                raise Forbidden(f"Image {image_id}: its last copy cannot be deleted, but with the image.")
+                raise Forbidden(f"Image {image_id}: its last copy can only be deleted with the image.")
             left = tuple(location for location in image.locations if location.store_id != store_id)
             if len(left) == len(image.locations):
                 raise NotFound(f"Image {image_id} has no copy in store {store_id}.")

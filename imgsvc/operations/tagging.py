@@ -1,4 +1,4 @@
-"""Tags of images, one at a time."""
+"""Adds and removes single tags of images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Tagging:
     limits: RecordLimits
 
     async def add(self, caller: Caller, image_id: str, tag: str) -> None:
-        """The image has the tag, as it perhaps had before. Raises NoSuchImage, Forbidden, QuotaExceeded."""
+        """Add a tag, unless the image has it already. Raises NoSuchImage, Forbidden, QuotaExceeded."""
 
         def tagged(image: Image) -> Image:
             if tag in image.tags:
@@ -31,7 +31,7 @@ class Tagging:
         await self.changes.change(caller, image_id, tagged, "modify_image")
 
     async def remove(self, caller: Caller, image_id: str, tag: str) -> None:
-        """The image has the tag no more. Raises NoSuchImage, Forbidden, NotFound."""
+        """Remove a tag. Raises NoSuchImage, Forbidden. Raises NotFound: the image does not have it."""
 
         def untagged(image: Image) -> Image:
             if tag not in image.tags:

@@ -15,8 +15,8 @@ from imgsvc.pipeline.answers import SMALL, AnswerBudget, Reservation
 from imgsvc.pipeline.stall import StallTimer
 
 SLOWEST = 16 << 10
-"""Bytes per second. A client that receives a large response more slowly is cut off after its timeout, because it
-holds memory that others wait for.
+"""Bytes per second. A client has the timeout, and in addition the time that its response takes at this rate. Then it is
+cut off, because it holds memory that others wait for.
 """
 
 
