@@ -50,12 +50,9 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(30), nullable=False),
         sa.Column("task_id", sa.String(36)),
         sa.Column("expires_at", sa.BigInteger, nullable=False),
-        sa.ForeignKeyConstraint(["task_id"], ["tasks.task_id"], name="fk_leases_task_id"),
         sa.PrimaryKeyConstraint("resource_id", name="pk_leases"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_leases_task_id", "leases", ["task_id"])
-    op.create_index("ix_leases_expires_at", "leases", ["expires_at"])
     op.create_table(
         "lease_objects",
         sa.Column("resource_id", sa.String(36), nullable=False),
