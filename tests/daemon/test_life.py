@@ -173,11 +173,12 @@ class RefusedStartTests(DaemonTestCase):
         self.refused('[stores.a]\nkind = "file"\nbucket = "b"\n', r"^imgsvc: stores\.a\.bucket: no such option")
 
     def test_memory_of_several(self) -> None:
-        """Workers that would not see each other's images."""
-        self.refused(
-            '[server]\nworkers = 2\n[stores.fast]\nkind = "memory"\n',
-            r"^imgsvc: server\.workers = 2: must be 1 with stores\.fast of kind memory",
-        )
+        """Workers that would not see each other's objects, be they images or data of the server's own."""
+        for tables in ("[stores.fast]", '[stores.local]\nkind = "file"\n[stores.fast]\npurpose = "cache"'):
+            self.refused(
+                f'[server]\nworkers = 2\n{tables}\nkind = "memory"\n',
+                r"^imgsvc: server\.workers = 2: must be 1 with stores\.fast of kind memory",
+            )
 
     def test_store_path(self) -> None:
         """A folder of images that cannot be written."""

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from imgsvc.errors import CatalogueUnavailable, ObjectMissing, StoreAway, StoreUnavailable
 from tests.support.server import Answer, Connection, parse_answer
-from tests.web.rigs import ONE_STORE, THREE_STORES, ApiTestCase
+from tests.web.rigs import MEMORY, ONE_STORE, THREE_STORES, ApiTestCase
 
 INSIDER = IPv4Address("TCP", "10.1.1.1", 1)
 STRANGER = IPv4Address("TCP", "10.2.2.2", 1)
@@ -81,6 +81,22 @@ class PlainTests(HealthTestCase):
         for query in ("", "?", "?details", "?x=detail", "?%F0%B8=%FF&&="):
             self.assertEqual(self.get(path=f"/healthcheck{query}").status, 200)
         self.assertEqual(self.server.store().calls.count("usage"), 0)
+
+
+class ReservedStoreTests(HealthTestCase):
+    """Stores that clients do not see."""
+
+    tables: ClassVar[dict[str, Any] | None] = {
+        "stores": {**ONE_STORE, "area": {**MEMORY, "purpose": "staging"}},
+        "server": {"health_peers": ["10.1.0.0/16"]},
+    }
+
+    def test_named(self) -> None:
+        """The server stands on them too."""
+        connection = self.server.connect(INSIDER)
+        connection.send(b"GET /healthcheck?detail HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer, _ = parse_answer(connection.received)
+        self.assertEqual(answer.body.decode(), "OK\ncatalogue: OK\nstore local: OK\nstore area: OK")
 
 
 class DetailTests(HealthTestCase):
