@@ -83,9 +83,7 @@ class LocationPatcher:
             return image
         metadata = {each.url: each.metadata for each in given}
         if len(metadata) != len(given) or metadata.keys() != {location.url for location in image.locations}:
-            raise Invalid(
-                f"Image {image.id}: a replacement must have the same URLs, and may change only their metadata."
-            )
+            raise Invalid(f"Image {image.id}: a replacement must have the same URLs. Only metadata can change.")
         for each in given:
             image = self._validated(image, each.validation)
         kept = tuple(evolve(location, metadata=metadata[location.url]) for location in image.locations)

@@ -1,1 +1,1 @@
-"""HTTP: requests in, answers out. The only package that imports klein."""
+"""The HTTP interface. The only package that imports klein."""

@@ -1,4 +1,4 @@
-"""One line in the log for each request."""
+"""Writes one line to the log for each request."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from imgsvc.words import quoted, word
 log = make_logger()
 
 LONGEST: Final = {"user": 128, "project": 128, "method": 32, "uri": 1024, "range": 128, "user_agent": 256}
-"""Characters of each text that a client gives. What is longer is cut, and ends in `...` then."""
+"""Characters of each text that a client sends. A longer text is cut, and ends in `...` then."""
 
 
 def log_access(request: StreamingRequest, duration: float) -> None:
-    """Called with each request that was answered, or whose client went away first. duration: see StreamingSite."""
+    """Log a request that was answered, or whose client went away first. duration: seconds, see StreamingSite."""
     fields = _fields(request, duration)
     log.info(
         "{line}",
@@ -29,9 +29,9 @@ def log_access(request: StreamingRequest, duration: float) -> None:
 
 
 def _fields(request: StreamingRequest, duration: float) -> dict[str, Any]:
-    """What is told of a request. None: there is none.
+    """The fields that are logged of a request. A field without value is None.
 
-    status: None if nothing was answered. bytes_in, bytes_out: of the bodies. cut: the connection ended first.
+    status: None if there was no response. bytes_in, bytes_out: of the bodies. cut: whether the connection ended first.
     """
     caller = request.caller
     texts = {
@@ -54,7 +54,7 @@ def _fields(request: StreamingRequest, duration: float) -> dict[str, Any]:
 
 
 def _line(fields: dict[str, Any]) -> str:
-    """The same as text: words with blanks between them, `-` for what is not there."""
+    """The fields as text: words with blanks between them, and `-` for None."""
     words = [word(fields[name]) for name in ("client", "user", "method", "uri", "status", "bytes_out", "bytes_in")]
     texts = [quoted(fields[name]) for name in ("range", "user_agent")]
     return " ".join([*words, f"{fields['duration']:.3f}", *texts, *(["cut"] if fields["cut"] else [])])

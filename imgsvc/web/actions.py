@@ -1,4 +1,4 @@
-"""What is done to images: `/v2/images/{image_id}/actions/...`."""
+"""Actions on images: `/v2/images/{image_id}/actions/...`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imgsvc.web.routes import Route
 
 @define
 class ActionRoutes:
-    """Deactivate and reactivate."""
+    """Deactivates and reactivates images."""
 
     part: ClassVar[str] = "actions"
 
@@ -31,23 +31,23 @@ class ActionRoutes:
         ]
 
     async def deactivate(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
-        """204, also if it is deactivated."""
+        """204, also if the image is deactivated already."""
         await self.activation.deactivate(context.caller, image_id)
         return answer_nothing(request)
 
     async def reactivate(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
-        """204, also if it is active."""
+        """204, also if the image is active already."""
         await self.activation.reactivate(context.caller, image_id)
         return answer_nothing(request)
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 def _deactivating() -> Operation:
     return Operation(
         "deactivate_image",
-        "Keep the data of an image from all but administrators",
+        "Deactivate an image: only administrators can read its data",
         answers={204: nothing("The image is `deactivated`")},
         errors={403: "The image is not `active`, or the caller may not do this", 404: NO_IMAGE, 409: CHANGED},
     )
@@ -56,7 +56,7 @@ def _deactivating() -> Operation:
 def _reactivating() -> Operation:
     return Operation(
         "reactivate_image",
-        "Give out the data of a deactivated image again",
+        "Reactivate a deactivated image: its data can be read again",
         answers={204: nothing("The image is `active`")},
         errors={
             403: "The image is not `deactivated`, or the caller may not do this",

@@ -1,4 +1,4 @@
-"""Requests that clients have sent ahead wait for their turns, which take no more than a part of one of the reactor."""
+"""A queue for requests that clients have sent ahead. It uses only a part of each turn of the reactor."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Final
 from twisted.internet.interfaces import IDelayedCall
 
 TIME: Final = 0.005
-"""Seconds of a turn of the reactor after which the next one of those that wait has to wait for the next turn."""
+"""Seconds that the queue may use in one turn of the reactor. Requests that are left wait for the next turn."""
 
 
 class AheadTurns:
-    """Calls those that wait in the order in which they came, each once."""
+    """Calls the waiting functions in the order of their arrival, each once."""
 
     def __init__(self, clock: Any) -> None:
         """clock: IReactorTime."""
@@ -21,17 +21,17 @@ class AheadTurns:
         self._call: IDelayedCall | None = None
 
     def wait(self, who: object, take: Callable[[], None]) -> None:
-        """Have `take()` called in a later turn of the reactor. Without effect if `who` waits already."""
+        """Call `take()` in a later turn of the reactor. Does nothing if `who` waits already."""
         self._waiting.setdefault(who, take)
         if self._call is None:
             self._call = self._clock.callLater(0, self._go_on)
 
     def waits(self, who: object) -> bool:
-        """Whether it waits."""
+        """Whether `who` waits."""
         return who in self._waiting
 
     def leave(self, who: object) -> None:
-        """Wait no longer."""
+        """Remove `who` from the queue."""
         self._waiting.pop(who, None)
         if not self._waiting and self._call is not None:
             self._call.cancel()
@@ -40,7 +40,7 @@ class AheadTurns:
     def _go_on(self) -> None:
         self._call = None
         until = self._clock.seconds() + TIME
-        for who in list(self._waiting):  # who comes meanwhile has another turn
+        for who in list(self._waiting):  # those that arrive during the loop wait for another turn
             take = self._waiting.pop(who, None)
             if take is not None:
                 take()

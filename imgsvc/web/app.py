@@ -1,4 +1,4 @@
-"""Mounts the route groups on Klein, and does for every request what is the same for all of them."""
+"""Mounts the route groups on Klein, and does the work that all requests have in common."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ NOBODY: Final = Caller()
 class ImageApi(Resource):
     """The root of the HTTP interface.
 
-    A request goes down: the version in its path, its id, CORS, the route, the caller, the handler. groups, routes: all
-    that are mounted.
+    A request passes in this order: the version in its path, its id, CORS, the route, the caller, the handler.
+    groups, routes: all that are mounted.
     """
 
     isLeaf = True
@@ -50,9 +50,9 @@ class ImageApi(Resource):
         cors: Cors,
         answers: LargeAnswers,
     ) -> None:
-        """groups: the parts of the API. versions: one of them, which also answers paths of no version.
+        """groups: the parts of the API. versions: the group that also answers paths outside all versions.
 
-        answers: sends the large ones.
+        answers: sends large responses.
         """
         super().__init__()
         self.groups = list(groups)
@@ -64,7 +64,7 @@ class ImageApi(Resource):
         self._answers = answers
         self._failures = FailureAnswers(callers)
         self._klein = Klein()
-        self._klein.url_map.merge_slashes = False  # it would answer with redirects
+        self._klein.url_map.merge_slashes = False  # otherwise Werkzeug answers with redirects
         self._klein.url_map.strict_slashes = True
         for group in self.groups:
             for route in group.routes():
@@ -74,7 +74,7 @@ class ImageApi(Resource):
         self._resource = self._klein.resource()
 
     def render(self, request: StreamingRequest) -> object:
-        """See IResource: the body, or NOT_DONE_YET. HEAD is answered as GET is, and Twisted sends no body with it."""
+        """See IResource. Returns the body, or NOT_DONE_YET. HEAD is answered as GET; Twisted leaves out the body."""
         body = self._rendered(request)
         return b"" if isinstance(body, bytes) and request.method == b"HEAD" else body
 
@@ -105,14 +105,14 @@ class ImageApi(Resource):
             except ImgsvcError as error:
                 if request.channel is not None:
                     raise
-                log.info("{error}, and nobody to tell", error=str(error))
-                raise CancelledError from error  # to Klein the end of a request that nobody waits for any more
+                log.info("{error} (the client has gone)", error=str(error))
+                raise CancelledError from error  # Klein ends a cancelled request without a response
 
-        # Werkzeug takes HEAD wherever it takes GET.
+        # Werkzeug accepts HEAD wherever it accepts GET.
         self._klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(handle)
 
     async def _handler(self, route: Route | OpenRoute, request: StreamingRequest) -> Callable[..., Awaitable[Answer]]:
-        """The route's handler, with all that it is called with but the parts of the path."""
+        """The route's handler, bound to all its arguments except the parts of the path."""
         if isinstance(route, OpenRoute):
             return partial(route.handler, request)
         request.caller = caller = await self._callers.caller_of(request)
@@ -121,7 +121,7 @@ class ImageApi(Resource):
         return partial(route.handler, request, context)
 
     async def _sent(self, request: StreamingRequest, answer: Answer) -> bytes | None:
-        """What Klein is to write; None for what was sent already."""
+        """The bytes that Klein writes; None if the response was sent here."""
         if isinstance(answer, LargeAnswer):
             await self._answers.send(request, answer)
             return None
@@ -131,13 +131,13 @@ class ImageApi(Resource):
         return answer
 
     def _failed(self, request: StreamingRequest, failure: Failure) -> bytes | Deferred[bytes]:
-        """Called by Klein with whatever a route raised, and with what there is no route for."""
+        """Called by Klein with the failure of a route, and when there is no route."""
         if isinstance(failure.value, HTTPException) and failure.value.code in (404, 405):
             return Deferred.fromCoroutine(self._answer_without_route(request, failure))
         return self._failures.answer(request, failure)
 
     async def _answer_without_route(self, request: StreamingRequest, failure: Failure) -> bytes:
-        """Only those who may use the API learn which routes it has."""
+        """The response if there is no route. Only callers who may use the API learn which routes it has."""
         first = first_segment(request)
         if first == VERSIONS:
             return self._versions.answer(request, 200)
@@ -151,6 +151,6 @@ class ImageApi(Resource):
 
 
 def _context_of(request: StreamingRequest, caller: Caller = NOBODY) -> RequestContext:
-    """What work for a request knows of it."""
+    """The context of the work for a request."""
     peer = getattr(request.client, "host", "")
     return RequestContext(request.request_id, caller, peer, traceparent_of(request))

@@ -1,4 +1,4 @@
-"""Bodies of requests: how they may be encoded; JSON, read within bounds of memory and time, in turns of the reactor."""
+"""Reads JSON bodies of requests, with limits on memory, on time, and on the work in one turn of the reactor."""
 
 from __future__ import annotations
 
@@ -28,44 +28,45 @@ T = TypeVar("T")
 Document = dict[str, Any] | list[Any]
 
 LARGEST_JSON: Final = 1 << 20
-"""Bytes of a JSON body."""
+"""Bytes of a JSON body, at most."""
 
 SMALL: Final = 64 << 10
-"""Bytes of a body up to which it never waits for memory (IAnswerBudget)."""
+"""A body of up to this many bytes never waits for memory (IAnswerBudget)."""
 
 QUICK: Final = 8 << 10
-"""Bytes of a body up to which it is read at once: that takes less time than most requests do."""
+"""A body of up to this many bytes is processed in one turn: that takes less time than most requests."""
 
 FEW: Final = 2000
-"""Values of a body up to which what it says is understood in a turn of the reactor: that takes 7 us a value at most."""
+"""A body of up to this many values is processed on the reactor's thread. That takes at most 7 us for each value."""
 
 PATIENCE: Final = 30.0
-"""Seconds for which a large body waits for memory."""
+"""Seconds that a large body waits for memory, at most."""
 
 ARRIVAL: Final = 60.0
-"""Seconds that a body may take to arrive."""
+"""Seconds in which a body must arrive."""
 
 BYTES_OF_VALUE: Final = 160
-"""What a value takes in memory beside its text, on the average of the worst document."""
+"""Bytes of memory for a value in addition to its text: the average in the worst document."""
 
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-"""Escapes can write what UTF-8 cannot."""
+"""Escapes of surrogates. A lone one cannot be encoded in UTF-8."""
 
 
 def require_identity_encoding(request: StreamingRequest) -> None:
-    """Raise UnsupportedType for a body that the client has compressed or the like: it is taken as it comes."""
+    """Raises UnsupportedType: the body has a content coding, such as compression."""
     for coding in (joined(request.requestHeaders, "content-encoding") or "").split(","):
         if coding.strip().lower() not in ("", "identity"):
             request.setHeader(b"accept-encoding", b"identity")  # RFC 9110 section 15.5.16
-            raise UnsupportedType(f"A body has no Content-Encoding but identity here, not {coding.strip()}.")
+            raise UnsupportedType(f"The Content-Encoding of a body must be identity, not {coding.strip()}.")
 
 
 @define
 class JsonBodies:
     """Reads bodies.
 
-    budget: what they may hold together. threads: where those that hold much are understood, one at a time. clock: the
-    reactor's time.
+    budget: bounds the memory of all bodies together. threads: where large bodies are processed, one at a time. clock:
+    the
+    reactor.
     """
 
     budget: IAnswerBudget
@@ -78,12 +79,14 @@ class JsonBodies:
 
     @asynccontextmanager
     async def read(self, body: RequestBody, understand: Callable[[Document], T]) -> AsyncIterator[T]:
-        """What `understand` makes of the object or array that a body holds, whatever its Content-Type says.
+        """Read a body, which must hold a JSON object or array, and yield what `understand` returns for it.
 
-        understand: is called in a thread if the body holds much; without side effects. The memory of the body is
-        counted until the context ends.
-        Raises Invalid for what is no object or array, or too deep, BodyTooLarge, BodyCut, Overloaded, and whatever
-        `understand` raises.
+        The Content-Type is ignored. The memory of the body is counted until the context ends. understand: runs in a
+        thread if
+        the body is large; must have no side effects.
+        Raises Invalid: the body is not an object or array, or is nested too deep. Raises BodyTooLarge, BodyCut,
+        Overloaded, and
+        the errors of `understand`.
         """
         if body.length is not UNKNOWN_LENGTH and body.length > LARGEST_JSON:
             raise too_large(LARGEST_JSON)
@@ -96,7 +99,7 @@ class JsonBodies:
     def read_object(
         self, body: RequestBody, understand: Callable[[dict[str, Any]], T]
     ) -> AbstractAsyncContextManager[T]:
-        """As `read`, for routes that take an object only."""
+        """As `read`, for routes that accept an object only."""
 
         def understand_object(document: Document) -> T:
             if not isinstance(document, dict):
@@ -128,7 +131,7 @@ class JsonBodies:
             await self.turns.own()
 
     async def _arrived(self, body: RequestBody, memory: _Memory) -> bytes:
-        """The whole body. One of unknown length waits for memory when it turns out to be large."""
+        """The whole body. A body of unknown length waits for memory as soon as it turns out to be large."""
         unknown = body.length is UNKNOWN_LENGTH
         await memory.reserve(SMALL if unknown else _most(body.length))
 
@@ -148,7 +151,7 @@ class JsonBodies:
 
 @define
 class _Memory:
-    """What is counted for one body."""
+    """The memory that is counted for one body."""
 
     _budget: IAnswerBudget
     _clock: IReactorTime
@@ -157,7 +160,9 @@ class _Memory:
     _work: Deferred[Any] | None = None
 
     def reserve(self, size: int) -> Deferred[None]:
-        """Count `size` bytes, in place of those that are counted. Fires when there is room; fails with Overloaded."""
+        """Count `size` bytes instead of the former number. The Deferred fires when there is room, or fails with
+        Overloaded.
+        """
         granted = self._budget.reserve(size)
         if not granted.called:
             granted.addTimeout(PATIENCE, self._clock, _gave_up)
@@ -170,11 +175,11 @@ class _Memory:
             self._reservation.resize(size)
 
     def needed_by(self, work: Deferred[T]) -> None:
-        """Work that goes on to its end, and holds the memory until then, whoever is gone."""
+        """Keep the memory counted until `work` has ended, even if the client has gone before."""
         self._work = work
 
     def close(self) -> None:
-        """Count none, as soon as no work needs the memory."""
+        """Give the memory back, as soon as no work needs it."""
         if self._waiting is not None:
             self._waiting.cancel()
         if self._work is not None and not self._work.called:
@@ -198,18 +203,18 @@ def _gave_up(result: object, seconds: float) -> None:
 
 
 def _most(length: int) -> int:
-    """What a body of that many bytes may need before more is known of it."""
+    """The bytes that a body of this length may need, when only its length is known."""
     return length if length <= SMALL else _bytes_needed(length, 4 * length, MOST_VALUES)
 
 
 def _needed(data: bytes, structure: Structure) -> int:
-    """What it takes to parse it. Text takes up to four bytes a character, as soon as one of them is not ASCII."""
+    """The bytes needed to parse a body. If its text is not all ASCII, each character may take four bytes."""
     plain = data.isascii() and b"\\u" not in data
     return _bytes_needed(len(data), len(data) if plain else 4 * len(data), structure.values)
 
 
 def _bytes_needed(length: int, text: int, values: int) -> int:
-    """The body, its text, and the values, which hold as much text again."""
+    """The bytes of the body, its text, and its values, which hold the text once more."""
     return length + 2 * text + BYTES_OF_VALUE * values
 
 

@@ -1,6 +1,6 @@
-"""How many bytes are read from a connection's socket at once, and how many wait in it for a client that does not read.
+"""Sizes of the buffers of a connection: bytes that one read of its socket returns, and bytes that wait to be sent.
 
-A process with few connections gives each of them large buffers; one with many gives each of them small ones.
+With few connections each one has large buffers, with many connections each one has small buffers.
 """
 
 from __future__ import annotations
@@ -12,43 +12,43 @@ from typing import Any, Final
 from twisted.internet.interfaces import ISystemHandle
 
 MANY: Final = 64
-"""Open connections of a process from which on they are many."""
+"""From this number of open connections on, a process uses small buffers."""
 HEAD_READ_SIZE: Final = 16 << 10
-"""Bytes read at once for heads: what a client may make the parser do in one turn of the reactor."""
+"""Bytes of one read while the parser expects a head. It bounds the parser's work in one turn of the reactor."""
 BODY_READ_SIZE: Final = 256 << 10
 BODY_READ_SIZE_OF_MANY: Final = 64 << 10
-"""Bytes read at once for a body."""
+"""Bytes of one read of a body."""
 UNSENT: Final = 1 << 20
 UNSENT_OF_MANY: Final = 256 << 10
-"""Bytes that the kernel may hold for a connection and has not begun to send, because the client has no room for them.
+"""Bytes that the kernel may hold unsent for a connection whose client has no room for them.
 
-By itself it takes up to 4 MiB (`net.ipv4.tcp_wmem`). A thousand clients that hardly read then fill all the memory that
-it has for TCP (`net.ipv4.tcp_mem`), and it drops what other clients send, who send that again after 0.2 s. What is on
-its way over the network is not counted, so a distant client is as fast as without this limit.
+Without a limit the kernel holds up to 4 MiB (`net.ipv4.tcp_wmem`). A thousand clients that hardly read then fill all
+the kernel's memory for TCP (`net.ipv4.tcp_mem`). It drops packets of other clients, which send them again after 0.2 s.
+Bytes in transit do not count, so the limit does not slow down a distant client.
 """
 
 
 def read_at_once(transport: Any, size: int) -> None:
-    """Set how many bytes are read from the socket of `transport` at once, and held for it: also of one under TLS."""
+    """Set the number of bytes of one read from the socket of `transport`, also below TLS. size: bytes."""
     _below_tls(transport).bufferSize = size
 
 
 def body_read_size(connections: int) -> int:
-    """Bytes to be read at once for a body, when so many connections are open."""
+    """Bytes of one read of a body. connections: number of open connections."""
     return BODY_READ_SIZE if connections < MANY else BODY_READ_SIZE_OF_MANY
 
 
 def bound_unsent(transport: Any, connections: int) -> None:
-    """Bound the bytes that the kernel holds unsent for `transport`, which is new, when so many connections are open.
+    """Limit the bytes that the kernel holds unsent for a new transport. connections: number of open connections.
 
-    Sets TCP_NOTSENT_LOWAT, see tcp(7). Unix sockets have no such option: both ends are on this machine.
+    Sets TCP_NOTSENT_LOWAT, see tcp(7). Unix sockets have no such option.
     """
     below = _below_tls(transport)
     if not ISystemHandle.providedBy(below):
         return
     handle = below.getHandle()
     if isinstance(handle, socket.socket) and handle.family in (socket.AF_INET, socket.AF_INET6):
-        with suppress(OSError):  # the client may have gone already
+        with suppress(OSError):  # the client may be gone
             handle.setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT if connections < MANY else UNSENT_OF_MANY
             )

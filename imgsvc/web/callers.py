@@ -1,4 +1,4 @@
-"""Who makes a request."""
+"""Identifies the callers of requests."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from imgsvc.web.request import StreamingRequest
 
 @frozen
 class Callers:
-    """Asks the identity once for each request."""
+    """Asks the IIdentity once for each request."""
 
     identity: IIdentity
 
     async def caller_of(self, request: StreamingRequest) -> Caller:
-        """The caller. Raises Unauthenticated, Forbidden, and what else the identity refuses with."""
+        """The caller. Raises Unauthenticated, Forbidden, and other errors of the IIdentity."""
         found = self.identity.identify(request.requestHeaders, request.client)
         return await found if isinstance(found, Deferred) else found
 
     def challenge(self, request: StreamingRequest) -> None:
-        """Tell in the headers of a 401 how a client identifies itself (RFC 9110, section 11.6.1)."""
+        """Set the header WWW-Authenticate of a 401 (RFC 9110, section 11.6.1)."""
         if self.identity.challenge:
             request.setHeader(b"www-authenticate", self.identity.challenge.encode())

@@ -1,4 +1,4 @@
-"""Decodes the chunked transfer coding (RFC 9112 section 7.1), with one copy of the bytes at most."""
+"""Decodes the chunked transfer coding (RFC 9112, section 7.1). Copies the bytes at most once."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ Piece = bytes | memoryview
 
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 LONGEST_LINE: Final = 4 << 10
-"""Bytes of a size line with its extensions, or of one line of trailers."""
+"""Bytes of a size line with its extensions, or of one line of the trailers, at most."""
 LONGEST_TRAILERS: Final = 16 << 10
-"""Bytes of all trailers; they are dropped."""
+"""Bytes of all trailers, at most. Trailers are dropped."""
 
 
 class MalformedChunks(ValueError):
-    """The bytes are not chunks."""
+    """The bytes are not in the chunked coding."""
 
 
 class ChunkedDecoder:
-    """Takes what is read from a connection; gives the bytes of the body, and what follows its end.
+    """Takes the bytes that a connection reads, and hands on the bytes of the body, and the bytes after its end.
 
-    on_data: called once for each read that has any; a memoryview is of bytes that do not change. on_end: called once,
-    with the bytes after the last chunk. Neither may call back into the decoder.
+    on_data: called once for each read that contains bytes of the body; a memoryview refers to immutable bytes. on_end:
+    called once, with the bytes after the body. Neither may call back into the decoder.
     """
 
     def __init__(self, on_data: Callable[[Piece], None], on_end: Callable[[bytes], None]) -> None:
@@ -37,7 +37,7 @@ class ChunkedDecoder:
         self._pieces: list[Piece] = []
 
     def dataReceived(self, data: bytes) -> None:
-        """Decode the next bytes. Raises MalformedChunks; nothing may be given to it after that."""
+        """Decode the next bytes. Raises MalformedChunks: the decoder must not be used after that."""
         if self._rest:
             data, self._rest = self._rest + data, b""
         try:
@@ -48,7 +48,7 @@ class ChunkedDecoder:
             self._on_end(data[end:])
 
     def _decode(self, data: bytes) -> int | None:
-        """Where the body ends in `data`; None if it does not."""
+        """The index of the first byte after the body in `data`; None if the body goes on."""
         view = memoryview(data)
         position, size = 0, len(data)
         while position < size:
@@ -70,8 +70,8 @@ class ChunkedDecoder:
                 if stop < 0:
                     self._keep(data, position)
                     return None
-                if data.find(b"\n", position, stop) >= 0:  # who reads it as an end would go on within our body
-                    raise MalformedChunks("a line of the trailers does not end as one")
+                if data.find(b"\n", position, stop) >= 0:  # another program may take it for the end of the body
+                    raise MalformedChunks("a line of the trailers does not end in CRLF")
                 self._trailers += stop + 2 - position
                 if self._trailers > LONGEST_TRAILERS:
                     raise MalformedChunks("the trailers are too long")
@@ -92,16 +92,17 @@ class ChunkedDecoder:
         return None
 
     def _keep(self, data: bytes, position: int) -> None:
-        """Wait for the end of a line."""
+        """Keep the bytes of an incomplete line."""
         if len(data) - position > LONGEST_LINE:
             raise MalformedChunks("a line is too long")
         self._rest = data[position:]
 
     def _hand_on(self, size: int) -> None:
-        """Give what was in a read of `size` bytes, as one piece: what is done for each piece costs more than a copy.
+        """Hand on the data of one read of `size` bytes as one piece: joining costs less than handling many pieces.
 
-        A view keeps the whole read in memory: where most of that was lines and extensions, there is a copy too, so that
-        those who count the data know what they hold.
+        A memoryview keeps the whole read in memory. If less than half of the read was data, the data is copied, because
+        a
+        consumer that counts it would otherwise count much less than the memory that it holds.
         """
         pieces, self._pieces = self._pieces, []
         if len(pieces) == 1 and len(pieces[0]) * 2 >= size:

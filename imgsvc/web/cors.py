@@ -1,4 +1,4 @@
-"""Cross-origin requests: what pages of other origins may do through a browser (Fetch standard, "CORS protocol")."""
+"""Cross-origin requests: what browsers let pages of other origins do (Fetch standard, "CORS protocol")."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REQUEST_HEADERS: Final = b", ".join(
         b"X-Storage-Token",
     ]
 )
-"""What a page may send. Not the headers that a proxy sets to say who the caller is."""
+"""Headers that a page may send. The headers in which a proxy names the caller are not among them."""
 EXPOSED_HEADERS: Final = b", ".join(
     [
         *(b"Accept-Patch", b"Accept-Ranges", b"Content-Disposition", b"Content-Length", b"Content-MD5"),
@@ -27,20 +27,21 @@ EXPOSED_HEADERS: Final = b", ".join(
         *(b"OpenStack-image-import-methods", b"OpenStack-image-store-ids", b"X-OpenStack-Request-ID"),
     ]
 )
-"""What a page may read, beside what it may of every answer."""
+"""Headers that a page may read, in addition to those that it may read of every response."""
 MAX_AGE: Final = b"3600"
-"""Seconds for which a browser may remember the answer to a preflight."""
+"""Seconds for which a browser may cache the response to a preflight."""
 
 
 class Cors:
-    """Tells browsers that pages of some origins may use the API.
+    """Tells browsers which origins may use the API.
 
-    Pages of listed origins may use it with credentials. `*` stands for all other origins, and without: the Fetch
-    standard does not let the two go together. Tokens in `X-Auth-Token` are no credentials in its sense.
+    Pages of listed origins may use it with credentials. `*` allows all other origins without credentials, because the
+    Fetch
+    standard forbids the combination. Tokens in `X-Auth-Token` are not credentials in the sense of that standard.
     """
 
     def __init__(self, origins: Iterable[str]) -> None:
-        """origins: as `https://dashboard.example`, or `*`. Raises ConfigurationError."""
+        """origins: such as `https://dashboard.example`, or `*`. Raises ConfigurationError: one is not an origin."""
         listed = frozenset(origins)
         for origin in sorted(listed - {"*"}):
             scheme, separator, host = origin.partition("://")
@@ -53,9 +54,10 @@ class Cors:
         self._listed = frozenset(origin.lower().encode() for origin in listed - {"*"})
 
     def apply(self, request: StreamingRequest) -> bytes | None:
-        """Set the headers that this request's answer needs, whatever it will be.
+        """Set the CORS headers of the response.
 
-        Gives the answer itself to OPTIONS, on every path and without a token, as oslo.middleware does; else None.
+        Returns the response to OPTIONS, on every path and without a token, as oslo.middleware does; None for other
+        methods.
         """
         if not self._on:
             return None

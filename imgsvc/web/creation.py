@@ -11,18 +11,20 @@ from imgsvc.errors import BodyTooLarge
 from imgsvc.web.fields import BASE, LINKS, OWN_PREFIX, READ_ONLY, RESERVED, FieldRules, forbid
 
 MOST_KEYS: Final = 1000
-"""Keys of a new image. More can be added: by patches, as far as the quota goes."""
+"""Keys of a new image, at most. Patches can add more, up to the quota."""
 
 
 @define
 class ImageReader:
-    """Splits what a client sends into base fields and custom properties, in the order of checks of the Image API."""
+    """Splits a new image into base fields and custom properties. Makes the checks in the order of the Image API."""
 
     rules: FieldRules
 
     def read(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Base fields and custom properties. Raises Forbidden for what only the server sets, BodyTooLarge for too many
-        keys, Invalid for the rest.
+        """The base fields and the custom properties of a new image.
+
+        Raises Forbidden: a key is set by the server only. Raises BodyTooLarge: too many keys. Raises Invalid: a wrong
+        value.
         """
         if len(document) > MOST_KEYS:
             raise BodyTooLarge(f"A new image may have {MOST_KEYS} keys, not {len(document)}.")

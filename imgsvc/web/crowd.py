@@ -1,4 +1,4 @@
-"""How many connections a process has open, and which of them have to go for new ones."""
+"""Limits the open connections of a process, and closes idle ones to make room for new ones."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from imgsvc.peers import Peers
 log = make_logger()
 
 FRESH: Final = 1.0
-"""Seconds for which an idle connection is left in peace: its client is about to send its request."""
+"""Seconds for which an idle connection is not closed, because its client may be about to send a request."""
 REFUSALS: Final = 64
-"""Connections that are told at the same time why they are refused. Who comes beyond that is only cut off."""
+"""Connections that may be open to receive a refusal at one time. Any further connection is closed without one."""
 LOG_PAUSE: Final = 10.0
-"""Seconds between two lines of the log about refused connections."""
+"""Seconds between two log lines about refused connections."""
 
 
 @frozen
 class CrowdLimits:
-    """connections: most that may be open. per_peer: of one peer; 0: no limit. exempt: peers without such a limit."""
+    """connections: how many may be open. per_peer: how many of one peer; 0: no limit. exempt: peers without that
+    limit.
+    """
 
     connections: int
     per_peer: int = 0
@@ -34,19 +36,19 @@ class CrowdLimits:
 
 
 class Connection(Protocol):
-    """What a Crowd does with a connection."""
+    """The part of a connection that a Crowd uses."""
 
     transport: Any
 
     def close_idle(self) -> None:
-        """End, although the client may be about to send a request."""
+        """Close the connection, although the client may be about to send a request."""
 
 
 class Crowd:
     """The open connections of a process.
 
-    When there are as many as may be, a new one takes the place of that which has been idle for longest, be it between
-    two requests or before the first; where none is idle, the new one is refused.
+    At the limit, the connection that has been idle for the longest time is closed for a new one. A connection is idle
+    between two requests and before its first one. If none is idle, the new connection is refused.
     """
 
     def __init__(self, clock: IReactorTime, limits: CrowdLimits) -> None:
@@ -64,11 +66,11 @@ class Crowd:
         return len(self._connections) + len(self._refused)
 
     def __iter__(self) -> Iterator[Any]:
-        """Over a copy."""
+        """Iterate over a copy."""
         return iter([*self._connections, *self._refused])
 
     def enter(self, connection: Connection) -> bool:
-        """Count a new connection. Whether it may stay; it must `leave` in any case."""
+        """Count a new connection, which must `leave` in any case. Returns whether it may stay."""
         peer = self._limited_peer(connection)
         if not self._has_place(peer):
             self._refused.add(connection)
@@ -83,11 +85,11 @@ class Crowd:
 
     @property
     def may_tell(self) -> bool:
-        """Whether a connection that was refused may be told so."""
+        """Whether a refused connection may receive the reason."""
         return len(self._refused) <= REFUSALS
 
     def leave(self, connection: Connection) -> None:
-        """The connection has ended."""
+        """Remove a connection that has ended."""
         self._connections.discard(connection)
         self._refused.discard(connection)
         self._idle.pop(connection, None)
@@ -98,17 +100,18 @@ class Crowd:
                 del self._peers[peer]
 
     def idle(self, connection: Connection) -> None:
-        """No request is under way on it."""
+        """Note that no request runs on a connection."""
         if connection in self._connections:
-            self._idle.pop(connection, None)  # the others have been idle for longer
+            self._idle.pop(connection, None)  # move it to the end: the dict is ordered by the time at which a
+            # connection became idle
             self._idle[connection] = self._clock.seconds()
 
     def busy(self, connection: Connection) -> None:
-        """The head of a request is complete."""
+        """Note that the head of a request is complete."""
         self._idle.pop(connection, None)
 
     def _has_place(self, peer: str | None) -> bool:
-        """Whether one more of this peer may stay, after an idle one had to go if need be."""
+        """Whether one more connection of this peer may stay. Closes an idle one if that is necessary."""
         of_peer = self._peers.get(peer, {}) if peer is not None else {}
         if self.limits.per_peer and len(of_peer) >= self.limits.per_peer:
             mine = [one for one in of_peer if one in self._idle]
@@ -118,7 +121,7 @@ class Crowd:
         return True
 
     def _close(self, connection: Connection) -> bool:
-        """Whether this idle connection could be closed."""
+        """Close an idle connection, unless it is fresh. Returns whether it was closed."""
         if self._clock.seconds() - self._idle[connection] < FRESH:
             return False
         self.busy(connection)
@@ -126,7 +129,9 @@ class Crowd:
         return True
 
     def _limited_peer(self, connection: Connection) -> str | None:
-        """What counts as one peer: an address of IPv4, a /64 of IPv6. None: nothing is counted."""
+        """The key that connections are counted by: an IPv4 address, or an IPv6 network of /64. None: the peer has no
+        limit.
+        """
         address = connection.transport.getPeer()
         if not isinstance(address, TCP4 | TCP6) or address in self.limits.exempt:
             return None

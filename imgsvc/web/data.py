@@ -1,4 +1,4 @@
-"""The bytes of images: `/v2/images/{image_id}/file`."""
+"""Uploads and downloads of image data: `/v2/images/{image_id}/file`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imgsvc.web.routes import Route
 
 @define
 class DataRoutes:
-    """Upload and download."""
+    """Uploads and downloads. several_stores: whether a client can choose the store."""
 
     part: ClassVar[str] = "data"
 
@@ -42,14 +42,14 @@ class DataRoutes:
         ]
 
     async def upload(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
-        """204, or the errors of Uploads.put."""
+        """204. Raises Invalid, UnsupportedType, and the errors of Uploads.put."""
         content_type = request.getHeader("content-type") or ""
         if content_type.partition(";")[0].strip().lower() != "application/octet-stream":
-            raise UnsupportedType("The Content-Type of image data is application/octet-stream.")
+            raise UnsupportedType("The Content-Type of image data must be application/octet-stream.")
         if request.requestHeaders.hasHeader("content-range"):  # RFC 9110 section 14.5
-            raise Invalid("An image takes its data as a whole: Content-Range says that this is a part.")
+            raise Invalid("Image data must be uploaded as a whole: the request has a Content-Range.")
         if request.clientproto == b"HTTP/1.0" and not request.requestHeaders.hasHeader("content-length"):
-            raise Invalid("An upload by HTTP/1.0 has a Content-Length.")  # RFC 1945 section 7.2.2
+            raise Invalid("An upload by HTTP/1.0 must have a Content-Length.")  # RFC 1945 section 7.2.2
         upload = UploadRequest(
             expected_size=_expected_size(request),
             store_id=request.getHeader("x-image-meta-store") if self.several_stores else None,
@@ -59,9 +59,9 @@ class DataRoutes:
         return answer_nothing(request)
 
     async def download(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes | None:
-        """200, 206, 204 without data, 304; the errors of Downloads, of the conditions and of the range.
+        """200; 206 for a range; 204 if there is no data; 304. Raises the errors of Downloads, conditions and ranges.
 
-        HEAD opens the object as well, so that its answer is that of GET, and reads nothing of it.
+        HEAD opens the object too, so that it gets the same response as GET, but reads nothing.
         """
         source = await self.downloads.find(context.caller, image_id, _preferred_stores(request))
         if source is None:
@@ -86,7 +86,7 @@ class DataRoutes:
 
 
 def _expected_size(request: StreamingRequest) -> int | None:
-    """Bytes that the client announces; None if it does not. Glance takes 0 as unknown, and so do its clients."""
+    """The number of bytes that the client announces; None if unknown. 0 means unknown in Glance and its clients."""
     header = request.getHeader("x-openstack-image-size")
     if header is not None:
         if not (header.isascii() and header.strip().isdigit()) or len(header) > 19:
@@ -104,7 +104,10 @@ def _preferred_stores(request: StreamingRequest) -> list[str]:
 
 
 def _digests(request: StreamingRequest) -> dict[str, bytes]:
-    """What the bytes must have. A body is the whole representation here, so the headers of RFC 9530 say the same."""
+    """The digests that the bytes must have.
+
+    A body is the whole representation here, so Content-Digest and Repr-Digest (RFC 9530) mean the same.
+    """
     headers = request.requestHeaders
     content, representation = [
         parse_digests(name, headers.getRawHeaders(name, [])) for name in ("content-digest", "repr-digest")
@@ -115,13 +118,13 @@ def _digests(request: StreamingRequest) -> dict[str, bytes]:
 
 
 def _etag(image: Image) -> str | None:
-    """Strong: the bytes of an image never change. None if no digest is known."""
+    """The entity tag of the data; None if no digest is known. It is strong, because the data never changes."""
     value = image.os_hash_value or image.checksum
     return None if value is None else f'"{value[:64]}"'
 
 
 def _asked_span(request: StreamingRequest, size: int, etag: str | None) -> Span | None:
-    """The part that is asked for; None for the whole."""
+    """The range that the client asks for; None for the whole."""
     asked = joined(request.requestHeaders, "range")
     if asked is not None:
         condition = request.getHeader("if-range")
@@ -138,7 +141,9 @@ def _http_date(moment: int) -> bytes:
 
 
 def _validate(request: StreamingRequest, image: Image, etag: str | None) -> None:
-    """Set what a cache may compare, and that it must: the data may be another caller's, or not for anybody any more."""
+    """Set the headers for caches. A cache must revalidate the data each time, because the caller's rights may
+    differ.
+    """
     if etag is not None:
         request.setHeader(b"etag", etag.encode())
     request.setHeader(b"last-modified", _http_date(int(image.updated_at.timestamp())))
@@ -146,12 +151,12 @@ def _validate(request: StreamingRequest, image: Image, etag: str | None) -> None
 
 
 def _describe(request: StreamingRequest, image: Image, size: int, span: Span | None) -> None:
-    """Set the headers of an answer with data."""
+    """Set the headers of a response with data."""
     request.setHeader(b"content-type", b"application/octet-stream")
     request.setHeader(b"accept-ranges", b"bytes")
     request.setHeader(b"content-disposition", content_disposition(image))
     if image.checksum is not None:
-        # Of the whole image, also for a part, and in hex: glanceclient and openstacksdk compare it as it is.
+        # The MD5 of the whole image, even for a range, and in hex: glanceclient and openstacksdk compare it with that.
         request.setHeader(b"content-md5", image.checksum.encode())
     if span is None:
         request.setHeader(b"content-length", b"%d" % size)
@@ -161,7 +166,7 @@ def _describe(request: StreamingRequest, image: Image, size: int, span: Span | N
         request.setHeader(b"content-range", b"bytes %d-%d/%d" % (span.start, span.stop - 1, size))
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 _BYTES: Final[Json] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}

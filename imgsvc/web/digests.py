@@ -1,4 +1,4 @@
-"""The digests that a client gives of the bytes it sends (RFC 9530, and RFC 1864 before it)."""
+"""Parses the headers with digests of a request's body (RFC 9530, and RFC 1864 before it)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from typing import Final
 from imgsvc.errors import Invalid
 
 ALGORITHMS: Final = {"sha-256": "sha256", "sha-512": "sha512"}
-"""Those that RFC 9530 calls active, by hashlib's names."""
+"""hashlib's names of the algorithms that RFC 9530 calls active."""
 
 _VALUE: Final = re.compile(r"\s*:([A-Za-z0-9+/]*)={0,2}:\s*(?:;.*)?")
-"""As RFC 9651 has it: the padding may be missing, and there may be parameters, which mean nothing here."""
+"""A byte sequence of RFC 9651. The padding may be missing. Parameters are ignored."""
 
 _MD5_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
 _MD5_HEX: Final = re.compile(r"[0-9A-Fa-f]{32}")
 
 
 def parse_digests(name: str, lines: Iterable[str]) -> dict[str, bytes]:
-    """hashlib's name of each algorithm -> the raw digest, from the lines of `Repr-Digest` and its like.
+    """The raw digests of a header such as `Repr-Digest`, by hashlib's name of the algorithm.
 
-    name: of the header. Algorithms that are not checked are left out, as the RFC asks for. Raises Invalid for one that
-    is and whose value is no digest of it.
+    name: of the header. lines: its values. Unknown algorithms are ignored, as RFC 9530 asks. Raises Invalid: the value
+    of a
+    known algorithm is not a digest.
     """
     digests: dict[str, bytes] = {}
     for member in ",".join(lines).split(","):
@@ -37,9 +38,9 @@ def parse_digests(name: str, lines: Iterable[str]) -> dict[str, bytes]:
 
 
 def parse_md5(lines: Iterable[str]) -> dict[str, bytes]:
-    """`md5` -> the raw digest, from the lines of `Content-MD5`; nothing if there are none.
+    """The raw digest of the header `Content-MD5`, under the key `md5`; empty if there is no such header.
 
-    It is in base64, as RFC 1864 has it, or in hex, as Glance sends it. Raises Invalid.
+    The value is in base64, as in RFC 1864, or in hex, as Glance sends it. Raises Invalid: it is neither.
     """
     digests = {_raw_md5(line.strip()) for line in lines}
     if len(digests) > 1:

@@ -1,4 +1,4 @@
-"""One table: what went wrong -> the HTTP status; and one body for each of the ways in which clients read errors."""
+"""The HTTP status of each domain error, and the body of an error in each format that clients read."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.ServiceUnavailable: 503,
     errors.Overloaded: 503,
 }
-"""The nearest class of an error's ancestry counts."""
+"""For an error class that is missing, its nearest base class counts."""
 
 
 def status_of(error: errors.ImgsvcError) -> int:
-    """The HTTP status of an error; 500 for one that the table does not know."""
+    """The HTTP status of an error; 500 if the table has none."""
     for kind in type(error).__mro__:
         if kind in STATUS:
             return STATUS[kind]
@@ -61,10 +61,13 @@ def status_of(error: errors.ImgsvcError) -> int:
 
 
 def error_body(accept: str | None, status: int, message: str) -> tuple[bytes, str]:
-    """The body of an error and its Content-Type, in what the Accept header asks for.
+    """The body of an error and its Content-Type, in the format that the Accept header asks for.
 
-    Browsers, and clients that take anything, get HTML: glanceclient cannot read flat JSON. Clients that name no type
-    get plain text; but those with an empty header get JSON: openstacksdk sends one with uploads, and drops plain text.
+    accept: the header; None: there is none. Browsers and clients that accept anything get HTML, because glanceclient
+    cannot
+    read flat JSON. Clients without the header get plain text. Clients with an empty header get JSON, because
+    openstacksdk
+    sends one with uploads, and drops plain text.
     """
     phrase = HTTPStatus(status).phrase
     line = f"{status} {phrase}"
