@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from imgsvc.image_fields import FieldType, names_of
+from imgsvc.image_fields import names_of
 from imgsvc.interfaces import IProtections, IStoreRegistry
 from imgsvc.model import Caller, Image, Status
 from imgsvc.operations.location_order import by_weight
@@ -15,7 +15,6 @@ from imgsvc.web.locations import location_documents
 from imgsvc.web.render import timestamp
 
 _ATTRIBUTES: Final = names_of(lambda field: field.is_attribute and field.always_shown)
-_TIMES: Final = names_of(lambda field: field.type is FieldType.TIME)
 _values_of: Final = attrgetter(*_ATTRIBUTES)
 
 
@@ -31,15 +30,13 @@ class ImageRenderer:
     def document(self, caller: Caller, image: Image) -> dict[str, Any]:
         """What `caller` sees: base fields and custom properties side by side."""
         path = f"/v2/images/{image.id}"
-        document: dict[str, Any] = {
-            **self.protections.readable(caller, image.properties),
-            **dict(zip(_ATTRIBUTES, _values_of(image), strict=True)),
-            "self": path,
-            "file": f"{path}/file",
-            "schema": "/v2/schemas/image",
-        }
-        for name in _TIMES:
-            document[name] = timestamp(document[name])
+        document: dict[str, Any] = {**self.protections.readable(caller, image.properties)}
+        document.update(zip(_ATTRIBUTES, _values_of(image), strict=True))
+        document["created_at"] = timestamp(image.created_at)
+        document["updated_at"] = timestamp(image.updated_at)
+        document["self"] = path
+        document["file"] = f"{path}/file"
+        document["schema"] = "/v2/schemas/image"
         if image.locations or self.locations:
             self._add_places(document, caller, image)
         return document
