@@ -16,11 +16,12 @@ from attrs import field, frozen
 from imgsvc.catalogue.rows import COLUMNS, microseconds
 from imgsvc.catalogue.tables import VALUE_START
 from imgsvc.errors import Invalid
+from imgsvc.image_fields import FieldType, names_of
 from imgsvc.model import Filter, ImageQuery, Visibility
 
 __all__ = ["FilterShape", "QueryShape", "SortKey", "VisibleScope", "is_heavy", "values_of"]
 
-TIMES: Final = frozenset({"created_at", "updated_at"})
+TIMES: Final = frozenset(names_of(lambda field: field.type is FieldType.TIME))
 _MOST_LIGHT: Final = 24
 """A list with more filters and values than this, counted together, is heavy."""
 
