@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from treq.testing import RequestTraversalAgent
 from twisted.internet import reactor, ssl, tcp
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError
@@ -16,6 +17,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgent, IResponse
+from twisted.web.resource import Resource
 from twisted.web.server import Request
 from zope.interface import implementer
 
@@ -129,7 +131,7 @@ class AnswerTests(ServiceTestCase):
 
         def bomb(request: Request) -> bytes:
             request.setHeader("content-encoding", "gzip")
-            return gzip.compress(b" " * (64 << 20))
+            return gzip.compress(b" " * (8 << 20))
 
         answer = await self.serve(bomb).ask(GET)
         self.assertLess(len(answer.body), AT_ONCE.largest)
@@ -382,6 +384,24 @@ class Refused:
         return fail(ConnectionRefusedError())
 
 
+class Busy(Resource):
+    """Answers 503, and when to ask again. asked: how often it was asked."""
+
+    isLeaf = True
+
+    def __init__(self, retry_after: str) -> None:
+        super().__init__()
+        self._retry_after = retry_after
+        self.asked = 0
+
+    def render(self, request: Request) -> bytes:
+        """See IResource."""
+        self.asked += 1
+        request.setResponseCode(503)
+        request.setHeader("retry-after", self._retry_after)
+        return b""
+
+
 class PauseTests(SynchronousTestCase):
     """Pauses between attempts, by a clock of the test."""
 
@@ -403,6 +423,19 @@ class PauseTests(SynchronousTestCase):
         self.clock.advance(0.2)
         self.failureResultOf(call, ServiceUnavailable)
         self.assertEqual((self.agent.calls, self.clock.getDelayedCalls()), (4, []))
+
+    def test_asked_for(self) -> None:
+        """A pause is as long as the service asks for, if that is longer. A date, or another text, does not count."""
+        for text, early, late in (("3", 2.9, 0.2), ("Mon, 30 Nov 2026 08:00:00 GMT", 0.9, 0.2), ("-1", 0.9, 0.2)):
+            site = Busy(text)
+            agent = RequestTraversalAgent(site)
+            limits = ServiceLimits(timeout=100, attempts=2, pause=1.0)
+            call = JsonService("Thing", "http://thing.example", agent, self.clock, limits, option="thing.url").ask(GET)
+            for seconds, asked in ((0, 1), (early, 1), (late, 2)):
+                self.clock.advance(seconds)
+                agent.flush()
+                self.assertEqual(site.asked, asked, text)
+            self.failureResultOf(call, ServiceUnavailable)
 
     def test_deadline(self) -> None:
         """All attempts and pauses together have one end."""
