@@ -22,6 +22,7 @@ from tests.support.daemon import Daemon
 MIB = 1 << 20
 WRITES = "pwritev,pwritev2,pwrite64,write,writev"
 THROTTLE = Path("/sys/fs/cgroup/blkio")
+FAILED = r"error imgsvc\.catalogue\.database \[req-[0-9a-f-]+\] The database failed: "
 
 
 class FaultTestCase(DaemonTestCase):
@@ -342,7 +343,7 @@ class DatabaseFaultTests(FaultTestCase):
         with self.locked(daemon):
             self.assertEqual(self.create(daemon), 503)
             self.assertEqual(daemon.put(queued, b"x"), 503)
-        self.assertIn("error imgsvc.catalogue.database The database failed: database is locked", daemon.log())
+        self.assertRegex(daemon.log(), FAILED + "database is locked")
         self.assertEqual(self.create(daemon), 201)
         self.assert_goes_on(daemon, queued)
 
@@ -403,7 +404,7 @@ class DatabaseFaultTests(FaultTestCase):
         self.assertEqual(daemon.put(queued, b"x"), 503)
         self.assertEqual(daemon.get(there), b"there")
         self.assertEqual(daemon.request("GET", "/v2/images")[0], 200)
-        self.assertIn("imgsvc.catalogue.database The database failed: database or disk is full", daemon.log())
+        self.assertRegex(daemon.log(), FAILED + "database or disk is full")
         filler.unlink()
         self.assertEqual(self.create(daemon), 201)
         self.wait_for_status(daemon, queued, "queued")
@@ -467,5 +468,5 @@ class DatabaseFaultTests(FaultTestCase):
             self.assertEqual(self.create(daemon), 503)
             end(strace)
             self.assertEqual(self.create(daemon), 201)
-        self.assertIn("imgsvc.catalogue.database The database failed: disk I/O error", daemon.log())
+        self.assertRegex(daemon.log(), FAILED + "disk I/O error")
         self.assert_goes_on(daemon, image_id)
