@@ -40,6 +40,9 @@ SELDOM = {
 }
 """Modules that take long to import, or bring others that do, and that a server with the default options needs not."""
 
+SERVING = {"fastjsonschema", "imgsvc.catalogue", "imgsvc.stores", "imgsvc.web", "klein", "sqlalchemy", "werkzeug"}
+"""Modules that only those processes need that serve."""
+
 
 class _Silent:
     """Tells nobody."""
@@ -60,17 +63,30 @@ class _Silent:
 class ImportTests(SynchronousTestCase):
     """The modules of a server that is ready to start."""
 
-    def test_seldom_needed(self) -> None:
-        """What the default options do not need is imported when it is used."""
+    def modules(self, toml: str) -> set[str]:
+        """Those that are loaded when a service with this configuration has been made."""
         folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "imgsvc.toml").write_text(toml)
+        arguments = ["--data", str(folder / "data"), "--config", str(folder / "imgsvc.toml")]
         script = (
             "import sys; from imgsvc.tap import Options, makeService; options = Options();"
-            f"options.parseOptions(['--data', {str(folder)!r}]); makeService(options); print(*sorted(sys.modules))"
+            f"options.parseOptions({arguments!r}); makeService(options); print(*sorted(sys.modules))"
         )
-        modules = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        loaded = set(modules.stdout.split())
-        self.assertIn("imgsvc.daemon.server", loaded)
+        said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        return set(said.stdout.split())
+
+    def test_seldom_needed(self) -> None:
+        """What the default options do not need is imported when it is used."""
+        loaded = self.modules("")
+        self.assertLessEqual(SERVING | {"imgsvc.daemon.server"}, loaded)
         self.assertEqual(loaded & SELDOM, set())
+
+    def test_parent(self) -> None:
+        """The parent of workers, which holds ports and processes only, does not hold what serves."""
+        loaded = self.modules("[server]\nworkers = 2\n")
+        self.assertIn("imgsvc.daemon.parent", loaded)
+        self.assertEqual(loaded & (SELDOM | SERVING), set())
 
 
 class CollectorTests(SynchronousTestCase):
