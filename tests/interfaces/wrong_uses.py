@@ -54,6 +54,7 @@ from imgsvc.interfaces import (
 from imgsvc.lease_model import Lease, Task, TaskStatus
 from imgsvc.metadef_model import Namespace, NamespaceQuery
 from imgsvc.model import Caller, Image, Location, RequestContext, Span, Status, StoredData, StoredObject
+from imgsvc.store_model import Purpose
 from imgsvc.stores.maker import IStoreMaker
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Describe, OpenRoute, Route
@@ -188,6 +189,9 @@ async def store(of: IStore, location: Location) -> None:
     await of.writer("image", "upload")  # wrong: call-arg
     text(await of.size(location))  # wrong: arg-type
     text(of.info.weight)  # wrong: arg-type
+    of.info.weight = 7  # wrong: misc
+    await of.writer("image", "lease", 10, "admin")  # wrong: arg-type
+    await of.reader(location, Span(0, 1), caller=location)  # wrong: arg-type
 
 
 async def marked_store(of: IMarkedStore) -> None:
@@ -250,6 +254,9 @@ async def registry(stores: IStoreRegistry) -> None:
     stores.get(1)  # wrong: arg-type
     text(stores.get("name"))  # wrong: arg-type
     text(stores.default)  # wrong: arg-type
+    stores.reserved("cache")  # wrong: arg-type
+    stores.reserved(Purpose.CACHE).check()  # wrong: union-attr
+    stores.find(stores.default)  # wrong: arg-type
 
 
 def maker(of: IStoreMaker) -> None:
