@@ -154,7 +154,7 @@ class NamespaceChanged(Conflict):
         super().__init__(f"Namespace {name!r} was changed by another request at the same time.")
 
 
-class ClaimLost(ImgsvcError):
+class LeaseLost(ImgsvcError):
     """The upload no longer holds its image: its lease ran out, or the image was deleted."""
 
     def __init__(self, image_id: str) -> None:

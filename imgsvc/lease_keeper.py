@@ -11,7 +11,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from imgsvc.context import bound
-from imgsvc.errors import ClaimLost
+from imgsvc.errors import LeaseLost
 from imgsvc.logger import make_logger
 
 log = make_logger()
@@ -45,14 +45,14 @@ class LeaseKeeper:
         clock: IReactorTime,
         seconds: float,
         renew: Callable[[], Deferred[None]],
-        lost: Callable[[ClaimLost], None],
+        lost: Callable[[LeaseLost], None],
         stalled: Callable[[], None],
         name: str,
     ) -> None:
         """Begin.
 
         clock: goes by time that has passed, see imgsvc.daemon.clock. seconds: of one lease. renew: renews it in the
-        catalogue; what else fails than with ClaimLost is logged, and done again at the next time. lost: called when
+        catalogue; what else fails than with LeaseLost is logged, and done again at the next time. lost: called when
         another process has it, or what it is on is gone. stalled: called when the work has not moved for
         STALLED_LEASES leases; the lease is renewed until `stop`. name: of the work, for the log.
         """
@@ -91,5 +91,5 @@ class LeaseKeeper:
 
     def _not_renewed(self, failure: Failure) -> None:
         log.error("{name}: lease not renewed: {error}", name=self._name, error=failure.getErrorMessage())
-        if isinstance(failure.value, ClaimLost):
+        if isinstance(failure.value, LeaseLost):
             self._lost(failure.value)

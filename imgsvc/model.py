@@ -217,7 +217,7 @@ class Claim:
 
 
 @frozen
-class DoomedLocation:
+class PendingDeletion:
     """A location of a deleted image whose bytes the store has not yet confirmed to be gone."""
 
     key: int

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc.errors import CatalogueUnavailable, ClaimLost
+from imgsvc.errors import CatalogueUnavailable, LeaseLost
 from imgsvc.lease_keeper import RENEWALS_IN_A_LEASE, STALLED_LEASES, LeaseKeeper, waiting
 
 LEASE = 60.0
@@ -20,7 +20,7 @@ class LeaseKeeperTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.renewed, self.stalled, self.moved = 0, 0, 0
-        self.lost: list[ClaimLost] = []
+        self.lost: list[LeaseLost] = []
         self.gives_up = False
         self.answer: Deferred[None] | None = None
         self.keeper = LeaseKeeper(self.clock, LEASE, self.renew, self.lost.append, self.stall, "work")
@@ -63,7 +63,7 @@ class LeaseKeeperTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """The work is told."""
-        self.answer = fail(ClaimLost("image"))
+        self.answer = fail(LeaseLost("image"))
         self.pass_steps(1)
         self.assertEqual(len(self.lost), 1)
 

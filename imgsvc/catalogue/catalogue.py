@@ -19,12 +19,12 @@ from imgsvc.errors import CatalogueUnavailable, Conflict, NoSuchImage
 from imgsvc.interfaces import ICatalogue
 from imgsvc.model import (
     Claim,
-    DoomedLocation,
     Image,
     ImagePage,
     ImageQuery,
     Member,
     MemberStatus,
+    PendingDeletion,
     ProjectLimits,
     ProjectUsage,
     Record,
@@ -114,13 +114,13 @@ class Catalogue(Work):
 
     def update(
         self, image: Image, changed: Image, limits: ProjectLimits | None = None
-    ) -> Deferred[tuple[Image, list[DoomedLocation]]]:
+    ) -> Deferred[tuple[Image, list[PendingDeletion]]]:
         now = self._now()
         return self._database.write(lambda connection: changes.update_image(connection, image, changed, now, limits))
 
-    def restore(self, doomed: Sequence[DoomedLocation], status: Status | None) -> Deferred[bool]:
+    def restore(self, pending: Sequence[PendingDeletion], status: Status | None) -> Deferred[bool]:
         now = self._now()
-        image_id, keys = doomed[0].image_id, [each.key for each in doomed]
+        image_id, keys = pending[0].image_id, [each.key for each in pending]
         return self._database.write(
             lambda connection: changes.restore_locations(connection, image_id, keys, status, now), frees=True
         )
@@ -170,12 +170,12 @@ class Catalogue(Work):
             lambda connection: uploads.release_image(connection, image_id, lease_id, now), frees=True
         )
 
-    def delete(self, image_id: str) -> Deferred[list[DoomedLocation]]:
+    def delete(self, image_id: str) -> Deferred[list[PendingDeletion]]:
         now = self._now()
         return self._database.write(lambda connection: images.delete_image(connection, image_id, now), frees=True)
 
-    def doomed_locations(self, store_id: str, after: int = 0) -> Deferred[list[DoomedLocation]]:
-        return self._database.read(lambda connection: images.list_doomed_locations(connection, store_id, after))
+    def pending_deletions(self, store_id: str, after: int = 0) -> Deferred[list[PendingDeletion]]:
+        return self._database.read(lambda connection: images.list_pending_deletions(connection, store_id, after))
 
     def records(self, store_id: str, after: int, limit: int) -> Deferred[list[Record]]:
         return self._database.read(lambda connection: holdings.list_records(connection, store_id, after, limit))

@@ -13,10 +13,10 @@ from imgsvc.catalogue.images import (
     ADD_LOCATION,
     ADD_PROPERTY,
     ADD_TAG,
-    DOOM_LOCATION,
-    doomed_location,
+    MARK_FOR_DELETION,
     find_image,
     later,
+    pending_deletion,
     set_values,
 )
 from imgsvc.catalogue.projects import check_size_total
@@ -24,7 +24,7 @@ from imgsvc.catalogue.rows import COLUMNS, instant, location_text, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, image_properties, image_tags, images
 from imgsvc.errors import Conflict, ImageChanged
-from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, ProjectLimits, Status
+from imgsvc.model import TRANSITIONS, Image, Location, PendingDeletion, ProjectLimits, Status
 
 __all__ = ["restore_locations", "update_image"]
 
@@ -59,7 +59,7 @@ _LOCATIONS: Final = Statement(
     .where(image_locations.c.image_id == bindparam("image_id"), image_locations.c.doomed_at.is_(None))
     .order_by(image_locations.c.key)
 )
-_DOOMED_AT: Final = Statement(
+_PENDING_AT: Final = Statement(
     select(image_locations.c.key).where(
         image_locations.c.image_id == bindparam("image_id"),
         image_locations.c.store_id == bindparam("store_id"),
@@ -76,7 +76,7 @@ _SET_LOCATION_METADATA: Final = Statement(
 
 def update_image(
     connection: Connection, image: Image, changed: Image, now: datetime, limits: ProjectLimits | None = None
-) -> tuple[Image, list[DoomedLocation]]:
+) -> tuple[Image, list[PendingDeletion]]:
     """The image as it is now, and what the stores may let go of. limits: for the bytes of locations that are added.
 
     Raises NoSuchImage, ImageChanged, TooLarge; Conflict for a location whose bytes are being deleted; ValueError for a
@@ -95,14 +95,14 @@ def update_image(
         raise ImageChanged(image.id)
     _update_tags(connection, image, changed)
     _update_properties(connection, image, changed)
-    doomed = _update_locations(connection, image, changed, moment)
-    return evolve(changed, updated_at=instant(moment), tags=tuple(sorted(set(changed.tags)))), doomed
+    pending = _update_locations(connection, image, changed, moment)
+    return evolve(changed, updated_at=instant(moment), tags=tuple(sorted(set(changed.tags)))), pending
 
 
-_IS_DOOMED: Final = and_(image_locations.c.key == bindparam("location_key"), image_locations.c.doomed_at.is_not(None))
+_IS_PENDING: Final = and_(image_locations.c.key == bindparam("location_key"), image_locations.c.doomed_at.is_not(None))
 # Locked: they must not be forgotten while their image comes back.
-_STILL_DOOMED: Final = Statement(select(image_locations.c.key).where(_IS_DOOMED).with_for_update())
-_SPARE: Final = Statement(update(image_locations).where(_IS_DOOMED).values(doomed_at=None))
+_STILL_PENDING: Final = Statement(select(image_locations.c.key).where(_IS_PENDING).with_for_update())
+_SPARE: Final = Statement(update(image_locations).where(_IS_PENDING).values(doomed_at=None))
 _TOUCH: Final = Statement(
     update(images).where(images.c.id == bindparam("image_id"), images.c.deleted_at.is_(None)).values(updated_at=later())
 )
@@ -116,12 +116,12 @@ _REVIVE: Final = Statement(
 def restore_locations(
     connection: Connection, image_id: str, keys: Sequence[int], status: Status | None, now: datetime
 ) -> bool:
-    """Give doomed locations back to their image, which is in `status` again if it was deleted. Whether that was done.
+    """Give pending deletions back to their image, which is in `status` again if it was deleted. Whether that was done.
 
     It is not when they are all gone, or the image has come to another end.
     """
-    doomed = [key for key in keys if _STILL_DOOMED.rows(connection, location_key=key)]
-    if not doomed:
+    pending = [key for key in keys if _STILL_PENDING.rows(connection, location_key=key)]
+    if not pending:
         return False
     moment = microseconds(now)
     if status is None:
@@ -129,7 +129,7 @@ def restore_locations(
     else:
         found = _REVIVE.run(connection, image_id=image_id, now=moment, old_status=status.value)
     if found:
-        _for_each(connection, _SPARE, [{"location_key": key} for key in doomed])
+        _for_each(connection, _SPARE, [{"location_key": key} for key in pending])
     return bool(found)
 
 
@@ -159,24 +159,24 @@ def _update_properties(connection: Connection, image: Image, changed: Image) -> 
     )
 
 
-def _update_locations(connection: Connection, image: Image, changed: Image, moment: int) -> list[DoomedLocation]:
+def _update_locations(connection: Connection, image: Image, changed: Image, moment: int) -> list[PendingDeletion]:
     """Locations are told apart by store and URL."""
     if image.locations == changed.locations and all(
         before.metadata == after.metadata for before, after in zip(image.locations, changed.locations, strict=True)
     ):
         return []
-    doomed: list[DoomedLocation] = []
+    pending: list[PendingDeletion] = []
     wanted: dict[tuple[str, str], Location] = {(place.store_id, place.url): place for place in changed.locations}
     for row in _LOCATIONS.rows(connection, image_id=image.id):
-        before = doomed_location(*row)
+        before = pending_deletion(*row)
         place = wanted.pop((before.location.store_id, before.location.url), None)
         if place is None:
-            DOOM_LOCATION.run(connection, location_key=before.key, now=moment)
-            doomed.append(before)
+            MARK_FOR_DELETION.run(connection, location_key=before.key, now=moment)
+            pending.append(before)
         elif place.metadata != before.location.metadata:
             _SET_LOCATION_METADATA.run(connection, location_key=before.key, new_metadata=location_text(place.metadata))
     for place in wanted.values():
-        if _DOOMED_AT.rows(connection, image_id=image.id, store_id=place.store_id, url=place.url):
+        if _PENDING_AT.rows(connection, image_id=image.id, store_id=place.store_id, url=place.url):
             raise Conflict(f"What image {image.id} had at that location is being deleted.")
         ADD_LOCATION.run(
             connection,
@@ -185,7 +185,7 @@ def _update_locations(connection: Connection, image: Image, changed: Image, mome
             url=place.url,
             metadata=location_text(place.metadata),
         )
-    return doomed
+    return pending
 
 
 def _for_each(connection: Connection, statement: Statement, rows: list[dict[str, Any]]) -> None:

@@ -29,24 +29,24 @@ from imgsvc.catalogue.rows import COLUMNS, image_from_row, is_whole, microsecond
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, image_members, image_properties, image_tags, images
 from imgsvc.errors import ImageExists, NoSuchImage
-from imgsvc.model import TRANSITIONS, DoomedLocation, Image, Location, ProjectLimits, Status
+from imgsvc.model import TRANSITIONS, Image, Location, PendingDeletion, ProjectLimits, Status
 
 __all__ = [
     "ADD_LOCATION",
     "ADD_PROPERTY",
     "ADD_TAG",
     "BATCH",
-    "DOOM_LOCATION",
     "IMAGE_BY_ID",
+    "MARK_FOR_DELETION",
     "add_image",
     "delete_image",
-    "doomed_location",
     "find_image",
     "forget_location",
     "later",
-    "list_doomed_locations",
+    "list_pending_deletions",
     "lock_image",
     "move",
+    "pending_deletion",
     "rows_of",
     "set_values",
     "whole_image",
@@ -207,16 +207,16 @@ _DELETE_IMAGE: Final = Statement(
     )
 )
 _ITS_LOCATIONS: Final = image_locations.c.image_id == bindparam("of_image")
-_DOOMED: Final = image_locations.c.doomed_at.is_not(None)
-DOOM_LOCATION: Final = Statement(
+_PENDING: Final = image_locations.c.doomed_at.is_not(None)
+MARK_FOR_DELETION: Final = Statement(
     update(image_locations).where(image_locations.c.key == bindparam("location_key")).values(doomed_at=bindparam("now"))
 )
-_DOOM_LOCATIONS: Final = Statement(update(image_locations).where(_ITS_LOCATIONS).values(doomed_at=bindparam("now")))
+_MARK_LOCATIONS: Final = Statement(update(image_locations).where(_ITS_LOCATIONS).values(doomed_at=bindparam("now")))
 _FORGET_LOCATION: Final = Statement(
-    delete(image_locations).where(image_locations.c.key == bindparam("location_key"), _DOOMED)
+    delete(image_locations).where(image_locations.c.key == bindparam("location_key"), _PENDING)
 )
-_IMAGE_OF_DOOMED: Final = Statement(
-    select(image_locations.c.image_id).where(image_locations.c.key == bindparam("location_key"), _DOOMED)
+_IMAGE_OF_PENDING: Final = Statement(
+    select(image_locations.c.image_id).where(image_locations.c.key == bindparam("location_key"), _PENDING)
 )
 _IS_BARE: Final = Statement(
     select(images.c.id).where(
@@ -231,17 +231,17 @@ _DROP_DETAILS: Final = tuple(
 )
 
 
-def _select_doomed(condition: ColumnElement[bool]) -> Select[Any]:
+def _select_pending(condition: ColumnElement[bool]) -> Select[Any]:
     columns = image_locations.c
-    doomed = select(columns.key, columns.image_id, columns.store_id, columns.url, columns.metadata)
-    return doomed.where(condition).order_by(columns.key)
+    pending = select(columns.key, columns.image_id, columns.store_id, columns.url, columns.metadata)
+    return pending.where(condition).order_by(columns.key)
 
 
-_DOOMED_OF_IMAGE: Final = Statement(_select_doomed(_ITS_LOCATIONS))
-_DOOMED_IN_STORE: Final = Statement(
-    _select_doomed(
+_PENDING_OF_IMAGE: Final = Statement(_select_pending(_ITS_LOCATIONS))
+_PENDING_IN_STORE: Final = Statement(
+    _select_pending(
         and_(
-            _DOOMED,
+            _PENDING,
             image_locations.c.store_id == bindparam("store_id"),
             image_locations.c.key > bindparam("after"),
         )
@@ -249,19 +249,19 @@ _DOOMED_IN_STORE: Final = Statement(
 )
 
 
-def delete_image(connection: Connection, image_id: str, now: datetime) -> list[DoomedLocation]:
-    """Any status -> deleted, and its locations doomed. Raises NoSuchImage.
+def delete_image(connection: Connection, image_id: str, now: datetime) -> list[PendingDeletion]:
+    """Any status -> deleted, and its locations become pending deletions. Raises NoSuchImage.
 
     Its tags, properties and members go with the last location, until when a store may refuse and the image come back.
     """
     moment = microseconds(now)
     if _DELETE_IMAGE.run(connection, image_id=image_id, now=moment) == 0:
         raise NoSuchImage(image_id)
-    _DOOM_LOCATIONS.run(connection, of_image=image_id, now=moment)
-    doomed = [doomed_location(*row) for row in _DOOMED_OF_IMAGE.rows(connection, of_image=image_id)]
-    if not doomed:
+    _MARK_LOCATIONS.run(connection, of_image=image_id, now=moment)
+    pending = [pending_deletion(*row) for row in _PENDING_OF_IMAGE.rows(connection, of_image=image_id)]
+    if not pending:
         _drop_details(connection, image_id)
-    return doomed
+    return pending
 
 
 def _drop_details(connection: Connection, image_id: str) -> None:
@@ -269,19 +269,19 @@ def _drop_details(connection: Connection, image_id: str) -> None:
         drop.run(connection, of_image=image_id)
 
 
-def list_doomed_locations(connection: Connection, store_id: str, after: int) -> list[DoomedLocation]:
+def list_pending_deletions(connection: Connection, store_id: str, after: int) -> list[PendingDeletion]:
     """The next of those in a store whose bytes may still be there, after a key."""
-    return [doomed_location(*row) for row in _DOOMED_IN_STORE.rows(connection, store_id=store_id, after=after)]
+    return [pending_deletion(*row) for row in _PENDING_IN_STORE.rows(connection, store_id=store_id, after=after)]
 
 
-def doomed_location(key: int, image_id: str, store_id: str, url: str, metadata: str) -> DoomedLocation:
+def pending_deletion(key: int, image_id: str, store_id: str, url: str, metadata: str) -> PendingDeletion:
     """Of a row of the locations."""
-    return DoomedLocation(key, image_id, Location(store_id, url, json.loads(metadata)))
+    return PendingDeletion(key, image_id, Location(store_id, url, json.loads(metadata)))
 
 
 def forget_location(connection: Connection, key: int) -> None:
-    """Drop a doomed location, and with the last one of a deleted image all that hangs on it. Any number of times."""
-    rows = _IMAGE_OF_DOOMED.rows(connection, location_key=key)
+    """Drop a pending deletion, and with the last one of a deleted image all that hangs on it. Any number of times."""
+    rows = _IMAGE_OF_PENDING.rows(connection, location_key=key)
     _FORGET_LOCATION.run(connection, location_key=key)
     for (image_id,) in rows:
         if _IS_BARE.rows(connection, image_id=image_id):

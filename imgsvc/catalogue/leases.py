@@ -20,7 +20,7 @@ from imgsvc.catalogue.dialects import database_clock
 from imgsvc.catalogue.lease_tables import lease_objects, leases
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import images
-from imgsvc.errors import ClaimLost, Conflict
+from imgsvc.errors import Conflict, LeaseLost
 from imgsvc.lease_model import Lease, LeaseKind, LeaseObject
 
 __all__ = [
@@ -123,19 +123,19 @@ def add_lease(
 
 
 def add_lease_object(connection: Connection, resource_id: str, lease_id: str, store_id: str, name: str) -> None:
-    """One more object that the holder is about to begin. Any number of times. Raises ClaimLost."""
+    """One more object that the holder is about to begin. Any number of times. Raises LeaseLost."""
     if not _HELD.rows(connection, of_resource=resource_id, of_lease=lease_id):
-        raise ClaimLost(resource_id)
+        raise LeaseLost(resource_id)
     there = _OBJECTS.rows(connection, of_resource=resource_id)
     if (store_id, name, lease_id) not in {tuple(row) for row in there}:
         _ADD_OBJECT.run(connection, resource_id=resource_id, lease_id=lease_id, store_id=store_id, name=name)
 
 
 def renew_lease(connection: Connection, resource_id: str, lease_id: str, seconds: float) -> None:
-    """Raises ClaimLost, also when the image was deleted: nothing that still comes is of use then."""
+    """Raises LeaseLost, also when the image was deleted: nothing that still comes is of use then."""
     renewed = _RENEW.run(connection, of_resource=resource_id, of_lease=lease_id, lease=_microseconds(seconds))
     if not renewed:
-        raise ClaimLost(resource_id)
+        raise LeaseLost(resource_id)
 
 
 def end_lease(connection: Connection, resource_id: str, lease_id: str) -> bool:

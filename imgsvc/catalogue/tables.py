@@ -139,7 +139,7 @@ image_locations = Table(
     Column("store_id", String(255), nullable=False),
     Column("url", Text, nullable=False),
     Column("metadata", Text, nullable=False),
-    # Set when the image is deleted; the row goes when the store has confirmed that the bytes are gone.
+    # Set when the image has lost the location, which is a PendingDeletion then; the row goes when the bytes are gone.
     Column("doomed_at", BigInteger),
     # Not by `doomed_at` alone, by which MariaDB would look for the locations of one image, too.
     Index(None, "store_id", "doomed_at"),

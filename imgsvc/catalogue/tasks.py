@@ -17,9 +17,9 @@ from imgsvc.catalogue.lease_tables import tasks
 from imgsvc.catalogue.leases import add_lease, count_lease, end_lease, renew_lease
 from imgsvc.catalogue.rows import instant, microseconds
 from imgsvc.catalogue.statements import Statement
-from imgsvc.errors import ClaimLost, NotFound
+from imgsvc.errors import LeaseLost, NotFound
 from imgsvc.lease_model import Lease, LeaseKind, Task, TaskEnd, TaskStatus, document_text
-from imgsvc.model import DoomedLocation, Image, ProjectLimits
+from imgsvc.model import Image, PendingDeletion, ProjectLimits
 
 __all__ = [
     "add_task",
@@ -145,7 +145,7 @@ def find_task(connection: Connection, task_id: str) -> Task:
 def report_task(connection: Connection, lease: Lease, seconds: float, progress: int, now: datetime) -> bool:
     """The task is being worked on, and has come so far: its lease is renewed. Whether somebody asks for its end.
 
-    Raises ClaimLost, as `renew_lease`.
+    Raises LeaseLost, as `renew_lease`.
     """
     renew_lease(connection, lease.resource_id, lease.lease_id, seconds)
     _REPORT.run(connection, of_task=lease.task_id, new_progress=progress, now=microseconds(now))
@@ -159,10 +159,10 @@ def cancel_task(connection: Connection, task_id: str, now: datetime) -> bool:
 
 def end_task(
     connection: Connection, image: Image, changed: Image, lease: Lease, end: TaskEnd, now: datetime
-) -> tuple[Image, list[DoomedLocation]]:
-    """Keep what a task made of an image, and end it. Raises ClaimLost, and as `update_image`."""
+) -> tuple[Image, list[PendingDeletion]]:
+    """Keep what a task made of an image, and end it. Raises LeaseLost, and as `update_image`."""
     if not close_task(connection, lease, end, now):
-        raise ClaimLost(image.id)
+        raise LeaseLost(image.id)
     return update_image(connection, image, changed, now)
 
 

@@ -16,19 +16,19 @@ from imgsvc.catalogue.projects import check_count_uploading, check_size_total
 from imgsvc.catalogue.rows import location_text, microseconds
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import image_locations, images
-from imgsvc.errors import ClaimLost, Conflict, WrongStatus
+from imgsvc.errors import Conflict, LeaseLost, WrongStatus
 from imgsvc.lease_model import LeaseKind
 from imgsvc.model import Claim, ProjectLimits, Status, StoredData
 
 __all__ = ["activate_image", "claim_image", "release_image"]
 
-_IS_DOOMED: Final = and_(
+_IS_PENDING: Final = and_(
     image_locations.c.image_id == images.c.id,
     image_locations.c.store_id == bindparam("into_store"),
     image_locations.c.doomed_at.is_not(None),
 )
 # A late deletion of bytes that the image had before would take those that come in their place.
-_CLAIM: Final = Statement(move(Status.QUEUED, Status.SAVING, ~exists().where(_IS_DOOMED), claims=images.c.claims + 1))
+_CLAIM: Final = Statement(move(Status.QUEUED, Status.SAVING, ~exists().where(_IS_PENDING), claims=images.c.claims + 1))
 _ACTIVATE: Final = Statement(
     move(
         Status.SAVING,
@@ -75,10 +75,10 @@ def activate_image(
     limits: ProjectLimits | None,
     now: datetime,
 ) -> None:
-    """saving -> active, and the end of the claim. Raises ClaimLost, TooLarge."""
+    """saving -> active, and the end of the claim. Raises LeaseLost, TooLarge."""
     check_size_total(connection, limits, data.size)
     if not end_lease(connection, image_id, lease_id):
-        raise ClaimLost(image_id)
+        raise LeaseLost(image_id)
     activated = _ACTIVATE.run(
         connection,
         image_id=image_id,
@@ -90,7 +90,7 @@ def activate_image(
         data_hash_value=data.os_hash_value,
     )
     if not activated:
-        raise ClaimLost(image_id)
+        raise LeaseLost(image_id)
     location = data.location
     ADD_LOCATION.run(
         connection,

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from imgsvc.catalogue import leases, tasks
 from imgsvc.catalogue.database import Database
 from imgsvc.lease_model import Lease, Task, TaskEnd
-from imgsvc.model import DoomedLocation, Image, ProjectLimits
+from imgsvc.model import Image, PendingDeletion, ProjectLimits
 
 __all__ = ["Work"]
 
@@ -63,7 +63,7 @@ class Work:
 
     def end_task(
         self, image: Image, changed: Image, lease: Lease, end: TaskEnd
-    ) -> Deferred[tuple[Image, list[DoomedLocation]]]:
+    ) -> Deferred[tuple[Image, list[PendingDeletion]]]:
         now = self._now()
         return self._database.write(lambda connection: tasks.end_task(connection, image, changed, lease, end, now))
 

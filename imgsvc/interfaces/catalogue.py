@@ -15,12 +15,12 @@ from imgsvc.lease_model import Lease, Task, TaskEnd
 from imgsvc.metadef_model import Namespace, NamespacePage, NamespaceQuery, ResourceType
 from imgsvc.model import (
     Claim,
-    DoomedLocation,
     Image,
     ImagePage,
     ImageQuery,
     Member,
     MemberStatus,
+    PendingDeletion,
     ProjectLimits,
     ProjectUsage,
     Record,
@@ -78,12 +78,12 @@ class IImageCatalogue(Interface):
 
     def update(
         image: Image, changed: Image, limits: ProjectLimits | None = None
-    ) -> Deferred[tuple[Image, list[DoomedLocation]]]:
+    ) -> Deferred[tuple[Image, list[PendingDeletion]]]:
         """Keep `changed` in place of `image`, which was read before. Gives the image as it is now, and what it lost.
 
         limits: of its owner. None: no limits.
         What may differ: status (as TRANSITIONS has it), base fields, data fields, tags, properties, locations; not id,
-        created_at, updated_at or members. A location that `changed` lacks is doomed, as by `IDeletionCatalogue.delete`.
+        created_at, updated_at or members. A location that `changed` lacks is a pending deletion then.
         Fails: NoSuchImage; ImageChanged if anything of the image (updated_at tells) changed since it was read; TooLarge
         if the limits have no room for the bytes of the locations that are added; Conflict while the bytes at one of
         these are being deleted, because the image had it before.
@@ -128,7 +128,7 @@ class ILeaseCatalogue(Interface):
     def renew(resource_id: str, lease_id: str, seconds: float) -> Deferred[None]:
         """The lease runs out so many seconds from now, by the database's clock; 0: it is given up.
 
-        Fails with ClaimLost: another has it, or the image that it is on was deleted.
+        Fails with LeaseLost: another has it, or the image that it is on was deleted.
         """
 
     def leases() -> Deferred[list[Lease]]:
@@ -144,7 +144,7 @@ class ILeaseCatalogue(Interface):
         """Whether an object that was begun under a lease id is one of a lease that has not ended, expired or not."""
 
     def add_lease_object(resource_id: str, lease_id: str, store_id: str, name: str) -> Deferred[None]:
-        """The holder is about to begin one more object. Any number of times. Fails with ClaimLost."""
+        """The holder is about to begin one more object. Any number of times. Fails with LeaseLost."""
 
 
 class IUploadCatalogue(ILeaseCatalogue):
@@ -161,7 +161,7 @@ class IUploadCatalogue(ILeaseCatalogue):
         """saving -> active with these data, and the end of the claim, in one transaction.
 
         limits: of the owner; size_total is checked in the same transaction. None: no limits.
-        Fails with ClaimLost when the claim is no longer held or the image is deleted; TooLarge.
+        Fails with LeaseLost when the claim is no longer held or the image is deleted; TooLarge.
         """
 
     def release(image_id: str, lease_id: str) -> Deferred[bool]:
@@ -200,10 +200,10 @@ class ITaskCatalogue(ILeaseCatalogue):
 
     def end_task(
         image: Image, changed: Image, lease: Lease, end: TaskEnd
-    ) -> Deferred[tuple[Image, list[DoomedLocation]]]:
+    ) -> Deferred[tuple[Image, list[PendingDeletion]]]:
         """As `IImageCatalogue.update`, and the end of the task and its lease in the same transaction.
 
-        Fails also with ClaimLost. After a failure nothing has changed.
+        Fails also with LeaseLost. After a failure nothing has changed.
         """
 
     def close_task(lease: Lease, end: TaskEnd) -> Deferred[bool]:
@@ -216,24 +216,24 @@ class ITaskCatalogue(ILeaseCatalogue):
 class IDeletionCatalogue(Interface):
     """The end of images, and the bytes that are still to be deleted after it."""
 
-    def delete(image_id: str) -> Deferred[list[DoomedLocation]]:
-        """Any status but deleted -> deleted, and its locations doomed, in one transaction. Gives these.
+    def delete(image_id: str) -> Deferred[list[PendingDeletion]]:
+        """Any status but deleted -> deleted, and its locations become pending deletions, which it gives.
 
         Fails with NoSuchImage. A claim stays until its upload releases it.
         """
 
-    def restore(doomed: Sequence[DoomedLocation], status: Status | None) -> Deferred[bool]:
+    def restore(pending: Sequence[PendingDeletion], status: Status | None) -> Deferred[bool]:
         """Give locations, some of one image, back to it, for a store that refuses to let go of the bytes.
 
         status: the one that the image had, if it was deleted; None if it is still there. Gives False if there is
         nothing to give back, or nothing to give it to.
         """
 
-    def doomed_locations(store_id: str, after: int = 0) -> Deferred[list[DoomedLocation]]:
+    def pending_deletions(store_id: str, after: int = 0) -> Deferred[list[PendingDeletion]]:
         """Those in that store with keys over `after`, in their order; at most 100."""
 
     def forget_location(key: int) -> Deferred[None]:
-        """The store confirmed that a doomed location's bytes are gone."""
+        """The store confirmed that the bytes of a pending deletion are gone."""
 
 
 class IInventory(IHoldings):

@@ -11,7 +11,7 @@ from zope.interface import Attribute, Interface
 
 from imgsvc.errors import ImgsvcError
 from imgsvc.lease_model import Task
-from imgsvc.model import DoomedLocation, Image
+from imgsvc.model import Image, PendingDeletion
 
 __all__ = ["ITaskKind", "ITaskWork", "Verdict"]
 
@@ -47,7 +47,7 @@ class ITaskWork(Interface):
     def check() -> None:
         """Raises why the task has to stop, if it has."""
 
-    def end(image: Image, changed: Image, why: str | None = None) -> Awaitable[Sequence[DoomedLocation]]:
+    def end(image: Image, changed: Image, why: str | None = None) -> Awaitable[Sequence[PendingDeletion]]:
         """The task has ended: keep what it made of an image. why: it has failed.
 
         What the stores may let go of, as `ITaskCatalogue.end_task` says. Fails as that does: the task goes on then.

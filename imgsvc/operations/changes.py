@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from imgsvc.errors import ImageChanged
 from imgsvc.event_model import event_of_change
 from imgsvc.interfaces import IEvents, IImageCatalogue
-from imgsvc.model import Caller, DoomedLocation, Image, ProjectLimits
+from imgsvc.model import Caller, Image, PendingDeletion, ProjectLimits
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Quotas
 
@@ -39,7 +39,7 @@ class Changes:
 
     async def change(
         self, caller: Caller, image_id: str, function: Change, *actions: str
-    ) -> tuple[Image, list[DoomedLocation]]:
+    ) -> tuple[Image, list[PendingDeletion]]:
         """Write the image that `function` returns. Returns the image as written, and the locations that it has lost.
 
         actions: what the caller does, see Access.image. If `function` returns an equal image, nothing is written, and
@@ -56,13 +56,13 @@ class Changes:
                 if changed == image:
                     return image, []
                 try:
-                    now, doomed = await self.catalogue.update(image, changed, await self._limits(image, changed))
+                    now, pending = await self.catalogue.update(image, changed, await self._limits(image, changed))
                 except ImageChanged:
                     if attempt == ATTEMPTS:
                         raise
                 else:
                     self.events.publish(event_of_change(image, now))
-                    return now, doomed
+                    return now, pending
         raise AssertionError("the last attempt returns or raises")
 
     async def _limits(self, image: Image, changed: Image) -> ProjectLimits | None:

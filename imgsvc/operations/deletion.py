@@ -13,7 +13,7 @@ from imgsvc.errors import Forbidden, ImgsvcError, ObjectInUse, ObjectMissing, St
 from imgsvc.event_model import ImageDeleted
 from imgsvc.interfaces import IDeletionCatalogue, IEvents, IStore, IStoreRegistry
 from imgsvc.logger import make_logger
-from imgsvc.model import Caller, DoomedLocation, Image, Location, Status
+from imgsvc.model import Caller, Image, Location, PendingDeletion, Status
 from imgsvc.operations.access import Access
 from imgsvc.operations.location_order import is_remote, store_of
 from imgsvc.shield import shielded
@@ -80,52 +80,52 @@ class Deletion:
                 return None
             raise
 
-    async def remove_all(self, doomed_locations: Sequence[DoomedLocation]) -> None:
+    async def remove_all(self, pending_deletions: Sequence[PendingDeletion]) -> None:
         """Have stores delete what an image has lost. What cannot be removed now is left to the reaper.
 
         Raises StoreForbidden, ObjectInUse, StoreAway when a store refuses: the image has those locations again. Goes on
         to its end although nobody waits for it any more.
         """
-        if doomed_locations:
-            await _to_the_end(self._remove_all(doomed_locations, None))
+        if pending_deletions:
+            await _to_the_end(self._remove_all(pending_deletions, None))
 
-    async def _remove_all(self, doomed_locations: Sequence[DoomedLocation], status: Status | None) -> None:
+    async def _remove_all(self, pending_deletions: Sequence[PendingDeletion], status: Status | None) -> None:
         """status: the one that the image had, if it was deleted."""
-        refused: dict[DoomedLocation, ImgsvcError] = {}
-        keys = {doomed.key for doomed in doomed_locations}
+        refused: dict[PendingDeletion, ImgsvcError] = {}
+        keys = {pending.key for pending in pending_deletions}
         self.at_work |= keys
         try:
-            for doomed in doomed_locations:
+            for pending in pending_deletions:
                 try:
-                    await self._remove(doomed)
+                    await self._remove(pending)
                 except REFUSED as error:
-                    refused[doomed] = error
+                    refused[pending] = error
                 except ImgsvcError as error:
                     log.error(
-                        "image {image}: its bytes are deleted later: {error}", image=doomed.image_id, error=str(error)
+                        "image {image}: its bytes are deleted later: {error}", image=pending.image_id, error=str(error)
                     )
             if refused and await self.catalogue.restore(list(refused), status):
                 raise next(iter(refused.values()))
         finally:
             self.at_work -= keys
 
-    async def remove(self, doomed: DoomedLocation) -> None:
+    async def remove(self, pending: PendingDeletion) -> None:
         """Have a store delete what no image needs any more, unless that is being done.
 
         Raises StoreError, CatalogueUnavailable: it is tried again later.
         """
-        if doomed.key not in self.at_work:
-            await self._remove(doomed)
+        if pending.key not in self.at_work:
+            await self._remove(pending)
 
-    async def _remove(self, doomed: DoomedLocation) -> None:
-        location = doomed.location
+    async def _remove(self, pending: PendingDeletion) -> None:
+        location = pending.location
         try:
             store = self._store_of(location)
             if store is not None:
                 await store.delete(location)
         except ObjectMissing:
-            log.info("image {image}: {url} was gone already", image=doomed.image_id, url=location.url)
-        await self.catalogue.forget_location(doomed.key)
+            log.info("image {image}: {url} was gone already", image=pending.image_id, url=location.url)
+        await self.catalogue.forget_location(pending.key)
 
 
 def _to_the_end(work: Coroutine[Any, Any, None]) -> Deferred[None]:

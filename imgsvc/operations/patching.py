@@ -125,10 +125,10 @@ class Patching:
         if of_locations:
             image = await self.access.image(caller, image_id, *actions)
             edit_locations = await self.locations.prepare(caller, image, of_locations)
-        changed, doomed = await self.changes.change(
+        changed, pending = await self.changes.change(
             caller, image_id, lambda image: self._edited(caller, image, edits, edit_locations), *actions
         )
-        await self.deletion.remove_all(doomed)
+        await self.deletion.remove_all(pending)
         return changed
 
     def _edited(self, caller: Caller, image: Image, edits: Sequence[Edit], edit_locations: EditLocations) -> Image:

@@ -47,5 +47,5 @@ class StoreCopies:
                 raise Forbidden(f"Image {image_id}: all its copies are in store {store_id}.")
             return evolve(image, locations=left)
 
-        _, doomed = await self.changes.change(caller, image_id, without, "delete_image_location", "get_image_location")
-        await self.deletion.remove_all(doomed)
+        _, pending = await self.changes.change(caller, image_id, without, "delete_image_location", "get_image_location")
+        await self.deletion.remove_all(pending)

@@ -13,10 +13,10 @@ from twisted.web.iweb import IBodyProducer
 from imgsvc.context import bound
 from imgsvc.errors import (
     BodyCut,
-    ClaimLost,
     DigestMismatch,
     ImgsvcError,
     Invalid,
+    LeaseLost,
     NoSuchImage,
     SizeMismatch,
     StoreUnavailable,
@@ -92,7 +92,7 @@ class Uploads:
         Every refusal comes before the body is asked for its first byte. Raises Invalid, NoSuchImage, Forbidden,
         WrongStatus, Conflict (its former bytes are being deleted), TooLarge, and for signed images BadSignature,
         CertificatesUnavailable; while the bytes come also SizeMismatch, DigestMismatch, BadSignature, FormatMismatch,
-        ClaimLost (deleted meanwhile), StoreError, BodyCut. After any error that comes later than the claim the image
+        LeaseLost (deleted meanwhile), StoreError, BodyCut. After any error that comes later than the claim the image
         is queued again and nothing of the bytes is kept.
         """
         await self.quotas.before_lookup(caller.project_id, request.expected_size)
@@ -267,7 +267,7 @@ class Upload:
                 await self._abort()
             if held:
                 self._uploads.events.publish(ImageQueued(evolve(self.image, status=Status.QUEUED)))
-            self._tell(failure if held else Failure(ClaimLost(self.image.id)))
+            self._tell(failure if held else Failure(LeaseLost(self.image.id)))
         except ImgsvcError as error:
             log.error("image {image}: left for the reaper: {error}", image=self.image.id, error=str(error))
             self._tell(failure)

@@ -22,7 +22,7 @@ from imgsvc.errors import (
 from imgsvc.interfaces import IBudget, IImageCatalogue, IStoreRegistry, ITaskKind, ITaskWork, IThreads, Verdict
 from imgsvc.lease_model import TaskType
 from imgsvc.logger import make_logger
-from imgsvc.model import DoomedLocation, Image, Span
+from imgsvc.model import Image, PendingDeletion, Span
 from imgsvc.pipeline.digests import Digest
 from imgsvc.pipeline.inspection_rules import InspectionRules
 from imgsvc.pipeline.intake import Intake
@@ -50,7 +50,7 @@ class LocationHashing:
 
     images: IImageCatalogue
     stores: IStoreRegistry
-    remove: Callable[[DoomedLocation], Awaitable[None]]
+    remove: Callable[[PendingDeletion], Awaitable[None]]
     budget: IBudget
     digest_threads: IThreads
     rules: HashRules
@@ -123,7 +123,7 @@ class LocationHashing:
                 return False
             changed = after_reading(image, result)
             try:
-                doomed = await work.end(image, changed, failure(image, result))
+                pending = await work.end(image, changed, failure(image, result))
             except ImageChanged:
                 continue
             break
@@ -133,7 +133,7 @@ class LocationHashing:
             status=changed.status,
             outcome="not hashed" if changed.os_hash_value is None else "hashed",
         )
-        for location in doomed:
+        for location in pending:
             await self.remove(location)
         return True
 

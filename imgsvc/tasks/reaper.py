@@ -26,7 +26,7 @@ from imgsvc.interfaces import (
 )
 from imgsvc.lease_model import Lease, LeaseObject, Task
 from imgsvc.logger import make_logger
-from imgsvc.model import DoomedLocation, UnfinishedObject
+from imgsvc.model import PendingDeletion, UnfinishedObject
 from imgsvc.tasks.unfinished import end_unfinished
 
 log = make_logger()
@@ -59,7 +59,7 @@ class Reaper:
     deletions: IDeletionCatalogue
     images: IImageCatalogue
     stores: IStoreRegistry
-    remove: Callable[[DoomedLocation], Awaitable[None]]
+    remove: Callable[[PendingDeletion], Awaitable[None]]
     resume: Callable[[Task, Lease], None]
     events: IEvents
     clock: IReactorTime
@@ -188,9 +188,9 @@ class Reaper:
     async def _work(self, store: IStore) -> AsyncIterator[Awaitable[None]]:
         """One thing after the other that is to be done in a store."""
         after = 0
-        while locations := await self.deletions.doomed_locations(store.store_id, after):
-            for doomed in locations:
-                yield self.remove(doomed)
+        while locations := await self.deletions.pending_deletions(store.store_id, after):
+            for pending in locations:
+                yield self.remove(pending)
             after = locations[-1].key
         for unfinished in await store.unfinished():
             yield self._end(store, unfinished)

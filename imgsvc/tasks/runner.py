@@ -10,7 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
-from imgsvc.errors import ClaimLost, TaskCancelled
+from imgsvc.errors import LeaseLost, TaskCancelled
 from imgsvc.interfaces import IEvents, ITaskCatalogue, ITaskKind
 from imgsvc.lease_model import Lease, Task
 from imgsvc.logger import make_logger
@@ -59,7 +59,7 @@ class TaskRunner:
         """The image is deleted: what its task does is of no use."""
         for running in list(self.running.values()):
             if running.task.image_id == image_id:
-                running.stop(ClaimLost(image_id))
+                running.stop(LeaseLost(image_id))
 
     async def cancel_task(self, task_id: str) -> bool:
         """End a task, whichever process is at work on it. False if it is not under way. Raises CatalogueUnavailable."""

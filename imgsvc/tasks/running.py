@@ -13,13 +13,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from imgsvc.context import bound, working_for
-from imgsvc.errors import ClaimLost, ImgsvcError, NoSuchImage, TaskCancelled, TaskStalled
+from imgsvc.errors import ImgsvcError, LeaseLost, NoSuchImage, TaskCancelled, TaskStalled
 from imgsvc.event_model import TaskEnded, TaskProgressed, event_of_change
 from imgsvc.interfaces import IEvents, ITaskCatalogue, ITaskKind, ITaskWork, Verdict
 from imgsvc.lease_keeper import LeaseKeeper, not_moving, waiting
 from imgsvc.lease_model import Lease, Task, TaskEnd, TaskStatus
 from imgsvc.logger import make_logger
-from imgsvc.model import Caller, DoomedLocation, Image, RequestContext
+from imgsvc.model import Caller, Image, PendingDeletion, RequestContext
 
 log = make_logger()
 
@@ -70,7 +70,7 @@ class RunningTask:
             Deferred.fromCoroutine(self._run()).addErrback(bound(self._broken)).addBoth(self._over)
 
     def stop(self, why: Exception) -> None:
-        """End: CancelledError leaves the task to others, ClaimLost gives it up, TaskCancelled makes it fail."""
+        """End: CancelledError leaves the task to others, LeaseLost gives it up, TaskCancelled makes it fail."""
         if self._stopped is None:
             self._stopped = why
             self._break_off(why)
@@ -110,14 +110,14 @@ class RunningTask:
         finally:
             self._steps.discard(break_step)
 
-    async def end(self, image: Image, changed: Image, why: str | None = None) -> Sequence[DoomedLocation]:
+    async def end(self, image: Image, changed: Image, why: str | None = None) -> Sequence[PendingDeletion]:
         """See ITaskWork."""
         end = _end(why)
-        now, doomed = await self._runner.catalogue.end_task(image, changed, self._lease, end)
+        now, pending = await self._runner.catalogue.end_task(image, changed, self._lease, end)
         self._has_ended = True
         self._runner.events.publish(event_of_change(image, now))
         self._runner.events.publish(TaskEnded(self.task, end))
-        return doomed
+        return pending
 
     # --- the work
 
@@ -135,7 +135,7 @@ class RunningTask:
         except CancelledError:
             await catalogue.renew(lease.resource_id, lease.lease_id, 0)  # the next one need not wait
             log.info("task {task}: left to the next process", task=self.task.id)
-        except (ClaimLost, NoSuchImage) as error:
+        except (LeaseLost, NoSuchImage) as error:
             end = _end(str(error))
             if await catalogue.close_task(lease, end):  # it is not another's
                 self._runner.events.publish(TaskEnded(self.task, end))
@@ -148,7 +148,7 @@ class RunningTask:
             try:
                 await self._attempt()
                 return
-            except (ClaimLost, NoSuchImage):
+            except (LeaseLost, NoSuchImage):
                 raise
             except ImgsvcError as error:
                 if self._has_ended:

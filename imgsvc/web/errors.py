@@ -27,7 +27,7 @@ STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.ObjectExists: 409,
     errors.ObjectInUse: 409,
     errors.TaskCancelled: 409,
-    errors.ClaimLost: 410,
+    errors.LeaseLost: 410,
     errors.StoreReadOnly: 410,
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,

@@ -71,24 +71,24 @@ class UpdateTests(CatalogueTestCase):
             properties={"kept": "1", "changed": "2", "new": ""},
             locations=places,
         )
-        changed, doomed = self.successResultOf(self.catalogue.update(image, wanted))
-        self.assertEqual(doomed, [])
+        changed, pending = self.successResultOf(self.catalogue.update(image, wanted))
+        self.assertEqual(pending, [])
         self.assertEqual(changed, evolve(wanted, updated_at=self.now, tags=("b", "c")))
         self.assertEqual(self.get(image.id), changed)
         self.assertEqual([place.metadata for place in self.get(image.id).locations], [{"x": "1"}, {}])
 
     def test_locations(self) -> None:
-        """Those that are no longer there are doomed; metadata are changed in their place."""
+        """Those that are no longer there are pending; metadata are changed in their place."""
         image = self.add()
         first, second, third = (Location("local", f"file:///{name}", {"n": name}) for name in "abc")
         image, _ = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(first, second))))
         renamed = Location("local", second.url, {"n": "z"})
-        changed, doomed = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(renamed, third))))
-        self.assertEqual([each.location for each in doomed], [first])
+        changed, pending = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(renamed, third))))
+        self.assertEqual([each.location for each in pending], [first])
         kept = self.get(image.id).locations
         self.assertEqual(kept, changed.locations)
         self.assertEqual([place.metadata for place in kept], [{"n": "z"}, {"n": "c"}])
-        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("local")), doomed)
+        self.assertEqual(self.successResultOf(self.catalogue.pending_deletions("local")), pending)
 
     def test_time_strictly_grows(self) -> None:
         """Changes within one microsecond, or with a clock that was set back, have times of their own."""

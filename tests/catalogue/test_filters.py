@@ -242,8 +242,8 @@ class PageTest(QueryTestCase):
             while page := self.ids(evolve(query, marker=seen[-1] if seen else None)):
                 seen += page
                 for image_id in page:
-                    for doomed in self.successResultOf(self.catalogue.delete(image_id)):
-                        self.successResultOf(self.catalogue.forget_location(doomed.key))
+                    for pending in self.successResultOf(self.catalogue.delete(image_id)):
+                        self.successResultOf(self.catalogue.forget_location(pending.key))
             self.assertEqual(everything, seen, (key, down))
 
     def test_deleted_fixed_key(self) -> None:

@@ -30,21 +30,21 @@ class HoldingsTest(CatalogueTestCase):
         self.assertEqual(first, self.successResultOf(self.open_catalogue(self.open_database()).identity()))
 
     def test_objects(self) -> None:
-        """Objects of images, doomed ones and uploads are known and counted, each in its store."""
+        """Objects of images, pending ones and uploads are known and counted, each in its store."""
         self.assertEqual((0, set()), (self.count(), self.known("x")))
-        active, doomed, coming = self.add_active(), self.add_active(), self.add()
-        self.successResultOf(self.catalogue.delete(doomed.id))
+        active, pending, coming = self.add_active(), self.add_active(), self.add()
+        self.successResultOf(self.catalogue.delete(pending.id))
         self.successResultOf(self.catalogue.claim(coming.id, "local", 60))
         queued = self.add()
-        ids = {active.id, doomed.id, coming.id}
+        ids = {active.id, pending.id, coming.id}
         self.assertEqual((3, ids), (self.count(), self.known(*ids, queued.id, "x")))
         self.assertEqual({active.id}, self.known(active.id))
         self.assertEqual((0, set()), (self.count("other"), self.known(*ids, store_id="other")))
 
     def test_records(self) -> None:
-        """Records of a store come in pages, with what is known of their bytes; those of doomed locations do not."""
-        first, doomed, second = (self.add_active() for _ in range(3))
-        self.successResultOf(self.catalogue.delete(doomed.id))
+        """Records of a store come in pages, with what is known of their bytes; those of pending deletions do not."""
+        first, pending, second = (self.add_active() for _ in range(3))
+        self.successResultOf(self.catalogue.delete(pending.id))
         self.successResultOf(self.catalogue.claim(self.add().id, "local", 60))
         (record,) = page = self.successResultOf(self.catalogue.records("local", 0, 1))
         self.assertEqual(

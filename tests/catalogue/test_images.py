@@ -14,7 +14,7 @@ from imgsvc.catalogue.images import move
 from imgsvc.catalogue.rows import instant, microseconds
 from imgsvc.errors import ImageExists, Invalid, NoSuchImage
 from imgsvc.interfaces import ICatalogue
-from imgsvc.model import TRANSITIONS, DoomedLocation, Filter, ImageQuery, Location, Status, Visibility
+from imgsvc.model import TRANSITIONS, Filter, ImageQuery, Location, PendingDeletion, Status, Visibility
 from tests.catalogue.rigs import ADMIN, CatalogueTestCase, new_image, on_every_database
 from tests.support.databases import postgresql
 
@@ -214,23 +214,23 @@ class DeleteTest(CatalogueTestCase):
         row = self.other_connection().execute(f"SELECT {columns} FROM images").fetchall()
         self.assertEqual(row, [("deleted", "queued", microseconds(self.now), microseconds(image.updated_at))])
 
-    def test_doomed(self) -> None:
-        """The locations of deleted images are doomed until they are forgotten, by their keys."""
+    def test_pending(self) -> None:
+        """The locations of deleted images are pending until they are forgotten, by their keys."""
         images = [self.add_active() for _ in range(3)]
-        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("local")), [])
-        doomed: list[DoomedLocation] = []
+        self.assertEqual(self.successResultOf(self.catalogue.pending_deletions("local")), [])
+        pending: list[PendingDeletion] = []
         for image in images:
             of_image = self.successResultOf(self.catalogue.delete(image.id))
             self.assertEqual([(one.image_id, one.location) for one in of_image], [(image.id, image.locations[0])])
             self.assertEqual(dict(of_image[0].location.metadata), {"inode": "7"})
-            doomed += of_image
-        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("local")), doomed)
-        self.successResultOf(self.catalogue.forget_location(doomed[1].key))
-        self.successResultOf(self.catalogue.forget_location(doomed[1].key))
-        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("local")), [doomed[0], doomed[2]])
-        after = self.catalogue.doomed_locations("local", doomed[0].key)
-        self.assertEqual(self.successResultOf(after), [doomed[2]])
-        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("other")), [])
+            pending += of_image
+        self.assertEqual(self.successResultOf(self.catalogue.pending_deletions("local")), pending)
+        self.successResultOf(self.catalogue.forget_location(pending[1].key))
+        self.successResultOf(self.catalogue.forget_location(pending[1].key))
+        self.assertEqual(self.successResultOf(self.catalogue.pending_deletions("local")), [pending[0], pending[2]])
+        after = self.catalogue.pending_deletions("local", pending[0].key)
+        self.assertEqual(self.successResultOf(after), [pending[2]])
+        self.assertEqual(self.successResultOf(self.catalogue.pending_deletions("other")), [])
 
     def test_living_location(self) -> None:
         """The location of an image that is not deleted cannot be forgotten."""

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from attrs import evolve
 
-from imgsvc.errors import ClaimLost, Conflict, ImageChanged, NoSuchImage, NotFound
+from imgsvc.errors import Conflict, ImageChanged, LeaseLost, NoSuchImage, NotFound
 from imgsvc.lease_model import Lease, LeaseKind, Task, TaskEnd, TaskStatus
 from imgsvc.model import Image, Location, Status
 from tests.catalogue.rigs import NOON, CatalogueTestCase, on_every_database, stored_data
@@ -86,13 +86,13 @@ class TaskTests(TaskTestCase):
         self.failureResultOf(self.catalogue.task(task.id), NotFound)
 
     def test_end(self) -> None:
-        """The image is as the task has made it, and the lease gone; what it lacks is doomed."""
+        """The image is as the task has made it, and the lease gone; what it lacks is a pending deletion."""
         image, lease = self.begun()
         changed = evolve(image, status=Status.QUEUED, size=None, locations=(), properties={})
-        ended, doomed = self.successResultOf(self.catalogue.end_task(image, changed, lease, FAILURE))
+        ended, pending = self.successResultOf(self.catalogue.end_task(image, changed, lease, FAILURE))
         self.assertEqual(self.get(image.id), ended)
         self.assertEqual((ended.status, dict(ended.properties)), (Status.QUEUED, {}))
-        self.assertEqual([each.location for each in doomed], [PLACE])
+        self.assertEqual([each.location for each in pending], [PLACE])
         self.assertEqual(self.leases(), [])
         task = self.task(lease)
         self.assertEqual((task.status, task.message), (TaskStatus.FAILURE, "why"))
@@ -105,7 +105,7 @@ class TaskTests(TaskTestCase):
         active = evolve(image, status=Status.ACTIVE)
         self.failureResultOf(self.catalogue.end_task(image, active, lease, SUCCESS), ImageChanged)
         another, active = evolve(lease, lease_id="another"), evolve(current, status=Status.ACTIVE)
-        self.failureResultOf(self.catalogue.end_task(current, active, another, SUCCESS), ClaimLost)
+        self.failureResultOf(self.catalogue.end_task(current, active, another, SUCCESS), LeaseLost)
         self.assertEqual(self.get(image.id), current)
         self.assertEqual([found.lease_id for found in self.leases()], [lease.lease_id])
         self.assertIs(self.task(lease).status, TaskStatus.PENDING)
@@ -114,8 +114,8 @@ class TaskTests(TaskTestCase):
         """The task of a deleted image can only be closed."""
         image, lease = self.begun()
         self.successResultOf(self.catalogue.delete(image.id))
-        self.failureResultOf(self.catalogue.renew(image.id, lease.lease_id, 60), ClaimLost)
-        self.failureResultOf(self.catalogue.report_task(lease, 60, 7), ClaimLost)
+        self.failureResultOf(self.catalogue.renew(image.id, lease.lease_id, 60), LeaseLost)
+        self.failureResultOf(self.catalogue.report_task(lease, 60, 7), LeaseLost)
         ending = self.catalogue.end_task(image, evolve(image, status=Status.ACTIVE), lease, SUCCESS)
         self.failureResultOf(ending, NoSuchImage)
         self.assertTrue(self.successResultOf(self.catalogue.close_task(lease, FAILURE)))
@@ -129,8 +129,8 @@ class TaskTests(TaskTestCase):
         self.assertGreater(taken.lease_id, lease.lease_id)
         self.assertEqual((taken.resource_id, taken.task_id), (image.id, lease.task_id))
         active = evolve(image, status=Status.ACTIVE)
-        self.failureResultOf(self.catalogue.end_task(image, active, lease, SUCCESS), ClaimLost)
-        self.failureResultOf(self.catalogue.report_task(lease, 60, 7), ClaimLost)
+        self.failureResultOf(self.catalogue.end_task(image, active, lease, SUCCESS), LeaseLost)
+        self.failureResultOf(self.catalogue.report_task(lease, 60, 7), LeaseLost)
         self.assertFalse(self.successResultOf(self.catalogue.close_task(lease, FAILURE)))
         self.assertIs(self.get(image.id).status, Status.IMPORTING)
         task = self.task(lease)
@@ -270,23 +270,23 @@ class RestoreTests(CatalogueTestCase):
         """A deleted image is back in its status, with all that it had."""
         for status in (Status.ACTIVE, Status.DEACTIVATED):
             image = self.made(status)
-            doomed = self.successResultOf(self.catalogue.delete(image.id))
-            self.assertTrue(self.restored(doomed, status))
+            pending = self.successResultOf(self.catalogue.delete(image.id))
+            self.assertTrue(self.restored(pending, status))
             self.assertEqual(evolve(self.get(image.id), updated_at=image.updated_at), image)
             self.assertGreater(self.get(image.id).updated_at, image.updated_at)
             for store_id in ("web", "local"):
-                self.assertEqual(self.successResultOf(self.catalogue.doomed_locations(store_id)), [])
+                self.assertEqual(self.successResultOf(self.catalogue.pending_deletions(store_id)), [])
 
     def test_some_are_gone(self) -> None:
         """Locations whose bytes are gone do not come back; when none is left the image does not either."""
         image = self.made()
-        doomed = self.successResultOf(self.catalogue.delete(image.id))
-        self.successResultOf(self.catalogue.forget_location(doomed[0].key))
-        self.assertTrue(self.restored(doomed, Status.ACTIVE))
+        pending = self.successResultOf(self.catalogue.delete(image.id))
+        self.successResultOf(self.catalogue.forget_location(pending[0].key))
+        self.assertTrue(self.restored(pending, Status.ACTIVE))
         self.assertEqual(self.get(image.id).locations, (OTHER,))
-        doomed = self.successResultOf(self.catalogue.delete(image.id))
-        self.successResultOf(self.catalogue.forget_location(doomed[0].key))
-        self.assertFalse(self.restored(doomed, Status.ACTIVE))
+        pending = self.successResultOf(self.catalogue.delete(image.id))
+        self.successResultOf(self.catalogue.forget_location(pending[0].key))
+        self.assertFalse(self.restored(pending, Status.ACTIVE))
         self.failureResultOf(self.catalogue.image(image.id), NoSuchImage)
 
     def test_details(self) -> None:
@@ -299,39 +299,39 @@ class RestoreTests(CatalogueTestCase):
         self.successResultOf(self.catalogue.forget_location(second.key))
         self.assertEqual(self.details(image.id), 0)
         kept = self.made()
-        _, [doomed] = self.successResultOf(self.catalogue.update(kept, evolve(kept, locations=(PLACE,))))
-        self.successResultOf(self.catalogue.forget_location(doomed.key))
+        _, [pending] = self.successResultOf(self.catalogue.update(kept, evolve(kept, locations=(PLACE,))))
+        self.successResultOf(self.catalogue.forget_location(pending.key))
         self.assertEqual(self.details(kept.id), 3)
 
     def test_only_those(self) -> None:
         """Of a deleted image those come back that are named."""
         image = self.made()
-        doomed = self.successResultOf(self.catalogue.delete(image.id))
-        self.assertTrue(self.restored(doomed[:1], Status.ACTIVE))
+        pending = self.successResultOf(self.catalogue.delete(image.id))
+        self.assertTrue(self.restored(pending[:1], Status.ACTIVE))
         self.assertEqual(self.get(image.id).locations, (PLACE,))
-        self.assertEqual(len(self.successResultOf(self.catalogue.doomed_locations("local"))), 1)
+        self.assertEqual(len(self.successResultOf(self.catalogue.pending_deletions("local"))), 1)
 
     def test_of_an_image_that_is_there(self) -> None:
         """A location that the image has lost is back, and the image changed by that."""
         image = self.made()
-        changed, doomed = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(PLACE,))))
-        self.assertTrue(self.restored(doomed, None))
+        changed, pending = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(PLACE,))))
+        self.assertTrue(self.restored(pending, None))
         self.assertEqual(self.get(image.id).locations, (PLACE, OTHER))
         self.assertGreater(self.get(image.id).updated_at, changed.updated_at)
-        self.assertFalse(self.restored(doomed, None))
+        self.assertFalse(self.restored(pending, None))
 
     def test_deleted_meanwhile(self) -> None:
-        """An image that was deleted since stays so; its location stays doomed."""
+        """An image that was deleted since stays so; its location stays pending."""
         image = self.made()
-        _, doomed = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(PLACE,))))
+        _, pending = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(PLACE,))))
         self.successResultOf(self.catalogue.delete(image.id))
-        self.assertFalse(self.restored(doomed, None))
+        self.assertFalse(self.restored(pending, None))
         self.failureResultOf(self.catalogue.image(image.id), NoSuchImage)
-        self.assertEqual(len(self.successResultOf(self.catalogue.doomed_locations("local"))), 1)
+        self.assertEqual(len(self.successResultOf(self.catalogue.pending_deletions("local"))), 1)
 
     def test_not_deleted(self) -> None:
         """An image that is there is not brought back."""
         image = self.made()
-        _, doomed = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(PLACE,))))
-        self.assertFalse(self.restored(doomed, Status.ACTIVE))
+        _, pending = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(PLACE,))))
+        self.assertFalse(self.restored(pending, Status.ACTIVE))
         self.assertEqual(self.get(image.id).locations, (PLACE,))

@@ -4,7 +4,7 @@ from datetime import timedelta
 from threading import Barrier, Thread
 
 from imgsvc.catalogue import Catalogue
-from imgsvc.errors import ClaimLost, NoSuchImage, WrongStatus
+from imgsvc.errors import LeaseLost, NoSuchImage, WrongStatus
 from imgsvc.lease_model import Lease, LeaseKind, LeaseObject
 from imgsvc.model import Claim, Status
 from tests.catalogue.rigs import CatalogueTestCase, HeldThreads, on_every_database, stored_data
@@ -130,7 +130,7 @@ class ActivateTest(UploadTestCase):
         self.assertEqual(active.locations, (data.location,))
         self.assertEqual(dict(active.locations[0].metadata), {"inode": "7"})
         self.assertFalse(self.is_claimed(claim))
-        self.failureResultOf(self.catalogue.activate(image.id, claim.lease_id, data), ClaimLost)
+        self.failureResultOf(self.catalogue.activate(image.id, claim.lease_id, data), LeaseLost)
         self.assertEqual(len(self.get(image.id).locations), 1)
 
     def test_expired(self) -> None:
@@ -147,11 +147,11 @@ class ActivateTest(UploadTestCase):
         new = self.claim(image.id)
         for lease_id in (old.lease_id, "nothing"):
             activated = self.catalogue.activate(image.id, lease_id, stored_data(image.id))
-            self.failureResultOf(activated, ClaimLost)
+            self.failureResultOf(activated, LeaseLost)
         self.assertEqual(self.get(image.id).status, Status.SAVING)
         self.successResultOf(self.catalogue.delete(image.id))
-        self.failureResultOf(self.catalogue.activate(image.id, new.lease_id, stored_data(image.id)), ClaimLost)
-        self.assertEqual(self.successResultOf(self.catalogue.doomed_locations("local")), [])
+        self.failureResultOf(self.catalogue.activate(image.id, new.lease_id, stored_data(image.id)), LeaseLost)
+        self.assertEqual(self.successResultOf(self.catalogue.pending_deletions("local")), [])
 
     def test_undone_whole(self) -> None:
         """When the end of the claim fails, the image stays saving and has no location."""
@@ -239,10 +239,10 @@ class LeaseTest(UploadTestCase):
     def test_renew_lost(self) -> None:
         """A claim that is not held, or whose image is deleted, is not renewed."""
         claim = self.claim(self.add().id)
-        self.failureResultOf(self.catalogue.renew(claim.image.id, "nothing", 60), ClaimLost)
-        self.failureResultOf(self.catalogue.renew("nothing", claim.lease_id, 60), ClaimLost)
+        self.failureResultOf(self.catalogue.renew(claim.image.id, "nothing", 60), LeaseLost)
+        self.failureResultOf(self.catalogue.renew("nothing", claim.lease_id, 60), LeaseLost)
         self.successResultOf(self.catalogue.delete(claim.image.id))
-        self.failureResultOf(self.catalogue.renew(claim.image.id, claim.lease_id, 60), ClaimLost)
+        self.failureResultOf(self.catalogue.renew(claim.image.id, claim.lease_id, 60), LeaseLost)
 
     def test_take_over(self) -> None:
         """An expired claim gets a new holder, whom the old one cannot disturb, and one only."""
@@ -257,8 +257,8 @@ class LeaseTest(UploadTestCase):
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(taken, 60)))
         self.assertFalse(self.is_claimed(claim))
         image_id = claim.image.id
-        self.failureResultOf(self.catalogue.renew(image_id, claim.lease_id, 60), ClaimLost)
-        self.failureResultOf(self.catalogue.activate(image_id, claim.lease_id, stored_data(image_id)), ClaimLost)
+        self.failureResultOf(self.catalogue.renew(image_id, claim.lease_id, 60), LeaseLost)
+        self.failureResultOf(self.catalogue.activate(image_id, claim.lease_id, stored_data(image_id)), LeaseLost)
         self.assertFalse(self.successResultOf(self.catalogue.release(image_id, claim.lease_id)))
         self.assertTrue(self.successResultOf(self.catalogue.release(image_id, taken.lease_id)))
         self.assertEqual(self.get(image_id).status, Status.QUEUED)
@@ -305,7 +305,7 @@ class LeaseObjectTest(UploadTestCase):
         self.assertEqual(expired.objects, (first, LeaseObject("other", "name", claim.lease_id)))
         taken = self.successResultOf(self.catalogue.take_over(expired, 60))
         failing = self.catalogue.add_lease_object(image_id, claim.lease_id, "other", "late")
-        self.failureResultOf(failing, ClaimLost)
+        self.failureResultOf(failing, LeaseLost)
         self.successResultOf(self.catalogue.add_lease_object(image_id, taken.lease_id, "other", "name"))
         (lease,) = self.successResultOf(self.catalogue.leases())
         self.assertEqual(lease.objects, (*expired.objects, LeaseObject("other", "name", taken.lease_id)))

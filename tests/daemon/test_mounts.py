@@ -113,18 +113,18 @@ class MissingMountTests(MountTestCase):
         """So is it when the mount vanishes meanwhile; a delete that waits for the reaper waits on."""
         daemon, mount, image_id = self.filled()
         daemon.start()
-        doomed = daemon.image()
-        self.assertEqual(daemon.put(doomed, DATA), 204)
+        pending = daemon.image()
+        self.assertEqual(daemon.put(pending, DATA), 204)
         upload = Transfer(daemon, daemon.image(), len(DATA)).send(DATA[:100])
         self.wait(lambda: len(files(mount)) == 3, "the file of the upload")
         self.detach(mount)
         self.assertEqual(upload.send(DATA[100:]).status(), 503)
         self.assert_away(daemon, image_id)
         self.assertEqual(os.listdir(mount), [])
-        self.assertEqual(self.delete(daemon, doomed), 503)
+        self.assertEqual(self.delete(daemon, pending), 503)
         self.attach(mount)
         self.assert_there(daemon, image_id)
-        self.assertEqual(self.delete(daemon, doomed), 204)
+        self.assertEqual(self.delete(daemon, pending), 204)
         self.wait(lambda: not files(mount), "the end of the upload's file")
 
     def test_upload_of_a_dead_process(self) -> None:

@@ -116,24 +116,24 @@ class ChangeTests(ChangesTestCase):
 
     def test_change(self) -> None:
         """The image is kept as the function gives it, a moment later; the caller gets what is kept."""
-        changed, doomed = self.successResultOf(self.change(lambda image: evolve(image, name="new", tags=("z", "a"))))
+        changed, pending = self.successResultOf(self.change(lambda image: evolve(image, name="new", tags=("z", "a"))))
         self.assertEqual(changed, self.get(self.image.id))
-        self.assertEqual((changed.name, changed.tags, doomed), ("new", ("a", "z"), []))
+        self.assertEqual((changed.name, changed.tags, pending), ("new", ("a", "z"), []))
         self.assertGreater(changed.updated_at, self.image.updated_at)
         self.assertEqual(self.changes._turns, {})
 
     def test_no_change(self) -> None:
         """An equal image is not written."""
-        changed, doomed = self.successResultOf(self.change(same))
-        self.assertEqual((changed, doomed), (self.image, []))
+        changed, pending = self.successResultOf(self.change(same))
+        self.assertEqual((changed, pending), (self.image, []))
         self.assertEqual(self.get(self.image.id), self.image)
 
     def test_lost_locations(self) -> None:
         """The caller gets the locations that the change took away."""
         image = self.add_active()
-        changed, doomed = self.successResultOf(self.change(lambda image: evolve(image, locations=()), image.id))
+        changed, pending = self.successResultOf(self.change(lambda image: evolve(image, locations=()), image.id))
         self.assertEqual(changed.locations, ())
-        self.assertEqual([each.location for each in doomed], list(image.locations))
+        self.assertEqual([each.location for each in pending], list(image.locations))
         location = Location("local", "file:///x", {"a": "b"})
         moved = self.change(lambda image: evolve(image, locations=(location,)), image.id)
         self.assertEqual(self.successResultOf(moved)[0].locations, (location,))

@@ -239,10 +239,10 @@ class ReaperTests(CatalogueTestCase):
 
     def test_store_away(self) -> None:
         """So is the image of a store whose medium is away; the store's own work waits, and others are not held up."""
-        image, doomed = self.image(), self.image()
+        image, pending = self.image(), self.image()
         self.begun(image)
-        self.activated(doomed)
-        fired(self.catalogue.delete(doomed))
+        self.activated(pending)
+        fired(self.catalogue.delete(pending))
         for call in ("discard", "delete", "unfinished"):
             self.local.fail(call, AWAY)
         self.round()
@@ -388,24 +388,24 @@ class ReaperTests(CatalogueTestCase):
 
     # --- locations of deleted images
 
-    def doomed(self, store: FaultyStore | None = None) -> None:
+    def pending(self, store: FaultyStore | None = None) -> None:
         """A deleted image whose bytes are still there."""
         image = self.image()
         self.activated(image, store)
         fired(self.catalogue.delete(image))
 
-    def test_doomed(self) -> None:
+    def test_pending(self) -> None:
         """They are removed, and asked for once."""
-        self.doomed()
+        self.pending()
         self.round()
         self.assertEqual(self.kept(self.local), (0, 0))
         self.round()
         self.assertEqual(self.local.calls.count("delete"), 1)
 
-    def test_doomed_again(self) -> None:
+    def test_pending_again(self) -> None:
         """What a store cannot remove now is tried again, and keeps no other store's waiting."""
-        self.doomed()
-        self.doomed(self.other)
+        self.pending()
+        self.pending(self.other)
         self.local.fail("delete", DOWN)
         self.round()
         self.assertEqual((self.kept(self.local), self.kept(self.other)), ((0, 4), (0, 0)))
@@ -413,11 +413,11 @@ class ReaperTests(CatalogueTestCase):
         self.round()
         self.assertEqual(self.kept(self.local), (0, 0))
 
-    def test_many_doomed(self) -> None:
+    def test_many_pending(self) -> None:
         """However many a store cannot remove, those of others are, in the same round."""
         for _ in range(120):
-            self.doomed()
-        self.doomed(self.other)
+            self.pending()
+        self.pending(self.other)
         self.local.fail("delete", DOWN)
         self.round()
         self.assertEqual(self.kept(self.other), (0, 0))
@@ -428,8 +428,8 @@ class ReaperTests(CatalogueTestCase):
 
     def test_in_use(self) -> None:
         """An object that is in use keeps none of the same store's waiting."""
-        self.doomed()
-        self.doomed()
+        self.pending()
+        self.pending()
         failing = self.local.inner.delete
 
         def delete_all_but_the_first(location: Location) -> Any:

@@ -90,9 +90,9 @@ class VerificationTests(CatalogueTestCase):
 
     def delete(self, image_id: str, location: Location) -> None:
         """All of a delete."""
-        for doomed in fired(self.catalogue.delete(image_id)):
+        for pending in fired(self.catalogue.delete(image_id)):
             fired(self.store.delete(location))
-            fired(self.catalogue.forget_location(doomed.key))
+            fired(self.catalogue.forget_location(pending.key))
 
     def replaced(self, data: bytes) -> str:
         """The id of an image that had other data when it was uploaded."""
@@ -179,9 +179,9 @@ class VerificationTests(CatalogueTestCase):
     def test_left_over_of_a_deleted_image(self) -> None:
         """So does one of an image that was deleted; not while the delete may still want it."""
         image_id, _ = self.active()
-        (doomed,) = fired(self.catalogue.delete(image_id))
+        (pending,) = fired(self.catalogue.delete(image_id))
         self.assertEqual(self.found(repair=True), [])
-        fired(self.catalogue.forget_location(doomed.key))
+        fired(self.catalogue.forget_location(pending.key))
         self.assertEqual(self.found(repair=True), [("left-over", image_id, True)])
 
     def test_left_over_that_stays(self) -> None:
@@ -278,8 +278,8 @@ class VerificationTests(CatalogueTestCase):
         fired(self.store.delete(location))
 
         def forget(call: str) -> None:
-            for doomed in fired(self.catalogue.delete(image_id)):
-                fired(self.catalogue.forget_location(doomed.key))
+            for pending in fired(self.catalogue.delete(image_id)):
+                fired(self.catalogue.forget_location(pending.key))
             self.store.before = lambda call: None
 
         self.assertEqual(self.found(lambda: self.meddle(forget)), [])
