@@ -1,4 +1,4 @@
-"""The body of a request, as a producer that reads nothing from the socket before it is asked to."""
+"""The body of a request, as a producer. It reads nothing from the socket until it is started."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from zope.interface import implementer
 from imgsvc.errors import BodyCut, BodyTooLarge
 
 SCATTERED = 16
-"""Pieces from which on what one read has brought is joined: a write for each tiny chunk would cost more."""
+"""If one read brings more pieces, they are joined, because a write for each small chunk would cost more."""
 
 
 class BodySource(Protocol):
-    """Where a body comes from: the connection."""
+    """The connection that a body comes from."""
 
     def pause_body(self) -> None:
-        """Read no more from the socket."""
+        """Stop reading from the socket."""
 
     def resume_body(self) -> None:
         """Read from the socket again."""
@@ -33,13 +33,14 @@ class BodySource(Protocol):
 
 @implementer(IBodyProducer, IPushProducer)
 class RequestBody:
-    """One request's body, given to one consumer, once.
+    """The body of one request. It goes to one consumer, once.
 
-    length: bytes that were announced, or UNKNOWN_LENGTH. The Deferred of startProducing fails with BodyCut when the
-    connection ends first, and with BodyMalformed when the framing is broken.
-
-    The parser only leaves here what it has decoded; `deliver` hands it on when the parser is done with what one read
-    brought. So no consumer, and no answer, ever runs within the parser.
+    length: announced bytes, or UNKNOWN_LENGTH. The Deferred of startProducing fails with BodyCut when the connection
+    ends
+    first, and with BodyMalformed when the framing is broken.
+    The parser only stores its decoded bytes here. `deliver` hands them on after the parser has returned from one read.
+    So
+    neither a consumer nor a response runs within the parser.
     """
 
     def __init__(self, source: BodySource, length: int | None, expects_continue: bool) -> None:
@@ -58,12 +59,12 @@ class RequestBody:
 
     @property
     def announced(self) -> bool:
-        """Whether the request says that it has a body: a length over 0, or a transfer encoding."""
+        """Whether the request declares a body, by a length over 0 or by a transfer encoding."""
         return self.length is UNKNOWN_LENGTH or self.length > 0
 
     @property
     def rest(self) -> float:
-        """Bytes that are still to come; infinite if that is not known, or if they may never be sent."""
+        """Bytes that have not arrived yet; infinite if the number is unknown, or if they may never be sent."""
         if self.complete:
             return 0
         unknown = self.length is UNKNOWN_LENGTH or self._expects_continue or self._failure is not None
@@ -102,11 +103,11 @@ class RequestBody:
         self._paused = False
         self._write_waiting()
         if self._flows:
-            self._source.resume_body()  # also at the end: a lost connection must be noticed
+            self._source.resume_body()  # also after the last byte, to notice a lost connection
             self.deliver()
 
     def stopProducing(self) -> None:
-        """See IBodyProducer. The Deferred of startProducing does not fire, and no more is read from the socket."""
+        """See IBodyProducer. The Deferred of startProducing does not fire, and reading from the socket stops."""
         self._leave_rest()
         self._done = None
         self._end()
@@ -114,23 +115,25 @@ class RequestBody:
     # --- called by the request
 
     def data_received(self, data: bytes) -> None:
-        """The next bytes from the parser."""
+        """Take the next bytes from the parser."""
         self.received += len(data)
         if not self._ended:
             self._waiting.append(data)
 
     def all_received(self) -> None:
-        """The body is whole."""
+        """Note that the body is complete."""
         self.complete = True
 
     def lost(self, failure: Failure) -> None:
-        """No more will come. Only noted: `deliver` fails, after those who wait for the request's end were told."""
+        """Note that the connection is lost. `deliver` fails later, after those who wait for the request's end know
+        it.
+        """
         if not self.complete:
             self._failure = self._failure or failure
             self._drop()
 
     def deliver(self) -> None:
-        """Hand on what has come, and the end."""
+        """Hand on the bytes that have arrived, and the end."""
         self._write_waiting()
         if self._failure is not None:
             self._fire(self._failure)
@@ -138,7 +141,7 @@ class RequestBody:
             self._fire(None)
 
     def fail(self, failure: Failure) -> None:
-        """End the body with this error, whatever has come of it."""
+        """End the body with this error, at any point."""
         self._leave_rest()
         self._failure = self._failure or failure
         self._drop()
@@ -159,7 +162,7 @@ class RequestBody:
             self._consumer.write(self._waiting.popleft())
 
     def _cancelled(self, done: Deferred[None]) -> None:
-        if self._failure is not None:  # klein cancels the handlers of lost requests: say what was lost instead
+        if self._failure is not None:  # Klein cancels the handler of a lost request: fail with the reason instead
             self._fire(self._failure)
         else:
             self.stopProducing()
@@ -188,7 +191,7 @@ class RequestBody:
 
 @implementer(IConsumer)
 class _Gatherer:
-    """Joins a body in memory up to a limit. arrived: called with the number of bytes that there are, as they grow."""
+    """Collects a body in memory up to a limit. arrived: called with the number of bytes so far."""
 
     def __init__(self, body: RequestBody, limit: int, arrived: Callable[[int], None]) -> None:
         self._body = body
@@ -212,9 +215,9 @@ class _Gatherer:
 
 
 async def read_all(body: RequestBody, limit: int, arrived: Callable[[int], None] = lambda size: None) -> bytes:
-    """The whole body. arrived: called with the number of bytes that there are, as they grow; may pause the body.
+    """The whole body. arrived: called with the number of bytes so far; may pause the body.
 
-    Raises BodyTooLarge over `limit` bytes, BodyCut, BodyMalformed.
+    Raises BodyTooLarge: it is longer than `limit` bytes. Raises BodyCut, BodyMalformed.
     """
     if body.length is not UNKNOWN_LENGTH and body.length > limit:
         raise too_large(limit)
@@ -224,10 +227,10 @@ async def read_all(body: RequestBody, limit: int, arrived: Callable[[int], None]
 
 
 def too_large(limit: int) -> BodyTooLarge:
-    """The error of a body that is longer than `limit` bytes."""
+    """The error for a body of more than `limit` bytes."""
     return BodyTooLarge(f"The body is longer than {limit} bytes.")
 
 
 def cut(reason: Any) -> Failure:
-    """The Failure for a body whose connection ended."""
-    return Failure(BodyCut(f"The connection ended before the body was whole ({reason.getErrorMessage()})."))
+    """The Failure for a body whose connection has ended."""
+    return Failure(BodyCut(f"The connection ended before the body was complete ({reason.getErrorMessage()})."))

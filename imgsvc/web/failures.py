@@ -1,4 +1,4 @@
-"""The answer to a request that failed."""
+"""The response to a request that failed."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ ABOUT_DATA: Final = (
     *(b"accept-ranges", b"content-disposition", b"content-md5", b"content-range"),
     *(b"etag", b"last-modified"),
 )
-"""Headers that a route may have set before it failed, and that are not true of an error."""
+"""Headers that a route may have set before it failed, and that would be wrong in an error."""
 
 
 @frozen
 class FailureAnswers:
-    """Answers failures. What is no refusal of the API's own goes to the log, and its client learns that it is a 500."""
+    """Answers failed requests. An unexpected error is logged, and the client gets a 500 without details."""
 
     callers: Callers
 
     def answer(self, request: StreamingRequest, failure: Failure) -> bytes:
-        """Set status and headers; gives the body."""
+        """Set status and headers of the response, and return its body."""
         if request.startedWriting:
             return _broken_off(request, failure.value)
         for name in ABOUT_DATA:
@@ -56,8 +56,9 @@ class FailureAnswers:
 
 
 def _broken_off(request: StreamingRequest, error: BaseException | None) -> bytes:
-    """The end of an answer that was begun, and cut off: there is nothing more to say."""
-    tell = log.info if isinstance(error, ConnectionError) else log.error  # clients may go when they like
+    """Log the failure of a response that had begun. Nothing more can be sent."""
+    tell = log.info if isinstance(error, ConnectionError) else log.error  # a client that closes its connection is not
+    # an error
     tell(
         "{path}: broken off: {error}",
         path=request.path.decode("latin-1"),
@@ -68,7 +69,7 @@ def _broken_off(request: StreamingRequest, error: BaseException | None) -> bytes
 
 
 def _status_and_message(request: StreamingRequest, error: BaseException | None) -> tuple[int, str]:
-    """What a client is told; the headers that go with it are set."""
+    """The status and the message for the client. Sets the headers that belong to them."""
     if isinstance(error, RangeNotSatisfiable):
         request.setHeader(b"content-range", b"bytes */%d" % error.size)
     if isinstance(error, ImgsvcError):
@@ -81,12 +82,12 @@ def _status_and_message(request: StreamingRequest, error: BaseException | None) 
 
 
 def _without_route(request: StreamingRequest, error: HTTPException) -> tuple[int, str]:
-    """Of what Werkzeug has found no route for."""
+    """The status and the message for a request for which Werkzeug has found no route."""
     path = request.path.decode("latin-1")
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))  # with HEAD wherever GET is
         request.setHeader("allow", allowed)
-        return error.code, f"{path} takes {allowed}."
+        return error.code, f"{path} accepts the methods {allowed}."
     if request.method not in METHODS:
         return 501, f"There is no method {request.method.decode('latin-1')}."
-    return error.code or 500, f"{path} is not here."
+    return error.code or 500, f"There is no resource {path}."

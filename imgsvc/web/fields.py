@@ -1,4 +1,4 @@
-"""Which keys of an image clients may write, and with which values."""
+"""The keys of an image that clients may write, and their values."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from imgsvc.image_fields import FIELDS, Setting, Source, names_of
 
 LINKS: Final = frozenset(names_of(lambda field: field.source is Source.ANSWER))
 BASE: Final = frozenset(FIELDS)
-"""The keys that every image has; all others are custom."""
+"""The keys that every image has. All others are custom properties."""
 READ_ONLY: Final = frozenset(names_of(lambda field: field.setting is Setting.SERVER))
 RESERVED: Final = frozenset({"location", "locations", "deleted", "deleted_at"})
 OWN_PREFIX: Final = "os_glance"
-"""What the server's own properties begin with."""
+"""The prefix of the properties that are reserved for the server."""
 LONGEST_KEY: Final = 255
 UUID_PATTERN: Final = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
 
 
 class FieldRules:
-    """What the schema `image` says, as checks.
+    """Checks fields by the schema `image`.
 
-    required: the keys that an image cannot be made without.
+    required: the keys that every new image must have.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
@@ -36,7 +36,7 @@ class FieldRules:
         )
 
     def check_values(self, document: Mapping[str, Any]) -> None:
-        """Raises Invalid for values that the keys do not take, and for keys that no patch could name."""
+        """Raises Invalid: a value is not valid for its key, or a key could not be named in a patch."""
         if any(len(key) > LONGEST_KEY for key in document):
             raise Invalid(f"The key of a property is longer than {LONGEST_KEY} characters.")
         self._validate(document)
@@ -49,15 +49,15 @@ class FieldRules:
                 raise _nul(key)
 
     def check_required(self, document: Mapping[str, Any]) -> None:
-        """Raises Invalid for a new image that lacks what it must have."""
+        """Raises Invalid: a new image lacks a required key."""
         missing = sorted(key for key in self.required if document.get(key) is None)
         if missing:
             raise Invalid(f"The image is not valid: {missing[0]} must be given.")
 
     def check_removal(self, key: str) -> None:
-        """Raises Invalid for a key that an image must have."""
+        """Raises Invalid: the key is required."""
         if key in self.required:
-            raise Invalid(f"The image is not valid: {key} must stay.")
+            raise Invalid(f"The image is not valid: {key} cannot be removed.")
 
 
 def _nul(key: str) -> Invalid:
@@ -65,17 +65,17 @@ def _nul(key: str) -> Invalid:
 
 
 def forbid(keys: Iterable[str]) -> None:
-    """Raises Forbidden if there is any key."""
+    """Raises Forbidden: there is at least one key."""
     for key in sorted(keys):
         raise Forbidden(f"Attribute {key!r} is set by the server only.")
 
 
 def compile_schema(schema: Mapping[str, Any]) -> Callable[[Any], None]:
-    """A check that raises Invalid for what the JSON schema of a value in an image does not allow."""
+    """A function that raises Invalid if a value does not match the JSON schema."""
     check = fastjsonschema.compile(
-        {"$schema": "http://json-schema.org/draft-04/schema#", **schema},  # to which 1.0 is no integer
+        {"$schema": "http://json-schema.org/draft-04/schema#", **schema},  # in draft 4, 1.0 is not an integer
         use_default=False,
-        use_formats=False,  # Glance checks none
+        use_formats=False,  # Glance does not check formats
     )
 
     def validate(value: Any) -> None:
@@ -88,7 +88,7 @@ def compile_schema(schema: Mapping[str, Any]) -> Callable[[Any], None]:
 
 
 def complaint(error: fastjsonschema.JsonSchemaValueException) -> str:
-    """What a schema says against a value, as a part of a sentence. That of the whole value is `it`."""
+    """The reason why a value does not match a schema, as a part of a sentence. `it` stands for the whole value."""
     message: str = error.message
     rule, definition = error.rule, error.rule_definition
     if rule == "enum":
@@ -101,7 +101,7 @@ def complaint(error: fastjsonschema.JsonSchemaValueException) -> str:
 
 
 def _listed(values: Iterable[Any]) -> str:
-    """The values of an enumeration, as they are written in JSON; texts without quotes."""
+    """The values of an enumeration in JSON, but texts without quotes."""
     *others, last = [value if isinstance(value, str) else json.dumps(value) for value in values if value is not None]
     texts = [*others, last, *(["null"] if None in values else [])]
     return texts[0] if len(texts) == 1 else f"one of {', '.join(texts)}"

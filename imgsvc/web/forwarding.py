@@ -1,4 +1,4 @@
-"""How clients reach the server, when the connection itself does not tell: through a proxy, or by a public address."""
+"""Finds the URL at which clients reach the server, directly or through proxies."""
 
 from __future__ import annotations
 
@@ -23,28 +23,27 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 class PublicAddress:
     """Gives the URL that links to this server begin with.
 
-    public_endpoint: that URL, of http or https; empty: as the request has it.
-
-    proxies: whose headers tell what the client has asked for, `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix`, or
-    `Forwarded` (RFC 7239), which counts more, as it does for oslo.middleware; None: nobody's.
-
-    A proxy that forwards to another appends its own value to a list, or replaces what was there. So the last value is
-    that of the proxy that the server trusts; those before it may be the client's own. A value that is not what its
-    header says is passed over.
+    public_endpoint: that URL, with http or https; empty: take it from the request.
+    proxies: the peers whose headers are trusted; None: nobody. The headers are `X-Forwarded-Proto`, `-Host`, `-Port`
+    and
+    `-Prefix`, or `Forwarded` (RFC 7239), which has precedence, as in oslo.middleware.
+    A proxy that forwards to another one appends its value to a list, or replaces the former value. So the last value is
+    that
+    of the trusted proxy. Values before it may come from the client. An invalid value is ignored.
     """
 
     public_endpoint: str = ""
     proxies: Peers | None = None
 
     def __attrs_post_init__(self) -> None:
-        """Raises ConfigurationError."""
+        """Raises ConfigurationError: public_endpoint is not a URL."""
         if self.public_endpoint and not _URL.fullmatch(self.public_endpoint):
             raise ConfigurationError(
                 f"server.public_endpoint = {self.public_endpoint!r}: must be a URL, as 'https://images.example/prefix'"
             )
 
     def of(self, request: StreamingRequest) -> str:
-        """Scheme, host and prefix, without a slash at the end."""
+        """The URL for the client of this request: scheme, host and prefix, without a slash at the end."""
         if self.public_endpoint:
             return self.public_endpoint.rstrip("/")
         scheme = "https" if request.isSecure() else "http"

@@ -1,4 +1,4 @@
-"""`/healthcheck`: whether a load balancer is to send clients here."""
+"""`/healthcheck`: tells load balancers whether the server works."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ HTML: Final = "text/html"
 JSON: Final = "application/json"
 
 _FORWARDED: Final = (b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip")
-"""Headers by which a proxy shows that the client is somebody else than its connection says."""
+"""Headers of proxies: a request with one of them comes from another client than the peer of the connection."""
 
 
 @define
 class HealthRoutes:
-    """In the forms of oslo.middleware's health check.
+    """Answers health checks, in the formats of oslo.middleware.
 
-    disable_file: while it exists, the answer is 503; None: never. With `?detail` the catalogue and the stores are
-    checked, too, and 503 is the answer if one of them does not work. Which one it is only `insiders` are told.
+    disable_file: while it exists, the status is 503; None: there is no such file. With `?detail` the catalogue and the
+    stores are checked too, and the status is 503 if one of them does not work. insiders: the peers that learn which
+    one.
     """
 
     part: ClassVar[str] = "service"
@@ -44,7 +45,7 @@ class HealthRoutes:
         return [OpenRoute("GET", "/healthcheck", self.check, _checking)]
 
     async def check(self, request: StreamingRequest) -> bytes:
-        """200, 204 for HEAD, or 503, with the reason in what the Accept header asks for."""
+        """200, 204 for HEAD, or 503. The body has the reason in the format that the Accept header asks for."""
         reason, findings = OK, None
         if self.disable_file is not None and self.disable_file.exists():
             reason = "DISABLED BY FILE"
@@ -69,7 +70,7 @@ class HealthRoutes:
 
 
 def _names(query: bytes) -> set[bytes]:
-    """The names of its parameters, with values and without."""
+    """The names of the parameters of a query, with and without values."""
     return {part.partition(b"=")[0] for part in query.split(b"&")}
 
 
@@ -93,7 +94,7 @@ def _as_json(reason: str, findings: Sequence[Finding] | None) -> str:
 _FORMS: Final = {PLAIN: _as_text, HTML: _as_html, JSON: _as_json}
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 def _checking() -> Operation:

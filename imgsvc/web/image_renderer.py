@@ -1,4 +1,4 @@
-"""Images as the JSON of the Image API."""
+"""Converts images to the JSON of the Image API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _values_of: Final = attrgetter(*_ATTRIBUTES)
 
 @frozen
 class ImageRenderer:
-    """What clients are shown of an image. direct_url, locations: whether those who see it are shown them, too."""
+    """Converts images to JSON documents.
+
+    direct_url, locations: whether the documents contain these keys.
+    """
 
     stores: IStoreRegistry
     protections: IProtections
@@ -28,7 +31,7 @@ class ImageRenderer:
     locations: bool = False
 
     def document(self, caller: Caller, image: Image) -> dict[str, Any]:
-        """What `caller` sees: base fields and custom properties side by side."""
+        """The document of an image for this caller: base fields and custom properties side by side."""
         path = f"/v2/images/{image.id}"
         document: dict[str, Any] = {**self.protections.readable(caller, image.properties)}
         document.update(zip(_ATTRIBUTES, _values_of(image), strict=True))
@@ -42,7 +45,7 @@ class ImageRenderer:
         return document
 
     def _add_places(self, document: dict[str, Any], caller: Caller, image: Image) -> None:
-        """Where the data is; nobody but administrators is told while the image is deactivated."""
+        """Add the stores and the locations of the data. Only administrators see them while the image is deactivated."""
         if image.status is Status.DEACTIVATED and not caller.is_admin:
             return
         locations = by_weight(self.stores, image.locations)

@@ -1,4 +1,4 @@
-"""Images as records: `/v2/images` and `/v2/images/{image_id}`."""
+"""Records of images: `/v2/images` and `/v2/images/{image_id}`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from imgsvc.web.showing import ImageAnswers
 
 @define
 class ImageRoutes:
-    """Create, list, show and delete. store_ids: of all stores, in the order of the configuration."""
+    """Creates, lists, shows and deletes images. store_ids: of all stores, in the order of the configuration."""
 
     part: ClassVar[str] = "images"
 
@@ -75,7 +75,7 @@ class ImageRoutes:
         return answer_nothing(request)
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 def _creating() -> Operation:

@@ -1,4 +1,4 @@
-"""What the server can do: `/v2/info/...`"""
+"""Information about the server: `/v2/info/...`"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imgsvc.web.routes import Route
 
 @define
 class InfoRoutes:
-    """Stores and import methods."""
+    """Shows the stores, the import methods, and the usage of a project."""
 
     part: ClassVar[str] = "service"
 
@@ -38,12 +38,12 @@ class InfoRoutes:
         ]
 
     async def list_stores(self, request: StreamingRequest, context: RequestContext) -> bytes:
-        """200 with the stores; 404 when there is only one, as Glance has it."""
+        """200 with the stores; 404 if there is only one, as in Glance."""
         self._require_several()
         return answer_json(request, {"stores": [self._brief(store.info) for store in self.stores.all()]})
 
     async def list_stores_in_detail(self, request: StreamingRequest, context: RequestContext) -> bytes:
-        """200 with all that an administrator may know; 404 when there is only one store."""
+        """200 with the details of the stores, for administrators; 404 if there is only one store."""
         self._require_several()
         self.access.require("stores_info_detail", context.caller)
         detailed = [
@@ -53,12 +53,12 @@ class InfoRoutes:
         return answer_json(request, {"stores": detailed})
 
     async def list_import_methods(self, request: StreamingRequest, context: RequestContext) -> bytes:
-        """200 with the import methods: there are none."""
+        """200 with the import methods, of which there are none."""
         methods = {"description": "Import methods available.", "type": "array", "value": []}
         return answer_json(request, {"import-methods": methods})
 
     async def show_usage(self, request: StreamingRequest, context: RequestContext) -> bytes:
-        """200 with what the caller's project may use and does use; with nothing where projects have no limits."""
+        """200 with the limits and the usage of the caller's project; empty if projects have no limits."""
         return answer_json(request, {"usage": await self.quotas.usage(context.caller.project_id)})
 
     def _require_several(self) -> None:
@@ -76,7 +76,7 @@ class InfoRoutes:
         return brief
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 def _store() -> Json:

@@ -1,4 +1,4 @@
-"""Answers that may be large: in pieces, for as long as nobody has asked for them, and with memory set aside."""
+"""Large JSON responses. They are made piece by piece, and their memory is reserved first."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ __all__ = [
 ]
 
 SMALL: Final = 64 << 10
-"""Bytes of an answer up to which it is written at once."""
+"""A response of up to this many bytes is written at once."""
 
 SLICE_SIZE: Final = 256 << 10
 SLICE_PIECES: Final = 100
-"""Characters, and pieces, of an answer that are made in one turn of the reactor: some milliseconds of work."""
+"""Characters and pieces of a response that are made in one turn of the reactor: some milliseconds of work."""
 
 encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @define
 class LargeAnswer:
-    """What a handler gives in place of the bytes of JSON: `pieces` of it, each made in some milliseconds at most.
+    """A response that a handler returns instead of the bytes of JSON.
 
-    reservation: memory that was set aside for it; closed by whoever sends it.
+    pieces: its text; making one piece takes some milliseconds at most. reservation: the memory for it. LargeAnswers
+    closes
+    the reservation.
     """
 
     pieces: Iterator[str]
@@ -46,7 +48,7 @@ class LargeAnswer:
 
 
 def object_pieces(document: Mapping[str, Any]) -> Iterator[str]:
-    """A JSON object, one key at a time. A value that is an Iterator stands for what its pieces say."""
+    """The pieces of a JSON object, one key at a time. If a value is an Iterator, it yields the pieces of that value."""
     separator = "{"
     for key, value in document.items():
         yield f"{separator}{encode(key)}: "
@@ -59,7 +61,7 @@ def object_pieces(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def array_pieces(elements: Iterator[Iterator[str]]) -> Iterator[str]:
-    """A JSON array of elements in pieces."""
+    """The pieces of a JSON array. Each element is given as its pieces."""
     separator = "["
     for element in elements:
         yield separator
@@ -70,16 +72,16 @@ def array_pieces(elements: Iterator[Iterator[str]]) -> Iterator[str]:
 
 @define
 class LargeAnswers:
-    """Sends them. turns: each slice of an answer is made in one of its own."""
+    """Sends large responses. turns: each slice of a response is made in a turn of its own."""
 
     sender: IAnswers
     turns: ReactorTurns
 
     async def send(self, request: StreamingRequest, answer: LargeAnswer) -> None:
-        """Make the answer and send it, and give its reservation back in every case."""
+        """Make the response and send it. Closes its reservation in every case."""
         try:
             blocks = await self._made(answer.pieces)
-            del answer.pieces  # and what they are made of
+            del answer.pieces  # and with them the objects that they are made of
             request.setResponseCode(answer.status)
             request.setHeader(b"content-type", b"application/json")
             request.setHeader(b"content-length", b"%d" % sum(map(len, blocks)))
@@ -88,7 +90,7 @@ class LargeAnswers:
             answer.reservation.close()
 
     async def send_bytes(self, request: StreamingRequest, body: bytes) -> None:
-        """Send an answer whose headers are set."""
+        """Send a body whose headers are set."""
         reservation = await self.sender.reserve(len(body))
         try:
             await self.sender.send([body], request, reservation)

@@ -20,24 +20,24 @@ NOT_FILTERS: Final = frozenset(
 )
 MEMBER_STATUSES: Final = frozenset({*MemberStatus, "all"})
 MOST_FILTERS: Final = 100
-"""Filters of one list; each is a condition in the database."""
+"""Filters of one list, at most. Each is a condition in the database."""
 MOST_VALUES: Final = 500
-"""Values of all its filters; each is a parameter of the statement, which is kept for the next list like it."""
+"""Values of all filters of a list, at most. Each is a parameter of a statement, which is cached."""
 LARGEST_NUMBER: Final = 2**63 - 1
-_INTEGER: Final = re.compile("-?[0-9]{1,4000}")  # Python reads no more digits
+_INTEGER: Final = re.compile("-?[0-9]{1,4000}")  # Python parses no more digits
 
 Arguments = Mapping[bytes, Sequence[bytes]]
 
 
 @frozen
 class AskedList:
-    """A list as it was asked for."""
+    """A requested list: its query, and the parameters of its URL."""
 
     query: ImageQuery
     parameters: tuple[tuple[str, str], ...]
 
     def link(self, marker: str | None) -> str:
-        """The path of a page of the same list: the first one, or the one after `marker`."""
+        """The path of the page after `marker` of the same list; None: of its first page."""
         more = () if marker is None else (("marker", marker),)
         text = urlencode(self.parameters + more)
         return f"/v2/images?{text}" if text else "/v2/images"
@@ -45,13 +45,13 @@ class AskedList:
 
 @define
 class ListReader:
-    """limit_default, limit_max: images on a page."""
+    """Reads the parameters of lists. limit_default, limit_max: images on a page."""
 
     limit_default: int
     limit_max: int
 
     def read(self, caller: Caller, arguments: Arguments) -> AskedList:
-        """Raises Invalid."""
+        """The list that the parameters of a URL ask for. Raises Invalid: a parameter is not valid."""
         try:
             parameters = [
                 (key.decode("utf-8"), value.decode("utf-8")) for key, values in arguments.items() for value in values
@@ -69,10 +69,10 @@ class ListReader:
             raise Invalid("The query holds a NUL character.")
         filters = [_filter(key, value) for key, value in dict.fromkeys(parameters) if key not in NOT_FILTERS]
         if len(filters) > MOST_FILTERS:
-            raise Invalid(f"A list takes {MOST_FILTERS} filters, not {len(filters)}.")
+            raise Invalid(f"A list may have {MOST_FILTERS} filters, not {len(filters)}.")
         values = sum(len(each.values) for each in filters)
         if values > MOST_VALUES:
-            raise Invalid(f"The filters of a list take {MOST_VALUES} values, not {values}.")
+            raise Invalid(f"The filters of a list may have {MOST_VALUES} values, not {values}.")
         if "os_hidden" not in last:
             filters.append(Filter("os_hidden", "eq", (False,)))
         query = ImageQuery(
@@ -108,7 +108,7 @@ def _text(key: str, value: str) -> Filter:
 
 
 def _choice(key: str, value: str) -> Filter:
-    """`VALUE`, `eq:VALUE` or `in:A,B`. In a name any other word before a colon is part of the name."""
+    """A filter `VALUE`, `eq:VALUE` or `in:A,B`. In a name, any other word before a colon is part of the name."""
     operator, colon, rest = value.partition(":")
     if not colon:
         return Filter(key, "eq", (value,))
@@ -122,7 +122,7 @@ def _choice(key: str, value: str) -> Filter:
 
 
 def _split(text: str) -> tuple[str, ...]:
-    """Values between commas. One that holds a comma stands in double quotes; a backslash escapes within these."""
+    """Split values at commas. A value with a comma is in double quotes, within which a backslash escapes."""
     values: list[str] = []
     position = 0
     while True:
@@ -161,7 +161,7 @@ def _number(key: str, value: str) -> Filter:
 
 
 def _integer(key: str, value: str) -> int:
-    """An integer of any size: what is larger than a database can hold is more than it does hold."""
+    """An integer of any size. It is limited to the largest number of a database, which compares the same."""
     if not _INTEGER.fullmatch(value):
         raise Invalid(f"{key}={value!r} is not an integer.")
     return max(-LARGEST_NUMBER, min(int(value), LARGEST_NUMBER))
@@ -175,7 +175,7 @@ def _limit(value: str) -> int:
 
 
 def _flag(key: str, value: str) -> Filter:
-    if key == "os_hidden":  # which Glance takes in any case, `protected` not
+    if key == "os_hidden":  # Glance accepts upper and lower case here, but not for `protected`
         value = value.lower()
     _one_of(key, value, {"true", "false"})
     return Filter(key, "eq", (value == "true",))
@@ -215,7 +215,7 @@ def _sort(parameters: Sequence[tuple[str, str]]) -> tuple[tuple[str, bool], ...]
     else:
         keys = keys or ["created_at"]
         directions = directions or ["desc"]
-        if len(directions) == 1:  # that of the tie breakers, too
+        if len(directions) == 1:  # it applies to the keys that break ties too
             keys += [key for key in ("created_at", "id") if key not in keys]
             directions *= len(keys)
         if len(directions) != len(keys):

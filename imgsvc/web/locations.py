@@ -1,4 +1,4 @@
-"""Where the bytes of an image are: `/v2/images/{image_id}/locations`."""
+"""Locations of images: `/v2/images/{image_id}/locations`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _CHECK: Final = fastjsonschema.compile(NEW_LOCATION, use_default=False)
 
 @define
 class LocationRoutes:
-    """Add and list."""
+    """Adds and lists locations."""
 
     part: ClassVar[str] = "locations"
 
@@ -53,7 +53,7 @@ class LocationRoutes:
         return [Route("GET", path, self.list, _listing), Route("POST", path, self.add, _adding, takes_body=True)]
 
     async def add(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
-        """202: the image has the location, and its digests are computed from now on."""
+        """202: the image has the location, and a task computes its digests."""
         await self.locations.check_add(context.caller, image_id)
         async with self.bodies.read_object(request.body, _read) as (url, validation):
             await self.locations.add(context.caller, image_id, url, validation)
@@ -65,14 +65,14 @@ class LocationRoutes:
 
 
 def location_documents(locations: Sequence[Location]) -> list[dict[str, Any]]:
-    """Locations as clients see them."""
+    """The documents of locations for clients."""
     return [
         {"url": location.url, "metadata": {**location.metadata, "store": location.store_id}} for location in locations
     ]
 
 
 def _read(document: dict[str, Any]) -> tuple[str, Validation | None]:
-    """The URL of a new location, and the digest of what is there. Raises Invalid."""
+    """The URL of a new location, and the digest that its bytes must have. Raises Invalid."""
     try:
         _CHECK(document)
     except fastjsonschema.JsonSchemaValueException as error:
@@ -81,17 +81,17 @@ def _read(document: dict[str, Any]) -> tuple[str, Validation | None]:
 
 
 def _validation(data: Mapping[str, str]) -> Validation | None:
-    """Of a validation_data in the right form. Raises Invalid."""
+    """The Validation of a validation_data, whose form the schema has checked. Raises Invalid."""
     if not data:
         return None
     if len(data) != 2:
-        raise Invalid("os_hash_algo and os_hash_value of validation_data go together.")
+        raise Invalid("validation_data must have both os_hash_algo and os_hash_value.")
     validation = Validation(data["os_hash_algo"], data["os_hash_value"].lower())
     validation.check_length()
     return validation
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 def _listing() -> Operation:

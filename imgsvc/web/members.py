@@ -30,7 +30,7 @@ LONGEST_MEMBER_ID: Final = 255
 
 @define
 class MemberRoutes:
-    """List, add, show, answer and remove."""
+    """Lists, adds, shows and removes members, and sets their status."""
 
     part: ClassVar[str] = "members"
 
@@ -49,12 +49,12 @@ class MemberRoutes:
         ]
 
     async def list(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
-        """200 with the members that the caller sees."""
+        """200 with the members that the caller may see."""
         members = await self.sharing.members(context.caller, image_id)
         return answer_json(request, {"members": [*map(_document, members)], "schema": "/v2/schemas/members"})
 
     async def add(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
-        """200 with the new member (not 201, as Glance has it)."""
+        """200 with the new member; Glance uses 200 here, not 201."""
         await self.sharing.check_add(context.caller, image_id)
         async with self.bodies.read_object(request.body, _member_id) as member_id:
             member = await self.sharing.add(context.caller, image_id, member_id)
@@ -88,7 +88,7 @@ def member_schema() -> dict[str, Any]:
             "schema": {"type": "string", "readOnly": True},
             "status": {
                 "type": "string",
-                "description": "What the project says to it",
+                "description": "Whether the project has accepted the image",
                 "enum": [status.value for status in MemberStatus],
             },
             "updated_at": {"type": "string", "description": "When the status was last changed, UTC"},
@@ -135,7 +135,7 @@ def _status(document: dict[str, Any]) -> MemberStatus:
         raise Invalid(f"`status` must be one of {', '.join(MemberStatus)}.") from None
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 NO_MEMBER: Final = "There is no such image or member, or the caller may not see it"
@@ -156,7 +156,7 @@ def _adding() -> Operation:
     links = {
         "show": link("show_member", "The member", **of_member),
         "answer": link("answer_share", "Accept or reject the image", **of_member),
-        "remove": link("remove_member", "Share it no more", **of_member),
+        "remove": link("remove_member", "Stop sharing it", **of_member),
     }
     return Operation(
         "add_member",
@@ -190,7 +190,7 @@ def _answering() -> Operation:
         answers={200: json_answer("The member as it is now", schema("member"))},
         errors={
             400: "`status` is none of these",
-            403: "The image is not `shared`, or the caller is not of the project: the owner does not answer",
+            403: "The image is not `shared`, or the caller is not in the project: the owner of an image cannot answer",
             404: NO_MEMBER,
         },
     )
@@ -199,7 +199,7 @@ def _answering() -> Operation:
 def _removing() -> Operation:
     return Operation(
         "remove_member",
-        "Share an image with a project no more",
-        answers={204: nothing("The project is no member")},
+        "Stop sharing an image with a project",
+        answers={204: nothing("The project is not a member")},
         errors={403: "The image is not `shared`, or the caller may not share it", 404: NO_MEMBER},
     )

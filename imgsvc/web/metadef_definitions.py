@@ -1,4 +1,4 @@
-"""What is in a namespace of metadata definitions: properties, objects, tags, associations with types of resources."""
+"""The definitions in a namespace: properties, objects, tags, and associations with resource types."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from imgsvc.web.routes import Handler, Route
 __all__ = ["DefinitionRoutes"]
 
 TRUE: Final = frozenset({"1", "t", "true", "on", "y", "yes"})
-"""What a header says that holds, in any case."""
+"""The values of a header that mean true, in lower case."""
 
 
 @define
 class DefinitionRoutes:
-    """Add, list, show, change and remove, of each kind."""
+    """Adds, lists, shows, changes and removes definitions of each kind."""
 
     part: ClassVar[str] = "metadefs"
 
@@ -108,7 +108,7 @@ class DefinitionRoutes:
     # --- properties
 
     async def list_properties(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
-        """200 with all properties by their names."""
+        """200 with all properties, by name."""
         properties = await self.metadefs.definitions(context.caller, namespace, Kind.PROPERTY)
         return answer_json(request, {"properties": {each.name: definition_document(each) for each in properties}})
 
@@ -123,7 +123,7 @@ class DefinitionRoutes:
     async def show_property(
         self, request: StreamingRequest, context: RequestContext, namespace: str, name: str
     ) -> bytes:
-        """200 with the property; `name` has the prefix of the `resource_type`, if that is given."""
+        """200 with the property. With a `resource_type`, `name` begins with the prefix of its association."""
         resource_type = argument(request, "resource_type")
         if resource_type is None:
             found = await self.metadefs.definition(context.caller, namespace, Kind.PROPERTY, name)
@@ -182,7 +182,7 @@ class DefinitionRoutes:
         return answer_json(request, {"tags": [{"name": each.name} for each in tags]})
 
     async def set_tags(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
-        """201 with the tags of the body, which take the place of all others, or stand beside them."""
+        """201 with the tags of the body. They replace all tags, or are appended to them."""
         await self.metadefs.check_set_tags(context.caller, namespace)
         append = (request.getHeader("x-openstack-append") or "").strip().lower() in TRUE
         async with self.bodies.read_object(request.body, read_tags) as tags:
@@ -197,13 +197,13 @@ class DefinitionRoutes:
     async def add_tag(self, request: StreamingRequest, context: RequestContext, namespace: str, name: str) -> bytes:
         """201 with the tag."""
         if len(name) > LONGEST_NAME or "\0" in name:
-            raise Invalid(f"A tag has at most {LONGEST_NAME} characters, NUL not among them.")
+            raise Invalid(f"A tag may have at most {LONGEST_NAME} characters, and no NUL character.")
         (tag,) = await self.metadefs.add(context.caller, namespace, {(Kind.TAG, name): {}})
         self._set_location(request, namespace, Kind.TAG, name)
         return answer_json(request, definition_document(tag), 201)
 
     async def change_tag(self, request: StreamingRequest, context: RequestContext, namespace: str, name: str) -> bytes:
-        """200 with the tag, renamed."""
+        """200 with the renamed tag."""
         await self.metadefs.check_change(context.caller, namespace, Kind.TAG, name)
         async with self.bodies.read_object(request.body, read_tag) as new:
             tag = await self.metadefs.change(context.caller, namespace, Kind.TAG, name, new, {})
@@ -212,7 +212,7 @@ class DefinitionRoutes:
     # --- associations
 
     async def list_associations(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
-        """200 with the types of resources that the properties are for."""
+        """200 with the associations with resource types."""
         found = await self.metadefs.definitions(context.caller, namespace, Kind.ASSOCIATION)
         return answer_json(request, {"resource_type_associations": [definition_document(each) for each in found]})
 

@@ -21,10 +21,10 @@ from imgsvc.web.structure import DEEPEST as DEEPEST_BODY
 __all__ = ["read_association", "read_namespace", "read_object", "read_property", "read_tag", "read_tags"]
 
 LARGEST_DEFINITION: Final = 65_535
-"""Bytes of one definition: what every database keeps."""
+"""Bytes of one definition, at most. Every database can store this many."""
 
 DEEPEST: Final = DEEPEST_BODY - 2
-"""Arrays and objects within each other in one definition: it can be sent within its namespace, too."""
+"""Nested arrays and objects in one definition, at most. So it can also be sent as a part of its namespace."""
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
 
@@ -40,14 +40,15 @@ _OF_ASSOCIATION: Final = ("prefix", "properties_target")
 
 Document = Mapping[str, Any]
 Named = tuple[str, Document]
-"""A definition's name, and what is said about it."""
+"""The name and the document of a definition."""
 
 
 def read_namespace(document: Document) -> tuple[dict[str, Any], Documents]:
-    """The fields of a namespace and its definitions.
+    """The fields of a namespace, and its definitions.
 
-    This and the other functions raise Forbidden for what only the server sets, Invalid for what is wrong, Conflict for
-    two definitions of one kind and name, QuotaExceeded for more definitions than a namespace may have.
+    This and the other functions raise Forbidden if a key is set by the server only, Invalid if a value is wrong,
+    Conflict if
+    two definitions have the same kind and name, and QuotaExceeded if there are too many definitions.
     """
     check_number(_number(document, "properties", "objects", "tags", "resource_type_associations"))
     _check(document, "namespace")
@@ -81,13 +82,13 @@ def read_property(document: Document) -> Named:
 
 
 def read_object(document: Document) -> Named:
-    """The object's name, and its description, properties, and which of these are required."""
+    """The object's name, and its description, its properties, and the names of those that are required."""
     _check(document, "object")
     return _picked(document, _OF_OBJECT)
 
 
 def read_association(document: Document) -> Named:
-    """The name of the type of resource, and the prefix and target of its properties."""
+    """The name of the resource type, and the prefix and the target of its properties."""
     _check(document, "resource_type_association")
     return _picked(document, _OF_ASSOCIATION)
 
@@ -124,7 +125,7 @@ def _check(document: Document, name: str) -> None:
 
 
 def _number(document: Document, *keys: str) -> int:
-    """How many definitions there are under these keys."""
+    """The number of definitions under these keys."""
     parts = [document[key] for key in keys if key in document]
     return sum(len(part) for part in parts if isinstance(part, _CONTAINERS))
 
@@ -142,7 +143,9 @@ def _picked(document: Document, keys: Iterable[str]) -> Named:
 
 
 def _checked(name: str, document: Document) -> Named:
-    """What the schemas cannot say: keys of objects have no length there, and JSON has numbers that Python has not."""
+    """Check what the schemas cannot express: the length of keys, the depth, the size, and numbers that are too
+    large.
+    """
     if not 1 <= len(name) <= LONGEST_NAME:
         raise Invalid(f"The name {name[:LONGEST_NAME]!r} does not have 1 to {LONGEST_NAME} characters.")
     if "\0" in name:
@@ -171,5 +174,5 @@ def _is_deep(document: Document) -> bool:
 def _collect(definitions: dict[tuple[Kind, str], Document], kind: Kind, named: Iterable[Named]) -> None:
     for name, document in named:
         if (kind, name) in definitions:
-            raise Conflict(f"There are two of {kind} {name!r}.")
+            raise Conflict(f"The {kind} {name!r} is defined twice.")
         definitions[kind, name] = document

@@ -1,4 +1,4 @@
-"""The JSON schemas of metadata definitions: `/v2/schemas/metadefs/...` publishes them, and requests must fit them."""
+"""The JSON schemas of metadata definitions. `/v2/schemas/metadefs/...` publishes them, and requests must match them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,9 @@ def _schema(name: str, properties: Schema, required: list[str], definitions: Sch
 
 
 def _nested(properties: Schema) -> Schema:
-    """Of a part of a namespace. More keys are let through: those that answers have, so that these can be sent back."""
+    """The schema of a list in a namespace. Unknown keys are allowed, so that a client can send back what it was
+    shown.
+    """
     return {"type": "array", "items": {"type": "object", "required": ["name"], "properties": properties}}
 
 
@@ -155,7 +157,7 @@ TAGS: Final = _schema(
     },
     ["tags"],
 )
-"""Of a request to set tags; what is published as `tags` is that of a list."""
+"""The schema of a request to set tags. The published schema `tags` is that of a list."""
 
 
 def _list_of(item: Schema, name: str, several: Schema) -> Schema:
@@ -178,7 +180,7 @@ def _list_of(item: Schema, name: str, several: Schema) -> Schema:
 
 
 def metadef_schemas() -> dict[str, Schema]:
-    """All of them, by the end of their path."""
+    """All schemas, by the end of their path."""
     singles = {
         "namespace": NAMESPACE,
         "object": OBJECT,

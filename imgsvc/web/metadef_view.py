@@ -1,4 +1,4 @@
-"""Metadata definitions as the JSON of the Image API. What has no value is left out."""
+"""Converts metadata definitions to the JSON of the Image API. Keys without value are left out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def path_of(namespace: str, kind: Kind, name: str) -> str:
 
 
 def namespace_document(namespace: Namespace, resource_type: str | None = None) -> dict[str, Any]:
-    """The namespace with its definitions, whose properties have the keys that they have on that type of resource."""
+    """The document of a namespace with its definitions.
+
+    resource_type: its prefix is added to the keys of properties; None: no prefix.
+    """
     association = namespace.definitions.get((Kind.ASSOCIATION, resource_type or ""))
     prefix = association.document.get("prefix", "") if association else ""
     document = {
@@ -54,7 +57,7 @@ def namespace_document(namespace: Namespace, resource_type: str | None = None) -
 
 
 def object_document(namespace: str, definition: Definition, prefix: str = "") -> dict[str, Any]:
-    """An object, with its properties under keys that begin with `prefix`."""
+    """The document of an object. The keys of its properties get `prefix`."""
     document = {"name": definition.name, **definition.document, **_dates(definition)}
     document |= {"self": path_of(namespace, Kind.OBJECT, definition.name), "schema": f"{_SCHEMAS}/object"}
     if prefix and "properties" in document:
@@ -65,7 +68,7 @@ def object_document(namespace: str, definition: Definition, prefix: str = "") ->
 
 
 def definition_document(definition: Definition) -> dict[str, Any]:
-    """Any other definition. A property has no dates: what is shown of it can be sent back as it is."""
+    """The document of any other definition. That of a property has no dates, so that it can be sent back unchanged."""
     document = {"name": definition.name, **definition.document}
     return document if definition.kind is Kind.PROPERTY else {**document, **_dates(definition)}
 

@@ -42,12 +42,12 @@ SORT_KEYS: Final = ("namespace", "created_at", "updated_at")
 VISIBILITIES: Final = (Visibility.PUBLIC, Visibility.PRIVATE)
 LONGEST_NUMBER: Final = 19
 MOST_TYPES: Final = 100
-"""Types of resources that a list is asked for; each is a parameter of its statement."""
+"""Resource types that a list can be filtered by, at most. Each is a parameter of a statement."""
 
 
 @define
 class MetadefRoutes:
-    """Create, list, show, replace and delete. limit_default, limit_max: namespaces on a page."""
+    """Creates, lists, shows, replaces and deletes namespaces. limit_default, limit_max: namespaces on a page."""
 
     part: ClassVar[str] = "metadefs"
 
@@ -71,14 +71,14 @@ class MetadefRoutes:
         ]
 
     async def list(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeAnswer:
-        """200 with a page of the namespaces that the caller sees."""
+        """200 with a page of the namespaces that the caller may see."""
         asked = self._asked(context.caller, request.args)
         page = await self.metadefs.page(asked.query)
         if page.size <= SMALL:
             documents = [namespace_document(namespace) for namespace in page.namespaces]
             return answer_json(request, asked.document(page, documents))
         size = page.size
-        del page  # what waits for memory holds none
+        del page  # do not hold the page while waiting for memory
         reservation = await self.answers.reserve(size)
         try:
             page = await self.metadefs.page(asked.query)
@@ -89,7 +89,7 @@ class MetadefRoutes:
         return LargeAnswer(object_pieces(asked.document(page, pieces)), reservation)
 
     async def create(self, request: StreamingRequest, context: RequestContext) -> bytes:
-        """201 with the namespace and all that was made in it."""
+        """201 with the namespace and its definitions."""
         self.metadefs.check_create(context.caller)
         async with self.bodies.read_object(request.body, read_namespace) as (fields, documents):
             namespace = await self.metadefs.create(context.caller, fields, documents)
@@ -97,12 +97,14 @@ class MetadefRoutes:
         return answer_json(request, namespace_document(namespace), 201)
 
     async def show(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
-        """200 with the namespace and all that is in it; with the keys of properties on a `resource_type`."""
+        """200 with the namespace and its definitions. The keys of properties get the prefix of the `resource_type`, if
+        given.
+        """
         found = await self.metadefs.show(context.caller, namespace)
         return answer_json(request, namespace_document(found, argument(request, "resource_type")))
 
     async def replace(self, request: StreamingRequest, context: RequestContext, namespace: str) -> bytes:
-        """200 with the namespace; what the body says of definitions is checked, and not looked at further."""
+        """200 with the namespace, without definitions. Definitions in the body are checked and ignored."""
         await self.metadefs.check_replace(context.caller, namespace)
         async with self.bodies.read_object(request.body, read_namespace) as (fields, _):
             replaced = await self.metadefs.replace(context.caller, namespace, fields)
@@ -114,7 +116,7 @@ class MetadefRoutes:
         return answer_nothing(request)
 
     async def list_resource_types(self, request: StreamingRequest, context: RequestContext) -> bytes:
-        """200 with all types of resources that there were associations of."""
+        """200 with all resource types that were ever associated with a namespace."""
         types = [
             {
                 "name": each.name,
@@ -154,13 +156,13 @@ class MetadefRoutes:
 
 @frozen
 class _AskedList:
-    """A list as it was asked for."""
+    """A requested list: its query, and the parameters of its URL."""
 
     query: NamespaceQuery
     parameters: tuple[tuple[str, str], ...]
 
     def document(self, page: NamespacePage, namespaces: object) -> dict[str, object]:
-        """The list with a page of it. namespaces: their documents."""
+        """The document of a page of the list. namespaces: their documents."""
         document = {
             "namespaces": namespaces,
             "first": self.link(None),
@@ -171,7 +173,7 @@ class _AskedList:
         return document
 
     def link(self, marker: str | None) -> str:
-        """The path of a page of the same list: the first one, or the one after `marker`."""
+        """The path of the page after `marker` of the same list; None: of its first page."""
         text = urlencode(self.parameters + (() if marker is None else (("marker", marker),)))
         return f"{NAMESPACES}?{text}" if text else NAMESPACES
 
@@ -179,12 +181,12 @@ class _AskedList:
 def _resource_types(text: str) -> tuple[str, ...]:
     types = tuple(dict.fromkeys(text.split(",")))
     if len(types) > MOST_TYPES:
-        raise Invalid(f"resource_types takes {MOST_TYPES} types, not {len(types)}.")
+        raise Invalid(f"resource_types may have {MOST_TYPES} types, not {len(types)}.")
     return types
 
 
 def argument(request: StreamingRequest, name: str) -> str | None:
-    """The last value of a parameter of the query; None: there is none. Raises Invalid."""
+    """The last value of a parameter of the query; None if there is none. Raises Invalid: the query is not UTF-8."""
     return dict(_decoded(request.args)).get(name)
 
 

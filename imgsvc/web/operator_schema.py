@@ -1,6 +1,6 @@
-"""The custom properties that the schema `image` knows: those that have a meaning of their own, or an operator's.
+"""The schemas of custom properties in the schema `image`: the usual ones, or those of an operator's file.
 
-The operator's file is that of Glance, schema-image.json.
+The file has the format of Glance's schema-image.json.
 """
 
 from __future__ import annotations
@@ -34,19 +34,21 @@ _PROPERTY: Final = {
     },
     "additionalProperties": False,
 }
-"""What is allowed of JSON schema: properties are text. No references: they would be fetched."""
+"""The allowed part of JSON schema. Properties are text. References are not allowed, because they would be fetched."""
 
 
 @frozen
 class OperatorSchema:
-    """properties: their schemas by their names. required: what an image cannot be made without."""
+    """properties: schemas of custom properties, by name. required: names of the properties that every image must
+    have.
+    """
 
     properties: Mapping[str, Mapping[str, Any]]
     required: Sequence[str] = ()
 
 
 def usual_properties() -> OperatorSchema:
-    """Those that Glance ships in its schema-image.json."""
+    """The properties in the schema-image.json that comes with Glance."""
     reference = {"type": ["null", "string"], "pattern": UUID_PATTERN, "is_base": False}
     texts = {
         "instance_uuid": "Server that the image was made from",
@@ -72,16 +74,17 @@ def usual_properties() -> OperatorSchema:
 
 
 def read_operator_schema(file: Path, base: Mapping[str, Mapping[str, Any]]) -> OperatorSchema:
-    """The properties of a file, in the place of the usual ones. base: the schemas of the base fields, by their names.
+    """Read the properties of a file, which replace the usual ones. base: the schemas of the base fields, by name.
 
-    The file holds an object of their schemas, as Glance's does, or one with `properties` and `required`. Raises
-    ConfigurationError.
+    The file holds an object with the schemas of properties, as in Glance, or an object with `properties` and
+    `required`.
+    Raises ConfigurationError: the file is wrong.
     """
     try:
         return _read(file, base)
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
-    except ValueError as error:  # of JSON and UTF-8, too
+    except ValueError as error:  # also raised for wrong JSON and UTF-8
         reason = " ".join(str(error).split())
     except RecursionError:
         reason = "is nested too deeply"
@@ -103,13 +106,13 @@ def _read(file: Path, base: Mapping[str, Mapping[str, Any]]) -> OperatorSchema:
         raise ValueError("required must be a list of names of properties")
     for name in required:
         if name not in settable:
-            raise ValueError(f"required names {name!r}, which is no property that can be set")
+            raise ValueError(f"required names {name!r}, which is not a property that can be set")
     return OperatorSchema(known, tuple(required))
 
 
 def _property(name: str, schema: Any, base: Mapping[str, Any], check: Callable[[Any], Any]) -> dict[str, Any]:
     if name in base or name in RESERVED or name.startswith(OWN_PREFIX):
-        raise ValueError(f"{name} cannot be defined anew: it is a field of every image, or reserved")
+        raise ValueError(f"{name} cannot be redefined: it is a field of every image, or reserved")
     if not 0 < len(name) <= LONGEST_KEY:
         raise ValueError(f"the name {name[:20]!r} must have 1 to {LONGEST_KEY} characters")
     try:

@@ -16,9 +16,9 @@ V21: Final = "application/openstack-images-v2.1-json-patch"
 MEDIA_TYPES: Final = (V20, V21)
 
 MOST_OPERATIONS: Final = 1000
-"""Operations of one patch."""
+"""Operations of one patch, at most."""
 LONGEST_POINTER: Final = 1024
-"""Characters of a path: more than the longest key has when all of it is escaped."""
+"""Characters of a path, at most. The longest key has fewer, even if all its characters are escaped."""
 
 _POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])+)+")
 _OPS: Final[Mapping[str, Mapping[str, Op]]] = {
@@ -30,27 +30,28 @@ _LOCATION_DEPTH: Final = {"add": 2, "replace": 1, "remove": 2}
 
 
 class PatchReader:
-    """Turns patch documents into edits. Each operation is checked alone: its form, its key, its value."""
+    """Converts patch documents to edits. Checks the form, the key and the value of each operation."""
 
     def __init__(self, schema: Mapping[str, Any], rules: FieldRules) -> None:
         self._rules = rules
         self._check_locations = compile_schema({"type": "array", **schema["properties"].get(LOCATIONS, {})})
 
     def read(self, media_type: str, document: Any) -> list[Edit]:
-        """The edits, in order. media_type: one of MEDIA_TYPES. document: JSON.
+        """The edits of a patch, in order. media_type: one of MEDIA_TYPES. document: parsed JSON.
 
-        Raises Invalid for a form that is none, BodyTooLarge for too many operations, Forbidden for keys that only the
-        server sets, Invalid for values that their keys do not take.
+        Raises Invalid: the form of an operation, or a value, is wrong. Raises BodyTooLarge: there are too many
+        operations.
+        Raises Forbidden: a key is set by the server only.
         """
         if not isinstance(document, list):
-            raise Invalid("A patch is an array of operations.")
+            raise Invalid("A patch must be an array of operations.")
         if len(document) > MOST_OPERATIONS:
             raise BodyTooLarge(f"A patch may have {MOST_OPERATIONS} operations, not {len(document)}.")
         return [self._edit(media_type, operation) for operation in document]
 
     def _edit(self, media_type: str, operation: Any) -> Edit:
         if not isinstance(operation, dict):
-            raise Invalid("An operation of a patch is an object.")
+            raise Invalid("An operation of a patch must be an object.")
         name, pointer = _name_and_pointer(media_type, operation)
         key, *more = path = _parts(pointer)
         depth = _LOCATION_DEPTH[name] if key == LOCATIONS else 1
@@ -79,24 +80,27 @@ class PatchReader:
 
 
 def _name_and_pointer(media_type: str, operation: Mapping[str, Any]) -> tuple[str, str]:
-    """What an operation does, and where. Members that it need not have do not matter (RFC 6902, section 4)."""
+    """The name and the path of an operation. Unknown members are ignored (RFC 6902, section 4)."""
     ops = _OPS[media_type]
     if media_type == V20:
         names: list[Any] = [name for name in ops if name in operation]
         if len(names) != 1:
-            raise Invalid("An operation has exactly one of the members 'add', 'replace' and 'remove'.")
+            raise Invalid("An operation must have exactly one of the members 'add', 'replace' and 'remove'.")
         name, pointer = names[0], operation[names[0]]
     else:
         name, pointer = operation.get("op"), operation.get("path")
         if not isinstance(name, str) or name not in ops:
-            raise Invalid("The member 'op' of an operation is 'add', 'replace' or 'remove'.")
+            raise Invalid("The member 'op' of an operation must be 'add', 'replace' or 'remove'.")
     if not isinstance(pointer, str):
         raise Invalid(f"The operation {name!r} has no path.")
     return name, pointer
 
 
 def _parts(pointer: str) -> list[str]:
-    """Of a JSON pointer (RFC 6901), of which the Image API does not take empty parts, and strips the others."""
+    """The parts of a JSON pointer (RFC 6901). The Image API refuses empty parts, and strips blanks around the others.
+
+    Raises Invalid.
+    """
     if len(pointer) > LONGEST_POINTER:
         raise Invalid(f"A path is longer than {LONGEST_POINTER} characters.")
     if not _POINTER.fullmatch(pointer):

@@ -1,4 +1,4 @@
-"""Which bytes a download asks for (RFC 9110 section 14; Image API, "Download binary image data")."""
+"""The bytes that a download asks for (RFC 9110, section 14; Image API, "Download binary image data")."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from imgsvc.errors import Invalid, RangeNotSatisfiable
 from imgsvc.model import Span
 
-# Blanks are matched possessively: to try each way to share out thousands of them would take seconds.
+# Blanks are matched possessively, because backtracking over thousands of them would take seconds.
 _RANGE: Final = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,99})\s*+-\s*+(\d{0,99})\s*+", re.IGNORECASE | re.ASCII)
 _CONTENT_RANGE: Final = re.compile(
     r"\s*+bytes\s++(\d{1,99})\s*+-\s*+(\d{1,99})\s*+/\s*+(\d{1,99}|\*)\s*+", re.IGNORECASE | re.ASCII
@@ -18,14 +18,16 @@ _CONTENT_RANGE: Final = re.compile(
 def parse_range(header: str, size: int) -> Span:
     """The span that a Range header asks for, of an object of `size` bytes. An end beyond the size is clipped.
 
-    Raises Invalid for more than one range, RangeNotSatisfiable for what cannot be read or has no byte in the object.
+    Raises Invalid: there is more than one range. Raises RangeNotSatisfiable: the range is malformed, or contains no
+    byte of
+    the object.
     """
     if "," in header:
         raise Invalid("Only one range can be asked for in a request.")
     match = _RANGE.fullmatch(header)
     if match is None or match.group(1) == match.group(2) == "":
         forms = "bytes=FIRST-LAST, bytes=FIRST- and bytes=-LENGTH"
-        raise RangeNotSatisfiable(f"The Range {header!r} cannot be read: there are {forms}.", size)
+        raise RangeNotSatisfiable(f"The Range {header!r} is malformed: the forms are {forms}.", size)
     first, last = match.groups()
     if not first:
         length = int(last)
@@ -39,13 +41,13 @@ def parse_range(header: str, size: int) -> Span:
 
 
 def parse_content_range(header: str, size: int) -> Span:
-    """The span that a Content-Range header asks for: a form from before Range that the Image API still takes.
+    """The span that a Content-Range header asks for. The Image API still accepts this form, which is older than Range.
 
-    Raises RangeNotSatisfiable.
+    size: of the object, in bytes. Raises RangeNotSatisfiable: it is malformed, or not within the object.
     """
     match = _CONTENT_RANGE.fullmatch(header)
     if match is None:
-        raise RangeNotSatisfiable(f"The Content-Range {header!r} cannot be read.", size)
+        raise RangeNotSatisfiable(f"The Content-Range {header!r} is malformed.", size)
     start, last, length = match.groups()
     if int(last) < int(start) or (length != "*" and int(last) >= int(length)) or (length == "*" and int(last) >= size):
         raise RangeNotSatisfiable(f"The Content-Range {header!r} is not within the image.", size)

@@ -1,4 +1,4 @@
-"""Values of the domain as the JSON of the Image API."""
+"""Parts of responses that many routes need."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from imgsvc.web.large import encode
 from imgsvc.web.request import StreamingRequest
 
 LONGEST_ACCEPT: Final = 1 << 10
-"""Characters of an Accept header that is read: to read one that fills a whole head takes as long as fifty requests."""
+"""Characters of an Accept header, at most. A longer one is ignored: parsing one of 16 KiB takes as long as 50
+requests.
+"""
 
 
 def answer_json(request: StreamingRequest, document: object, status: int = 200) -> bytes:
-    """Set the headers of a JSON answer; gives its body."""
+    """Set status and headers of a JSON response, and return its body."""
     body = encode(document).encode()
     request.setResponseCode(status)
     request.setHeader(b"content-type", b"application/json")
@@ -26,7 +28,7 @@ def answer_json(request: StreamingRequest, document: object, status: int = 200) 
 
 
 def answer_nothing(request: StreamingRequest, status: int = 204) -> bytes:
-    """Set the headers of an answer without a body."""
+    """Set status and headers of a response without a body."""
     request.setResponseCode(status)
     if status not in (204, 304):
         request.setHeader(b"content-length", b"0")
@@ -34,12 +36,14 @@ def answer_nothing(request: StreamingRequest, status: int = 204) -> bytes:
 
 
 def timestamp(moment: datetime) -> str:
-    """UTC without a fraction, as `2026-11-24T08:00:00Z`."""
+    """A time in UTC without fractions of a second, such as `2026-11-24T08:00:00Z`."""
     return moment.isoformat(timespec="seconds")[:19] + "Z"
 
 
 def preferred_type(accept: str | None, offered: Sequence[str]) -> str | None:
-    """Which of the offered types an Accept header asks for most, the first of equals; None: none of them."""
+    """The offered media type that an Accept header prefers; the first one of equals; None if it accepts none of
+    them.
+    """
     if not accept or len(accept) > LONGEST_ACCEPT:
         return None
     best: str | None = parse_accept_header(accept, MIMEAccept).best_match(offered)

@@ -1,9 +1,8 @@
 """A request of the HTTP/1.1 server (`web/site.py`).
 
-It reaches its route when the headers are complete, and its body, still unread, is a producer (`web/body.py`).
-
-Uses names which Twisted does not promise to keep: `HTTPChannel._command`, `_path`, `_version`, and
-`Request.gotLength`, `handleContentChunk`, `requestReceived`.
+It reaches its route when the headers are complete. Its body, of which nothing is read yet, is a producer
+(`web/body.py`). `HTTPChannel._command`, `_path` and `_version`, and `Request.gotLength`, `handleContentChunk` and
+`requestReceived` are not part of Twisted's public API.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from imgsvc.web import request_checks
 from imgsvc.web.body import RequestBody, cut
 
 SMALL_REST = 64 << 10
-"""Bytes up to which the rest of a refused body is read to its end, and the connection kept."""
+"""If no more than this many bytes of a refused body are left, they are read, and the connection is kept."""
 
 
 @implementer(IOutlet)
@@ -33,7 +32,7 @@ class StreamingRequest(server.Request):
     channel: Any = None
     body: RequestBody
     caller: Caller | None = None
-    """Who makes it, as far as that is known yet: for the log. Handlers get it in their RequestContext."""
+    """The caller, for the log; None until it is known. Handlers get it in their RequestContext."""
     request_id: str = ""
     begun = 0.0
     """When the headers were complete, by the clock of the site."""
@@ -42,7 +41,7 @@ class StreamingRequest(server.Request):
     def gotLength(self, length: int | None) -> None:
         """Called by the channel when the headers are complete."""
         expects = self.requestHeaders.getRawHeaders(b"expect", [b""])[0].lower() == b"100-continue"
-        self.requestHeaders.removeHeader(b"expect")  # the channel would send 100 by itself
+        self.requestHeaders.removeHeader(b"expect")  # otherwise the channel sends 100 itself
         self.content = BytesIO()
         self.begun = self.channel.site.reactor.seconds()
         self._line = (self.channel._command, self.channel._path, self.channel._version)
@@ -62,7 +61,7 @@ class StreamingRequest(server.Request):
         return self._line is None
 
     def go_on(self) -> None:
-        """Called by the channel when its parser is done: run the route, once, and hand the body on."""
+        """Called by the channel when its parser has returned: run the route, once, and hand on the body."""
         if self._line is not None:
             (command, target, version), self._line = self._line, None
             if self.body_pending:
@@ -73,14 +72,14 @@ class StreamingRequest(server.Request):
         self.body.deliver()
 
     def process(self) -> None:
-        """Refuse targets that are no path; otherwise find the resource and render it."""
+        """Refuse a target that is not a path. Otherwise find the resource and render it."""
         refusal = request_checks.check_path(self.method, self.path)
         if refusal is None:
-            if b"?" in self.uri:  # of which twisted.web has made something else
+            if b"?" in self.uri:  # twisted.web parses the query in another way
                 self.args = request_checks.arguments(self.uri)
             super().process()
         else:
-            self.code, self.startedWriting = refusal.code, 1  # the channel answers
+            self.code, self.startedWriting = refusal.code, 1  # the channel sends the response
             self.channel.refuse(refusal)
 
     @property
@@ -89,7 +88,7 @@ class StreamingRequest(server.Request):
         return not self.body.complete
 
     def write(self, data: bytes) -> None:
-        """See IRequest. An answer that comes long before the end of the body ends the connection."""
+        """See IRequest. The connection ends after a response that is sent long before the end of the body."""
         if not self.startedWriting and self.channel is not None:
             if self.body.rest > SMALL_REST:
                 self.channel.persistent = False
@@ -103,14 +102,14 @@ class StreamingRequest(server.Request):
             super().finish()
 
     def connectionLost(self, reason: Failure) -> None:
-        """Called by the channel. First klein learns that nobody waits, then the consumer of the body."""
+        """Called by the channel. Klein learns first that the connection is lost, and then the consumer of the body."""
         head_complete, channel = self.content is not None, self.channel
         if head_complete:
             self.body.lost(cut(reason))
         super().connectionLost(reason)
         if head_complete:
             self.body.deliver()
-            if channel is not None and self._line is None:  # it was begun, and is not finished
+            if channel is not None and self._line is None:  # the route was called, and has not finished
                 channel.site.log(self)
 
     # --- IOutlet
@@ -144,7 +143,7 @@ class StreamingRequest(server.Request):
         """See IOutlet."""
         if self.channel is not None:
             self.channel.transport.registerProducer(self.channel, True)
-            self.channel.resumeProducing()  # what filled the transport before has gone
+            self.channel.resumeProducing()  # the transport's buffer is empty now
 
     def cut(self) -> None:
         """See IOutlet."""

@@ -1,4 +1,6 @@
-"""What HTTP refuses in the head of a request, and twisted.web does not (RFC 9112, sections 3.2, 5.2, 6.1 and 6.3)."""
+"""Checks of the head of a request that HTTP demands and twisted.web lacks (RFC 9112, sections 3.2, 5.2, 6.1 and
+6.3).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from twisted.web.http import datetimeToString
 from twisted.web.http_headers import Headers
 
 LONGEST_LENGTH = 19
-"""Digits of a Content-Length."""
+"""Digits of a Content-Length, at most."""
 
 _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(:\d*)?", re.ASCII)
 _ABSOLUTE: Final = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
@@ -20,14 +22,14 @@ _ABSOLUTE: Final = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
 
 @frozen
 class Refusal:
-    """Why a request is not read any further. code: the HTTP status."""
+    """The reason why a request is not read any further. code: the HTTP status. text: for the client."""
 
     code: int
     text: bytes
 
     @property
     def answer(self) -> bytes:
-        """The whole answer, after which the connection ends."""
+        """The whole response, in bytes. The connection ends after it."""
         return (
             b"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
             b"Connection: close\r\n\r\n%s"
@@ -39,55 +41,55 @@ HEAD_TOO_LARGE: Final = Refusal(431, b"The headers are too large.")
 LINE_TOO_LONG: Final = Refusal(414, b"The request line is too long.")
 FOLDED: Final = Refusal(400, b"A line of the head begins with a blank.")
 NOT_HTTP: Final = Refusal(
-    400, b"The head of the request is not HTTP/1.1. Characters of the target that are not ASCII are percent-encoded."
+    400, b"The head of the request is not HTTP/1.1. Non-ASCII characters of the target must be percent-encoded."
 )
-TOO_MANY: Final = Refusal(503, b"The server has as many connections as it takes. Try again.")
+TOO_MANY: Final = Refusal(503, b"The server has too many connections. Try again.")
 
 
 def begins_head(data: bytes) -> bool:
-    """Whether these bytes can be the first of a request: not those of a TLS handshake, for one."""
+    """Whether these can be the first bytes of a request. Those of a TLS handshake, for example, cannot."""
     return not data or data[0] in b"\r\n" or 0x20 < data[0] < 0x7F
 
 
 def check_header(line: bytes) -> Refusal | None:
-    """What is wrong with one header line."""
+    """Check one header line. Returns why it is refused, or None."""
     name, _, value = line.partition(b":")
     name, value = name.lower(), value.strip(b" \t")
     if name == b"content-length" and len(value) > LONGEST_LENGTH:
         return Refusal(400, b"The Content-Length is not a size.")
     if name == b"transfer-encoding" and value.lower() != b"chunked":
-        return Refusal(501, b"The one transfer encoding that is understood is chunked.")
+        return Refusal(501, b"The only supported transfer encoding is chunked.")
     return None
 
 
 def check_headers(headers: Headers, version: bytes) -> Refusal | None:
-    """What is wrong with the headers of a request of this HTTP version."""
+    """Check the headers of a request of this HTTP version. Returns why they are refused, or None."""
     hosts = headers.getRawHeaders(b"host", [])
     if len(hosts) > 1 or (not hosts and version != b"HTTP/1.0"):
-        return Refusal(400, b"A request has one Host header.")
+        return Refusal(400, b"A request must have exactly one Host header.")
     if hosts and not _HOST.fullmatch(hosts[0]):
-        return Refusal(400, b"The Host is not the name of a host.")
+        return Refusal(400, b"The Host header is not the name of a host.")
     if version == b"HTTP/1.0" and headers.hasHeader(b"transfer-encoding"):
         return Refusal(400, b"HTTP/1.0 has no transfer encodings.")
     return None
 
 
 def unify_connection(headers: Headers) -> None:
-    """Write the options of `Connection`, a list with commas, as twisted.web reads them: one line, blanks between."""
+    """Rewrite the list in `Connection` for twisted.web, which expects one line with blanks instead of commas."""
     lines = headers.getRawHeaders(b"connection")
     if lines is not None:
         headers.setRawHeaders(b"connection", [b" ".join(lines).replace(b",", b" ")])
 
 
 def check_path(method: bytes, path: bytes) -> Refusal | None:
-    """What is wrong with the target of a request."""
+    """Check the target of a request. Returns why it is refused, or None."""
     if not path.startswith(b"/") and (method, path) != (b"OPTIONS", b"*"):
-        return Refusal(400, b"The target of the request is no path.")
+        return Refusal(400, b"The target of the request is not a path.")
     return None
 
 
 def origin_form(target: bytes) -> bytes:
-    """The target of a request without the scheme and the authority that a client may put before the path."""
+    """The target of a request without scheme and authority, which a client may put before the path."""
     absolute = _ABSOLUTE.match(target)
     if absolute is None:
         return target
@@ -96,7 +98,7 @@ def origin_form(target: bytes) -> bytes:
 
 
 def arguments(target: bytes) -> dict[bytes, list[bytes]]:
-    """The query of a target, by the rules of HTML forms: `;` is a character like others, `x` is `x=`."""
+    """Parse the query of a target by the rules of HTML forms: `;` does not separate parameters, and `x` means `x=`."""
     found: dict[bytes, list[bytes]] = {}
     query = target.partition(b"?")[2].decode("latin-1")
     for name, value in parse_qsl(query, keep_blank_values=True, encoding="latin-1"):

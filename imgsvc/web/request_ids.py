@@ -1,4 +1,4 @@
-"""The id of a request, `X-Openstack-Request-Id`: it names the request in the log and in the answer."""
+"""The id of a request, `X-Openstack-Request-Id`, which is in the log and in the response."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from imgsvc.web.request import StreamingRequest
 
 REQUEST_ID: Final = b"x-openstack-request-id"
 LONGEST_REQUEST_ID: Final = 64
-"""Characters of the client's own id, without the prefix that it may lack."""
+"""Characters of an id that the client has chosen, as it was sent."""
 PREFIX: Final = "req-"
 
 
 def give_request_id(request: StreamingRequest) -> None:
-    """Give a request the id that its client has chosen, or a new one, and tell it in the answer."""
+    """Give a request the id that its client has chosen, or a new one, and set the header of the response."""
     _set(request, request.getHeader(REQUEST_ID))
 
 
 def check_request_id(request: StreamingRequest) -> None:
-    """Raise HeaderTooLarge if the client's own id is too long; the request gets a new one then."""
+    """Check the length of the client's id. Raises HeaderTooLarge: it is too long. The request gets a new id then."""
     if len(request.request_id) > LONGEST_REQUEST_ID < len(request.getHeader(REQUEST_ID) or b""):
         _set(request, None)
         raise HeaderTooLarge(f"X-Openstack-Request-ID is longer than {LONGEST_REQUEST_ID} characters.")
@@ -32,7 +32,7 @@ def _set(request: StreamingRequest, given: bytes | None) -> None:
 
 
 def _request_id(given: bytes | None) -> str:
-    """The client's own id, or a new one; always with the prefix."""
+    """The client's id, or a new one. It always has the prefix."""
     if not given:
         return f"{PREFIX}{uuid.uuid4()}"
     text = given.decode("latin-1")

@@ -1,4 +1,4 @@
-"""What a route is."""
+"""The types of routes and their handlers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from imgsvc.web.openapi.notation import Operation
 from imgsvc.web.request import StreamingRequest
 
 Answer = bytes | LargeAnswer | None
-"""The body of an answer, or a large one, or None if the handler has written it."""
+"""The body of a response, or a large response, or None if the handler has written the response."""
 
 Handler = Callable[Concatenate[StreamingRequest, RequestContext, ...], Awaitable[Answer]]
-"""Answers a request. What follows is the parts of the path that vary, str, by their names in the rule."""
+"""Answers a request. The variable parts of the path are further arguments: str, named as in the rule."""
 
 OpenHandler = Callable[[StreamingRequest], Awaitable[Answer]]
 
 Describe = Callable[[], Operation]
-"""Makes the description of one route, when somebody asks for the description of the API."""
+"""Makes the description of one route. It is called when a client asks for the description of the API."""
 
 
 @frozen
 class Route:
-    """One path and method of the API. Who makes a request is found out before the handler is called.
+    """One path and method of the API. The caller is identified before the handler is called.
 
-    path: werkzeug's rule, below the root. describe: makes what the description of the API says of it. takes_body:
-    whether the request may have one.
+    path: rule of Werkzeug, below the root. describe: makes its part of the description of the API. takes_body: whether
+    the
+    request may have a body.
     """
 
     method: str
@@ -41,7 +42,7 @@ class Route:
 
 @frozen
 class OpenRoute:
-    """One path and method for everybody: nobody is asked who it is. No part of the path varies, there is no body."""
+    """One path and method that needs no identity. The path has no variable parts, and the request has no body."""
 
     method: str
     path: str
@@ -51,9 +52,9 @@ class OpenRoute:
 
 
 class RouteGroup(Protocol):
-    """Routes that belong together. part: of the API that they belong to, one of openapi.document.PARTS."""
+    """Routes that belong together. part: the part of the API, one of openapi.document.PARTS."""
 
     part: ClassVar[str]
 
     def routes(self) -> Sequence[Route | OpenRoute]:
-        """Its routes."""
+        """The routes of the group."""

@@ -1,4 +1,4 @@
-"""The JSON schemas that the API publishes, and that it checks requests with."""
+"""The JSON schemas that the API publishes, and with which it checks requests."""
 
 from __future__ import annotations
 
@@ -86,7 +86,12 @@ def _schema_of(field: ImageField, formats: Sequence[str]) -> dict[str, Any]:
 def image_schema(
     disk_formats: Sequence[str], container_formats: Sequence[str], schema_file: Path | None = None
 ) -> dict[str, Any]:
-    """The schema `image`. schema_file: the operator's, with custom properties. Raises ConfigurationError."""
+    """The schema `image`.
+
+    schema_file: the operator's schemas of custom properties; None: the usual ones. Raises ConfigurationError: the file
+    is
+    wrong.
+    """
     base = base_properties(disk_formats, container_formats)
     custom = usual_properties() if schema_file is None else read_operator_schema(schema_file, base)
     return {
@@ -122,7 +127,7 @@ def images_schema(image: dict[str, Any]) -> dict[str, Any]:
 
 @define
 class SchemaRoutes:
-    """`/v2/schemas/...`"""
+    """Shows the schemas: `/v2/schemas/...`. image: the schema `image`."""
 
     part: ClassVar[str] = "service"
 
@@ -130,9 +135,11 @@ class SchemaRoutes:
 
     @property
     def documents(self) -> dict[str, dict[str, Any]]:
-        """The schemas by their names.
+        """The schemas, by name.
 
-        What an operator requires is not told: glanceclient checks an empty image first, and could make none.
+        They do not tell which properties an operator requires. glanceclient validates an empty image first, so it could
+        not
+        create any image otherwise.
         """
         image = {key: value for key, value in self.image.items() if key != "required"}
         return {
@@ -159,7 +166,7 @@ def _giver(document: dict[str, Any]) -> Handler:
     return give
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 def _showing(name: str) -> Operation:

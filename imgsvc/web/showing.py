@@ -1,4 +1,4 @@
-"""Images in answers, one of them or a page, however large they are."""
+"""Responses with one image or a page of images, of any size."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
 
 LARGE_IMAGE = 32 << 10
-"""Characters of its owner's making in an image, from which on its answer is a large one."""
+"""An image with more characters of properties and locations gets a large response."""
 
 
 @define
 class ImageAnswers:
-    """Answers with images.
+    """Makes responses with images.
 
-    A large answer waits until there is memory for it, and what was read for it does not wait along: it is read again.
+    A large response waits until there is memory for it. The images that were read are dropped meanwhile, and read
+    again.
     """
 
     images: Images
@@ -35,7 +36,9 @@ class ImageAnswers:
     async def one(
         self, request: StreamingRequest, caller: Caller, image: Image, status: int = 200
     ) -> bytes | LargeAnswer:
-        """An image, as the caller may see it. Raises NoSuchImage if it is large, and gone when it could be sent."""
+        """The response with one image. Raises NoSuchImage: a large image was deleted while its response waited for
+        memory.
+        """
         size = _weight(image)
         if size <= LARGE_IMAGE:
             return answer_json(request, self.renderer.document(caller, image), status)
@@ -50,7 +53,9 @@ class ImageAnswers:
             raise
 
     async def page(self, request: StreamingRequest, asked: AskedList) -> bytes | LargeAnswer:
-        """A page of images. While there is no memory for a large one, whether it is a small one is tried."""
+        """The response with a page of images. If there is no memory for a large page, try first whether the page is
+        small.
+        """
         reserving = self.answers.reserve(LARGEST_PAGE)
         if not reserving.called:
             answer = await self._small(request, asked, reserving)
@@ -71,7 +76,9 @@ class ImageAnswers:
     async def _small(
         self, request: StreamingRequest, asked: AskedList, reserving: Deferred[IReservation]
     ) -> bytes | None:
-        """The page, if it is a small one. Who does not want the reservation any more leaves its queue."""
+        """The response with the page if it is small, else None. A small page does not need the reservation, and cancels
+        it.
+        """
         unwanted = True
         try:
             page = await self.images.list(evolve(asked.query, size=SMALL, begins=False))
@@ -106,7 +113,7 @@ def _close(reservation: IReservation) -> None:
 
 
 def _weight(image: Image) -> int:
-    """Characters of what may be long in it."""
+    """Characters of the properties and locations of an image."""
     return sum(map(len, image.properties.values())) + sum(
         len(location.url) + sum(map(len, location.metadata.values())) for location in image.locations
     )

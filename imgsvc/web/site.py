@@ -1,9 +1,9 @@
-"""The HTTP/1.1 server: requests that reach their route when the headers are complete, with the body still unread.
+"""The HTTP/1.1 server. A request reaches its route when its headers are complete, before its body is read.
 
-twisted.web calls a resource after the whole body was read. Here the channel begins a request once its parser is done
-with what one read of the socket brought, and the body is a producer (`web/body.py`).
+twisted.web calls a resource only after the whole body was read. Here the channel starts a request when its parser has
+returned from one read of the socket. The body is a producer (`web/body.py`).
 
-This module and `web/request.py` are the ones that touch names which Twisted does not promise to keep, here those of
+Only this module and `web/request.py` use names that are not part of Twisted's public API. Here they are those of
 HTTPChannel: `_version`, `_waitingForTransport`, `_dataBuffer`, `_receivedHeaderSize`, `_receivedHeaderCount`,
 `_transferDecoder`, `_respondToBadRequestAndDisconnect`, `_finishRequestBody`.
 """
@@ -35,20 +35,21 @@ log = make_logger()
 
 LINGER_BYTES = 1 << 20
 LINGER_TIME = 5.0
-"""Bytes, and seconds, for which a refused body is read and dropped, so that the client gets to read the answer."""
+"""Bytes, and seconds, for which a refused body is read and dropped, so that the client can read the response."""
 HEAD_TIME = 60.0
-"""Seconds that a head may take from its first byte to its last, if the idle time-out is not shorter."""
+"""Seconds in which a head must arrive, from its first byte to its last, unless the idle timeout is shorter."""
 
 AccessLog = Callable[[StreamingRequest, float], None]
-"""Called with each request that is finished, or whose client has gone, and the seconds from its last header to then."""
+"""Called with each request that is finished, or whose client is gone, and its seconds since the last header."""
 
 
 @implementer(interfaces.IHalfCloseableProtocol)
 class StreamingChannel(http.HTTPChannel):
     """One connection.
 
-    While its parser is in line mode, it is idle or reads a head; then it reads a body, or waits for an answer. At the
-    end of a refused request it lingers.
+    While its parser is in line mode, it is idle or reads a head. Otherwise it reads a body, or waits for a response.
+    After
+    a refused request it lingers.
     """
 
     site: StreamingSite
@@ -83,19 +84,19 @@ class StreamingChannel(http.HTTPChannel):
         if self._linger is not None:
             self._linger -= len(data)
             if self._linger <= 0:
-                self.transport.pauseProducing()  # the time-out ends it
+                self.transport.pauseProducing()  # the timeout ends the connection
             return
         try:
             if self.line_mode and self._head_begun:
-                LineReceiver.dataReceived(self, data)  # a slow head has one time-out, not one a byte
+                LineReceiver.dataReceived(self, data)  # a head has one timeout as a whole, which its bytes do not reset
             elif self.line_mode and not self._dataBuffer and not request_checks.begins_head(data):
-                self.refuse(request_checks.NOT_HTTP)  # at once: of what is no text no line may ever end
+                self.refuse(request_checks.NOT_HTTP)  # at once, because binary data may never contain the end of a line
             else:
                 self._head_begun = bool(self.line_mode)
                 if self._watch is not None:
                     self._watch.count(len(data))
                 if not self.line_mode and not self._reads_body:
-                    self.transport.pauseProducing()  # no more than one read is kept of requests that must wait
+                    self.transport.pauseProducing()  # keep only one read of requests that wait
                 super().dataReceived(data)
                 if self._head_begun and self.site.idle_timeout > HEAD_TIME:
                     self.setTimeout(HEAD_TIME)
@@ -108,9 +109,9 @@ class StreamingChannel(http.HTTPChannel):
         return not self.line_mode and bool(self.requests) and self.requests[-1].body_pending
 
     def _go_on(self) -> None:
-        """Let the request go on that the parser has met, outside of the parser: one for each turn of the reactor.
+        """Continue the latest request of the parser, outside of the parser; one request in each turn of the reactor.
 
-        Who does not take its answers waits for the next one, no longer than the time-out.
+        While the client does not receive its responses, the next request waits, at most for the timeout.
         """
         request = self._present
         if self._going_on or request is None or (not request.routed and self.site.turns.waits(self)):
@@ -123,17 +124,17 @@ class StreamingChannel(http.HTTPChannel):
         self._going_on = True
         request.go_on()
         self._going_on = False
-        # One read of a socket under TLS may bring many calls of dataReceived, and each of them a request.
+        # With TLS, one read of a socket may cause many calls of dataReceived, each with a request.
         if self._present not in (None, request) or (begins and self.isSecure()):
             self.site.turns.wait(self, self._go_on)
 
     @property
     def _present(self) -> StreamingRequest | None:
-        """The request whose head was the last to be complete, if it is not done yet."""
+        """The request with the latest complete head, if it is not done yet."""
         return self.requests[-1] if self._linger is None and not self.line_mode and self.requests else None
 
     def readConnectionLost(self) -> None:
-        """See IHalfCloseableProtocol: the client sends no more; it may still wait for the answers to what it sent."""
+        """See IHalfCloseableProtocol. The client sends nothing more, but may wait for responses."""
         self._read_over = True
         if self._linger is not None or self.line_mode or self._reads_body:
             self.loseConnection()
@@ -141,30 +142,30 @@ class StreamingChannel(http.HTTPChannel):
             self.persistent = False
 
     def writeConnectionLost(self) -> None:
-        """See IHalfCloseableProtocol: the answer was sent, and the client may read it."""
+        """See IHalfCloseableProtocol. The response was sent, and the client may still read it."""
 
     def finish_soon(self) -> None:
-        """The server stops: end now if no head is complete, else after the answer that is under way."""
+        """End the connection because the server stops: now if no request runs, else after its response."""
         self.persistent = False
         if self.line_mode:
             self.loseConnection()
 
     def close_idle(self) -> None:
-        """See Connection of a Crowd."""
+        """See Connection in `crowd.py`."""
         self.setTimeout(None)
-        if self.isSecure():  # where an orderly end would wait for the client
+        if self.isSecure():  # an orderly close would wait for the client
             self.transport.abortConnection()
         else:
             self.loseConnection()
 
     def timeoutConnection(self) -> None:
-        """Called when the client was silent for too long."""
+        """Called after the timeout."""
         if self._linger is not None:
             self.transport.abortConnection()
         else:
             super().timeoutConnection()
 
-    # --- what must be refused
+    # --- refusals
 
     def lineReceived(self, line: bytes) -> None:
         """Called by the parser."""
@@ -199,13 +200,13 @@ class StreamingChannel(http.HTTPChannel):
 
     def allContentReceived(self) -> None:
         """Called by the parser at the end of a request."""
-        if self._linger is None:  # the parser takes the head of a refused request for one without a body
+        if self._linger is None:  # for the parser a refused request has no body
             super().allContentReceived()
             if self.requests[-1].finished:
                 super().requestDone(self.requests[-1])
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        if self._reads_body:  # its consumer is told, and the route answers
+        if self._reads_body:  # the consumer fails, and the route answers
             self.requests[-1].body.lost(Failure(BodyMalformed("The chunked encoding of the body is broken.")))
             self.pause_body()
         elif self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
@@ -214,7 +215,7 @@ class StreamingChannel(http.HTTPChannel):
             self.refuse(request_checks.NOT_HTTP)
 
     def refuse(self, refusal: request_checks.Refusal) -> None:
-        """Answer a request that cannot be read, and close."""
+        """Answer a request that cannot be read, and close the connection."""
         log.info("{peer}: {code} {text}", peer=self.transport.getPeer(), code=refusal.code, text=refusal.text.decode())
         self._refuse_silently(refusal)
 
@@ -223,22 +224,22 @@ class StreamingChannel(http.HTTPChannel):
         self._close_gently()
 
     def _close_gently(self) -> None:
-        """Close so that the client can read the answer: unread bytes would make it a reset (RFC 9112 section 9.6)."""
+        """Close so that the client can read the response. Unread bytes would cause a reset (RFC 9112, section 9.6)."""
         self._linger = LINGER_BYTES
-        read_at_once(self.transport, BODY_READ_SIZE)  # what is dropped costs least in few pieces
+        read_at_once(self.transport, BODY_READ_SIZE)  # dropping bytes is cheapest in large pieces
         self._watch_no_more()
         self.clearLineBuffer()
         self.setRawMode()
         self.transport.unregisterProducer()
         if not self.isSecure():
-            self.transport.loseWriteConnection()  # flush, then FIN; reading goes on
+            self.transport.loseWriteConnection()  # flush and send FIN; reading goes on
         self.transport.resumeProducing()
         self.setTimeout(LINGER_TIME)
 
     # --- the body
 
     def pause_body(self) -> None:
-        """See BodySource. A slow store is not a slow client: no time-out runs meanwhile."""
+        """See BodySource. No timeout runs during the pause, because the client is not the slow part."""
         self._body_paused = True
         self.transport.pauseProducing()
         self.setTimeout(None)
@@ -249,7 +250,7 @@ class StreamingChannel(http.HTTPChannel):
         """See BodySource."""
         self._body_paused = False
         read_at_once(self.transport, body_read_size(len(self.site.connections)))
-        if not self._waitingForTransport:  # who does not read its answers is not read either
+        if not self._waitingForTransport:  # do not read from a client that does not read its responses
             self.transport.resumeProducing()
         if self._reads_body:
             self.setTimeout(self.site.timeOut)
@@ -267,7 +268,9 @@ class StreamingChannel(http.HTTPChannel):
             self._watch = None
 
     def _too_slow(self) -> None:
-        """Called when the client sends its body too slowly: the body ends, and with the answer the connection."""
+        """Called when the client sends its body too slowly. The body fails, and the connection ends after the
+        response.
+        """
         rate = self.site.minimum_rate
         log.info("{peer}: sends fewer than {rate} bytes a second", peer=self.transport.getPeer(), rate=rate)
         request = self._present
@@ -275,14 +278,14 @@ class StreamingChannel(http.HTTPChannel):
             self.transport.abortConnection()
             return
         self.persistent = False
-        request.body.fail(Failure(BodyCut(f"The body came with fewer than {rate} bytes a second, over a minute.")))
+        request.body.fail(Failure(BodyCut(f"The body arrived with fewer than {rate} bytes per second, over a minute.")))
 
     def send_continue(self) -> None:
         """See BodySource."""
         self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def resumeProducing(self) -> None:
-        """Called by the transport when what was written is on its way."""
+        """Called by the transport when it has sent the written bytes."""
         super().resumeProducing()
         if self._body_paused:
             self.transport.pauseProducing()
@@ -291,33 +294,33 @@ class StreamingChannel(http.HTTPChannel):
     def requestDone(self, request: StreamingRequest) -> None:
         """Called by the request when it is finished."""
         if request.body_pending:
-            request.body.fail(Failure(BodyCut("The answer came before the body was whole.")))
+            request.body.fail(Failure(BodyCut("The response was sent before the body was complete.")))
         self._body_paused = False
         read_at_once(self.transport, HEAD_READ_SIZE)
         if not request.body_pending:
             self._watch_no_more()
             self.site.connections.idle(self)
-        self.setTimeout(self.site.timeOut)  # setTimeout(None) has forgotten it
+        self.setTimeout(self.site.timeOut)  # setTimeout(None) has removed it
         if not request.body_pending:
             if self._read_over and not self._dataBuffer:
                 self.persistent = False
             super().requestDone(request)
             if self._present is not None and not self._reads_body:
-                self.transport.pauseProducing()  # no more is read before all that was read has had its turn
+                self.transport.pauseProducing()  # read no more until the requests that were read have been processed
             if self._read_over and (self.line_mode or self._reads_body):
-                self.loseConnection()  # what is missing of the next request does not come
+                self.loseConnection()  # the next request will never be complete
         elif self.persistent:
-            self.resume_body()  # the little that is left is dropped
+            self.resume_body()  # read and drop the rest, which is small
         else:
             self.requests.remove(request)
             self._close_gently()
 
 
 class StreamingSite(server.Site):
-    """Makes a StreamingChannel for every connection. HTTP/1.1 only.
+    """Makes a StreamingChannel for every connection. Speaks HTTP/1.1 only.
 
-    access_log: None: there is none. idle_timeout: seconds for which a client may send nothing.
-    minimum_rate: bytes a second of a body; 0: any.
+    idle_timeout: seconds for which a client may send nothing. minimum_rate: bytes per second of a body; 0: no minimum.
+    access_log: None: no access log.
     """
 
     protocol: Any = StreamingChannel
@@ -347,7 +350,7 @@ class StreamingSite(server.Site):
         minimum_rate: int,
         access_log: AccessLog | None,
     ) -> None:
-        """Take these in the place of those that it was made with: for new requests, and new connections."""
+        """Replace these settings, for new requests and new connections. For their meanings see the class."""
         self.resource, self.timeOut, self._access_log = resource, idle_timeout, access_log
         self.idle_timeout, self.minimum_rate, self.connections.limits = idle_timeout, minimum_rate, limits
 
@@ -356,22 +359,22 @@ class StreamingSite(server.Site):
         return [b"http/1.1"]
 
     def startFactory(self) -> None:
-        """Nothing to open: the access log goes to the log."""
+        """Does nothing: there is no access log file to open."""
 
     def stopFactory(self) -> None:
-        """Nothing to close."""
+        """Does nothing: there is no file to close."""
 
     def log(self, request: Any) -> None:
-        """Called by each request when it is finished, or its client gone."""
+        """Called by each request when it is finished, or when its client is gone."""
         if self._access_log is not None:
             self._access_log(request, max(0.0, self.reactor.seconds() - request.begun))
 
     def finish_connections(self) -> None:
-        """Close the idle connections, and each other one when its answer is complete."""
+        """Close the idle connections now, and each other connection after its response."""
         for channel in self.connections:
             channel.finish_soon()
 
     def cut_connections(self) -> None:
-        """Break off every connection that is still open."""
+        """Abort every open connection."""
         for channel in self.connections:
             channel.transport.abortConnection()

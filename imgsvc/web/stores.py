@@ -1,4 +1,4 @@
-"""Copies of images in single stores: `/v2/stores/{store_id}/{image_id}`."""
+"""Copies of images in one store: `/v2/stores/{store_id}/{image_id}`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imgsvc.web.routes import Route
 
 @define
 class StoreRoutes:
-    """Delete."""
+    """Deletes copies of images."""
 
     part: ClassVar[str] = "locations"
 
@@ -32,7 +32,7 @@ class StoreRoutes:
         return answer_nothing(request)
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 def _deleting() -> Operation:

@@ -19,7 +19,7 @@ LONGEST_TAG = 255
 
 @define
 class TagRoutes:
-    """Add and remove a tag."""
+    """Adds and removes tags."""
 
     part: ClassVar[str] = "tags"
 
@@ -31,26 +31,26 @@ class TagRoutes:
         return [Route("PUT", path, self.add, _adding), Route("DELETE", path, self.remove, _removing)]
 
     async def add(self, request: StreamingRequest, context: RequestContext, image_id: str, tag: str) -> bytes:
-        """204, also if the image has it."""
+        """204, also if the image has the tag already."""
         await self.tagging.add(context.caller, image_id, _checked(tag))
         return answer_nothing(request)
 
     async def remove(self, request: StreamingRequest, context: RequestContext, image_id: str, tag: str) -> bytes:
-        """204, or 404 if the image has it not."""
+        """204, or 404 if the image does not have the tag."""
         await self.tagging.remove(context.caller, image_id, tag)
         return answer_nothing(request)
 
 
 def _checked(tag: str) -> str:
-    """The tag, if it is one. Raises Invalid."""
+    """Return the tag. Raises Invalid: it is not a tag."""
     if len(tag) > LONGEST_TAG:
-        raise Invalid(f"A tag has at most {LONGEST_TAG} characters.")
+        raise Invalid(f"A tag may have at most {LONGEST_TAG} characters.")
     if "\0" in tag:
-        raise Invalid("A tag holds no NUL character.")
+        raise Invalid("A tag must not contain a NUL character.")
     return tag
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 def _adding() -> Operation:

@@ -1,4 +1,4 @@
-"""Where a request belongs in a distributed trace (W3C Trace Context)."""
+"""The position of a request in a distributed trace (W3C Trace Context)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0
 
 
 def traceparent_of(request: StreamingRequest) -> str:
-    """The `traceparent` of a request, as it was sent; empty if it has none that is valid, or several.
+    """The `traceparent` of a request, as sent; empty if it has no valid one, or several.
 
-    Versions above 00 may have further fields, which nobody knows yet: they count as not valid.
+    A value with further fields, which versions above 00 may have, counts as invalid.
     """
     values = request.requestHeaders.getRawHeaders(b"traceparent", [])
     return values[0].decode() if len(values) == 1 and _TRACEPARENT.fullmatch(values[0]) else ""

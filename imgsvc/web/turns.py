@@ -1,4 +1,4 @@
-"""Work that keeps the reactor for a while: one piece in each of its turns, so that others have theirs in between."""
+"""Spreads long work over turns of the reactor, one piece in each turn, so that other work runs in between."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["ReactorTurns"]
 
 @define
 class ReactorTurns:
-    """Gives each turn of the reactor to one of those who wait, in the order in which they came."""
+    """Gives each turn of the reactor to one waiter, in the order of their arrival."""
 
     _clock: IReactorTime
     _waiting: deque[Deferred[None]] = field(factory=deque, init=False)
     _next: IDelayedCall | None = field(default=None, init=False)
 
     def own(self) -> Deferred[None]:
-        """Fires in a turn of the reactor that nobody else has been given. Who cancels it gives up its place."""
+        """The Deferred fires in a turn of the reactor that no other waiter gets. Cancelling it leaves the queue."""
         turn: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(turn)
         self._call_next()

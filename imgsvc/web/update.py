@@ -21,12 +21,12 @@ from imgsvc.web.routes import Route
 from imgsvc.web.showing import ImageAnswers
 
 LONGEST_EMPTY_PATCH: Final = 8
-"""Bytes of a body that holds `[]` and blanks at most."""
+"""Bytes of a body that may be an empty patch, at most: `[]` and blanks."""
 
 
 @define
 class UpdateRoutes:
-    """Update."""
+    """Applies patches to images."""
 
     part: ClassVar[str] = "images"
 
@@ -40,14 +40,14 @@ class UpdateRoutes:
         return [Route("PATCH", "/v2/images/<image_id>", self.update, _changing, takes_body=True)]
 
     async def update(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes | LargeAnswer:
-        """200 with the image; 415 with the media types that are taken.
+        """200 with the image; 415 with the media types that are accepted.
 
-        Who may change nothing may still send an empty patch: no more than that is read then.
+        A caller who may change nothing may still send an empty patch, so a short body is read before the refusal.
         """
         media_type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             request.setHeader("accept-patch", ", ".join(MEDIA_TYPES))
-            raise UnsupportedType(f"A patch of an image is of type {' or '.join(MEDIA_TYPES)}.")
+            raise UnsupportedType(f"A patch of an image must be of type {' or '.join(MEDIA_TYPES)}.")
         refusal = await self.patching.refusal(context.caller, image_id)
         if refusal is not None and not may_be_empty(request.body):
             raise refusal
@@ -60,11 +60,11 @@ class UpdateRoutes:
 
 
 def may_be_empty(body: RequestBody) -> bool:
-    """Whether a patch may be without an operation, by its length."""
+    """Whether a patch can be without operations, judging by its length."""
     return body.length is not UNKNOWN_LENGTH and body.length <= LONGEST_EMPTY_PATCH
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 def _changing() -> Operation:

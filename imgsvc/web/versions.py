@@ -1,4 +1,4 @@
-"""The versions of the API (Image API, "API versions"): which there are tells clients what the server can do."""
+"""The versions of the API (Image API, "API versions"). They tell clients which features the server has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_STORES: Final = ("v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8")
 
 @frozen
 class VersionRoutes:
-    """Tells the versions. ids: of those that are listed. address: what their links begin with."""
+    """Lists the versions. ids: the listed versions. address: gives the URL that their links begin with."""
 
     part: ClassVar[str] = "service"
 
@@ -35,12 +35,12 @@ class VersionRoutes:
         return self.answer(request, 200)
 
     def answer(self, request: StreamingRequest, status: int) -> bytes:
-        """The versions, also as the answer to a path that names none of them (300)."""
+        """The response with the versions; also for a path without a version, with status 300."""
         return answer_json(request, versions_document(self.ids, self.address.of(request)), status)
 
 
 def version_ids(several_stores: bool, cache: bool = False) -> tuple[str, ...]:
-    """The ids that are listed, in Glance's order. several_stores, cache: whether the server has them."""
+    """The listed ids, in Glance's order. several_stores, cache: whether the server has these."""
     stores = _OF_STORES if several_stores else ("v2.9",)
     if cache:
         return ("v2.18", "v2.17", "v2.16", "v2.15", "v2.14", *stores, *_OLDEST)
@@ -62,7 +62,7 @@ def versions_document(ids: Sequence[str], base_url: str) -> dict[str, Any]:
     }
 
 
-# --- what the description of the API says of them
+# --- the description of the API
 
 
 def _listing() -> Operation:
