@@ -1,8 +1,8 @@
-"""Which request the running code works for.
+"""The request that the running code works for.
 
-A coroutine that `begin` is called in keeps its request, and so do the coroutines and calls in threads that it begins.
-Callbacks of timers, of sockets and of Deferreds do not: what is called there, and may log, is `bound` to the request
-first.
+A coroutine that calls `begin` keeps its request, and so do the coroutines and calls in threads that it starts.
+Callbacks
+of timers, sockets and Deferreds do not. A function that is called there, and may log, is `bound` to the request first.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _request: ContextVar[RequestContext | None] = ContextVar("request", default=None
 
 
 def current_request() -> RequestContext | None:
-    """The request that is worked for; None for what the server does by itself."""
+    """The current request; None for the server's own work."""
     return _request.get()
 
 
 def begin(request: RequestContext) -> None:
-    """Work for this request from here on, to the end of the coroutine that calls."""
+    """Set the current request for the rest of the calling coroutine."""
     _request.set(request)
 
 
 @contextmanager
 def working_for(request: RequestContext | None) -> Iterator[None]:
-    """Work for a request, or for none, within the block, which must not wait for anything."""
+    """Set the current request, or none, within the block. The block must not wait for anything."""
     before = _request.set(request)
     try:
         yield
@@ -41,7 +41,7 @@ def working_for(request: RequestContext | None) -> Iterator[None]:
 
 
 def bound(function: Callable[P, T]) -> Callable[P, T]:
-    """The same function, which works for the request that is worked for now, whoever calls it."""
+    """A function that calls `function` with the request that is current now, wherever it is called."""
     request = _request.get()
     if request is None:
         return function
@@ -54,7 +54,9 @@ def bound(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def headers_for_services() -> dict[str, str]:
-    """What a request to a service that we trust carries of the request that is worked for, by name of header."""
+    """Headers with the ids of the current request, for requests to trusted services. By name; empty if there is
+    none.
+    """
     request = _request.get()
     if request is None:
         return {}

@@ -1,4 +1,4 @@
-"""The texts of `server.listen`: what they reach, and what somebody meant who wrote another one."""
+"""The texts of `server.listen`: what an endpoint reaches, and advice for texts that are not endpoints."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["advice", "endpoint_parts", "is_local"]
 _LOOSE: Final = re.compile(
     r"(?:(?P<scheme>tcp6?|https?|ssl):(?://)?)?(?:(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]+)?:)?(?P<port>[0-9]{1,5})/?"
 )
-"""Ways to write a port, or an address with a port, that are common elsewhere."""
+"""Common notations of a port, or of an address with a port, that Twisted does not accept."""
 
 
 def endpoint_parts(endpoint: str) -> tuple[str, list[str]]:
-    """The kind of an endpoint of Twisted, and its arguments, as `9292` or `interface=127.0.0.1`."""
+    """The kind of an endpoint of Twisted, and its arguments, such as `9292` or `interface=127.0.0.1`."""
     parts = re.findall(r"(?:\\.|[^:\\])+", endpoint)
     kind, *arguments = [re.sub(r"\\(.)", r"\1", part) for part in parts] or [""]
     return kind, arguments
 
 
 def is_local(endpoint: str) -> bool:
-    """Whether nothing but this machine can reach a server endpoint of Twisted, as far as its text tells."""
+    """Whether only this machine can reach a server endpoint of Twisted, judging by its text."""
     kind, arguments = endpoint_parts(endpoint)
     if kind == "unix" or (kind == "systemd" and "domain=UNIX" in arguments):
         return True
@@ -36,7 +36,7 @@ def is_local(endpoint: str) -> bool:
 
 
 def advice(endpoint: str) -> str | None:
-    """What to write in the place of a text that is no endpoint, as `9292` or `localhost:9292`; None: it may be one."""
+    """The endpoint to write instead of a text such as `9292` or `localhost:9292`; None: the text may be an endpoint."""
     if endpoint.startswith(("/", "./")):
         return f"unix:{endpoint}"
     match = _LOOSE.fullmatch(endpoint)

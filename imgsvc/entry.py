@@ -1,4 +1,4 @@
-"""Where the installed commands begin. They handle Ctrl-C before they import the rest."""
+"""The entry points of the installed commands. They handle Ctrl-C before they import the rest."""
 
 from __future__ import annotations
 

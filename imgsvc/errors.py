@@ -1,58 +1,58 @@
-"""What can go wrong, in the domain's words. `web/errors.py` says which HTTP status each of them is."""
+"""The errors of the domain. `web/errors.py` maps each of them to an HTTP status."""
 
 from __future__ import annotations
 
 
 class ImgsvcError(Exception):
-    """The root of all errors of the domain. `str()` of one is a sentence for the client."""
+    """The base class of all errors of the domain. `str()` of an error is a sentence for the client."""
 
 
 # --- the request
 
 
 class Invalid(ImgsvcError):
-    """A value in the request is not what it must be."""
+    """A value in the request is not valid."""
 
 
 class SizeMismatch(Invalid):
-    """More or fewer bytes came than were announced."""
+    """The client sent more or fewer bytes than it announced."""
 
     def __init__(self, image_id: str, expected: int, received: int) -> None:
         super().__init__(f"Image {image_id}: {expected} bytes were announced, {received} received.")
 
 
 class DigestMismatch(Invalid):
-    """The bytes received do not have the digest that the client gave."""
+    """The received bytes do not have the digest that the client gave."""
 
 
 class BadSignature(Invalid):
-    """The image's signature does not fit its bytes, or cannot be checked."""
+    """The signature of the image does not match its bytes, or cannot be verified."""
 
 
 class NoSuchCertificate(BadSignature):
-    """The certificate that an image's signature names does not exist."""
+    """The certificate that the signature of an image names does not exist."""
 
     def __init__(self, certificate_id: str) -> None:
         super().__init__(f"there is no certificate {certificate_id}.")
 
 
 class CertificatesUnavailable(ImgsvcError):
-    """What keeps the certificates does not answer now, or with a fault of its own."""
+    """The provider of certificates does not answer, or answers with an error."""
 
 
 class HeaderTooLarge(ImgsvcError):
-    """A header of the request is longer than it may be."""
+    """A header of the request is too long."""
 
 
 class UnknownStore(Invalid):
-    """The request names a store that does not exist or that takes no images."""
+    """The request names a store that does not exist or that does not accept images."""
 
     def __init__(self, store_id: str, known: tuple[str, ...]) -> None:
         super().__init__(f"There is no store {store_id!r}: the stores are {', '.join(known)}.")
 
 
 class UrlRefused(Invalid):
-    """The server does not ask for what a URL names. why: what is wrong with it."""
+    """The server does not request a URL. why: the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"The URL is refused: {why}.")
@@ -64,18 +64,18 @@ class Unauthenticated(ImgsvcError):
 
 
 class Forbidden(ImgsvcError):
-    """The caller may see the thing, but may not do this with it."""
+    """The caller may see the object, but may not do this with it."""
 
 
 class NotPermitted(Forbidden):
-    """The policy does not let the caller do it. action: the name of its rule."""
+    """The policy does not allow the action. action: the name of its rule."""
 
     def __init__(self, action: str) -> None:
         super().__init__(f"You are not permitted to {action.replace('_', ' ')} (policy: {action}).")
 
 
 class UnsupportedType(ImgsvcError):
-    """The Content-Type of the request is not one that the route takes."""
+    """The route does not accept the Content-Type of the request."""
 
 
 class FormatMismatch(ImgsvcError):
@@ -83,11 +83,11 @@ class FormatMismatch(ImgsvcError):
 
 
 class BodyTooLarge(ImgsvcError):
-    """The body of a request is longer than the route takes."""
+    """The body of a request is longer than the route accepts."""
 
 
 class BodyCut(ImgsvcError):
-    """The body ended before it was whole: the client is gone or too slow."""
+    """The body ended before it was complete: the client is gone or too slow."""
 
 
 class BodyMalformed(Invalid):
@@ -95,11 +95,11 @@ class BodyMalformed(Invalid):
 
 
 class PreconditionFailed(ImgsvcError):
-    """The image is not as the client wants it to be for the request."""
+    """A precondition of the request does not hold, such as If-Match."""
 
 
 class RangeNotSatisfiable(ImgsvcError):
-    """No byte of the image is in the range that was asked for. size: of the whole image, bytes."""
+    """The requested range contains no byte of the image. size: of the whole image, in bytes."""
 
     def __init__(self, message: str, size: int) -> None:
         super().__init__(message)
@@ -110,7 +110,7 @@ class RangeNotSatisfiable(ImgsvcError):
 
 
 class NoSuchImage(ImgsvcError):
-    """No image of that id exists, or the caller may not see it."""
+    """There is no image with that id, or the caller may not see it."""
 
     def __init__(self, image_id: str) -> None:
         super().__init__(f"No image found with ID {image_id}.")
@@ -118,7 +118,7 @@ class NoSuchImage(ImgsvcError):
 
 
 class NotFound(ImgsvcError):
-    """The thing, not an image, does not exist."""
+    """An object that is not an image does not exist."""
 
 
 class ImageExists(ImgsvcError):
@@ -129,7 +129,7 @@ class ImageExists(ImgsvcError):
 
 
 class WrongStatus(ImgsvcError):
-    """The image is not in a status from which this can be done."""
+    """The status of the image does not allow the operation."""
 
     def __init__(self, image_id: str, status: str, wanted: str) -> None:
         super().__init__(f"Image {image_id} is {status}: {wanted}.")
@@ -137,46 +137,46 @@ class WrongStatus(ImgsvcError):
 
 
 class ImageChanged(ImgsvcError):
-    """The image was changed by another request between its reading and its writing: to be read again."""
+    """Another request changed the image between the read and the write of this one, which must read it again."""
 
     def __init__(self, image_id: str) -> None:
         super().__init__(f"Image {image_id} was changed by another request at the same time.")
 
 
 class Conflict(ImgsvcError):
-    """What is asked for does not go together with what is there."""
+    """The request conflicts with the current state."""
 
 
 class NamespaceChanged(Conflict):
-    """A namespace of metadata definitions was changed between its reading and its writing: to be read again."""
+    """Another request changed a namespace between the read and the write of this one, which must read it again."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Namespace {name!r} was changed by another request at the same time.")
 
 
 class LeaseLost(ImgsvcError):
-    """The upload no longer holds its image: its lease ran out, or the image was deleted."""
+    """The upload has lost its lease on the image: the lease ran out, or the image was deleted."""
 
     def __init__(self, image_id: str) -> None:
         super().__init__(f"Image {image_id} was deleted, or taken from this upload, while its bytes arrived.")
 
 
 class CatalogueUnavailable(ImgsvcError):
-    """The database cannot answer now: locked, out of space, unreachable."""
+    """The database does not work now: it is locked, out of space, or unreachable."""
 
 
 # --- tasks
 
 
 class TaskStalled(ImgsvcError):
-    """A task has come no further for too long."""
+    """A task has made no progress for too long."""
 
     def __init__(self, task_id: str) -> None:
         super().__init__(f"Task {task_id}: no progress for too long.")
 
 
 class TaskCancelled(ImgsvcError):
-    """Somebody has asked for the end of a task."""
+    """A task was cancelled."""
 
     def __init__(self, task_id: str) -> None:
         super().__init__(f"Task {task_id} was cancelled.")
@@ -186,22 +186,22 @@ class TaskCancelled(ImgsvcError):
 
 
 class TooLarge(ImgsvcError):
-    """More bytes than the size cap or the owner's quota allows."""
+    """The size cap or the owner's quota does not allow so many bytes."""
 
 
 class QuotaExceeded(ImgsvcError):
-    """More things (tags, properties, ...) than the quota allows."""
+    """A quota does not allow so many tags, properties or other objects."""
 
 
 class Overloaded(ImgsvcError):
-    """There is no room now for what is asked for; there will be when others have ended."""
+    """There is no memory for the request until others have ended."""
 
 
 # --- stores
 
 
 class StoreError(ImgsvcError):
-    """A store could not do what was asked of it. store_id says which one."""
+    """A store has failed. store_id: of that store."""
 
     def __init__(self, store_id: str, message: str) -> None:
         super().__init__(f"Store {store_id}: {message}")
@@ -209,35 +209,37 @@ class StoreError(ImgsvcError):
 
 
 class StoreFull(StoreError):
-    """No space, no inode, over the medium's quota, or larger than its file system takes."""
+    """The store has no space or inode left, its medium's quota is exceeded, or its file system does not allow the
+    size.
+    """
 
 
 class StoreWriteDenied(StoreError):
-    """The medium refuses to be written: permissions, read-only."""
+    """The medium cannot be written, because of permissions or because it is read-only."""
 
 
 class StoreForbidden(StoreError):
-    """The store refuses to let go of an object."""
+    """The store refuses to delete an object."""
 
 
 class StoreUnavailable(StoreError):
-    """The store does not answer, or answered with a fault of its own."""
+    """The store does not answer, or answers with an error."""
 
 
 class StoreAway(StoreUnavailable):
-    """The store's medium is not there, or is not the store's own: what is in the store is away, and not gone."""
+    """The store's medium is missing, or another one is there. Its objects are not accessible now, but not lost."""
 
 
 class StoreReadOnly(StoreError):
-    """The store takes no images at all."""
+    """The store does not accept images."""
 
 
 class PartUnavailable(StoreError):
-    """The store can give the object as a whole only."""
+    """The store can read an object only as a whole."""
 
 
 class ObjectExists(StoreError):
-    """The store already holds an object under that name, and it is not a stale one."""
+    """The store already has an object with that name, and it is not stale."""
 
 
 class ObjectMissing(StoreError):
@@ -245,29 +247,29 @@ class ObjectMissing(StoreError):
 
 
 class ObjectDamaged(StoreError):
-    """The object is not as large as the catalogue says."""
+    """The object does not have the size that the catalogue has."""
 
 
 class ObjectInUse(StoreError):
-    """The object is held by a clone, a snapshot, another client, or an upload that is at work on it."""
+    """The object is used by a clone, a snapshot, another client, or a running upload."""
 
 
 class DataMissing(ImgsvcError):
-    """The image has data, and no store has them."""
+    """The image should have data, but no store has it."""
 
     def __init__(self, image_id: str) -> None:
-        super().__init__(f"Image {image_id}: its data are missing from the store.")
+        super().__init__(f"Image {image_id}: its data is missing from the store.")
 
 
 # --- other servers
 
 
 class RemoteUnavailable(ImgsvcError):
-    """A server that a client has named does not answer, or not as it must."""
+    """A server that a client has named does not answer, or answers wrongly."""
 
 
 class ServiceUnavailable(ImgsvcError):
-    """A service that the operator has configured does not answer, or not as it must. service: its name."""
+    """A service that the operator has configured does not answer, or answers wrongly. service: its name."""
 
     def __init__(self, service: str, reason: str) -> None:
         super().__init__(reason)
@@ -275,11 +277,11 @@ class ServiceUnavailable(ImgsvcError):
 
 
 class ServiceAnswerTooLarge(ServiceUnavailable):
-    """A service has answered more than is read of it."""
+    """The response of a service is longer than the limit."""
 
 
 # --- start
 
 
 class ConfigurationError(ImgsvcError):
-    """The configuration cannot be used: key path, value, what is allowed."""
+    """The configuration is wrong. The message has the path of the key, the value, and what is allowed."""

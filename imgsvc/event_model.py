@@ -1,4 +1,4 @@
-"""Facts that operations and tasks publish: frozen values, one class for each kind."""
+"""Events that operations and tasks publish: frozen values, one class for each kind."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from imgsvc.model import Image, Member, Status
 
 @frozen
 class Event:
-    """Something that has happened, and that no subscriber can change any more."""
+    """Something that has happened. Subscribers cannot change or prevent it."""
 
 
 @frozen
 class ImageEvent(Event):
-    """A fact about one image. image: as it is after what happened; as it was before, if it is deleted."""
+    """An event of one image. image: its state after the event; if it was deleted, its state before."""
 
     image: Image
 
 
 @frozen
 class ImageCreated(ImageEvent):
-    """There is a new record of an image."""
+    """The record of an image was created."""
 
 
 @frozen
@@ -32,39 +32,39 @@ class ImageUpdated(ImageEvent):
 
 @frozen
 class ImageQueued(ImageEvent):
-    """The image has no data any more and may be given new ones: an upload or an import has failed."""
+    """The image has no data, because an upload or an import has failed. It can get new data."""
 
 
 @frozen
 class ImageUploading(ImageEvent):
-    """Data are on their way: the image is saving, uploading or importing."""
+    """The data of the image is being transferred: its status is saving, uploading or importing."""
 
 
 @frozen
 class ImageActivated(ImageEvent):
-    """The image is active: its data have come, or it was reactivated."""
+    """The image is active: its data has arrived, or it was reactivated."""
 
 
 @frozen
 class ImageDeactivated(ImageEvent):
-    """The image is out of use until it is reactivated."""
+    """The image was deactivated."""
 
 
 @frozen
 class ImageDeleted(ImageEvent):
-    """The image is gone."""
+    """The image was deleted."""
 
 
 @frozen
 class ImageSent(ImageEvent):
-    """Data of the image were sent to a client, all that it asked for. size: bytes."""
+    """A client has received all the data of the image that it asked for. size: bytes."""
 
     size: int
 
 
 @frozen
 class MemberEvent(Event):
-    """A fact about one project that an image is shared with. member: as it is after what happened."""
+    """An event of one member of an image. member: its state after the event."""
 
     image: Image
     member: Member
@@ -72,12 +72,12 @@ class MemberEvent(Event):
 
 @frozen
 class MemberAdded(MemberEvent):
-    """The image is shared with one more project."""
+    """The image was shared with one more project."""
 
 
 @frozen
 class MemberChanged(MemberEvent):
-    """The project has accepted or rejected the image, or left it open again."""
+    """The project has accepted or rejected the image, or has set it back to pending."""
 
 
 @frozen
@@ -90,19 +90,19 @@ class MemberRemoved(Event):
 
 @frozen
 class TaskEvent(Event):
-    """A fact about one task. task: as it was when the process that publishes began, or went on with it."""
+    """An event of one task. task: its state when the publishing process began the task or took it over."""
 
     task: Task
 
 
 @frozen
 class TaskCreated(TaskEvent):
-    """There is a new task. It may have to wait for its turn."""
+    """A task was created. It may have to wait before it runs."""
 
 
 @frozen
 class TaskProgressed(TaskEvent):
-    """The task goes on. progress: bytes that are done."""
+    """The task has made progress. progress: bytes that are done."""
 
     progress: int
 
@@ -116,7 +116,7 @@ class TaskEnded(TaskEvent):
 
 @frozen
 class StoreEvent(Event):
-    """A fact about one store."""
+    """An event of one store."""
 
     store_id: str
 
@@ -144,7 +144,7 @@ _OF_STATUS: dict[Status, type[ImageEvent]] = {
 
 
 def event_of_change(before: Image, now: Image) -> ImageEvent:
-    """The fact that a change of an image is: that of its new status, or else that it was updated."""
+    """The event for a change of an image: that of its new status if the status changed, else ImageUpdated."""
     if before.status is now.status:
         return ImageUpdated(now)
     return _OF_STATUS.get(now.status, ImageUpdated)(now)

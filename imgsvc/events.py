@@ -1,4 +1,4 @@
-"""Hands on what was published to those who have subscribed, without delay or harm to those who publish."""
+"""Delivers published events to subscribers. The publisher does not wait for them, and does not see their errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DELIVERED_AT_ONCE: Final = 16
 @implementer(IEvents)
 @define(eq=False)
 class Events:
-    """Keeps each call of a subscriber until a later turn of the reactor. One subscriber's failure stays its own."""
+    """Calls subscribers in a later turn of the reactor. The failure of a subscriber does not affect others."""
 
     clock: IReactorTime
     _subscribers: dict[type[Event], list[Callable[[Any], None]]] = field(factory=dict, init=False)
@@ -34,20 +34,20 @@ class Events:
     _turn: IDelayedCall | None = field(default=None, init=False)
 
     def publish(self, event: Event) -> None:
-        """See IEvents. Costs next to nothing while nobody has subscribed to the event."""
+        """See IEvents. Cheap while the event has no subscribers."""
         for kind in type(event).__mro__:
             for subscriber in self._subscribers.get(kind, ()):
                 self._waiting.append((subscriber, event))
         self._go_on()
 
     def subscribe(self, kind: type[E], subscriber: Callable[[E], None]) -> Callable[[], None]:
-        """See IEvents. What was published before the end of a subscription is still delivered."""
+        """See IEvents. Events that were published before the end of a subscription are still delivered."""
         subscribers = self._subscribers.setdefault(kind, [])
         subscribers.append(subscriber)
         return lambda: subscribers.remove(subscriber) if subscriber in subscribers else None
 
     def stop(self) -> None:
-        """Deliver at once what still waits. Called by the owner when everything that publishes has ended."""
+        """Deliver all waiting events at once. The owner calls this when all publishers have ended."""
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None

@@ -19,11 +19,11 @@ SERVER_MODULES: Final = (
     "sqlalchemy",
     "werkzeug",
 )
-"""What the packages of the extra `server` in pyproject.toml install. They are looked for, not imported."""
+"""Modules of the packages of the extra `server` in pyproject.toml. They are searched for, but not imported."""
 
 
 def require_server(command: str) -> None:
-    """Make sure that the packages of the server are installed.
+    """Check that the packages of the server are installed.
 
     command: the name of the program, for the message.
 

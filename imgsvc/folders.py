@@ -1,4 +1,4 @@
-"""Folders that a start needs: made for their owner alone, kept over a power failure, and gone if the start fails."""
+"""Creates the folders that a start needs: private, durable, and removed again if the start fails."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ PRIVATE: Final = 0o700
 
 
 class Folders:
-    """Makes folders, and remembers which ones were not there before.
+    """Creates folders, and remembers which ones are new.
 
-    Every folder is locked while it is in use (flock(2), shared by all processes that use it), so that a start which
-    fails does not take away what another one has begun to use. Calls block, and come one after the other.
+    Every folder is locked while it is in use (flock(2), a shared lock of all processes that use it). So a failed start
+    does
+    not remove folders that another start has begun to use. Calls block. They must not run concurrently.
     """
 
     def __init__(self) -> None:
@@ -28,17 +29,18 @@ class Folders:
         weakref.finalize(self, _close, self._used)
 
     def make(self, path: Path, mode: int = PRIVATE, durable: bool = True) -> None:
-        """Make a folder, and those above it that are missing. One that is there already keeps its permissions.
+        """Create a folder and its missing parents. An existing folder keeps its permissions.
 
-        path: absolute. mode: permissions of those that are made; 0: what the umask leaves. durable: their names are on
-        the disk before this returns. Raises OSError.
+        path: absolute. mode: permissions of new folders; 0: the umask decides. durable: whether their names are on the
+        disk when
+        this returns. Raises OSError.
         """
         for folder in reversed(_missing(path)):
             with suppress(FileExistsError):  # another process was faster
                 folder.mkdir(mode or 0o777)
                 self._made.append(folder)
                 if mode:
-                    folder.chmod(mode)  # the umask may have taken some away
+                    folder.chmod(mode)  # the umask may have removed some
             if durable:
                 sync(folder.parent)
         self._use(path)
@@ -47,13 +49,13 @@ class Folders:
         if path in self._used:
             return
         self._used[path] = descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        with suppress(OSError):  # a file system without locks: `undo` will not get its own either
+        with suppress(OSError):  # a file system without locks: `undo` cannot lock it either
             fcntl.flock(descriptor, fcntl.LOCK_SH)
 
     def undo(self) -> None:
-        """Remove the folders that were made and the files in them, unless another process uses one of them.
+        """Remove the new folders and the files in them, unless another process uses one of the folders.
 
-        What cannot be removed stays.
+        Folders that cannot be removed stay.
         """
         with suppress(OSError):
             for descriptor in self._used.values():
@@ -65,26 +67,27 @@ class Folders:
         self.close()
 
     def started(self, data_folder: Path) -> None:
-        """The start is over: nothing is to be undone, and only the data folder stays locked.
+        """Note that the start has succeeded: keep all folders, and keep only the data folder locked.
 
-        An open descriptor keeps a file system from being unmounted, and those of stores may be. What another start
-        still might undo is safe all the same, because it would need the lock of the data folder, too.
+        An open descriptor would prevent unmounting the file system of a store. The other folders are safe from the
+        `undo` of
+        another start, because that needs the lock of the data folder too.
         """
         self._made.clear()
         for path in [path for path in self._used if path != data_folder]:
             os.close(self._used.pop(path))
 
     def close(self) -> None:
-        """Use none of them any more. Any number of times."""
+        """Stop using the folders. May be called repeatedly."""
         self._made.clear()
         _close(self._used)
 
 
 def sync(folder: Path | str) -> None:
-    """Have the names in a folder on the disk. Raises OSError."""
+    """Write the names in a folder to the disk. Raises OSError."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except PermissionError:  # names may be made in it, but not read
+    except PermissionError:  # the folder can be written, but not read
         os.sync()
         return
     try:
@@ -94,7 +97,7 @@ def sync(folder: Path | str) -> None:
 
 
 def _missing(path: Path) -> list[Path]:
-    """The folder and those above it that are not there, the innermost first."""
+    """The missing ones of a folder and its parents, the innermost first."""
     return [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
 
 

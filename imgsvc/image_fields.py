@@ -1,6 +1,6 @@
-"""The fields of an image that the Image API defines (v2, "Show image schema"): one table, which all packages read.
+"""The fields of an image that the Image API defines (v2, "Show image schema"), in one table for all packages.
 
-A field beside these is a custom property.
+Any other key of an image is a custom property.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["FIELDS", "SORT_KEYS", "FieldType", "FilterForm", "ImageField", "Sett
 
 
 class FieldType(Enum):
-    """What a field holds."""
+    """The type of a field."""
 
     ID = "a UUID"
     TEXT = "text"
@@ -33,15 +33,15 @@ class FieldType(Enum):
 
 
 class Source(Enum):
-    """Where the server has the value from."""
+    """Where the value comes from."""
 
     COLUMN = "an attribute of Image, a column of the table of images"
     ROWS = "an attribute of Image, rows of a table of its own"
-    ANSWER = "made for each answer"
+    ANSWER = "made for each response"
 
 
 class Setting(Enum):
-    """Who sets a field, and when."""
+    """Who may set a field, and when."""
 
     SERVER = "the server only"
     CREATION = "a client, when it makes the image"
@@ -50,7 +50,7 @@ class Setting(Enum):
 
 
 class FilterForm(Enum):
-    """How a list of images is filtered by a field (Image API v2, "List images")."""
+    """The form of the filters of lists by a field (Image API v2, "List images")."""
 
     CHOICE = "`VALUE`, `eq:VALUE`, or `in:A,B`"
     TEXT = "`VALUE`"
@@ -63,10 +63,11 @@ class FilterForm(Enum):
 class ImageField:
     """One field.
 
-    name: its key in JSON, and the attribute of Image where `source` says that it is one. description: for schemas.
+    name: its key in JSON, and the name of the attribute of Image if `source` says that it is one. description: for
+    schemas.
     nullable: whether it may be null. max_length: characters of a text, or of each tag; None: no limit.
-    values: those of a CHOICE.
-    always_shown: whether every image has the key. filter: None: lists are not filtered by it in one of these forms.
+    values: the values of a CHOICE. always_shown: whether every image has the key. filter: None: lists have no filter of
+    these forms for it.
     """
 
     name: str
@@ -234,13 +235,13 @@ _TABLE: Final = (
 )
 
 FIELDS: Final[Mapping[str, ImageField]] = MappingProxyType({field.name: field for field in _TABLE})
-"""All of them by name, in the order in which documents have them."""
+"""All fields by name, in the order of documents."""
 
 
 def names_of(wanted: Callable[[ImageField], object]) -> tuple[str, ...]:
-    """The names of the fields for which `wanted` gives something true, in the order of FIELDS."""
+    """The names of the fields for which `wanted` returns something true, in the order of FIELDS."""
     return tuple(field.name for field in _TABLE if wanted(field))
 
 
 SORT_KEYS: Final = names_of(lambda field: field.sortable)
-"""What lists of images are sorted by."""
+"""The fields that lists of images can be sorted by."""

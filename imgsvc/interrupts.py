@@ -16,9 +16,9 @@ __all__ = ["end_on_interrupt"]
 
 
 def end_on_interrupt() -> bool:
-    """Make Ctrl-C end the process with status 130, at once and without a word.
+    """Make Ctrl-C end the process with status 130, at once and without output.
 
-    Returns False, and changes nothing, if Ctrl-C is ignored, as a shell has it for what it runs in the background.
+    Returns False, and changes nothing, if Ctrl-C is ignored, as it is for a shell's background commands.
     """
     handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if handled:
@@ -27,5 +27,5 @@ def end_on_interrupt() -> bool:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    # Not by an exception: whatever code runs at this moment could swallow it. There is nothing to clean up yet.
+    # Not by an exception, because the code that runs now could catch it. There is nothing to clean up yet.
     os._exit(128 + number)

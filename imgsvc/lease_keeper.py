@@ -1,4 +1,4 @@
-"""Keeps a lease as long as the work that it is held for goes on."""
+"""Renews a lease while the work that holds it goes on."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ log = make_logger()
 
 RENEWALS_IN_A_LEASE: Final = 3
 STALLED_LEASES: Final = 3
-"""Leases for which work may come no further before it is given up."""
+"""Work without progress is given up after this many lengths of its lease."""
 
 Movement = Callable[[], int | None]
-"""How far the work has come: a number that changes while it goes on. None: it waits for what has an end of its own."""
+"""Returns the progress of the work: a number that changes while it goes on. None: it waits for something that has its
+own timeout.
+"""
 
 
 def not_moving() -> int:
-    """The Movement of work that must come to its next step in time."""
+    """The Movement of work that must reach its next step in time."""
     return 0
 
 
 def waiting() -> None:
-    """The Movement of work that waits for what has an end of its own."""
+    """The Movement of work that waits for something that has its own timeout."""
 
 
 class LeaseKeeper:
-    """Has a lease renewed some times in each of its lengths, until it is stopped, or the lease is lost.
+    """Renews a lease several times in each of its lengths, until it is stopped, or the lease is lost.
 
-    Between two processes the lease alone says who may go on, so every step that the work takes in the catalogue names
-    the lease, and in a store the object's.
+    Between two processes only the lease decides which one may go on. So every step of the work in the catalogue names
+    the
+    lease, and every step in a store names the lease of the object.
     """
 
     def __init__(
@@ -49,12 +52,15 @@ class LeaseKeeper:
         stalled: Callable[[], None],
         name: str,
     ) -> None:
-        """Begin.
+        """Start to renew.
 
-        clock: goes by time that has passed, see imgsvc.daemon.clock. seconds: of one lease. renew: renews it in the
-        catalogue; what else fails than with LeaseLost is logged, and done again at the next time. lost: called when
-        another process has it, or what it is on is gone. stalled: called when the work has not moved for
-        STALLED_LEASES leases; the lease is renewed until `stop`. name: of the work, for the log.
+        clock: a monotonic one, see imgsvc.daemon.clock. seconds: length of the lease. renew: renews it in the
+        catalogue. Its
+        failures are logged, and it is called again at the next time; only ClaimLost ends the lease. lost: called when
+        another
+        process has the lease, or its resource is gone. stalled: called when the work has made no progress for
+        STALLED_LEASES
+        lengths of the lease; the lease is still renewed until `stop`. name: of the work, for the log.
         """
         self._renew = renew
         self._lost = lost
@@ -68,13 +74,13 @@ class LeaseKeeper:
         self._loop.start(seconds / RENEWALS_IN_A_LEASE, now=False)
 
     def watch(self, movement: Movement) -> None:
-        """The work has come to its next step, which moves so."""
+        """Note that the work has reached its next step. movement: returns the progress of that step."""
         self._movement = movement
         self._seen = movement()
         self._still = 0
 
     def stop(self) -> None:
-        """Renew no more. Any number of times."""
+        """Stop renewing. May be called repeatedly."""
         if self._loop.running:
             self._loop.stop()
 

@@ -14,20 +14,20 @@ class LeaseKind(StrEnum):
     """What a lease is held for."""
 
     UPLOAD = "upload"
-    """The bytes of an image that come from its client."""
+    """An upload of the bytes of an image."""
     STAGE = "stage"
-    """The same, into the staging store."""
+    """An upload into the staging store."""
     TASK = "task"
-    """Work that goes on after the answer to its request."""
+    """A task."""
     RESUMABLE = "resumable"
-    """The bytes of an image that its client sends in several requests."""
+    """An upload that a client sends in several requests."""
 
 
 @frozen
 class LeaseObject:
     """An object that the holder of a lease has begun, or may have begun, in a store.
 
-    lease_id: the one that the lease had then. The store has the object under this id until it is finalized.
+    lease_id: the id of the lease at that time. The store keeps the object under this id until it is finalized.
     """
 
     store_id: str
@@ -37,12 +37,14 @@ class LeaseObject:
 
 @frozen
 class Lease:
-    """The right to work on something, for its one holder, until the time is over and another process takes it over.
+    """The exclusive right of its holder to work on something, until it expires and another process takes it over.
 
-    resource_id: what is worked on, the id of an image; of a task for a task that is about no image yet. lease_id: tells
-    the holder from all others. It is unique, and another one takes its place when the lease is taken over; of one
-    resource, later ids sort after earlier ones. expires_at: microseconds since 1970 by the database's clock, changed by
-    each renewal; 0: the lease was given up. task_id: of a lease of kind `task`.
+    resource_id: the object of the work: the id of an image, or of the task if it is about no image yet. lease_id:
+    identifies
+    the holder. It is unique, and changes when the lease is taken over. For one resource, later ids sort after earlier
+    ones.
+    expires_at: microseconds since 1970 by the database's clock, changed by each renewal; 0: the lease was given up.
+    task_id: for a lease of kind `task`. objects: those that the holder has begun.
     """
 
     resource_id: str
@@ -54,7 +56,7 @@ class Lease:
 
 
 class TaskStatus(StrEnum):
-    """Where a task stands (Image API v2, "Tasks")."""
+    """The status of a task (Image API v2, "Tasks")."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -63,20 +65,22 @@ class TaskStatus(StrEnum):
 
 
 class TaskType(StrEnum):
-    """The kinds of tasks of this server. Clients are shown them nowhere."""
+    """The kinds of tasks of this server. Clients cannot see them."""
 
     HASH_LOCATION = "hash_location"
-    """Reads the bytes of an image that was registered by their location."""
+    """Reads and hashes the bytes of an image that was registered by location."""
 
 
 @frozen
 class Task:
-    """Work that goes on after the answer to its request, as the catalogue has it.
+    """The catalogue's record of work that goes on after the response to its request.
 
-    id: a UUID. type: which kind of task goes on with it. owner: the project that it is for. input, result: documents of
-    the kind's own, of what JSON has. message: for people; why it failed. request_id, user_id: who asked for it.
-    expires_at: when the record of an ended task goes. progress: bytes that are done. cancelled: somebody asks for
-    its end.
+    id: a UUID. type: the kind of task. owner: the project that it works for. input, result: JSON documents whose form
+    the
+    kind defines. message: the reason of a failure, for people. request_id, user_id: of the request that created it.
+    expires_at: when the record of an ended task is deleted. progress: bytes that are done. cancelled: whether the task
+    was
+    asked to end.
     """
 
     id: str
@@ -97,13 +101,13 @@ class Task:
 
     @property
     def resource_id(self) -> str:
-        """What its lease is on."""
+        """The resource of its lease."""
         return self.image_id or self.id
 
 
 @frozen
 class TaskEnd:
-    """What has come of a task. status: success or failure. keep_for: seconds until its record goes."""
+    """The outcome of a task. status: success or failure. keep_for: seconds until its record is deleted."""
 
     status: TaskStatus
     message: str = ""
@@ -112,5 +116,5 @@ class TaskEnd:
 
 
 def document_text(document: Mapping[str, object]) -> str:
-    """A document of a task as it is kept."""
+    """The text in which the catalogue keeps a document of a task."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

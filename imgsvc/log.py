@@ -1,7 +1,8 @@
-"""How the log is written: one line an event, as text or as JSON.
+"""Writes the log: one line for each event, as text or as JSON.
 
-`twistd --logger imgsvc.log.text` or `--logger imgsvc.log.json_lines` writes to standard output. Events below
-`info` are dropped by txaio before they are made; `set_level` lets them through.
+`twistd --logger imgsvc.log.text` or `--logger imgsvc.log.json_lines` writes to standard output. txaio drops events
+below
+`info` before they are made; `set_level` changes that level.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ Format = Literal["text", "json"]
 
 @frozen
 class LogOutput:
-    """Where the log goes, and how. prefix: of every message. path: of the file that `stream` writes to; empty: none."""
+    """The target and the format of the log.
+
+    prefix: put before every message. path: of the file that `stream` writes to; empty: it is no file.
+    """
 
     format: Format
     stream: TextIO
@@ -36,7 +40,9 @@ class LogOutput:
     path: str = ""
 
     def reopen(self) -> None:
-        """Go on in the file that has the path now. What cannot be opened is said in the log as it was."""
+        """Open the file at the path again, for log rotation. If that fails, the old file stays in use, and has the
+        error.
+        """
         if not self.path:
             return
         try:
@@ -49,15 +55,16 @@ class LogOutput:
 
 
 def make_observer(output: LogOutput) -> ILogObserver:
-    """An observer that writes each event at once, but not what Twisted says of its own doings."""
+    """An observer that writes each event at once, except Twisted's messages about its own work."""
     make = JsonObserver if output.format == "json" else TextObserver
     observer: ILogObserver = make(output.stream, output.prefix)
     return FilteringLogObserver(observer, [_tells_something])  # type: ignore[list-item]  # a function is a predicate
 
 
 def _tells_something(event: LogEvent) -> Any:
-    """Of messages of `twisted.python.log`, as that a port was opened, and of Twisted's HTTP client, which tells of each
-    connection that it makes: only errors are of interest.
+    """Drop the messages of `twisted.python.log`, such as for each opened port, and of Twisted's HTTP client, such as
+    for
+    each connection, unless they are errors.
     """
     chatty = _namespace(event).startswith(("log_legacy", "twisted.web.client.", "twisted.web._newclient."))
     return PredicateResult.no if chatty and event.get("log_level") is LogLevel.info else PredicateResult.maybe
@@ -81,13 +88,14 @@ def set_level(level: str) -> None:
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _ESCAPED |= {code: f"\\u{code:04x}" for code in (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))}
 _ESCAPED |= {ord("\t"): "\t", ord("\r"): "\\r", ord("\n"): "\n\t"}
-"""How characters are written that could forge an entry, turn its text around, or do something to the terminal that
-shows it."""
+"""Escapes of characters that could forge an entry, reverse the direction of its text, or control the terminal that
+shows it.
+"""
 
 
 @implementer(ILogObserver)
 class TextObserver:
-    """`TIME LEVEL NAMESPACE [REQUEST] MESSAGE`; further lines of a message or a traceback begin with a tab."""
+    """Writes `TIME LEVEL NAMESPACE [REQUEST] MESSAGE`. Further lines of a message or a traceback begin with a tab."""
 
     def __init__(self, stream: TextIO, prefix: str = "") -> None:
         self._stream = stream
@@ -105,11 +113,11 @@ class TextObserver:
 
 @implementer(ILogObserver)
 class JsonObserver:
-    """An object a line: time (ISO 8601, UTC), level, namespace, message.
+    """Writes one JSON object in each line: time (ISO 8601, UTC), level, namespace, message.
 
-    If there are, also request_id, trace_id (of a W3C Trace Context) and traceback.
-
-    After these what an event has as `json_fields`, a mapping of names to JSON values.
+    It also has request_id, trace_id (of a W3C Trace Context) and traceback, if there are any, and the values that the
+    event
+    has in `json_fields`, a mapping of names to JSON values.
     """
 
     def __init__(self, stream: TextIO, prefix: str = "") -> None:
@@ -140,7 +148,7 @@ class JsonObserver:
 
 
 class _Timestamps:
-    """Writes times of events, the calendar part once a second."""
+    """Formats the times of events. Formats the date and time once per second, because that is slow."""
 
     def __init__(self) -> None:
         self._second = -1
@@ -164,7 +172,7 @@ def _namespace(event: LogEvent) -> str:
 
 
 def _request_id(event: LogEvent) -> str:
-    """Of the request that the event says, or else of the one that is worked for; empty for none."""
+    """The request id in the event, else that of the current request; empty if there is none."""
     told = event.get("request_id")
     if told:
         return str(told)
@@ -173,7 +181,7 @@ def _request_id(event: LogEvent) -> str:
 
 
 def _trace_id(event: LogEvent) -> str:
-    """The same of the trace."""
+    """The trace id in the event, else that of the current request; empty if there is none."""
     told = event.get("trace_id")
     if told:
         return str(told)
@@ -182,7 +190,7 @@ def _trace_id(event: LogEvent) -> str:
 
 
 def _message(event: LogEvent) -> str:
-    """The message. `formatEvent` is right for every event; plain formats do not need its detours."""
+    """The message. `formatEvent` can format every event; simple formats are faster without it."""
     format = event.get("log_format")
     if type(format) is str and "()" not in format and "log_flattened" not in event:
         try:

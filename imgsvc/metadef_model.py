@@ -1,7 +1,7 @@
-"""The values of metadata definitions: what the properties of images, flavors, volumes and the like may be.
+"""The values of metadata definitions, which describe the properties of images, flavors, volumes and the like.
 
-A namespace holds definitions of four kinds (Image API v2, "Metadata definitions"). What a definition says is kept as
-the JSON that clients send and get, because it is data to this server and not a rule.
+A namespace has definitions of four kinds (Image API v2, "Metadata definitions"). The content of a definition is kept as
+the JSON that clients send and get, because this server does not apply it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from imgsvc.model import LARGEST_PAGE, Caller, Visibility
 __all__ = ["LONGEST_NAME", "Definition", "Definitions", "Kind", "Namespace", "NamespaceQuery", "ResourceType", "by_key"]
 
 LONGEST_NAME: Final = 80
-"""Characters in the name of a namespace or of a definition."""
+"""Characters in the name of a namespace or of a definition, at most."""
 
 
 class Kind(StrEnum):
-    """What a definition is of."""
+    """The kind of a definition."""
 
     PROPERTY = "property"
     OBJECT = "object"
-    """Properties that belong together."""
+    """A group of properties."""
     TAG = "tag"
     ASSOCIATION = "association"
-    """A type of resource whose properties the namespace defines; the name is the type's."""
+    """A resource type whose properties the namespace defines. The name of the definition is that of the type."""
 
 
 def _frozen_document(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -39,10 +39,11 @@ def _frozen_document(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @frozen
 class Definition:
-    """One definition in a namespace; its name is unique among those of its kind there.
+    """One definition in a namespace. Its name is unique in its kind and namespace.
 
-    document: what is said about it beside its name. Of a property its JSON schema; of an object `description`,
-    `required` and `properties`; of an association `prefix` and `properties_target`; nothing of a tag.
+    document: its content without the name. For a property, its JSON schema; for an object, `description`, `required`
+    and
+    `properties`; for an association, `prefix` and `properties_target`; for a tag, nothing.
     """
 
     kind: Kind
@@ -56,7 +57,7 @@ Definitions = Mapping[tuple[Kind, str], Definition]
 
 
 def by_key(definitions: Iterable[Definition]) -> Definitions:
-    """Definitions, in the order of their names."""
+    """Definitions by kind and name, in the order of their names."""
     return {(each.kind, each.name): each for each in sorted(definitions, key=lambda each: each.name)}
 
 
@@ -66,9 +67,9 @@ def _frozen_definitions(value: Definitions) -> Definitions:
 
 @frozen
 class Namespace:
-    """A namespace with its definitions. visibility: public or private. owner: a project's id.
+    """A namespace with its definitions. visibility: public or private. owner: the id of a project.
 
-    key, revision: the catalogue's own, to tell this state of this namespace from every other.
+    key, revision: set by the catalogue; they identify this state of this namespace.
     """
 
     name: str
@@ -90,7 +91,7 @@ class Namespace:
 
 @frozen
 class ResourceType:
-    """A type of resource that some namespace was once associated with."""
+    """A resource type that is or was associated with a namespace."""
 
     name: str
     created_at: datetime
@@ -99,12 +100,15 @@ class ResourceType:
 
 @frozen
 class NamespaceQuery:
-    """What a list of namespaces asks for.
+    """The parameters of a list of namespaces.
 
-    visibility: only those. resource_types: only those with an association with any of them; None: all. sort: a column,
-    one of `namespace`, `created_at`, `updated_at`; the name breaks ties. marker: the name of the namespace after which
-    the page begins. limit: namespaces on the page. size: bytes of JSON, about, that the page ends before; one namespace
-    is on it in any case.
+    visibility: only namespaces of this one; None: all. resource_types: only namespaces that are associated with any of
+    them;
+    None: all. sort: a column, one of `namespace`, `created_at`, `updated_at`; the name breaks ties. marker: the name
+    after
+    which the page begins. limit: namespaces on the page. size: the page ends before it has about this many bytes of
+    JSON, but
+    has at least one namespace.
     """
 
     caller: Caller
@@ -119,9 +123,9 @@ class NamespaceQuery:
 
 @frozen
 class NamespacePage:
-    """Namespaces of a list. last: the name that the next page begins after; None: there is none.
+    """A page of a list. last: the name after which the next page begins; None: there is no next page.
 
-    size: bytes of JSON that they are, about.
+    size: bytes of JSON, about.
     """
 
     namespaces: Sequence[Namespace]

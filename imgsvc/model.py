@@ -1,4 +1,4 @@
-"""The values that packages hand to each other: images, locations, callers, spans."""
+"""Values that all packages use: images, locations, callers, spans. They are frozen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import Factory, field, frozen
 
 
 class Status(StrEnum):
-    """Where an image stands in its life (Image API v2, "Image statuses")."""
+    """The status of an image (Image API v2, "Image statuses")."""
 
     QUEUED = "queued"
     SAVING = "saving"
@@ -38,11 +38,11 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
         Status.DELETED: frozenset(),
     }
 )
-"""Which status may follow which."""
+"""The statuses that may follow each status."""
 
 
 class Visibility(StrEnum):
-    """Who else than the owner sees an image."""
+    """Who may see an image in addition to its owner."""
 
     PUBLIC = "public"
     COMMUNITY = "community"
@@ -51,7 +51,7 @@ class Visibility(StrEnum):
 
 
 class MemberStatus(StrEnum):
-    """What a project says to an image that was shared with it (Image API v2, "Sharing")."""
+    """Whether a project has accepted an image that is shared with it (Image API v2, "Sharing")."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -59,7 +59,7 @@ class MemberStatus(StrEnum):
 
 
 IMPORT_LOCK: Final = "os_glance_import_task"
-"""The property of an image that holds the id of the task at work on it. Clients see it (Image API v2)."""
+"""The property of an image that has the id of the task that works on it. Clients can see it (Image API v2)."""
 
 
 def _frozen_mapping(value: Mapping[str, str]) -> Mapping[str, str]:
@@ -70,8 +70,9 @@ def _frozen_mapping(value: Mapping[str, str]) -> Mapping[str, str]:
 class Location:
     """Where the bytes of an image are.
 
-    store_id: the store that holds them. url: the store's own address of the object, as Glance writes it
-    (`file:///folder/id`). metadata: what the store wants to remember beside it.
+    store_id: of the store that has them. url: the store's address of the object, in Glance's form
+    (`file:///folder/id`).
+    metadata: values that the store keeps with the location.
     """
 
     store_id: str
@@ -81,7 +82,7 @@ class Location:
 
 @frozen
 class Image:
-    """One image as the catalogue keeps it. Sizes in bytes, min_disk in GiB, min_ram in MiB, times in UTC."""
+    """One image as in the catalogue. Sizes are in bytes, min_disk in GiB, min_ram in MiB, times in UTC."""
 
     id: str
     created_at: datetime
@@ -105,20 +106,21 @@ class Image:
     properties: Mapping[str, str] = field(factory=dict, converter=_frozen_mapping, hash=False)
     locations: tuple[Location, ...] = ()
     members: frozenset[str] = frozenset()
-    """The projects that it was shared with, whatever they say to it; without effect unless it is `shared`."""
+    """The projects that the image is shared with, of any member status. They count only while it is `shared`."""
 
     @property
     def located_bytes(self) -> int:
-        """What counts of it towards the limits of its owner: the size, once for each location."""
+        """The bytes that count towards the limits of the owner: the size, once for each location."""
         return (self.size or 0) * len(self.locations)
 
 
 @frozen
 class ProjectLimits:
-    """What the images of a project may be and take together. Sizes in bytes; None: no limit.
+    """Limits for all images of a project together. Sizes are in bytes; None: no limit.
 
-    size_total: of all images, each times its locations. stage_total: of what is staged. count_total: images.
-    count_uploading: images that wait for bytes.
+    size_total: sum of the sizes of images, each times its locations. stage_total: bytes of staged data. count_total:
+    number
+    of images. count_uploading: number of images that wait for data.
     """
 
     project_id: str
@@ -130,7 +132,7 @@ class ProjectLimits:
 
 @frozen
 class ProjectUsage:
-    """What the images of a project are and take together, as ProjectLimits has it."""
+    """The usage of all images of a project together. The fields are those of ProjectLimits."""
 
     size_total: int
     stage_total: int
@@ -151,11 +153,14 @@ class Member:
 
 @frozen
 class Caller:
-    """Who makes a request. project_id is the owner of all that the caller makes; None: no project.
+    """The user or service that makes a request.
 
-    service_roles: of the service that passes the request on for the caller, if one does. token: what the caller was
-    identified by, to be shown to other services in its name. is_admin: an administrator of all projects; who is one is
-    for the policy to say (`context_is_admin`), and by default it is whoever has the role `admin`.
+    project_id: the owner of all that the caller creates; None: no project. service_roles: of the service that passes
+    the
+    request on for the caller, if any. token: the caller's token, which the server shows to other services on its
+    behalf.
+    is_admin: whether the caller is an administrator of all projects. The policy decides that (`context_is_admin`); its
+    default is the role `admin`.
     """
 
     user_id: str | None = None
@@ -168,11 +173,12 @@ class Caller:
 
 @frozen
 class RequestContext:
-    """What is known of a request wherever work is done for it.
+    """The context of all work for a request.
 
-    request_id: names it in the log and in the answer; empty where it has none. caller: who made it; without any rights
-    as long as nobody has asked. peer: its address, as text; empty for a unix socket. traceparent: where it belongs in
-    a trace (W3C Trace Context), empty if it does not say.
+    request_id: its id in the log and in the response; empty if it has none. caller: without any rights until the caller
+    is
+    identified. peer: address of the peer, as text; empty for a unix socket. traceparent: position in a trace (W3C Trace
+    Context); empty if there is none.
     """
 
     request_id: str
@@ -182,18 +188,18 @@ class RequestContext:
 
     @property
     def trace_id(self) -> str:
-        """The trace that the request belongs to; empty for none."""
+        """The id of the trace of the request; empty if there is none."""
         return trace_id_of(self.traceparent)
 
 
 def trace_id_of(traceparent: str) -> str:
-    """The trace that a valid `traceparent` names, 32 hex digits; empty for an empty one."""
+    """The id of the trace in a valid `traceparent`, 32 hex digits; empty if that is empty."""
     return traceparent[3:35]
 
 
 @frozen
 class Span:
-    """A run of bytes: from `start`, `length` of them."""
+    """Consecutive bytes: `length` bytes from the offset `start`."""
 
     start: int
     length: int
@@ -206,10 +212,11 @@ class Span:
 
 @frozen
 class Claim:
-    """The right of one upload to give an image its bytes, until its lease runs out.
+    """The right of one upload to give an image its data, until its lease runs out.
 
-    lease_id: see `lease_model.Lease`; a store can tell by it which of two unfinished objects is stale. image: as it was
-    claimed, status `saving`.
+    lease_id: see `lease_model.Lease`; by it a store knows which of two unfinished objects is stale. image: the image at
+    the
+    time of the claim, with status `saving`.
     """
 
     lease_id: str
@@ -227,7 +234,7 @@ class PendingDeletion:
 
 @frozen
 class UnfinishedObject:
-    """What a store keeps for an upload that has not been finalized: `name` is the image's id."""
+    """An object of an upload that has not been finalized. name: the id of the image."""
 
     name: str
     lease_id: str
@@ -235,10 +242,11 @@ class UnfinishedObject:
 
 @frozen
 class StoredObject:
-    """An object as a store has it, whatever the catalogue says of it.
+    """An object in a store, regardless of the catalogue.
 
-    size: bytes. changed_at: when it got its bytes, in seconds since 1970 by the clock of the medium. version: tells it
-    from every other object that ever has the name.
+    size: bytes. changed_at: time at which it was written, in seconds since 1970 by the clock of the medium. version:
+    differs
+    from that of every other object that ever has the name.
     """
 
     name: str
@@ -249,9 +257,9 @@ class StoredObject:
 
 @frozen
 class Record:
-    """What the catalogue says of an object that it has in a store: one location of an image, and the image's data.
+    """The catalogue's record of an object in a store: one location of an image, and the size and digests of the image.
 
-    key: orders records, and is never used twice. None: not known, as of images whose bytes were not read yet.
+    key: the order of records; never used twice. None: the value is unknown, because the data was not read yet.
     """
 
     key: int
@@ -265,7 +273,7 @@ class Record:
 
 @frozen
 class StoredData:
-    """What is known of an image's bytes once they are all in a store."""
+    """The sizes, digests and location of an image's data after all of it was written to a store."""
 
     size: int
     virtual_size: int | None
@@ -277,7 +285,7 @@ class StoredData:
 
 @frozen
 class StoreUsage:
-    """Bytes of a store's medium: all of them, and those still free. None: the store cannot tell."""
+    """Bytes of a store's medium, total and free. None: the store does not know."""
 
     total: int | None
     free: int | None
@@ -285,11 +293,12 @@ class StoreUsage:
 
 @frozen
 class Survey:
-    """What is on the medium of a store that keeps a mark there.
+    """The content of the medium of a store that writes a mark there.
 
-    place: where the medium is, for the operator. mark: whose it is, in words. own: the mark is this store's.
-    known: objects that the catalogue knows there. unknown: those that it does not. missing: what the catalogue has in
-    the store, and is not there.
+    place: where the medium is, for the operator. mark: the owner in the mark, in words. own: whether the mark is that
+    of this
+    store. known: number of objects that the catalogue has there. unknown: number of other objects. missing: number of
+    objects that the catalogue has there and that do not exist.
     """
 
     place: str
@@ -306,7 +315,7 @@ class Filter:
 
     field: a column of Image, or `property:KEY` for a custom property, or `tag`.
     operator: eq, neq, gt, gte, lt, lte, in.
-    values: str, int, bool or datetime, as the column has it; one, but for `in`.
+    values: of the type of the column; exactly one, except for `in`.
     """
 
     field: str
@@ -315,18 +324,22 @@ class Filter:
 
 
 LARGEST_PAGE: Final = 4 << 20
-"""Bytes of JSON of a page of a list, but for one that has a single image."""
+"""Bytes of JSON of a page of a list. Only a page with a single image may be larger."""
 
 
 @frozen
 class ImageQuery:
-    """What a list of images asks for.
+    """The parameters of a list of images.
 
-    visibility: a Visibility value, `all`, or None for the default set (Image API: everything that the caller
-    sees, less community images of others). member_status: which images shared with the caller are shown, a
-    MemberStatus value or `all`. sort: (column, descending) pairs; created_at and id are appended
-    as tie breakers. marker: the id after which the page begins. limit: images on the page. size: bytes of JSON, about,
-    that the page ends before. begins: whether one image is on it in any case, however large it is.
+    visibility: a Visibility value, `all`, or None for the default set (Image API: all images that the caller may see,
+    without
+    community images of others). member_status: which images that are shared with the caller are shown: a MemberStatus
+    value
+    or `all`. sort: (column, descending) pairs; created_at and id are appended to break ties. marker: the id after which
+    the
+    page begins. limit: images on the page. size: the page ends before it has about this many bytes of JSON. begins:
+    whether
+    the page has at least one image, even a larger one.
     """
 
     caller: Caller
@@ -342,9 +355,9 @@ class ImageQuery:
 
 @frozen
 class ImagePage:
-    """Images of a list. next_marker: the id that the next page begins after; None: there is none.
+    """A page of a list. next_marker: the id after which the next page begins; None: there is no next page.
 
-    size: bytes of JSON that they are, rather more than less. cut: whether it was they that ended the page.
+    size: bytes of JSON, an upper estimate. cut: whether the size has ended the page.
     """
 
     images: Sequence[Image]

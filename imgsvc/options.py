@@ -1,7 +1,7 @@
-"""How a TOML table becomes an object whose class says which options there are.
+"""Converts TOML tables to options classes.
 
-`structure` reads one table into an attrs class whose fields were made by `option`. Everything wrong is a
-ConfigurationError of one line: key path, value, what is allowed.
+`structure` reads one table into an attrs class whose fields were made by `option`. Every fault is a ConfigurationError
+of one line, with the path of the key, the value, and what is allowed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from imgsvc.errors import ConfigurationError
 T = TypeVar("T")
 
 Size = Annotated[int, "bytes"]
-"""Bytes. In TOML an integer, or text as "256 MiB" (1024s) or "10 GB" (1000s)."""
+"""Bytes. In TOML an integer, or text such as "256 MiB" (powers of 1024) or "10 GB" (powers of 1000)."""
 
 Seconds = Annotated[float, "seconds"]
-"""A length of time. In TOML a number, or text as "60 s", "5 min", "2 h"."""
+"""A duration. In TOML a number, or text such as "60 s", "5 min", "2 h"."""
 
 LARGEST: Final = 2**63 - 1
-"""What a Size or a length of time may be, and a database keeps."""
+"""The largest Size or duration, which every database can store."""
 
 _SIZE_UNITS: Final = {"B": 1} | {
     letter + suffix: base**power
@@ -48,7 +48,7 @@ _ALLOWED: Final[dict[object, str]] = {
 
 
 class _OutOfRange(ConfigurationError):
-    """The text begins with the option's own name; `structure` puts the path in front."""
+    """A value is out of range. The text begins with the name of the option; `structure` adds the path before it."""
 
 
 def option(
@@ -59,12 +59,12 @@ def option(
     choices: Sequence[str] = (),
     reload: bool = False,
 ) -> Any:
-    """A field of an options class. Without `default` the option must be given.
+    """A field of an options class. Without `default` the option is required.
 
     The field's type is one of bool, int, float, str, tuple[str, ...], tuple[int, ...], Size, Seconds. help: a sentence
-    for the operator. at_least: lowest value (for a tuple: length). choices: the only values allowed (for a
-    tuple: in it).
-    reload: a change takes effect without a restart (`daemon/reload.py`).
+    for
+    the operator. at_least: lowest value; for a tuple, lowest length. choices: the allowed values; for a tuple, of its
+    elements. reload: whether a change takes effect without a restart (`daemon/reload.py`).
     """
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
@@ -78,7 +78,7 @@ def option(
 
 
 def allowed(cls: type[Any], name: str) -> str:
-    """What the option `name` of an options class may be, in words."""
+    """The allowed values of the option `name` of an options class, in words."""
     attribute = attrs.fields_dict(attrs.resolve_types(cls))[name]
     if attribute.metadata.get("choices"):
         choices = ", ".join(attribute.metadata["choices"])
@@ -90,9 +90,9 @@ def allowed(cls: type[Any], name: str) -> str:
 
 
 def structure(cls: type[T], table: Mapping[str, object], path: str) -> T:
-    """The options class `cls` from a TOML table. path: the table's own key path, as `stores.local`; may be empty.
+    """Read a TOML table into the options class `cls`. path: of the table, such as `stores.local`; may be empty.
 
-    Raises ConfigurationError for unknown or missing keys, wrong types and values out of range.
+    Raises ConfigurationError: a key is unknown or missing, or a value has the wrong type or is out of range.
     """
     if not isinstance(table, Mapping):
         raise ConfigurationError(f"{path} = {table!r}: must be a table")
@@ -103,7 +103,7 @@ def structure(cls: type[T], table: Mapping[str, object], path: str) -> T:
 
 
 def _complaint(error: ClassValidationError, table: Mapping[str, Any], path: str) -> str:
-    """The first thing wrong in an error of cattrs, as one line."""
+    """The first fault in an error of cattrs, as one line."""
     prefix = f"{path}." if path else ""
     first = error.exceptions[0]
     if isinstance(first, _OutOfRange):
@@ -122,7 +122,7 @@ def _complaint(error: ClassValidationError, table: Mapping[str, Any], path: str)
 
 
 def _quantity(value: object, units: Mapping[str, float]) -> float:
-    """A number, or text of a number and one of `units`. Raises ValueError."""
+    """Parse a number, or a text with a number and one of `units`. Raises ValueError."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = float(value) if isinstance(value, float) else value
     else:
@@ -147,7 +147,7 @@ def _seconds(value: object, _: object) -> float:
 
 
 def _exactly(*types: type) -> Any:
-    """A hook that takes values of these types as they are, and no bool for an int."""
+    """A hook that accepts values of exactly these types. So a bool does not pass for an int."""
 
     def take(value: Any, target: Any) -> Any:
         if type(value) not in types:
@@ -158,7 +158,7 @@ def _exactly(*types: type) -> Any:
 
 
 def _string(value: object, _: object) -> str:
-    """Without NUL, which no path and no address may hold."""
+    """Accept a text without NUL, which paths and addresses cannot contain."""
     if not isinstance(value, str) or "\0" in value:
         raise TypeError(value)
     return value

@@ -1,7 +1,7 @@
-"""What Linux can tell or do at once, without waiting for a disk: for the reactor's thread.
+"""Opens and reads files that Linux has in memory, without waiting for a disk, on the reactor's thread.
 
-Every function has a slow way beside it, in a thread, which its caller takes when the answer here is no. On a kernel
-or file system that lacks a call the answer is always no.
+When a function here answers no, its caller does the same in a thread. On a kernel or file system that lacks a call, the
+answer is always no.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Final
 
 # The same numbers on every architecture.
 _OPENAT2: Final = 437
-"""openat2(2), Linux 5.6."""
+"""openat2(2), since Linux 5.6."""
 _CACHESTAT: Final = 451
-"""cachestat(2), Linux 6.5: a twentieth of the time of mincore(2)."""
+"""cachestat(2), since Linux 6.5. Takes a twentieth of the time of mincore(2)."""
 _AT_FDCWD: Final = -100
 _RESOLVE_CACHED: Final = 0x20
-"""Linux 5.12: fail with EAGAIN instead of waiting for a directory to be read."""
+"""Since Linux 5.12: fail with EAGAIN instead of waiting until a directory is read."""
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
 _PAGE: Final = mmap.PAGESIZE
 _IN_CORE: Final = bytes(range(1, 256, 2))
-"""Every value of mincore's bytes whose lowest bit, "the page is in memory", is set."""
+"""All byte values of mincore(2) whose lowest bit is set, which means that the page is in memory."""
 
 _LOCAL_FILE_SYSTEMS: Final = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs"})
-"""Where a file whose name and pages are in memory is opened and read without asking anybody else."""
+"""File systems that open and read a file without another machine or process, if its name and pages are in memory."""
 
 
 class _OpenHow(ctypes.Structure):
@@ -43,8 +43,8 @@ class _CacheCounts(ctypes.Structure):
     )
 
 
-# PyDLL keeps the interpreter lock: these calls take microseconds, winning the lock back from a busy thread can take
-# milliseconds.
+# PyDLL keeps the interpreter lock, because these calls take microseconds, and getting the lock back from a busy thread
+# can take milliseconds.
 _libc: Final = ctypes.PyDLL(None, use_errno=True)
 _syscall: Final = _libc.syscall
 _syscall.restype = ctypes.c_long
@@ -57,7 +57,7 @@ _mincore: Final = _libc.mincore
 _mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
 
 READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-"""How to open a file that somebody else may have put there: to open a FIFO would else wait for its writer."""
+"""Flags to open a file that others may have placed there. Without O_NONBLOCK, opening a FIFO waits for its writer."""
 
 _open_how: Final = _OpenHow(READ_ONLY, 0, _RESOLVE_CACHED)
 _open_arguments: Final = (
@@ -69,10 +69,11 @@ _open_arguments: Final = (
 
 
 def open_cached(path: str) -> int | None:
-    """Open a file for reading if the kernel knows every part of `path` by heart.
+    """Open a file for reading if the kernel has every part of `path` in memory.
 
-    The descriptor, which is the caller's to close; None if a disk would have to be asked, and after every failure,
-    whose cause the ordinary open(2) in a thread will tell.
+    Returns the descriptor, which the caller closes. Returns None if a disk has to be read, and after every failure;
+    open(2)
+    in a thread then finds the reason.
     """
     number, folder, how, size = _open_arguments
     fd: int = _syscall(number, folder, os.fsencode(path), how, size)
@@ -80,10 +81,11 @@ def open_cached(path: str) -> int | None:
 
 
 def resident(fd: int, offset: int, length: int) -> bool:
-    """Whether all these bytes of an open file are in the page cache, so that sendfile(2) will not wait for a disk.
+    """Whether all these bytes of an open file are in the page cache, so that sendfile(2) does not wait for a disk.
 
-    False also for a file of another user, unless this process is root: of such files Linux tells nothing, or
-    pretends that all is in memory (5.2), against spying on the page cache.
+    False also for a file of another user, unless this process is root. Since Linux 5.2 mincore(2) reports all pages of
+    such
+    a file as in memory, and cachestat(2) may refuse, to prevent spying on the page cache.
     """
     if length <= 0:
         return True
@@ -93,8 +95,8 @@ def resident(fd: int, offset: int, length: int) -> bool:
         return in_core(fd, offset, length)
     if cached <= last // _PAGE - offset // _PAGE:
         return False
-    # A page counts also while it is on its way from the disk. Who reads a file in order has nothing in memory behind
-    # such pages, so they are the last ones here. Not seen is one that fills a gap, and is waited for: a single read.
+    # Pages that are just being read from the disk count too. When a file is read in order, they are the last ones, so
+    # check the last byte. A page that is being read elsewhere is not noticed, and costs the wait for a single read.
     try:
         return os.preadv(fd, [_byte], last, os.RWF_NOWAIT) == 1
     except OSError as error:
@@ -102,7 +104,7 @@ def resident(fd: int, offset: int, length: int) -> bool:
 
 
 def cached_pages(fd: int, offset: int, length: int) -> int | None:
-    """How many pages of these bytes the page cache has or is reading; None where cachestat(2) does not tell."""
+    """The number of pages of these bytes that the page cache has or is reading; None if cachestat(2) fails."""
     asked, counts = _CacheRange(offset, length), _CacheCounts()
     if _syscall(_CACHESTAT, fd, ctypes.byref(asked), ctypes.byref(counts), 0):
         return None
@@ -110,7 +112,7 @@ def cached_pages(fd: int, offset: int, length: int) -> int | None:
 
 
 def in_core(fd: int, offset: int, length: int) -> bool:
-    """The same as `resident`, page by page, by mincore(2)."""
+    """As `resident`, for each page, with mincore(2)."""
     if os.geteuid() not in (0, os.fstat(fd).st_uid):
         return False
     start = offset - offset % _PAGE
@@ -126,7 +128,7 @@ def in_core(fd: int, offset: int, length: int) -> bool:
 
 
 def read_cached(fd: int, offset: int, length: int) -> bytes | None:
-    """These bytes of an open file, if all of them are in the page cache."""
+    """These bytes of an open file if all of them are in the page cache, else None."""
     block = memoryview(_scratch)[:length] if length <= len(_scratch) else bytearray(length)
     try:
         count = os.preadv(fd, [block], offset, os.RWF_NOWAIT)
@@ -137,11 +139,11 @@ def read_cached(fd: int, offset: int, length: int) -> bytes | None:
 
 _byte: Final = bytearray(1)
 _scratch: Final = bytearray(64 << 10)
-"""To read into, for calls in one thread: a new one would be filled with zeros each time."""
+"""A buffer for reads, used by one thread only. A new buffer for each read would be filled with zeros first."""
 
 
 def is_local(path: str) -> bool:
-    """Whether the file system that holds `path` is of a kind that asks no other machine and no other process."""
+    """Whether the file system of `path` works without another machine or process."""
     device = os.stat(path).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:

@@ -1,4 +1,4 @@
-"""Lists of peers, as the configuration writes them: addresses, networks, `unix`."""
+"""Lists of peers in the configuration: addresses, networks, `unix`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from twisted.internet.interfaces import IAddress
 from imgsvc.errors import ConfigurationError
 
 THIS_MACHINE: Final = ("127.0.0.0/8", "::1", "unix")
-"""Peers that are on this machine."""
+"""The peers on this machine."""
 
 
 class Peers:
-    """Who is on a list. `peer in peers` for the address (IAddress) that a connection comes from."""
+    """A list of peers. Use `peer in peers` with the address (IAddress) of the other end of a connection."""
 
     def __init__(self, names: Iterable[str], option: str) -> None:
-        """names: addresses, networks as `10.0.0.0/8`, `unix` for whoever connects to a unix socket.
+        """names: addresses, networks such as `10.0.0.0/8`, or `unix` for all connections to unix sockets.
 
-        option: where the list stands in the configuration. Raises ConfigurationError.
+        option: the option that has the list, for messages. Raises ConfigurationError: a name is not valid.
         """
         listed = tuple(names)
         self._unix = "unix" in listed

@@ -1,4 +1,4 @@
-"""Notices clients that send too slowly."""
+"""Detects clients that send too slowly."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 WINDOW: Final = 60.0
-"""Seconds over which a rate is averaged. The first ones are grace."""
+"""Seconds over which the rate is averaged. It is not checked before they are over."""
 
 
 class RateWatch:
-    """Calls `slow()` once when a minute has brought fewer than `rate` bytes a second.
+    """Calls `slow()` once when fewer than `rate` bytes per second have arrived in a minute.
 
-    Only the time between `go` and `pause` counts: in the rest of it the other side was not asked for bytes.
+    Only the time between `go` and `pause` counts, because the client is not read from at other times.
     """
 
     def __init__(self, clock: IReactorTime, rate: int, slow: Callable[[], None]) -> None:
@@ -27,17 +27,17 @@ class RateWatch:
         self._call: IDelayedCall | None = None
 
     def count(self, size: int) -> None:
-        """So many bytes have come."""
+        """Count bytes that have arrived."""
         self._count += size
 
     def go(self) -> None:
-        """The other side is asked for bytes from now on. Any number of times."""
+        """Start the measurement. May be called repeatedly."""
         if self._call is None:
             self._since = self._clock.seconds()
             self._call = self._clock.callLater(self._left, self._look)
 
     def pause(self) -> None:
-        """It is not asked for bytes, or all have come. Any number of times."""
+        """Stop the measurement. May be called repeatedly."""
         if self._call is not None:
             self._call.cancel()
             self._call = None

@@ -1,4 +1,4 @@
-"""Work that must go on to its end although nobody waits for it any more."""
+"""Protects work from cancellation, so that it goes on to its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = make_logger()
 
 
 def ignore(result: object) -> None:
-    """For results that hold nothing."""
+    """Does nothing: the result needs no cleanup."""
 
 
 def warn(failure: Failure) -> None:
@@ -28,10 +28,10 @@ def warn(failure: Failure) -> None:
 def shielded(
     work: Deferred[T], dispose: Callable[[T], object] = ignore, lost: Callable[[Failure], object] = warn
 ) -> Deferred[T]:
-    """A Deferred that fires as `work` does, and whose cancellation leaves `work` alone.
+    """A Deferred that fires as `work` does. Cancelling it does not cancel `work`.
 
-    A call in a thread cannot be taken back: if the wait for it is cancelled, `dispose` gets what it brings in the end,
-    and `lost` the failure.
+    A call in a thread cannot be cancelled. If the returned Deferred was cancelled, `dispose` gets the later result of
+    `work`, or `lost` gets its failure.
     """
     answer: Deferred[T] = Deferred()
 

@@ -1,4 +1,4 @@
-"""What a store says of itself, and what the configuration says of any store. Frozen values, as those of `model`."""
+"""The properties of stores: their own, and those of the configuration that all kinds have. The values are frozen."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Scope(StrEnum):
-    """Who sees the objects of a store."""
+    """The processes that can access the objects of a store."""
 
     PROCESS = "process"
-    """The process that wrote them only. They end with it."""
+    """Only the process that wrote them. The objects are lost when it ends."""
     HOST = "host"
-    """Every process of the host; those of other hosts only if the operator shares the medium with them."""
+    """Every process of the host. Other hosts have access only if the operator shares the medium."""
     CLUSTER = "cluster"
     """Every process of every host."""
 
 
 class Purpose(StrEnum):
-    """What the server uses a store for that is not one for images."""
+    """The purpose of a store that is reserved for the server's own data."""
 
     STAGING = "staging"
-    """Bytes that clients have sent and that are not imported yet."""
+    """Data that clients have staged, and that is not imported yet."""
     CACHE = "cache"
-    """Copies of what is read from slower stores."""
+    """Copies of data from slower stores."""
 
 
 @frozen
@@ -54,16 +54,17 @@ def _frozen(value: Mapping[str, object]) -> Mapping[str, object]:
 
 @frozen(kw_only=True)
 class StoreInfo:
-    """What a store is. The store makes it when it is made itself, and nothing changes it afterwards.
+    """The properties of a store. They do not change after the store was created.
 
-    id, description, weight, reserved: as in StoreSettings. kind: the maker's kind, as `file`.
-    scope: who sees its objects. read_only: it takes no images.
-    medium: a text that is the same for two stores, of whatever ids, if they would keep objects in the same place; None:
-    no other store can. folder: absolute path of the folder of this host that the objects are in; None: there is none.
-    schemes: of the URLs of its locations, in lower case.
-    can_range: any part of an object can be read, although single objects may not allow it; else only the whole.
-    can_redirect: it is an IRedirectingStore, and configured to be used as one.
-    properties: what /v2/info/stores/detail tells of it.
+    id, description, weight, reserved: as in StoreSettings. kind: the kind of the store, such as `file`.
+    scope: the processes that can access its objects. read_only: whether it does not accept images.
+    medium: a text that is equal for two stores if they keep objects in the same place; None: no other store can use the
+    same
+    place. folder: absolute path of the folder of this host that has the objects; None: there is none.
+    schemes: of the URLs of its locations, in lower case. can_range: whether it can read a part of an object; a single
+    object
+    may still not allow it. can_redirect: whether it is an IRedirectingStore, and configured to redirect.
+    properties: shown by /v2/info/stores/detail.
     """
 
     id: str

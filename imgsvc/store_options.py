@@ -1,4 +1,4 @@
-"""The options of stores: a table for each store. Most of its keys depend on the kind of the store."""
+"""The options of stores. Each store has a table, and most of its keys depend on the kind of the store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMAGES: Final = "images"
 
 @frozen
 class Store:
-    """[stores.NAME]. options: the rest of the table; the store's kind knows what may be in it."""
+    """[stores.NAME]. options: the other keys of the table, which depend on the kind of the store."""
 
     kind: str = option("What kind of store this is, as `file` or `memory`.")
     description: str = option("A line for people, shown by `/v2/info/stores`.", "")
@@ -34,7 +34,7 @@ class Store:
     )
 
     def settings(self, store_id: str) -> StoreSettings:
-        """What the store of that id takes over from its table, whatever its kind."""
+        """The settings in the table of a store that do not depend on its kind."""
         reserved = None if self.purpose == IMAGES else Purpose(self.purpose)
         return StoreSettings(store_id, self.description, self.weight, reserved)
 
@@ -53,7 +53,7 @@ _STORE_NAME: Final = re.compile(r"(?!os_glance)[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def _stores(table: Any, _: object) -> Stores:
-    """[stores]: a table for each store beside `default`, which may be left out when there is one store."""
+    """Read [stores]: a table for each store, and `default`, which is optional if there is one store."""
     if not isinstance(table, Mapping):
         raise TypeError(table)
     if not isinstance(table.get("default", ""), str):

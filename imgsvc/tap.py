@@ -1,4 +1,4 @@
-"""`twistd imgsvc`: from the command line to a service."""
+"""The command line of `twistd imgsvc`, and the service that it makes."""
 
 from __future__ import annotations
 
@@ -60,8 +60,11 @@ class Options(usage.Options):
         self._choose_pid_file()
 
     def _choose_pid_file(self) -> None:
-        """None in the foreground, unless twistd was given one: whoever started it knows its process id, and one that a
-        killed daemon has left in a container is the id of the next one.
+        """Write no pid file in the foreground, unless twistd was told to.
+
+        Who starts a process in the foreground knows its id. In a container, the file of a killed daemon would often
+        contain the
+        id of the next one, which would then refuse to start.
         """
         parent: Any = self.parent
         if parent is None or not (parent.get("nodaemon") or parent.get("debug")):
@@ -70,7 +73,7 @@ class Options(usage.Options):
             parent["pidfile"] = ""
 
     def _choose_log(self) -> None:
-        """Unless twistd was told how to log. Raises ConfigurationError."""
+        """Choose the log's format and target, unless twistd was told its logger. Raises ConfigurationError."""
         parent: Any = self.parent
         if parent is not None and not parent.get("logger") and not parent.get("syslog"):
             _chosen.append(_log_output(self["log-format"], parent))
@@ -81,19 +84,19 @@ _chosen: list[log.LogOutput] = []
 
 
 def log_observer() -> ILogObserver:
-    """For twistd, which takes a log observer by its name only: the one that the options chose."""
+    """The log observer that the options chose. twistd accepts an observer by its name only."""
     return log.make_observer(_chosen[-1])
 
 
 def _check_folder(folder: Path) -> None:
-    """That nothing else has its place. It is made by the start that needs it. Raises ConfigurationError."""
+    """Check that no file is in the place of a folder, which is created later. Raises ConfigurationError."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise ConfigurationError(f"--data = {str(folder)!r}: {there} is a file; must be a folder")
 
 
 def _log_output(format: log.Format, parent: Any) -> log.LogOutput:
-    """What writes where twistd would: to the log file if it was given one, or when it goes to the background."""
+    """The output where twistd would write its log: a file if one was given, or if it runs in the background."""
     path = parent.get("logfile") or ("" if parent.get("nodaemon") else "twistd.log")
     if path in ("", "-"):
         return log.LogOutput(format, sys.stdout)
@@ -105,8 +108,9 @@ def _log_output(format: log.Format, parent: Any) -> log.LogOutput:
 
 def makeService(options: Options) -> IService:
     """Called by twistd."""
-    # Until it serves it hardly makes anything but what it keeps. To look through that again and again, as the collector
-    # of cycles does, takes a seventh of the start. `start_or_exit` turns it on again.
+    # Nearly all objects that the start creates stay. Searching them repeatedly for garbage takes a seventh of the
+    # start-up
+    # time. `start_or_exit` enables the collector again.
     gc.disable()
     from twisted.internet import reactor
 
@@ -119,7 +123,7 @@ def makeService(options: Options) -> IService:
 
     go_by_time_passed(reactor)
     try:
-        # Workers of a twistd that was given an observer of its own write to standard output.
+        # If twistd was given another observer, the workers write to standard output.
         log_output = _chosen[-1] if _chosen else log.LogOutput(options["log-format"], sys.stdout)
         launch = Launch(options.parent or {})
         return make_service(options.configuration, options.read_again, options.data_folder, log_output, reactor, launch)
@@ -128,5 +132,5 @@ def makeService(options: Options) -> IService:
 
 
 def _refusal(error: ConfigurationError) -> SystemExit:
-    """Ends twistd with this one line and status 1. For a UsageError it would print all its help, or a traceback."""
+    """The exception that ends twistd with this line and status 1. For a UsageError it would print its help as well."""
     return SystemExit(f"imgsvc: {error}")

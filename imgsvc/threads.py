@@ -1,4 +1,4 @@
-"""Pools of threads for calls that block, each with one owner."""
+"""Thread pools for blocking calls. Each pool has one owner."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Ts = TypeVarTuple("Ts")
 log = make_logger()
 
 PATIENCE: Final = 2.0
-"""Seconds that a pool may take to end. A call to a disk or a server that hangs must not keep the process alive."""
+"""Seconds that a pool may take to end. A hanging call to a disk or a server must not keep the process alive."""
 
 
 @implementer(IThreads)
 class ReactorThreads:
-    """At most `size` threads that answer to `reactor`. They begin with the first call."""
+    """A pool of at most `size` threads. It starts with the first call."""
 
     def __init__(self, reactor: Any, name: str, size: int) -> None:
         self._reactor = reactor
@@ -41,11 +41,11 @@ class ReactorThreads:
             return fail(CancelledError())
         if not self._pool.started:
             self._pool.start()
-        # The call works for whom its caller works for: what it logs says for which request.
+        # The call keeps the current request, which is written to the log.
         return deferToThreadPool(self._reactor, self._pool, bound(lambda: function(*arguments)))
 
     def stop(self) -> None:
-        """End the threads after the calls that they are in; waits for these, but not for long."""
+        """End the threads after their current calls. Waits for these for PATIENCE seconds at most."""
         self._stopped = True
         if not self._pool.started:
             return

@@ -1,4 +1,4 @@
-"""What strangers send, as a part of a line in the log that cannot be taken for another part."""
+"""Escapes texts from clients for the log, so that they cannot be mistaken for other parts of a line."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import re
 from typing import Final
 
 _NOT_IN_WORDS: Final = re.compile(r"[^!#-Z^-~]")
-"""All but ASCII that is seen; and also quotes, backslashes, brackets."""
+"""Everything except visible ASCII characters; also quotes, backslashes and brackets."""
 _NOT_IN_QUOTES: Final = re.compile(r"[^ !#-\[\]-~]")
 
 
 def word(value: object) -> str:
-    """A value as one word without quotes or brackets; `-` for None and for a text of no length.
+    """A value as one word without quotes or brackets; `-` for None and for an empty text.
 
-    Characters that a word does not have are written as Python does: `\\x20`, `\\u202e`.
+    Other characters are escaped as in Python: `\\x20`, `\\u202e`.
     """
     text = "" if value is None else str(value)
     return "\\x2d" if text == "-" else _NOT_IN_WORDS.sub(_named, text) or "-"
 
 
 def quoted(text: str | None) -> str:
-    """A text in quotes, which has blanks, and otherwise what a word has; `-` for None."""
+    """A text in quotes. It may have blanks, and is escaped like a word otherwise; `-` for None."""
     return "-" if text is None else f'"{_NOT_IN_QUOTES.sub(_named, text)}"'
 
 

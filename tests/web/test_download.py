@@ -83,7 +83,7 @@ class WholeTests(DownloadTestCase):
         self.server.store().fail("reader", ObjectMissing("local", "the object is not there."))
         answer = self.get()
         self.assertEqual(answer.status, 503)
-        self.assertIn(f"Image {self.image}: its data are missing".encode(), answer.body)
+        self.assertIn(f"Image {self.image}: its data is missing".encode(), answer.body)
         for name in ("etag", "content-md5", "last-modified"):
             self.assertNotIn(name, answer.headers)
 
