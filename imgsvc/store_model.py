@@ -36,10 +36,12 @@ class Purpose(StrEnum):
 
 @frozen
 class StoreSettings:
-    """What the configuration says of a store, whatever its kind.
+    """The settings of a store that do not depend on its kind.
 
-    id: the name of its table. description: for people; may be empty. weight: of two locations the one in the heavier
-    store is read first. reserved: the purpose that the server keeps the store for; None: it is a store for images.
+    id: the name of its table. description: for people; may be empty. weight: of two locations, the one in the store of
+    the
+    higher weight is read first. reserved: the purpose that the server reserves the store for; None: the store is for
+    images.
     """
 
     id: str

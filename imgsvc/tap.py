@@ -62,9 +62,9 @@ class Options(usage.Options):
     def _choose_pid_file(self) -> None:
         """Write no pid file in the foreground, unless twistd was told to.
 
-        Who starts a process in the foreground knows its id. In a container, the file of a killed daemon would often
-        contain the
-        id of the next one, which would then refuse to start.
+        Whoever starts a process in the foreground knows its id. In a container, the file that a killed daemon has left
+        usually
+        contains the id of the next one.
         """
         parent: Any = self.parent
         if parent is None or not (parent.get("nodaemon") or parent.get("debug")):
