@@ -165,7 +165,8 @@ class FileWriter:
             os.fchmod(fd, mode)
         if self._options.durable:
             os.fsync(fd)
-        os.close(os.dup(fd))  # network file systems tell of some errors when a file is closed
+        else:
+            os.close(os.dup(fd))  # a network file system tells when a file is closed what it could not write
 
     def _publish(self, fd: int) -> None:
         """Only then close the file: its lock keeps others from going on with the upload. In a thread."""
