@@ -1,4 +1,4 @@
-"""The end of an image, and of its bytes."""
+"""Deletion of images and their data."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ log = make_logger()
 
 
 REFUSED: Final = (StoreForbidden, ObjectInUse, StoreAway)
-"""A store has not deleted, and will not before somebody sees to it."""
+"""A store has refused to delete, and will refuse until somebody changes its state."""
 
 
 @define(eq=False)
 class Deletion:
-    """Deletes images. The record goes first: a crash in between leaves bytes that the reaper finds, never an image
-    without its bytes. Where a store refuses, the record comes back.
+    """Deletes images.
 
-    at_work: keys of the locations that are being deleted.
+    The record is deleted first. A crash in between leaves data that the reaper finds, but never an image without its
+    data.
+    If a store refuses, the record is restored. at_work: keys of the locations that are being deleted.
     """
 
     access: Access
@@ -40,11 +41,12 @@ class Deletion:
     at_work: set[int] = field(factory=set)
 
     async def delete(self, caller: Caller, image_id: str) -> None:
-        """The image is gone, and its bytes as soon as their stores let go of them.
+        """Delete an image, and its data in all stores. Cancellation does not stop the deletion.
 
-        Raises NoSuchImage; Forbidden (protected, not the owner); StoreForbidden, ObjectInUse, StoreAway: the image is
-        as it was, less the copies that were deleted. A store that is there and cannot delete now is asked again later.
-        Goes on to its end although nobody waits for it any more.
+        If a store works but cannot delete now, the deletion is tried again later.
+        Raises NoSuchImage, Forbidden (protected, not the owner). Raises StoreForbidden, ObjectInUse, StoreAway: the
+        image stays,
+        without the copies that were deleted.
         """
         image = await self.access.image(caller, image_id, "delete_image")
         if image.protected:
@@ -57,7 +59,9 @@ class Deletion:
         self.events.publish(ImageDeleted(image))
 
     async def _require_stores(self, locations: Sequence[Location]) -> None:
-        """Raises StoreAway if the store of one of them is away: it could not say whether the bytes are gone."""
+        """Check the stores of these locations. Raises StoreAway: a store is away, and cannot tell whether the data is
+        gone.
+        """
         for location in locations:
             try:
                 store = self._store_of(location)
@@ -66,12 +70,13 @@ class Deletion:
             except StoreAway:
                 raise
             except StoreError as error:
-                log.warn("before a delete: {error}", error=str(error))  # the delete itself will show
+                log.warn("before a delete: {error}", error=str(error))  # the deletion itself will show whether it
+                # matters
 
     def _store_of(self, location: Location) -> IStore | None:
-        """The store that keeps the bytes; None for those on a web server whose store is not configured any more.
+        """The store of a location; None for a web server whose store is not configured any more.
 
-        Raises StoreAway for bytes of ours in a store that is not.
+        Raises StoreAway: a store with data of this server is not configured any more.
         """
         try:
             return store_of(self.stores, location)
@@ -81,16 +86,17 @@ class Deletion:
             raise
 
     async def remove_all(self, pending_deletions: Sequence[PendingDeletion]) -> None:
-        """Have stores delete what an image has lost. What cannot be removed now is left to the reaper.
+        """Delete the data of locations that an image has lost. Cancellation does not stop the deletion.
 
-        Raises StoreForbidden, ObjectInUse, StoreAway when a store refuses: the image has those locations again. Goes on
-        to its end although nobody waits for it any more.
+        Data that cannot be deleted now is left to the reaper. Raises StoreForbidden, ObjectInUse, StoreAway: a store
+        refuses, and
+        the image has these locations again.
         """
         if pending_deletions:
             await _to_the_end(self._remove_all(pending_deletions, None))
 
     async def _remove_all(self, pending_deletions: Sequence[PendingDeletion], status: Status | None) -> None:
-        """status: the one that the image had, if it was deleted."""
+        """status: the former status of the image if it was deleted, else None."""
         refused: dict[PendingDeletion, ImgsvcError] = {}
         keys = {pending.key for pending in pending_deletions}
         self.at_work |= keys
@@ -110,9 +116,9 @@ class Deletion:
             self.at_work -= keys
 
     async def remove(self, pending: PendingDeletion) -> None:
-        """Have a store delete what no image needs any more, unless that is being done.
+        """Delete the data of one location, unless another call is deleting it.
 
-        Raises StoreError, CatalogueUnavailable: it is tried again later.
+        Raises StoreError, CatalogueUnavailable: it can be tried again later.
         """
         if pending.key not in self.at_work:
             await self._remove(pending)
@@ -129,9 +135,9 @@ class Deletion:
 
 
 def _to_the_end(work: Coroutine[Any, Any, None]) -> Deferred[None]:
-    """Fires as `work` ends, and does not end it when it is cancelled."""
+    """A Deferred that fires when `work` ends. Cancelling it does not stop `work`."""
     return shielded(Deferred.fromCoroutine(work), lost=_tell_nobody)
 
 
 def _tell_nobody(failure: Failure) -> None:
-    log.error("{error}, and nobody to tell", error=failure.getErrorMessage())
+    log.error("{error} (nobody waits for the result any more)", error=failure.getErrorMessage())

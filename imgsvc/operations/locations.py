@@ -1,4 +1,4 @@
-"""Images whose bytes lie where a client says: registered by their location, not uploaded."""
+"""Registers images by the location of their data, without an upload."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from imgsvc.operations.limits import Quotas
 from imgsvc.operations.location_order import by_weight, is_remote, locate
 
 ATTEMPTS: Final = 100
-"""Each one that fails means that somebody else changed the image."""
+"""Attempts to write a change. One fails when another request has changed the image in the meantime."""
 
 
 @frozen
 class Validation:
-    """The digest that the bytes of a location have, as a client says. value: lower-case hex."""
+    """The digests that the data at a location must have, as the client gives them, in lower-case hex."""
 
     os_hash_algo: str
     os_hash_value: str
     checksum: str | None = None
 
     def check_length(self) -> None:
-        """Raises Invalid for a value that no digest of the algorithm, which hashlib knows, has."""
+        """Raises Invalid: os_hash_value does not have the length of a digest of os_hash_algo, which hashlib must
+        know.
+        """
         digits = hashlib.new(self.os_hash_algo, usedforsecurity=False).digest_size * 2
         if len(self.os_hash_value) != digits:
             raise Invalid(
@@ -44,9 +46,10 @@ class Validation:
 
 @frozen
 class LocationRules:
-    """verify: whether bytes are read and hashed. hash_algorithm: by which, if the client gives no digest.
+    """verify: whether a task reads and hashes the data. hash_algorithm: for the hash if the client gives no digest.
 
-    quota: locations that one image may have; negative: any number. lease: seconds, of a hash task.
+    quota: locations that one image may have; negative: any number. lease: length of the lease of a hash task, in
+    seconds.
     """
 
     verify: bool = True
@@ -55,22 +58,22 @@ class LocationRules:
     lease: float = 60.0
 
     def check(self, number: int) -> None:
-        """Raises QuotaExceeded for more locations than an image may have."""
+        """Raises QuotaExceeded: an image may not have so many locations."""
         if 0 <= self.quota < number:
             raise QuotaExceeded(f"An image may have {self.quota} locations, not {number}.")
 
 
 @define
 class LocationProbe:
-    """Finds out what is at a location."""
+    """Finds out the size of the data at a location."""
 
     stores: IStoreRegistry
     quotas: Quotas
 
     async def size(self, image: Image, location: Location) -> int:
-        """Bytes that are there.
+        """The number of bytes at a location.
 
-        Raises Invalid if there are none, TooLarge if the image may not have so many; StoreAway.
+        Raises Invalid: there is no data. Raises TooLarge: the image may not have so many bytes. Raises StoreAway.
         """
         try:
             size: int = await self.stores.get(location.store_id).size(location)
@@ -86,7 +89,7 @@ class LocationProbe:
 
 @define
 class Locations:
-    """Registers the location of a queued image, and shows the locations of all. begin: begins a task on an image."""
+    """Registers the location of a queued image, and lists locations. begin: starts a task."""
 
     access: Access
     images: IImageCatalogue
@@ -99,24 +102,26 @@ class Locations:
     now: Callable[[], datetime] = utc_now
 
     async def list(self, caller: Caller, image_id: str) -> Sequence[Location]:
-        """Those of an image, in the order in which they are read. Raises NoSuchImage, Forbidden."""
+        """The locations of an image, in the order in which they are tried. Raises NoSuchImage, Forbidden."""
         image = await self.access.image(caller, image_id, "fetch_image_location")
         return by_weight(self.stores, image.locations)
 
     async def check_add(self, caller: Caller, image_id: str) -> None:
-        """Raises NoSuchImage, Forbidden, WrongStatus, Conflict, Invalid, QuotaExceeded where no location can be added,
-        whichever it is.
+        """Check for `add` what does not depend on the location.
+
+        Raises NoSuchImage, Forbidden, WrongStatus, Conflict, Invalid, QuotaExceeded.
         """
         self._check_open(caller, await self.access.image(caller, image_id, "add_image_location"))
 
     async def add(self, caller: Caller, image_id: str, url: str, validation: Validation | None) -> None:
-        """Make a queued image one whose bytes are at `url`.
+        """Register `url` as the location of a queued image.
 
-        Its digests are computed later. With a validation it is `importing` until they are, and `queued` again if they
-        are others; without one it is active at once.
-        Raises NoSuchImage; Forbidden for callers who may not, and for URLs that only services may give; WrongStatus;
-        Conflict while another task has the image; Invalid, TooLarge for what is, or is not, at the URL. Nothing has
-        changed then.
+        The digests are computed later. With a validation the image is `importing` until then, and `queued` again if the
+        digests
+        differ. Without a validation it is active at once. After an error nothing has changed.
+        Raises NoSuchImage, WrongStatus. Raises Forbidden: the caller may not, or only services may give such a URL.
+        Raises
+        Conflict: another task has the image. Raises Invalid, TooLarge: there is no data at the URL, or too much.
         """
         for _ in range(ATTEMPTS):
             image = await self.access.image(caller, image_id, "add_image_location")
@@ -130,7 +135,7 @@ class Locations:
         raise ImageChanged(image_id)
 
     def _check_open(self, caller: Caller, image: Image) -> None:
-        """What does not depend on the location."""
+        """Check what does not depend on the location. For the errors see `check_add`."""
         if not _is_service(caller) and not any("http" in store.info.schemes for store in self.stores.all()):
             raise Forbidden("No location may be given: there is no store that reads http and https URLs.")
         if image.status is not Status.QUEUED:
@@ -194,6 +199,6 @@ def _is_service(caller: Caller) -> bool:
 
 
 def require_formats(image: Image) -> None:
-    """Raises Invalid for an image that may not have data yet."""
+    """Raises Invalid: the image has no formats yet, and cannot have data without them."""
     if image.disk_format is None or image.container_format is None:
         raise Invalid(f"Image {image.id}: disk_format and container_format must be set before its location.")

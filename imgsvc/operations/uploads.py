@@ -1,4 +1,4 @@
-"""The bytes of an image: from a producer into a store, and the image from queued to active."""
+"""Uploads: move the data of an image from a producer into a store, and change the image from queued to active."""
 
 from __future__ import annotations
 
@@ -49,10 +49,11 @@ log = make_logger()
 
 @frozen
 class UploadRequest:
-    """What a client says of the bytes that it sends.
+    """The parameters of an upload that the client gives.
 
-    expected_size: bytes; None: unknown. store_id: None is the default store. digests: algorithm of hashlib to the raw
-    digest that the bytes must have (RFC 9530).
+    expected_size: bytes; None: unknown. store_id: None: the default store. digests: the raw digests that the data must
+    have
+    (RFC 9530), by hashlib's name of the algorithm.
     """
 
     expected_size: int | None = None
@@ -62,7 +63,10 @@ class UploadRequest:
 
 @frozen
 class UploadRules:
-    """How uploads are treated. lease: seconds. hash_algorithm: of hashlib. inspection: what bytes are refused."""
+    """The rules of all uploads.
+
+    lease: length of the lease, in seconds. hash_algorithm: name in hashlib. inspection: which data is refused.
+    """
 
     lease: float = 60.0
     hash_algorithm: str = "sha512"
@@ -71,7 +75,7 @@ class UploadRules:
 
 @define(eq=False)
 class Uploads:
-    """Takes the bytes of images. `running` holds every upload until it and its undo have ended."""
+    """Receives the data of images. running: the uploads that have not ended, including their undo."""
 
     access: Access
     images: IImageCatalogue
@@ -87,13 +91,16 @@ class Uploads:
     running: set[Upload] = field(factory=set)
 
     async def put(self, caller: Caller, image_id: str, request: UploadRequest, body: IBodyProducer) -> None:
-        """Store all that `body` produces and make the image active.
+        """Store all data of `body`, and make the image active.
 
-        Every refusal comes before the body is asked for its first byte. Raises Invalid, NoSuchImage, Forbidden,
-        WrongStatus, Conflict (its former bytes are being deleted), TooLarge, and for signed images BadSignature,
-        CertificatesUnavailable; while the bytes come also SizeMismatch, DigestMismatch, BadSignature, FormatMismatch,
-        LeaseLost (deleted meanwhile), StoreError, BodyCut. After any error that comes later than the claim the image
-        is queued again and nothing of the bytes is kept.
+        All checks that need no data are made before the first byte is read from the body. After any error that comes
+        later than
+        the claim, the image is queued again, and no data is kept.
+        Raises Invalid, NoSuchImage, Forbidden, WrongStatus, Conflict (its former data is being deleted), TooLarge. For
+        signed
+        images raises BadSignature, CertificatesUnavailable. During the transfer also raises SizeMismatch,
+        DigestMismatch,
+        BadSignature, FormatMismatch, LeaseLost (the image was deleted), StoreError, BodyCut.
         """
         await self.quotas.before_lookup(caller.project_id, request.expected_size)
         store = self.stores.default if request.store_id is None else self.stores.get(request.store_id)
@@ -113,7 +120,7 @@ class Uploads:
         await upload.start(body)
 
     def _claim(self, image_id: str, store_id: str, limits: ProjectLimits | None) -> Deferred[Claim]:
-        """The claim; if nobody waits for it any more when it comes, it is given back."""
+        """Claim the image. If this is cancelled before the claim is there, the claim is released."""
 
         async def give_back(claim: Claim) -> None:
             try:
@@ -126,7 +133,7 @@ class Uploads:
 
 
 class Upload:
-    """One claimed upload. It owns its undo: those who stop waiting for it cannot keep it from cleaning up."""
+    """One upload with its claim. It owns its undo, which also runs after the wait for the upload was cancelled."""
 
     def __init__(
         self,
@@ -153,21 +160,21 @@ class Upload:
         self._writer: IStoreWriter | None = None
         self._stopped: ImgsvcError | None = None
         self._activating: StoredData | None = None
-        """From when on the image may be active with these."""
+        """Set before the image is activated with this data."""
         self._outcome: Deferred[None] = Deferred(lambda _: self.stop(BodyCut("The client is gone.")))
 
     @property
     def image(self) -> Image:
-        """The image as it was claimed."""
+        """The image at the time of the claim."""
         return self._claim.image
 
     def start(self, body: IBodyProducer) -> Deferred[None]:
-        """Begin. The Deferred fires with what the client is to be told, and may be cancelled when it is gone."""
+        """Start the upload. The Deferred fires with the outcome for the client. Cancel it when the client is gone."""
         Deferred.fromCoroutine(self._run(body)).addErrback(bound(self._broken))
         return self._outcome
 
     def stop(self, why: ImgsvcError) -> None:
-        """End with this error, unless all bytes are here already: then go on to the end."""
+        """End the upload with this error, unless all data has arrived already."""
         if self._intake is None:
             self._stopped = why
         elif not self._intake.complete:
@@ -192,7 +199,7 @@ class Upload:
             self._uploads.running.discard(self)
 
     async def _receive(self, body: IBodyProducer) -> StoredData:
-        """All bytes of the body into the store, committed. Raises as Uploads.put says."""
+        """Write all data of the body into the store, and commit it. Raises the errors of Uploads.put."""
         rules, image = self._uploads.rules, self.image
         expected = self._request.expected_size
         threads = self._uploads.digest_threads
@@ -251,9 +258,10 @@ class Upload:
         await self._finalize()
 
     async def _undo(self, failure: Failure) -> None:
-        """Nothing kept, image queued, client told. What store or catalogue cannot do now, the reaper does later.
+        """Remove the data, queue the image again, and give the failure to the client. The reaper repeats what fails
+        here.
 
-        If the claim was lost before, that is what the client is told, whatever else went wrong.
+        If the lease was lost before, the client gets that as the failure.
         """
         data = self._activating
         try:
@@ -277,7 +285,7 @@ class Upload:
             await self._writer.abort()
 
     async def _is_active(self, data: StoredData) -> bool:
-        """Whether the image has these data, be it deactivated meanwhile."""
+        """Whether the image has this data. It may have been deactivated since."""
         try:
             image = await self._uploads.images.image(self.image.id)
         except NoSuchImage:
@@ -292,7 +300,7 @@ class Upload:
             log.error("image {image}: left for the reaper: {error}", image=self.image.id, error=str(error))
 
     def _tell(self, result: Failure | None) -> None:
-        """Say the outcome, to those who still wait."""
+        """Give the outcome to the handler of the request, if it still waits."""
         if not self._outcome.called:
             self._outcome.callback(result)  # a Failure makes it fail
 
@@ -300,13 +308,13 @@ class Upload:
         return self._uploads.claims.renew(self.image.id, self._claim.lease_id, self._uploads.rules.lease)
 
     def _movement(self) -> int | None:
-        """A client that sends nothing is no stall: its connection has a time-out of its own."""
+        """See Movement. While the upload waits for the client, the timeout of the connection applies instead."""
         intake = self._intake
         assert intake is not None
         return None if intake.idle and not intake.complete else intake.consumed_blocks
 
     def _stalled(self) -> None:
-        """The store does not move. Its thread cannot be ended: the client is told, and the lease runs out."""
+        """Fail the upload, because the store makes no progress. Its thread cannot be ended, so the lease runs out."""
         self._keeper.stop()
         error = StoreUnavailable(self._store.store_id, f"image {self.image.id}: no progress for too long.")
         self._tell(Failure(error))
@@ -318,7 +326,7 @@ class Upload:
 
 
 def _activated(image: Image, data: StoredData) -> Image:
-    """The image as its activation has made it."""
+    """The image after its activation."""
     return evolve(
         image,
         status=Status.ACTIVE,
