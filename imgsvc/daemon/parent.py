@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +172,15 @@ class ParentService(Service):
                 raise ConfigurationError(refusal)
             self.config = config
             for other in self._workers - {worker}:
-                other.reload(document).addErrback(lambda failure: failure.trap(WorkerEnded) and None)
+                Deferred.fromCoroutine(self._hand_on(document, other))
             return
         raise ConfigurationError("no worker has answered")
+
+    async def _hand_on(self, document: str, worker: Worker) -> None:
+        with suppress(WorkerEnded):
+            refusal = await worker.reload(document)
+            if refusal is not None:  # though another one could
+                log.error("worker {pid} did not reload: {error}", pid=worker.pid, error=refusal)
 
     def _tell_all(self, line: str) -> None:
         for worker in self._workers:

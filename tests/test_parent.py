@@ -1,0 +1,123 @@
+"""The parent of workers, and a worker as it sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from imgsvc import config as configuration
+from imgsvc.config import Config
+from imgsvc.daemon.child import Worker
+from imgsvc.daemon.parent import PATIENCE, ParentService
+from imgsvc.errors import ConfigurationError
+from imgsvc.log import LogOutput
+
+
+class Pipe:
+    """The process of a worker: keeps what it is told."""
+
+    pid = 1
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def write(self, data: bytes) -> None:
+        self.told += data.decode().splitlines()
+
+
+class Report:
+    """Keeps what it is told of the start."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def begin(self) -> None:
+        """Nothing to do."""
+
+    def serving(self) -> None:
+        self.said.append("serving")
+
+    def failed(self, reason: str) -> None:
+        self.said.append(f"failed: {reason}")
+
+    def rejected(self, reason: str) -> None:
+        self.said.append(f"rejected: {reason}")
+
+
+class ReloadTests(SynchronousTestCase):
+    """ParentService.reload"""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.before, self.after = Config(), configuration.from_json(json.dumps({"server": {"grace": 7}}))
+        with open("log", "w") as stream:
+            output = LogOutput("text", stream)
+        self.parent = ParentService(self.before, Path(), output, [], self.clock, Report())
+        self.pipes: list[Pipe] = []
+
+    def add(self) -> Worker:
+        """A worker that says nothing yet."""
+        worker = Worker(self.clock, lambda: None, lambda *how: None)
+        pipe: Any = Pipe()
+        worker.makeConnection(pipe)
+        self.pipes.append(pipe)
+        self.parent._workers.add(worker)
+        return worker
+
+    def reload(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.parent.reload(self.after))
+
+    def asked(self) -> list[Worker]:
+        """The workers that were told of the configuration."""
+        return [worker for worker in self.parent._workers if worker._process.told]
+
+    def test_accepted(self) -> None:
+        """One worker is told, and the others when it has accepted; from then on it is the parent's."""
+        self.add()
+        self.add()
+        reloaded = self.reload()
+        (first,) = self.asked()
+        self.assertEqual(self.parent.config, self.before)
+        first.childDataReceived(1, b"reloaded\n")
+        self.successResultOf(reloaded)
+        self.assertEqual(len(self.asked()), 2)
+        self.assertEqual(self.pipes[0].told, self.pipes[1].told)
+        self.assertEqual(self.parent.config, self.after)
+
+    def test_refused(self) -> None:
+        """What one worker refuses the others do not hear of."""
+        self.add()
+        self.add()
+        reloaded = self.reload()
+        (first,) = self.asked()
+        first.childDataReceived(1, b"refused it is no good\n")
+        self.assertEqual(str(self.failureResultOf(reloaded, ConfigurationError).value), "it is no good")
+        self.assertEqual(self.asked(), [first])
+        self.assertEqual(self.parent.config, self.before)
+
+    def test_no_answer(self) -> None:
+        """Where one worker hangs or ends, another is asked; a late answer is for the question that it was asked."""
+        for _ in range(3):
+            self.add()
+        reloaded = self.reload()
+        (hung,) = self.asked()
+        self.clock.advance(PATIENCE)
+        (ended,) = [worker for worker in self.asked() if worker is not hung]
+        ended.processEnded(Failure(ProcessDone(0)))
+        (last,) = [worker for worker in self.asked() if worker not in (hung, ended)]
+        last.childDataReceived(1, b"reloaded\n")
+        self.successResultOf(reloaded)
+        hung.childDataReceived(1, b"refused late\nreloaded\n")
+        self.assertEqual(self.parent.config, self.after)
+
+    def test_nobody(self) -> None:
+        """Where no worker answers, nothing has changed."""
+        self.failureResultOf(self.reload(), ConfigurationError)
+        self.assertEqual(self.parent.config, self.before)
