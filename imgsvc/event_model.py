@@ -1,4 +1,7 @@
-"""Events that operations and tasks publish: frozen values, one class for each kind."""
+"""Events that operations and tasks publish: frozen values, one class for each kind.
+
+A class that adds no value of its own is frozen because its base is. `frozen` would cost 1 ms of the start for each.
+"""
 
 from __future__ import annotations
 
@@ -20,37 +23,30 @@ class ImageEvent(Event):
     image: Image
 
 
-@frozen
 class ImageCreated(ImageEvent):
     """The record of an image was created."""
 
 
-@frozen
 class ImageUpdated(ImageEvent):
     """Fields, properties, tags or locations were changed."""
 
 
-@frozen
 class ImageQueued(ImageEvent):
     """The image has no data, because an upload or an import has failed. It can get new data."""
 
 
-@frozen
 class ImageUploading(ImageEvent):
     """The data of the image is being transferred: its status is saving, uploading or importing."""
 
 
-@frozen
 class ImageActivated(ImageEvent):
     """The image is active: its data has arrived, or it was reactivated."""
 
 
-@frozen
 class ImageDeactivated(ImageEvent):
     """The image was deactivated."""
 
 
-@frozen
 class ImageDeleted(ImageEvent):
     """The image was deleted."""
 
@@ -70,12 +66,10 @@ class MemberEvent(Event):
     member: Member
 
 
-@frozen
 class MemberAdded(MemberEvent):
     """The image was shared with one more project."""
 
 
-@frozen
 class MemberChanged(MemberEvent):
     """The project has accepted or rejected the image, or has set it back to pending."""
 
@@ -95,7 +89,6 @@ class TaskEvent(Event):
     task: Task
 
 
-@frozen
 class TaskCreated(TaskEvent):
     """A task was created. It may have to wait before it runs."""
 
@@ -121,7 +114,6 @@ class StoreEvent(Event):
     store_id: str
 
 
-@frozen
 class StoreUp(StoreEvent):
     """The store works again."""
 
