@@ -17,7 +17,7 @@ from imgsvc.pipeline.copying import Copy
 from imgsvc.store_model import StoreSettings
 from imgsvc.stores import file, file_writer, memory
 from imgsvc.stores.file_writer import MOST_COPIED
-from tests.stores.children import in_child, limit_file_size
+from tests.stores.children import in_child, limit_file_size, mount_tmpfs, own_mounts
 from tests.support.faults import FaultyStore
 from tests.support.store_contract import DATA, EARLIER, LATER, NAME, put, read, result_of, store_services
 
@@ -162,6 +162,17 @@ class PassedTests(CopyTestCase):
             StoreFull, result_of, Copy(self.near, location, len(DATA), writer, self.services.budget).run()
         )
         self.assert_memory_is_free()
+
+    def test_other_file_system(self) -> None:
+        """Between file systems of two kinds the kernel does it or refuses; the bytes arrive either way."""
+
+        def mount_and_copy() -> None:
+            own_mounts()
+            mount_tmpfs(self.folder / "mount", "size=8m")
+            copy = self.copy(self.near, self.store(file.make, "mount", path="mount"))
+            self.assertIn(copy.passed, (0, len(DATA)))
+
+        in_child(mount_and_copy)
 
 
 class StopTests(CopyTestCase):
