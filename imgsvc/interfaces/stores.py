@@ -47,7 +47,7 @@ class IStoreWriter(Interface):
         """
 
     def finalize() -> Deferred[None]:
-        """The catalogue holds the location now: drop what only an upload needs that is not finalized."""
+        """The catalogue has the location now: remove what is kept only while the upload may still be undone."""
 
     def abort() -> Deferred[None]:
         """Leave nothing behind of this upload, committed or not; never harm what another upload wrote.
@@ -63,10 +63,10 @@ class IResumableWriter(IStoreWriter):
     size: int = Attribute("Bytes that the object has so far. What `write` gets is appended to them.")
 
     def suspend() -> Deferred[int]:
-        """Make what was written durable and let go of it, for `resume`. Gives its bytes, which are `size`.
+        """Make what was written durable, and leave it to `resume`. Gives `size`, the number of bytes.
 
-        The upload stays unfinished. This writer is at its end: write and commit fail, finalize and abort do nothing.
-        Fails as write does; the caller must abort then.
+        The upload stays unfinished. Nothing more can be done by this writer: write and commit fail, finalize and abort
+        have no effect. Fails as write does; the caller must abort then.
         """
 
 
@@ -74,10 +74,11 @@ class ICopyingWriter(IStoreWriter):
     """A writer that can have a store's server or the kernel copy bytes, which do not pass through this process."""
 
     def copy(source: IStore, location: Location, span: Span) -> Deferred[int]:
-        """Append the first bytes of a span of another object. Gives how many: as many as one call should take.
+        """Append the first bytes of a span of another object. Gives their number; the caller asks again for the rest.
 
-        0: these bytes cannot be had in this way; read them from `source` and write them. Counts as a call of write.
-        source: the store of `location`, of whatever kind. Fails as write does, and as IStore.reader does.
+        One call copies only as much as an abort can wait for. It gives 0 where it cannot copy: the caller then reads
+        the bytes from `source` and writes them. No call of `write` may be under way.
+        source: the store of `location`, of any kind. Fails as write does, and as IStore.reader does.
         """
 
 
