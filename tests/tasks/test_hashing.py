@@ -11,6 +11,7 @@ from twisted.python.monkey import MonkeyPatcher
 
 from imgsvc.catalogue import Catalogue
 from imgsvc.errors import CatalogueUnavailable, ObjectMissing, StoreAway, StoreUnavailable
+from imgsvc.lease_model import Task, TaskStatus, TaskType
 from imgsvc.model import Status
 from imgsvc.tasks.runner import AT_ONCE
 from tests.support.faults import FaultyStore
@@ -527,6 +528,74 @@ class LeaseTests(HashingTestCase):
         self.site.holding = False
         self.other()
         self.assertEqual(self.shown(image)["status"], "active")
+
+
+class TaskRecordTests(HashingTestCase):
+    """What is kept of the tasks"""
+
+    def task(self, image_id: str) -> Task:
+        """That of an image."""
+        [(task_id,)] = self.server.query(f"SELECT task_id FROM tasks WHERE image_id = '{image_id}'")
+        task: Task = fired(self.server.server.core.catalogue.task(task_id))
+        return task
+
+    def test_under_way(self) -> None:
+        """Who asked for it and in which request, and how far it is. The image is locked by its id."""
+        image = self.begun(validated=True, who={**MEMBER, "X-Openstack-Request-Id": "req-mine"})
+        task = self.task(image)
+        self.assertEqual((task.type, task.status), (TaskType.HASH_LOCATION, TaskStatus.PROCESSING))
+        self.assertEqual((task.owner, task.user_id), ("blue", "user of blue"))
+        self.assertIn("req-mine", task.request_id or "")
+        self.assertEqual((self.shown(image)[LOCK], task.input), (task.id, {"image_id": image}))
+        (exchange,) = self.site.held
+        exchange.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(DATA)}\r\n\r\n".encode() + DATA[:1000])
+        self.pass_time(20)
+        self.assertEqual(self.task(image).progress, 1000)
+
+    def assert_failure(self, image_id: str, why: str) -> None:
+        """The task has failed, and says so."""
+        task = self.task(image_id)
+        self.assertIs(task.status, TaskStatus.FAILURE)
+        self.assertIn(why, task.message)
+        self.assertIsNotNone(task.expires_at)
+
+    def test_outcomes(self) -> None:
+        """A success; or a failure, with what was wrong in words."""
+        right, wrong = self.begun(validated=True), self.begun(validated=True, value=digest("sha256", b"other"))
+        refused = self.begun(disk_format="vmdk")
+        self.release()
+        task = self.task(right)
+        self.assertEqual((task.status, task.message), (TaskStatus.SUCCESS, ""))
+        self.assert_failure(wrong, digest("sha256"))
+        self.assert_failure(refused, "vmdk")
+
+    def test_unreadable(self) -> None:
+        """A failure where a location cannot be read, too, though the image stays active."""
+        image = self.begun()
+        self.site.status = 500
+        self.release()
+        self.pass_time(1 + 2 + 4)
+        self.assert_failure(image, "web")
+        self.assertEqual(self.shown(image)["status"], "active")
+
+    def test_deleted(self) -> None:
+        """And where the image is deleted."""
+        image = self.begun()
+        self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}", MEMBER).status, 204)
+        self.network.advance(0)
+        self.assert_failure(image, "deleted")
+
+    def test_cancelled(self) -> None:
+        """An image that was to be verified is queued again, one that was not stays active without digests."""
+        validated, plain = self.begun(validated=True), self.begun()
+        for image in (validated, plain):
+            cancelling = self.server.server.core.tasks.cancel_task(self.task(image).id)
+            self.assertTrue(fired(Deferred.fromCoroutine(cancelling)))
+            self.network.advance(0)
+            self.assert_failure(image, "cancelled")
+        self.assert_requeued(validated)
+        self.assert_ended(plain)
+        self.assertEqual((self.shown(plain)["status"], self.shown(plain)["os_hash_algo"]), ("active", None))
 
 
 class OwnObjectTests(HashingTestCase):
