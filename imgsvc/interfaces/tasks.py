@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from imgsvc.errors import ImgsvcError
-from imgsvc.lease_model import Task
+from imgsvc.lease_model import Lease, Task
 from imgsvc.model import Image, PendingDeletion
 
 __all__ = ["ITaskKind", "ITaskWork", "Verdict"]
@@ -34,6 +34,8 @@ class ITaskWork(Interface):
 
     task: Task = Attribute("as it was when this process began, or went on with it")
 
+    lease: Lease = Attribute("the task's, which calls of the catalogue name; objects in stores are begun under its id")
+
     def wait(begin: Callable[[], Deferred[T]], stop: Callable[[Exception], object] | None = None) -> Awaitable[T]:
         """Wait for a step of the work, which `begin()` begins. Its result.
 
@@ -47,11 +49,16 @@ class ITaskWork(Interface):
     def check() -> None:
         """Raises why the task has to stop, if it has."""
 
-    def end(image: Image, changed: Image, why: str | None = None) -> Awaitable[Sequence[PendingDeletion]]:
-        """The task has ended: keep what it made of an image. why: it has failed.
+    def end(
+        image: Image, changed: Image, why: str | None = None, result: Mapping[str, object] | None = None
+    ) -> Awaitable[Sequence[PendingDeletion]]:
+        """The task has ended: keep what it made of an image. why: it has failed. result: for whoever asks for the task.
 
         What the stores may let go of, as `ITaskCatalogue.end_task` says. Fails as that does: the task goes on then.
         """
+
+    def close(why: str | None = None, result: Mapping[str, object] | None = None) -> Awaitable[None]:
+        """As `end`, without a change of an image. Fails with LeaseLost: the task is another process's."""
 
 
 class ITaskKind(Interface):
@@ -61,7 +68,7 @@ class ITaskKind(Interface):
     retries: int = Attribute("how often a run that fails is repeated")
 
     def run(work: ITaskWork) -> Awaitable[None]:
-        """Do all of a task, from wherever the process before has left it, and end it by `work.end`.
+        """Do all of a task, from wherever the process before has left it, and end it by `work.end` or `work.close`.
 
         What it does in the catalogue names the lease of the task. Raises what has kept it from the end.
         """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
@@ -50,7 +51,7 @@ class RunningTask:
         self.ended: Deferred[None] = Deferred()
         self._runner = runner
         self._kind = kind
-        self._lease = lease
+        self.lease = lease
         self._stopped: Exception | None = None
         self._steps: set[Callable[[Exception], None]] = set()
         """What breaks off the steps that are waited for."""
@@ -110,19 +111,29 @@ class RunningTask:
         finally:
             self._steps.discard(break_step)
 
-    async def end(self, image: Image, changed: Image, why: str | None = None) -> Sequence[PendingDeletion]:
+    async def end(
+        self, image: Image, changed: Image, why: str | None = None, result: Mapping[str, object] | None = None
+    ) -> Sequence[PendingDeletion]:
         """See ITaskWork."""
-        end = _end(why)
-        now, pending = await self._runner.catalogue.end_task(image, changed, self._lease, end)
+        end = _end(why, result)
+        now, pending = await self._runner.catalogue.end_task(image, changed, self.lease, end)
         self._has_ended = True
         self._runner.events.publish(event_of_change(image, now))
         self._runner.events.publish(TaskEnded(self.task, end))
         return pending
 
+    async def close(self, why: str | None = None, result: Mapping[str, object] | None = None) -> None:
+        """See ITaskWork."""
+        end = _end(why, result)
+        if not await self._runner.catalogue.close_task(self.lease, end):
+            raise LeaseLost(self.lease.resource_id)
+        self._has_ended = True
+        self._runner.events.publish(TaskEnded(self.task, end))
+
     # --- the work
 
     async def _run(self) -> None:
-        catalogue, lease, turns = self._runner.catalogue, self._lease, self._runner.turns(self.task.owner)
+        catalogue, lease, turns = self._runner.catalogue, self.lease, self._runner.turns(self.task.owner)
         try:
             await self.wait(turns.acquire)
             try:
@@ -136,9 +147,8 @@ class RunningTask:
             await catalogue.renew(lease.resource_id, lease.lease_id, 0)  # the next one need not wait
             log.info("task {task}: left to the next process", task=self.task.id)
         except (LeaseLost, NoSuchImage) as error:
-            end = _end(str(error))
-            if await catalogue.close_task(lease, end):  # it is not another's
-                self._runner.events.publish(TaskEnded(self.task, end))
+            with suppress(LeaseLost):  # unless it is another's
+                await self.close(str(error))
             log.info("task {task}: what it was about is gone", task=self.task.id)
 
     async def _repeatedly(self) -> None:
@@ -179,7 +189,7 @@ class RunningTask:
     # --- around it
 
     def _renew(self) -> Deferred[None]:
-        catalogue, lease = self._runner.catalogue, self._lease
+        catalogue, lease = self._runner.catalogue, self.lease
         if not self._at_work:
             return catalogue.renew(lease.resource_id, lease.lease_id, self._runner.lease)
         progress = self._progress()
@@ -210,8 +220,8 @@ class RunningTask:
         self.ended.callback(None)
 
 
-def _end(why: str | None) -> TaskEnd:
-    return TaskEnd(TaskStatus.SUCCESS) if why is None else TaskEnd(TaskStatus.FAILURE, why)
+def _end(why: str | None, result: Mapping[str, object] | None = None) -> TaskEnd:
+    return TaskEnd(TaskStatus.SUCCESS if why is None else TaskStatus.FAILURE, why or "", result)
 
 
 def _request_of(task: Task) -> RequestContext | None:

@@ -144,6 +144,8 @@ async def task_work(work: ITaskWork, image: Image) -> None:
     text(await work.wait(lambda: Deferred[int]()))  # wrong: arg-type, return-value
     work.watch(7)  # wrong: arg-type
     await work.end(image)  # wrong: call-arg
+    await work.close(result="done")  # wrong: arg-type
+    text(work.lease)  # wrong: arg-type
 
 
 async def task_kind(kind: ITaskKind, work: ITaskWork) -> None:

@@ -197,6 +197,22 @@ class RunTests(RunnerTestCase):
         self.finish()
         self.assert_ended(task)
 
+    def test_about_no_image(self) -> None:
+        """A task may be about none, and have a result; it knows its lease."""
+        leases: list[Lease] = []
+
+        async def run(work: ITaskWork) -> None:
+            leases.append(work.lease)
+            await work.close(result={"answer": 42})
+
+        self.kind.run = run  # type: ignore[method-assign]
+        task = Task(str(uuid4()), "kind", NOON, NOON)
+        lease = fired(self.catalogue.add_task(task, LEASE))
+        self.runner.begin(task, lease)
+        self.assert_idle()
+        self.assertEqual((leases, self.leases()), ([lease], []))
+        self.assertEqual((self.shown(task).status, self.shown(task).result), (TaskStatus.SUCCESS, {"answer": 42}))
+
     def test_unknown(self) -> None:
         """A type that this process does not know is left to those who do."""
         task, lease = self.added("other")
