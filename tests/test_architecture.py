@@ -17,7 +17,8 @@ PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
     *("interfaces", "model", "store_model", "lease_model", "metadef_model", "event_model", "image_fields", "errors"),
-    *("context", "folders", "lease_keeper", "page_cache", "peers", "rates", "shield", "threads", "words"),
+    *("context", "folders", "lease_keeper", "page_cache", "peers", "producers", "rates", "response_body", "shield"),
+    *("threads", "words"),
 }
 """What every package of the server may import."""
 
@@ -41,6 +42,8 @@ ARROWS = {
     "logger": set(),
     "page_cache": {"errors"},
     "peers": {"errors"},
+    "producers": set(),
+    "response_body": set(),
     "rates": set(),
     "shield": {"context"},
     "threads": {"context", "interfaces"},
@@ -58,7 +61,7 @@ ARROWS = {
     "stores": GROUND | {"config", "options", "remote"},
     "identity": GROUND | {"config", "options", "remote"},
     "certificates": GROUND | {"config", "options", "remote"},
-    "client": {"image_fields", "interrupts", "model"},
+    "client": {"image_fields", "interrupts", "model", "producers", "response_body"},
     "admin": GROUND | {"config", "daemon", "options", "catalogue", "identity", "operations", "tasks", "web"},
 }
 """Which packages and modules each of them may import beside itself, `logger` and the version in `imgsvc`.

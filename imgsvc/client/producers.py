@@ -16,6 +16,7 @@ from imgsvc.client.errors import LocalFileError
 from imgsvc.client.files import Runner, ThreadedFile
 from imgsvc.client.gathering import gather_or_cancel
 from imgsvc.logger import make_logger
+from imgsvc.producers import PushProducer
 
 log = make_logger()
 
@@ -70,7 +71,7 @@ class StreamSource:
 
 
 @implementer(IBodyProducer)
-class DigestingProducer:
+class DigestingProducer(PushProducer):
     """Produces the bytes of a source, and computes digests of what it produces.
 
     It holds one block and the next one.
@@ -82,6 +83,9 @@ class DigestingProducer:
     strings by algorithm, of what was produced.
     """
 
+    registers = False
+    tells_of_stop = False
+
     def __init__(
         self,
         source: Source,
@@ -89,6 +93,7 @@ class DigestingProducer:
         algorithms: Iterable[str] = (MD5, SHA512),
         moved: Callable[[int], None] = lambda produced: None,
     ) -> None:
+        super().__init__()
         self.length: int | str = UNKNOWN_LENGTH if source.size is None else source.size
         self.produced = 0
         self._source = source
@@ -96,9 +101,9 @@ class DigestingProducer:
         self._moved = moved
         self._digests = {algorithm: new_digest(algorithm) for algorithm in algorithms}
         self._at_end = False
-        self._paused: Deferred[None] | None = None
         self._reading: Deferred[bytes] | None = None
-        self._stopped = False
+        self._preparing = False
+        self._ready: bytes | None = None
 
     @property
     def complete(self) -> bool:
@@ -109,66 +114,73 @@ class DigestingProducer:
         return {algorithm: digest.hexdigest() for algorithm, digest in self._digests.items()}
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        """Write the bytes to `consumer`. Fails with LocalFileError; never fires after stopProducing."""
-        finished: Deferred[None] = Deferred(lambda _: self.stopProducing())
+        """See PushProducer. Fails with LocalFileError."""
+        return super().startProducing(consumer)
 
-        def ended(result: object) -> None:
-            if not self._stopped:
-                self._stopped = True
-                finished.callback(None)
+    def _begin(self) -> None:
+        self._reading = self._source.read(0)
+        self._advance()
 
-        def failed(failure: Failure) -> None:
-            if self._stopped:
-                log.debug("Reading {name} failed after the end: {failure}", name=self._source.name, failure=failure)
-            else:
-                self._stopped = True
-                finished.errback(failure)
+    def _next(self) -> bytes | None:
+        block, self._ready = self._ready, None
+        if block is not None:
+            self.produced += len(block)
+        return block
 
-        Deferred.fromCoroutine(self._produce(consumer)).addCallbacks(ended, failed)
-        return finished
+    def _wrote(self, size: int) -> None:
+        self._moved(self.produced)
 
-    def pauseProducing(self) -> None:
-        if self._paused is None:
-            self._paused = Deferred()
+    def _is_over(self) -> bool:
+        return self._at_end
 
-    def resumeProducing(self) -> None:
-        paused, self._paused = self._paused, None
-        if paused is not None:
-            paused.callback(None)
+    def _fetch(self) -> bool:
+        """Begin to read and digest the next block, unless one is under way or waits to be sent."""
+        if self._preparing or self._ready is not None or self._at_end:
+            return False
+        self._preparing = True
+        Deferred.fromCoroutine(self._prepare()).addCallbacks(self._prepared, self._failed)
+        return not self._preparing
 
-    def stopProducing(self) -> None:
-        """End after the current block, and cancel the read that is under way. May be called several times."""
-        self._stopped = True
+    async def _prepare(self) -> bytes:
+        """Wait for the next block and digest it. Returns b"" at the end.
+
+        A block is digested before it is sent: the server may answer as soon as it has the last byte.
+        """
+        reading = self._reading
+        assert reading is not None
+        block = await reading
+        if self._consumer is None or not block:
+            self._reading = None
+            return b""
+        # Read the next block meanwhile, but do not wait for it before this one is sent.
+        self._reading = self._source.read(self.produced + len(block))
+        await gather_or_cancel([self._run(digest.update, block) for digest in self._digests.values()])
+        return block
+
+    def _prepared(self, block: bytes) -> None:
+        self._preparing = False
+        if self._consumer is None:
+            return
+        if block:
+            self._ready = block
+        elif self.length in (UNKNOWN_LENGTH, self.produced):
+            self._at_end = True
+        else:
+            fault = f"ended after {self.produced} of {self.length} bytes"
+            self._end(Failure(LocalFileError(self._source.name, fault)))
+        self._advance()
+
+    def _failed(self, failure: Failure) -> None:
+        self._preparing = False
+        if self._consumer is None:
+            log.debug("Reading {name} failed after the end: {failure}", name=self._source.name, failure=failure)
+        else:
+            self._end(failure)
+
+    def _clear(self) -> None:
+        """Drop the current block, and cancel the read that is under way."""
+        self._ready = None
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.cancel()
             reading.addErrback(lambda failure: None)
-        self.resumeProducing()
-
-    async def _produce(self, consumer: IConsumer) -> None:
-        self._reading = self._source.read(0)
-        while block := await self._next():
-            # Read the next block meanwhile, but do not wait for it before this one is sent.
-            self._reading = self._source.read(self.produced + len(block))
-            # Digest the block before it is sent: the server may answer as soon as it has the last byte.
-            await gather_or_cancel([self._run(digest.update, block) for digest in self._digests.values()])
-            while self._paused is not None:
-                await self._paused
-            if self._stopped:
-                return
-            self.produced += len(block)
-            consumer.write(block)
-            self._moved(self.produced)
-        if self._stopped:
-            return
-        if self.length not in (UNKNOWN_LENGTH, self.produced):
-            raise LocalFileError(self._source.name, f"ended after {self.produced} of {self.length} bytes")
-        self._at_end = True
-
-    async def _next(self) -> bytes:
-        """Wait for the block that is being read. Returns b"" at the end, and after stopProducing."""
-        reading = self._reading
-        block = b"" if reading is None else await reading
-        if self._reading is reading:
-            self._reading = None
-        return b"" if self._stopped else block

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from attrs import define
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -15,6 +15,7 @@ from zope.interface import implementer
 from imgsvc.errors import ObjectDamaged
 from imgsvc.interfaces import IBudget, IShare, IStoreReader
 from imgsvc.model import Span
+from imgsvc.producers import PushProducer
 
 Read = Callable[[int, int], Deferred[bytes]]
 """Offset and size to the bytes there: fewer of them only at the object's end. Fails with StoreError."""
@@ -34,7 +35,7 @@ class _Block:
 
 
 @implementer(IStoreReader)
-class ReadAhead:
+class ReadAhead(PushProducer):
     """Gives a span of an object to a consumer, in blocks sized by the budget, with at most `depth` of them in hand.
 
     A block is counted until the consumer has let go of it: one that pauses within the write keeps it until it
@@ -55,100 +56,66 @@ class ReadAhead:
         budget: IBudget,
         depth: int = DEPTH,
     ) -> None:
+        super().__init__()
         self.length = span.length
         self._store_id = store_id
         self._read = read
         self._close = close
         self._budget = budget
         self._depth = depth
-        self._next = span.start
+        self._next_offset = span.start
         self._stop = span.stop
         self._blocks: deque[_Block] = deque()
         self._reading = 0
-        self._paused = False
         self._unsent = 0
-        self._advancing = False
-        self._stopped = False
         self._share: IShare | None = None
-        self._consumer: IConsumer | None = None
-        self._done: Deferred[None] | None = None
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """See IStoreReader."""
-        done: Deferred[None] = Deferred(lambda _: self.stopProducing())
-        self._done = done
-        if self._stopped:
-            self._end(Failure(CancelledError()))
-            return done
-        self._consumer = consumer
-        self._share = self._budget.share()
-        consumer.registerProducer(self, True)
-        self._advance()
-        return done
-
-    def pauseProducing(self) -> None:
-        """See IPushProducer."""
-        self._paused = True
-        if self._share is not None:
-            self._share.lend(self._drop)
+        if not self._stopped:
+            self._share = self._budget.share()
+        return super().startProducing(consumer)
 
     def resumeProducing(self) -> None:
         """See IPushProducer."""
-        self._paused = False
         if self._share is not None:
             self._share.take_back()
             self._share.free(self._unsent)
             self._unsent = 0
-        self._advance()
+        super().resumeProducing()
 
     def stopProducing(self) -> None:
         """See IStoreReader. The consumer stays registered: whoever stops the reader ends the consumer."""
-        if self._stopped:
-            return
-        self._stopped = True
-        self._consumer = None
-        self._end(Failure(CancelledError()))
-        self._close()
+        if not self._stopped:
+            super().stopProducing()
+            self._close()
 
-    def _advance(self) -> None:
-        """Do all that can be done now. Not re-entered by what a consumer or a read that answers at once calls back."""
-        if self._advancing:
-            return
-        self._advancing = True
-        try:
-            while self._write_block() or self._ask_for_block():
-                pass
-        finally:
-            self._advancing = False
-        if self._done is not None and not self._blocks and not self._unsent and self._next == self._stop:
-            self._end(None)
+    def _pause_source(self) -> None:
+        if self._share is not None:
+            self._share.lend(self._drop)
 
-    def _write_block(self) -> bool:
-        """Hand the first block in hand to the consumer, if it wants it now."""
-        if self._done is None or self._paused or not self._blocks:
-            return False
-        data = self._blocks[0].data
-        if data is None:
-            return False
-        assert self._consumer is not None and self._share is not None
-        share = self._share
-        self._blocks.popleft()
-        self._consumer.write(data)  # which may pause or stop us
-        if self._paused and self._done is not None:
-            self._unsent += len(data)
-        else:
-            share.free(len(data))
-        return True
+    def _next(self) -> bytes | None:
+        """The first block in hand, if it has come."""
+        return self._blocks.popleft().data if self._blocks and self._blocks[0].data is not None else None
 
-    def _ask_for_block(self) -> bool:
+    def _wrote(self, size: int) -> None:
+        if self._paused and self._consumer is not None:
+            self._unsent += size
+        elif self._share is not None:  # else it was closed, and all of it is free
+            self._share.free(size)
+
+    def _is_over(self) -> bool:
+        return not self._blocks and not self._unsent and self._next_offset == self._stop
+
+    def _fetch(self) -> bool:
         """Begin one more read, within depth and budget."""
-        if self._done is None or self._next == self._stop or len(self._blocks) >= self._depth:
+        if self._next_offset == self._stop or len(self._blocks) >= self._depth:
             return False
         assert self._share is not None
         if not (self._may_read_ahead(self._share) if self._paused else self._may_read(self._share)):
             return False
-        block = _Block(self._next, min(self._share.block_size, self._stop - self._next))
-        self._next += block.size
+        block = _Block(self._next_offset, min(self._share.block_size, self._stop - self._next_offset))
+        self._next_offset += block.size
         self._blocks.append(block)
         self._share.hold(block.size)
         if self._paused:
@@ -169,7 +136,7 @@ class ReadAhead:
         """Called by the budget when others need the room of what the consumer does not take."""
         assert self._share is not None
         if self._blocks:
-            self._next = self._blocks[0].offset
+            self._next_offset = self._blocks[0].offset
         for block in self._blocks:
             block.dropped = True
             if block.data is not None:
@@ -191,23 +158,12 @@ class ReadAhead:
         self._give_back()
         self._advance()
 
-    def _end(self, failure: Failure | None) -> None:
-        """Tell the consumer, unless it is gone, and the caller that nothing more comes."""
-        done, self._done = self._done, None
-        if done is None:
-            return
+    def _clear(self) -> None:
         self._blocks.clear()
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            consumer.unregisterProducer()
         self._give_back()
-        if failure is None:
-            done.callback(None)
-        else:
-            done.errback(failure)
 
     def _give_back(self) -> None:
         """Give the memory back after the end, when no read fills it any more."""
-        if self._done is None and not self._reading and self._share is not None:
+        if self._consumer is None and not self._reading and self._share is not None:
             self._share.close()
             self._share = None

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.interfaces import IConsumer
 from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
 from imgsvc.errors import BodyCut, BodyTooLarge
+from imgsvc.producers import PushProducer
 
 SCATTERED = 16
 """If one read brings more pieces, they are joined, because a write for each small chunk would cost more."""
@@ -31,29 +32,28 @@ class BodySource(Protocol):
         """Send `100 Continue`."""
 
 
-@implementer(IBodyProducer, IPushProducer)
-class RequestBody:
+@implementer(IBodyProducer)
+class RequestBody(PushProducer):
     """The body of one request. It goes to one consumer, once.
 
     length: announced bytes, or UNKNOWN_LENGTH. The Deferred of startProducing fails with BodyCut when the connection
-    ends
-    first, and with BodyMalformed when the framing is broken.
+    ends first, and with BodyMalformed when the framing is broken.
+
     The parser only stores its decoded bytes here. `deliver` hands them on after the parser has returned from one read.
-    So
-    neither a consumer nor a response runs within the parser.
+    So neither a consumer nor a response runs within the parser.
     """
 
+    tells_of_stop = False
+
     def __init__(self, source: BodySource, length: int | None, expects_continue: bool) -> None:
+        super().__init__()
         self.length: Any = UNKNOWN_LENGTH if length is None else length
         self.complete = length == 0
         self.received = 0
         self._source = source
         self._expects_continue = expects_continue
         self._waiting: deque[bytes] = deque()
-        self._consumer: IConsumer | None = None
-        self._done: Deferred[None] | None = None
-        self._failure: Failure | None = None
-        self._paused = True
+        self._source_paused = True
         self._used = False
         self._ended = False
 
@@ -77,40 +77,16 @@ class RequestBody:
         if self._used:
             raise RuntimeError("this body has been consumed")
         self._used = True
-        self._consumer = consumer
-        done: Deferred[None] = Deferred(self._cancelled)
-        self._done = done
         if self._expects_continue and not self.complete:
             self._expects_continue = False
             if not self.received:
                 self._source.send_continue()
-        self._paused = False
-        consumer.registerProducer(self, True)
-        if not self._paused:
-            self.resumeProducing()
-        return done
-
-    def pauseProducing(self) -> None:
-        """See IPushProducer."""
-        if self._consumer is not None and not self._paused:
-            self._paused = True
-            self._source.pause_body()
-
-    def resumeProducing(self) -> None:
-        """See IPushProducer."""
-        if self._consumer is None:
-            return
-        self._paused = False
-        self._write_waiting()
-        if self._flows:
-            self._source.resume_body()  # also after the last byte, to notice a lost connection
-            self.deliver()
+        return super().startProducing(consumer)
 
     def stopProducing(self) -> None:
         """See IBodyProducer. The Deferred of startProducing does not fire, and reading from the socket stops."""
         self._leave_rest()
-        self._done = None
-        self._end()
+        super().stopProducing()
 
     # --- called by the request
 
@@ -134,11 +110,7 @@ class RequestBody:
 
     def deliver(self) -> None:
         """Hand on the bytes that have arrived, and the end."""
-        self._write_waiting()
-        if self._failure is not None:
-            self._fire(self._failure)
-        elif self.complete and self._flows:
-            self._fire(None)
+        self._advance()
 
     def fail(self, failure: Failure) -> None:
         """End the body with this error, at any point."""
@@ -149,39 +121,34 @@ class RequestBody:
 
     # ---
 
-    @property
-    def _flows(self) -> bool:
-        return self._consumer is not None and not self._paused
-
-    def _write_waiting(self) -> None:
+    def _next(self) -> bytes | None:
         if len(self._waiting) > SCATTERED:
             joined = b"".join(self._waiting)
             self._waiting.clear()
-            self._waiting.append(joined)
-        while self._waiting and self._consumer is not None and not self._paused:
-            self._consumer.write(self._waiting.popleft())
+            return joined
+        return self._waiting.popleft() if self._waiting else None
 
-    def _cancelled(self, done: Deferred[None]) -> None:
-        if self._failure is not None:  # Klein cancels the handler of a lost request: fail with the reason instead
-            self._fire(self._failure)
+    def _is_over(self) -> bool:
+        return self._failure is not None or (self.complete and self._flows)
+
+    def _pause_source(self) -> None:
+        self._source.pause_body()
+
+    def _resume_source(self) -> None:
+        self._source.resume_body()  # also after the last byte, to notice a lost connection
+
+    def _cancel(self, done: Deferred[None]) -> None:
+        if self._failure is not None:  # klein cancels the handlers of lost requests: say what was lost instead
+            self._end(self._failure)
         else:
             self.stopProducing()
-
-    def _fire(self, result: Failure | None) -> None:
-        consumer, done = self._consumer, self._done
-        self._done = None
-        self._end()
-        if consumer is not None:
-            consumer.unregisterProducer()
-        if done is not None:
-            done.callback(result)  # a Failure makes it fail
 
     def _leave_rest(self) -> None:
         if not self.complete and self._failure is None:
             self._source.pause_body()
 
-    def _end(self) -> None:
-        self._used, self._consumer = True, None
+    def _clear(self) -> None:
+        self._used = True
         self._drop()
 
     def _drop(self) -> None:
