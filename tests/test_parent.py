@@ -119,5 +119,13 @@ class ReloadTests(SynchronousTestCase):
 
     def test_nobody(self) -> None:
         """Where no worker answers, nothing has changed."""
-        self.failureResultOf(self.reload(), ConfigurationError)
+        worker = self.add()
+        reloaded = self.reload()
+        worker.processEnded(Failure(ProcessDone(0)))
+        self.failureResultOf(reloaded, ConfigurationError)
         self.assertEqual(self.parent.config, self.before)
+
+    def test_too_early(self) -> None:
+        """The first worker begins with what was read before it."""
+        self.successResultOf(self.reload())
+        self.assertEqual(self.parent.config, self.after)

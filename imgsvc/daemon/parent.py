@@ -162,6 +162,9 @@ class ParentService(Service):
         """See Reloadable. One worker is told first: where it refuses, the others do not hear of it."""
         for endpoint in self.endpoints:
             endpoint.read_certificates()  # each worker reads them for itself
+        if not self._served and not self._workers:
+            self.config = config  # with which the first worker begins
+            return
         document = configuration.to_json(config)
         for worker in list(self._workers):
             try:
