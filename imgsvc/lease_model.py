@@ -40,9 +40,8 @@ class Lease:
     """The exclusive right of its holder to work on something, until it expires and another process takes it over.
 
     resource_id: the object of the work: the id of an image, or of the task if it is about no image yet. lease_id:
-    identifies
-    the holder. It is unique, and changes when the lease is taken over. For one resource, later ids sort after earlier
-    ones.
+    identifies the holder. It is unique, and changes when the lease is taken over. For one resource, later ids sort
+    after earlier ones.
     expires_at: microseconds since 1970 by the database's clock, changed by each renewal; 0: the lease was given up.
     task_id: for a lease of kind `task`. objects: those that the holder has begun.
     """
@@ -76,11 +75,9 @@ class Task:
     """The catalogue's record of work that goes on after the response to its request.
 
     id: a UUID. type: the kind of task. owner: the project that it works for. input, result: JSON documents whose form
-    the
-    kind defines. message: the reason of a failure, for people. request_id, user_id: of the request that created it.
+    the kind defines. message: the reason of a failure, for people. request_id, user_id: of the request that created it.
     expires_at: when the record of an ended task is deleted. progress: bytes that are done. cancelled: whether the task
-    was
-    asked to end.
+    was asked to end.
     """
 
     id: str

@@ -42,8 +42,7 @@ class Definition:
     """One definition in a namespace. Its name is unique in its kind and namespace.
 
     document: its content without the name. For a property, its JSON schema; for an object, `description`, `required`
-    and
-    `properties`; for an association, `prefix` and `properties_target`; for a tag, nothing.
+    and `properties`; for an association, `prefix` and `properties_target`; for a tag, nothing.
     """
 
     kind: Kind
@@ -103,12 +102,9 @@ class NamespaceQuery:
     """The parameters of a list of namespaces.
 
     visibility: only namespaces of this one; None: all. resource_types: only namespaces that are associated with any of
-    them;
-    None: all. sort: a column, one of `namespace`, `created_at`, `updated_at`; the name breaks ties. marker: the name
-    after
-    which the page begins. limit: namespaces on the page. size: the page ends before it has about this many bytes of
-    JSON, but
-    has at least one namespace.
+    them; None: all. sort: a column, one of `namespace`, `created_at`, `updated_at`; the name breaks ties. marker: the
+    name after which the page begins. limit: namespaces on the page. size: the page ends before it has about this many
+    bytes of JSON, but has at least one namespace.
     """
 
     caller: Caller

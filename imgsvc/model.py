@@ -119,8 +119,7 @@ class ProjectLimits:
     """Limits for all images of a project together. Sizes are in bytes; None: no limit.
 
     size_total: sum of the sizes of images, each times its locations. stage_total: bytes of staged data. count_total:
-    number
-    of images. count_uploading: number of images that wait for data.
+    number of images. count_uploading: number of images that wait for data.
     """
 
     project_id: str
@@ -156,8 +155,7 @@ class Caller:
     """The user or service that makes a request.
 
     project_id: the owner of all that the caller creates; None: no project. service_roles: of the service that passes
-    the
-    request on for the caller, if any. token: the caller's token, which the server shows to other services on its
+    the request on for the caller, if any. token: the caller's token, which the server shows to other services on its
     behalf.
     is_admin: whether the caller is an administrator of all projects. The policy decides that (`context_is_admin`); its
     default is the role `admin`.
@@ -176,9 +174,8 @@ class RequestContext:
     """The context of all work for a request.
 
     request_id: its id in the log and in the response; empty if it has none. caller: without any rights until the caller
-    is
-    identified. peer: address of the peer, as text; empty for a unix socket. traceparent: position in a trace (W3C Trace
-    Context); empty if there is none.
+    is identified. peer: address of the peer, as text; empty for a unix socket. traceparent: position in a trace (W3C
+    Trace Context); empty if there is none.
     """
 
     request_id: str
@@ -215,8 +212,7 @@ class Claim:
     """The right of one upload to give an image its data, until its lease runs out.
 
     lease_id: see `lease_model.Lease`; by it a store knows which of two unfinished objects is stale. image: the image at
-    the
-    time of the claim, with status `saving`.
+    the time of the claim, with status `saving`.
     """
 
     lease_id: str
@@ -245,8 +241,7 @@ class StoredObject:
     """An object in a store, regardless of the catalogue.
 
     size: bytes. changed_at: time at which it was written, in seconds since 1970 by the clock of the medium. version:
-    differs
-    from that of every other object that ever has the name.
+    differs from that of every other object that ever has the name.
     """
 
     name: str
@@ -296,9 +291,8 @@ class Survey:
     """The content of the medium of a store that writes a mark there.
 
     place: where the medium is, for the operator. mark: the owner in the mark, in words. own: whether the mark is that
-    of this
-    store. known: number of objects that the catalogue has there. unknown: number of other objects. missing: number of
-    objects that the catalogue has there and that do not exist.
+    of this store. known: number of objects that the catalogue has there. unknown: number of other objects. missing:
+    number of objects that the catalogue has there and that do not exist.
     """
 
     place: str
@@ -332,14 +326,10 @@ class ImageQuery:
     """The parameters of a list of images.
 
     visibility: a Visibility value, `all`, or None for the default set (Image API: all images that the caller may see,
-    without
-    community images of others). member_status: which images that are shared with the caller are shown: a MemberStatus
-    value
-    or `all`. sort: (column, descending) pairs; created_at and id are appended to break ties. marker: the id after which
-    the
-    page begins. limit: images on the page. size: the page ends before it has about this many bytes of JSON. begins:
-    whether
-    the page has at least one image, even a larger one.
+    without community images of others). member_status: which images that are shared with the caller are shown: a
+    MemberStatus value or `all`. sort: (column, descending) pairs; created_at and id are appended to break ties. marker:
+    the id after which the page begins. limit: images on the page. size: the page ends before it has about this many
+    bytes of JSON. begins: whether the page has at least one image, even a larger one.
     """
 
     caller: Caller

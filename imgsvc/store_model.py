@@ -39,9 +39,8 @@ class StoreSettings:
     """The settings of a store that do not depend on its kind.
 
     id: the name of its table. description: for people; may be empty. weight: of two locations, the one in the store of
-    the
-    higher weight is read first. reserved: the purpose that the server reserves the store for; None: the store is for
-    images.
+    the higher weight is read first. reserved: the purpose that the server reserves the store for; None: the store is
+    for images.
     """
 
     id: str
@@ -61,11 +60,9 @@ class StoreInfo:
     id, description, weight, reserved: as in StoreSettings. kind: the kind of the store, such as `file`.
     scope: the processes that can access its objects. read_only: whether it does not accept images.
     medium: a text that is equal for two stores if they keep objects in the same place; None: no other store can use the
-    same
-    place. folder: absolute path of the folder of this host that has the objects; None: there is none.
+    same place. folder: absolute path of the folder of this host that has the objects; None: there is none.
     schemes: of the URLs of its locations, in lower case. can_range: whether it can read a part of an object; a single
-    object
-    may still not allow it. can_redirect: whether it is an IRedirectingStore, and configured to redirect.
+    object may still not allow it. can_redirect: whether it is an IRedirectingStore, and configured to redirect.
     properties: shown by /v2/info/stores/detail.
     """
 

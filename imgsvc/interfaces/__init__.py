@@ -1,7 +1,7 @@
-"""What the packages of the server promise each other.
+"""The interfaces between the packages of the server.
 
-A Deferred that a method gives may have fired already. Sizes are bytes, times seconds. All methods are called in the
-reactor's thread.
+A Deferred that a method returns may have fired already. Sizes are in bytes, times in seconds. All methods are called in
+the thread of the reactor.
 """
 
 from imgsvc.interfaces.answers import IAnswers, IOutlet

@@ -1,4 +1,4 @@
-"""Where answers to requests are written to, and what writes the large ones."""
+"""The interfaces for the response to a request, and for the sender of large JSON responses."""
 
 from __future__ import annotations
 
@@ -15,35 +15,42 @@ __all__ = ["IAnswers", "IOutlet"]
 
 
 class IOutlet(IConsumer):
-    """The answer to a request, its headers set and not yet sent: where a delivery writes to."""
+    """The response to a request, with its headers set but not sent yet. Producers write the body to it."""
 
-    started: bool = Attribute("Whether any of the answer was written.")
+    started: bool = Attribute("Whether any byte of the response was written.")
 
     def plain_transport() -> FileDescriptor | None:
-        """The transport, if it is a plain socket to which a file may be sent as it is; else None."""
+        """Return the transport if it is a plain socket, to which the kernel can send a file; else None."""
 
     def lend_transport() -> None:
-        """Write the headers to the transport and leave it without a producer, for the caller to register one."""
+        """Write the headers to the transport and unregister its producer, so that the caller can register one."""
 
     def count(sent: int) -> None:
-        """So many more bytes of the body were written to the transport that was lent."""
+        """Add to the number of body bytes that the caller has written to the lent transport.
+
+        sent: bytes since the last call.
+        """
 
     def take_back_transport() -> None:
-        """The caller has unregistered its producer."""
+        """Take the lent transport back. The caller has unregistered its producer before."""
 
     def cut() -> None:
-        """Break the connection off, so that nobody takes what was sent for the whole."""
+        """Abort the connection, so that the client does not take the bytes that were sent for the whole response."""
 
 
 class IAnswers(Interface):
-    """Sends JSON answers that are large."""
+    """Sends large JSON responses."""
 
     def reserve(size: int) -> Deferred[IReservation]:
-        """See IAnswerBudget. Fails with Overloaded for who has waited for too long."""
+        """Reserve memory for a response: see IAnswerBudget.
+
+        size: bytes. Fails with Overloaded if it has waited for too long.
+        """
 
     def send(blocks: list[bytes], outlet: IOutlet, reservation: IReservation) -> Awaitable[None]:
-        """Write a list of bytes, which is emptied, to the outlet as the client takes it.
+        """Write the blocks to the outlet at the speed at which the client reads.
 
-        The reservation, which the caller closes, shrinks with what is left. When a client takes nothing for too long,
-        or the whole takes too long, the connection is cut. Who gives up waiting stops it.
+        blocks: the body; the list is emptied. reservation: shrinks as blocks are sent; the caller closes it.
+        Cuts the connection when the client reads nothing for too long, or when the whole response takes too long.
+        Sending stops when the caller cancels its wait.
         """

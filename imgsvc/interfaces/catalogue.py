@@ -1,4 +1,4 @@
-"""What the catalogue keeps, parted by what it is about: who uses it asks only for the parts that it needs.
+"""The interfaces of the catalogue, one for each subject. A user of the catalogue names only those that it needs.
 
 All methods may fail with CatalogueUnavailable.
 """
@@ -44,49 +44,50 @@ __all__ = [
 
 
 class ICatalogueDatabase(Interface):
-    """The database behind it."""
+    """The database of the catalogue."""
 
     def start() -> Deferred[None]:
-        """Open the database; make or upgrade the schema of an SQLite file."""
+        """Open the database. The schema of an SQLite file is created or upgraded."""
 
     def stop() -> Deferred[None]:
-        """Close it."""
+        """Close the database."""
 
     def check() -> Deferred[None]:
-        """Succeeds if the database answers."""
+        """Succeed if the database answers."""
 
 
 class IImageCatalogue(Interface):
-    """Images as records."""
+    """The records of images."""
 
     def image(image_id: str) -> Deferred[Image]:
-        """The image. Fails with NoSuchImage for an absent or deleted one."""
+        """Return the image. Fails with NoSuchImage if it does not exist or was deleted."""
 
     def images(query: ImageQuery) -> Deferred[ImagePage]:
-        """A page of images.
+        """Return a page of images.
 
-        Fails: Invalid for a marker that is unknown, Forbidden for one that the caller cannot see. One that was deleted
-        keeps its place, for callers that saw it; for others it is unknown.
+        Fails: Invalid for an unknown marker; Forbidden for a marker that the caller may not see. The id of a deleted
+        image is a valid marker for callers that could see the image; for others it is unknown.
         """
 
     def add(image: Image, limits: ProjectLimits | None = None) -> Deferred[None]:
-        """Keep a new image, status queued.
+        """Create the record of a new image, with the status queued.
 
         limits: of the owner; count_total is checked in the same transaction. None: no limits.
-        Fails: ImageExists, also for a deleted id; QuotaExceeded.
+        Fails: ImageExists, also if a deleted image has the id; QuotaExceeded.
         """
 
     def update(
         image: Image, changed: Image, limits: ProjectLimits | None = None
     ) -> Deferred[tuple[Image, list[PendingDeletion]]]:
-        """Keep `changed` in place of `image`, which was read before. Gives the image as it is now, and what it lost.
+        """Replace `image`, as it was read before, with `changed`.
 
-        limits: of its owner. None: no limits.
-        What may differ: status (as TRANSITIONS has it), base fields, data fields, tags, properties, locations; not id,
-        created_at, updated_at or members. A location that `changed` lacks is a pending deletion then.
-        Fails: NoSuchImage; ImageChanged if anything of the image (updated_at tells) changed since it was read; TooLarge
-        if the limits have no room for the bytes of the locations that are added; Conflict while the bytes at one of
-        these are being deleted, because the image had it before.
+        Returns the image as it is now, and its removed locations.
+        limits: of the owner; None: no limits.
+        `changed` may differ in status (as in TRANSITIONS), base fields, data fields, tags, properties and locations;
+        not in id, created_at, updated_at or members. Each location that `changed` lacks becomes a pending deletion.
+        Fails: NoSuchImage; ImageChanged if the image was changed since it was read (its updated_at differs); TooLarge
+        if the limits do not allow the bytes of the added locations; Conflict if the bytes at an added location are
+        being deleted, because the image had that location before.
         """
 
 
@@ -94,153 +95,166 @@ class IMemberCatalogue(Interface):
     """The projects that images are shared with."""
 
     def members(image_id: str) -> Deferred[list[Member]]:
-        """Those of an image, in the order of member_id."""
+        """Return the members of an image, sorted by member_id."""
 
     def add_member(image_id: str, member_id: str, limit: int) -> Deferred[Member]:
-        """A new member, pending. limit: members that an image may have; negative: any number.
+        """Add a member with the status pending.
 
-        Fails: NoSuchImage, Conflict (it is one already), QuotaExceeded.
+        limit: the largest number of members of an image; negative: no limit.
+        Fails: NoSuchImage; Conflict if the project is a member already; QuotaExceeded.
         """
 
     def set_member_status(image_id: str, member_id: str, status: MemberStatus) -> Deferred[Member]:
-        """The member with its new status. Fails with NotFound."""
+        """Change the status of a member, and return the member. Fails with NotFound."""
 
     def remove_member(image_id: str, member_id: str) -> Deferred[None]:
-        """Share the image no more with the project. Fails with NotFound."""
+        """Stop sharing the image with the project. Fails with NotFound."""
 
 
 class IProjectCatalogue(Interface):
-    """What projects may use, and what they do use."""
+    """The limits and the usage of projects."""
 
     def usage(owner: str) -> Deferred[int]:
-        """Bytes of the owner's images, each times the number of its locations."""
+        """Return the bytes of the owner's images. An image counts once for each of its locations."""
 
     def project_usage(project_id: str) -> Deferred[ProjectUsage]:
-        """All that is counted of a project."""
+        """Return all numbers that are counted for a project."""
 
     def project_limits(project_id: str) -> Deferred[dict[str, int]]:
-        """Limits that an operator has set for this project, by name; a negative one is no limit."""
+        """Return the limits that an operator has set for this project, by name. A negative value means no limit."""
 
 
 class ILeaseCatalogue(Interface):
-    """Who may work on what, and what that has begun in stores."""
+    """Leases, and the objects that their holders have begun in stores."""
 
     def renew(resource_id: str, lease_id: str, seconds: float) -> Deferred[None]:
-        """The lease runs out so many seconds from now, by the database's clock; 0: it is given up.
+        """Extend a lease.
 
-        Fails with LeaseLost: another has it, or the image that it is on was deleted.
+        seconds: time from now, by the database's clock, until it expires; 0: the holder gives the lease up.
+        Fails with LeaseLost if another process holds the lease, or its image was deleted.
         """
 
     def leases() -> Deferred[list[Lease]]:
-        """All of them, those that expire first before others; at most 10,000."""
+        """Return all leases, at most 10,000. The ones that expire first come first."""
 
     def take_over(lease: Lease, seconds: float) -> Deferred[Lease | None]:
-        """Make this process the holder of a lease that has expired, for so many seconds.
+        """Make this process the holder of an expired lease.
 
-        None if it has not expired, was renewed since it was read, has ended, or another process was faster.
+        seconds: time from now until the new lease expires.
+        Returns the new lease. Returns None if the lease has not expired, was renewed since it was read, has ended, or
+        another process has taken it over.
         """
 
     def is_under_way(store_id: str, name: str, lease_id: str) -> Deferred[bool]:
-        """Whether an object that was begun under a lease id is one of a lease that has not ended, expired or not."""
+        """Whether an object that was begun under `lease_id` belongs to a lease that has not ended, expired or not."""
 
     def add_lease_object(resource_id: str, lease_id: str, store_id: str, name: str) -> Deferred[None]:
-        """The holder is about to begin one more object. Any number of times. Fails with LeaseLost."""
+        """Record that the holder of a lease is about to begin an object. May be repeated. Fails with LeaseLost."""
 
 
 class IUploadCatalogue(ILeaseCatalogue):
-    """Uploads: from the claim of a queued image to its data."""
+    """Uploads: from the claim of a queued image until the image has its data."""
 
     def claim(image_id: str, store_id: str, lease: float, limits: ProjectLimits | None = None) -> Deferred[Claim]:
-        """queued -> saving, for an upload into that store. lease: seconds from now, by the database's clock.
+        """Change an image from queued to saving, for an upload into that store.
 
+        lease: seconds from now, by the database's clock, until the claim's lease expires.
         limits: of the owner; count_uploading is checked in the same transaction. None: no limits.
-        Fails: NoSuchImage, WrongStatus, TooLarge; Conflict while bytes that it had in that store are being deleted.
+        Fails: NoSuchImage; WrongStatus; TooLarge; Conflict if bytes that the image had in that store are being deleted.
         """
 
     def activate(image_id: str, lease_id: str, data: StoredData, limits: ProjectLimits | None = None) -> Deferred[None]:
-        """saving -> active with these data, and the end of the claim, in one transaction.
+        """Change an image from saving to active with this data, and end the claim, in one transaction.
 
         limits: of the owner; size_total is checked in the same transaction. None: no limits.
-        Fails with LeaseLost when the claim is no longer held or the image is deleted; TooLarge.
+        Fails: LeaseLost if the claim is no longer held or the image was deleted; TooLarge.
         """
 
     def release(image_id: str, lease_id: str) -> Deferred[bool]:
-        """The end of a claim without data, after the store let go: saving -> queued, data fields cleared.
+        """End a claim without data: change the image from saving to queued and clear its data fields.
 
-        Gives whether the claim was still held. A deleted image stays deleted.
+        The store must have discarded the upload's bytes before. Returns whether the claim was still held. A deleted
+        image stays deleted.
         """
 
 
 class ITaskCatalogue(ILeaseCatalogue):
-    """Work that goes on after the answer to its request."""
+    """Tasks: work that goes on after the response to its request."""
 
     def add_task(task: Task, seconds: float) -> Deferred[Lease]:
-        """Keep a new task, and give its lease. Fails with Conflict: its image is being worked on."""
+        """Create the record of a task, and return its lease.
+
+        seconds: time from now until the lease expires. Fails with Conflict if somebody holds a lease on its image.
+        """
 
     def begin_task(
         image: Image, changed: Image, task: Task, seconds: float, limits: ProjectLimits | None = None
     ) -> Deferred[tuple[Image, Lease]]:
-        """As `IImageCatalogue.update`, and in the same transaction a new task on it.
+        """Do as `IImageCatalogue.update`, and create a task for the image in the same transaction.
 
-        Gives the image as it is now, and the lease of the task.
-        Fails also with Conflict: the image is being worked on.
+        seconds: time from now until the lease of the task expires.
+        Returns the image as it is now, and the lease of the task. Fails as `update`, and with Conflict if somebody
+        holds a lease on the image.
         """
 
     def task(task_id: str) -> Deferred[Task]:
-        """Fails with NotFound."""
+        """Return the task. Fails with NotFound."""
 
     def report_task(lease: Lease, seconds: float, progress: int) -> Deferred[bool]:
-        """The task is at work, and so many bytes are done; its lease is renewed. True: somebody asks for its end.
+        """Record the progress of a running task, and renew its lease. Returns whether somebody asked to cancel it.
 
-        Fails as `renew`.
+        seconds: time from now until the lease expires. progress: bytes that are done. Fails as `renew`.
         """
 
     def cancel_task(task_id: str) -> Deferred[bool]:
-        """Ask for the end of a task, whichever process is at work on it. False if it is not under way."""
+        """Ask the process that runs a task, whichever it is, to end it. Returns False if the task does not run."""
 
     def end_task(
         image: Image, changed: Image, lease: Lease, end: TaskEnd
     ) -> Deferred[tuple[Image, list[PendingDeletion]]]:
-        """As `IImageCatalogue.update`, and the end of the task and its lease in the same transaction.
+        """Do as `IImageCatalogue.update`, and end the task and its lease in the same transaction.
 
-        Fails also with LeaseLost. After a failure nothing has changed.
+        Fails as `update`, and with LeaseLost. After a failure nothing has changed.
         """
 
     def close_task(lease: Lease, end: TaskEnd) -> Deferred[bool]:
-        """The end of a task and its lease. False if the lease was not held: nothing has changed."""
+        """End a task and its lease. Returns False, and changes nothing, if the lease was not held."""
 
     def forget_tasks() -> Deferred[int]:
-        """Remove records of tasks whose time is over, 1000 at most. How many there were."""
+        """Delete expired records of tasks, at most 1000. Returns the number of them."""
 
 
 class IDeletionCatalogue(Interface):
-    """The end of images, and the bytes that are still to be deleted after it."""
+    """The deletion of images, and the bytes in stores that are still to be deleted after it."""
 
     def delete(image_id: str) -> Deferred[list[PendingDeletion]]:
-        """Any status but deleted -> deleted, and its locations become pending deletions, which it gives.
+        """Change an image from any other status to deleted. Its locations become pending deletions, which are returned.
 
-        Fails with NoSuchImage. A claim stays until its upload releases it.
+        Fails with NoSuchImage. A claim on the image stays until its upload releases it.
         """
 
     def restore(pending: Sequence[PendingDeletion], status: Status | None) -> Deferred[bool]:
-        """Give locations, some of one image, back to it, for a store that refuses to let go of the bytes.
+        """Give locations back to their image, because a store refuses to delete the bytes.
 
-        status: the one that the image had, if it was deleted; None if it is still there. Gives False if there is
-        nothing to give back, or nothing to give it to.
+        pending: of one image. status: the status that the image had before it was deleted; None if it was not deleted.
+        Returns False if the pending deletions or the image do not exist any more.
         """
 
     def pending_deletions(store_id: str, after: int = 0) -> Deferred[list[PendingDeletion]]:
-        """Those in that store with keys over `after`, in their order; at most 100."""
+        """Return the pending deletions in that store with keys above `after`, sorted by key; at most 100."""
 
     def forget_location(key: int) -> Deferred[None]:
-        """The store confirmed that the bytes of a pending deletion are gone."""
+        """Remove a pending deletion, after the store has confirmed that the bytes are gone."""
 
 
 class IInventory(IHoldings):
-    """What must be in each store."""
+    """The records of the objects that must be in each store."""
 
     def records(store_id: str, after: int, limit: int) -> Deferred[list[Record]]:
-        """What must be in that store, with keys over `after`, in their order. What is being deleted is not in it."""
+        """Return the records of a store with keys above `after`, sorted by key. Pending deletions are not included.
+
+        limit: the largest number of records.
+        """
 
 
 class ICatalogue(
@@ -253,35 +267,35 @@ class ICatalogue(
     IDeletionCatalogue,
     IInventory,
 ):
-    """All that is known of images. Every state change is one compare-and-swap."""
+    """The whole catalogue of images. Every change of state is one compare-and-swap."""
 
 
 class IMetadefCatalogue(Interface):
-    """What is kept of metadata definitions."""
+    """The catalogue of metadata definitions."""
 
     def namespace(name: str) -> Deferred[Namespace]:
-        """The namespace with all its definitions. Fails with NotFound."""
+        """Return the namespace with all its definitions. Fails with NotFound."""
 
     def namespaces(query: NamespaceQuery) -> Deferred[NamespacePage]:
-        """A page of namespaces, with no definitions but associations.
+        """Return a page of namespaces. Of their definitions, only the associations are read.
 
         Fails with NotFound for a marker that does not exist or that the caller may not see.
         """
 
     def add(namespace: Namespace) -> Deferred[None]:
-        """Keep a new namespace with all its definitions. Fails with Conflict: the name is taken."""
+        """Create a namespace with all its definitions. Fails with Conflict if the name is taken."""
 
     def update(namespace: Namespace, changed: Namespace) -> Deferred[None]:
-        """Keep `changed` in place of the namespace that was read before, definitions too.
+        """Replace a namespace, as it was read before, and its definitions with `changed`.
 
         Fails: NotFound; Conflict if the new name is taken; NamespaceChanged if anything changed since it was read.
         """
 
     def remove(namespace: Namespace) -> Deferred[None]:
-        """Forget the namespace that was read before, and all its definitions.
+        """Delete a namespace, as it was read before, and all its definitions.
 
         Fails: NotFound; NamespaceChanged if anything changed since it was read.
         """
 
     def resource_types() -> Deferred[list[ResourceType]]:
-        """Those of all associations that ever were, in the order of their names."""
+        """Return the resource types of all associations, also of those that were removed, sorted by name."""

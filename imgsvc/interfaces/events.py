@@ -1,4 +1,4 @@
-"""How parts of the server learn what others have done."""
+"""The interface by which parts of the server learn about events in other parts."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["IEvents"]
 
 
 class IEvents(Interface):
-    """Hands facts on from those who publish them to those who have subscribed, of this process only."""
+    """Passes events from publishers to subscribers in the same process."""
 
     def publish(event: Event) -> None:
-        """Tell all subscribers, in later turns of the reactor. Never fails, and never waits for them."""
+        """Call all subscribers of the event, in later turns of the reactor. Never fails, and does not wait for them."""
 
     def subscribe(kind: type[E], subscriber: Callable[[E], None]) -> Callable[[], None]:
-        """Call `subscriber(event)` with each event of a kind, or of one that is derived from it.
+        """Call `subscriber(event)` for each event of the class `kind` or of a subclass, in the order of publication.
 
-        Events come in the order in which they were published. What a subscriber raises is logged, and nothing else
-        comes of it. It must return soon: who has more to do begins it there and goes on by itself.
-        Gives what ends the subscription.
+        An exception from a subscriber is logged and has no other effect. A subscriber must return soon; longer work
+        must go on after it has returned.
+        Returns a function that ends the subscription.
         """

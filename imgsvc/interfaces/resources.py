@@ -1,4 +1,4 @@
-"""What the transfers and requests of a process share: threads, and memory."""
+"""The interfaces of the resources that the transfers and requests of a process share: threads and memory."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["IAnswerBudget", "IBudget", "IReservation", "IShare", "IThreads"]
 
 
 class IThreads(Interface):
-    """Runs blocking calls elsewhere than on the reactor."""
+    """Runs blocking calls outside the thread of the reactor."""
 
     def run(function: Callable[[*Ts], T], *arguments: *Ts) -> Deferred[T]:
-        """Call `function(*arguments)` in a thread. Gives its result; fails with what it raised.
+        """Call `function(*arguments)` in a thread. Returns its result; fails with the exception that it raised.
 
-        After `stop` nothing is called: it fails with CancelledError.
+        After `stop` the function is not called, and the Deferred fails with CancelledError.
         """
 
     def stop() -> None:
-        """End the threads, after the calls that they are in. Called by the owner."""
+        """End the threads, each after its current call. Only the owner calls this."""
 
 
 class IShare(Interface):
-    """What one transfer may hold of the process's memory for bytes in flight."""
+    """One transfer's share of the process's memory for bytes in flight."""
 
-    block_size: int = Attribute("Bytes to gather before a block goes on its way; shrinks as shares grow in number.")
+    block_size: int = Attribute("Bytes to collect before a block is passed on; smaller when there are more shares.")
     held: int = Attribute("Bytes held now.")
 
     def hold(size: int) -> None:
@@ -40,35 +40,36 @@ class IShare(Interface):
         """Count `size` bytes as no longer held."""
 
     def has_room() -> bool:
-        """Whether more bytes may be asked for now."""
+        """Whether the transfer may ask for more bytes now."""
 
     def has_plenty() -> bool:
-        """Whether there is room, and no more than half of the whole is held: for bytes that nobody asks for yet."""
+        """Whether there is room and at most half of the budget is held: the condition for reading ahead."""
 
     def make_room() -> bool:
-        """Have others give back what they have lent. Whether there is room now."""
+        """Call the `give_back` of other shares that have lent bytes. Returns whether there is room now."""
 
     def lend(give_back: Callable[[], None]) -> None:
-        """Say that what is held is not needed now: `give_back()` is called at most once, when others need room.
+        """Declare that the held bytes are not needed now, so that others can get their memory.
 
-        It frees what it can. Those who have lent for longest are asked first.
+        give_back: called at most once, when others need room; frees as many bytes as it can. The shares that have lent
+        for the longest time are asked first.
         """
 
     def take_back() -> None:
-        """Lend no longer, because what is held is needed again. Any number of times."""
+        """Stop lending, because the held bytes are needed again. May be repeated."""
 
     def when_room(call: Callable[[], None]) -> None:
-        """Call `call()` once, when bytes of others were freed and has_room() may be true again."""
+        """Call `call()` once, when others have freed bytes and has_room() may have become true."""
 
     def close() -> None:
-        """Give the share back, with all that it holds. Any number of times."""
+        """Return the share and all that it holds to the budget. May be repeated."""
 
 
 class IBudget(Interface):
-    """Bounds the bytes that all transfers of a process hold together."""
+    """Limits the bytes that all transfers of a process hold together."""
 
     def share() -> IShare:
-        """A share for one more transfer. The caller closes it."""
+        """Return a share for one more transfer. The caller closes it."""
 
 
 class IReservation(Interface):
@@ -77,21 +78,21 @@ class IReservation(Interface):
     size: int = Attribute("Bytes that are counted.")
 
     def resize(size: int) -> None:
-        """Count `size` bytes from now on, for who knows only now how many there are. Never waits.
+        """Change the reservation to `size` bytes, when the size was not known before. Never waits.
 
-        Without effect after close().
+        Has no effect after close().
         """
 
     def close() -> None:
-        """Give the memory back. Any number of times."""
+        """Return the memory to the budget. May be repeated."""
 
 
 class IAnswerBudget(Interface):
-    """Bounds the memory that JSON bodies and answers of a process hold together."""
+    """Limits the memory that the JSON bodies and responses of a process hold together."""
 
     def reserve(size: int) -> Deferred[IReservation]:
-        """Count `size` bytes as held. The caller closes the reservation.
+        """Reserve `size` bytes. The caller closes the reservation.
 
-        Up to 64 KiB it has fired already; more waits for its turn, and for room. A cancelled one leaves the queue, and
-        fails with CancelledError.
+        For up to 64 KiB the Deferred has fired already; for more it fires when its turn has come and there is room.
+        Cancelling it removes it from the queue, and it fails with CancelledError.
         """

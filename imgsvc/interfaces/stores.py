@@ -1,4 +1,4 @@
-"""What stores promise, and what is promised to them."""
+"""The interfaces of stores, and of the catalogue as stores see it."""
 
 from __future__ import annotations
 
@@ -28,74 +28,75 @@ __all__ = [
 
 
 class IStoreWriter(Interface):
-    """Takes the bytes of one object. Used by one upload: write*, commit, finalize; or abort at any point.
+    """Writes the bytes of one object. One upload uses it: write*, commit, finalize; or abort at any point.
 
-    One call is under way at a time, but for abort, which may come while a write or commit is not answered.
+    One call is under way at a time, with one exception: abort may be called while a write or commit is under way.
     """
 
     def write(pieces: Sequence[Buffer]) -> Deferred[None]:
-        """Append `pieces`. When the Deferred fires, they are free again.
+        """Append `pieces`. When the Deferred fires, the caller may reuse their memory.
 
         Fails: StoreFull, StoreWriteDenied, StoreUnavailable. The caller must abort after a failure.
         """
 
     def commit() -> Deferred[Location]:
-        """Make all that was written durable and visible under its name, all or nothing. Deferred of where it is.
+        """Make the whole object durable and visible under its name, atomically. Returns its location.
 
-        Fails as write does, and with ObjectExists when the name holds an object which is not that of an
-        earlier upload of the same image that was never finalized.
+        Fails as `write`, and with ObjectExists if the name has another object. An object that an earlier upload of the
+        same image has left unfinalized is replaced.
         """
 
     def finalize() -> Deferred[None]:
-        """The catalogue has the location now: remove what is kept only while the upload may still be undone."""
+        """Remove what was kept to undo the upload. Called when the catalogue has the location."""
 
     def abort() -> Deferred[None]:
-        """Leave nothing behind of this upload, committed or not; never harm what another upload wrote.
+        """Remove everything that this upload has written, committed or not. Never harms what another upload wrote.
 
-        Any number of times, after any failure, also when the outcome of a write is unknown.
-        Fails only with StoreError when the medium does not let go; `discard` is then tried again later.
+        May be called any number of times, after any failure, also when the outcome of a write is unknown.
+        Fails only with StoreError, if the medium refuses; `discard` is then tried again later.
         """
 
 
 class IResumableWriter(IStoreWriter):
-    """A writer whose upload may be interrupted, and gone on with later: see IResumableStore."""
+    """A writer whose upload can be interrupted and resumed later: see IResumableStore."""
 
     size: int = Attribute("Bytes that the object has so far. What `write` gets is appended to them.")
 
     def suspend() -> Deferred[int]:
-        """Make what was written durable, and leave it to `resume`. Gives `size`, the number of bytes.
+        """Make the bytes durable and keep them for `resume`. Returns `size`, the number of bytes.
 
-        The upload stays unfinished. Nothing more can be done by this writer: write and commit fail, finalize and abort
-        have no effect. Fails as write does; the caller must abort then.
+        The upload stays unfinished. This writer cannot be used any more: write and commit fail, finalize and abort have
+        no effect. Fails as `write`; the caller must abort then.
         """
 
 
 class ICopyingWriter(IStoreWriter):
-    """A writer that can have a store's server or the kernel copy bytes, which do not pass through this process."""
+    """A writer that can let a server or the kernel copy bytes, so that they do not pass through this process."""
 
     def copy(source: IStore, location: Location, span: Span) -> Deferred[int]:
-        """Append the first bytes of a span of another object. Gives their number; the caller asks again for the rest.
+        """Append the first bytes of a span of another object. Returns their number; the caller asks again for the rest.
 
-        One call copies only as much as an abort can wait for. It gives 0 where it cannot copy: the caller then reads
-        the bytes from `source` and writes them. No call of `write` may be under way.
-        source: the store of `location`, of any kind. Fails as write does, and as IStore.reader does.
+        source: the store of `location`, of any kind.
+        One call copies only as much as an abort can wait for. It returns 0 if it cannot copy; the caller then reads the
+        bytes from `source` and writes them. No call of `write` may be under way. Fails as `write`, and as
+        `IStore.reader`.
         """
 
 
 class IStoreReader(IPushProducer):
-    """Gives a span of an object to a consumer, once. Paused and resumed by the consumer."""
+    """Produces a span of an object for a consumer, once. The consumer pauses and resumes it."""
 
     length: int = Attribute("Bytes that will be produced.")
 
     def startProducing(consumer: IConsumer) -> Deferred[None]:
         """Register with `consumer` as a push producer, write `length` bytes to it, unregister.
 
-        The Deferred fires when the last byte was written. Fails with StoreError when the object ends early or
-        the store fails; fewer bytes were written then. Fails with CancelledError after stopProducing.
+        The Deferred fires when the last byte was written. Fails: StoreError if the object ends early or the store
+        fails, and fewer bytes were written; CancelledError after stopProducing.
         """
 
     def stopProducing() -> None:
-        """End, and free all that is held. Any number of times; also if startProducing was never called."""
+        """End, and free all resources. May be repeated, and called when startProducing never was."""
 
 
 class IFileBacked(Interface):
@@ -106,196 +107,197 @@ class IFileBacked(Interface):
     length: int = Attribute("Bytes in the span.")
 
     def load(offset: int, length: int) -> Deferred[None]:
-        """Bring these bytes of the file into the kernel's memory, in a thread of the store.
+        """Read these bytes of the file into the kernel's page cache, in a thread of the store.
 
-        Fails with ObjectDamaged when the file ends before them, StoreUnavailable when it cannot be read.
+        Fails: ObjectDamaged if the file ends before them; StoreUnavailable if it cannot be read.
         """
 
 
 class IHoldings(Interface):
-    """What the catalogue tells a store, so that the store can tell whose its medium is.
+    """The part of the catalogue that a store uses to decide whether a medium belongs to it.
 
     All methods may fail with CatalogueUnavailable.
     """
 
     def identity() -> Deferred[str]:
-        """What tells this catalogue from all others. It stays with the database."""
+        """Return the unique id of this catalogue. It is kept in the database."""
 
     def object_count(store_id: str) -> Deferred[int]:
-        """Objects that must be in that store. Those that are being deleted or uploaded count, too."""
+        """Return the number of objects that must be in that store, with those that are being deleted or uploaded."""
 
     def known_objects(store_id: str, names: Collection[str]) -> Deferred[set[str]]:
-        """Which of these names, 1000 at most, `object_count` counts."""
+        """Return those of the names, at most 1000, whose objects `object_count` counts."""
 
 
 class IStore(Interface):
-    """Keeps objects, each under the id of its image. Every provider passes the store contract suite.
+    """Keeps objects, each under the id of its image. Every implementation passes the store contract suite.
 
-    Methods without a parameter `caller` are called by the server itself: an object may be deleted long after a request.
+    The server itself calls the methods without a parameter `caller`: for example, it deletes an object long after the
+    request.
 
-    The medium of a store may be away: not mounted, not attached, or another's in its place. Nothing that was in the
-    store is gone then. So a store whose medium can be away is an IMarkedStore; all others are never away.
+    The medium of a store may be away: not mounted, not attached, or replaced by another one. The objects are not lost
+    then. A store whose medium can be away is an IMarkedStore; the medium of other stores is never away.
     """
 
-    info: StoreInfo = Attribute("What the store is; always the same value.")
-    store_id: str = Attribute("info.id: the name that the operator gave it.")
+    info: StoreInfo = Attribute("The properties of the store; they never change.")
+    store_id: str = Attribute("The same as info.id: the name that the operator gave the store.")
 
     def start() -> Deferred[None]:
-        """Make ready: folders, connections. Fails with ConfigurationError or StoreError.
+        """Prepare the store: create folders, open connections. Fails: ConfigurationError, StoreError.
 
-        A medium that is away is no failure: the store is away then, and comes back by itself.
+        Succeeds if the medium is away: the store works again as soon as the medium is back.
         """
 
     def stop() -> Deferred[None]:
-        """Let go of threads and connections."""
+        """End threads and close connections."""
 
     def check() -> Deferred[None]:
-        """The store's own medium is there. Fails: StoreAway, StoreUnavailable."""
+        """Succeed if the store's own medium is there. Fails: StoreAway, StoreUnavailable."""
 
     def locate(url: str, image_id: str) -> Location | None:
-        """The location that a URL given by a client means, for that image; None if it is no URL of this store.
+        """Return the location for a URL that a client gave for that image; None if the URL is not one of this store.
 
-        Of the objects of a store that takes images only the image's own can be meant: its bytes go with the image, and
-        no other may need them. Raises Invalid for a URL that is this store's, but refused.
+        In a store that accepts images, the URL may name only the image's own object: the object is deleted with the
+        image, so no other image may need it. Raises Invalid: the URL is one of this store, but not allowed.
         """
 
     def writer(
         name: str, lease_id: str, expected_size: int | None, caller: Caller | None = None
     ) -> Deferred[IStoreWriter]:
-        """Begin an object. lease_id: of the lease that it is written under. expected_size: bytes; None: not known.
+        """Begin an object. It is not visible under `name` before commit.
 
-        caller: whose image it is, for stores that keep objects in an account of the caller's; None: the server itself.
-
-        Nothing is visible under `name` until commit. Fails: StoreFull (expected_size does not fit),
-        StoreWriteDenied, StoreUnavailable, StoreReadOnly.
+        lease_id: the lease that the upload holds. expected_size: bytes; None: unknown. caller: the owner of the image,
+        for stores that use an account of the caller; None: the server itself.
+        Fails: StoreFull if expected_size does not fit, StoreWriteDenied, StoreUnavailable, StoreReadOnly.
         """
 
     def reader(
         location: Location, span: Span, size: int | None = None, caller: Caller | None = None
     ) -> Deferred[IStoreReader]:
-        """Open a Location for a Span. The caller ends the reader with stopProducing.
+        """Open a span of an object. The caller ends the reader with stopProducing.
 
-        size: bytes that the whole object must have; None: not known. caller: who asks for the bytes; None: the server
-        itself. Fails: ObjectMissing, ObjectDamaged (ends before the span does, or has another size), PartUnavailable
-        (it can be had as a whole only), StoreUnavailable.
+        size: bytes of the whole object; None: unknown. caller: the one who asks for the bytes; None: the server itself.
+        Fails: ObjectMissing; ObjectDamaged if the object ends before the span or does not have `size` bytes;
+        PartUnavailable if the store can read it only as a whole; StoreUnavailable.
         """
 
     def size(location: Location) -> Deferred[int]:
-        """Bytes of the object. Fails: ObjectMissing, StoreUnavailable."""
+        """Return the size of the object in bytes. Fails: ObjectMissing, StoreUnavailable."""
 
     def delete(location: Location) -> Deferred[None]:
-        """Remove the object of a Location.
+        """Delete the object at a location.
 
-        Fails: ObjectMissing (nothing there), StoreForbidden, ObjectInUse, StoreUnavailable.
+        Fails: ObjectMissing, StoreForbidden, ObjectInUse, StoreUnavailable.
         """
 
     def unfinished() -> Deferred[list[UnfinishedObject]]:
-        """What uploads have begun here and neither finalized nor aborted."""
+        """Return the objects of uploads that were neither finalized nor aborted."""
 
     def discard(name: str, lease_id: str) -> Deferred[None]:
-        """As abort of that upload's writer would do, by any process. No failure if nothing is there."""
+        """Do what `abort` of that upload's writer would do, from any process. Succeeds if there is nothing to do."""
 
     def finalize(name: str, lease_id: str) -> Deferred[None]:
-        """As finalize of that upload's writer would do, by any process. No failure if nothing is there."""
+        """Do what `finalize` of that upload's writer would do, from any process. Succeeds if there is nothing to do."""
 
     def usage() -> Deferred[StoreUsage]:
-        """How full the medium is. Fails: StoreUnavailable."""
+        """Return the total and free bytes of the medium. Fails: StoreUnavailable."""
 
 
 class IMarkedStore(IStore):
-    """A store whose medium may be away, which is told by a mark on the medium.
+    """A store whose medium may be away. It recognises its medium by a mark on it.
 
-    The mark names the catalogue and the store that the medium belongs to. While it is missing, or another's, the store
-    is away: `check` and every other call that needs the medium fails with StoreAway, and nothing is read, written or
-    deleted. At the start a store marks a medium that has no mark only if it is empty, and the catalogue has no object
-    there. No two catalogues can have the same medium, however many processes start at once on it.
+    The mark names the catalogue and the store that the medium belongs to. While the mark is missing or names another
+    owner, the store is away: `check` and every other call that needs the medium fails with StoreAway, and nothing is
+    read, written or deleted. When a store starts, it marks a medium without a mark only if the medium is empty and the
+    catalogue has no object there. Two catalogues can never have the same medium, even if many processes start on it at
+    once.
     """
 
     def survey() -> Deferred[Survey]:
-        """What is on the medium, whosever it is. Changes nothing. Fails: StoreUnavailable."""
+        """Return the content of the medium, whoever owns it. Changes nothing. Fails: StoreUnavailable."""
 
     def mark_fault(catalogue_id: str | None, object_count: int) -> str | None:
-        """What a start of the store would not accept of the medium's mark, in words; None: nothing.
+        """Return why a start of the store would not accept the medium's mark, in words; None if it would.
 
-        For tools that only look: the store needs not be started, and the call blocks. catalogue_id, object_count: see
-        IHoldings; None for a catalogue that has no id yet.
+        For tools that only inspect the configuration: the store need not be started, and the call blocks.
+        catalogue_id, object_count: see IHoldings. catalogue_id is None for a catalogue that has no id yet.
         """
 
     def adopt(force: bool) -> Deferred[None]:
-        """Mark the medium as this store's, because the operator says so.
+        """Mark the medium as this store's, on the operator's request.
 
-        Fails with Conflict unless forced: the mark is another's, or the catalogue has objects in the store of which
-        none is there. Fails also: StoreUnavailable, StoreWriteDenied, StoreFull.
+        force: adopt it despite a Conflict.
+        Fails: Conflict if the mark names another owner, or if the catalogue has objects in the store but none of them
+        is on the medium; StoreUnavailable, StoreWriteDenied, StoreFull.
         """
 
 
 class IResumableStore(IStore):
-    """A store that can go on with an upload which was interrupted. Its writers provide IResumableWriter."""
+    """A store that can resume an interrupted upload. Its writers provide IResumableWriter."""
 
     def resume(name: str, lease_id: str, caller: Caller | None = None) -> Deferred[IResumableWriter]:
-        """A writer that goes on where an upload was interrupted: it was suspended, or its process died.
+        """Return a writer that continues an upload which was suspended, or whose process died.
 
-        The writer's `size` says what is there, which is durable: all that was written before `suspend`, and at least
-        all whose write was answered before a process died. A host that lost its power may have lost more. The store
-        keeps no digests of these bytes. The upload is unfinished as before, also where this fails.
-
-        Fails: ObjectMissing (nothing of that upload is there), ObjectExists (it is committed), ObjectInUse (another
-        writer of that upload may still be at work), StoreWriteDenied, StoreUnavailable.
+        The writer's `size` is the number of bytes that are there and durable: all bytes that were written before
+        `suspend`, and at least all whose write was answered before the process died. More may be lost if the host lost
+        its power. The store keeps no digests of these bytes. If this call fails, the upload stays unfinished.
+        Fails: ObjectMissing if the store has nothing of that upload; ObjectExists if it is committed; ObjectInUse if
+        another writer of that upload may still be active; StoreWriteDenied, StoreUnavailable.
         """
 
 
 class IRedirectingStore(IStore):
-    """A store whose objects clients can fetch from its server themselves, if `info.can_redirect` says so."""
+    """A store whose server can give objects to clients directly, if `info.can_redirect` is true."""
 
     def redirect(location: Location, lifetime: float, caller: Caller | None = None) -> Deferred[str]:
-        """A URL for a GET of the object without any credentials but those in the URL, with or without a range.
+        """Return a URL from which a client can GET the object, whole or in ranges. The URL contains all credentials.
 
-        lifetime: seconds after which the URL is of no use any more. caller: who will use it. Fails: ObjectMissing,
+        lifetime: seconds for which the URL is valid. caller: the one who will use it. Fails: ObjectMissing,
         StoreUnavailable.
         """
 
 
 class IListedStore(IStore):
-    """A store that can tell which objects it has: for those who compare them with the catalogue."""
+    """A store that can list its objects, so that they can be compared with the catalogue."""
 
     def objects() -> AsyncGenerator[list[StoredObject], None]:
-        """All objects that can be read, at most 1000 at a time, in no order. The caller closes it.
+        """Yield all objects that can be read, in lists of at most 1000, in any order. The caller closes the generator.
 
-        What is committed or deleted meanwhile may be among them or not; everything else is, once. Fails:
+        An object that is committed or deleted meanwhile may be missing; every other object is yielded once. Fails:
         StoreUnavailable.
         """
 
     def object(name: str) -> Deferred[StoredObject]:
-        """The object of that name, as it is now. Fails: ObjectMissing, StoreUnavailable."""
+        """Return the object of that name, as it is now. Fails: ObjectMissing, StoreUnavailable."""
 
     def set_aside(found: StoredObject) -> Deferred[str]:
-        """Take an object that was listed out of the store, and keep its bytes. Deferred of where, for the operator.
+        """Move a listed object out of the store, and keep its bytes. Returns the new place, for the operator.
 
-        Fails: ObjectMissing (it is not that object any more), ObjectInUse (an upload of that name is unfinished),
-        ObjectExists (one of its name was set aside before), StoreForbidden, StoreUnavailable.
+        Fails: ObjectMissing if the object was deleted or replaced; ObjectInUse if an upload of that name is unfinished;
+        ObjectExists if an object of that name was set aside before; StoreForbidden, StoreUnavailable.
         """
 
     def put_back(found: StoredObject) -> Deferred[None]:
-        """Undo `set_aside`. Fails: ObjectMissing, ObjectExists (the name has another object now), StoreUnavailable."""
+        """Undo `set_aside`. Fails: ObjectMissing; ObjectExists if the name has another object now; StoreUnavailable."""
 
 
 class IStoreRegistry(Interface):
-    """The stores of this server, by id: those for images, which clients see, and those that the server reserves."""
+    """The stores of this server by id: those for images, which clients see, and those reserved for the server."""
 
-    default: IStore = Attribute("Takes an upload that names none.")
-    several: bool = Attribute("More than one store for images is configured.")
+    default: IStore = Attribute("The store for uploads that name no store.")
+    several: bool = Attribute("Whether more than one store for images is configured.")
 
     def get(store_id: str) -> IStore:
-        """The store for images of that id. Raises UnknownStore."""
+        """Return the store for images with that id. Raises UnknownStore."""
 
     def all() -> Sequence[IStore]:
-        """The stores for images in the order of the configuration."""
+        """Return the stores for images, in the order of the configuration."""
 
     def find(store_id: str) -> IStore:
-        """The store of that id, be it reserved, where no client chose the id. Raises UnknownStore."""
+        """Return the store with that id, reserved or not. For ids that no client has chosen. Raises UnknownStore."""
 
     def every() -> Sequence[IStore]:
-        """All stores, those that are reserved too, in the order of the configuration."""
+        """Return all stores, reserved ones included, in the order of the configuration."""
 
     def reserved(purpose: Purpose) -> IStore | None:
-        """The store that the server keeps for this purpose; None: the configuration has none."""
+        """Return the store that is reserved for this purpose; None if the configuration has none."""

@@ -1,4 +1,4 @@
-"""Tasks: what kinds of them there are, and what a kind is given to work with."""
+"""The interfaces of kinds of tasks, and of the work that a kind does for one task."""
 
 from __future__ import annotations
 
@@ -19,65 +19,74 @@ T = TypeVar("T")
 
 
 class Verdict(Enum):
-    """What an error in a task means."""
+    """The consequence of an error in a task."""
 
     RETRY = "retry"
     """The task is run again after a pause, a few times, and then it fails."""
     FAIL = "fail"
-    """It fails at once."""
+    """The task fails at once."""
     LEAVE = "leave"
-    """It cannot be said now: whoever takes the lease over runs the task again."""
+    """The outcome is not known. The process that takes the lease over runs the task again."""
 
 
 class ITaskWork(Interface):
-    """A task that is being worked on, as its kind sees it."""
+    """A running task, as its kind sees it."""
 
-    task: Task = Attribute("as it was when this process began, or went on with it")
+    task: Task = Attribute("The task, as it was when this process began it or took it over.")
 
-    lease: Lease = Attribute("the task's, which calls of the catalogue name; objects in stores are begun under its id")
+    lease: Lease = Attribute(
+        "The lease of the task. Calls of the catalogue name it; objects in stores are begun under its id."
+    )
 
     def wait(begin: Callable[[], Deferred[T]], stop: Callable[[Exception], object] | None = None) -> Awaitable[T]:
-        """Wait for a step of the work, which `begin()` begins. Its result.
+        """Call `begin()`, which starts a step of the work, and wait for it. Returns its result.
 
-        When the task has to stop, or stalls, `stop(why)` is called, which makes the Deferred fail; None: it is
-        cancelled. Raises why. Whoever does not wait this way, waits for what comes soon in any case.
+        stop: called with the reason when the task has to stop or stalls; it must make the step's Deferred fail. None:
+        the Deferred is cancelled.
+        Raises that reason. A kind may await without this method only what ends soon in any case.
         """
 
     def watch(progress: Callable[[], int]) -> None:
-        """From now on `progress()` is how many bytes are done. While it does not grow for too long, the work stalls."""
+        """Set the function that returns how many bytes are done.
+
+        The task stalls when the number does not grow for too long.
+        """
 
     def check() -> None:
-        """Raises why the task has to stop, if it has."""
+        """Raise the reason for which the task has to stop, if there is one."""
 
     def end(
         image: Image, changed: Image, why: str | None = None, result: Mapping[str, object] | None = None
     ) -> Awaitable[Sequence[PendingDeletion]]:
-        """The task has ended: keep what it made of an image. why: it has failed. result: for whoever asks for the task.
+        """End the task and write its change of the image to the catalogue.
 
-        What the stores may let go of, as `ITaskCatalogue.end_task` says. Fails as that does: the task goes on then.
+        image, changed: as in `ITaskCatalogue.end_task`. why: the reason of the failure; None: success. result: for
+        whoever asks for the task.
+        Returns the pending deletions that the stores may delete now. Fails as `ITaskCatalogue.end_task`; the task goes
+        on then.
         """
 
     def close(why: str | None = None, result: Mapping[str, object] | None = None) -> Awaitable[None]:
-        """As `end`, without a change of an image. Fails with LeaseLost: the task is another process's."""
+        """Do as `end`, without a change of an image. Fails with LeaseLost if another process has the task."""
 
 
 class ITaskKind(Interface):
-    """Knows how to do one type of task. It keeps nothing of a task: any process may go on with any of them."""
+    """Does the work of one type of task. It keeps no state of a task, so that any process can go on with any task."""
 
-    type: str = Attribute("the type of its tasks")
-    retries: int = Attribute("how often a run that fails is repeated")
+    type: str = Attribute("The type of its tasks.")
+    retries: int = Attribute("How often a failed run is repeated.")
 
     def run(work: ITaskWork) -> Awaitable[None]:
-        """Do all of a task, from wherever the process before has left it, and end it by `work.end` or `work.close`.
+        """Do the whole task, or what the process before has left of it, and end it with `work.end` or `work.close`.
 
-        What it does in the catalogue names the lease of the task. Raises what has kept it from the end.
+        Its changes in the catalogue name the lease of the task. Raises the error that has prevented the end.
         """
 
     def failed(work: ITaskWork, error: ImgsvcError) -> Awaitable[None]:
-        """End a task that comes to no good end: undo what it has done, and say why by `work.end`.
+        """End a task that has failed or was cancelled: undo its work, and give the reason to `work.end`.
 
         Must not use `work.wait`.
         """
 
     def judge(error: ImgsvcError) -> Verdict:
-        """What an error that `run` has raised means."""
+        """Return the consequence of an error that `run` has raised."""

@@ -1,4 +1,4 @@
-"""Who makes a request, what it may do, and which certificates signatures are checked with."""
+"""The interfaces for the identity and the permissions of callers, and for the certificates of signed images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ICertificates", "IIdentity", "IPolicy", "IProtections", "Owned"]
 
 
 class Owned(Protocol):
-    """What a policy can decide about: an Image, a Namespace, and whatever else has an owner and a visibility."""
+    """An object with an owner and a visibility, such as an Image or a Namespace. A policy can decide about it."""
 
     @property
     def owner(self) -> str | None:
@@ -24,56 +24,60 @@ class Owned(Protocol):
 
     @property
     def visibility(self) -> Visibility:
-        """Who else sees it."""
+        """The other projects that may see it."""
 
 
 class IIdentity(Interface):
-    """Tells who makes a request."""
+    """Identifies the caller of a request."""
 
     challenge: str | None = Attribute("The value of WWW-Authenticate on a 401.")
 
     def identify(headers: Headers, peer: IAddress) -> Caller | Deferred[Caller]:
-        """Who makes a request with these headers. peer: its address. Raises Unauthenticated."""
+        """Return the caller of a request.
+
+        headers: of the request. peer: the address of the client. Raises Unauthenticated.
+        """
 
 
 class IPolicy(Interface):
-    """Decides who may do what."""
+    """Decides what callers may do."""
 
     def allows(action: str, caller: Caller, image: Owned | None = None) -> bool:
-        """Whether the caller may do `action` (a name of Glance's policies, as `upload_image`) to the image.
+        """Whether the caller may do `action` to the image.
 
-        Without an image, to one that the caller's own project would own.
+        action: a name of Glance's policies, such as `upload_image`. image: None: an image of the caller's own project.
         """
 
     def might_allow(action: str, caller: Caller) -> bool:
-        """False if the caller may do `action` to no image that its own project would own, whatever the image is."""
+        """Whether there could be an image of the caller's own project to which the caller may do `action`."""
 
 
 class IProtections(Interface):
-    """Says who may do what to custom properties."""
+    """Decides what callers may do to custom properties."""
 
     def allows(operation: str, caller: Caller, key: str) -> bool:
         """Whether the caller may `create`, `read`, `update` or `delete` the property `key` of an image."""
 
     def readable(caller: Caller, properties: Mapping[str, str]) -> Mapping[str, str]:
-        """The properties that the caller may read. properties: from keys to values."""
+        """Return the properties that the caller may read. properties: values by key."""
 
     def merged(caller: Caller, before: Mapping[str, str], after: Mapping[str, str]) -> Mapping[str, str]:
-        """All properties of an image as they shall be, from keys to values.
+        """Return all properties of an image after a change by the caller, as values by key.
 
-        before: all as they are. after: what the caller made of those that it may read.
-        Raises Forbidden for one that it may not create, update or delete.
+        before: all properties of the image. after: the properties that the caller may read, with the caller's changes.
+        Raises Forbidden: the caller may not create, update or delete a property that has changed.
         """
 
 
 class ICertificates(Interface):
-    """Where the certificates are that signatures of images are checked with."""
+    """Provides the certificates that verify the signatures of images."""
 
     def certificate(certificate_id: str, caller: Caller) -> Deferred[bytes]:
-        """An X.509 certificate, in PEM or DER. caller: the one it is for.
+        """Return an X.509 certificate, in PEM or DER.
 
-        Fails: NoSuchCertificate, BadSignature (it is none, or not for this caller), CertificatesUnavailable.
+        caller: the caller that needs it. Fails: NoSuchCertificate; BadSignature if it is not a certificate, or not
+        accessible to this caller; CertificatesUnavailable.
         """
 
     def stop() -> Deferred[None]:
-        """End all that is under way, which fails with CertificatesUnavailable, as what is asked from now on does."""
+        """Make all current and later calls fail with CertificatesUnavailable."""
