@@ -587,7 +587,7 @@ class GoneTests(HostileTestCase):
     def late(self) -> LateClaims:
         """Make the claims of the server come late."""
         claims: Any = LateClaims(self.server.server.core.catalogue)
-        self.server.server.core.uploads.catalogue = claims
+        self.server.server.core.uploads.claims = claims
         return claims  # type: ignore[no-any-return]
 
     def test_before_the_claim(self) -> None:
