@@ -176,11 +176,11 @@ def _uploading() -> Operation:
     digest = "`sha-256=:BASE64:` or `sha-512=:BASE64:` of the data (RFC 9530)"
     return Operation(
         "upload_image",
-        "Give an image its data",
-        description="Once: an image that has data takes no other. No data at all makes an image of 0 bytes.",
+        "Upload the data of an image",
+        description="The data of an image cannot be replaced. An empty body makes an image of 0 bytes.",
         parameters=[
-            header("X-OpenStack-Image-Size", "Bytes that will come; 0: unknown", COUNT),
-            header("X-Image-Meta-Store", "The store, if not the default one"),
+            header("X-OpenStack-Image-Size", "Number of bytes that will be sent; 0: unknown", COUNT),
+            header("X-Image-Meta-Store", "Store for the data, instead of the default one"),
             header("Content-Digest", digest),
             header("Repr-Digest", digest),
             header("Content-MD5", "MD5 of the data, in base64 (RFC 1864) or in hex"),
@@ -188,14 +188,14 @@ def _uploading() -> Operation:
         body={"required": True, "content": _BYTES},
         answers={204: nothing("The image is active, and its data is stored")},
         errors={
-            400: "The formats are not set; other bytes came than the headers say, or a part; or no such store",
-            403: "The caller sees the image, but may not change it",
+            400: "The formats are not set; the data does not match the headers, or is a part; or the store is unknown",
+            403: "The caller may see the image, but not change it",
             404: "There is no such image, or the caller may not see it",
             409: "The image is not `queued`",
-            410: "The image was deleted while its data arrived, or the store takes no data",
-            413: "More bytes than the size cap, the quota or the store takes",
-            415: "The Content-Type is another one, there is a Content-Encoding, or the data is not in the"
-            " declared format or unsafe in it",
+            410: "The image was deleted while its data arrived, or the store does not accept data",
+            413: "The data has more bytes than the size cap, the quota or the store allows",
+            415: "The Content-Type is another one, there is a Content-Encoding, or the data does not have the"
+            " declared format or is unsafe in it",
         },
     )
 
@@ -203,24 +203,24 @@ def _uploading() -> Operation:
 def _downloading() -> Operation:
     headers = {
         "Content-MD5": sent_header("MD5 of the whole image, in hex"),
-        "ETag": sent_header("Stays as long as the image does"),
+        "ETag": sent_header("It never changes, because the data does not"),
         "Last-Modified": sent_header("When the image was last changed"),
-        "Cache-Control": sent_header("`no-cache`: to be asked for again each time", {"const": "no-cache"}),
-        "Content-Disposition": sent_header("What to save the data as: the image's name (RFC 6266)"),
+        "Cache-Control": sent_header("`no-cache`: a cache must revalidate the data each time", {"const": "no-cache"}),
+        "Content-Disposition": sent_header("The file name for the data, made from the image's name (RFC 6266)"),
         "Accept-Ranges": sent_header("`bytes`", {"const": "bytes"}),
     }
     return Operation(
         "download_image",
-        "The data of an image",
+        "Download the data of an image",
         parameters=[
-            query("prefer", "Stores whose copies are tried first, commas between them"),
+            query("prefer", "Stores whose copies are tried first, separated by commas"),
             header("Range", "One range: `bytes=0-1023`, `bytes=1024-`, `bytes=-512`"),
-            header("If-Range", "The ETag for which the range is meant"),
-            header("If-Match", "ETags of which the image must have one"),
+            header("If-Range", "The ETag to which the range belongs"),
+            header("If-Match", "ETags, one of which the image must have"),
             header("If-Unmodified-Since", "A time after which the image must not have been changed"),
             header("If-None-Match", "ETags that the client has"),
             header("If-Modified-Since", "The Last-Modified that the client has"),
-            header("Content-Range", "An old way to ask for a range: `bytes 0-1023/*`"),
+            header("Content-Range", "An old form of a range: `bytes 0-1023/*`"),
         ],
         answers={
             200: {"description": "The data", "content": _BYTES, "headers": headers},
@@ -233,12 +233,12 @@ def _downloading() -> Operation:
             304: nothing("The client has the data", headers={"ETag": headers["ETag"]}),
         },
         errors={
-            400: "More than one range, a store that reads no ranges, or no such store",
-            403: "The image is deactivated, or the caller may not download it, or not choose the store",
+            400: "There is more than one range, the store cannot read ranges, or there is no such store",
+            403: "The image is deactivated, or the caller may not download it or may not choose the store",
             404: "There is no such image, or the caller may not see it",
-            412: "The image is not what If-Match or If-Unmodified-Since says",
-            416: "The range is malformed, or holds no byte of the image",
-            503: "No store gives the data: it is away, does not answer, or lacks the object or a part of it",
+            412: "The condition in If-Match or If-Unmodified-Since does not hold",
+            416: "The range is malformed, or contains no byte of the image",
+            503: "No store can read the data: a store is away, does not answer, or lacks the object or a part of it",
         },
         error_headers={416: {"Content-Range": sent_header("`bytes */SIZE`")}},
     )

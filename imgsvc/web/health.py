@@ -98,8 +98,8 @@ _FORMS: Final = {PLAIN: _as_text, HTML: _as_html, JSON: _as_json}
 
 
 def _checking() -> Operation:
-    summary = "Whether a load balancer is to send clients here"
-    detail = query("detail", "With it, whatever it says, the catalogue and the stores are checked, too")
+    summary = "Check the health of the server, for load balancers"
+    detail = query("detail", "If present, with any value, the catalogue and the stores are checked too")
     content = {
         PLAIN: {"schema": TEXT},
         HTML: {"schema": TEXT},
@@ -110,13 +110,13 @@ def _checking() -> Operation:
         summary,
         parameters=[detail],
         answers={
-            200: {"description": "It is", "content": content},
-            503: {"description": "It is not: the disable file exists, or a part does not work", "content": content},
+            200: {"description": "The server works", "content": content},
+            503: {"description": "The disable file exists, or a part of the server does not work", "content": content},
         },
         head=Operation(
             "check_health_briefly",
             summary,
             parameters=[detail],
-            answers={204: nothing("It is"), 503: {"description": "It is not", "content": content}},
+            answers={204: nothing("The server works"), 503: {"description": "It does not", "content": content}},
         ),
     )

@@ -82,20 +82,20 @@ def _creating() -> Operation:
     following = {
         "show": ("show_image", "The image"),
         "change": ("change_image", "Change it"),
-        "upload": ("upload_image", "Give it its data"),
-        "download": ("download_image", "Its data"),
-        "add_tag": ("add_tag", "Give it a tag"),
-        "remove_tag": ("remove_tag", "Take a tag from it"),
-        "deactivate": ("deactivate_image", "Keep its data back"),
-        "reactivate": ("reactivate_image", "Give its data out again"),
-        "members": ("list_members", "Whom it is shared with"),
+        "upload": ("upload_image", "Upload its data"),
+        "download": ("download_image", "Download its data"),
+        "add_tag": ("add_tag", "Add a tag"),
+        "remove_tag": ("remove_tag", "Remove a tag"),
+        "deactivate": ("deactivate_image", "Deactivate it"),
+        "reactivate": ("reactivate_image", "Reactivate it"),
+        "members": ("list_members", "List the projects that it is shared with"),
         "share": ("add_member", "Share it"),
         "delete": ("delete_image", "Delete it"),
     }
     links = {name: link(to, text, image_id="$response.body#/id") for name, (to, text) in following.items()}
     return Operation(
         "create_image",
-        "Make an image without data",
+        "Create an image without data",
         body=json_body(schema("new_image"), "Base fields and custom properties, side by side"),
         answers={
             201: json_answer(
@@ -110,9 +110,9 @@ def _creating() -> Operation:
         },
         errors={
             400: "The body is not an image",
-            403: "A field that only the server sets, or that the caller may not set so",
+            403: "A field is set by the server only, or the caller may not set this value",
             409: "The id is taken, perhaps by a deleted image",
-            413: "Too many keys, tags, properties or images, a property or the image is too large, or the body",
+            413: "Too many keys, tags, properties or images, or a property, the image or the body is too large",
         },
     )
 
@@ -125,7 +125,7 @@ def _listing() -> Operation:
         answers={200: json_answer("A page of the images that the caller may see", schema("images"))},
         errors={
             400: "A filter, a sort key or a marker is not valid",
-            403: "The caller may not list images, or not see the image that is the marker",
+            403: "The caller may not list images, or may not see the image of the marker",
         },
     )
 
@@ -143,11 +143,11 @@ def _deleting() -> Operation:
     return Operation(
         "delete_image",
         "Delete an image",
-        answers={204: nothing("The image is gone, and with it its data")},
+        answers={204: nothing("The image and its data are deleted")},
         errors={
             403: "The image is protected, or the caller may not delete it",
             404: "There is no such image, or the caller may not see it",
-            409: "The image was changed at the same time, or its data is in use",
+            409: "Another request changed the image at the same time, or its data is in use",
             503: "The store of its data is away: the image stays",
         },
     )

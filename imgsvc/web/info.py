@@ -96,7 +96,7 @@ def _listing_stores() -> Operation:
 def _listing_in_detail() -> Operation:
     return Operation(
         "list_stores_in_detail",
-        "List the stores with what administrators may know of them",
+        "List the stores with details for administrators",
         answers={
             200: json_answer(
                 "The stores",
@@ -118,7 +118,7 @@ def _listing_in_detail() -> Operation:
                 ),
             )
         },
-        errors={403: "The caller is no administrator", 404: "There is only one store"},
+        errors={403: "The caller is not an administrator", 404: "There is only one store"},
     )
 
 
@@ -150,6 +150,6 @@ def _showing_usage() -> Operation:
     }
     return Operation(
         "show_usage",
-        "What the project of the caller uses, and may use",
-        answers={200: json_answer("The limits that there are; sizes in MiB", fields(("usage",), usage=usage))},
+        "Show the limits and the usage of the caller's project",
+        answers={200: json_answer("The limits of the project; sizes in MiB", fields(("usage",), usage=usage))},
     )

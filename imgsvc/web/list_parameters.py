@@ -1,4 +1,4 @@
-"""What the description of the API says of the parameters of a list of images (`listing.py` reads them)."""
+"""The description of the parameters of a list of images. `listing.py` reads these parameters."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from imgsvc.web.openapi.notation import COUNT, TEXT, Json, array, choice, query
 
 __all__ = ["list_parameters"]
 
-_WHEN: Final = "ISO 8601, after an operator: `gte:2026-11-24T08:00:00Z`; without one, `eq:`"
-_CHOICE: Final = "A value, or `in:` and several with commas between them"
+_WHEN: Final = "A time of ISO 8601 after an operator: `gte:2026-11-24T08:00:00Z`. Without an operator it means `eq:`"
+_CHOICE: Final = "A value, or `in:` and several values, separated by commas"
 
 
 def list_parameters() -> list[Json]:
-    """Filters, sorting and paging."""
+    """The parameters for filters, sorting and paging."""
     keys = sorted(SORT_KEYS)
     sort = rf"({'|'.join(keys)})(:asc|:desc)?"
     return [
         *(parameter for field in FIELDS.values() for parameter in _filters(field)),
-        query("visibility", "`all`: whatever the caller may see", choice(*Visibility, "all")),
+        query("visibility", "`all`: all images that the caller may see", choice(*Visibility, "all")),
         query(
-            "member_status", "Which images that others share with the caller are shown", choice(*MemberStatus, "all")
+            "member_status", "Which images that others share with the caller are listed", choice(*MemberStatus, "all")
         ),
-        query("tag", "Given several times: images that have all of them", array({"type": "string"})),
+        query(
+            "tag",
+            "May be repeated: images that have all these tags",
+            array({"type": "string"}),
+        ),
         query(
             "properties",
             "Any other parameter is compared with the custom property of that name",
@@ -35,18 +39,18 @@ def list_parameters() -> list[Json]:
         ),
         query(
             "sort",
-            "`KEY:asc`, `KEY:desc` or `KEY` (descending), with commas between them; not beside `sort_key`",
+            "`KEY:asc`, `KEY:desc` or `KEY` (descending), separated by commas. Not allowed together with `sort_key`",
             {"type": "string", "pattern": f"^{sort}(,{sort})*$"},
         ),
-        query("sort_key", "Keys, the first one first", array(choice(*keys))),
-        query("sort_dir", "One for all keys, or one for each", array(choice("asc", "desc"))),
-        query("limit", "Images on a page, up to what the server allows, and to 4 MiB", COUNT),
+        query("sort_key", "Sort keys, the most important one first", array(choice(*keys))),
+        query("sort_dir", "One direction for all keys, or one for each key", array(choice("asc", "desc"))),
+        query("limit", "Images on a page. The server limits the number, and a page to 4 MiB", COUNT),
         query("marker", "The id after which the page begins"),
     ]
 
 
 def _filters(field: ImageField) -> list[Json]:
-    """The parameters by which a list is filtered by one field."""
+    """The parameters that filter a list by one field."""
     name = field.name
     moment = {
         "anyOf": [

@@ -98,8 +98,8 @@ def _listing() -> Operation:
     location = fields(("url", "metadata"), url=TEXT, metadata={"type": "object", "additionalProperties": TEXT})
     return Operation(
         "list_locations",
-        "List where the copies of an image are",
-        answers={200: json_answer("Locations, in the order in which they are read", array(location))},
+        "List the locations of an image",
+        answers={200: json_answer("Locations, in the order in which they are tried", array(location))},
         errors={403: "The caller has neither the role `service` nor `admin`", 404: NO_IMAGE},
     )
 
@@ -107,12 +107,12 @@ def _listing() -> Operation:
 def _adding() -> Operation:
     return Operation(
         "add_location",
-        "Make an image of data that lies elsewhere",
-        body=json_body(NEW_LOCATION, "With a digest, the image is active only when it is that of the data"),
-        answers={202: nothing("The image has the location; its digests are computed from now on")},
+        "Register the location of an image's data",
+        body=json_body(NEW_LOCATION, "With a digest, the image becomes active only if the data has that digest"),
+        answers={202: nothing("The image has the location; a task computes its digests")},
         errors={
             400: "The body is not a location, the formats are not set, or there is no data at the URL",
-            403: "The caller may not change the image, or not give this URL",
+            403: "The caller may not change the image, or may not use this URL",
             404: NO_IMAGE,
             409: "The image is not `queued`, or a task has it",
             413: "There is more data than the image may have, or the body is too large",

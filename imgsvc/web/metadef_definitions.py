@@ -253,13 +253,13 @@ def _setting_tags() -> Operation:
     return Operation(
         "set_namespace_tags",
         "Set the tags of a namespace",
-        parameters=[header("X-Openstack-Append", "`true`: the tags there are stay")],
+        parameters=[header("X-Openstack-Append", "`true`: append the tags to the existing ones")],
         body=json_body({**names, "additionalProperties": False}),
         answers={201: json_answer("The tags of the body", names)},
         errors={
             403: NOT_ADMIN,
             404: NO_NAMESPACE,
-            409: f"A tag is in the body twice, or was to be appended and {TAKEN}",
+            409: f"A tag is in the body twice, or is to be appended and {TAKEN}",
             413: TOO_MUCH,
         },
     )
@@ -277,8 +277,8 @@ def _adding_tag() -> Operation:
 def _listing_associations() -> Operation:
     return Operation(
         "list_associations",
-        "List the types of resources that the properties of a namespace are for",
-        answers={200: json_answer("All of them", schema("metadefs/resource_types"))},
+        "List the resource types that a namespace is associated with",
+        answers={200: json_answer("All associations", schema("metadefs/resource_types"))},
         errors={403: "The caller may not list them", 404: NO_NAMESPACE},
     )
 
@@ -286,7 +286,7 @@ def _listing_associations() -> Operation:
 def _associating() -> Operation:
     return Operation(
         "associate",
-        "Associate a namespace with a type of resource",
+        "Associate a namespace with a resource type",
         body=json_body(schema("metadefs/resource_type")),
         answers={201: json_answer("The association", schema("metadefs/resource_type"))},
         errors={403: NOT_WRITABLE, 404: NO_NAMESPACE, 409: TAKEN, 413: TOO_MUCH},

@@ -1,4 +1,4 @@
-"""What the description says of metadata definitions in the same words, whatever their kind is."""
+"""The parts of the description of the API that are equal for all kinds of metadata definitions."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from imgsvc.web.openapi.notation import Json, Operation, json_answer, json_body,
 
 NO_NAMESPACE: Final = "There is no such namespace, or the caller may not see it"
 NOT_THERE: Final = "There is no such namespace or definition, or the caller may not see it"
-NOT_ADMIN: Final = "The caller is no administrator of metadata definitions"
-NOT_WRITABLE: Final = f"{NOT_ADMIN}, or the body has a key that only the server sets"
+NOT_ADMIN: Final = "The caller is not an administrator of metadata definitions"
+NOT_WRITABLE: Final = f"{NOT_ADMIN}, or the body has a key that is set by the server only"
 PROTECTED: Final = f"{NOT_ADMIN}, or the namespace is protected"
-TOO_MUCH: Final = f"More than {MOST_DEFINITIONS} definitions, or 1 MiB of them, in the namespace, or a body too large"
-TAKEN: Final = "The name is taken, or the namespace was changed at the same time"
-LOCATION: Final = {"Location": sent_header("Where it is")}
+TOO_MUCH: Final = (
+    f"The namespace would have more than {MOST_DEFINITIONS} definitions, or 1 MiB of them, or the body is too large"
+)
+TAKEN: Final = "The name is taken, or another request changed the namespace at the same time"
+LOCATION: Final = {"Location": sent_header("URL of the new resource")}
 
 
 def by_resource_type() -> Json:
-    """The parameter that says which type of resource keys of properties are for."""
-    return query("resource_type", "Keys of properties have the prefix that they have on this type")
+    """The parameter with the resource type whose prefix the keys of properties get."""
+    return query("resource_type", "Keys of properties get the prefix of this resource type")
 
 
 @frozen
 class KindWords:
     """Makes the descriptions of the operations on one kind of definitions.
 
-    singular, plural: the kind in paths and texts. noun: the kind in ids of operations; those of tags of namespaces must
-    differ from those of tags of images.
+    singular, plural: names of the kind in paths and texts. noun: its name in ids of operations, where tags of
+    namespaces must differ from tags of images.
     """
 
     singular: str
@@ -37,59 +39,59 @@ class KindWords:
     noun: str
 
     def listing(self) -> Operation:
-        """All of one kind."""
+        """List all definitions of the kind."""
         return Operation(
             f"list_namespace_{self.plural}",
             f"List the {self.plural} in a namespace",
-            answers={200: json_answer("All of them", schema(f"metadefs/{self.plural}"))},
+            answers={200: json_answer("All definitions of this kind", schema(f"metadefs/{self.plural}"))},
             errors={403: "The caller may not list them", 404: NO_NAMESPACE},
         )
 
     def adding(self) -> Operation:
-        """A new one."""
+        """Add a definition."""
         return Operation(
             f"add_{self.noun}",
-            f"Add one of the {self.plural}",
+            f"Add one of the {self.plural} to a namespace",
             body=json_body(schema(f"metadefs/{self.singular}")),
-            answers={201: json_answer("What was added", schema(f"metadefs/{self.singular}"), headers=LOCATION)},
+            answers={201: json_answer("The new definition", schema(f"metadefs/{self.singular}"), headers=LOCATION)},
             errors={403: NOT_WRITABLE, 404: NO_NAMESPACE, 409: TAKEN, 413: TOO_MUCH},
         )
 
     def showing(self) -> Operation:
-        """One of them."""
+        """Show a definition."""
         return Operation(
             f"show_{self.noun}",
-            f"One of the {self.plural}",
+            f"Show one of the {self.plural}",
             parameters=[by_resource_type()] if self.singular == "property" else [],
-            answers={200: json_answer("What it says", schema(f"metadefs/{self.singular}"))},
+            answers={200: json_answer("The definition", schema(f"metadefs/{self.singular}"))},
             errors={403: "The caller may not see it", 404: NOT_THERE},
         )
 
     def changing(self) -> Operation:
-        """One of them, set anew."""
+        """Replace a definition."""
         return Operation(
             f"change_{self.noun}",
-            f"Set one of the {self.plural} anew, and perhaps its name",
+            f"Replace one of the {self.plural}. The name may change",
             body=json_body(schema(f"metadefs/{self.singular}")),
-            answers={200: json_answer("What it says now", schema(f"metadefs/{self.singular}"))},
+            answers={200: json_answer("The changed definition", schema(f"metadefs/{self.singular}"))},
             errors={403: NOT_WRITABLE, 404: NOT_THERE, 409: TAKEN, 413: TOO_MUCH},
         )
 
     def removing(self) -> Operation:
-        """One of them, removed."""
+        """Remove a definition."""
         return Operation(
             f"remove_{self.noun}",
             f"Remove one of the {self.plural}",
-            answers={204: nothing("It is gone")},
+            answers={204: nothing("The definition is removed")},
             errors={403: PROTECTED, 404: NOT_THERE},
         )
 
     def removing_all(self) -> Operation:
-        """All of one kind, removed."""
+        """Remove all definitions of the kind."""
         return Operation(
             f"remove_all_namespace_{self.plural}",
             f"Remove all {self.plural} from a namespace",
-            answers={204: nothing("They are gone")},
+            answers={204: nothing("The definitions are removed")},
             errors={403: PROTECTED, 404: NO_NAMESPACE},
         )
 

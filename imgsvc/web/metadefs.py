@@ -213,14 +213,14 @@ def _listing() -> Operation:
         "list_namespaces",
         "List the namespaces that the caller may see",
         parameters=[
-            query("resource_types", "Only those that are associated with any of these, commas between them"),
-            query("visibility", "Only these", choice(*VISIBILITIES)),
-            query("sort_key", "What to sort by", choice(*SORT_KEYS)),
-            query("sort_dir", "In which direction", choice("asc", "desc")),
+            query("resource_types", "Only namespaces that are associated with one of these types, separated by commas"),
+            query("visibility", "Only namespaces of this visibility", choice(*VISIBILITIES)),
+            query("sort_key", "Sort key", choice(*SORT_KEYS)),
+            query("sort_dir", "Sort direction", choice("asc", "desc")),
             query("limit", "Namespaces on the page", COUNT),
             query("marker", "Name of the namespace after which the page begins"),
         ],
-        answers={200: json_answer("A page, with no definitions but associations", schema("metadefs/namespaces"))},
+        answers={200: json_answer("A page, with associations but no other definitions", schema("metadefs/namespaces"))},
         errors={403: "The caller may not list them", 404: "There is no namespace with the name of the marker"},
     )
 
@@ -228,7 +228,7 @@ def _listing() -> Operation:
 def _creating() -> Operation:
     return Operation(
         "create_namespace",
-        "Make a namespace with all that is in it",
+        "Create a namespace with its definitions",
         body=json_body(schema("metadefs/namespace")),
         answers={201: json_answer("The namespace", schema("metadefs/namespace"), headers=LOCATION)},
         errors={
@@ -242,18 +242,18 @@ def _creating() -> Operation:
 def _showing() -> Operation:
     return Operation(
         "show_namespace",
-        "A namespace with all that is in it",
+        "Show a namespace with its definitions",
         parameters=[by_resource_type()],
         answers={200: json_answer("The namespace", schema("metadefs/namespace"))},
-        errors={403: "The caller may not see what is in it", 404: NO_NAMESPACE},
+        errors={403: "The caller may not see its definitions", 404: NO_NAMESPACE},
     )
 
 
 def _replacing() -> Operation:
     return Operation(
         "replace_namespace",
-        "Set all fields of a namespace anew",
-        description="Fields that the body lacks are as in a new namespace. Definitions stay as they are.",
+        "Replace all fields of a namespace",
+        description="Fields that the body lacks get their defaults. Definitions do not change.",
         body=json_body(schema("metadefs/namespace")),
         answers={200: json_answer("The namespace, without definitions", schema("metadefs/namespace"))},
         errors={403: NOT_WRITABLE, 404: NO_NAMESPACE, 409: TAKEN},
@@ -263,8 +263,8 @@ def _replacing() -> Operation:
 def _deleting() -> Operation:
     return Operation(
         "delete_namespace",
-        "Delete a namespace with all that is in it",
-        answers={204: nothing("It is gone")},
+        "Delete a namespace with its definitions",
+        answers={204: nothing("The namespace is deleted")},
         errors={403: PROTECTED, 404: NO_NAMESPACE, 409: TAKEN},
     )
 
@@ -273,7 +273,7 @@ def _listing_types() -> Operation:
     names = array(fields(("name",), name={**TEXT, "maxLength": LONGEST_NAME}))
     return Operation(
         "list_resource_types",
-        "List the types of resources that namespaces were associated with",
+        "List the resource types that are or were associated with namespaces",
         answers={200: json_answer("Their names and dates", fields(("resource_types",), resource_types=names))},
         errors={403: "The caller may not list them"},
     )

@@ -56,14 +56,14 @@ def _checked(tag: str) -> str:
 def _adding() -> Operation:
     return Operation(
         "add_tag",
-        "Give an image a tag",
+        "Add a tag to an image",
         answers={204: nothing("The image has the tag")},
         errors={
             400: "The tag is too long, or holds a NUL character",
             403: NOT_CHANGED,
             404: NO_IMAGE,
             409: CHANGED,
-            413: "Too many tags, or the image is too large with one more",
+            413: "The image would have too many tags, or be too large",
         },
     )
 
@@ -71,7 +71,7 @@ def _adding() -> Operation:
 def _removing() -> Operation:
     return Operation(
         "remove_tag",
-        "Take a tag from an image",
+        "Remove a tag from an image",
         answers={204: nothing("The image no longer has the tag")},
         errors={
             403: NOT_CHANGED,

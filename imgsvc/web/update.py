@@ -72,22 +72,22 @@ def _changing() -> Operation:
         "change_image",
         "Change an image",
         description=(
-            f"All of at most {MOST_OPERATIONS} operations, or none. In v2.0, `add` of what is there is a"
-            " conflict; in v2.1 it replaces."
+            f"Applies at most {MOST_OPERATIONS} operations, all of them or none. `add` of an existing key is a"
+            " conflict in v2.0, and replaces the value in v2.1."
         ),
         body=_patch(),
         schemas=_operations(),
-        answers={200: json_answer("The image as it is now", schema("shown_image"))},
+        answers={200: json_answer("The changed image", schema("shown_image"))},
         errors={
             400: "The body is not a patch, or a value is not valid",
-            403: "A field that only the server sets, or a change that the caller may not make",
+            403: "A field is set by the server only, or the caller may not make the change",
             404: "There is no such image, or the caller may not see it",
-            409: "The field is there already, or is not there, or the status of the image does not allow it",
+            409: "The field exists already, or does not exist, or the status of the image does not allow the change",
             413: (
-                "Too many tags, properties, locations or operations, too many bytes of data, or a property, the"
+                "There are too many tags, properties, locations, operations or bytes of data, or a property, the"
                 " image or the body is too large"
             ),
-            415: "The Content-Type is none of the two, or there is a Content-Encoding",
+            415: "The Content-Type is not one of the two, or there is a Content-Encoding",
         },
         error_headers={415: {"Accept-Patch": sent_header("The two")}},
     )

@@ -1,4 +1,4 @@
-"""Puts the description together."""
+"""Assembles the description of the API."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from imgsvc.web.routes import OpenRoute, Route, RouteGroup
 OPENAPI: Final = "3.1.1"
 ALWAYS_SHOWN: Final = names_of(lambda field: field.always_shown)
 PARTS: Final = {
-    "images": "Images as records",
-    "data": "Their data",
-    "members": "Projects that they are shared with",
-    "tags": "Their tags, one by one",
-    "actions": "What is done to them as a whole",
-    "locations": "Where the copies of their data are",
-    "metadefs": "Definitions of the properties that images, flavors, volumes and the like may have",
-    "service": "What the server is and can do",
+    "images": "Records of images",
+    "data": "Data of images",
+    "members": "Projects that images are shared with",
+    "tags": "Single tags of images",
+    "actions": "Actions on images",
+    "locations": "Locations of the copies of the data",
+    "metadefs": "Definitions of the properties of images, flavors, volumes and the like",
+    "service": "Information about the server",
 }
 PATH_PARAMETERS: Final = {
     "image_id": "Id of an image",
     "member_id": "Id of a project",
-    "namespace": "Name of a namespace of metadata definitions; in it a slash is written `%2F`",
-    "name": "Name of what is in a namespace; in it a slash is written `%2F`",
+    "namespace": "Name of a namespace of metadata definitions. A slash in it is written as `%2F`",
+    "name": "Name of a definition in a namespace. A slash in it is written as `%2F`",
     "store_id": "Id of a store",
-    "tag": "A tag; in it a slash is written `%2F`",
+    "tag": "A tag. A slash in it is written as `%2F`",
 }
 DEFINED: Final = "defined_"
-"""What names of components begin with that are definitions in published schemas."""
+"""The prefix of the names of components that are definitions in published schemas."""
 HEAD: Final = "_head"
-"""What the ids of operations end with that are those of GET without its body."""
+"""The suffix of the ids of HEAD operations that were derived from GET."""
 _ABOUT: Final = """\
-The OpenStack Image API v2, as imgsvc serves it. What it does otherwise than Glance is listed in docs/differences.md.
+The OpenStack Image API v2 of imgsvc. docs/differences.md lists the differences from Glance.
 
-Paths may begin with any version that `/versions` lists in the place of `/v2`. A path of no version is answered with
-300 and the versions. Other methods of a path are answered with 405 and `Allow`, methods and transfer encodings that are
-not known with 501. Where pages of other origins may use the API, OPTIONS is answered with 200 on every path.
+A path may begin with any version that `/versions` lists instead of `/v2`. A path without a version gets 300 with the
+versions. Other methods of a path get 405 with `Allow`. Unknown methods and transfer encodings get 501. If pages of
+other
+origins may use the API, OPTIONS gets 200 on every path.
 
-HEAD of a path that takes GET is answered as GET would be, without a body.
+HEAD of a path that accepts GET gets the response of GET without its body.
 
-Errors have HTML for a body unless `Accept` asks for JSON; without an `Accept`, plain text.
+The body of an error is HTML, or JSON if `Accept` asks for it, or plain text if there is no `Accept`.
 """
 
 
 def describe(groups: Iterable[RouteGroup], published: Mapping[str, Json]) -> Json:
     """The description of all routes.
 
-    published: the schemas of `/v2/schemas/`, by name; they are those of the configuration, enumerations included.
+    published: the schemas of `/v2/schemas/`, by name. They contain the formats and properties of the configuration.
     """
     found = [(group.part, route, route.describe()) for group in groups for route in group.routes()]
     found.sort(key=lambda each: list(PARTS).index(each[0]))
@@ -84,15 +85,15 @@ def describe(groups: Iterable[RouteGroup], published: Mapping[str, Json]) -> Jso
             },
             "parameters": _parameters(),
             "headers": {
-                "request_id": sent_header("Names the request in the log: the client's own `X-Openstack-Request-Id`"),
-                "store_ids": sent_header("The stores, with commas between them, if there are several"),
+                "request_id": sent_header("Id of the request in the log; the client may choose it"),
+                "store_ids": sent_header("The stores, separated by commas, if there are several"),
             },
             "securitySchemes": {
                 "token": {
                     "type": "apiKey",
                     "in": "header",
                     "name": "X-Auth-Token",
-                    "description": "Which identity is asked for, if any, is the operator's choice.",
+                    "description": "The operator chooses whether an identity is needed, and which one.",
                 }
             },
         },
@@ -100,7 +101,7 @@ def describe(groups: Iterable[RouteGroup], published: Mapping[str, Json]) -> Jso
 
 
 def _paths(found: Iterable[tuple[str, Route | OpenRoute, Operation]]) -> Json:
-    """The operations by path and method, in lower case."""
+    """The operations, by path and method in lower case."""
     paths: Json = {}
     for part, route, operation in found:
         path = re.sub(r"<(\w+)>", r"{\1}", route.path)
@@ -119,12 +120,12 @@ def _paths(found: Iterable[tuple[str, Route | OpenRoute, Operation]]) -> Json:
 
 
 def _without_bodies(get: Json) -> Json:
-    """HEAD in the place of GET."""
+    """The operation HEAD, made from that of GET."""
     headers = {} if get.get("security") == [] else REQUEST_ID
     return {
         **get,
         "operationId": f"{get['operationId']}{HEAD}",
-        "summary": f"{get['summary']}: what GET would say, without its body",
+        "summary": f"{get['summary']}: the response of GET without its body",
         "responses": {
             status: {"description": answer["description"], "headers": answer.get("headers", headers)}
             for status, answer in get["responses"].items()
@@ -133,7 +134,7 @@ def _without_bodies(get: Json) -> Json:
 
 
 def _parameters() -> Json:
-    """Those of paths, and one that all requests below `/v2` may have."""
+    """The parameters of paths, and one header that all requests below `/v2` may have."""
     found = {
         name: {
             "name": name,
@@ -144,13 +145,13 @@ def _parameters() -> Json:
         }
         for name, description in PATH_PARAMETERS.items()
     }
-    about = f"Names the request, in at most {LONGEST_REQUEST_ID} characters; `req-` is put before it if it is not there"
+    about = f"Id of the request, at most {LONGEST_REQUEST_ID} characters. The prefix `req-` is added if it is missing"
     found["request_id"] = header("X-Openstack-Request-Id", about)
     return found
 
 
 def _schemas(published: Mapping[str, Json]) -> Json:
-    """The published schemas, by the names of components, and those that only this description has."""
+    """The published schemas, by the names of components, and the schemas that only this description has."""
     image = published["image"]
     parts = {name: document for name, document in published.items() if name != "image"} | {"shown_image": image}
     found = {component_name(name): _embedded(document, parts) for name, document in published.items()}
@@ -158,11 +159,11 @@ def _schemas(published: Mapping[str, Json]) -> Json:
         for name, definition in document.get("definitions", {}).items():
             found[f"{DEFINED}{name}"] = _embed(definition, parts)
     found["shown_image"] = {
-        "description": "An image as it is shown. Custom properties stand beside these.",
+        "description": "An image in a response. Custom properties are further keys.",
         "allOf": [schema("image"), {"required": list(ALWAYS_SHOWN)}],
     }
     found["new_image"] = {
-        "description": "What an image is made of. Custom properties stand beside these.",
+        "description": "A new image. Custom properties are further keys.",
         "type": "object",
         "properties": {
             key: value
@@ -176,7 +177,7 @@ def _schemas(published: Mapping[str, Json]) -> Json:
 
 
 def _embedded(document: Json, parts: Mapping[str, Json]) -> Json:
-    """A schema as a component. Its definitions, which schemas share, are components, too."""
+    """A schema as a component. Its definitions, which schemas share, are components too."""
     return {
         "type": "object",
         **{key: _embed(item, parts) for key, item in document.items() if key != "definitions"},
@@ -184,7 +185,7 @@ def _embedded(document: Json, parts: Mapping[str, Json]) -> Json:
 
 
 def _embed(value: Any, parts: Mapping[str, Json]) -> Any:
-    """A part of a schema; whatever of it is one of `parts` is referred to."""
+    """A part of a schema, in which each occurrence of one of `parts` is replaced by a reference."""
     if isinstance(value, list):
         return [_embed(item, parts) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What the parts of the description are written with: Python for the objects of OpenAPI 3.1."""
+"""Functions and values for writing the objects of OpenAPI 3.1."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ EVERYWHERE: Final = {
 }
 IDENTIFIED: Final = {
     401: "The request carries no valid identity",
-    403: "Where nobody has an identity: a page of another origin asks, or by a name that is not the server's",
+    403: "Without identities: the request comes from a page of another origin, or has a foreign host name",
     503: (
-        "What the answer depends on does not answer now: the catalogue, a store, the identity service; or there is no"
-        " memory for a body of that size"
+        "The catalogue, a store or the identity service does not answer, or there is no memory for a body of that size"
     ),
 }
 
@@ -32,15 +31,15 @@ WITH_BODY: Final = {
     415: "The body has a Content-Encoding",
 }
 _WITH_BODY_HEADERS: Final[Mapping[int, Json]] = {
-    415: {"Accept-Encoding": {"description": "`identity`, if it was the encoding", "schema": {"const": "identity"}}}
+    415: {"Accept-Encoding": {"description": "`identity`, if the encoding is wrong", "schema": {"const": "identity"}}}
 }
 
 NO_IMAGE: Final = "There is no such image, or the caller may not see it"
-NOT_CHANGED: Final = "The caller sees the image, but may not change it"
-CHANGED: Final = "The image was changed by others at the same time"
+NOT_CHANGED: Final = "The caller may see the image, but not change it"
+CHANGED: Final = "Another request changed the image at the same time"
 
 REQUEST_ID: Final = {"X-Openstack-Request-Id": {"$ref": "#/components/headers/request_id"}}
-"""Headers of all answers below `/v2`."""
+"""Headers of all responses below `/v2`."""
 
 _MESSAGE: Final = {
     "type": "object",
@@ -52,33 +51,36 @@ ERROR: Final = {
     "application/json": {"schema": _MESSAGE},
     "text/plain": {"schema": TEXT},
 }
-"""The body of an answer that tells of a failure."""
+"""The body of an error."""
 
 
 def reference(kind: str, name: str, description: str | None = None) -> Json:
-    """A reference to a component, with a description of its own or that of the component."""
+    """A reference to a component. description: replaces that of the component."""
     found = {"$ref": f"#/components/{kind}/{component_name(name)}"}
     return found if description is None else {**found, "description": description}
 
 
 def schema(name: str) -> Json:
-    """A reference to a schema, by the name under which it is published (`metadefs/object`) or listed here."""
+    """A reference to a schema. name: of a published schema, such as `metadefs/object`, or of one of this
+    description.
+    """
     return reference("schemas", name)
 
 
 def component_name(name: str) -> str:
-    """Names of components hold no slash."""
+    """The name of a component for `name`. It has no slash."""
     return name.replace("/", "_")
 
 
 @frozen
 class Operation:
-    """What the description says of a route. Each route has a function that makes it when the description is asked for.
+    """The description of a route. Each route has a function that makes it when a client asks for the description.
 
-    operation_id: unique. answers: what success looks like, by status. errors: when each status comes that tells of a
-    failure, beside those that every operation has. error_headers: of those answers, beside the one that all have.
-    parameters: beside those of the path. body: of the request. head: what is said of HEAD where that is not the answer
-    to GET without its body. schemas: those that it refers to, by name, beside the published ones.
+    operation_id: unique. answers: the successful responses, by status. errors: the reasons of failures, by status, in
+    addition to those of all operations. error_headers: headers of these responses, in addition to the common one.
+    parameters: in addition to those of the path. body: of the request. head: the operation HEAD if it is not GET
+    without its
+    body. schemas: that it refers to, by name, in addition to the published ones.
     """
 
     operation_id: str
@@ -93,7 +95,7 @@ class Operation:
     schemas: Mapping[str, Json] = field(factory=dict)
 
     def document(self, is_open: bool) -> Json:
-        """The operation as OpenAPI has it. is_open: it needs no identity."""
+        """The operation as an OpenAPI object. is_open: whether it needs no identity."""
         found: Json = {"operationId": self.operation_id, "summary": self.summary}
         if self.description is not None:
             found["description"] = self.description
@@ -111,7 +113,7 @@ class Operation:
         return found
 
     def _responses(self, is_open: bool) -> dict[int, Json]:
-        """All answers, by status."""
+        """All responses, by status."""
         reasons = {**EVERYWHERE, **({} if is_open else IDENTIFIED), **(WITH_BODY if self.body else {}), **self.errors}
         common = {} if is_open else REQUEST_ID
         responses = {
@@ -132,17 +134,17 @@ class Operation:
 
 
 def json_answer(description: str, content: Json, **more: Json) -> Json:
-    """An answer with a JSON body. more: headers, links."""
+    """A response with a JSON body. more: headers, links."""
     return {"description": description, "content": {"application/json": {"schema": content}}, **more}
 
 
 def nothing(description: str, **more: Json) -> Json:
-    """An answer without a body."""
+    """A response without a body."""
     return {"description": description, **more}
 
 
 def json_body(content: Json, description: str | None = None) -> Json:
-    """The JSON body of a request, which must be there."""
+    """The JSON body of a request, which is required."""
     body: Json = {"required": True, "content": {"application/json": {"schema": content}}}
     return body if description is None else {**body, "description": description}
 
@@ -158,7 +160,7 @@ def header(name: str, description: str, content: Json = TEXT, **more: Any) -> Js
 
 
 def sent_header(description: str, content: Json = TEXT) -> Json:
-    """A header of an answer."""
+    """A header of a response."""
     return {"description": description, "schema": content}
 
 
@@ -179,5 +181,5 @@ def choice(*values: str | None) -> Json:
 
 
 def link(operation_id: str, description: str, **parameters: str) -> Json:
-    """What can be done next with what an answer holds."""
+    """A further operation for the content of a response."""
     return {"operationId": operation_id, "description": description, "parameters": parameters}

@@ -1,4 +1,4 @@
-"""`/v2/openapi.json`: the description of the API, for programs."""
+"""The description of the API for programs: `/v2/openapi.json`."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from imgsvc.web.routes import OpenRoute, RouteGroup
 
 
 class DescriptionRoutes:
-    """Gives one document to everybody: what it says stands in public documents, too."""
+    """Shows the description to everybody, because its content is public."""
 
     part: ClassVar[str] = "service"
 
     def __init__(self, groups: Iterable[RouteGroup], published: Mapping[str, Json]) -> None:
-        """groups: all that are described beside this one. published: the schemas of `/v2/schemas/`, by name."""
+        """groups: all other route groups. published: the schemas of `/v2/schemas/`, by name."""
         self._groups = groups
         self._published = published
 
     @cached_property
     def document(self) -> Json:
-        """The description, made when it is first asked for: until then no route has told what it does."""
+        """The description. It is made at the first request for it."""
         from imgsvc.web.openapi.document import describe
 
         return describe((*self._groups, self), self._published)
 
     @cached_property
     def _answer(self) -> tuple[bytes, str]:
-        """The body and its tag."""
+        """The body and its entity tag."""
         body = json.dumps(self.document, ensure_ascii=False).encode()
         return body, hashlib.sha256(body).hexdigest()
 
