@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy.dialects import sqlite
 from twisted.trial.unittest import SynchronousTestCase
 
+from imgsvc.catalogue import lists
 from imgsvc.catalogue.lists.compiling import compile_page, compile_values
 from imgsvc.catalogue.lists.planning import (
     GATHER_LIMIT,
@@ -167,6 +168,33 @@ class PlanTests(SynchronousTestCase):
             query(sort=(("tags", True),)),
         ):
             self.assertRaises(Invalid, QueryShape.of, asked)
+
+
+class FloorTests(SynchronousTestCase):
+    """A query goes down through the modules of lists, and none of them calls one that comes after it."""
+
+    FLOORS = (
+        "shapes",
+        "keeping",
+        "planning",
+        "hints",
+        "order",
+        "conditions",
+        "selects",
+        "mariadb",
+        "compiling",
+        "pages",
+    )
+
+    def test_imports(self) -> None:
+        """Each module imports only those that stand before it."""
+        folder = Path(lists.__file__).parent
+        self.assertEqual({*self.FLOORS, "__init__"}, {path.stem for path in folder.glob("*.py")})
+        for number, name in enumerate(self.FLOORS):
+            text = (folder / f"{name}.py").read_text("utf-8")
+            imported = set(re.findall(r"from imgsvc\.catalogue\.lists(?:\.| import )(\w+)", text))
+            self.assertLessEqual(imported, set(self.FLOORS[:number]), name)
+            self.assertTrue(imported or number == 0 or name == "hints", name)
 
 
 class DocumentTests(SynchronousTestCase):

@@ -7,11 +7,11 @@ from typing import Final
 from sqlalchemy import Dialect, Integer, bindparam, func, literal, select, true, union, union_all
 
 from imgsvc.catalogue.lists import mariadb
-from imgsvc.catalogue.lists.conditions import may_see
+from imgsvc.catalogue.lists.conditions import in_run, may_see
 from imgsvc.catalogue.lists.keeping import kept
 from imgsvc.catalogue.lists.order import is_nullable, ordering
 from imgsvc.catalogue.lists.planning import GATHER_LIMIT, ByValue, Gather, Walk
-from imgsvc.catalogue.lists.selects import gathered, in_run, passing, walk_parts
+from imgsvc.catalogue.lists.selects import gathered, passing, walk_parts
 from imgsvc.catalogue.lists.shapes import FilterShape, QueryShape
 from imgsvc.catalogue.rows import select_images
 from imgsvc.catalogue.statements import Statement

@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     BindParameter,
+    Boolean,
     ColumnElement,
     Integer,
     Table,
     and_,
     bindparam,
     false,
+    literal,
     or_,
     select,
     true,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from imgsvc.catalogue.lists.hints import correlated_exists, without_index
+from imgsvc.catalogue.lists.planning import IndexRun
 from imgsvc.catalogue.lists.shapes import TIMES, FilterShape, QueryShape
 from imgsvc.catalogue.tables import image_members, image_properties, image_tags, images
 from imgsvc.model import MemberStatus, Visibility
 
 __all__ = [
     "Condition",
+    "as_member",
+    "compiled_once",
     "filter_condition",
+    "in_index",
+    "in_run",
+    "is_live",
     "listed",
     "may_see",
-    "member_condition",
-    "owned",
     "property_condition",
-    "shared_by_others",
     "tag_condition",
 ]
 
 Condition = ColumnElement[bool]
 Wrap = Callable[[ColumnElement[Any]], ColumnElement[Any]]
 Values = Sequence[BindParameter[Any]]
+
+_LIVE: Final = images.c.deleted_at.is_(None)
 
 _OPERATORS: Final[Mapping[str, Callable[[ColumnElement[Any], Values], Condition]]] = {
     "eq": lambda column, values: column == values[0],
@@ -60,6 +69,29 @@ _TIME_OPERATORS: Final[Mapping[str, Callable[[ColumnElement[Any], Any, Any], Con
 }
 
 
+class compiled_once(FunctionElement[bool]):
+    """A condition that stands in several places of one statement. It is made into SQL at the first only."""
+
+    inherit_cache = True
+    name = "compiled_once"
+    type = Boolean()
+
+    def __init__(self, condition: ColumnElement[bool]) -> None:
+        super().__init__(condition)
+
+    def self_group(self, against: Any = None) -> compiled_once:
+        """Has its parentheses already. By default it would be compared with 1, and no index serves that."""
+        return self
+
+
+@compiles(compiled_once)
+def _text_of_the_first(element: compiled_once, compiler: Any, **options: Any) -> str:
+    texts: dict[compiled_once, str] = vars(compiler).setdefault("imgsvc_compiled_once", {})
+    if element not in texts:
+        texts[element] = f"({compiler.process(element.clauses, **options)})"
+    return texts[element]
+
+
 # --- who sees what (Image API v2, "visibility")
 
 
@@ -74,7 +106,7 @@ def may_see(shape: QueryShape) -> Condition:
         and_(visibility == Visibility.SHARED.value, images.c.owner.is_(None)),
     ]
     if shape.has_project:
-        seen += [owned(shape), _shared_with_caller("all")]
+        seen += [_owned(shape), _shared_with_caller("all")]
     return or_(*seen)
 
 
@@ -84,28 +116,19 @@ def listed(shape: QueryShape) -> Condition:
     shown: list[Condition] = [visibility == each.value for each in scope.everybody]
     if scope.own:
         own = or_(*(visibility == each.value for each in scope.own))
-        shown.append(and_(own, owned(shape, without_index)))
+        shown.append(and_(own, _owned(shape, without_index)))
     if scope.as_member:
         shown.append(_shared_with_caller(shape.member_status))
     return or_(*shown)
 
 
-def owned(shape: QueryShape, wrap: Wrap = lambda column: column) -> Condition:
+def _owned(shape: QueryShape, wrap: Wrap = lambda column: column) -> Condition:
     """Which images are the caller's own."""
     owner = wrap(images.c.owner)
     return owner == bindparam("project", type_=images.c.owner.type) if shape.has_project else owner.is_(None)
 
 
-def shared_by_others() -> Condition:
-    """Which images other projects share with somebody, as a condition that no index serves."""
-    owner = without_index(images.c.owner)
-    return and_(
-        without_index(images.c.visibility) == Visibility.SHARED.value,
-        or_(owner.is_(None), owner != bindparam("project", type_=images.c.owner.type)),
-    )
-
-
-def member_condition(member_status: str) -> Condition:
+def _membership(member_status: str) -> Condition:
     """Which memberships are the caller's, and of a status (or `all`)."""
     condition = image_members.c.member_id == bindparam("project", type_=image_members.c.member_id.type)
     if member_status == "all":
@@ -116,8 +139,57 @@ def member_condition(member_status: str) -> Condition:
 def _shared_with_caller(member_status: str) -> Condition:
     return and_(
         without_index(images.c.visibility) == Visibility.SHARED.value,
-        _has(image_members, member_condition(member_status)),
+        _has(image_members, _membership(member_status)),
     )
+
+
+def is_live() -> Condition:
+    """Which images are not deleted, as a condition that no index serves."""
+    return without_index(images.c.deleted_at).is_(None)
+
+
+def as_member(shape: QueryShape) -> Condition:
+    """Which images of others are shared with the caller. They are found by its memberships, and by no other index."""
+    owner = without_index(images.c.owner)
+    return and_(
+        _membership(shape.member_status),
+        is_live(),
+        without_index(images.c.visibility) == Visibility.SHARED.value,
+        or_(owner.is_(None), owner != bindparam("project", type_=images.c.owner.type)),
+        *(filter_condition(each) for each in shape.filters),
+    )
+
+
+# --- parts of an index
+
+
+def in_run(shape: QueryShape, run: IndexRun) -> Condition:
+    """The images of a run."""
+    hidden = run.hidden
+    conditions = [
+        _LIVE,
+        images.c.visibility == run.visibility.value,
+        images.c.os_hidden == literal(hidden) if isinstance(hidden, bool) else filter_condition(hidden, by_index=True),
+    ]
+    if isinstance(run.owner, FilterShape):
+        conditions.append(filter_condition(run.owner, by_index=True))
+    elif run.owner is not None:
+        conditions.append(_owned(shape))
+    return and_(*conditions)
+
+
+def in_index(shape: QueryShape, each: FilterShape) -> Iterator[Condition]:
+    """The filter of a column, with conditions on the columns that its index begins with."""
+    yield filter_condition(each, by_index=True)
+    if each.field == "id":
+        yield without_index(images.c.deleted_at).is_(None)
+        return
+    yield _LIVE
+    yield images.c.visibility.in_([literal(each.value) for each in (*shape.scope.everybody, *shape.scope.own)])
+    if shape.hidden is None:
+        yield images.c.os_hidden.in_([literal(False), literal(True)])
+    else:
+        yield filter_condition(shape.hidden, by_index=True)
 
 
 # --- filters

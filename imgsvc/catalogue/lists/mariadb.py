@@ -6,17 +6,17 @@ from typing import Any
 
 from sqlalchemy import Dialect, Integer, Select, bindparam, or_, select, true, union_all
 
-from imgsvc.catalogue.lists.conditions import Condition
+from imgsvc.catalogue.lists.conditions import Condition, in_run
 from imgsvc.catalogue.lists.hints import with_index
 from imgsvc.catalogue.lists.keeping import kept
 from imgsvc.catalogue.lists.order import is_nullable, ordering
 from imgsvc.catalogue.lists.planning import IndexRun, Walk
-from imgsvc.catalogue.lists.selects import in_run, walk_parts
+from imgsvc.catalogue.lists.selects import walk_parts
 from imgsvc.catalogue.lists.shapes import QueryShape, SortKey
 from imgsvc.catalogue.statements import Statement
 from imgsvc.catalogue.tables import images
 
-__all__ = ["compile_bound", "grouped_values", "is_mariadb", "needs_bound", "up_to_bound"]
+__all__ = ["compile_bound", "grouped_values", "is_mariadb", "up_to_bound"]
 
 
 def is_mariadb(dialect: Dialect) -> bool:
@@ -24,20 +24,13 @@ def is_mariadb(dialect: Dialect) -> bool:
     return dialect.name == "mariadb"
 
 
-def needs_bound(plan: Walk, dialect: Dialect) -> bool:
-    """Whether `compile_bound` is to be run before the page is read.
-
-    A walk by several keys reads an index on the first key, and sorts the images that are equal in it. SQLite and
-    PostgreSQL sort those of one value at a time, and stop when the page is full. MariaDB sorts the whole list.
-    """
-    return is_mariadb(dialect) and not plan.is_sorted
-
-
 @kept
 def compile_bound(shape: QueryShape, plan: Walk, dialect: Dialect) -> Statement:
     """The select of the bound: the first key of the last image of a page. There is no row if the page is not full.
 
-    Only images up to the bound are then sorted. skip: a parameter, the limit less one.
+    A walk that is not sorted reads an index on the first key, and sorts the images that are equal in it. SQLite and
+    PostgreSQL sort those of one value at a time, and stop when the page is full. MariaDB sorts the whole list. With a
+    bound it only sorts the images up to that. The parameter `skip` is the limit less one.
     """
     order, limit = plan.order[:1], bindparam("limit", type_=Integer)
     parts = [select(part.limit(limit).subquery()) for part in walk_parts(shape, plan, order, true(), dialect)]

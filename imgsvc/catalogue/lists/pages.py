@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from imgsvc.catalogue.images import rows_of, whole_image
 from imgsvc.catalogue.lists.compiling import compile_facts, compile_page, compile_values
-from imgsvc.catalogue.lists.mariadb import compile_bound, needs_bound
+from imgsvc.catalogue.lists.mariadb import compile_bound, is_mariadb
 from imgsvc.catalogue.lists.planning import (
     GATHER_LIMIT,
     ByValue,
@@ -125,7 +125,7 @@ def _fill_at_once(connection: Connection, shape: QueryShape, way: Walk | Gather,
     """Fill the page by one statement, or on MariaDB by two. values: with those of the marker."""
     dialect = connection.dialect
     bound: bool | None = None
-    if isinstance(way, Walk) and needs_bound(way, dialect):
+    if isinstance(way, Walk) and not way.is_sorted and is_mariadb(dialect):
         for (value,) in compile_bound(shape, way, dialect).rows(connection, **values, skip=page.limit - 1):
             values, bound = {**values, "bound": value}, value is None
     is_whole = page.limit <= _AT_ONCE

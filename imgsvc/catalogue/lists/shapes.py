@@ -59,16 +59,13 @@ class VisibleScope:
 
     everybody: visibilities of which the images of all owners are shown. own: visibilities of which only the caller's
     own images are shown. as_member: whether images that others share with the caller's project are shown, too.
+    is_empty: whether no image is shown, whatever there is.
     """
 
     everybody: tuple[Visibility, ...]
     own: tuple[Visibility, ...]
     as_member: bool
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the list shows no image, whatever there is."""
-        return not self.everybody and not self.own
+    is_empty: bool
 
 
 @cache
@@ -80,11 +77,9 @@ def _scope(is_admin: bool, has_project: bool, visibility: str | None) -> Visible
     # An administrator without a project owns the images that have no owner. Without identities, that is everybody.
     own = set(Visibility) - everybody if has_project or is_admin else set()
     asked = set(Visibility) if visibility in (None, "all") else {Visibility(visibility)}
-    return VisibleScope(
-        tuple(sorted(everybody & asked)),
-        tuple(sorted(own & asked)),
-        not is_admin and Visibility.SHARED in own & asked,
-    )
+    shown, own_shown = tuple(sorted(everybody & asked)), tuple(sorted(own & asked))
+    as_member = not is_admin and Visibility.SHARED in own_shown
+    return VisibleScope(shown, own_shown, as_member, is_empty=not shown and not own_shown)
 
 
 @frozen(cache_hash=True)
