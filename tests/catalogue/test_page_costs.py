@@ -91,6 +91,18 @@ class CostTests(CostTestCase):
             [case for case in cases() if case.name.startswith("sort=") and case.name.count(",") == 1], allowed=400
         )
 
+    def test_few_without_a_value(self) -> None:
+        """By two keys, of which hardly any image lacks the first: those that do are not looked for among all."""
+        (case,) = [
+            case for case in cases() if case.name == "sort=size:desc,name:asc,id:asc" and case.caller == "administrator"
+        ]
+        costs = []
+        for number in (SMALL, LARGE):
+            with self.catalogue(number) as connection:
+                connection.exec_driver_sql("UPDATE images SET size = 1 WHERE size IS NULL AND id > '05'")
+                costs.append(self.cost(connection, evolve(case.query, marker=middle(connection, case.query))))
+        self.assertLess(costs[1], costs[0] * 1.5 + 60, costs)
+
     def test_filters(self) -> None:
         """With filters that all pass, that few pass and that none passes."""
         measured = [case for case in cases() if not case.name.startswith("sort=") and case.query.sort == AGE]

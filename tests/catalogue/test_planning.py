@@ -137,6 +137,8 @@ class PlanTests(SynchronousTestCase):
         walk = self.walk(query(ACTIVE))
         self.assertTrue(all(run.index.endswith("visibility_status") for run in walk.runs))
         self.assertEqual(((QueryShape.of(query(ACTIVE)).filters[0],), ()), (walk.by_index, walk.tested))
+        named = self.walk(query(ACTIVE, Filter("name", "eq", ("a",))), GATHER_LIMIT)
+        self.assertTrue(all(run.index.endswith("visibility_name") for run in named.runs))
         walk = self.walk(query(ACTIVE, sort=(("size", False),)), GATHER_LIMIT)
         self.assertTrue(all(run.index.endswith("visibility_size") for run in walk.runs))
         self.assertEqual((), walk.by_index)

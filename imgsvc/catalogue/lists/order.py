@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Dialect, FromClause, and_, bindparam, false, or_, true, tuple_
 
-from imgsvc.catalogue.lists.hints import enters_index_by_row, null_is_least
+from imgsvc.catalogue.lists.hints import enters_index_by_row, null_is_least, without_index
 from imgsvc.catalogue.lists.shapes import SortKey
 from imgsvc.catalogue.tables import images
 
@@ -17,24 +17,35 @@ Condition = ColumnElement[bool]
 Order = Sequence[SortKey]
 Wrap = Callable[[ColumnElement[Any]], ColumnElement[Any]]
 
+_AGE: Final = ("created_at", "id")
+"""What every index goes on with after its key."""
 _NULLABLE: Final = frozenset(column.name for column in images.c if column.nullable)
 
 
 def ordering(order: Order, dialect: Dialect, source: FromClause = images) -> list[ColumnElement[Any]]:
     """The terms of ORDER BY for rows of `source`, with NULL below every value."""
-    terms: list[ColumnElement[Any]] = []
-    for key in order:
-        column = source.c[key.name]
-        with_nulls = is_nullable(key) and not null_is_least(dialect)
-        for term in (column.is_not(None), column) if with_nulls else (column,):
-            terms.append(term.desc() if key.descending else term.asc())
-    return terms
+    return [term for key in order for term in _terms(key, source.c[key.name], dialect)]
 
 
 def range_ordering(order: Order, dialect: Dialect) -> list[ColumnElement[Any]]:
-    """ORDER BY within one of the `index_ranges`, where the first key is always NULL or never."""
-    first = images.c[order[0].name]
-    return [first.desc() if order[0].descending else first.asc(), *ordering(order[1:], dialect)]
+    """ORDER BY within one of the `index_ranges`, where the first key is always NULL or never.
+
+    Where it is NULL, the range is in the order of the other keys. An index on the second key must not serve that: it
+    has all images, and those without a value in the first key would be looked for among them.
+    """
+    first, *rest = order
+    only = images.c[first.name]
+    terms: list[ColumnElement[Any]] = [only.desc() if first.descending else only.asc()]
+    for place, key in enumerate(rest):
+        column: ColumnElement[Any] = images.c[key.name]
+        terms += _terms(key, column if place or key.name in _AGE else without_index(column), dialect)
+    return terms
+
+
+def _terms(key: SortKey, column: ColumnElement[Any], dialect: Dialect) -> list[ColumnElement[Any]]:
+    with_nulls = is_nullable(key) and not null_is_least(dialect)
+    columns: Sequence[ColumnElement[Any]] = (column.is_not(None), column) if with_nulls else (column,)
+    return [each.desc() if key.descending else each.asc() for each in columns]
 
 
 def index_ranges(order: Order, marker_nulls: Sequence[bool], dialect: Dialect) -> list[Condition]:

@@ -44,8 +44,11 @@ MOST_COUNTED: Final = 8
 
 _FEW_VALUES: Final = frozenset({"status", "container_format", "disk_format"})
 """Keys of which many images have the same value."""
-_FIXABLE: Final = frozenset(SORT_KEYS) - {"created_at", "updated_at", "id"}
-"""Keys that a filter for equality fixes to one value. A filter for a time passes a whole second."""
+_FIXABLE: Final = ("name", "size", "disk_format", "container_format", "status")
+"""Keys that a filter for equality fixes to one value; first those of which few images have the same value.
+
+The id is not one of them, as its images are gathered, nor are times: a filter for a time passes a whole second.
+"""
 
 
 @frozen
@@ -211,7 +214,7 @@ def _index_key(order: Sequence[SortKey], fixed: frozenset[str]) -> str:
     first = order[0].name
     if first != "created_at" or not _is_in_index(order):
         return first
-    return next((name for name in SORT_KEYS if name in fixed), first)
+    return next((name for name in _FIXABLE if name in fixed), first)
 
 
 def _bounding(shape: QueryShape, key: str) -> tuple[FilterShape, ...]:
