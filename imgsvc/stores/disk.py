@@ -1,4 +1,4 @@
-"""Calls that block, in the threads of a store, with errors in the domain's words."""
+"""Runs the blocking calls of a file store in threads, and turns their errors into errors of the domain."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ T = TypeVar("T")
 Fault = Callable[[str, str, str, OSError], StoreError]
 
 LOCK_PATIENCE: Final = 5.0
-"""Seconds to wait for the lock of a name, which is held for microseconds unless its holder is stopped."""
+"""Seconds to wait for the lock of a name. Its holder keeps it for microseconds, except when it is stopped."""
 LOCK_RETRY: Final = 0.02
-"""Seconds between two attempts at it."""
+"""Seconds between two attempts to get the lock."""
 
 
 @define
 class Disk:
-    """A folder, and the threads that work in it. flushers: threads apart, so that nobody waits behind a flush.
+    """A folder, and the threads that work in it.
 
-    local: what the kernel has in memory can be had in the reactor's thread. away: why the folder is taken not to be
-    the store's now; None: it is.
+    flushers: separate threads for flushes, so that no other call waits for a flush. local: whether the page cache may
+    be read in the thread of the reactor. away: the reason for which the folder is not the store's now; None: it is the
+    store's.
     """
 
     store_id: str
@@ -44,12 +45,12 @@ class Disk:
     away: str | None = None
 
     def lost(self, why: str) -> StoreAway:
-        """Take the folder not to be the store's, and tell the operator once. The error for the client."""
+        """Mark the store as away, and log it if it was not away before. Returns the error for the client."""
         if self.away is None:
             log.error(
-                "Store {store} is away: {path} {why}. Nothing is read, written or deleted there. Mount what belongs"
-                " there. If this folder is the right one, run `imgsvc-admin store adopt {store}` with the --config and"
-                " --data of the daemon before `store`",
+                "Store {store} is away: {path} {why}. Nothing is read, written or deleted there. Mount the medium that"
+                " belongs there. If this folder is the right one, run `imgsvc-admin store adopt {store}` with the"
+                " --config and --data of the daemon before `store`",
                 store=self.store_id,
                 path=self.folder.path,
                 why=why,
@@ -58,27 +59,29 @@ class Disk:
         return StoreAway(self.store_id, "it is away: its medium is not there, or not its own.")
 
     def found(self) -> None:
-        """The folder is the store's."""
+        """Mark the store as present."""
         if self.away is not None:
             log.info("Store {store} is there again: {path}", store=self.store_id, path=self.folder.path)
         self.away = None
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """The result of `function(*arguments)`, called in a thread; again while the lock that it needs is busy.
+        """Call `function(*arguments)` in a thread, and return its result. Repeats the call while its lock is busy.
 
-        Raises what it raises, but StoreAway for NotMarked, and StoreUnavailable for a lock that stays busy.
+        Raises what the function raises, with two exceptions: StoreAway for NotMarked, StoreUnavailable if the lock
+        stays busy.
         """
         return await self._call(self.threads, function, *arguments)
 
     async def run(self, action: str, path: str, fault: Fault, function: Callable[..., T], *arguments: Any) -> T:
-        """As `call`, but raises what `fault` makes of an OSError, ObjectExists, ObjectInUse and StoreUnavailable.
+        """Do as `call`, but raise errors of the domain.
 
-        action and path: for the message, what is done and to which file.
+        action, path: for the error message: what is done, and to which file. fault: makes an error of an OSError.
+        Raises ObjectExists for NameTaken, ObjectInUse for WriterAtWork, StoreUnavailable for UploadDiscarded.
         """
         return await self._run(self.threads, action, path, fault, function, *arguments)
 
     async def flush(self, path: str, fault: Fault, function: Callable[..., T], *arguments: Any) -> T:
-        """As `run`, in the threads for flushes."""
+        """Do as `run`, in the threads for flushes."""
         return await self._run(self.flushers, "flush", path, fault, function, *arguments)
 
     async def _run(
@@ -91,7 +94,7 @@ class Disk:
         except NameTaken as error:
             raise ObjectExists(self.store_id, f"there is an object {error} already.") from error
         except WriterAtWork as error:
-            raise ObjectInUse(self.store_id, f"upload {error} may still be at work.") from error
+            raise ObjectInUse(self.store_id, f"upload {error} may still be running.") from error
         except UploadDiscarded as error:
             raise StoreUnavailable(self.store_id, "the upload was discarded meanwhile.") from error
 
@@ -105,5 +108,5 @@ class Disk:
                 raise self.lost(str(error)) from error
             except LockBusy as error:
                 if self.clock.seconds() >= deadline:
-                    raise StoreUnavailable(self.store_id, "another upload of the object does not let go.") from error
+                    raise StoreUnavailable(self.store_id, "another upload keeps the object locked.") from error
             await deferLater(self.clock, LOCK_RETRY)

@@ -1,4 +1,4 @@
-"""What an error of the operating system means for an image."""
+"""Turns errors of the operating system into errors of the domain."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _DENIED: Final = frozenset({EACCES, EPERM, EROFS})
 
 
 def write_fault(store_id: str, action: str, path: str, error: OSError) -> StoreError:
-    """For open, write, sync, link and close on the way in."""
+    """Return the error for a failed open, write, sync, link or close of a file that is written."""
     if error.errno in _FULL:
         return _fault(StoreFull, store_id, action, path, error)
     return _fault(StoreWriteDenied if error.errno in _DENIED else StoreUnavailable, store_id, action, path, error)
 
 
 def read_fault(store_id: str, action: str, path: str, error: OSError) -> StoreError:
-    """For open, stat and read."""
+    """Return the error for a failed open, stat or read."""
     return _fault(ObjectMissing if error.errno == ENOENT else StoreUnavailable, store_id, action, path, error)
 
 
 def delete_fault(store_id: str, action: str, path: str, error: OSError) -> StoreError:
-    """For unlink."""
+    """Return the error for a failed unlink."""
     if error.errno == ENOENT:
         return _fault(ObjectMissing, store_id, action, path, error)
     return _fault(StoreForbidden if error.errno in _DENIED else StoreUnavailable, store_id, action, path, error)
 
 
 def _fault(kind: type[StoreError], store_id: str, action: str, path: str, error: OSError) -> StoreError:
-    """Logs what only the operator should see: the path."""
+    """Log the path, which only the operator may see, and return the error."""
     code = errorcode.get(error.errno or 0, "an unknown error")
     log.warn("Store {store}: cannot {action} {path}: {code}", store=store_id, action=action, path=path, code=code)
     return kind(store_id, f"cannot {action} the object: {code}.")

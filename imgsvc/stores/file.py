@@ -37,14 +37,14 @@ A = TypeVar("A")
 log = make_logger()
 
 FLUSHERS: Final = 2
-"""Threads that flush beside the writes; more of them would only make the disk seek."""
+"""Threads that flush while other threads write. More of them would only make the disk seek."""
 ROOM_OF_CATALOGUE: Final = 32 << 20
-"""Bytes that images leave to a catalogue on the same file system: it must be able to say that they are deleted."""
+"""Bytes that images leave free for a catalogue on the same file system, so that it can record deletions."""
 
 
 @implementer(IMarkedStore, IListedStore, IResumableStore)
 class FileStore:
-    """Objects as files of one folder. Several processes, on several hosts, may share the folder."""
+    """A store with one file for each object, in one folder. Processes on several hosts may share the folder."""
 
     def __init__(self, settings: StoreSettings, options: FileOptions, mode: int, services: StoreServices) -> None:
         """mode: options.file_perm as a number."""
@@ -113,11 +113,11 @@ class FileStore:
         log.info("Store {store} keeps images in {path}", store=self.store_id, path=self._folder.path)
 
     def _make(self) -> None:
-        """Make the folder, or use the one that is there. In a thread."""
+        """Create the folder if it does not exist. Runs in a thread."""
         self._folder.make(self._services.folders, self._write_options.mode)
 
     def _prepare(self) -> None:
-        """Make a folder ready that is the store's own. In a thread."""
+        """Prepare a folder that belongs to the store. Runs in a thread."""
         self._make()
         self._folder.prepare()
         share_folder(self._folder.path, self._write_options.mode)
@@ -159,7 +159,7 @@ class FileStore:
         await self._presence.adopt(force)
 
     def locate(self, url: str, image_id: str) -> Location | None:
-        """See IStore. Another folder is no address of this store, whatever is in it."""
+        """See IStore. A URL in another folder is never a URL of this store."""
         return self._locations.locate(url, image_id)
 
     def writer(
@@ -194,9 +194,9 @@ class FileStore:
         return FileWriter(self._disk, name, lease_id, fd, size, location, options)
 
     def _room(self) -> tuple[StoreUsage, int]:
-        """What the file system has, and the bytes of it that images leave free. In a thread.
+        """Return the usage of the file system, and the bytes that uploads must leave free. Runs in a thread.
 
-        The catalogue has its part of a file system that both are on.
+        More must stay free if the catalogue is on the same file system.
         """
         usage, min_free, catalogue = self._folder.usage(), self._options.min_free, self._services.catalogue
         if catalogue is not None and os.stat(catalogue).st_dev == os.stat(self._folder.path).st_dev:
@@ -288,7 +288,7 @@ class FileStore:
 
 
 def _whole(call: Coroutine[Any, Any, T], dispose: Callable[[T], object] = ignore) -> Deferred[T]:
-    """A call that goes on to its end though nobody waits for it any more: what is done in a thread is done."""
+    """Run a call to its end even if the caller has cancelled it, because a thread cannot be interrupted."""
     return shielded(Deferred.fromCoroutine(call), dispose)
 
 

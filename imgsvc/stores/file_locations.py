@@ -16,17 +16,17 @@ SCHEMES: Final = ("file", "filesystem")
 
 @frozen
 class FileLocations:
-    """Those of a store. folder: absolute path."""
+    """The URLs of the objects of one store. folder: absolute path."""
 
     store_id: str
     folder: str
 
     def of(self, name: str) -> Location:
-        """The location of an object."""
+        """Return the location of an object."""
         return Location(self.store_id, f"file://{self.folder}/{name}")
 
     def locate(self, url: str, image_id: str) -> Location | None:
-        """See IStore. Another folder is no address of this store, whatever is in it."""
+        """See IStore. A URL in another folder is never a URL of this store."""
         scheme, _, path = url.partition("://")
         if scheme.lower() not in SCHEMES or os.path.dirname(path) != self.folder:
             return None
@@ -35,12 +35,13 @@ class FileLocations:
         return self.of(image_id)
 
     def name(self, location: Location) -> str:
-        """The object that a location means: nothing outside the folder, whoever wrote the URL. Raises ObjectMissing.
+        """Return the name of the object at a location. Raises ObjectMissing if the URL has no valid name.
 
-        The mark tells which folder is the store's, so one that was moved is found by the names alone.
+        The folder of the URL is ignored: objects are found by name after the folder has moved, and no URL leads outside
+        it.
         """
         scheme, _, path = location.url.partition("://")
         name = path.rpartition("/")[2]
         if scheme not in SCHEMES or not is_name(name):
-            raise ObjectMissing(self.store_id, "the location is no object of a folder.")
+            raise ObjectMissing(self.store_id, "the location does not name an object of a folder.")
         return name

@@ -1,4 +1,4 @@
-"""What the configuration may say of a store in a folder."""
+"""The options of a file store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class FileOptions:
 
 
 def read_options(table: Mapping[str, object], path: str) -> tuple[FileOptions, int]:
-    """The options of a store's table, and `file_perm` as a number. path: of the table. Raises ConfigurationError."""
+    """Read the options from a store's table. Returns them, and `file_perm` as a number.
+
+    path: of the table. Raises ConfigurationError.
+    """
     given = table.get("file_perm")
     if type(given) is int:  # TOML has octal integers
         table = {**table, "file_perm": format(given, "o")}

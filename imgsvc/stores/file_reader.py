@@ -1,4 +1,4 @@
-"""An object of a folder, open for reading."""
+"""Reads an object of a file store."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from imgsvc.stores.readahead import ReadAhead
 T = TypeVar("T")
 
 SCRATCH: Final = 256 * 1024
-"""Bytes of the buffer that is read into for the sake of the page cache."""
+"""Bytes of the buffer for reads that only fill the page cache."""
 
 INLINE: Final = 64 * 1024
-"""Up to so many bytes a read of the page cache costs less than to have a thread do it."""
+"""Bytes up to which a read from the page cache costs less than a call in a thread."""
 
 
 class OpenFile:
-    """A descriptor and all that uses it. Closed when its owner wants that and no thread is at work on it."""
+    """An open file. It is closed after its owner has called `close` and all threads have finished their reads."""
 
     def __init__(self, disk: Disk, path: str, fd: int) -> None:
         self._disk = disk
@@ -39,7 +39,7 @@ class OpenFile:
         self.fd = fd
 
     def read(self, offset: int, size: int) -> Deferred[bytes]:
-        """The bytes there, fewer only at the file's end. Fails with StoreError."""
+        """Return the bytes at an offset; fewer only at the end of the file. Fails with StoreError."""
         if self._disk.local and size <= INLINE and not self._closing:
             cached = page_cache.read_cached(self.fd, offset, size)
             if cached is not None:
@@ -51,7 +51,7 @@ class OpenFile:
         return self._use(lambda fd: self._load(fd, offset, size))
 
     def close(self) -> None:
-        """Use the file no more. To be called once."""
+        """Close the file as soon as no thread reads it. Must be called once."""
         self._closing = True
         if self._users:
             return
@@ -62,8 +62,8 @@ class OpenFile:
             Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        # A StoreError is in the log; the descriptor is gone, and nothing was written through it. Without threads the
-        # process is at its end, and closes it.
+        # A StoreError was logged. The descriptor is closed even then, and nothing was written to it. When the threads
+        # have ended, the process is about to end, which closes the descriptor.
         with suppress(StoreError, CancelledError):
             await self._disk.run("close", self._path, read_fault, os.close, self.fd)
 
@@ -82,7 +82,10 @@ class OpenFile:
         return result
 
     def _load(self, fd: int, offset: int, size: int) -> None:
-        """Read into nowhere: unlike readahead(2) and MAP_POPULATE, this waits for the bytes and tells of errors."""
+        """Read the bytes and discard them, to fill the page cache.
+
+        Unlike readahead(2) and MAP_POPULATE, this waits for the bytes and reports errors.
+        """
         scratch = bytearray(min(size, SCRATCH))
         end = offset + size
         while offset < end:
@@ -94,7 +97,7 @@ class OpenFile:
 
 @implementer(IFileBacked)
 class FileReader(ReadAhead):
-    """A reader whose file may also be sent by sendfile(2)."""
+    """A reader whose file can also be sent by sendfile(2)."""
 
     def __init__(self, store_id: str, file: OpenFile, span: Span, budget: IBudget) -> None:
         super().__init__(store_id, file.read, file.close, span, budget)

@@ -1,4 +1,4 @@
-"""One upload into a folder."""
+"""Writes the file of one upload."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 FLUSH_EVERY: Final = 64 * 1024 * 1024
-"""Bytes after which a flush begins beside the writes, so that little is left to be waited for at the end."""
+"""Bytes after which a flush starts while writes go on, so that the flush at the end is short."""
 MOST_COPIED: Final = 64 * 1024 * 1024
-"""Bytes that the kernel is asked to copy in one call: a disk takes a second for them, and an abort waits for that."""
+"""Bytes that the kernel copies in one call. A disk takes about a second for them, and an abort waits for it."""
 
 
 @frozen
 class WriteOptions:
     """How files are written.
 
-    durable: flush to the disk. mode: permissions of the file, 0 for what the umask leaves. sparse: zeros as holes.
-    min_free: bytes of the file system that are left free.
+    durable: whether to flush to the disk. mode: permissions of the file; 0: those that the umask leaves. sparse:
+    whether to write zeros as holes. min_free: bytes of the file system that stay free.
     """
 
     durable: bool = True
@@ -47,7 +47,8 @@ class WriteOptions:
 class FileWriter:
     """Writes the file of one upload and gives it its name. Owns `fd`.
 
-    Calls take turns, and each goes on to its end though its caller cancels: what a thread does cannot be taken back.
+    Calls run one after the other. A call runs to its end even if its caller cancels it, because a thread cannot be
+    interrupted.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class FileWriter:
         return self._in_turn(lambda: self._write(pieces))
 
     def copy(self, source: IStore, location: Location, span: Span) -> Deferred[int]:
-        """See ICopyingWriter. From a store whose objects are files on the same file system."""
+        """See ICopyingWriter. Copies only from stores whose objects are files on the same file system."""
         return self._in_turn(lambda: self._copy(source, location, span))
 
     def commit(self) -> Deferred[Location]:
@@ -115,7 +116,7 @@ class FileWriter:
         return self.size - before
 
     async def _append(self, action: str, put: Callable[[int, int, *Ts], int], *arguments: *Ts) -> None:
-        """Call `put` with the file, its size and these arguments in a thread; it tells the size of the file then."""
+        """Call `put` with the file, its size and the arguments in a thread. `put` returns the new size of the file."""
         fd = self._usable()
         try:
             self.size = await self._call(action, put, fd, self.size, *arguments)
@@ -127,17 +128,17 @@ class FileWriter:
             self._flush = Deferred.fromCoroutine(self._flush_beside(fd))
 
     def _put(self, fd: int, offset: int, pieces: Sequence[Buffer]) -> int:
-        """Write, if there is room; where the file ends then. In a thread."""
+        """Write if there is room. Returns the new end of the file. Runs in a thread."""
         self._disk.folder.check_room(sum(len(piece) for piece in pieces), self._options.min_free)
         return (write_sparse if self._options.sparse else write_all)(fd, offset, pieces)
 
     def _put_copy(self, fd: int, offset: int, source: int, start: int, length: int) -> int:
-        """As `_put`, of bytes of another file."""
+        """Do as `_put`, with bytes of another file."""
         self._disk.folder.check_room(length, self._options.min_free)
         return (copy_sparse if self._options.sparse else copy_all)(source, start, length, fd, offset)
 
     async def _flush_beside(self, fd: int) -> None:
-        """The kernel reports a failed flush once: whoever comes next must hear of it from us."""
+        """Flush while writes go on. Keep an error for the next call: the kernel reports a failed flush only once."""
         try:
             await self._disk.flush(self._path, write_fault, os.fdatasync, fd)
         except StoreError as error:
@@ -158,7 +159,7 @@ class FileWriter:
         return self._location
 
     def _finish(self, fd: int, size: int, mode: int) -> None:
-        """Have the file on the disk, with all its bytes. mode: its permissions; 0: as they are. In a thread."""
+        """Write all bytes to the disk. mode: the permissions to set; 0: leave them unchanged. Runs in a thread."""
         if self._options.sparse:
             os.ftruncate(fd, size)
         if mode:
@@ -166,10 +167,10 @@ class FileWriter:
         if self._options.durable:
             os.fsync(fd)
         else:
-            os.close(os.dup(fd))  # a network file system tells when a file is closed what it could not write
+            os.close(os.dup(fd))  # a network file system reports failed writes when a file is closed
 
     def _publish(self, fd: int) -> None:
-        """Only then close the file: its lock keeps others from going on with the upload. In a thread."""
+        """Give the file its name, then close it: its lock prevents a resumption until then. Runs in a thread."""
         self._disk.folder.publish(self._name, self._lease_id)
         self._fd = None
         os.close(fd)
@@ -192,7 +193,7 @@ class FileWriter:
             await self._flush
         fd, self._fd = self._fd, None
         if fd is not None:
-            with suppress(StoreError):  # it is in the log; the descriptor is gone all the same, and the bytes go next
+            with suppress(StoreError):  # it was logged; the descriptor is closed, and the bytes are deleted next
                 await self._call("close", os.close, fd)
         folder = self._disk.folder
         await self._disk.run("discard", self._path, delete_fault, folder.discard, self._name, self._lease_id)
@@ -206,9 +207,9 @@ class FileWriter:
         return await self._disk.run(action, self._path, write_fault, function, *arguments)
 
     def _usable(self) -> int:
-        """The descriptor, while the upload may go on."""
+        """Return the descriptor. Raises StoreError if the upload has failed or ended."""
         if self._failure is not None:
             raise self._failure
         if self._fd is None:
-            raise StoreUnavailable(self._disk.store_id, "the upload is at its end already.")
+            raise StoreUnavailable(self._disk.store_id, "the upload has already ended.")
         return self._fd

@@ -1,13 +1,13 @@
-"""Objects in a folder: how their names, links and locks stand for what has happened to them.
+"""The files of a file store: how their names, links and locks represent the state of objects.
 
     ID                  the object, in the layout of Glance's file store
-    .ID.UPLOAD.part     what an upload has written. Another link to the object itself once that is committed, until it
-                        is finalized: the same inode tells whose object it is
-    .imgsvc-left-over/  what was taken out of the store, see `objects.py`
-    .imgsvc-lock        the mark: says whose the folder is, see `mark.py`. A byte of it is locked while links of one
-                        name are compared and changed
+    .ID.UPLOAD.part     the bytes of an upload. Between commit and finalize it is a second link to the object: the
+                        same inode shows that the object is that upload's
+    .imgsvc-left-over/  objects that were set aside, see `objects.py`
+    .imgsvc-lock        the mark: it names the owner of the folder, see `mark.py`. One byte of it is locked while the
+                        links of one name are compared and changed
 
-Every function blocks, belongs into a thread, and raises OSError; those that need the mark also NotMarked.
+All functions block, so they are called in threads. They raise OSError; those that need the mark also raise NotMarked.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ _PART: Final = re.compile(rf"\.({_NAME.pattern})\.({_UPLOAD.pattern})\.part")
 
 
 class NameTaken(Exception):
-    """The name has an object that is not a stale one."""
+    """The name has an object that may not be replaced."""
 
 
 class UploadDiscarded(Exception):
-    """Another process removed what this upload had written."""
+    """Another process has removed the bytes of this upload."""
 
 
 class WriterAtWork(Exception):
-    """A writer holds the lock of what its upload has written: it may write more."""
+    """Another writer of the upload holds the lock of its file, and may still write."""
 
 
 @frozen
 class Folder:
-    """The folder `path`, absolute. durable: changes of names reach the disk before a function returns."""
+    """A folder. path: absolute. durable: whether changes of names are flushed to the disk before a function returns."""
 
     path: str
     durable: bool
@@ -62,19 +62,19 @@ class Folder:
         return MarkFile(f"{self.path}/{_MARK}")
 
     def final(self, name: str) -> str:
-        """The path of an object. Raises Invalid for a name that cannot be one."""
+        """Return the path of an object. Raises Invalid for a name that no object can have."""
         if not is_name(name):
             raise Invalid(f"{name!r} cannot be the name of an object.")
         return f"{self.path}/{name}"
 
     def part(self, name: str, lease_id: str) -> str:
-        """The path of what an upload writes. Raises Invalid for a name that cannot be one."""
+        """Return the path of the file of an upload. Raises Invalid for names that no object or upload can have."""
         if not is_name(name) or not _UPLOAD.fullmatch(lease_id):
             raise Invalid(f"{name!r}, {lease_id!r} cannot be the names of an object and an upload.")
         return f"{self.path}/.{name}.{lease_id}.part"
 
     def prepare(self) -> None:
-        """Prove that files can be made, linked and locked in the folder."""
+        """Check that files can be created, linked and locked in the folder."""
         with self.locked(""):
             pass
         probe = f"{self.path}/.imgsvc-probe-{uuid4()}"
@@ -87,14 +87,15 @@ class Folder:
         self._sync()
 
     def make(self, folders: Folders, file_mode: int) -> None:
-        """Make the folder, with all that is above it.
+        """Create the folder and its parents.
 
-        file_mode: permissions of the files; who may read these may enter the folder. 0: what the umask leaves, of both.
+        file_mode: permissions of the files. Users who may read the files may enter the folder. 0: the umask decides
+        about both.
         """
         folders.make(Path(self.path), file_mode and PRIVATE | _entry(file_mode), self.durable)
 
     def names(self) -> set[str]:
-        """Those of all objects, and of all that uploads have begun. No mark is needed; no folder is one without any."""
+        """Return the names of all objects and of all uploads. Needs no mark; returns nothing if there is no folder."""
         try:
             with os.scandir(self.path) as entries:
                 return {name for entry in entries if (name := _object_of(entry)) is not None}
@@ -102,10 +103,11 @@ class Folder:
             return set()
 
     def begin(self, name: str, lease_id: str, file_mode: int) -> int:
-        """Make the file of an upload, for nobody else as long as it is not whole. Its descriptor, for writing.
+        """Create and lock the file of an upload. Returns its descriptor, for writing.
 
-        file_mode: permissions that it will have; 0: what the umask leaves, at once.
-        The file is locked until the descriptor is closed.
+        file_mode: permissions that the finished file will have; until then only the owner has access. 0: the umask
+        decides, at once.
+        The file stays locked until the descriptor is closed.
         """
         path = self.part(name, lease_id)
         self.mark.check()
@@ -115,9 +117,9 @@ class Folder:
         return fd
 
     def resume(self, name: str, lease_id: str) -> tuple[int, int]:
-        """Open the file of an interrupted upload again. Its descriptor, as of `begin`, and its bytes, durable.
+        """Open and lock the file of an interrupted upload. Returns its descriptor and its bytes, which are durable.
 
-        Raises FileNotFoundError; NameTaken if it is committed, WriterAtWork, LockBusy.
+        Raises FileNotFoundError; NameTaken if the upload is committed; WriterAtWork; LockBusy.
         """
         part, final = self.part(name, lease_id), self.final(name)
         with self.locked(name):
@@ -135,7 +137,7 @@ class Folder:
             return fd, os.fstat(fd).st_size
 
     def publish(self, name: str, lease_id: str) -> None:
-        """Give what an upload has written its final name, durably.
+        """Link the file of an upload to its final name, durably.
 
         Replaces the object of an earlier upload that was never finalized. Raises NameTaken, UploadDiscarded, LockBusy.
         """
@@ -154,7 +156,7 @@ class Folder:
         self._sync()
 
     def discard(self, name: str, lease_id: str) -> None:
-        """Remove what an upload has left, and nothing of any other. Raises LockBusy."""
+        """Remove the files of an upload, and no file of another upload. Raises LockBusy."""
         part, final = self.part(name, lease_id), self.final(name)
         with self.locked(name):
             inode = _inode(part)
@@ -162,34 +164,34 @@ class Folder:
                 return
             if inode == _inode(final):
                 os.unlink(final)
-                self._sync()  # else a power failure might bring back the object without the link that tells whose it is
+                self._sync()  # so that no power failure restores the object without the link that names its upload
             os.unlink(part)
 
     def finalize(self, name: str, lease_id: str) -> None:
-        """Remove the link that tells whose the object is."""
+        """Remove the second link of a committed upload."""
         self.mark.check()
         Path(self.part(name, lease_id)).unlink(missing_ok=True)
 
     def open(self, name: str) -> tuple[int, int]:
-        """Open an object for reading. Its descriptor and its size."""
+        """Open an object for reading. Returns its descriptor and its size in bytes."""
         self.mark.check()
         fd = os.open(self.final(name), READ_ONLY)
         with _closed_on_failure(fd):
             return fd, os.fstat(fd).st_size
 
     def size(self, name: str) -> int:
-        """Bytes of an object."""
+        """Return the size of an object in bytes."""
         self.mark.check()
         return os.stat(self.final(name)).st_size
 
     def delete(self, name: str) -> None:
-        """Remove an object, durably."""
+        """Delete an object, durably."""
         self.mark.check()
         os.unlink(self.final(name))
         self._sync()
 
     def unfinished(self) -> list[UnfinishedObject]:
-        """What uploads have begun and neither finalized nor discarded, in the order of names and uploads."""
+        """Return the uploads that were neither finalized nor discarded, sorted by name and upload."""
         self.mark.check()
         with os.scandir(self.path) as entries:
             names = [entry.name for entry in entries if _PART.fullmatch(entry.name)]
@@ -197,27 +199,27 @@ class Folder:
         return [UnfinishedObject(match[1], match[2]) for match in found if match]
 
     def usage(self) -> StoreUsage:
-        """Bytes of the file system, and those of them that are left for ordinary users; None where it does not tell."""
+        """Return the bytes of the file system, and those free for unprivileged users; None if they are unknown."""
         self.mark.check()
         figures = os.statvfs(self.path)
-        if figures.f_blocks == 0:  # a tmpfs without limit, and what some file systems in user space say
+        if figures.f_blocks == 0:  # a tmpfs without a limit, and some file systems in user space
             return StoreUsage(None, None)
         return StoreUsage(figures.f_blocks * figures.f_frsize, figures.f_bavail * figures.f_frsize)
 
     def check_room(self, size: int, min_free: int) -> None:
-        """That so many more bytes leave `min_free` of the file system. Raises OSError, with ENOSPC if not."""
+        """Raise OSError with ENOSPC if `size` more bytes would leave less than `min_free` bytes free."""
         free = self.usage().free
         if free is not None and size + min_free > free:
             raise OSError(ENOSPC, os.strerror(ENOSPC))
 
     def _earlier(self, name: str, lease_id: str) -> Iterator[int | None]:
-        """The inodes of what earlier uploads of the same image have left."""
+        """Yield the inodes of the files of earlier uploads of the same image."""
         for other in self.unfinished():
             if other.name == name and other.lease_id < lease_id:
                 yield _inode(self.part(name, other.lease_id))
 
     def locked(self, name: str) -> AbstractContextManager[None]:
-        """Keep other processes from changing what has this name. Raises LockBusy."""
+        """Lock a name, so that no other process changes its files. Raises LockBusy."""
         self.mark.check()
         return name_lock(self.mark.path, name)
 
@@ -228,7 +230,7 @@ class Folder:
 
 @contextmanager
 def _closed_on_failure(fd: int) -> Iterator[None]:
-    """Close a descriptor if what is done with it raises."""
+    """Close the descriptor if the block raises."""
     try:
         yield
     except BaseException:
@@ -237,7 +239,7 @@ def _closed_on_failure(fd: int) -> Iterator[None]:
 
 
 def _object_of(entry: os.DirEntry[str]) -> str | None:
-    """The object that an entry of the folder belongs to; None for what is no object's."""
+    """Return the name of the object that a file of the folder belongs to; None if it belongs to none."""
     if not entry.is_file(follow_symlinks=True):
         return None
     if is_name(entry.name):
@@ -252,7 +254,7 @@ def is_name(name: str) -> bool:
 
 
 def _inode(path: str) -> int | None:
-    """The number of a file, None if there is none."""
+    """Return the inode number of a file; None if there is no file."""
     try:
         return os.lstat(path).st_ino
     except FileNotFoundError:
@@ -260,12 +262,12 @@ def _inode(path: str) -> int | None:
 
 
 def share_folder(path: str, file_mode: int) -> None:
-    """Let those enter the folder who may read its files, as Glance's file store does for file_perm."""
+    """Let users who may read the files enter the folder, as Glance's file store does for file_perm."""
     mode = stat.S_IMODE(os.stat(path).st_mode)
     if mode | _entry(file_mode) != mode:
         os.chmod(path, mode | _entry(file_mode))
 
 
 def _entry(file_mode: int) -> int:
-    """The permissions of a folder that let those enter who may read its files, group and others."""
+    """Return the permissions to enter a folder, for those of group and others who may read its files."""
     return (file_mode & (stat.S_IRGRP | stat.S_IROTH)) >> 2

@@ -1,4 +1,4 @@
-"""A store of images that lie on web servers. It only reads them: the bytes are not ours."""
+"""A read-only store of images on web servers that other people operate."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class HttpOptions:
 
     @property
     def rules(self) -> GuardRules:
-        """What of this is for the guard."""
+        """The options for the guard."""
         return GuardRules(
             allowed_hosts=self.allowed_hosts,
             denied_hosts=self.denied_hosts,
@@ -69,7 +69,7 @@ class HttpOptions:
 
 @implementer(IStore)
 class HttpStore:
-    """Reads what http and https URLs name, with ranges where the server has them."""
+    """Reads objects at http and https URLs, in ranges if their server supports them."""
 
     def __init__(self, settings: StoreSettings, guard: Guard, fetcher: Fetcher) -> None:
         self.store_id = settings.id
@@ -91,11 +91,11 @@ class HttpStore:
         return succeed(None)
 
     def stop(self) -> Deferred[None]:
-        """See IStore. Every reader has an owner that ends it."""
+        """See IStore. Nothing is to be stopped: every reader has an owner that stops it."""
         return succeed(None)
 
     def check(self) -> Deferred[None]:
-        """See IStore. There is no medium of its own that could be away."""
+        """See IStore. The store has no medium of its own that could be away."""
         return succeed(None)
 
     def locate(self, url: str, image_id: str) -> Location | None:
@@ -114,7 +114,7 @@ class HttpStore:
     def reader(
         self, location: Location, span: Span, size: int | None = None, caller: Caller | None = None
     ) -> Deferred[IStoreReader]:
-        """See IStore. Fails also with PartUnavailable: the server gives the whole object only."""
+        """See IStore. Fails with PartUnavailable if the server supports no ranges."""
         return Deferred.fromCoroutine(self._reader(location, span, size))
 
     async def _reader(self, location: Location, span: Span, size: int | None) -> IStoreReader:
@@ -130,28 +130,28 @@ class HttpStore:
         return HttpReader(self.store_id, span.length, answer)
 
     def _check(self, answer: Answer, span: Span, size: int | None) -> None:
-        """Raises StoreError unless the body of the answer is the span."""
+        """Raise StoreError unless the body of the response is the span."""
         self._check_encoding(answer)
         if answer.status == 206:
             match = _CONTENT_RANGE.fullmatch(answer.header("content-range") or "")
             if match is None or (int(match[1]), int(match[2])) != (span.start, span.stop - 1):
-                raise StoreUnavailable(self.store_id, "the server sends another range than the one asked for.")
+                raise StoreUnavailable(self.store_id, "the server sends another range than was requested.")
             if answer.length not in (None, span.length):
-                raise StoreUnavailable(self.store_id, "the server contradicts itself on the length of a range.")
+                raise StoreUnavailable(self.store_id, "the server gives two different lengths of a range.")
             self._check_size(None if match[3] == "*" else int(match[3]), size)
         elif answer.status == 200:
             self._check_size(answer.length, size)
             if answer.length is not None and answer.length < span.stop:
                 raise ObjectDamaged(self.store_id, f"the object has {answer.length} bytes, fewer than {span.stop}.")
             if span.start or answer.length not in (None, span.length):
-                raise PartUnavailable(self.store_id, "the server of the object has no ranges.")
+                raise PartUnavailable(self.store_id, "the server of the object does not support ranges.")
         elif answer.status == 416:
             raise ObjectDamaged(self.store_id, f"the object has fewer than {span.stop} bytes.")
         else:
             raise self._fault(answer.status)
 
     def _check_size(self, told: int | None, size: int | None) -> None:
-        """Raises ObjectDamaged where the server tells another size of the whole object."""
+        """Raise ObjectDamaged if the server reports another size of the whole object."""
         if told is not None and size not in (None, told):
             raise ObjectDamaged(self.store_id, f"the object has {told} bytes, not {size}.")
 
@@ -168,17 +168,17 @@ class HttpStore:
             return int(told)
         if answer.status in _GONE:
             raise self._fault(answer.status)
-        answer = await self._open("GET", location)  # servers that know no HEAD, or no length in it
+        answer = await self._open("GET", location)  # for servers that do not support HEAD, or send no length
         answer.stopProducing()
         if answer.status != 200:
             raise self._fault(answer.status)
         self._check_encoding(answer)
         if answer.length is None or answer.length >= 10**18:
-            raise StoreUnavailable(self.store_id, "the server does not tell the size of the object.")
+            raise StoreUnavailable(self.store_id, "the server does not report the size of the object.")
         return answer.length
 
     def delete(self, location: Location) -> Deferred[None]:
-        """See IStore. Nothing is to be done: the object is somebody else's, and stays."""
+        """See IStore. Does nothing: the object does not belong to this server."""
         return succeed(None)
 
     def unfinished(self) -> Deferred[list[UnfinishedObject]]:
@@ -204,7 +204,7 @@ class HttpStore:
             raise StoreUnavailable(self.store_id, f"the object cannot be fetched. {error}") from error
 
     def _check_encoding(self, answer: Answer) -> None:
-        """Raises StoreUnavailable for what is not the object itself."""
+        """Raise StoreUnavailable if the body is encoded, and so is not the object itself."""
         if (answer.header("content-encoding") or "identity").lower() != "identity":
             raise StoreUnavailable(self.store_id, "the server sends an encoding that was not asked for.")
 
@@ -215,7 +215,7 @@ class HttpStore:
 
 @implementer(IStoreReader)
 class HttpReader:
-    """Gives the body of an answer to a consumer. answer: None for no bytes at all."""
+    """Produces the body of a response for a consumer. answer: None if the span is empty."""
 
     def __init__(self, store_id: str, length: int, answer: Answer | None) -> None:
         self.length = length
@@ -248,7 +248,7 @@ class HttpReader:
     def _failed(self, failure: Failure) -> Failure:
         if failure.check(RemoteUnavailable) is None:
             return failure
-        return Failure(StoreUnavailable(self._store_id, f"the object was not read to its end. {failure.value}"))
+        return Failure(StoreUnavailable(self._store_id, f"the object could not be read completely. {failure.value}"))
 
 
 def make(settings: StoreSettings, options: Mapping[str, object], services: StoreServices) -> HttpStore:

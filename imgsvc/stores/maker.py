@@ -1,4 +1,4 @@
-"""Plugins that make stores, without importing what the operator does not use."""
+"""Plugins that make stores. The module of a kind of store is imported only if the configuration uses the kind."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Make = Callable[[StoreSettings, Mapping[str, object], StoreServices], IStore]
 
 
 class IStoreMaker(IPlugin):
-    """Found by twisted.plugin: knows how to make the stores of one kind."""
+    """A plugin, found by twisted.plugin, that makes the stores of one kind."""
 
-    kind: str = Attribute("what `[stores.NAME] kind` says")
+    kind: str = Attribute("The value of `kind` in the store's table of the configuration.")
 
     def make(settings: StoreSettings, options: Mapping[str, object], services: StoreServices) -> IStore:
-        """A store, not yet started, whose `info` says what `settings` says.
+        """Make a store, which is not started yet. Its `info` has the values of `settings`.
 
-        options: the store's table without what is in `settings`, and without `kind`. Raises ConfigurationError for an
-        unknown or wrong option.
+        options: the store's table without `kind` and without the keys of `settings`.
+        Raises ConfigurationError: an option is unknown or wrong.
         """
 
 

@@ -1,6 +1,6 @@
-"""The mark on a medium: which store of which catalogue it belongs to. And where a folder keeps it.
+"""The mark on a medium, which names the store and the catalogue that the medium belongs to, and its file in a folder.
 
-Every function of `MarkFile` blocks, belongs into a thread, and raises OSError.
+All methods of `MarkFile` block, so they are called in threads. They raise OSError.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from imgsvc.stores.locks import name_lock
 
 _ABSENT: Final = frozenset({ENOENT, ENOTDIR})
 _LONGEST: Final = 4096
-"""Bytes of a file that are looked at."""
+"""Bytes of the file that are read."""
 
 
 class NotMarked(Exception):
-    """The medium does not have the mark that it must have. str(): what is there instead."""
+    """The medium does not have the right mark. str(): what was found instead."""
 
 
 @frozen
 class Mark:
-    """Whose a medium is."""
+    """The owner of a medium."""
 
     catalogue_id: str
     store_id: str
 
     def encode(self) -> bytes:
-        """As it is kept: JSON, for people too."""
+        """Return the content of the file: JSON, so that people can read it too."""
         return json.dumps({"catalogue": self.catalogue_id, "store": self.store_id}).encode() + b"\n"
 
     @classmethod
     def decode(cls, data: bytes) -> Mark | None:
-        """Of what `encode` gave; None for anything else."""
+        """Return the mark in the content of a file; None if it has none."""
         try:
             document = json.loads(data)
             mark = cls(document["catalogue"], document["store"])
@@ -49,7 +49,7 @@ class Mark:
 
 
 def describe(data: bytes | None) -> str:
-    """What a mark says, in words. None: there is none."""
+    """Describe the content of a mark in words. data: content of the file; None: there is none."""
     if data is None:
         return "has no mark"
     if not data:
@@ -61,9 +61,10 @@ def describe(data: bytes | None) -> str:
 
 
 def fault_of(data: bytes | None, catalogue_id: str | None, store_id: str, object_count: int) -> str | None:
-    """Why a store is away whose medium has this mark; None: it is not, as far as the mark tells.
+    """Return the reason for which a store with this mark is away; None if the mark gives no reason.
 
-    catalogue_id: None as long as the catalogue has none. object_count: objects that must be on the medium.
+    data: content of the file; None: there is none. catalogue_id: None: the catalogue has no id yet. object_count:
+    number of objects that must be on the medium.
     """
     if data is None:
         return f"{describe(data)}, and {object_count} objects must be there" if object_count else None
@@ -74,18 +75,18 @@ def fault_of(data: bytes | None, catalogue_id: str | None, store_id: str, object
 
 @define(eq=False)
 class MarkFile:
-    """The mark of a folder, in the file `path`. own: the mark that it must have; None: not known yet.
+    """The mark of a folder, in the file `path`. own: the right mark; None: not known yet.
 
-    The file is also the one whose bytes are locked, so it is never replaced by another file.
+    The bytes of this file also serve as locks, so the file is never replaced by another one.
     """
 
     path: str
     own: Mark | None = None
     _right: tuple[int, ...] = field(default=(), init=False)
-    """What told the file from all others when the right mark was read from it."""
+    """Device, inode, size and time of change of the file when the right mark was read from it."""
 
     def check(self) -> None:
-        """Raises NotMarked unless the folder has the right mark. Reads the file only if it may have changed."""
+        """Raise NotMarked unless the folder has the right mark. Reads the file only if it may have changed."""
         try:
             status = os.stat(self.path)
             seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
@@ -101,7 +102,7 @@ class MarkFile:
         self._right = seen
 
     def read(self) -> bytes | None:
-        """What it says; nothing is in those of versions that knew no catalogue. None: there is no mark."""
+        """Return the content of the file; None if there is no file. Old versions of the server wrote an empty file."""
         try:
             fd = os.open(self.path, READ_ONLY)
         except OSError as error:
@@ -114,16 +115,16 @@ class MarkFile:
             os.close(fd)
 
     def write(self, before: bytes | None) -> bool:
-        """Make it the right mark, durably, if it still says `before`. Whether it did. Raises LockBusy.
+        """Write the right mark, durably, if the content of the file is still `before`. Returns whether it was written.
 
-        Of any number of processes on any number of hosts one succeeds.
+        Only one of several processes, also on several hosts, succeeds. Raises LockBusy.
         """
         assert self.own is not None
         data = self.own.encode()
         return self._create(data) if before is None else self._change(before, data)
 
     def _create(self, data: bytes) -> bool:
-        # The link makes the file appear as a whole, and only where there is none.
+        # link(2) makes the complete file appear at once, and fails if there is a file already.
         draft = f"{self.path}-{uuid4()}"
         try:
             _put(draft, data, os.O_CREAT | os.O_EXCL)
@@ -145,7 +146,7 @@ class MarkFile:
 
 
 def _put(path: str, data: bytes, flags: int = 0) -> None:
-    """Make this the content of a file, on the disk."""
+    """Replace the content of a file, and flush it to the disk."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600)
     try:
         os.pwrite(fd, data, 0)

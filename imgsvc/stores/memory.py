@@ -1,4 +1,4 @@
-"""A store in the memory of one process, for tests and play."""
+"""A store in the memory of one process, for tests and trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from imgsvc.stores.services import StoreServices
 
 SCHEME: Final = "memory:///"
 BATCH: Final = 1000
-"""Objects that are listed at a time."""
+"""Objects in one list of `objects`."""
 
 
 @frozen
@@ -41,7 +41,7 @@ class _Object:
 
 @implementer(IListedStore, IResumableStore)
 class MemoryStore:
-    """Keeps objects in dictionaries. What is in it ends with the process, and no other process sees it."""
+    """Keeps objects in dictionaries. They are lost when the process ends, and no other process can access them."""
 
     def __init__(self, settings: StoreSettings, capacity: int, budget: IBudget) -> None:
         """capacity: bytes, 0 for no limit."""
@@ -99,11 +99,11 @@ class MemoryStore:
     def _resume(self, name: str, lease_id: str) -> IResumableWriter:
         upload = self._uploads.get((name, lease_id))
         if upload is None:
-            raise ObjectMissing(self.store_id, f"there is nothing of upload {lease_id}.")
+            raise ObjectMissing(self.store_id, f"there is no upload {lease_id}.")
         if self._owner(name) == lease_id:
             raise ObjectExists(self.store_id, f"there is an object {name} already.")
         if upload.at_work:
-            raise ObjectInUse(self.store_id, f"upload {lease_id} may still be at work.")
+            raise ObjectInUse(self.store_id, f"upload {lease_id} may still be running.")
         upload.at_work = True
         return MemoryWriter(self, name, lease_id, upload)
 
@@ -183,12 +183,12 @@ class MemoryStore:
         return succeed(StoreUsage(self._capacity, max(0, self._capacity - self._used())))
 
     def append(self, name: str, lease_id: str, pieces: Sequence[Buffer]) -> None:
-        """Add bytes to what an upload has written. Raises StoreFull, StoreUnavailable."""
+        """Add bytes to an upload. Raises StoreFull, StoreUnavailable."""
         self._check_room(sum(map(len, pieces)))
         self.begun(name, lease_id).pieces.extend(map(bytes, pieces))
 
     def publish(self, name: str, lease_id: str) -> Location:
-        """Make what an upload has written the object. Raises ObjectExists, StoreUnavailable."""
+        """Make the bytes of an upload the object. Raises ObjectExists, StoreUnavailable."""
         pieces = self.begun(name, lease_id).pieces
         owner = self._owner(name)
         if owner is not None and ((name, owner) not in self._uploads or owner > lease_id):
@@ -209,7 +209,7 @@ class MemoryStore:
         target[name] = source.pop(name)
 
     def begun(self, name: str, lease_id: str) -> Upload:
-        """What an upload has written. Raises StoreUnavailable."""
+        """Return an upload that was begun. Raises StoreUnavailable if it was discarded."""
         if (name, lease_id) not in self._uploads:
             raise StoreUnavailable(self.store_id, "the upload was discarded meanwhile.")
         return self._uploads[name, lease_id]
@@ -237,7 +237,7 @@ class MemoryStore:
 
 
 def _nothing() -> None:
-    """A reader of memory holds nothing open."""
+    """Do nothing: a reader of memory has nothing to close."""
 
 
 def make(settings: StoreSettings, options: Mapping[str, object], services: StoreServices) -> MemoryStore:

@@ -1,4 +1,4 @@
-"""One upload into a store in memory."""
+"""Writes one upload into a store in memory."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Upload:
-    """What an upload has written. at_work: a writer may write more."""
+    """The bytes of an upload. at_work: whether a writer may still write."""
 
     pieces: list[bytes] = field(factory=list)
     at_work: bool = True
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The number of bytes."""
         return sum(map(len, self.pieces))
 
 
@@ -81,7 +81,7 @@ class MemoryWriter:
         return self.size
 
     def _check(self) -> None:
-        """Raises StoreUnavailable unless the upload is this writer's."""
+        """Raise StoreUnavailable if the writer is suspended or its upload was discarded."""
         if self._suspended:
-            raise StoreUnavailable(self._store.store_id, "the upload is at its end already.")
+            raise StoreUnavailable(self._store.store_id, "the upload has already ended.")
         self._store.begun(self._name, self._lease_id)

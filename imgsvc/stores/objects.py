@@ -1,6 +1,6 @@
-"""Which objects a folder has, and how one is taken out of it without losing its bytes.
+"""Lists the objects of a folder, and sets objects aside without losing their bytes.
 
-Every function blocks, belongs into a thread, and raises OSError and NotMarked.
+All functions block, so they are called in threads. They raise OSError and NotMarked.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from imgsvc.model import StoredObject
 from imgsvc.stores.folder import Folder, NameTaken, is_name
 
 BATCH: Final = 1000
-"""Objects that are looked at in one call."""
+"""Objects that are listed in one call."""
 ASIDE: Final = ".imgsvc-left-over"
-"""The folder, in the store's own, of what was taken out of the store."""
+"""The subfolder for objects that were set aside."""
 
 
 @frozen
@@ -30,7 +30,7 @@ class Objects:
     folder: Folder
 
     def walk(self) -> Iterator[StoredObject]:
-        """All of them, in the order of the file system. The folder is open until the walk ends or is let go of."""
+        """Yield all objects, in the order of the file system. The folder stays open until the iterator ends."""
         with os.scandir(self.folder.path) as entries:
             for entry in entries:
                 try:
@@ -40,19 +40,20 @@ class Objects:
                     pass  # deleted since it was listed
 
     def batch(self, walk: Iterator[StoredObject]) -> list[StoredObject]:
-        """The next ones of a walk; none at its end."""
+        """Return the next objects of a walk; an empty list at its end."""
         self.folder.mark.check()
         return list(islice(walk, BATCH))
 
     def find(self, name: str) -> StoredObject:
-        """The object of that name. Raises FileNotFoundError."""
+        """Return the object of that name. Raises FileNotFoundError."""
         self.folder.mark.check()
         return _stored(name, os.stat(self.folder.final(name)))
 
     def set_aside(self, found: StoredObject) -> str:
-        """Move an object out of the store, durably; where to.
+        """Move an object out of the store, durably. Returns its new path.
 
-        Raises FileNotFoundError if it is not that object any more, NameTaken if there is one of its name, LockBusy.
+        Raises FileNotFoundError: the object was deleted or replaced. NameTaken: an object of its name was set aside
+        before. LockBusy.
         """
         target = self._aside(found.name)
         with self.folder.locked(found.name):
@@ -71,7 +72,7 @@ class Objects:
         return f"{self.folder.path}/{ASIDE}/{name}"
 
     def _move(self, name: str, source: str, target: str) -> None:
-        # A rename would replace what is there.
+        # A rename would replace an existing target.
         try:
             os.link(source, target, follow_symlinks=False)
         except FileExistsError:

@@ -1,4 +1,4 @@
-"""Writing many small buffers to a file in few system calls, copying from file to file, and leaving out zeros."""
+"""Writes many small buffers to a file in few system calls, copies from file to file, and leaves holes for zeros."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 from imgsvc.store_model import Buffer
 
 UNIT: Final = 64 * 1024
-"""Bytes, aligned in the file, that become a hole when all of them are zero: the chunk of Glance's file store."""
+"""Bytes of an aligned unit, which becomes a hole if all its bytes are zero: a chunk of Glance's file store."""
 _ZEROS: Final = bytes(UNIT)
 _NOT_BETWEEN: Final = frozenset({EINVAL, ENOSYS, EOPNOTSUPP, EXDEV})
-"""What the kernel says where it cannot copy from one file to another."""
+"""Errors of the kernel when it cannot copy between two files."""
 _MOST_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
 
 
 def write_all(fd: int, offset: int, pieces: Sequence[Buffer]) -> int:
-    """Write all bytes of `pieces` at `offset`, in as many calls as it takes. The offset after them. Raises OSError."""
+    """Write all bytes of `pieces` at `offset`. Returns the offset after them. Raises OSError."""
     left = [memoryview(piece).cast("B") for piece in pieces if len(piece)]
     first = 0
     while first < len(left):
@@ -35,17 +35,17 @@ def write_all(fd: int, offset: int, pieces: Sequence[Buffer]) -> int:
 
 
 def write_sparse(fd: int, offset: int, pieces: Sequence[Buffer]) -> int:
-    """As `write_all`, but leave out stretches of zeros. The file must be truncated to its size in the end."""
+    """Do as `write_all`, but leave holes for zeros. The caller must set the size of the file in the end."""
     for start, run in runs_of_data(offset, pieces):
         write_all(fd, start, run)
     return offset + sum(map(len, pieces))
 
 
 def copy_all(source: int, start: int, length: int, fd: int, offset: int) -> int:
-    """Have the kernel copy bytes of a file to the end of another one. Where that ends then. Raises OSError.
+    """Let the kernel copy bytes of one file to another. Returns the offset after the copied bytes. Raises OSError.
 
-    source, start, length: descriptor, offset and number of the bytes. fd, offset: where they go. Fewer are copied where
-    the source ends; none where the kernel cannot copy between these files.
+    source, start, length: descriptor, offset and number of the bytes. fd, offset: where they are written.
+    Copies fewer bytes if the source ends early, and none if the kernel cannot copy between these files.
     """
     stop = start + length
     while start < stop:
@@ -63,7 +63,7 @@ def copy_all(source: int, start: int, length: int, fd: int, offset: int) -> int:
 
 
 def copy_sparse(source: int, start: int, length: int, fd: int, offset: int) -> int:
-    """As `copy_all`, but leave out what is a hole in the source. The file must be truncated to its size in the end."""
+    """Do as `copy_all`, but leave holes for holes. The caller must set the size of the file in the end."""
     shift, stop = offset - start, start + length
     while start < stop:
         data, hole = _next_data(source, start, stop)
@@ -75,7 +75,7 @@ def copy_sparse(source: int, start: int, length: int, fd: int, offset: int) -> i
 
 
 def _next_data(fd: int, start: int, stop: int) -> tuple[int, int]:
-    """Where in a file the next bytes are that are no hole, and where they end; both `stop` if there are none before."""
+    """Return the start and the end of the next bytes outside holes; twice `stop` if there are none before it."""
     try:
         data = min(os.lseek(fd, start, os.SEEK_DATA), stop)
     except OSError as error:
@@ -86,7 +86,7 @@ def _next_data(fd: int, start: int, stop: int) -> tuple[int, int]:
 
 
 def runs_of_data(offset: int, pieces: Sequence[Buffer]) -> Iterator[tuple[int, list[Buffer]]]:
-    """What is left of `pieces`, as offsets and buffers, without those that are zero throughout an aligned unit."""
+    """Yield offsets and buffers of `pieces`, without aligned units that are all zeros."""
     run: list[Buffer] = []
     start = offset
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Whether a store's folder is there, and the store's own: looked at when the store starts, and again and again."""
+"""Checks, at the start of a store and repeatedly, whether its folder is there and belongs to it."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ T = TypeVar("T")
 log = make_logger()
 
 EVERY: Final = 5.0
-"""Seconds between two looks. Every call of the store looks, too."""
+"""Seconds between two checks. Every call of the store checks the mark, too."""
 BATCH: Final = 1000
-"""Names that the catalogue is asked for at a time."""
+"""Names in one query of the catalogue."""
 _GONE: Final = frozenset({EHOSTDOWN, EHOSTUNREACH, EIO, ENODEV, ENOTCONN, ENXIO, ESTALE, ETIMEDOUT})
-"""What a file system says whose medium or server is not there."""
+"""Errors of a file system whose medium or server is missing."""
 
 
 @define(eq=False)
 class Presence:
-    """Keeps `disk.away` true to what is at the folder's path, and marks the folder where that is safe.
+    """Keeps `disk.away` up to date, and marks the folder if that is safe.
 
-    A folder without a mark is marked at the start if there is nothing in it and the catalogue has nothing in the store.
-    One with the empty mark of earlier versions is also taken over if an object is in it that the catalogue has there.
-
-    make: makes the folder. prepare: called at the start if the folder is the store's own. Both are called in a thread,
-    and raise OSError if the folder is of no use.
+    At the start, a folder without a mark is marked if it has no objects and the catalogue has no objects in the store.
+    A folder with the empty mark of earlier versions is also marked if the catalogue has at least one of its objects in
+    the store.
+    make: creates the folder. prepare: called at the start if the folder belongs to the store. Both are called in a
+    thread, and raise OSError if the folder cannot be used.
     """
 
     store_id: str
@@ -57,9 +57,9 @@ class Presence:
         self._loop.clock = self.clock
 
     async def begin(self) -> None:
-        """The first look, and all that follow until `stop`.
+        """Check the folder for the first time, and then repeatedly until `stop`.
 
-        Raises OSError when the folder is there, or can be made, but cannot be used; CatalogueUnavailable.
+        Raises OSError: the folder exists or can be created, but cannot be used. CatalogueUnavailable.
         """
         folder = self.disk.folder
         folder.mark.own = Mark(await self.catalogue.identity(), self.store_id)
@@ -71,7 +71,7 @@ class Presence:
             else:
                 self.disk.lost(why_not)
         except StoreAway:
-            pass  # it was there a moment ago
+            pass  # it was there a moment ago; `lost` has logged it
         except OSError as error:
             if error.errno not in _GONE:
                 raise
@@ -79,12 +79,12 @@ class Presence:
         self._loop.start(EVERY, now=False)
 
     def stop(self) -> None:
-        """Look no more. Any number of times."""
+        """End the repeated checks. May be called any number of times."""
         if self._loop.running:
             self._loop.stop()
 
     async def check(self) -> None:
-        """Raises StoreAway unless the folder is there and the store's own; StoreError if that cannot be told."""
+        """Raise StoreAway unless the folder is there and belongs to the store; StoreError if that cannot be checked."""
         try:
             await self.disk.call(self.disk.folder.mark.check)
         except StoreAway:
@@ -134,12 +134,15 @@ class Presence:
         try:
             await self.check()
         except (StoreAway, CancelledError):
-            pass  # the operator has been told; the store is being stopped
+            pass  # `lost` has logged it; or the store is being stopped
         except ImgsvcError as error:
             log.error("Store {store} cannot be looked at: {error}", store=self.store_id, error=str(error))
 
     async def _claim(self, new: bool) -> str | None:
-        """Mark the folder if it may be. new: also an empty one. What is against it; None: the folder is ours."""
+        """Mark the folder if that is allowed. Returns None if it belongs to the store; else the reason why not.
+
+        new: whether a folder without a mark may be marked.
+        """
         folder = self.disk.folder
         while True:
             says = await self.disk.call(folder.mark.read)
@@ -149,7 +152,7 @@ class Presence:
                 return describe(says)
             names = await self.disk.call(folder.names)
             if names and (says is None or not await self._any_known(names)):
-                return f"{describe(says)}, and in it are images that the catalogue does not have there"
+                return f"{describe(says)}, and it has images that the catalogue does not have in this store"
             if not names and (not new or await self.catalogue.object_count(self.store_id)):
                 return f"{describe(says)}, and none of the images that the catalogue has there is in it"
             if says is None:
@@ -167,13 +170,13 @@ class Presence:
         return False
 
     async def _known(self, names: Collection[str]) -> AsyncIterator[set[str]]:
-        """Those of some names that the catalogue has in the store, a part at a time."""
+        """Yield those of the names that the catalogue has in the store, in parts."""
         rest = iter(sorted(names))
         while part := list(islice(rest, BATCH)):
             yield await self.catalogue.known_objects(self.store_id, part)
 
     async def _run(self, call: Awaitable[T]) -> T:
-        """Its result. Raises StoreError in the place of OSError."""
+        """Return the result of the call. Raises StoreError for OSError."""
         try:
             return await call
         except OSError as error:

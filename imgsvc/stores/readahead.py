@@ -1,4 +1,4 @@
-"""A producer that reads ahead of its consumer, for any store that can read at an offset."""
+"""A reader that reads ahead of its consumer, for any store that can read at an offset."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from imgsvc.model import Span
 from imgsvc.producers import PushProducer
 
 Read = Callable[[int, int], Deferred[bytes]]
-"""Offset and size to the bytes there: fewer of them only at the object's end. Fails with StoreError."""
+"""Takes an offset and a size, and returns the bytes; fewer only at the object's end. Fails with StoreError."""
 
 DEPTH: Final = 2
-"""Blocks to have in hand: one goes out while the next one is read."""
+"""Blocks that are held: one is sent while the next one is read."""
 
 
 @define(eq=False)
 class _Block:
-    """A part of the span that was asked for. data: None until it came. dropped: nobody waits for it any more."""
+    """A part of the span. data: None until it was read. dropped: whether the data is no longer wanted."""
 
     offset: int
     size: int
@@ -36,15 +36,14 @@ class _Block:
 
 @implementer(IStoreReader)
 class ReadAhead(PushProducer):
-    """Gives a span of an object to a consumer, in blocks sized by the budget, with at most `depth` of them in hand.
+    """Produces a span of an object in blocks. The budget sets their size, and at most `depth` of them are held.
 
-    A block is counted until the consumer has let go of it: one that pauses within the write keeps it until it
-    resumes, as a transport does that has not sent it yet. While the consumer is paused, blocks in hand are lent: when
-    others need the room, they are dropped, and read again later. So clients that take little hold no more than what
-    is on its way to them. A reader whose consumer wants bytes never waits for others: where nothing is left, it has
-    one block of the smallest size at a time.
-
-    close: called once, when the reader is stopped; reads may be under way then.
+    A block counts as held until the consumer has sent it: if the consumer pauses during the write, the block counts
+    until it resumes. While the consumer is paused, the blocks that were read ahead are lent: if others need the memory,
+    they are dropped and read again later. So a slow client holds only the bytes that are being sent to it. A reader
+    whose consumer is not paused never waits for others: if the budget has no room, it reads one block of the smallest
+    size at a time.
+    close: called once, when the reader is stopped; a read may still be under way then.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class ReadAhead(PushProducer):
         super().resumeProducing()
 
     def stopProducing(self) -> None:
-        """See IStoreReader. The consumer stays registered: whoever stops the reader ends the consumer."""
+        """See IStoreReader. Does not unregister from the consumer: whoever stops the reader ends the consumer too."""
         if not self._stopped:
             super().stopProducing()
             self._close()
@@ -95,7 +94,7 @@ class ReadAhead(PushProducer):
             self._share.lend(self._drop)
 
     def _next(self) -> bytes | None:
-        """The first block in hand, if it has come."""
+        """Return the first block, if it was read."""
         return self._blocks.popleft().data if self._blocks and self._blocks[0].data is not None else None
 
     def _wrote(self, size: int) -> None:
@@ -108,7 +107,7 @@ class ReadAhead(PushProducer):
         return not self._blocks and not self._unsent and self._next_offset == self._stop
 
     def _fetch(self) -> bool:
-        """Begin one more read, within depth and budget."""
+        """Start one more read, if depth and budget allow it."""
         if self._next_offset == self._stop or len(self._blocks) >= self._depth:
             return False
         assert self._share is not None
@@ -125,15 +124,18 @@ class ReadAhead(PushProducer):
         return True
 
     def _may_read(self, share: IShare) -> bool:
-        """Whether to begin a read for a consumer that waits. What is held already brings the next turn by itself."""
+        """Whether to start a read for a consumer that is not paused.
+
+        If bytes are held, their release calls `_advance` again.
+        """
         return share.has_room() or share.make_room() or not share.held
 
     def _may_read_ahead(self, share: IShare) -> bool:
-        """Whether to begin a read for a paused consumer: not where others would have us drop it again."""
+        """Whether to start a read for a paused consumer. Not if memory is short: the block would be dropped again."""
         return share.has_plenty()
 
     def _drop(self) -> None:
-        """Called by the budget when others need the room of what the consumer does not take."""
+        """Drop the blocks that were read ahead. The budget calls this when others need the memory."""
         assert self._share is not None
         if self._blocks:
             self._next_offset = self._blocks[0].offset
@@ -163,7 +165,7 @@ class ReadAhead(PushProducer):
         self._give_back()
 
     def _give_back(self) -> None:
-        """Give the memory back after the end, when no read fills it any more."""
+        """Return the memory to the budget after the end, when no read is under way."""
         if self._consumer is None and not self._reading and self._share is not None:
             self._share.close()
             self._share = None

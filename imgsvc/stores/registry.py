@@ -22,7 +22,7 @@ log = make_logger()
 
 @implementer(IStoreRegistry)
 class Registry:
-    """The stores of this server, by id. Starts and stops them."""
+    """The stores of this server by id. It starts and stops them."""
 
     def __init__(self, stores: Sequence[IStore], default: str) -> None:
         """`default` is the id of one of `stores`."""
@@ -57,7 +57,7 @@ class Registry:
         return next((store for store in self._stores.values() if store.info.reserved is purpose), None)
 
     def start(self) -> Deferred[None]:
-        """Start every store, in turn. Deferred of None; fails as the first one does, the others are stopped then."""
+        """Start the stores one after the other. If one fails, the started ones are stopped, and this fails too."""
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
@@ -70,7 +70,7 @@ class Registry:
                 raise
 
     def stop(self) -> Deferred[None]:
-        """Stop the stores that were started, last one first. Deferred of None; what fails is logged."""
+        """Stop the started stores, the last one first. Failures are logged."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -83,10 +83,11 @@ class Registry:
 
 
 def make_stores(stores: Mapping[str, config.Store], default: str, services: StoreServices) -> Registry:
-    """The stores of a configuration, not yet started. default: the id of the one that takes uploads which name none.
+    """Make the stores of a configuration. They are not started yet.
 
-    Raises ConfigurationError for an unknown kind or default, for wrong options of a store, for two stores on one
-    medium (each would take for left over what is the other's, and delete it), and for two of one purpose.
+    default: the id of the store for uploads that name no store.
+    Raises ConfigurationError: the kind of a store or the default is unknown; an option of a store is wrong; two stores
+    have the same medium (each would delete objects of the other as left over); two stores have the same purpose.
     """
     makers: dict[str, IStoreMaker] = {maker.kind: maker for maker in getPlugins(IStoreMaker, plugins)}
     made = [_make(store_id, table, makers, services) for store_id, table in stores.items()]

@@ -1,4 +1,4 @@
-"""What every store gets from the server."""
+"""The services of the server that stores use."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["StoreServices"]
 
 @frozen
 class StoreServices:
-    """The collaborators of stores.
+    """The services of the server that stores use.
 
-    make_threads: a new pool, from its name and how many threads it may have; the store stops it in IStore.stop.
-    budget: bounds what read-aheads hold. data_folder: relative paths are relative to it. clock: the reactor, for
-    timeouts and for connections to other servers. holdings: tells whose the medium of a store is. folders: makes those
-    that a store keeps its objects in. catalogue: the folder of the catalogue's database, if it is a file.
+    make_threads: makes a pool from its name and its number of threads; the store stops it in IStore.stop. budget:
+    limits the bytes that readers hold. data_folder: the base of relative paths. clock: the reactor, for timeouts and
+    for connections to other servers. holdings: the catalogue, to decide whether a medium belongs to a store. folders:
+    creates the folders of stores. catalogue: the folder of the catalogue's database, if it is a file.
     """
 
     make_threads: Callable[[str, int], IThreads]
