@@ -1,8 +1,8 @@
 """The request that the running code works for.
 
 A coroutine that calls `begin` keeps its request, and so do the coroutines and calls in threads that it starts.
-Callbacks
-of timers, sockets and Deferreds do not. A function that is called there, and may log, is `bound` to the request first.
+Callbacks of timers, sockets and Deferreds do not. A function that is called there, and may log, is `bound` to the
+request first.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def bound(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def headers_for_services() -> dict[str, str]:
-    """Headers with the ids of the current request, for requests to trusted services. By name; empty if there is
-    none.
+    """Headers with the ids of the current request, for requests to trusted services.
+
+    By name; empty if there is none.
     """
     request = _request.get()
     if request is None:

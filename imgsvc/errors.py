@@ -209,9 +209,7 @@ class StoreError(ImgsvcError):
 
 
 class StoreFull(StoreError):
-    """The store has no space or inode left, its medium's quota is exceeded, or its file system does not allow the
-    size.
-    """
+    """The store has no space or inode left, exceeds a quota of its medium, or cannot have files of that size."""
 
 
 class StoreWriteDenied(StoreError):

@@ -19,8 +19,7 @@ class Folders:
     """Creates folders, and remembers which ones are new.
 
     Every folder is locked while it is in use (flock(2), a shared lock of all processes that use it). So a failed start
-    does
-    not remove folders that another start has begun to use. Calls block. They must not run concurrently.
+    does not remove folders that another start has begun to use. Calls block. They must not run concurrently.
     """
 
     def __init__(self) -> None:
@@ -32,8 +31,7 @@ class Folders:
         """Create a folder and its missing parents. An existing folder keeps its permissions.
 
         path: absolute. mode: permissions of new folders; 0: the umask decides. durable: whether their names are on the
-        disk when
-        this returns. Raises OSError.
+        disk when this returns. Raises OSError.
         """
         for folder in reversed(_missing(path)):
             with suppress(FileExistsError):  # another process was faster
@@ -70,8 +68,7 @@ class Folders:
         """Note that the start has succeeded: keep all folders, and keep only the data folder locked.
 
         An open descriptor would prevent unmounting the file system of a store. The other folders are safe from the
-        `undo` of
-        another start, because that needs the lock of the data folder too.
+        `undo` of another start, because that needs the lock of the data folder too.
         """
         self._made.clear()
         for path in [path for path in self._used if path != data_folder]:

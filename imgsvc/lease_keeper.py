@@ -39,8 +39,7 @@ class LeaseKeeper:
     """Renews a lease several times in each of its lengths, until it is stopped, or the lease is lost.
 
     Between two processes only the lease decides which one may go on. So every step of the work in the catalogue names
-    the
-    lease, and every step in a store names the lease of the object.
+    the lease, and every step in a store names the lease of the object.
     """
 
     def __init__(
@@ -55,12 +54,10 @@ class LeaseKeeper:
         """Start to renew.
 
         clock: a monotonic one, see imgsvc.daemon.clock. seconds: length of the lease. renew: renews it in the
-        catalogue. Its
-        failures are logged, and it is called again at the next time; only ClaimLost ends the lease. lost: called when
-        another
-        process has the lease, or its resource is gone. stalled: called when the work has made no progress for
-        STALLED_LEASES
-        lengths of the lease; the lease is still renewed until `stop`. name: of the work, for the log.
+        catalogue. Its failures are logged, and it is called again at the next time; only ClaimLost ends the lease.
+        lost: called when another process has the lease, or its resource is gone. stalled: called when the work has made
+        no progress for STALLED_LEASES lengths of the lease; the lease is still renewed until `stop`. name: of the work,
+        for the log.
         """
         self._renew = renew
         self._lost = lost

@@ -1,8 +1,7 @@
 """Writes the log: one line for each event, as text or as JSON.
 
 `twistd --logger imgsvc.log.text` or `--logger imgsvc.log.json_lines` writes to standard output. txaio drops events
-below
-`info` before they are made; `set_level` changes that level.
+below `info` before they are made; `set_level` changes that level.
 """
 
 from __future__ import annotations
@@ -63,8 +62,7 @@ def make_observer(output: LogOutput) -> ILogObserver:
 
 def _tells_something(event: LogEvent) -> Any:
     """Drop the messages of `twisted.python.log`, such as for each opened port, and of Twisted's HTTP client, such as
-    for
-    each connection, unless they are errors.
+    for each connection, unless they are errors.
     """
     chatty = _namespace(event).startswith(("log_legacy", "twisted.web.client.", "twisted.web._newclient."))
     return PredicateResult.no if chatty and event.get("log_level") is LogLevel.info else PredicateResult.maybe
@@ -116,8 +114,7 @@ class JsonObserver:
     """Writes one JSON object in each line: time (ISO 8601, UTC), level, namespace, message.
 
     It also has request_id, trace_id (of a W3C Trace Context) and traceback, if there are any, and the values that the
-    event
-    has in `json_fields`, a mapping of names to JSON values.
+    event has in `json_fields`, a mapping of names to JSON values.
     """
 
     def __init__(self, stream: TextIO, prefix: str = "") -> None:

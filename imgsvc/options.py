@@ -62,9 +62,8 @@ def option(
     """A field of an options class. Without `default` the option is required.
 
     The field's type is one of bool, int, float, str, tuple[str, ...], tuple[int, ...], Size, Seconds. help: a sentence
-    for
-    the operator. at_least: lowest value; for a tuple, lowest length. choices: the allowed values; for a tuple, of its
-    elements. reload: whether a change takes effect without a restart (`daemon/reload.py`).
+    for the operator. at_least: lowest value; for a tuple, lowest length. choices: the allowed values; for a tuple, of
+    its elements. reload: whether a change takes effect without a restart (`daemon/reload.py`).
     """
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:

@@ -72,8 +72,7 @@ def open_cached(path: str) -> int | None:
     """Open a file for reading if the kernel has every part of `path` in memory.
 
     Returns the descriptor, which the caller closes. Returns None if a disk has to be read, and after every failure;
-    open(2)
-    in a thread then finds the reason.
+    open(2) in a thread then finds the reason.
     """
     number, folder, how, size = _open_arguments
     fd: int = _syscall(number, folder, os.fsencode(path), how, size)
@@ -84,8 +83,7 @@ def resident(fd: int, offset: int, length: int) -> bool:
     """Whether all these bytes of an open file are in the page cache, so that sendfile(2) does not wait for a disk.
 
     False also for a file of another user, unless this process is root. Since Linux 5.2 mincore(2) reports all pages of
-    such
-    a file as in memory, and cachestat(2) may refuse, to prevent spying on the page cache.
+    such a file as in memory, and cachestat(2) may refuse, to prevent spying on the page cache.
     """
     if length <= 0:
         return True

@@ -1,4 +1,4 @@
-"""What every push producer of imgsvc promises its consumer."""
+"""The base class of all push producers of imgsvc."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from zope.interface import implementer
 
 @implementer(IPushProducer)
 class PushProducer:
-    """Writes bytes to one consumer as that wants them, and says when all were written.
+    """Writes bytes to one consumer, at the pace of the consumer.
 
-    These hold whatever the consumer calls, also from within `write` and `registerProducer`:
+    The following holds for all calls of the consumer, including those from within `write` and `registerProducer`:
 
-    - Nothing is written while the consumer has paused the producer.
-    - No write begins within another one. What a resume within a write asks for is written after it.
-    - After stopProducing the consumer hears nothing more. Who stops a producer ends the consumer.
-    - Otherwise it registers with its consumer once, before the first write, and unregisters once, after the last.
-    - The Deferred of startProducing fires once: with None after the last write, or with the failure that ended the
-      bytes. After stopProducing it fails with CancelledError, or never fires; see `tells_of_stop`.
+    - While the consumer has paused the producer, nothing is written.
+    - Writes are not nested. A resume within a write causes the next write after that one.
+    - After stopProducing the consumer is not called any more. The caller of stopProducing ends the consumer.
+    - Otherwise the producer registers with its consumer once, before the first write, and unregisters once, after the
+    last.
+    - The Deferred of startProducing fires once: with None after the last write, or with the failure of the source.
+    After
+      stopProducing it fails with CancelledError, or never fires; see `tells_of_stop`.
 
-    A subclass says by `_next` what there is to write. It calls `_advance` when there is more, or no more, and `_end`
-    when the bytes cannot go on. It overrides those of the methods "for subclasses" that it needs.
+    A subclass returns the next bytes in `_next`. It calls `_advance` when there are more bytes or the source has ended,
+    and `_end` when the source has failed. It overrides the methods "for subclasses" that it needs.
     """
 
     registers: ClassVar[bool] = True
-    """Whether it registers with its consumer. The consumer of an IBodyProducer of the client does that by itself."""
+    """Whether it registers with its consumer. For an IBodyProducer of the client, the consumer does that itself."""
     tells_of_stop: ClassVar[bool] = True
     """Whether the Deferred of startProducing fails after stopProducing. That of an IBodyProducer must not fire."""
 
@@ -42,10 +44,10 @@ class PushProducer:
         self._advancing = False
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        """Write all to `consumer`. To be called once.
+        """Write all bytes to `consumer`. Call it once.
 
-        Deferred of None after the last write. Fails with what the bytes end with, and see `tells_of_stop`. Whoever
-        cancels it stops the producer.
+        The Deferred fires after the last write, or fails with the failure of the source; see also `tells_of_stop`.
+        Cancelling it stops the producer.
         """
         done: Deferred[None] = Deferred(self._cancel)
         self._done = done
@@ -55,7 +57,7 @@ class PushProducer:
         self._consumer = consumer
         if self.registers:
             consumer.registerProducer(self, True)
-        if self._consumer is not None:  # not stopped by that
+        if self._consumer is not None:  # the consumer has not stopped it
             self._begin()
         return done
 
@@ -71,7 +73,7 @@ class PushProducer:
         self._advance()
 
     def stopProducing(self) -> None:
-        """Write nothing more. Any number of times, also before startProducing and after the end."""
+        """Stop writing. May be called repeatedly, also before startProducing and after the end."""
         if self._stopped:
             return
         self._stopped = True
@@ -88,7 +90,7 @@ class PushProducer:
         return self._consumer is not None and not self._paused
 
     def _advance(self) -> None:
-        """Do all that can be done now. Does nothing if called from within."""
+        """Write and fetch as much as possible now. A nested call does nothing."""
         if self._advancing:
             return
         self._advancing = True
@@ -104,7 +106,7 @@ class PushProducer:
             self._end(self._failure)
 
     def _end(self, failure: Failure | None) -> None:
-        """Tell the consumer, unless it is gone, and the caller that nothing more comes. Any number of times."""
+        """Unregister from the consumer, and fire the Deferred of startProducing. May be called repeatedly."""
         consumer, self._consumer = self._consumer, None
         done, self._done = self._done, None
         self._clear()
@@ -121,40 +123,43 @@ class PushProducer:
         data = None if self._paused else self._next()
         if data is None or self._consumer is None:
             return False
-        self._consumer.write(data)  # which may pause, resume or stop us
+        self._consumer.write(data)  # the consumer may pause, resume or stop this producer here
         self._wrote(len(data))
         return True
 
     # --- for subclasses
 
     def _next(self) -> bytes | None:
-        """The next bytes to write, which the caller writes; None while there are none."""
+        """The next bytes to write; None if there are none now."""
         raise NotImplementedError
 
     def _is_over(self) -> bool:
-        """Whether the end can be told now: all was written, or `_failure` says why no more comes."""
+        """Whether the producer has ended: all bytes were written, or the source has failed with `_failure`."""
         raise NotImplementedError
 
     def _begin(self) -> None:
-        """Called once, when the consumer is registered with; it may have paused already."""
+        """Called once, after the registration with the consumer, which may have paused the producer already."""
         self._advance()
 
     def _fetch(self) -> bool:
-        """Ask the source for more, also while paused. Whether that has changed anything."""
+        """Ask the source for more bytes, also during a pause. Returns whether that had any effect."""
         return False
 
     def _wrote(self, size: int) -> None:
-        """Called after each write of `size` bytes; the consumer may have paused or stopped the producer in it."""
+        """Called after each write of `size` bytes.
+
+        The consumer may have paused or stopped the producer in that write.
+        """
 
     def _pause_source(self) -> None:
         """Called when the consumer pauses."""
 
     def _resume_source(self) -> None:
-        """Called when the consumer has taken all that there was and wants more."""
+        """Called when the consumer has received all available bytes and wants more."""
 
     def _cancel(self, done: Deferred[None]) -> None:
         """Called when the Deferred of startProducing is cancelled."""
         self.stopProducing()
 
     def _clear(self) -> None:
-        """Called at the end, and perhaps again: drop what was not written, and let go of the source."""
+        """Drop the bytes that were not written, and release the source. Called at the end, perhaps repeatedly."""

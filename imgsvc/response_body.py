@@ -1,4 +1,4 @@
-"""The body of an answer of another server, as Twisted's client delivers it."""
+"""Receives the body of another server's response from Twisted's HTTP client."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from twisted.web.http import PotentialDataLoss
 
 
 class ResponseBody(Protocol, TimeoutMixin):
-    """Takes the bytes of a response, see IResponse.deliverBody, and can let the server wait.
+    """The protocol that receives a body (see IResponse.deliverBody). It can pause the connection.
 
-    timeout: seconds for which the server may send nothing while it does not wait. received: called with each piece.
-    ended: called once, with None when the body is whole, as far as can be told, else with the failure: TimeoutError
-    when nothing came for too long. Neither is called after `end`.
+    timeout: seconds for which the server may send nothing, except during a pause. received: called with each piece.
+    ended: called once, with None if the body is complete, as far as that is known, else with the failure, which is
+    TimeoutError after the timeout. Neither is called after `end`.
     """
 
     def __init__(
@@ -40,26 +40,26 @@ class ResponseBody(Protocol, TimeoutMixin):
         return self._clock.callLater(seconds, function, *arguments)
 
     def watch(self) -> None:
-        """Something must come from now on."""
+        """Start the timeout: bytes must arrive from now on."""
         if not self._over:
             self.setTimeout(self._timeout)
 
     def pause(self) -> None:
-        """Take nothing for now."""
+        """Stop reading."""
         self.setTimeout(None)
         transport: Any = self.transport
         if transport is not None and not self._over:
             transport.pauseProducing()
 
     def resume(self) -> None:
-        """Go on."""
+        """Read again."""
         transport: Any = self.transport
         if transport is not None and not self._over:
             self.watch()
             transport.resumeProducing()
 
     def end(self) -> None:
-        """Nothing that still comes counts."""
+        """Ignore everything that still arrives."""
         self._over = True
         self.setTimeout(None)
 

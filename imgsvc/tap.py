@@ -63,8 +63,7 @@ class Options(usage.Options):
         """Write no pid file in the foreground, unless twistd was told to.
 
         Whoever starts a process in the foreground knows its id. In a container, the file that a killed daemon has left
-        usually
-        contains the id of the next one.
+        usually contains the id of the next one.
         """
         parent: Any = self.parent
         if parent is None or not (parent.get("nodaemon") or parent.get("debug")):
@@ -109,8 +108,7 @@ def _log_output(format: log.Format, parent: Any) -> log.LogOutput:
 def makeService(options: Options) -> IService:
     """Called by twistd."""
     # Nearly all objects that the start creates stay. Searching them repeatedly for garbage takes a seventh of the
-    # start-up
-    # time. `start_or_exit` enables the collector again.
+    # start-up time. `start_or_exit` enables the collector again.
     gc.disable()
     from twisted.internet import reactor
 

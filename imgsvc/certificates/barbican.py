@@ -27,8 +27,7 @@ from imgsvc.remote.service_calls import ServiceAnswer, ServiceLimits, ServiceReq
 log = make_logger()
 
 CONTENT_TYPES: Final = ("application/pkix-cert", "application/octet-stream", "text/plain")
-"""Content types that a certificate may be stored with. Barbican returns a payload only as the type it was stored
-with.
+"""Content types that a certificate may be stored with. Barbican returns a payload only as the type it was stored with.
 """
 
 

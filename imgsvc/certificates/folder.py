@@ -36,7 +36,7 @@ class CertificateFolder:
         return self._threads.run(self._read, certificate_id)
 
     def stop(self) -> Deferred[None]:
-        """See ICertificates. What is being read ends by itself, and its thread with the server."""
+        """See ICertificates. Running reads are not interrupted."""
         return succeed(None)
 
     def _read(self, certificate_id: str) -> bytes:

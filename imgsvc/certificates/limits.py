@@ -11,8 +11,9 @@ LARGEST: Final = 64 << 10
 
 
 def readable(data: bytes, certificate_id: str) -> bytes:
-    """Return the data if it is small enough to be a certificate. Raises BadSignature: it has more bytes than
-    LARGEST.
+    """Return the data if it is small enough to be a certificate.
+
+    Raises BadSignature: it has more bytes than LARGEST.
     """
     if len(data) > LARGEST:
         raise too_large(certificate_id)

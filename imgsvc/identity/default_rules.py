@@ -126,9 +126,7 @@ def _has_role(role: str) -> _Check:
 
 
 def _equal(kind: str, name: str) -> _Check:
-    """Compare the caller's attribute `kind`, or `kind` itself if it is a constant in quotes, with the target's
-    `name`.
-    """
+    """Compare the caller's attribute `kind`, or the constant `kind` if it is in quotes, with the target's `name`."""
     if kind.startswith('"'):
         constant = kind.strip('"')
         return _Check(

@@ -23,10 +23,8 @@ class Proxy:
     """Accepts identity headers from the listed peers only.
 
     The headers of the user are `X-Identity-Status`, `X-User-Id`, `X-Project-Id` and `X-Roles`. The headers of a service
-    that
-    passes the request on are `X-Service-Identity-Status` and `X-Service-Roles`. `X-Tenant-Id` and `X-Role` are older
-    names,
-    which are read when the newer ones are absent.
+    that passes the request on are `X-Service-Identity-Status` and `X-Service-Roles`. `X-Tenant-Id` and `X-Role` are
+    older names, which are read when the newer ones are absent.
 
     The proxy must drop these headers from the requests of its own clients.
     """
@@ -48,7 +46,7 @@ class Proxy:
         """
         if peer not in self._peers:
             raise Unauthenticated(
-                "Identity headers are not taken from this address: those are that identity.proxy.peers lists."
+                "Identity headers are not accepted from this address: identity.proxy.peers lists the accepted ones."
             )
         if _one(headers, "X-Identity-Status") != "Confirmed":
             raise Unauthenticated(

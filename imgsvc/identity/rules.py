@@ -121,8 +121,7 @@ class Rules:
         """The tree of checks of a rule.
 
         oslo.policy turns text that it cannot parse into `!` (nobody), and an absent rule into `@` (everybody). Both are
-        refused
-        here. Raises ConfigurationError.
+        refused here. Raises ConfigurationError.
         """
         if not isinstance(text, str | list):
             raise self._bad(name, f"{text!r} must be text in quotes: '' allows all, '!' nobody")

@@ -1,1 +1,1 @@
-"""What each call means: permission, limits, state, undo. No HTTP, no SQL."""
+"""The operations of the API: they check permissions, limits and states, and undo failed changes. No HTTP, no SQL."""

@@ -43,11 +43,9 @@ class Changes:
         """Write the image that `function` returns. Returns the image as written, and the locations that it has lost.
 
         actions: what the caller does, see Access.image. If `function` returns an equal image, nothing is written, and
-        updated_at
-        stays. The caller of this method passes the lost locations on to Deletion.remove_all.
+        updated_at stays. The caller of this method passes the lost locations on to Deletion.remove_all.
         Raises NoSuchImage, Forbidden, TooLarge, and the errors of `function`: nothing has changed. Raises ImageChanged:
-        other
-        processes have changed the image during each of ATTEMPTS attempts.
+        other processes have changed the image during each of ATTEMPTS attempts.
         """
         async with self._turn(image_id):
             for attempt in range(1, ATTEMPTS + 1):

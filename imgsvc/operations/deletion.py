@@ -30,8 +30,7 @@ class Deletion:
     """Deletes images.
 
     The record is deleted first. A crash in between leaves data that the reaper finds, but never an image without its
-    data.
-    If a store refuses, the record is restored. at_work: keys of the locations that are being deleted.
+    data. If a store refuses, the record is restored. at_work: keys of the locations that are being deleted.
     """
 
     access: Access
@@ -45,8 +44,7 @@ class Deletion:
 
         If a store works but cannot delete now, the deletion is tried again later.
         Raises NoSuchImage, Forbidden (protected, not the owner). Raises StoreForbidden, ObjectInUse, StoreAway: the
-        image stays,
-        without the copies that were deleted.
+        image stays, without the copies that were deleted.
         """
         image = await self.access.image(caller, image_id, "delete_image")
         if image.protected:
@@ -89,8 +87,7 @@ class Deletion:
         """Delete the data of locations that an image has lost. Cancellation does not stop the deletion.
 
         Data that cannot be deleted now is left to the reaper. Raises StoreForbidden, ObjectInUse, StoreAway: a store
-        refuses, and
-        the image has these locations again.
+        refuses, and the image has these locations again.
         """
         if pending_deletions:
             await _to_the_end(self._remove_all(pending_deletions, None))

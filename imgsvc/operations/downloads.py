@@ -46,9 +46,8 @@ class Downloads:
         """Find the bytes of an image; None if it has no data. prefer: ids of stores that are tried before the others.
 
         Raises NoSuchImage. Raises Forbidden: the caller may not download, or not choose the store, or the image is
-        deactivated
-        and the caller is not an administrator. Raises Invalid: a store is preferred, and there is only one. Raises
-        UnknownStore.
+        deactivated and the caller is not an administrator. Raises Invalid: a store is preferred, and there is only one.
+        Raises UnknownStore.
         """
         image = await self.access.image(caller, image_id, "download_image")
         if image.status is Status.DEACTIVATED and not caller.is_admin:
@@ -69,10 +68,9 @@ class Downloads:
         """Open a reader on the first location that works; None for an empty image that is in no store.
 
         span: the bytes to read. For a part of an image, copies in stores that can read any part are tried first. The
-        caller
-        ends the reader. Raises StoreError: no location opens, and at least one of them may exist. It is the error of
-        the last
-        such location; PartUnavailable is raised only if there is no other. Raises DataMissing: no location exists.
+        caller ends the reader. Raises StoreError: no location opens, and at least one of them may exist. It is the
+        error of the last such location; PartUnavailable is raised only if there is no other. Raises DataMissing: no
+        location exists.
         """
         failed: StoreError | None = None
         for location in self._suited(source, span):

@@ -22,8 +22,7 @@ class RecordLimits:
     """Limits of the record of an image.
 
     properties, tags: how many an image may have; negative: unlimited. property_value: bytes of the value of one
-    property, in
-    UTF-8; record: bytes of all texts of one image; 0: unlimited.
+    property, in UTF-8; record: bytes of all texts of one image; 0: unlimited.
     """
 
     properties: int = 128

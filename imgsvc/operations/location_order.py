@@ -10,8 +10,9 @@ from imgsvc.model import Location
 
 
 def by_weight(stores: IStoreRegistry, locations: Sequence[Location]) -> Sequence[Location]:
-    """Sort locations by the weight of their stores, highest first (Image API: the store's weight). The sort is
-    stable.
+    """Sort locations by the weight of their stores, highest first (Image API: the store's weight).
+
+    The sort is stable.
     """
     if len(locations) < 2:
         return locations

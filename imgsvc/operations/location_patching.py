@@ -120,7 +120,7 @@ class LocationPatcher:
             checksum=image.checksum if validation.checksum is None else validation.checksum,
         )
         if image.status is not Status.QUEUED and validated != image:
-            raise Conflict(f"Image {image.id}: the validation_data is not that of the image.")
+            raise Conflict(f"Image {image.id}: the validation_data does not match the image.")
         return validated
 
     def _locate(self, url: str, image: Image) -> Location:

@@ -34,9 +34,7 @@ class Validation:
     checksum: str | None = None
 
     def check_length(self) -> None:
-        """Raises Invalid: os_hash_value does not have the length of a digest of os_hash_algo, which hashlib must
-        know.
-        """
+        """Raises Invalid: the length of os_hash_value is not that of os_hash_algo, which hashlib must know."""
         digits = hashlib.new(self.os_hash_algo, usedforsecurity=False).digest_size * 2
         if len(self.os_hash_value) != digits:
             raise Invalid(
@@ -117,11 +115,9 @@ class Locations:
         """Register `url` as the location of a queued image.
 
         The digests are computed later. With a validation the image is `importing` until then, and `queued` again if the
-        digests
-        differ. Without a validation it is active at once. After an error nothing has changed.
+        digests differ. Without a validation it is active at once. After an error nothing has changed.
         Raises NoSuchImage, WrongStatus. Raises Forbidden: the caller may not, or only services may give such a URL.
-        Raises
-        Conflict: another task has the image. Raises Invalid, TooLarge: there is no data at the URL, or too much.
+        Raises Conflict: another task has the image. Raises Invalid, TooLarge: there is no data at the URL, or too much.
         """
         for _ in range(ATTEMPTS):
             image = await self.access.image(caller, image_id, "add_image_location")

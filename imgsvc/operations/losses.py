@@ -1,6 +1,4 @@
-"""Remembers objects that were missing or damaged in a store when they were read, for the check of the server's
-health.
-"""
+"""Remembers objects that were missing or damaged in a store when they were read, for the health check."""
 
 from __future__ import annotations
 
@@ -32,12 +30,11 @@ class Losses:
             self._noted[location.store_id, image_id] = None
 
     async def look(self, store_id: str) -> None:
-        """Check the noted objects of a store again, and forget those that are right now or that no image needs any
+        """Check the noted objects of a store again, and forget those that are correct now or that no image needs any
         more.
 
         Raises ObjectMissing, ObjectDamaged: an object is still missing or damaged. Raises other errors of the store,
-        and
-        CatalogueUnavailable.
+        and CatalogueUnavailable.
         """
         for noted in [each for each in self._noted if each[0] == store_id]:
             await self._check(*noted)

@@ -68,8 +68,7 @@ class Metadefs:
     """Shows and changes namespaces and their definitions.
 
     All methods raise NotFound if the namespace does not exist or the caller may not see it, and Forbidden if the policy
-    does
-    not allow the action. Methods that add definitions raise QuotaExceeded if the namespace would be too large.
+    does not allow the action. Methods that add definitions raise QuotaExceeded if the namespace would be too large.
 
     now: returns the time, for the dates of new and changed parts.
     """
@@ -298,8 +297,9 @@ class Metadefs:
     async def _repeat(
         self, caller: Caller, name: str, actions: Sequence[str], work: Callable[[Namespace], Awaitable[T]]
     ) -> T:
-        """Do `work` with the current namespace. Repeat it with the new one if others have changed it in the
-        meantime.
+        """Do `work` with the current namespace.
+
+        Repeat it with the new one if others have changed it in the meantime.
         """
         for _ in range(MOST_ATTEMPTS - 1):
             try:

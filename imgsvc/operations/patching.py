@@ -116,8 +116,7 @@ class Patching:
         """Apply the edits in order, and return the changed image. After an error nothing has changed.
 
         Raises NoSuchImage. Raises Forbidden: the caller may not, or the status does not allow an edit. Raises Conflict:
-        a key
-        exists and must not, or must exist and does not. Raises QuotaExceeded.
+        a key exists and must not, or must exist and does not. Raises QuotaExceeded.
         """
         of_locations = [edit for edit in edits if edit.key == LOCATIONS]
         actions = sorted({edit.action for edit in edits}) or ["get_image"]

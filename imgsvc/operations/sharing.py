@@ -28,8 +28,7 @@ class Sharing:
         """All members, for the owner and administrators. A member gets only its own membership.
 
         The list is empty for callers that the policy refuses `get_member`. Raises NoSuchImage. Raises Forbidden: the
-        policy does
-        not allow `get_members`, or the image is not shared.
+        policy does not allow `get_members`, or the image is not shared.
         """
         image = await self._shared_image(caller, image_id, "get_members")
         if not self.access.policy.allows("get_member", caller, image):

@@ -25,8 +25,7 @@ class StoreCopies:
         The checks are made in this order. Raises NotFound: there is only one store. Raises Conflict: the store is
         unknown.
         Raises NoSuchImage, Forbidden, WrongStatus. Raises Forbidden: it is the last copy. Raises NotFound: there is no
-        copy in
-        that store. Raises StoreForbidden, ObjectInUse, StoreAway: the copy stays.
+        copy in that store. Raises StoreForbidden, ObjectInUse, StoreAway: the copy stays.
         """
         if not self.stores.several:
             raise NotFound("There is only one store.")

@@ -52,8 +52,7 @@ class UploadRequest:
     """The parameters of an upload that the client gives.
 
     expected_size: bytes; None: unknown. store_id: None: the default store. digests: the raw digests that the data must
-    have
-    (RFC 9530), by hashlib's name of the algorithm.
+    have (RFC 9530), by hashlib's name of the algorithm.
     """
 
     expected_size: int | None = None
@@ -94,13 +93,10 @@ class Uploads:
         """Store all data of `body`, and make the image active.
 
         All checks that need no data are made before the first byte is read from the body. After any error that comes
-        later than
-        the claim, the image is queued again, and no data is kept.
+        later than the claim, the image is queued again, and no data is kept.
         Raises Invalid, NoSuchImage, Forbidden, WrongStatus, Conflict (its former data is being deleted), TooLarge. For
-        signed
-        images raises BadSignature, CertificatesUnavailable. During the transfer also raises SizeMismatch,
-        DigestMismatch,
-        BadSignature, FormatMismatch, LeaseLost (the image was deleted), StoreError, BodyCut.
+        signed images raises BadSignature, CertificatesUnavailable. During the transfer also raises SizeMismatch,
+        DigestMismatch, BadSignature, FormatMismatch, LeaseLost (the image was deleted), StoreError, BodyCut.
         """
         await self.quotas.before_lookup(caller.project_id, request.expected_size)
         store = self.stores.default if request.store_id is None else self.stores.get(request.store_id)

@@ -49,10 +49,8 @@ class AnswerBudget:
     """Bounds the memory of all large JSON bodies and responses of a process to `size` bytes together.
 
     Reservations of up to 64 KiB are counted, and never wait. Larger ones are granted in the order of their requests.
-    Each is
-    granted when there is room for it, or when no other large one is held. So a reservation that is larger than the
-    budget is
-    granted too, and many small ones cannot block a large one forever.
+    Each is granted when there is room for it, or when no other large one is held. So a reservation that is larger than
+    the budget is granted too, and many small ones cannot block a large one forever.
 
     held: bytes of all reservations. reservations: those that are open. large: how many of them are large.
     """

@@ -89,10 +89,8 @@ class Budget:
     """Bounds the bytes in flight of a process to `size`.
 
     Each share may hold an equal part, but no more than `blocks_in_flight` of the largest blocks, which keep its lanes
-    busy.
-    As the number of transfers grows, blocks shrink to `smallest_block` bytes. With so many transfers that even the
-    smallest
-    blocks exceed the budget, the latest ones wait until others free bytes.
+    busy. As the number of transfers grows, blocks shrink to `smallest_block` bytes. With so many transfers that even
+    the smallest blocks exceed the budget, the latest ones wait until others free bytes.
     """
 
     def __init__(
@@ -127,9 +125,7 @@ class Budget:
         return Share(self)
 
     def reclaim(self) -> None:
-        """Make lenders give bytes back until there is room, beginning with the one that has lent for the longest
-        time.
-        """
+        """Make lenders give bytes back until there is room. The one that has lent for the longest time is first."""
         while self.lenders and self.held >= self.size:
             self.lenders.pop(next(iter(self.lenders)))()
 

@@ -16,8 +16,8 @@ class Copy:
     """Appends the bytes of an object to a writer. If the writer can copy them itself, they do not pass through this
     process.
 
-    source: the store of `location`. size: bytes of the object. budget: bounds the bytes that this process holds.
-    The caller commits or aborts the writer. Digests are not computed, because those of the object are known.
+    source: the store of `location`. size: bytes of the object. budget: bounds the bytes that this process holds. The
+    caller commits or aborts the writer. Digests are not computed, because those of the object are known.
     """
 
     source: IStore

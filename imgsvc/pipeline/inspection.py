@@ -46,10 +46,8 @@ class Inspection:
     """Inspects the bytes of one image, which are fed piece by piece.
 
     disk_format: the declared format. bare: whether the image has the container format `bare`: then bytes of another
-    format
-    are refused. Otherwise only bytes that are unsafe in the declared format are refused. A refusal is raised as soon as
-    it
-    is certain, which may be before the last byte.
+    format are refused. Otherwise only bytes that are unsafe in the declared format are refused. A refusal is raised as
+    soon as it is certain, which may be before the last byte.
     """
 
     def __init__(self, image_id: str, disk_format: str, rules: InspectionRules, *, bare: bool = True) -> None:

@@ -31,8 +31,9 @@ class InspectionRules:
     refuse_disguised: bool = False
 
     async def inspection(self, image: Image, threads: IThreads) -> Inspection | None:
-        """Make the inspection of an image; None if the image is not inspected. threads: where the inspection is
-        made.
+        """Make the inspection of an image; None if the image is not inspected.
+
+        threads: where the inspection is made.
         """
         if image.disk_format is None or image.container_format in {None} | NOT_LOOKED_AT:
             return None

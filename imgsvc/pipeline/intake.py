@@ -25,13 +25,11 @@ class Intake:
     """Takes the bytes of one upload from a push producer.
 
     A full block goes to all lanes at once. At the limit of the share the producer is paused. It is resumed when the
-    lanes
-    have freed enough bytes.
+    lanes have freed enough bytes.
 
     lanes: each gets all blocks. If one fails, the upload fails, unless it is an OptionalLane. share: counts the bytes
-    that
-    are held. admit: called with the number of bytes so far, before they go to a lane. look: called with each piece of a
-    block. Both may raise an exception to refuse the upload.
+    that are held. admit: called with the number of bytes so far, before they go to a lane. look: called with each piece
+    of a block. Both may raise an exception to refuse the upload.
     """
 
     def __init__(
@@ -69,8 +67,7 @@ class Intake:
         """Take all bytes that `body` produces.
 
         The Deferred fires when every lane has consumed the last block. It fails with the first failure of the body, of
-        a lane
-        that is not optional, of `admit` or of `look`. No lane works any more at that time.
+        a lane that is not optional, of `admit` or of `look`. No lane works any more at that time.
         """
         done: Deferred[None] = Deferred()
         self._done = done

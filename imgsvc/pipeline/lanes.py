@@ -25,8 +25,7 @@ class OptionalLane:
     """A lane whose failure does not fail the transfer: it gets no more blocks, and the other lanes go on.
 
     consume: takes the blocks. failed: called once with the Failure of `consume`. It may end the transfer with
-    Intake.fail,
-    and must not raise.
+    Intake.fail, and must not raise.
     """
 
     consume: Consume

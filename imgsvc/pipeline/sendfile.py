@@ -29,10 +29,8 @@ class SendfileProducer:
     """Calls os.sendfile whenever the transport asks for more.
 
     It is a pull producer of the transport, which asks for more each time its own buffer is empty. So the headers go
-    first,
-    and then the socket takes as many bytes as it has room for. Bytes that are not in the page cache are loaded in a
-    thread
-    first, so that the reactor never waits for a disk.
+    first, and then the socket takes as many bytes as it has room for. Bytes that are not in the page cache are loaded
+    in a thread first, so that the reactor never waits for a disk.
     """
 
     def __init__(self, reader: IFileBacked, outlet: IOutlet, transport: FileDescriptor, stall: StallTimer) -> None:

@@ -71,10 +71,8 @@ class Signatures:
     """Makes the verifiers of images.
 
     certificates: provides certificates; None: there are none, and signed images are refused. authorities: the
-    certificate
-    authorities, of which one must have issued a certificate; None: any issuer is accepted. now: returns the time at
-    which
-    certificates must be valid.
+    certificate authorities, of which one must have issued a certificate; None: any issuer is accepted. now: returns the
+    time at which certificates must be valid.
     """
 
     def __init__(
@@ -192,9 +190,7 @@ def _load(encoded: bytes) -> x509.Certificate:
 
 
 def _has_issued(authority: x509.Certificate, certificate: x509.Certificate, now: datetime) -> bool:
-    """Whether `authority` is a certificate authority, is valid now, and has issued `certificate` (RFC 5280, section
-    6).
-    """
+    """Whether `authority` is a valid certificate authority now, and has issued `certificate` (RFC 5280, section 6)."""
     try:
         constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
         certificate.verify_directly_issued_by(authority)

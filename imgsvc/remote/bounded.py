@@ -50,8 +50,7 @@ def read_body(response: Any, most: int) -> Deferred[bytes]:
     """The body of a response. Cancelling the Deferred ends the connection.
 
     most: largest number of bytes. Fails with TooMuch, and ends the connection, when the body is longer. If the body
-    breaks
-    off, it fails with ResponseFailed or the error of the connection.
+    breaks off, it fails with ResponseFailed or the error of the connection.
     """
     body = _Body(most)
     response.deliverBody(body)

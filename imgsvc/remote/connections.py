@@ -39,8 +39,7 @@ class RemoteConnection:
     """The connection of one request to a Target. Its owner ends it with `abort`.
 
     It resolves the host, checks the address, and connects to that same address. A name whose address changes between
-    check
-    and connection (DNS rebinding) cannot lead to another address.
+    check and connection (DNS rebinding) cannot lead to another address.
     """
 
     def __init__(self, reactor: Any, guard: Guard, target: Target, timeout: float, tls: IPolicyForHTTPS) -> None:

@@ -68,8 +68,7 @@ class Fetcher:
         """The response, of any status, as soon as its headers are complete. The caller ends it with stopProducing.
 
         Raises UrlRefused: the URL or a redirect is not allowed. Raises RemoteUnavailable: no response in time, or too
-        many
-        redirects.
+        many redirects.
         """
         target = self._guard.check(url)
         for _ in range(self._limits.redirects + 1):

@@ -30,8 +30,7 @@ class GuardRules:
     """What an operator allows. A denial wins over an allowance. An empty list of allowed hosts or ports allows all.
 
     Hosts: names, `.example.org` for all names below it, addresses or networks. allow_private: whether the server may
-    connect
-    to private and loopback addresses.
+    connect to private and loopback addresses.
     """
 
     allowed_hosts: tuple[str, ...] = ()

@@ -73,10 +73,9 @@ class JsonService:
     def ask(self, request: ServiceRequest) -> Deferred[ServiceAnswer]:
         """Send a request, and return its response. Cancelling the Deferred ends the call and its connection.
 
-        Redirects are not followed, because they could send the token to another server.
-        Fails with ServiceUnavailable: after the last attempt there was no response in time, or it was a redirect, 429,
-        or 500
-        and above. Fails with ServiceAnswerTooLarge: its body has more bytes than the limit.
+        Redirects are not followed, because they could send the token to another server. Fails with ServiceUnavailable:
+        after the last attempt there was no response in time, or it was a redirect, 429, or 500 and above. Fails with
+        ServiceAnswerTooLarge: its body has more bytes than the limit.
         """
         call: Deferred[ServiceAnswer] = Deferred.fromCoroutine(self._ask(request))
         late = bound(self._late)

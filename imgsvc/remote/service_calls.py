@@ -20,8 +20,7 @@ class ServiceLimits:
     """timeout: seconds of a call at most, with all attempts and pauses. largest: bytes of a response's body at most.
 
     attempts: how often a request is sent at most. pause: seconds before the second attempt. Each further pause is twice
-    as
-    long as the one before. No pause is shorter than a Retry-After header says.
+    as long as the one before. No pause is shorter than a Retry-After header says.
     """
 
     timeout: float = 10.0
@@ -35,11 +34,9 @@ class ServiceRequest:
     """One request.
 
     path: path and query below the endpoint; begins with a slash. accept: content type of the response. document: sent
-    as
-    JSON; None: no body. token: the caller's token for X-Auth-Token; None: the token of this server, if there is one.
+    as JSON; None: no body. token: the caller's token for X-Auth-Token; None: the token of this server, if there is one.
     repeatable: whether the request may be sent twice, as GET and HEAD always may. Other requests are sent again only if
-    no
-    connection was made.
+    no connection was made.
     """
 
     method: str

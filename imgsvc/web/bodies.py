@@ -65,8 +65,7 @@ class JsonBodies:
     """Reads bodies.
 
     budget: bounds the memory of all bodies together. threads: where large bodies are processed, one at a time. clock:
-    the
-    reactor.
+    the reactor.
     """
 
     budget: IAnswerBudget
@@ -82,11 +81,9 @@ class JsonBodies:
         """Read a body, which must hold a JSON object or array, and yield what `understand` returns for it.
 
         The Content-Type is ignored. The memory of the body is counted until the context ends. understand: runs in a
-        thread if
-        the body is large; must have no side effects.
+        thread if the body is large; must have no side effects.
         Raises Invalid: the body is not an object or array, or is nested too deep. Raises BodyTooLarge, BodyCut,
-        Overloaded, and
-        the errors of `understand`.
+        Overloaded, and the errors of `understand`.
         """
         if body.length is not UNKNOWN_LENGTH and body.length > LARGEST_JSON:
             raise too_large(LARGEST_JSON)

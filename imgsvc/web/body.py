@@ -101,8 +101,9 @@ class RequestBody(PushProducer):
         self.complete = True
 
     def lost(self, failure: Failure) -> None:
-        """Note that the connection is lost. `deliver` fails later, after those who wait for the request's end know
-        it.
+        """Note that the connection is lost.
+
+        `deliver` fails later, after those who wait for the request's end know it.
         """
         if not self.complete:
             self._failure = self._failure or failure

@@ -101,8 +101,7 @@ class ChunkedDecoder:
         """Hand on the data of one read of `size` bytes as one piece: joining costs less than handling many pieces.
 
         A memoryview keeps the whole read in memory. If less than half of the read was data, the data is copied, because
-        a
-        consumer that counts it would otherwise count much less than the memory that it holds.
+        a consumer that counts it would otherwise count much less than the memory that it holds.
         """
         pieces, self._pieces = self._pieces, []
         if len(pieces) == 1 and len(pieces[0]) * 2 >= size:

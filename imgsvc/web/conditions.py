@@ -23,8 +23,7 @@ def has_current(headers: Headers, etag: str | None, modified: int) -> bool:
     """Whether the client has the current bytes, so that the status is 304.
 
     etag: the strong entity tag of the bytes, with its quotes; None: there is none. modified: time of the last change,
-    in
-    POSIX seconds. A header with a date counts only if the corresponding header with tags is missing.
+    in POSIX seconds. A header with a date counts only if the corresponding header with tags is missing.
     Raises PreconditionFailed: If-Match or If-Unmodified-Since does not hold.
     """
     wanted, known = joined(headers, "if-match"), joined(headers, "if-none-match")

@@ -36,8 +36,7 @@ class Cors:
     """Tells browsers which origins may use the API.
 
     Pages of listed origins may use it with credentials. `*` allows all other origins without credentials, because the
-    Fetch
-    standard forbids the combination. Tokens in `X-Auth-Token` are not credentials in the sense of that standard.
+    Fetch standard forbids the combination. Tokens in `X-Auth-Token` are not credentials in the sense of that standard.
     """
 
     def __init__(self, origins: Iterable[str]) -> None:

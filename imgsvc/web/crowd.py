@@ -26,8 +26,9 @@ LOG_PAUSE: Final = 10.0
 
 @frozen
 class CrowdLimits:
-    """connections: how many may be open. per_peer: how many of one peer; 0: no limit. exempt: peers without that
-    limit.
+    """connections: how many may be open.
+
+    per_peer: how many of one peer; 0: no limit. exempt: peers without that limit.
     """
 
     connections: int

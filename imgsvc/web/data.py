@@ -141,8 +141,9 @@ def _http_date(moment: int) -> bytes:
 
 
 def _validate(request: StreamingRequest, image: Image, etag: str | None) -> None:
-    """Set the headers for caches. A cache must revalidate the data each time, because the caller's rights may
-    differ.
+    """Set the headers for caches.
+
+    A cache must revalidate the data each time, because the caller's rights may differ.
     """
     if etag is not None:
         request.setHeader(b"etag", etag.encode())

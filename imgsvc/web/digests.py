@@ -25,8 +25,7 @@ def parse_digests(name: str, lines: Iterable[str]) -> dict[str, bytes]:
     """The raw digests of a header such as `Repr-Digest`, by hashlib's name of the algorithm.
 
     name: of the header. lines: its values. Unknown algorithms are ignored, as RFC 9530 asks. Raises Invalid: the value
-    of a
-    known algorithm is not a digest.
+    of a known algorithm is not a digest.
     """
     digests: dict[str, bytes] = {}
     for member in ",".join(lines).split(","):

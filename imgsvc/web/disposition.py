@@ -33,8 +33,7 @@ def content_disposition(image: Image) -> bytes:
     """The value of `Content-Disposition` for the data of an image. The file gets the image's name, or its id.
 
     A name without a known suffix gets the suffix of the format. `filename` is for clients that do not read `filename*`.
-    It
-    is ASCII, without characters that clients interpret differently (RFC 6266, appendix D).
+    It is ASCII, without characters that clients interpret differently (RFC 6266, appendix D).
     """
     suffix = _suffix(image)
     name = _cleaned(image.name or "")

@@ -64,10 +64,8 @@ def error_body(accept: str | None, status: int, message: str) -> tuple[bytes, st
     """The body of an error and its Content-Type, in the format that the Accept header asks for.
 
     accept: the header; None: there is none. Browsers and clients that accept anything get HTML, because glanceclient
-    cannot
-    read flat JSON. Clients without the header get plain text. Clients with an empty header get JSON, because
-    openstacksdk
-    sends one with uploads, and drops plain text.
+    cannot read flat JSON. Clients without the header get plain text. Clients with an empty header get JSON, because
+    openstacksdk sends one with uploads, and drops plain text.
     """
     phrase = HTTPStatus(status).phrase
     line = f"{status} {phrase}"

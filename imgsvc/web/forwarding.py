@@ -25,11 +25,9 @@ class PublicAddress:
 
     public_endpoint: that URL, with http or https; empty: take it from the request.
     proxies: the peers whose headers are trusted; None: nobody. The headers are `X-Forwarded-Proto`, `-Host`, `-Port`
-    and
-    `-Prefix`, or `Forwarded` (RFC 7239), which has precedence, as in oslo.middleware.
-    A proxy that forwards to another one appends its value to a list, or replaces the former value. So the last value is
-    that
-    of the trusted proxy. Values before it may come from the client. An invalid value is ignored.
+    and `-Prefix`, or `Forwarded` (RFC 7239), which has precedence, as in oslo.middleware. A proxy that forwards to
+    another one appends its value to a list, or replaces the former value. So the last value is that of the trusted
+    proxy. Values before it may come from the client. An invalid value is ignored.
     """
 
     public_endpoint: str = ""

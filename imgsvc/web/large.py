@@ -38,8 +38,7 @@ class LargeAnswer:
     """A response that a handler returns instead of the bytes of JSON.
 
     pieces: its text; making one piece takes some milliseconds at most. reservation: the memory for it. LargeAnswers
-    closes
-    the reservation.
+    closes the reservation.
     """
 
     pieces: Iterator[str]

@@ -47,8 +47,7 @@ def read_namespace(document: Document) -> tuple[dict[str, Any], Documents]:
     """The fields of a namespace, and its definitions.
 
     This and the other functions raise Forbidden if a key is set by the server only, Invalid if a value is wrong,
-    Conflict if
-    two definitions have the same kind and name, and QuotaExceeded if there are too many definitions.
+    Conflict if two definitions have the same kind and name, and QuotaExceeded if there are too many definitions.
     """
     check_number(_number(document, "properties", "objects", "tags", "resource_type_associations"))
     _check(document, "namespace")
@@ -143,9 +142,7 @@ def _picked(document: Document, keys: Iterable[str]) -> Named:
 
 
 def _checked(name: str, document: Document) -> Named:
-    """Check what the schemas cannot express: the length of keys, the depth, the size, and numbers that are too
-    large.
-    """
+    """Check what the schemas cannot express: the length of keys, the depth, the size, and too large numbers."""
     if not 1 <= len(name) <= LONGEST_NAME:
         raise Invalid(f"The name {name[:LONGEST_NAME]!r} does not have 1 to {LONGEST_NAME} characters.")
     if "\0" in name:

@@ -40,13 +40,13 @@ def _dates(of: str) -> Schema:
 _LINKS: Final = {"self": _read_only("Path of this resource"), "schema": _read_only("Path of its schema")}
 
 _OF_PROPERTY: Final[Schema] = {
-    "name": _name("Key of the property, less the prefix of the resource type"),
+    "name": _name("Key of the property, without the prefix of the resource type"),
     "title": _text("Name for people"),
     "description": _text("What the property does"),
     "operators": {
         "type": "array",
         "items": {"type": "string"},
-        "description": "Operators that may stand before the value where it is compared",
+        "description": "Operators that may precede the value in comparisons",
     },
     "type": {"type": "string", "enum": _TYPES, "description": "Type of the value"},
     "required": {**_STRINGS},
@@ -55,13 +55,13 @@ _OF_PROPERTY: Final[Schema] = {
     "maxLength": _COUNT,
     "minLength": _COUNT_FROM_0,
     "pattern": _text("Regular expression of ECMA 262 that a text must match"),
-    "enum": {"type": "array", "items": {}, "description": "All values that there are"},
+    "enum": {"type": "array", "items": {}, "description": "All allowed values"},
     "readonly": {"type": "boolean", "description": "Whether users cannot set the property"},
-    "default": {"description": "What holds without the property"},
+    "default": {"description": "Value that applies if the property is not set"},
     "items": {
         "type": "object",
         "properties": {"type": {"type": "string", "enum": _TYPES}, "enum": {"type": "array", "items": {}}},
-        "description": "What the items of an array are",
+        "description": "Type and values of the items of an array",
     },
     "maxItems": _COUNT,
     "minItems": _COUNT_FROM_0,
@@ -97,10 +97,8 @@ _OF_OBJECT: Final[Schema] = {
 
 _OF_ASSOCIATION: Final[Schema] = {
     "name": _name("Type of resource, as Heat names it"),
-    "prefix": _text(
-        "What stands before the key of every property on such a resource, separator included", LONGEST_NAME
-    ),
-    "properties_target": _text("Which of several sets of properties of the resource is meant", LONGEST_NAME),
+    "prefix": _text("Prefix of the keys of properties on such a resource, including the separator", LONGEST_NAME),
+    "properties_target": _text("The set of properties of the resource, if it has several", LONGEST_NAME),
 }
 
 
@@ -110,8 +108,9 @@ def _schema(name: str, properties: Schema, required: list[str], definitions: Sch
 
 
 def _nested(properties: Schema) -> Schema:
-    """The schema of a list in a namespace. Unknown keys are allowed, so that a client can send back what it was
-    shown.
+    """The schema of a list in a namespace.
+
+    Unknown keys are allowed, so that a client can send back what it was shown.
     """
     return {"type": "array", "items": {"type": "object", "required": ["name"], "properties": properties}}
 
@@ -125,7 +124,7 @@ NAMESPACE: Final = _schema(
         "visibility": _text("Who sees the namespace: everybody, or the owner only", enum=["public", "private"]),
         "protected": {
             "type": "boolean",
-            "description": "Whether neither the namespace nor what it holds can be deleted",
+            "description": "Whether the namespace and its definitions cannot be deleted",
         },
         "owner": _text("Project that owns the namespace", 255),
         **_dates("namespace"),

@@ -39,8 +39,9 @@ _PROPERTY: Final = {
 
 @frozen
 class OperatorSchema:
-    """properties: schemas of custom properties, by name. required: names of the properties that every image must
-    have.
+    """properties: schemas of custom properties, by name.
+
+    required: names of the properties that every image must have.
     """
 
     properties: Mapping[str, Mapping[str, Any]]

@@ -28,8 +28,7 @@ class Versions:
         """Rewrite the segments of the path (`request.postpath`) for the routes.
 
         The version becomes `v2`. Percent-encoding within a segment is kept. Returns the first segment: V2, one of
-        OUTSIDE, or
-        any other, which is an unknown path.
+        OUTSIDE, or any other, which is an unknown path.
         """
         segments = request.postpath or [b""]
         if segments[0] != V2 and segments[0] not in OUTSIDE:

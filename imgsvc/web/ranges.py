@@ -19,8 +19,7 @@ def parse_range(header: str, size: int) -> Span:
     """The span that a Range header asks for, of an object of `size` bytes. An end beyond the size is clipped.
 
     Raises Invalid: there is more than one range. Raises RangeNotSatisfiable: the range is malformed, or contains no
-    byte of
-    the object.
+    byte of the object.
     """
     if "," in header:
         raise Invalid("Only one range can be asked for in a request.")

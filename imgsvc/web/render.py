@@ -13,8 +13,7 @@ from imgsvc.web.large import encode
 from imgsvc.web.request import StreamingRequest
 
 LONGEST_ACCEPT: Final = 1 << 10
-"""Characters of an Accept header, at most. A longer one is ignored: parsing one of 16 KiB takes as long as 50
-requests.
+"""Characters of an Accept header, at most. A longer one is ignored: parsing one of 16 KiB takes as long as 50 requests.
 """
 
 
@@ -41,9 +40,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def preferred_type(accept: str | None, offered: Sequence[str]) -> str | None:
-    """The offered media type that an Accept header prefers; the first one of equals; None if it accepts none of
-    them.
-    """
+    """The offered media type that an Accept header prefers, the first one of equals; None if it accepts none."""
     if not accept or len(accept) > LONGEST_ACCEPT:
         return None
     best: str | None = parse_accept_header(accept, MIMEAccept).best_match(offered)

@@ -1,6 +1,4 @@
-"""Checks of the head of a request that HTTP demands and twisted.web lacks (RFC 9112, sections 3.2, 5.2, 6.1 and
-6.3).
-"""
+"""Checks of a request's head that HTTP demands and twisted.web lacks (RFC 9112, sections 3.2, 5.2, 6.1, 6.3)."""
 
 from __future__ import annotations
 

@@ -29,8 +29,7 @@ class Route:
     """One path and method of the API. The caller is identified before the handler is called.
 
     path: rule of Werkzeug, below the root. describe: makes its part of the description of the API. takes_body: whether
-    the
-    request may have a body.
+    the request may have a body.
     """
 
     method: str

@@ -89,8 +89,7 @@ def image_schema(
     """The schema `image`.
 
     schema_file: the operator's schemas of custom properties; None: the usual ones. Raises ConfigurationError: the file
-    is
-    wrong.
+    is wrong.
     """
     base = base_properties(disk_formats, container_formats)
     custom = usual_properties() if schema_file is None else read_operator_schema(schema_file, base)
@@ -138,8 +137,7 @@ class SchemaRoutes:
         """The schemas, by name.
 
         They do not tell which properties an operator requires. glanceclient validates an empty image first, so it could
-        not
-        create any image otherwise.
+        not create any image otherwise.
         """
         image = {key: value for key, value in self.image.items() if key != "required"}
         return {

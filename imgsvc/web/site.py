@@ -48,8 +48,7 @@ class StreamingChannel(http.HTTPChannel):
     """One connection.
 
     While its parser is in line mode, it is idle or reads a head. Otherwise it reads a body, or waits for a response.
-    After
-    a refused request it lingers.
+    After a refused request it lingers.
     """
 
     site: StreamingSite
@@ -268,8 +267,9 @@ class StreamingChannel(http.HTTPChannel):
             self._watch = None
 
     def _too_slow(self) -> None:
-        """Called when the client sends its body too slowly. The body fails, and the connection ends after the
-        response.
+        """Called when the client sends its body too slowly.
+
+        The body fails, and the connection ends after the response.
         """
         rate = self.site.minimum_rate
         log.info("{peer}: sends fewer than {rate} bytes a second", peer=self.transport.getPeer(), rate=rate)

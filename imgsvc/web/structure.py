@@ -21,8 +21,7 @@ MOST_VALUES: Final = 20_000
 """Strings, numbers, words, arrays and objects at all levels, at most. Keys are not counted."""
 
 LONGEST_NUMBER: Final = 310
-"""Characters of a number, at most. The largest 64-bit float has as many digits. Parsing time grows faster than
-length.
+"""Characters of a number, at most. The largest 64-bit float has as many digits. Parsing time grows faster than length.
 """
 
 _MOST_QUOTES: Final = 4 * MOST_VALUES

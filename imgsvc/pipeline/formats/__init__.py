@@ -58,8 +58,9 @@ def recognise(unit: bytes) -> dict[str, FileInspector]:
 
 
 def looks_like(name: str, unit: bytes) -> bool:
-    """Whether a program might read the bytes as this format, even if no inspector recognises it. unit: see
-    `recognise`.
+    """Whether a program might read the bytes as this format, even if no inspector recognises it.
+
+    unit: see `recognise`.
     """
     if name == "vdi":
         return unit[64:68] == _VDI_SIGNATURE

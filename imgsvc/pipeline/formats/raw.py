@@ -60,8 +60,9 @@ class Gpt(GPTInspector):
 
 
 class Iso(ISOInspector):
-    """A disc with ISO 9660, UDF or both. UDF may use the whole disc, so the size of such a disc is that of the
-    image.
+    """A disc with ISO 9660, UDF or both.
+
+    UDF may use the whole disc, so the size of such a disc is that of the image.
     """
 
     def _initialize(self) -> None:

@@ -1,8 +1,7 @@
 """Disk format of VMware: VMDK.
 
 Source: VMware's "Virtual Disk Format 5.0". The file is a text descriptor, or has one at its second sector, that names
-the
-files of the disk. An image is one file, so only kinds whose descriptor names that one file are accepted.
+the files of the disk. An image is one file, so only kinds whose descriptor names that one file are accepted.
 """
 
 from __future__ import annotations

@@ -61,8 +61,9 @@ def reference(kind: str, name: str, description: str | None = None) -> Json:
 
 
 def schema(name: str) -> Json:
-    """A reference to a schema. name: of a published schema, such as `metadefs/object`, or of one of this
-    description.
+    """A reference to a schema.
+
+    name: of a published schema, such as `metadefs/object`, or of one of this description.
     """
     return reference("schemas", name)
 
@@ -79,8 +80,7 @@ class Operation:
     operation_id: unique. answers: the successful responses, by status. errors: the reasons of failures, by status, in
     addition to those of all operations. error_headers: headers of these responses, in addition to the common one.
     parameters: in addition to those of the path. body: of the request. head: the operation HEAD if it is not GET
-    without its
-    body. schemas: that it refers to, by name, in addition to the published ones.
+    without its body. schemas: that it refers to, by name, in addition to the published ones.
     """
 
     operation_id: str
