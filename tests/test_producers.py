@@ -172,7 +172,7 @@ class ContractTests(SynchronousTestCase):
 
         return ReadAhead("store", read, lambda: None, Span(0, len(data)), Budget(4 * SMALLEST_BLOCK))
 
-    def remote_answer(self) -> PushProducer:
+    def remote_response(self) -> PushProducer:
         self.network.servers["93.184.215.14", 80] = WebSite({"/disk": b"".join(self.pieces)})
         fetcher = Fetcher(self.network, Guard(GuardRules(), "x"), FetchLimits(timeout=10, redirects=0))
         asking = Deferred.fromCoroutine(fetcher.open("GET", "http://images.test/disk", {}))
@@ -184,7 +184,7 @@ class ContractTests(SynchronousTestCase):
 
     def run_each(self, test: Callable[[PushProducer], None]) -> None:
         """Run a test for a producer of each class."""
-        for make in (self.pieces_producer, self.request_body, self.read_ahead, self.remote_answer, self.digesting):
+        for make in (self.pieces_producer, self.request_body, self.read_ahead, self.remote_response, self.digesting):
             test(make())
 
     def start(self, consumer: Consumer) -> Deferred[None]:

@@ -4,7 +4,7 @@ A Deferred that a method returns may have fired already. Sizes are in bytes, tim
 the thread of the reactor.
 """
 
-from imgsvc.interfaces.answers import IAnswers, IOutlet
+from imgsvc.interfaces.answers import IAnswers, IResponseSink
 from imgsvc.interfaces.catalogue import (
     ICatalogue,
     ICatalogueDatabase,
@@ -57,12 +57,12 @@ __all__ = [
     "IMarkedStore",
     "IMemberCatalogue",
     "IMetadefCatalogue",
-    "IOutlet",
     "IPolicy",
     "IProjectCatalogue",
     "IProtections",
     "IRedirectingStore",
     "IReservation",
+    "IResponseSink",
     "IResumableStore",
     "IResumableWriter",
     "IShare",

@@ -11,10 +11,10 @@ from zope.interface import Attribute, Interface
 
 from imgsvc.interfaces.resources import IReservation
 
-__all__ = ["IAnswers", "IOutlet"]
+__all__ = ["IAnswers", "IResponseSink"]
 
 
-class IOutlet(IConsumer):
+class IResponseSink(IConsumer):
     """The response to a request, with its headers set but not sent yet. Producers write the body to it."""
 
     started: bool = Attribute("Whether any byte of the response was written.")
@@ -47,8 +47,8 @@ class IAnswers(Interface):
         size: bytes. Fails with Overloaded if it has waited for too long.
         """
 
-    def send(blocks: list[bytes], outlet: IOutlet, reservation: IReservation) -> Awaitable[None]:
-        """Write the blocks to the outlet at the speed at which the client reads.
+    def send(blocks: list[bytes], sink: IResponseSink, reservation: IReservation) -> Awaitable[None]:
+        """Write the blocks to the sink at the speed at which the client reads.
 
         blocks: the body; the list is emptied. reservation: shrinks as blocks are sent; the caller closes it.
         Cuts the connection when the client reads nothing for too long, or when the whole response takes too long.

@@ -8,7 +8,7 @@ from attrs import define, frozen
 
 from imgsvc.errors import DataMissing, Forbidden, Invalid, ObjectDamaged, ObjectMissing, PartUnavailable, StoreError
 from imgsvc.event_model import ImageSent
-from imgsvc.interfaces import IEvents, IOutlet, IStoreReader, IStoreRegistry
+from imgsvc.interfaces import IEvents, IResponseSink, IStoreReader, IStoreRegistry
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Image, Location, Span, Status
 from imgsvc.operations.access import Access
@@ -98,7 +98,7 @@ class Downloads:
         whole_only = {store.store_id for store in self.stores.all() if not store.info.can_range}
         return sorted(source.locations, key=lambda location: location.store_id in whole_only)
 
-    async def send(self, image: Image, reader: IStoreReader, outlet: IOutlet) -> None:
+    async def send(self, image: Image, reader: IStoreReader, sink: IResponseSink) -> None:
         """Write all bytes of a reader of the image to the client. See Delivery.send."""
-        await self.delivery.send(reader, outlet)
+        await self.delivery.send(reader, sink)
         self.events.publish(ImageSent(image, reader.length))

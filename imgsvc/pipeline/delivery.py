@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
 from zope.interface import implementer
 
 from imgsvc import page_cache
-from imgsvc.interfaces import IFileBacked, IOutlet, IStoreReader
+from imgsvc.interfaces import IFileBacked, IResponseSink, IStoreReader
 from imgsvc.pipeline.sendfile import SendfileProducer
 from imgsvc.pipeline.stall import StallTimer
 
@@ -20,13 +20,13 @@ SMALL = 64 << 10
 
 @define
 class Delivery:
-    """Sends readers to outlets. send_timeout: seconds for which a client may receive nothing."""
+    """Sends readers to sinks. send_timeout: seconds for which a client may receive nothing."""
 
     clock: IReactorTime
     send_timeout: float
 
-    async def send(self, reader: IStoreReader, outlet: IOutlet) -> None:
-        """Write all bytes of the reader to the outlet. The reader is ended in every case.
+    async def send(self, reader: IStoreReader, sink: IResponseSink) -> None:
+        """Write all bytes of the reader to the sink. The reader is ended in every case.
 
         Raises the errors of the store. If it fails after the first byte, or stalls, the connection is cut, so that the
         client does not take the sent part for the whole.
@@ -38,30 +38,30 @@ class Delivery:
                         b"" if reader.length == 0 else page_cache.read_cached(reader.fd, reader.offset, reader.length)
                     )
                     if data is not None:
-                        outlet.write(data)
+                        sink.write(data)
                         return
-                transport = outlet.plain_transport()
+                transport = sink.plain_transport()
                 if transport is not None:
-                    await self._sendfile(reader, outlet, transport)
+                    await self._sendfile(reader, sink, transport)
                     return
-            await self._produce(reader, outlet)
+            await self._produce(reader, sink)
         except Exception:
-            if outlet.started:
-                outlet.cut()
+            if sink.started:
+                sink.cut()
             raise
         finally:
             reader.stopProducing()
 
-    async def _sendfile(self, reader: IFileBacked, outlet: IOutlet, transport: FileDescriptor) -> None:
-        stall = StallTimer(self.clock, self.send_timeout, outlet.cut)
+    async def _sendfile(self, reader: IFileBacked, sink: IResponseSink, transport: FileDescriptor) -> None:
+        stall = StallTimer(self.clock, self.send_timeout, sink.cut)
         try:
-            await SendfileProducer(reader, outlet, transport, stall).start()
+            await SendfileProducer(reader, sink, transport, stall).start()
         finally:
             stall.stop()
 
-    async def _produce(self, reader: IStoreReader, outlet: IOutlet) -> None:
-        stall = StallTimer(self.clock, self.send_timeout, outlet.cut)
-        done = reader.startProducing(_WatchedOutlet(outlet, stall))
+    async def _produce(self, reader: IStoreReader, sink: IResponseSink) -> None:
+        stall = StallTimer(self.clock, self.send_timeout, sink.cut)
+        done = reader.startProducing(_WatchedSink(sink, stall))
         try:
             await done
         finally:
@@ -74,27 +74,27 @@ def _read_cached(reader: IFileBacked) -> bytes | None:
 
 
 @implementer(IConsumer, IPushProducer)
-class _WatchedOutlet:
-    """Passes bytes from a reader to the outlet, and tells a StallTimer when bytes move."""
+class _WatchedSink:
+    """Passes bytes from a reader to the sink, and tells a StallTimer when bytes move."""
 
-    def __init__(self, outlet: IOutlet, stall: StallTimer) -> None:
-        self._outlet = outlet
+    def __init__(self, sink: IResponseSink, stall: StallTimer) -> None:
+        self._sink = sink
         self._stall = stall
         self._producer: Any = None
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """See IConsumer."""
         self._producer = producer
-        self._outlet.registerProducer(self, streaming)
+        self._sink.registerProducer(self, streaming)
 
     def unregisterProducer(self) -> None:
         """See IConsumer."""
-        self._outlet.unregisterProducer()
+        self._sink.unregisterProducer()
 
     def write(self, data: bytes) -> None:
         """See IConsumer. A paused reader does not write, so each write means that the client has received bytes."""
         self._stall.moved()
-        self._outlet.write(data)
+        self._sink.write(data)
 
     def pauseProducing(self) -> None:
         """See IPushProducer."""

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from imgsvc import page_cache
-from imgsvc.interfaces import IFileBacked, IOutlet
+from imgsvc.interfaces import IFileBacked, IResponseSink
 from imgsvc.logger import make_logger
 from imgsvc.pipeline.stall import StallTimer
 
@@ -33,9 +33,9 @@ class SendfileProducer:
     in a thread first, so that the reactor never waits for a disk.
     """
 
-    def __init__(self, reader: IFileBacked, outlet: IOutlet, transport: FileDescriptor, stall: StallTimer) -> None:
+    def __init__(self, reader: IFileBacked, sink: IResponseSink, transport: FileDescriptor, stall: StallTimer) -> None:
         self._reader = reader
-        self._outlet = outlet
+        self._sink = sink
         self._transport: FileDescriptor | None = transport
         self._stall = stall
         self._socket = transport.fileno()
@@ -55,7 +55,7 @@ class SendfileProducer:
         self._done = done
         transport = self._transport
         assert transport is not None
-        self._outlet.lend_transport()
+        self._sink.lend_transport()
         transport.registerProducer(self, False)
         return done
 
@@ -85,7 +85,7 @@ class SendfileProducer:
             return
         self._offset += sent
         self._left -= sent
-        self._outlet.count(sent)
+        self._sink.count(sent)
         self._stall.moved()
         if self._left:
             transport.startWriting()
@@ -97,7 +97,7 @@ class SendfileProducer:
         transport, self._transport = self._transport, None
         self._done = None
         if transport is not None and not transport.disconnected:
-            self._outlet.cut()
+            self._sink.cut()
 
     def _is_loaded(self) -> bool:
         """Whether the window that begins here is in memory. If not, load it, and continue afterwards."""
@@ -126,7 +126,7 @@ class SendfileProducer:
         done, self._done = self._done, None
         assert transport is not None and done is not None
         transport.unregisterProducer()
-        self._outlet.take_back_transport()
+        self._sink.take_back_transport()
         done.callback(None)
 
     def _fail(self, failure: Failure) -> None:

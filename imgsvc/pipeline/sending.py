@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
 from imgsvc.errors import Overloaded
-from imgsvc.interfaces import IAnswers, IOutlet, IReservation
+from imgsvc.interfaces import IAnswers, IReservation, IResponseSink
 from imgsvc.pipeline.answers import SMALL, AnswerBudget, Reservation
 from imgsvc.pipeline.stall import StallTimer
 
@@ -39,11 +39,11 @@ class Answers:
             granted.addTimeout(self.send_timeout, self.clock, _gave_up)
         return granted
 
-    async def send(self, blocks: list[bytes], outlet: IOutlet, reservation: IReservation) -> None:
+    async def send(self, blocks: list[bytes], sink: IResponseSink, reservation: IReservation) -> None:
         """See IAnswers."""
-        sending = _Sending(blocks, outlet, reservation)
-        stall = StallTimer(self.clock, self.send_timeout, outlet.cut)
-        end = self.clock.callLater(self.send_timeout + sending.left / SLOWEST, outlet.cut)
+        sending = _Sending(blocks, sink, reservation)
+        stall = StallTimer(self.clock, self.send_timeout, sink.cut)
+        end = self.clock.callLater(self.send_timeout + sending.left / SLOWEST, sink.cut)
         try:
             await sending.start(stall)
         finally:
@@ -64,8 +64,8 @@ class _Sending:
     left: bytes that are not written yet.
     """
 
-    def __init__(self, blocks: list[bytes], outlet: IOutlet, reservation: IReservation) -> None:
-        self._outlet = outlet
+    def __init__(self, blocks: list[bytes], sink: IResponseSink, reservation: IReservation) -> None:
+        self._sink = sink
         self._reservation = reservation
         self._blocks = deque(blocks)
         blocks.clear()  # the caller's list would keep all blocks in memory until the end
@@ -79,7 +79,7 @@ class _Sending:
     def start(self, stall: StallTimer) -> Deferred[None]:
         """Start writing. The Deferred fires when all is written."""
         self._stall = stall
-        self._outlet.registerProducer(self, True)
+        self._sink.registerProducer(self, True)
         self.resumeProducing()
         return self._done
 
@@ -96,9 +96,9 @@ class _Sending:
                 self._taken = 0
             self.left -= len(piece)
             self._reservation.resize(self.left)
-            self._outlet.write(piece)
+            self._sink.write(piece)
         if not self._blocks and not self._done.called:
-            self._outlet.unregisterProducer()
+            self._sink.unregisterProducer()
             self._done.callback(None)
 
     def pauseProducing(self) -> None:

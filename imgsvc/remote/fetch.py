@@ -24,9 +24,9 @@ from twisted.web.iweb import IPolicyForHTTPS, IResponse
 from imgsvc import __version__
 from imgsvc.errors import ConfigurationError, RemoteUnavailable, UrlRefused
 from imgsvc.logger import make_logger
-from imgsvc.remote.answer import Answer
 from imgsvc.remote.connections import RemoteConnection
 from imgsvc.remote.guard import Guard, Target
+from imgsvc.remote.response import RemoteResponse
 
 log = make_logger()
 
@@ -64,7 +64,7 @@ class Fetcher:
         self._limits = limits
         self._tls = BrowserLikePolicyForHTTPS() if tls is None else tls
 
-    async def open(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+    async def open(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> RemoteResponse:
         """The response, of any status, as soon as its headers are complete. The caller ends it with stopProducing.
 
         Raises UrlRefused: the URL or a redirect is not allowed. Raises RemoteUnavailable: no response in time, or too
@@ -83,7 +83,7 @@ class Fetcher:
             target = following
         raise RemoteUnavailable("It redirects too often.")
 
-    async def _ask(self, method: str, target: Target, headers: Mapping[str, str]) -> Answer:
+    async def _ask(self, method: str, target: Target, headers: Mapping[str, str]) -> RemoteResponse:
         limits = self._limits
         connection = RemoteConnection(self._reactor, self._guard, target, limits.timeout, self._tls)
         pool = HTTPConnectionPool(self._reactor, persistent=False)
@@ -111,7 +111,7 @@ class Fetcher:
             if late.active():
                 late.cancel()
         connection.answered()
-        return Answer(self._reactor, response, limits.timeout, connection.abort)
+        return RemoteResponse(self._reactor, response, limits.timeout, connection.abort)
 
 
 def trust(path: Path, option: str) -> IPolicyForHTTPS:

@@ -25,9 +25,9 @@ from imgsvc.errors import (
 from imgsvc.interfaces import IStore, IStoreReader, IStoreWriter
 from imgsvc.model import Caller, Location, Span, StoreUsage, UnfinishedObject
 from imgsvc.options import Seconds, option, structure
-from imgsvc.remote.answer import Answer
 from imgsvc.remote.fetch import Fetcher, FetchLimits, trust
 from imgsvc.remote.guard import Guard, GuardRules
+from imgsvc.remote.response import RemoteResponse
 from imgsvc.store_model import Scope, StoreInfo, StoreSettings
 from imgsvc.stores.services import StoreServices
 
@@ -129,7 +129,7 @@ class HttpStore:
         answer.expect(span.length)
         return HttpReader(self.store_id, span.length, answer)
 
-    def _check(self, answer: Answer, span: Span, size: int | None) -> None:
+    def _check(self, answer: RemoteResponse, span: Span, size: int | None) -> None:
         """Raise StoreError unless the body of the response is the span."""
         self._check_encoding(answer)
         if answer.status == 206:
@@ -197,13 +197,13 @@ class HttpStore:
         """See IStore."""
         return succeed(StoreUsage(None, None))
 
-    async def _open(self, method: str, location: Location, headers: Mapping[str, str] | None = None) -> Answer:
+    async def _open(self, method: str, location: Location, headers: Mapping[str, str] | None = None) -> RemoteResponse:
         try:
             return await self._fetcher.open(method, location.url, headers)
         except (UrlRefused, RemoteUnavailable) as error:
             raise StoreUnavailable(self.store_id, f"the object cannot be fetched. {error}") from error
 
-    def _check_encoding(self, answer: Answer) -> None:
+    def _check_encoding(self, answer: RemoteResponse) -> None:
         """Raise StoreUnavailable if the body is encoded, and so is not the object itself."""
         if (answer.header("content-encoding") or "identity").lower() != "identity":
             raise StoreUnavailable(self.store_id, "the server sends an encoding that was not asked for.")
@@ -217,7 +217,7 @@ class HttpStore:
 class HttpReader:
     """Produces the body of a response for a consumer. answer: None if the span is empty."""
 
-    def __init__(self, store_id: str, length: int, answer: Answer | None) -> None:
+    def __init__(self, store_id: str, length: int, answer: RemoteResponse | None) -> None:
         self.length = length
         self._store_id = store_id
         self._answer = answer

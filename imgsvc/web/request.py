@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web import server
 from zope.interface import implementer
 
-from imgsvc.interfaces import IOutlet
+from imgsvc.interfaces import IResponseSink
 from imgsvc.model import Caller
 from imgsvc.web import request_checks
 from imgsvc.web.body import RequestBody, cut
@@ -25,7 +25,7 @@ SMALL_REST = 64 << 10
 """If no more than this many bytes of a refused body are left, they are read, and the connection is kept."""
 
 
-@implementer(IOutlet)
+@implementer(IResponseSink)
 class StreamingRequest(server.Request):
     """A request whose `body` is a RequestBody."""
 
@@ -112,15 +112,15 @@ class StreamingRequest(server.Request):
             if channel is not None and self._line is None:  # the route was called, and has not finished
                 channel.site.log(self)
 
-    # --- IOutlet
+    # --- IResponseSink
 
     @property
     def started(self) -> bool:
-        """See IOutlet."""
+        """See IResponseSink."""
         return bool(self.startedWriting)
 
     def plain_transport(self) -> FileDescriptor | None:
-        """See IOutlet."""
+        """See IResponseSink."""
         transport = getattr(self.channel, "transport", None)
         plain = (
             isinstance(transport, FileDescriptor)
@@ -131,21 +131,21 @@ class StreamingRequest(server.Request):
         return transport if plain else None
 
     def lend_transport(self) -> None:
-        """See IOutlet."""
+        """See IResponseSink."""
         self.write(b"")
         self.channel.transport.unregisterProducer()
 
     def count(self, sent: int) -> None:
-        """See IOutlet."""
+        """See IResponseSink."""
         self.sentLength += sent
 
     def take_back_transport(self) -> None:
-        """See IOutlet."""
+        """See IResponseSink."""
         if self.channel is not None:
             self.channel.transport.registerProducer(self.channel, True)
             self.channel.resumeProducing()  # the transport's buffer is empty now
 
     def cut(self) -> None:
-        """See IOutlet."""
+        """See IResponseSink."""
         if self.channel is not None:
             self.channel.transport.abortConnection()

@@ -32,12 +32,12 @@ from imgsvc.interfaces import (
     IMarkedStore,
     IMemberCatalogue,
     IMetadefCatalogue,
-    IOutlet,
     IPolicy,
     IProjectCatalogue,
     IProtections,
     IRedirectingStore,
     IReservation,
+    IResponseSink,
     IResumableStore,
     IResumableWriter,
     IShare,
@@ -319,13 +319,13 @@ def events(of: IEvents) -> None:
 # --- answers
 
 
-async def answers(to: IAnswers, outlet: IOutlet, memory: IReservation) -> None:
+async def answers(to: IAnswers, sink: IResponseSink, memory: IReservation) -> None:
     """Sends blocks of bytes."""
-    await to.send("text", outlet, memory)  # wrong: arg-type
-    await to.send([b""], memory, outlet)  # wrong: arg-type
+    await to.send("text", sink, memory)  # wrong: arg-type
+    await to.send([b""], memory, sink)  # wrong: arg-type
 
 
-def outlet(to: IOutlet) -> None:
+def sink(to: IResponseSink) -> None:
     """Counts what was sent."""
     to.count(b"sent")  # wrong: arg-type
     number(to.plain_transport())  # wrong: arg-type

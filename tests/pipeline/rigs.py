@@ -1,4 +1,4 @@
-"""Producers, lanes and outlets that a test moves by hand."""
+"""Producers, lanes and sinks that a test moves by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
-from imgsvc.interfaces import IOutlet
+from imgsvc.interfaces import IResponseSink
 from imgsvc.pipeline.digests import Piece
 
 
@@ -123,8 +123,8 @@ class Client:
             done.callback(result)  # type: ignore[arg-type]  # a Failure makes it fail
 
 
-@implementer(IOutlet)
-class Outlet:
+@implementer(IResponseSink)
+class Sink:
     """Keeps what is written. transport: what it lends; None: it has no plain socket."""
 
     def __init__(self, transport: Any = None) -> None:

@@ -17,25 +17,25 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from imgsvc.errors import ObjectDamaged, StoreUnavailable
-from imgsvc.interfaces import IFileBacked, IOutlet
+from imgsvc.interfaces import IFileBacked, IResponseSink
 from imgsvc.model import Span
 from imgsvc.pipeline.budget import MIB, Budget
-from imgsvc.pipeline.delivery import SMALL, Delivery, _WatchedOutlet
+from imgsvc.pipeline.delivery import SMALL, Delivery, _WatchedSink
 from imgsvc.pipeline.stall import StallTimer
 from imgsvc.stores.readahead import ReadAhead
-from tests.pipeline.rigs import Outlet
+from tests.pipeline.rigs import Sink
 
 DATA = bytes(range(251)) * 20_000
 WHOLE = Span(0, len(DATA))
 
 
 class DeliveryTestCase(SynchronousTestCase):
-    """A delivery, an outlet, and readers of DATA."""
+    """A delivery, a sink, and readers of DATA."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.delivery = Delivery(self.clock, 10.0)
-        self.outlet = Outlet()
+        self.sink = Sink()
         self.budget = Budget(MIB)
         self.closed = 0
 
@@ -49,25 +49,25 @@ class DeliveryTestCase(SynchronousTestCase):
 
     def send(self, reader: Any) -> Deferred[None]:
         """Begin."""
-        return Deferred.fromCoroutine(self.delivery.send(reader, self.outlet))
+        return Deferred.fromCoroutine(self.delivery.send(reader, self.sink))
 
     def _close(self) -> None:
         self.closed += 1
 
     def assert_clean(self) -> None:
-        """The reader was closed once, no memory is held, no timer runs, and the outlet has no producer."""
+        """The reader was closed once, no memory is held, no timer runs, and the sink has no producer."""
         self.assertEqual((1, 0, 0), (self.closed, self.budget.held, self.budget.shares))
         self.assertEqual([], self.clock.getDelayedCalls())
-        self.assertIsNone(self.outlet.producer)
+        self.assertIsNone(self.sink.producer)
 
 
 class ProduceTests(DeliveryTestCase):
-    """Readers that write to the outlet."""
+    """Readers that write to the sink."""
 
     def test_interfaces(self) -> None:
-        """The outlet of the tests is one; what stands before it is a consumer and a producer."""
-        verifyObject(IOutlet, self.outlet)
-        watched = _WatchedOutlet(self.outlet, StallTimer(self.clock, 1, self.fail))
+        """The sink of the tests is one; what stands before it is a consumer and a producer."""
+        verifyObject(IResponseSink, self.sink)
+        watched = _WatchedSink(self.sink, StallTimer(self.clock, 1, self.fail))
         verifyObject(IConsumer, watched)
         verifyObject(IPushProducer, watched)
 
@@ -78,12 +78,12 @@ class ProduceTests(DeliveryTestCase):
         self.setUp()
         span = Span(start, min(length, len(DATA) - start))
         self.successResultOf(self.send(self.reader(span)))
-        self.assertEqual(DATA[span.start : span.stop], self.outlet.data)
-        self.assertEqual(0, self.outlet.was_cut)
+        self.assertEqual(DATA[span.start : span.stop], self.sink.data)
+        self.assertEqual(0, self.sink.was_cut)
         self.assert_clean()
 
     def test_pause(self) -> None:
-        """A paused outlet gets nothing, then the rest."""
+        """A paused sink gets nothing, then the rest."""
         blocks: list[tuple[int, int, Deferred[bytes]]] = []
 
         def read(offset: int, size: int) -> Deferred[bytes]:
@@ -92,35 +92,35 @@ class ProduceTests(DeliveryTestCase):
             return block
 
         sent = self.send(self.reader(read=read))
-        self.outlet.producer.pauseProducing()
+        self.sink.producer.pauseProducing()
         while blocks:
             offset, size, block = blocks.pop(0)
             block.callback(DATA[offset : offset + size])
-        self.assertEqual(b"", self.outlet.data)
-        self.outlet.producer.resumeProducing()
+        self.assertEqual(b"", self.sink.data)
+        self.sink.producer.resumeProducing()
         while blocks:
             offset, size, block = blocks.pop(0)
             block.callback(DATA[offset : offset + size])
         self.successResultOf(sent)
-        self.assertEqual(DATA, self.outlet.data)
+        self.assertEqual(DATA, self.sink.data)
         self.assert_clean()
 
     def test_stalled(self) -> None:
         """A client that takes nothing for the time-out is cut off; who learns of that cancels."""
-        pausing = self.outlet.write
-        self.outlet.write = lambda data: (pausing(data), self.outlet.producer.pauseProducing())  # type: ignore[method-assign,assignment,return-value]
+        pausing = self.sink.write
+        self.sink.write = lambda data: (pausing(data), self.sink.producer.pauseProducing())  # type: ignore[method-assign,assignment,return-value]
         sent = self.send(self.reader())
         for _ in range(3):
             self.clock.advance(9)
-            self.assertEqual(0, self.outlet.was_cut)
-            self.outlet.producer.resumeProducing()
+            self.assertEqual(0, self.sink.was_cut)
+            self.sink.producer.resumeProducing()
         self.clock.advance(10)
-        self.assertEqual(1, self.outlet.was_cut)
+        self.assertEqual(1, self.sink.was_cut)
         self.assertNoResult(sent)
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
-        self.assertLess(len(self.outlet.data), len(DATA))
-        self.outlet.producer = None
+        self.assertLess(len(self.sink.data), len(DATA))
+        self.sink.producer = None
         self.assert_clean()
 
     def test_store_fails(self) -> None:
@@ -130,28 +130,28 @@ class ProduceTests(DeliveryTestCase):
             return fail(StoreUnavailable("local", "gone")) if offset else succeed(DATA[:size])
 
         self.failureResultOf(self.send(self.reader(read=read)), StoreUnavailable)
-        self.assertEqual(1, self.outlet.was_cut)
-        self.assertTrue(0 < len(self.outlet.data) < len(DATA))
+        self.assertEqual(1, self.sink.was_cut)
+        self.assertTrue(0 < len(self.sink.data) < len(DATA))
         self.assert_clean()
 
     def test_short_object(self) -> None:
         """An object that ends early: the connection is cut; what was sent is not padded."""
         reader = self.reader(Span(0, len(DATA) + 1))
         self.failureResultOf(self.send(reader), ObjectDamaged)
-        self.assertEqual(1, self.outlet.was_cut)
-        self.assertLessEqual(len(self.outlet.data), len(DATA))
+        self.assertEqual(1, self.sink.was_cut)
+        self.assertLessEqual(len(self.sink.data), len(DATA))
         self.assert_clean()
 
-    def test_stopped_by_the_outlet(self) -> None:
+    def test_stopped_by_the_sink(self) -> None:
         """A connection that is lost fails nothing by itself: who learns of it cancels, and so ends the reader."""
-        pausing = self.outlet.write
-        self.outlet.write = lambda data: (pausing(data), self.outlet.producer.pauseProducing())  # type: ignore[method-assign,assignment,return-value]
+        pausing = self.sink.write
+        self.sink.write = lambda data: (pausing(data), self.sink.producer.pauseProducing())  # type: ignore[method-assign,assignment,return-value]
         sent = self.send(self.reader())
-        self.outlet.producer.stopProducing()
+        self.sink.producer.stopProducing()
         self.assertNoResult(sent)
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
-        self.outlet.producer = None
+        self.sink.producer = None
         self.assert_clean()
 
 
@@ -192,21 +192,21 @@ class SmallFileTests(DeliveryTestCase):
         verifyObject(IFileBacked, self.backed(Span(0, 1)))
         for span in (Span(0, 0), Span(0, 1), Span(77, SMALL), Span(len(DATA) - 5, 5)):
             self.closed = 0
-            self.outlet.data.clear()
+            self.sink.data.clear()
             self.successResultOf(self.send(self.backed(span)))
-            self.assertEqual(DATA[span.start : span.stop], self.outlet.data)
+            self.assertEqual(DATA[span.start : span.stop], self.sink.data)
             self.assert_clean()
 
     def test_large(self) -> None:
         """Without a plain socket a file is produced as any other reader."""
         self.successResultOf(self.send(self.backed(Span(3, len(DATA) - 3))))
-        self.assertEqual(DATA[3:], self.outlet.data)
+        self.assertEqual(DATA[3:], self.sink.data)
         self.assert_clean()
 
     def test_beyond_the_end(self) -> None:
         """A small span beyond the end of the file is damage, not fewer bytes."""
         self.failureResultOf(self.send(self.backed(Span(len(DATA) - 5, 6))), ObjectDamaged)
-        self.assertEqual((0, b""), (self.outlet.was_cut, self.outlet.data))
+        self.assertEqual((0, b""), (self.sink.was_cut, self.sink.data))
         self.assert_clean()
 
     def test_bad_descriptor(self) -> None:
@@ -217,5 +217,5 @@ class SmallFileTests(DeliveryTestCase):
 
         reader = BackedReader(-1, "local", read, self._close, Span(0, 10), self.budget)
         self.failureResultOf(self.send(reader), StoreUnavailable)
-        self.assertEqual(0, self.outlet.was_cut)
+        self.assertEqual(0, self.sink.was_cut)
         self.assert_clean()

@@ -27,7 +27,7 @@ from imgsvc.pipeline.stall import StallTimer
 from imgsvc.store_model import StoreSettings
 from imgsvc.stores.file import make
 from imgsvc.threads import ReactorThreads
-from tests.pipeline.rigs import Outlet
+from tests.pipeline.rigs import Sink
 from tests.support.store_contract import put, store_services
 
 DATA = os.urandom(1 << 20) * 33 + b"end"
@@ -120,7 +120,7 @@ class SendfileTests(TestCase):
         self.sender = await made
         for transport, buffer in ((self.client.transport, socket.SO_RCVBUF), (self.sender.transport, socket.SO_SNDBUF)):
             transport.getHandle().setsockopt(socket.SOL_SOCKET, buffer, 256 << 10)  # far less than the object
-        self.outlet = Outlet(self.sender.transport)
+        self.sink = Sink(self.sender.transport)
         self.addCleanup(self._close)
 
     async def _close(self) -> None:
@@ -148,7 +148,7 @@ class SendfileTests(TestCase):
         reader = await self.store.reader(self.location, span)
         verifyObject(IFileBacked, reader)
         self.calls.clear()
-        self.sender.sending = Deferred.fromCoroutine(self.delivery.send(reader, self.outlet))
+        self.sender.sending = Deferred.fromCoroutine(self.delivery.send(reader, self.sink))
         return self.sender.sending
 
     async def assert_arrives(self, span: Span) -> None:
@@ -157,7 +157,7 @@ class SendfileTests(TestCase):
         await (await self.send(span))
         await self.client.received(before + len(HEAD) + span.length)
         self.assertEqual(HEAD + DATA[span.start : span.stop], self.client.data[before:])
-        self.assertEqual((span.length, 0), (self.outlet.took_back, self.outlet.was_cut))
+        self.assertEqual((span.length, 0), (self.sink.took_back, self.sink.was_cut))
         self.assertIsNone(self.sender.transport.producer)
         self.assertEqual([], self.clock.getDelayedCalls())
 
@@ -192,11 +192,11 @@ class SendfileTests(TestCase):
         """A file that ends early: the connection is cut after what there is, and the error raised."""
         reader = await self.store.reader(self.location, Span(0, len(DATA)))
         os.truncate(self.object_path(), 6 << 20)
-        self.sender.sending = sending = Deferred.fromCoroutine(self.delivery.send(reader, self.outlet))
+        self.sender.sending = sending = Deferred.fromCoroutine(self.delivery.send(reader, self.sink))
         with self.assertRaises(ObjectDamaged):
             await sending
         await self.client.lost
-        self.assertGreaterEqual(self.outlet.was_cut, 1)
+        self.assertGreaterEqual(self.sink.was_cut, 1)
         self.assertLessEqual(len(self.client.data), len(HEAD) + (6 << 20))
         self.assertEqual((HEAD + DATA)[: len(self.client.data)], self.client.data)
         self.assertEqual([], self.clock.getDelayedCalls())
@@ -219,7 +219,7 @@ class SendfileTests(TestCase):
         sending = await self.send(Span(0, len(DATA)))
         for size in (1 << 20, 2 << 20, 3 << 20):
             self.clock.advance(9)
-            self.assertEqual(0, self.outlet.was_cut)
+            self.assertEqual(0, self.sink.was_cut)
             self.client.transport.resumeProducing()
             await self.client.received(size)
             self.client.transport.pauseProducing()
@@ -228,8 +228,8 @@ class SendfileTests(TestCase):
             await _turn()
         with self.assertRaises(CancelledError):
             await sending
-        self.assertGreaterEqual(self.outlet.was_cut, 1)
-        self.assertTrue(0 < self.outlet.counted < len(DATA), self.outlet.counted)  # for the access log
+        self.assertGreaterEqual(self.sink.was_cut, 1)
+        self.assertTrue(0 < self.sink.counted < len(DATA), self.sink.counted)  # for the access log
         self.assertLess(len(self.client.data), len(HEAD + DATA))
 
     async def test_load_fails_late(self) -> None:
@@ -239,8 +239,8 @@ class SendfileTests(TestCase):
         loading: Deferred[None] = Deferred()
         reader.load = lambda offset, length: loading
         self.evict()
-        stall = StallTimer(self.clock, 10, self.outlet.cut)
-        producer = SendfileProducer(reader, self.outlet, self.sender.transport, stall)
+        stall = StallTimer(self.clock, 10, self.sink.cut)
+        producer = SendfileProducer(reader, self.sink, self.sender.transport, stall)
         verifyObject(IPullProducer, producer)
         self.sender.sending = sending = producer.start()
         await self.client.received(len(HEAD))
@@ -257,7 +257,7 @@ class SendfileTests(TestCase):
         loading: Deferred[None] = Deferred()
         reader.load = lambda offset, length: loading
         self.evict()
-        self.sender.sending = sending = Deferred.fromCoroutine(self.delivery.send(reader, self.outlet))
+        self.sender.sending = sending = Deferred.fromCoroutine(self.delivery.send(reader, self.sink))
         await self.client.received(len(HEAD))
         loading.errback(StoreUnavailable("local", "gone"))
         with self.assertRaises(StoreUnavailable):

@@ -17,7 +17,7 @@ from imgsvc.pipeline.sending import SLOWEST, Answers
 MIB = 1 << 20
 
 
-class Outlet:
+class Sink:
     """Takes what fits, and then has the producer wait, as a transport does."""
 
     def __init__(self, room: int = 0) -> None:
@@ -43,7 +43,7 @@ class Outlet:
             self.producer.pauseProducing()
 
     def cut(self) -> None:
-        """See IOutlet."""
+        """See IResponseSink."""
         self.was_cut = True
 
 
@@ -55,10 +55,10 @@ class AnswersTests(SynchronousTestCase):
         self.budget = AnswerBudget(4 * MIB)
         self.answers = Answers(self.budget, self.clock, 60.0)
 
-    def send(self, blocks: list[bytes], outlet: Any) -> Deferred[None]:
+    def send(self, blocks: list[bytes], sink: Any) -> Deferred[None]:
         """Begin to send, with a reservation of its own."""
         self.reservation = self.successResultOf(self.answers.reserve(sum(map(len, blocks))))
-        return Deferred.fromCoroutine(self.answers.send(blocks, outlet, self.reservation))
+        return Deferred.fromCoroutine(self.answers.send(blocks, sink, self.reservation))
 
     def test_interface(self) -> None:
         """It provides what it says."""
@@ -66,53 +66,53 @@ class AnswersTests(SynchronousTestCase):
 
     def test_gives_back(self) -> None:
         """What the client has taken is counted no more."""
-        outlet = Outlet()
+        sink = Sink()
         blocks = [b"a" * MIB, b"", b"b" * MIB]
-        sent = self.send(blocks, outlet)
+        sent = self.send(blocks, sink)
         self.assertEqual([], blocks)
         turns = 0
         while not sent.called:
-            self.assertEqual(2 * MIB - len(outlet.taken), self.budget.held)
-            self.assertLessEqual(len(outlet.taken), (turns + 1) * SMALL)
+            self.assertEqual(2 * MIB - len(sink.taken), self.budget.held)
+            self.assertLessEqual(len(sink.taken), (turns + 1) * SMALL)
             turns += 1
-            outlet.producer.resumeProducing()
+            sink.producer.resumeProducing()
         self.successResultOf(sent)
-        self.assertEqual(b"a" * MIB + b"b" * MIB, outlet.taken)
-        self.assertIsNone(outlet.producer)
+        self.assertEqual(b"a" * MIB + b"b" * MIB, sink.taken)
+        self.assertIsNone(sink.producer)
         self.assertEqual([], self.clock.getDelayedCalls())
         self.reservation.close()
         self.assertEqual(0, self.budget.held)
 
     def test_at_once(self) -> None:
         """A transport that takes all gets all."""
-        outlet = Outlet(room=10 * MIB)
-        self.successResultOf(self.send([b"a" * MIB], outlet))
-        self.assertEqual(MIB, len(outlet.taken))
+        sink = Sink(room=10 * MIB)
+        self.successResultOf(self.send([b"a" * MIB], sink))
+        self.assertEqual(MIB, len(sink.taken))
 
     def test_stalls(self) -> None:
         """A client that takes nothing for the time-out is cut; one that takes a little now and then is not."""
-        outlet = Outlet()
-        sent = self.send([b"a" * 3 * MIB], outlet)
+        sink = Sink()
+        sent = self.send([b"a" * 3 * MIB], sink)
         for _ in range(5):
             self.clock.pump([20.0, 20.0])
-            outlet.producer.resumeProducing()
-            self.assertFalse(outlet.was_cut)
+            sink.producer.resumeProducing()
+            self.assertFalse(sink.was_cut)
         self.clock.advance(60.0)
-        self.assertTrue(outlet.was_cut)
+        self.assertTrue(sink.was_cut)
         self.assertNoResult(sent)  # until the connection is lost, and the request cancelled
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
 
     def test_too_slow(self) -> None:
         """A client that takes a little now and then, but the whole in no time to wait for, is cut."""
-        outlet = Outlet()
-        sent = self.send([b"a" * 64 * SLOWEST], outlet)
+        sink = Sink()
+        sent = self.send([b"a" * 64 * SLOWEST], sink)
         seconds = 0
-        while not outlet.was_cut:
+        while not sink.was_cut:
             self.clock.advance(20.0)
             seconds += 20
             if seconds % 40 == 0:
-                outlet.producer.resumeProducing()
+                sink.producer.resumeProducing()
         self.assertTrue(60 + 64 <= seconds <= 60 + 64 + 20, seconds)
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
@@ -133,11 +133,11 @@ class AnswersTests(SynchronousTestCase):
 
     def test_given_up(self) -> None:
         """After the connection is lost nothing is written, and no timer runs."""
-        outlet = Outlet()
-        sent = self.send([b"a" * MIB], outlet)
-        producer, taken = outlet.producer, outlet.taken
+        sink = Sink()
+        sent = self.send([b"a" * MIB], sink)
+        producer, taken = sink.producer, sink.taken
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
         producer.resumeProducing()
-        self.assertEqual(taken, outlet.taken)
+        self.assertEqual(taken, sink.taken)
         self.assertEqual([], self.clock.getDelayedCalls())

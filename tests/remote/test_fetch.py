@@ -11,10 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from imgsvc.errors import RemoteUnavailable, UrlRefused
-from imgsvc.remote.answer import Answer
 from imgsvc.remote.connections import LARGEST_HEAD
 from imgsvc.remote.fetch import NO_ANSWER, Fetcher, FetchLimits
 from imgsvc.remote.guard import Guard, GuardRules
+from imgsvc.remote.response import RemoteResponse
 from tests.support.network import PIECE, Exchange, Network, WebSite, answer
 from tests.support.store_contract import Consumer
 
@@ -33,13 +33,15 @@ class FetchTestCase(SynchronousTestCase):
         self.site = self.network.servers[HOST, 80] = WebSite({"/disk": DATA})
         self.fetcher = Fetcher(self.network, Guard(self.rules, "x"), FetchLimits(timeout=10, redirects=2))
 
-    def begin(self, url: str = "http://images.test/disk", method: str = "GET", **headers: str) -> Deferred[Answer]:
+    def begin(
+        self, url: str = "http://images.test/disk", method: str = "GET", **headers: str
+    ) -> Deferred[RemoteResponse]:
         """A request that has come as far as it comes at once."""
         asking = Deferred.fromCoroutine(self.fetcher.open(method, url, headers))
         self.network.advance(0)
         return asking
 
-    def open(self, url: str = "http://images.test/disk", method: str = "GET", **headers: str) -> Answer:
+    def open(self, url: str = "http://images.test/disk", method: str = "GET", **headers: str) -> RemoteResponse:
         """The answer to a request."""
         return self.successResultOf(self.begin(url, method, **headers))
 
@@ -63,7 +65,7 @@ class FetchTestCase(SynchronousTestCase):
         self.network.servers[host, 80] = serve
         return exchanges
 
-    def read(self, answer: Answer) -> bytes:
+    def read(self, answer: RemoteResponse) -> bytes:
         """The whole body."""
         consumer = Consumer()
         reading = answer.startProducing(consumer)
@@ -341,7 +343,7 @@ class BodyTests(FetchTestCase):
         self.assertEqual(consumer.data, DATA)
         self.assertFalse(consumer.written_while_paused)
 
-    def broken(self, got: Answer) -> bytes:
+    def broken(self, got: RemoteResponse) -> bytes:
         """What came of a body before it failed."""
         consumer = Consumer()
         reading = got.startProducing(consumer)

@@ -6,7 +6,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.web.iweb import IRequest
 from zope.interface.verify import verifyObject
 
-from imgsvc.interfaces import IOutlet
+from imgsvc.interfaces import IResponseSink
 from imgsvc.web.buffers import HEAD_READ_SIZE
 from imgsvc.web.request import SMALL_REST
 from imgsvc.web.site import LINGER_BYTES, LINGER_TIME
@@ -17,10 +17,10 @@ class BeginTests(SiteTestCase):
     """When the route runs."""
 
     def test_interfaces(self) -> None:
-        """A request is an outlet, and a channel may be closed by half."""
+        """A request is a sink, and a channel may be closed by half."""
         connection = self.connect()
         connection.send(head("GET /x"))
-        verifyObject(IOutlet, self.requests[0])
+        verifyObject(IResponseSink, self.requests[0])
         verifyObject(IHalfCloseableProtocol, connection.channel)
         self.assertTrue(IRequest.providedBy(self.requests[0]))
 

@@ -16,7 +16,7 @@ from imgsvc.producers import PushProducer
 from imgsvc.response_body import ResponseBody
 
 
-class Answer(PushProducer):
+class RemoteResponse(PushProducer):
     """One response. The caller always ends it with stopProducing, which closes the connection.
 
     length: bytes of its body; None if the server does not say. Holds no more than one read of the connection brought:
