@@ -101,8 +101,8 @@ class ProxyTests(SynchronousTestCase):
         for peer in listed:
             self.assertEqual(self.identify(CONFIRMED, peer, peers), Caller())
         for peer in strangers:
-            self.assertIn("not taken from this address", self.refusal(CONFIRMED, peer, peers))
-        self.assertIn("not taken from this address", self.refusal(CONFIRMED, UNIXAddress(b"/a"), ("0.0.0.0/0",)))
+            self.assertIn("not accepted from this address", self.refusal(CONFIRMED, peer, peers))
+        self.assertIn("not accepted from this address", self.refusal(CONFIRMED, UNIXAddress(b"/a"), ("0.0.0.0/0",)))
 
     def test_wrong_peers(self) -> None:
         """A peer that is no address and no network is refused at the start."""
