@@ -10,6 +10,7 @@ from werkzeug.http import parse_date
 
 from imgsvc.errors import PreconditionFailed
 
+# Not by Werkzeug's parser: it takes tags without quotes, which match nothing (RFC 9110, section 8.8.3).
 _TAG: Final = re.compile(r'(?:W/)?"[^"]*"')
 
 
