@@ -1,1 +1,1 @@
-"""What goes on when nobody waits for it."""
+"""Work that no request waits for: tasks, the reaper, and the verification of stores."""

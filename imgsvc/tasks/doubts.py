@@ -1,4 +1,4 @@
-"""What looked wrong once, and is looked at again a little later: what was only under way is over by then."""
+"""Checks suspicious items a second time, so that operations which were under way at the first check have ended."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from twisted.internet.task import deferLater
 T = TypeVar("T")
 
 PAUSE: Final = 5.0
-"""Seconds between the two looks: longer than what one process does after another takes to be seen by a third."""
+"""Seconds between the two checks: enough for this process to see what two others did one after the other."""
 MOST: Final = 10_000
-"""Doubts that are kept in memory before they are settled."""
+"""Items that are kept in memory before they are settled."""
 
 
 @define(eq=False)
 class Doubts(Generic[T]):
-    """Keeps what is doubted, and hands it to `again` when its time has come, in the order in which it came."""
+    """Keeps suspicious items, and passes them to `again`, oldest first, when PAUSE has elapsed."""
 
     clock: IReactorTime
     again: Callable[[list[T]], Awaitable[None]]
@@ -27,14 +27,14 @@ class Doubts(Generic[T]):
     _latest: float = field(default=0.0, init=False)
 
     async def add(self, doubted: T) -> None:
-        """One more. Settles those that are held when they are too many. Raises what `again` raises."""
+        """Keep one more item. Settles the kept items if there are too many. Raises what `again` raises."""
         self._held.append(doubted)
         self._latest = self.clock.seconds()
         if len(self._held) >= MOST:
             await self.settle()
 
     async def settle(self) -> None:
-        """Wait until PAUSE is over for all that are held, and look at them again."""
+        """Wait until PAUSE has elapsed for all kept items, and pass them to `again`."""
         held, self._held = self._held, []
         if held:
             await deferLater(self.clock, max(0.0, self._latest + PAUSE - self.clock.seconds()))

@@ -1,4 +1,4 @@
-"""What a look at a store finds, and how it is told."""
+"""The problems that a verification finds, their report and their repair."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imgsvc.shield import shielded
 
 
 class Problem(StrEnum):
-    """What can be wrong, in words for programs."""
+    """The kinds of problems, as words for programs."""
 
     MISSING = "missing"
     SIZE = "wrong-size"
@@ -25,9 +25,9 @@ class Problem(StrEnum):
 
 @frozen
 class Finding:
-    """One thing that is wrong. name: of the object, the id of its image. text: the same for people, with the facts.
+    """One problem.
 
-    repaired: it was set right.
+    name: of the object, which is the id of its image. text: the facts, for people. repaired: whether it was repaired.
     """
 
     store_id: str
@@ -39,9 +39,10 @@ class Finding:
 
 @frozen
 class VerifyRules:
-    """digests: read every object. repair: end what is unfinished, and set aside what is left over.
+    """The rules of a verification.
 
-    min_age: seconds that a left-over object must have been there to be set aside.
+    digests: whether to read every object. repair: whether to end unfinished uploads and set left-over objects aside.
+    min_age: seconds for which a left-over object must have existed before it is set aside.
     """
 
     digests: bool = False
@@ -51,7 +52,7 @@ class VerifyRules:
 
 @define
 class Tally:
-    """What was looked at so far: records, objects that were listed, bytes that were read; and what came out."""
+    """What was checked so far (records, listed objects, read bytes), and the number of findings and repairs."""
 
     records: int = 0
     objects: int = 0
@@ -62,24 +63,24 @@ class Tally:
 
 @define(eq=False)
 class Findings:
-    """Counts findings, and hands each to `report`. Repairs one after the other, each to its end."""
+    """Counts findings and passes them to `report`. Repairs run one after the other, and each runs to its end."""
 
     report: Callable[[Finding], None]
     tally: Tally = field(factory=Tally, init=False)
     _turn: DeferredLock = field(factory=DeferredLock, init=False)
 
     def tell(self, finding: Finding, repair: str = "", repaired: bool = False) -> None:
-        """One finding. repair: what was done about it, or why nothing was."""
+        """Report a finding. repair: what was repaired, or why nothing was."""
         self.tally.findings += 1
         self.tally.repaired += repaired
         text = f"{finding.text}; {repair}" if repair else finding.text
         self.report(evolve(finding, text=text, repaired=repaired))
 
     async def repair(self, finding: Finding, work: Callable[[], Awaitable[str | None]]) -> None:
-        """Set something right, and tell what was found. Goes on to its end though this is cancelled.
+        """Repair a problem and report it. Runs to its end even if this is cancelled.
 
-        work: gives what it has done, or None if nothing was wrong after all; what it raises of StoreError is why the
-        thing stays, but for StoreAway.
+        work: does the repair, and returns what it did, in words; None: there was no problem after all. A StoreError
+        that it raises is reported as the reason why the problem stays; StoreAway is raised.
         """
 
         async def repair() -> None:
@@ -96,10 +97,10 @@ class Findings:
         await shielded(self._turn.run(lambda: Deferred.fromCoroutine(repair())))
 
     async def finish(self) -> None:
-        """Wait for the repair that is under way."""
+        """Wait until the running repair has ended."""
         await self._turn.run(lambda: None)
 
 
 def reason(error: StoreError) -> str:
-    """What an error says, without the name of the store, which a finding has already."""
+    """Return the message of an error without the name of the store, which is in the finding already."""
     return str(error).removeprefix(f"Store {error.store_id}: ")

@@ -1,4 +1,4 @@
-"""A kind of task: reads images that were registered by their location, and computes their digests."""
+"""The kind of task that reads images which were registered by location, and computes their digests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = make_logger()
 
 @frozen
 class HashRules:
-    """retries: how often a read that fails is repeated. inspection: what bytes are refused."""
+    """The rules for reading. retries: how often a failed read is repeated. inspection: which data is refused."""
 
     retries: int = 3
     inspection: InspectionRules = field(factory=InspectionRules)
@@ -42,10 +42,11 @@ class HashRules:
 @implementer(ITaskKind)
 @define(eq=False)
 class LocationHashing:
-    """Finds all that it needs in the image: the location, os_hash_algo, and, while the image is `importing`, the
-    os_hash_value that the bytes must have.
+    """Reads and hashes the data of an image.
 
-    remove: has a store delete what no image needs.
+    All it needs is in the image: the location, os_hash_algo and, while the image is `importing`, the os_hash_value that
+    the data must have.
+    remove: deletes from its store an object that no image needs any more.
     """
 
     images: IImageCatalogue
@@ -62,7 +63,7 @@ class LocationHashing:
         return self.rules.retries
 
     def judge(self, error: ImgsvcError) -> Verdict:
-        """See ITaskKind. Bytes that are away are not gone."""
+        """See ITaskKind. While a store is away, its objects are not lost."""
         if isinstance(error, StoreAway):
             return Verdict.LEAVE
         if isinstance(error, ObjectMissing | Invalid):
@@ -90,7 +91,11 @@ class LocationHashing:
             pass
 
     async def _digests(self, work: ITaskWork, image: Image) -> Digests:
-        """Raises StoreError, Invalid (nothing to read any more), FormatMismatch, and why the task has to stop."""
+        """Read the data and return its digests.
+
+        Raises StoreError; Invalid if there is nothing to read any more; FormatMismatch; the reason for which the task
+        has to stop.
+        """
         if not image.locations or image.os_hash_algo is None or image.size is None:
             raise Invalid(f"Image {image.id} has no location to be read any more.")
         location = image.locations[0]
@@ -113,9 +118,10 @@ class LocationHashing:
         return Digests(digests["md5"].hexdigest(), digests[image.os_hash_algo].hexdigest())
 
     async def _keep(self, work: ITaskWork, read: Image, result: Result) -> bool:
-        """Record what came out, on top of what the image is now.
+        """Write the result to the image as it is now.
 
-        False: its formats, which the bytes were inspected for, were changed meanwhile, and it must be read again.
+        Returns False if the formats, for which the data was inspected, were changed meanwhile: the data must be read
+        again.
         """
         while True:
             image = await self.images.image(read.id)

@@ -1,4 +1,4 @@
-"""Looks for objects of a store that no record speaks of."""
+"""Checks whether the objects of a store have records in the catalogue."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _LAST_TIME: Final = 253_000_000_000
 
 @define(eq=False)
 class ObjectCheck:
-    """Of all objects of a store. now: the time, as StoredObject.changed_at.
+    """Checks all objects of a store. now: returns the time, as in StoredObject.changed_at.
 
-    An object was left over if it is there after the catalogue was asked: its claim or record goes after it does.
+    An object is left over if it is still there after the catalogue was asked for its record: an object is always
+    deleted before its record, or before the claim of its upload.
     """
 
     images: IImageCatalogue
@@ -38,7 +39,7 @@ class ObjectCheck:
     now: Callable[[], float]
 
     async def look(self) -> None:
-        """All of them. Raises StoreAway, StoreUnavailable, CatalogueUnavailable."""
+        """Check all objects. Raises StoreAway, StoreUnavailable, CatalogueUnavailable."""
         doubts = Doubts(self.clock, self._again)
         async with aclosing(self.store.objects()) as batches:
             async for batch in batches:
@@ -50,7 +51,9 @@ class ObjectCheck:
         await doubts.settle()
 
     async def _again(self, objects: list[StoredObject]) -> None:
-        unfinished = {each.name for each in await self.store.unfinished()}  # these are ended with their uploads
+        unfinished = {
+            each.name for each in await self.store.unfinished()
+        }  # these belong to uploads, which are checked separately
         for found in objects:
             if found.name not in unfinished and not await self._is_known(found.name) and await self._is_there(found):
                 await self._left_over(found)
@@ -85,7 +88,7 @@ class ObjectCheck:
         except ObjectMissing:
             return None
         wanted = True
-        try:  # whoever was about to register it as an image's may have looked for it before it was moved
+        try:  # a request may have found the object before it was moved, and register it as an image's location
             wanted = await self._is_known(found.name) or await image_or_none(self.images, found.name) is not None
         finally:
             if wanted:
@@ -94,5 +97,5 @@ class ObjectCheck:
 
 
 def _day(time: float) -> str:
-    """Where a file system keeps years that Python has not, the nearest one."""
+    """Return the date of a time. For a year that Python does not support, the nearest date that it does."""
     return datetime.fromtimestamp(min(max(time, 0), _LAST_TIME), UTC).date().isoformat()

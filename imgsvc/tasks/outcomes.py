@@ -1,4 +1,4 @@
-"""What becomes of an image when the bytes at its location were read."""
+"""Computes the new state of an image after the data at its location was read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from imgsvc.model import IMPORT_LOCK, Image, Status
 
 @frozen
 class Digests:
-    """Of all bytes of an image, in lower-case hex. value: by the image's os_hash_algo."""
+    """The digests of all data of an image, in lower-case hex. checksum: MD5. value: by the image's os_hash_algo."""
 
     checksum: str
     value: str
 
 
 Result = Digests | ImgsvcError
-"""What came of reading; or why there are no digests: the bytes are refused (FormatMismatch), or cannot be read."""
+"""The digests; or the reason why there are none: the data is refused (FormatMismatch), or cannot be read."""
 
 
 def after_reading(image: Image, result: Result) -> Image:
-    """The image as it is then. Bytes that are refused are not handed out to users, whatever it was before."""
+    """Return the image after its data was read. If the data is refused, users cannot download it any more."""
     image = evolve(image, properties={key: value for key, value in image.properties.items() if key != IMPORT_LOCK})
     if image.status is Status.IMPORTING:
         if isinstance(result, Digests) and failure(image, result) is None:
@@ -34,14 +34,14 @@ def after_reading(image: Image, result: Result) -> Image:
 
 
 def failure(image: Image, result: Result) -> str | None:
-    """Why the image, as it was read, does not get what it was to get; None: it does."""
+    """Return why the image, as it was read, does not get its new digests or status; None if it gets them."""
     if isinstance(result, ImgsvcError):
         return str(result)
     if image.status is not Status.IMPORTING:
         return None
     if result.value != image.os_hash_value:
         return f"The {image.os_hash_algo} of the bytes is {result.value}, not {image.os_hash_value}."
-    if image.disk_format is None or image.container_format is None:  # taken away while it is `importing`
+    if image.disk_format is None or image.container_format is None:  # removed while the image was `importing`
         return "The image has no disk_format or no container_format any more."
     return None
 

@@ -1,4 +1,4 @@
-"""Ends what dead processes have begun: leases that ran out, objects that nobody finalized, deletes cut short."""
+"""Ends the work that dead processes have left: expired leases, unfinalized objects, incomplete deletions."""
 
 from __future__ import annotations
 
@@ -33,25 +33,22 @@ log = make_logger()
 
 
 PATIENCE: Final = 3
-"""Failures in a row after which a store is taken to be down, and left alone until the next round."""
+"""Failures in a row after which a check ends, because its store or the catalogue seems to be down."""
 
 Look = tuple[str, ...]
-"""What is looked at: one store, all leases, or the expired leases with objects in the same stores."""
+"""The subject of a check: one store, all leases, or the expired leases that have objects in the same stores."""
 
 
 @define(eq=False)
 class Reaper:
-    """Looks at the leases and the stores, and at what the catalogue knows of each, at start and every `interval`.
+    """Checks all leases and stores at the start and then every `interval` seconds. Many processes may do so at once.
 
-    A lease is taken over when it has expired by the database's clock and was not renewed for as long as this process
-    has watched it: `lease` seconds of its own clock, which does not jump. A clock that was set forward makes all
-    leases expire at once, of uploads that run, too. A lease that was given up is taken over at once.
-
-    Any number of processes may do so. Every store is looked at by itself: one that is down, or does not answer, keeps
-    no other waiting.
-
-    remove: has a store delete what no image needs. resume: goes on with a task, under this lease. interval, lease:
-    seconds. clock: goes by time that has passed, as imgsvc.daemon.clock sees to.
+    A lease is taken over when it has expired by the database's clock, and this process has watched it for `lease`
+    seconds by its own monotonic clock without a renewal. So a database whose clock is set forward, which makes all
+    leases expire at once, does not end uploads that still run. A lease that was given up is taken over at once.
+    Each store is checked independently: a store that is down or does not answer does not delay the others.
+    remove: deletes from its store an object that no image needs any more. resume: goes on with a task under this lease.
+    interval, lease: seconds. clock: a monotonic clock, as in imgsvc.daemon.clock.
     """
 
     uploads: IUploadCatalogue
@@ -68,25 +65,25 @@ class Reaper:
     _loop: LoopingCall | None = field(default=None, init=False)
     _looks: dict[Look, Deferred[None]] = field(factory=dict, init=False)
     _watched: dict[Lease, float] = field(factory=dict, init=False)
-    """The leases as they were seen first, and when that was."""
+    """The leases, and the times at which this process has first seen them in this state."""
 
     def start(self) -> None:
-        """Begin, with a first round at once."""
+        """Start the rounds, the first one at once."""
         self._loop = LoopingCall(self._begin_round)
         self._loop.clock = self.clock
         self._loop.start(self.interval)
 
     def stop(self) -> Deferred[None]:
-        """Begin no more rounds. Fires when those under way have ended."""
+        """Start no more rounds. Fires when the current checks have ended."""
         loop, self._loop = self._loop, None
         if loop is not None and loop.running:
             loop.stop()
         return Deferred.fromCoroutine(self._all_ended())
 
     def round(self) -> Deferred[None]:
-        """One look at everything, but for what is being looked at still. Fires when all have ended.
+        """Check everything that is not being checked already. Fires when all checks have ended.
 
-        Never fails: what goes wrong is logged and tried again in the next round.
+        Never fails: errors are logged, and the work is tried again in the next round.
         """
         self._begin_round()
         return Deferred.fromCoroutine(self._all_ended())
@@ -105,11 +102,11 @@ class Reaper:
         del self._looks[look]
 
     async def _all_ended(self) -> None:
-        while self._looks:  # one may have begun others
+        while self._looks:  # a check may have started others
             await DeferredList(list(self._looks.values()))
 
     async def _look(self, look: Look, works: AsyncIterator[Awaitable[None]]) -> None:
-        """Do all that there is to do, one thing after the other."""
+        """Do the pieces of work one after the other. Stops after PATIENCE failures in a row."""
         failures = 0
         try:
             async for work in works:
@@ -117,7 +114,7 @@ class Reaper:
                     await work
                     failures = 0
                 except StoreAway:
-                    return  # the store has told the operator; what is to be done there waits
+                    return  # the store has logged it; its work waits
                 except (StoreUnavailable, CatalogueUnavailable) as error:
                     log.error("reaper: {error}", error=str(error))
                     failures += 1
@@ -135,7 +132,7 @@ class Reaper:
     # --- leases
 
     async def _leases(self) -> AsyncIterator[Awaitable[None]]:
-        """Begin looks at those that are nobody's any more."""
+        """Start the checks of abandoned leases."""
         expired: defaultdict[Look, list[Lease]] = defaultdict(list)
         for lease in self._unrenewed(await self.uploads.leases()):
             expired["expired", *sorted({each.store_id for each in lease.objects})].append(lease)
@@ -144,7 +141,7 @@ class Reaper:
         yield self._forget_tasks()
 
     def _unrenewed(self, leases: Sequence[Lease]) -> list[Lease]:
-        """Those that were given up, or that this process has seen for so long that they are nobody's any more."""
+        """Return the leases that were given up, or were watched for `lease` seconds without a renewal."""
         now, watched = self.clock.seconds(), self._watched
         self._watched = {lease: watched.get(lease, now) for lease in leases}
         return [lease for lease, since in self._watched.items() if lease.expires_at == 0 or now - since >= self.lease]
@@ -154,9 +151,9 @@ class Reaper:
             yield self._take_over(lease)
 
     async def _take_over(self, seen: Lease) -> None:
-        """Go on with an expired task; or remove what an expired upload left, and return its image to the queue.
+        """Go on with an expired task; or discard the objects of an expired upload and return its image to queued.
 
-        If a store does not let go, the lease stays this process's, and is taken over again when it has expired.
+        If a store fails, this process keeps the lease, and it is taken over again when it has expired.
         """
         lease = await self.uploads.take_over(seen, self.lease)
         if lease is None:
@@ -173,7 +170,7 @@ class Reaper:
         log.info("reaper: image {image}: upload of a dead process undone", image=lease.resource_id)
 
     async def _discard(self, left: LeaseObject) -> None:
-        """Where a store is away, or not configured any more, what was left is found as unfinished when it is back."""
+        """Discard an object. If its store is away or no longer configured, the object is found as unfinished later."""
         try:
             await self.stores.find(left.store_id).discard(left.name, left.lease_id)
         except (StoreAway, UnknownStore) as error:
@@ -186,7 +183,7 @@ class Reaper:
     # --- stores
 
     async def _work(self, store: IStore) -> AsyncIterator[Awaitable[None]]:
-        """One thing after the other that is to be done in a store."""
+        """Yield the pieces of work in a store."""
         after = 0
         while locations := await self.deletions.pending_deletions(store.store_id, after):
             for pending in locations:

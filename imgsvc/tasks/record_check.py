@@ -1,4 +1,4 @@
-"""Looks for what records say that a store has, and has not."""
+"""Checks whether a store has the objects that the records of the catalogue describe."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from imgsvc.tasks.findings import Finding, Findings, Problem, reason
 T = TypeVar("T")
 
 PAGE: Final = 1000
-"""Records that are read at a time."""
+"""Records in one query of the catalogue."""
 ASKED_AT_ONCE: Final = 8
-"""Sizes that a store is asked for at a time."""
+"""Concurrent requests for the size of an object."""
 READ_AT_ONCE: Final = 2
-"""Objects that are read at a time."""
+"""Objects that are read concurrently."""
 
 
 @define(eq=False)
 class RecordCheck:
-    """Of all records of a store. digests: read every object; budget and digest_threads are for that.
+    """Checks all records of a store. digests: whether to read every object; this uses budget and digest_threads.
 
-    An object is missing or wrong if its record is the same after the store was asked: it goes before its object does.
+    An object is missing or wrong only if its record is unchanged after the store was asked: an image loses a location
+    before the object there is deleted.
     """
 
     inventory: IInventory
@@ -43,7 +44,7 @@ class RecordCheck:
     digest_threads: IThreads
 
     async def look(self) -> None:
-        """All of them. Raises StoreAway, StoreUnavailable, CatalogueUnavailable."""
+        """Check all records. Raises StoreAway, StoreUnavailable, CatalogueUnavailable."""
         doubts = Doubts(self.clock, self._again)
 
         async def look_at(record: Record) -> None:
@@ -67,7 +68,7 @@ class RecordCheck:
         return await self.inventory.records(self.store.store_id, record.key - 1, 1) == [record]
 
     async def _problem_of(self, record: Record) -> Finding | None:
-        """What is wrong with the object of a record."""
+        """Return the problem of the object of a record; None if there is none."""
         try:
             size = await self.store.size(record.location)
             if record.size not in (None, size):
@@ -84,7 +85,7 @@ class RecordCheck:
             return self._found(Problem.UNREADABLE, record, reason(error))
 
     async def _digest_problem(self, record: Record, size: int) -> Finding | None:
-        """What is wrong with the bytes of the object of a record. Raises StoreError."""
+        """Return the problem of the data of the object of a record; None if there is none. Raises StoreError."""
         recorded = {"md5": record.checksum, record.os_hash_algo: record.os_hash_value}
         expected = {name: value for name, value in recorded.items() if name and value}
         if not expected:
@@ -112,7 +113,7 @@ class RecordCheck:
 
 
 async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int) -> None:
-    """Do `work` with each, `at_once` of them at a time. Raises the first failure; all others are cancelled then."""
+    """Call `work` for each item, for `at_once` items at a time. Raises the first error; the others are cancelled."""
     rest = iter(items)
 
     async def go_on() -> None:

@@ -1,4 +1,4 @@
-"""Runs the tasks of this process, whatever their kinds."""
+"""Runs the tasks of this process, of all kinds."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from imgsvc.tasks.running import RunningTask
 log = make_logger()
 
 AT_ONCE: Final = 4
-"""Tasks of one project that are run at a time by a process. The others keep their leases and wait: the slow servers of
-one project hold up nobody else's images."""
+"""Concurrent tasks of one project in a process. Other tasks of the project keep their leases and wait, so that slow
+servers of one project do not delay the tasks of others."""
 
 
 @define(eq=False)
 class TaskRunner:
-    """The owner of all tasks of this process. `running` holds them by their ids, those that wait for their turn too.
+    """Owns all tasks of this process. `running` has them by id, including those that wait for their turn.
 
-    kinds: by the types of tasks. lease: seconds.
+    kinds: by type of task. lease: seconds.
     """
 
     catalogue: ITaskCatalogue
@@ -40,29 +40,32 @@ class TaskRunner:
     _stopped: bool = field(default=False, init=False)
 
     def begin(self, task: Task, lease: Lease) -> None:
-        """Begin, or go on with, a task under its lease. Nobody waits for it."""
+        """Start a task, or go on with it, under its lease. Does nothing if it runs already."""
         if self._stopped or task.id in self.running:
             return
         kind = self.kinds.get(task.type)
         if kind is None:
-            log.error("task {task}: this process knows no tasks of type {type}", task=task.id, type=task.type)
+            log.error("task {task}: this version of imgsvc has no tasks of type {type}", task=task.id, type=task.type)
             return
         self.running[task.id] = running = RunningTask(self, kind, task, lease)
         running.ended.addCallback(lambda _: self.running.pop(task.id))
         running.start()
 
     def turns(self, owner: str | None) -> DeferredSemaphore:
-        """Those of a project's tasks. Whoever waits for one, or has one, keeps it."""
+        """Return the turns of a project's tasks. The runner keeps them only while tasks wait for a turn or have one."""
         return self._turns.setdefault(owner, DeferredSemaphore(AT_ONCE))
 
     def cancel(self, image_id: str) -> None:
-        """The image is deleted: what its task does is of no use."""
+        """Stop the task of a deleted image."""
         for running in list(self.running.values()):
             if running.task.image_id == image_id:
                 running.stop(LeaseLost(image_id))
 
     async def cancel_task(self, task_id: str) -> bool:
-        """End a task, whichever process is at work on it. False if it is not under way. Raises CatalogueUnavailable."""
+        """Ask the process that runs a task, whichever it is, to end it. Returns False if the task does not run.
+
+        Raises CatalogueUnavailable.
+        """
         if not await self.catalogue.cancel_task(task_id):
             return False
         running = self.running.get(task_id)
@@ -71,7 +74,7 @@ class TaskRunner:
         return True
 
     def stop(self) -> Deferred[None]:
-        """End all tasks, so that another process can go on with them at once. Fires when they have ended."""
+        """Stop all tasks, so that other processes can go on with them at once. Fires when they have stopped."""
         self._stopped = True
         tasks = list(self.running.values())
         for running in tasks:

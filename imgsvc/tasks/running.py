@@ -1,4 +1,4 @@
-"""One task that this process is at work on: its lease, its turn, its attempts and its end."""
+"""One task that runs in this process: its lease, its turn, its attempts and its end."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ log = make_logger()
 T = TypeVar("T")
 
 PAUSE: Final = 1.0
-"""Seconds before the first repetition; each further one comes after twice as many."""
+"""Seconds before the first retry. The pause doubles before each further retry."""
 
 
 class Runner(Protocol):
-    """What a task needs of its owner. lease: seconds."""
+    """What a task needs from its owner. lease: seconds."""
 
     catalogue: ITaskCatalogue
     events: IEvents
@@ -39,12 +39,12 @@ class Runner(Protocol):
     lease: float
 
     def turns(self, owner: str | None) -> DeferredSemaphore:
-        """Those of a project's tasks."""
+        """Return the turns of a project's tasks."""
 
 
 @implementer(ITaskWork)
 class RunningTask:
-    """See ITaskWork. It may be told to stop at any time, and ends once, with `ended`."""
+    """See ITaskWork. It can be stopped at any time; `ended` fires once, at the end."""
 
     def __init__(self, runner: Runner, kind: ITaskKind, task: Task, lease: Lease) -> None:
         self.task = task
@@ -54,10 +54,10 @@ class RunningTask:
         self.lease = lease
         self._stopped: Exception | None = None
         self._steps: set[Callable[[Exception], None]] = set()
-        """What breaks off the steps that are waited for."""
+        """The functions that stop the steps that are under way."""
         self._at_work = False
         self._has_ended = False
-        """In the catalogue: what still fails is not repeated."""
+        """Whether the task has ended in the catalogue. Errors after that cause no retry."""
         self._progress: Callable[[], int] = not_moving
         with working_for(_request_of(task)):
             self._keeper = LeaseKeeper(
@@ -66,12 +66,15 @@ class RunningTask:
         self._keeper.watch(waiting)
 
     def start(self) -> None:
-        """Begin. `ended` fires when all is over."""
+        """Start the task. `ended` fires when it has ended."""
         with working_for(_request_of(self.task)):
             Deferred.fromCoroutine(self._run()).addErrback(bound(self._broken)).addBoth(self._over)
 
     def stop(self, why: Exception) -> None:
-        """End: CancelledError leaves the task to others, LeaseLost gives it up, TaskCancelled makes it fail."""
+        """Stop the task, for a reason.
+
+        why: CancelledError leaves the task to other processes; LeaseLost gives it up; TaskCancelled makes it fail.
+        """
         if self._stopped is None:
             self._stopped = why
             self._break_off(why)
@@ -144,15 +147,15 @@ class RunningTask:
             finally:
                 turns.release()
         except CancelledError:
-            await catalogue.renew(lease.resource_id, lease.lease_id, 0)  # the next one need not wait
+            await catalogue.renew(lease.resource_id, lease.lease_id, 0)  # so that the next process need not wait
             log.info("task {task}: left to the next process", task=self.task.id)
         except (LeaseLost, NoSuchImage) as error:
-            with suppress(LeaseLost):  # unless it is another's
+            with suppress(LeaseLost):  # another process has the task
                 await self.close(str(error))
             log.info("task {task}: what it was about is gone", task=self.task.id)
 
     async def _repeatedly(self) -> None:
-        """To the end, or to why there is none now."""
+        """Run attempts until one succeeds, the kind's verdict on an error ends them, or no retry is left."""
         left, pause = self._kind.retries, PAUSE
         while True:
             try:
@@ -163,7 +166,7 @@ class RunningTask:
             except ImgsvcError as error:
                 if self._has_ended:
                     raise
-                self.check()  # which may be what it fails of
+                self.check()  # the reason to stop may have caused the error
                 verdict = self._kind.judge(error)
                 if verdict is Verdict.LEAVE:
                     raise
@@ -205,7 +208,7 @@ class RunningTask:
         self._break_off(TaskStalled(self.task.id))
 
     def _break_off(self, why: Exception) -> None:
-        """End the steps that are under way."""
+        """Stop the steps that are under way."""
         for break_step in list(self._steps):
             break_step(why)
 
@@ -225,7 +228,7 @@ def _end(why: str | None, result: Mapping[str, object] | None = None) -> TaskEnd
 
 
 def _request_of(task: Task) -> RequestContext | None:
-    """The request that asked for a task, as far as the task knows it."""
+    """Return the request that created the task, as far as the task's record has it."""
     if task.request_id is None:
         return None
     return RequestContext(task.request_id, Caller(user_id=task.user_id, project_id=task.owner))

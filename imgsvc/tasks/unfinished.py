@@ -1,4 +1,4 @@
-"""What uploads have left in a store: how it is ended when nobody is at work on it."""
+"""Ends the objects that uploads have left unfinished in a store."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from imgsvc.model import Image, UnfinishedObject
 async def end_unfinished(
     images: IImageCatalogue, leases: ILeaseCatalogue, store: IStore, unfinished: UnfinishedObject
 ) -> bool:
-    """Finalize or discard an object that no lease stands for any more; False, and nothing is done, if one does.
+    """Finalize or discard an unfinished object, if its lease has ended. Returns False, and does nothing, if it has not.
 
-    Its lease ended either with an active image, whose object it is, or without. Raises StoreError,
+    The object is finalized if its image has a location in the store, and discarded if not. Raises StoreError,
     CatalogueUnavailable.
     """
     name, lease_id = unfinished.name, unfinished.lease_id
@@ -27,7 +27,7 @@ async def end_unfinished(
 
 
 async def image_or_none(images: IImageCatalogue, image_id: str) -> Image | None:
-    """None if it is deleted, or never was."""
+    """Return the image; None if it does not exist or was deleted."""
     try:
         return await images.image(image_id)
     except NoSuchImage:

@@ -1,6 +1,6 @@
-"""Compares a store with the catalogue: objects without records, records without objects, and what differs.
+"""Compares a store with the catalogue: objects without records, records without objects, and differences.
 
-Uploads and deletes go on meanwhile, so everything is looked at twice before it is told.
+Uploads and deletions go on meanwhile, so every problem is checked twice before it is reported.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from imgsvc.tasks.unfinished import end_unfinished
 
 @define(eq=False)
 class Verification:
-    """One look at a store that was started.
+    """One verification of a started store.
 
-    budget and digest_threads: for the bytes of objects that are read. now: the time, as StoredObject.changed_at.
+    budget, digest_threads: for reading objects. now: returns the time, as in StoredObject.changed_at.
     """
 
     images: IImageCatalogue
@@ -40,9 +40,9 @@ class Verification:
     now: Callable[[], float] = time.time
 
     async def run(self) -> None:
-        """The whole of it. Raises StoreAway, StoreUnavailable, CatalogueUnavailable: it could not be done.
+        """Verify the whole store. Raises StoreAway, StoreUnavailable, CatalogueUnavailable: it could not be completed.
 
-        May be cancelled: a repair that is under way is done then.
+        It can be cancelled; a running repair is completed then.
         """
         uploads = Doubts(self.clock, self._look_at_uploads_again)
         try:
