@@ -1,4 +1,4 @@
-"""What is known of images, in SQL. The only package that imports SQLAlchemy."""
+"""The catalogue of images, in SQL. The only package that imports SQLAlchemy."""
 
 from imgsvc.catalogue.catalogue import Catalogue
 from imgsvc.catalogue.database import Database

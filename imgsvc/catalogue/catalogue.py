@@ -1,4 +1,4 @@
-"""The catalogue as other packages see it: which function does each call, and in which thread."""
+"""The catalogue's interface: the function and the thread for each call."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from imgsvc.model import (
 __all__ = ["Catalogue"]
 
 MOST_KNOWN = 2 << 20
-"""Bytes of JSON of the images that are kept in memory between two changes of the database."""
+"""Bytes of JSON of the images that are cached until the database changes."""
 
 
 def _utc_now() -> datetime:
@@ -44,7 +44,7 @@ def _utc_now() -> datetime:
 
 @implementer(ICatalogue)
 class Catalogue(Work):
-    """Keeps images in a Database. now: the clock of `updated_at` and `deleted_at`; leases go by the database's."""
+    """Keeps images in a Database. now: the clock for `updated_at` and `deleted_at`; leases use the database's clock."""
 
     def __init__(self, database: Database, now: Callable[[], datetime] = _utc_now) -> None:
         super().__init__(database, now)
@@ -98,7 +98,10 @@ class Catalogue(Work):
         return found
 
     def _known_images(self) -> dict[str, Image]:
-        """What was read since the last change of anything: asking whether there was one is a tenth of the read."""
+        """Return the images that were read since the last change of the database.
+
+        The check for a change takes a tenth of the time of a read.
+        """
         version = self._database.version()
         if version is None:
             return {}

@@ -1,4 +1,4 @@
-"""Changes of whole images: one is kept in place of another. A job of `Database`."""
+"""Changes of whole images. The functions are jobs of `Database`."""
 
 from __future__ import annotations
 
@@ -77,10 +77,11 @@ _SET_LOCATION_METADATA: Final = Statement(
 def update_image(
     connection: Connection, image: Image, changed: Image, now: datetime, limits: ProjectLimits | None = None
 ) -> tuple[Image, list[PendingDeletion]]:
-    """The image as it is now, and what the stores may let go of. limits: for the bytes of locations that are added.
+    """Replace an image. Returns the image as it is now, and its removed locations.
 
-    Raises NoSuchImage, ImageChanged, TooLarge; Conflict for a location whose bytes are being deleted; ValueError for a
-    change of status that TRANSITIONS does not have, and for that to `deleted`, which is more than a change of status.
+    limits: for the bytes of added locations. Raises NoSuchImage; ImageChanged; TooLarge; Conflict for an added location
+    whose bytes are being deleted; ValueError for a change of status that TRANSITIONS does not allow, or to `deleted`,
+    which is the job of `delete_image`.
     """
     moves = changed.status is not image.status
     if changed.status is Status.DELETED or (moves and changed.status not in TRANSITIONS[image.status]):
@@ -88,7 +89,7 @@ def update_image(
     if changed.located_bytes > image.located_bytes:
         check_size_total(connection, limits, changed.located_bytes - image.located_bytes)
     seen = microseconds(image.updated_at)
-    moment = max(microseconds(now), seen + 1)  # tells every state of an image from every other
+    moment = max(microseconds(now), seen + 1)  # so that no two states of an image have the same time
     values = {f"new_{name}": value for name, value in set_values(changed).items() if name in _CHANGEABLE}
     if not _UPDATE.run(connection, image_id=image.id, seen=seen, seen_status=image.status.value, now=moment, **values):
         find_image(connection, image.id)
@@ -100,7 +101,7 @@ def update_image(
 
 
 _IS_PENDING: Final = and_(image_locations.c.key == bindparam("location_key"), image_locations.c.doomed_at.is_not(None))
-# Locked: they must not be forgotten while their image comes back.
+# Locked, so that no other transaction removes them while their image is restored.
 _STILL_PENDING: Final = Statement(select(image_locations.c.key).where(_IS_PENDING).with_for_update())
 _SPARE: Final = Statement(update(image_locations).where(_IS_PENDING).values(doomed_at=None))
 _TOUCH: Final = Statement(
@@ -116,9 +117,10 @@ _REVIVE: Final = Statement(
 def restore_locations(
     connection: Connection, image_id: str, keys: Sequence[int], status: Status | None, now: datetime
 ) -> bool:
-    """Give pending deletions back to their image, which is in `status` again if it was deleted. Whether that was done.
+    """Give pending deletions back to their image, and restore its `status` if it was deleted.
 
-    It is not when they are all gone, or the image has come to another end.
+    Returns whether that was done: it is not if none of them exists any more, or if the image was restored or removed
+    meanwhile.
     """
     pending = [key for key in keys if _STILL_PENDING.rows(connection, location_key=key)]
     if not pending:
@@ -160,7 +162,7 @@ def _update_properties(connection: Connection, image: Image, changed: Image) -> 
 
 
 def _update_locations(connection: Connection, image: Image, changed: Image, moment: int) -> list[PendingDeletion]:
-    """Locations are told apart by store and URL."""
+    """Add, change and remove locations, which are identified by store and URL. Returns the removed ones."""
     if image.locations == changed.locations and all(
         before.metadata == after.metadata for before, after in zip(image.locations, changed.locations, strict=True)
     ):

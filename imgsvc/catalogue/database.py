@@ -1,7 +1,7 @@
-"""The way to the database, whichever it is: what runs jobs, and what their failures mean.
+"""Runs jobs in the database, and turns their errors into errors of the domain.
 
-A job is a function of a SQLAlchemy `Connection`. Only the outermost edge of a job is here and in `sqlite.py` and
-`servers.py`; what it does is in `images.py`, `uploads.py` and the like.
+A job is a function of a SQLAlchemy `Connection`. This module, `sqlite.py` and `servers.py` only run jobs; the jobs are
+in `images.py`, `uploads.py` and other modules.
 """
 
 from __future__ import annotations
@@ -29,35 +29,36 @@ class Database(Protocol):
     """What `Catalogue` needs of a database. Every Deferred may fail with CatalogueUnavailable."""
 
     def start(self) -> Deferred[None]:
-        """Open it. Deferred of None. Fails with ConfigurationError when its tables are of another version."""
+        """Open the database. Fails with ConfigurationError if its tables are of another version."""
 
     def stop(self) -> Deferred[None]:
-        """Finish the jobs under way, refuse others, close all connections. Deferred of None. Any number of times."""
+        """Wait for the running jobs, refuse new ones, close all connections. May be called any number of times."""
 
     def write(self, job: Job[T], frees: bool = False) -> Deferred[T]:
-        """Run `job` in a transaction of its own or with others. Deferred of its result, fired after the commit.
+        """Run `job` in a transaction, alone or with other jobs. Returns its result, after the commit.
 
-        A job that raises is undone alone, and the Deferred fails with what it raised. A job may be run again when all
-        that it did was undone: it must have no other effect than in the database. frees: what it writes lets bytes be
-        deleted, so that it may use the last of a full disk.
+        frees: whether the job lets bytes be deleted, so that it may use the last space of a full disk.
+        If a job raises, only that job is undone, and the Deferred fails with the same exception. A job may be run again
+        after it was undone, so it must have no effects outside the database.
         """
 
     def read(self, job: Job[T], heavy: bool = False) -> Deferred[T]:
-        """Run `job`, which only reads. Deferred of its result.
+        """Run `job`, which only reads. Returns its result.
 
-        Each of its statements sees the database as of the statement's begin. heavy: its statements are large, and not
-        likely to come again; of such jobs one runs at a time, and nothing is kept of them.
+        Each statement of the job sees the database as it is when the statement begins.
+        heavy: whether the statements are large and unlikely to be repeated. Heavy jobs run one at a time, and their
+        prepared statements are not kept.
         """
 
     def rows(self, statement: Statement, values: Mapping[str, Any]) -> Deferred[Sequence[Sequence[Any]]]:
-        """The rows of a statement that touches few of them, by their keys."""
+        """Return the rows of a statement that finds few rows by their keys."""
 
     def version(self) -> int | None:
-        """A number that another one takes the place of whenever any process commits anything. None: not to be told."""
+        """Return a number that changes whenever any process commits a change; None if it is unknown."""
 
 
 def for_the_client(error: Exception) -> Exception:
-    """Invalid, where the driver refused a value that only came through; else the error itself."""
+    """Return Invalid if the driver has refused a value that a client sent; else the error itself."""
     match error:
         case UnicodeEncodeError():
             return Invalid("A text holds characters that are not Unicode.")
@@ -67,12 +68,12 @@ def for_the_client(error: Exception) -> Exception:
 
 
 def cause_of(error: Exception) -> Exception:
-    """The driver's own error."""
+    """Return the driver's own error."""
     return error.orig if isinstance(error, DBAPIError) and isinstance(error.orig, Exception) else error
 
 
 def unavailable(error: Exception) -> CatalogueUnavailable:
-    """The error of the domain that an error of the driver stands for."""
+    """Log an error of the driver, and return the error of the domain for it."""
     cause = cause_of(error)
     log.error("The database failed: {cause}", cause=cause)
     return CatalogueUnavailable(f"The catalogue cannot answer now: {cause}.")

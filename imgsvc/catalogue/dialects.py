@@ -1,7 +1,7 @@
-"""The SQL that each database writes in its own way. That of lists only is in `lists/hints.py` and `lists/mariadb.py`.
+"""The SQL that differs between databases. The SQL for lists is in `lists/hints.py` and `lists/mariadb.py`.
 
-All databases compare and sort text alike, by its code points: case, accents and blanks at the end tell texts apart.
-SQLite does by itself; the others are told so when a table is made.
+All databases compare and sort text by its code points: case, accents and trailing blanks are significant. SQLite does
+so by default; for the other databases, the tables are created with a suitable collation.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ __all__ = [
 
 
 class database_clock(FunctionElement[int]):
-    """The time by the clock of the database, in microseconds since 1970 UTC, the same all over one statement.
+    """The time of the database's clock, in microseconds since 1970 UTC. It is the same in the whole statement.
 
-    Leases are measured by it, because hosts that share a database may differ about the time.
+    Leases use it, because the clocks of hosts that share a database may differ.
     """
 
     inherit_cache = True
@@ -42,7 +42,7 @@ class database_clock(FunctionElement[int]):
 
 @compiles(database_clock, "sqlite")
 def _sqlite_clock(element: database_clock, compiler: Any, **options: Any) -> str:
-    # SQLite counts time in milliseconds; `julianday` gives them as a fraction of a day, hence the rounding.
+    # SQLite's clock has milliseconds; `julianday` returns them as a fraction of a day, so the result is rounded.
     return "(CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000)"
 
 
@@ -57,7 +57,7 @@ def _mariadb_clock(element: database_clock, compiler: Any, **options: Any) -> st
 
 
 class json_rows(FunctionElement[str]):
-    """All rows of a group, in no certain order, as the text of a JSON array of arrays: `json_rows(first, second)`."""
+    """All rows of a group, in any order, as the text of a JSON array of arrays: `json_rows(first, second)`."""
 
     inherit_cache = True
     name = "json_rows"
@@ -73,9 +73,9 @@ def _sqlite_json_rows(element: json_rows, compiler: Any, **options: Any) -> str:
 
 
 def insert_or_update(dialect: str, table: Table, values: Mapping[str, Any], **changes: Any) -> Insert:
-    """Insert `values`, or make `changes` to the row that has their primary key already, in the words of a dialect.
+    """Return a statement that inserts `values`, or applies `changes` to the row that has the same primary key.
 
-    Only the dialect that is in use is imported: each takes some 10 ms.
+    It is in the syntax of the dialect. Only that dialect is imported, because each takes about 10 ms.
     """
     key = list(table.primary_key.columns)
     if dialect == "mariadb":
@@ -114,14 +114,14 @@ def _postgresql_column(element: CreateColumn, compiler: Any, **options: Any) -> 
 
 @compiles(Computed, "postgresql")
 def _postgresql_computed(element: Computed, compiler: Any, **options: Any) -> str:
-    # The only kind before version 18; SQLite, of the two kinds, adds only the other to a table.
+    # PostgreSQL has only STORED before version 18; SQLite can add only the other kind to an existing table.
     text = compiler.sql_compiler.process(element.sqltext, include_table=False, literal_binds=True)
     return f"GENERATED ALWAYS AS ({text}) STORED"
 
 
 @compiles(CreateTable, "mariadb")
 def _mariadb_table(element: CreateTable, compiler: Any, **options: Any) -> str:
-    """A definition cannot be undone by a rollback, so one that was interrupted is made again, over what it left."""
+    """MariaDB cannot roll DDL back: IF NOT EXISTS lets an upgrade go on after one that was interrupted."""
     element.if_not_exists = True
     text: str = compiler.visit_create_table(element, **options)
     return f"{text.rstrip()} ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
@@ -143,5 +143,5 @@ def _mariadb_no_index(element: DropIndex, compiler: Any, **options: Any) -> str:
 
 @compiles(Text, "mariadb")
 def _mariadb_text(element: Text, compiler: Any, **options: Any) -> str:
-    # What is called TEXT there ends at 64 KiB.
+    # TEXT holds only 64 KiB in MariaDB.
     return "MEDIUMTEXT"

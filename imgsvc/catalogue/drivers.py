@@ -1,4 +1,4 @@
-"""What differs between database servers: how their connections are set up, and what their drivers' errors mean."""
+"""The differences between database servers: the setup of connections, and the meaning of the drivers' errors."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["Driver", "Fault", "Limits", "driver_of"]
 
 @frozen
 class Limits:
-    """How long a server may keep a thread, in seconds. 0 for statement and lock: as long as it likes.
+    """Time limits for calls of a server, in seconds. statement, lock: 0: no limit.
 
-    connect: to connect. statement: for one statement. lock: the part of it that it may wait for locks of others.
+    connect: to connect. statement: for one statement. lock: for the time that a statement waits for locks.
     """
 
     connect: float
@@ -29,41 +29,41 @@ class Limits:
 
 
 class Fault(Enum):
-    """What an error of a driver means."""
+    """The meaning of an error of a driver."""
 
     VALUE = auto()
-    """A value that the database does not take. The client's fault."""
+    """The database refuses a value, which a client has sent."""
     JOB = auto()
-    """The job's own: a unique key that is taken, SQL that is wrong."""
+    """An error of the job: a unique key is taken, or the SQL is wrong."""
     CONFLICT = auto()
-    """The transaction was undone because of another at the same time. To be run again."""
+    """The transaction was undone because of a concurrent one. It can be run again."""
     LOST = auto()
-    """The connection is of no use any more, and others may not be either. A transaction on it is undone."""
+    """The connection is broken, and others may be broken too. Its transaction is undone."""
     OUTAGE = auto()
-    """The database cannot do it now: locked for too long, out of space, without the tables."""
+    """The database does not work now: it is locked for too long, is out of space, or has no tables."""
 
 
 class Driver(Protocol):
     """One kind of server."""
 
     def connect_arguments(self, limits: Limits) -> Mapping[str, Any]:
-        """For the driver's `connect`, beside what the URL says. Connections begin no transaction by themselves."""
+        """Return arguments for the driver's `connect`, in addition to the URL. Connections use autocommit."""
 
     def session(self, limits: Limits) -> list[str]:
-        """Statements that set up a new connection."""
+        """Return statements that set up a new connection."""
 
     def fault(self, error: Exception) -> Fault | None:
-        """What an error means; None: it is none of the driver."""
+        """Return the meaning of an error; None if it is not an error of the driver."""
 
     def is_open(self, connection: Any) -> bool:
-        """Whether a connection of the driver has not been lost."""
+        """Whether a connection of the driver is still open."""
 
     def lock_upgrades(self) -> str:
-        """The statement that waits until no other process upgrades; the lock ends with the connection at the latest."""
+        """Return a statement that waits while another process upgrades. Its lock ends with the connection at last."""
 
 
 def driver_of(url: URL) -> Driver:
-    """Raises ConfigurationError when the driver is not installed."""
+    """Return the driver for a URL. Raises ConfigurationError if it is not installed."""
     kind, package, make = _DRIVERS[url.get_backend_name()]
     try:
         return make(import_module(package))
@@ -73,16 +73,16 @@ def driver_of(url: URL) -> Driver:
 
 @frozen
 class PostgreSQL:
-    """By psycopg 3. Errors: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+    """PostgreSQL by psycopg 3. Errors: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
     psycopg: Any
 
     _LOST: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "25006"})
-    """Ended by the server, or one that has become a standby and only reads."""
+    """The server has ended the connection, or has become a read-only standby."""
     _NO_TABLES: Final = frozenset({"3F000", "42P01", "42703", "42501"})
 
     def connect_arguments(self, limits: Limits) -> Mapping[str, Any]:
-        """See Driver. It is TCP that notices a host which has gone without a word, after 25 s."""
+        """See Driver. TCP detects a host that has vanished, after 25 s."""
         return {
             "autocommit": True,
             "client_encoding": "utf8",
@@ -99,8 +99,8 @@ class PostgreSQL:
             f"SET statement_timeout = {math.ceil(limits.statement * 1000)}",
             f"SET lock_timeout = {math.ceil(limits.lock * 1000)}",
             "SET default_transaction_isolation = 'read committed'",
-            # Each statement has one good plan, by indexes and row by row; what the planner makes of its statistics,
-            # which know nothing of what goes together with what, is no better at the best.
+            # Each statement has one good plan: by indexes, row by row. The planner's statistics do not know which
+            # columns correlate, so other plans are at best equally fast.
             "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;"
             " SET enable_mergejoin = off; SET max_parallel_workers_per_gather = 0; SET jit = off",
         ]
@@ -133,14 +133,14 @@ class PostgreSQL:
 
 @frozen
 class MariaDB:
-    """By PyMySQL. Errors: https://mariadb.com/kb/en/mariadb-error-code-reference/"""
+    """MariaDB by PyMySQL. Errors: https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
     pymysql: Any
 
     _CONFLICT: Final = frozenset({1020, 1213, 1412})
-    """Also what Galera answers to a COMMIT that another node's was faster than."""
+    """Includes the error of Galera for a COMMIT that conflicts with an earlier one of another node."""
     _LOST: Final = frozenset({0, 1040, 1047, 1053, 1290, 1792, 1836, 1927, 2006, 2013, 2014, 2055, 4031})
-    """Ended by the server, or one that only reads, or that has left its cluster."""
+    """The server has ended the connection, is read-only, or has left its cluster."""
     _NO_TABLES: Final = frozenset({1044, 1054, 1142, 1143, 1146})
 
     def connect_arguments(self, limits: Limits) -> Mapping[str, Any]:
@@ -178,7 +178,7 @@ class MariaDB:
             return Fault.OUTAGE
         if isinstance(error, self.pymysql.DataError):
             return Fault.VALUE
-        # InternalError: of the server's files, as those that large results are sorted in.
+        # InternalError: an error of the server's files, such as the temporary files for sorting large results.
         outages = (self.pymysql.OperationalError, self.pymysql.InternalError)
         return Fault.OUTAGE if isinstance(error, outages) else Fault.JOB
 
@@ -198,7 +198,10 @@ _DRIVERS: Final[Mapping[str, tuple[str, str, Callable[[Any], Driver]]]] = {
 
 
 def _strict_cursor(cursor_class: Any) -> Any:
-    """A cursor that refuses what others do: PyMySQL sends text that is none as bytes, and numbers of any size."""
+    """Make a cursor that refuses invalid values as other drivers do.
+
+    PyMySQL would send invalid text as bytes, and numbers of any size.
+    """
 
     class StrictCursor(cursor_class):  # type: ignore[misc]
         def execute(self, query: str, args: Any = None) -> Any:
@@ -214,7 +217,7 @@ def _strict_cursor(cursor_class: Any) -> Any:
 
 
 def _check_values(values: Any) -> None:
-    """values: as for a cursor's execute. Raises UnicodeEncodeError, OverflowError."""
+    """Raise UnicodeEncodeError or OverflowError for an invalid value. values: as for a cursor's execute."""
     for value in values.values() if isinstance(values, Mapping) else values or ():
         if isinstance(value, str):
             value.encode()

@@ -1,4 +1,4 @@
-"""What the catalogue has in a store, and what tells it from other catalogues. Every function is a job of `Database`."""
+"""The objects that the catalogue has in a store, and the id of the catalogue. The functions are jobs of `Database`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _NAMES: Final = (
     (image_locations.c.store_id, image_locations.c.image_id),
     (lease_objects.c.store_id, lease_objects.c.name),
 )
-"""Of objects, with their stores."""
+"""The columns with names of objects, and those with their stores."""
 
 
 def find_identity(connection: Connection) -> str | None:
-    """The id of this catalogue; None as long as nobody has asked for it."""
+    """Return the id of this catalogue; None if it has none yet."""
     found = select(catalogue_identity.c.catalogue_id).where(catalogue_identity.c.key == 1)
     return connection.execute(found).scalar_one_or_none()
 
 
 def add_identity(connection: Connection) -> None:
-    """Give the catalogue an id. Raises Conflict: it has one."""
+    """Give the catalogue an id. Raises Conflict if it has one."""
     try:
         connection.execute(insert(catalogue_identity), {"key": 1, "catalogue_id": str(uuid4())})
     except IntegrityError as error:
@@ -40,13 +40,13 @@ def add_identity(connection: Connection) -> None:
 
 
 def count_objects(connection: Connection, store_id: str) -> int:
-    """Locations in a store, those whose bytes are still to be deleted too, and objects under way."""
+    """Return the number of locations in a store, with pending deletions, and of objects that are being written."""
     counts = (select(func.count()).where(store_column == store_id) for store_column, _ in _NAMES)
     return sum(connection.execute(count).scalar_one() for count in counts)
 
 
 def list_known_objects(connection: Connection, store_id: str, names: Collection[str]) -> set[str]:
-    """Those of some names, 1000 at most, that are images with bytes in a store, or objects under way there."""
+    """Return those of the names, at most 1000, that have a location or an object under way in a store."""
     known: set[str] = set()
     for store_column, name_column in _NAMES:
         query = select(name_column).where(store_column == store_id, name_column.in_(names))
@@ -55,7 +55,7 @@ def list_known_objects(connection: Connection, store_id: str, names: Collection[
 
 
 def list_records(connection: Connection, store_id: str, after: int, limit: int) -> list[Record]:
-    """Locations in a store whose bytes must be there, with keys over `after`, in their order; at most `limit`."""
+    """Return the records of a store with keys above `after`, sorted by key; at most `limit`. No pending deletions."""
     columns = image_locations.c
     found = (
         select(

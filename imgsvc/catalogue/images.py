@@ -1,4 +1,4 @@
-"""What is done to images in the database, uploads apart. Every function is a job of `Database`."""
+"""Reads, adds and deletes images in the database. The functions are jobs of `Database`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 BATCH: Final = 100
-"""How many rows of a backlog are given at once."""
+"""Pending deletions that are returned at a time."""
 
 _ITSELF: Final = images.c.id == bindparam("image_id")
 _LIVE: Final = images.c.deleted_at.is_(None)
@@ -81,16 +81,17 @@ _LOCATIONS: Final = Statement(
 
 
 def find_image(connection: Connection, image_id: str) -> Image:
-    """Raises NoSuchImage."""
+    """Return an image. Raises NoSuchImage."""
     for row in IMAGE_BY_ID.rows(connection, image_id=image_id):
         return whole_image(connection, row)
     raise NoSuchImage(image_id)
 
 
 def whole_image(connection: Connection, row: Sequence[Any]) -> Image:
-    """The image of a row of `select_images`.
+    """Return the image of a row of `select_images`.
 
-    What its row lacks is read piece by piece: to parse it as one text would keep the interpreter busy for too long.
+    The parts that the row lacks are read row by row: to parse them as one text would block the interpreter for too
+    long.
     """
     if is_whole(row):
         return image_from_row(row)
@@ -105,7 +106,7 @@ _BY_IDS: Final = Statement(
 
 
 def rows_of(connection: Connection, image_ids: Sequence[str]) -> Iterator[Sequence[Any]]:
-    """Rows for `whole_image` of the images that are still there, in the order of these ids, a hundred at a time."""
+    """Yield rows for `whole_image`, in the order of the ids, without deleted images. A hundred are read at a time."""
     for start in range(0, len(image_ids), _SEVERAL):
         several = list(image_ids[start : start + _SEVERAL])
         values = {f"id_{number}": image_id for number, image_id in enumerate([*several, *several[:1] * _SEVERAL])}
@@ -117,7 +118,7 @@ _LOCK: Final = Statement(select(images.c.id).where(_ITSELF, _LIVE).with_for_upda
 
 
 def lock_image(connection: Connection, image_id: str) -> None:
-    """Keep others from changing the image until the end of the transaction. Raises NoSuchImage."""
+    """Lock the image until the end of the transaction. Raises NoSuchImage."""
     if not _LOCK.rows(connection, image_id=image_id):
         raise NoSuchImage(image_id)
 
@@ -142,7 +143,7 @@ ADD_LOCATION: Final = Statement(
 
 
 def set_values(image: Image) -> dict[str, Any]:
-    """The image's columns as the table keeps them."""
+    """Return the values of the image's columns, as the table keeps them."""
     values = {name: getattr(image, name) for name in COLUMNS}
     return values | {
         "created_at": microseconds(image.created_at),
@@ -154,7 +155,7 @@ def set_values(image: Image) -> dict[str, Any]:
 
 
 def add_image(connection: Connection, image: Image, limits: ProjectLimits | None) -> None:
-    """Raises QuotaExceeded, ImageExists; ValueError for an image that is more than a new one."""
+    """Add a new image. Raises QuotaExceeded; ImageExists; ValueError if the image is not new."""
     if image.status is not Status.QUEUED or image.locations:
         raise ValueError(f"image {image.id} is not new: {image.status}, {len(image.locations)} locations")
     check_count_total(connection, limits)
@@ -174,10 +175,10 @@ def add_image(connection: Connection, image: Image, limits: ProjectLimits | None
 
 
 def move(source: Status, target: Status, *conditions: ColumnElement[bool], **changes: Any) -> Update:
-    """Compare-and-swap of the status of the image `image_id`, at the time `now`; no row when it is not in `source`.
+    """Return a compare-and-swap of the status of the image `image_id`, at the time `now`.
 
-    conditions: more that must hold. changes: columns set along with it. Raises ValueError for a move that
-    TRANSITIONS does not have.
+    It changes no row if the status is not `source`. conditions: further conditions. changes: other columns to set.
+    Raises ValueError if TRANSITIONS does not allow the change.
     """
     if target not in TRANSITIONS[source]:
         raise ValueError(f"no image goes from {source} to {target}")
@@ -189,7 +190,7 @@ def move(source: Status, target: Status, *conditions: ColumnElement[bool], **cha
 
 
 def later() -> ColumnElement[int]:
-    """The time `now`, but after the last change in any case: `update_image` tells changes apart by it."""
+    """Return the time `now`, or one after the last change if that is later: `update_image` needs distinct times."""
     now = bindparam("now", type_=BigInteger)
     return case((images.c.updated_at < now, now), else_=images.c.updated_at + 1)
 
@@ -199,7 +200,8 @@ def later() -> ColumnElement[int]:
 _DELETE_IMAGE: Final = Statement(
     update(images)
     .where(_ITSELF, _status_is(*(source for source, targets in TRANSITIONS.items() if Status.DELETED in targets)))
-    # What it is sorted by stays as it is, for lists that go on from there. MariaDB sets columns one after the other.
+    # The columns that lists sort by stay unchanged, so that the id remains a valid marker. MariaDB sets the columns
+    # one after the other.
     .ordered_values(
         (images.c.deleted_from, images.c.status),
         (images.c.status, Status.DELETED.value),
@@ -224,7 +226,7 @@ _IS_BARE: Final = Statement(
     )
 )
 
-# What lists would look at in vain.
+# Rows that lists would read for nothing.
 _DROP_DETAILS: Final = tuple(
     Statement(delete(table).where(table.c.image_id == bindparam("of_image")))
     for table in (image_members, image_tags, image_properties)
@@ -250,9 +252,10 @@ _PENDING_IN_STORE: Final = Statement(
 
 
 def delete_image(connection: Connection, image_id: str, now: datetime) -> list[PendingDeletion]:
-    """Any status -> deleted, and its locations become pending deletions. Raises NoSuchImage.
+    """Change any status to deleted, and make the locations pending deletions. Raises NoSuchImage.
 
-    Its tags, properties and members go with the last location, until when a store may refuse and the image come back.
+    The tags, properties and members are kept until the last location is gone: if a store refuses, the image is
+    restored.
     """
     moment = microseconds(now)
     if _DELETE_IMAGE.run(connection, image_id=image_id, now=moment) == 0:
@@ -270,17 +273,17 @@ def _drop_details(connection: Connection, image_id: str) -> None:
 
 
 def list_pending_deletions(connection: Connection, store_id: str, after: int) -> list[PendingDeletion]:
-    """The next of those in a store whose bytes may still be there, after a key."""
+    """Return pending deletions of a store with keys above `after`, at most BATCH."""
     return [pending_deletion(*row) for row in _PENDING_IN_STORE.rows(connection, store_id=store_id, after=after)]
 
 
 def pending_deletion(key: int, image_id: str, store_id: str, url: str, metadata: str) -> PendingDeletion:
-    """Of a row of the locations."""
+    """Return the pending deletion of a row of the locations."""
     return PendingDeletion(key, image_id, Location(store_id, url, json.loads(metadata)))
 
 
 def forget_location(connection: Connection, key: int) -> None:
-    """Drop a pending deletion, and with the last one of a deleted image all that hangs on it. Any number of times."""
+    """Remove a pending deletion. With the last one of a deleted image, remove its details. May be repeated."""
     rows = _IMAGE_OF_PENDING.rows(connection, location_key=key)
     _FORGET_LOCATION.run(connection, location_key=key)
     for (image_id,) in rows:

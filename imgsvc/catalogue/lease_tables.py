@@ -8,7 +8,7 @@ from imgsvc.catalogue.tables import metadata
 
 __all__ = ["lease_objects", "leases", "tasks"]
 
-# Work that goes on after the answer to its request. No key of another table: a task outlives what it was about.
+# Work that goes on after the response to its request. No foreign keys: a task may outlive its image.
 tasks = Table(
     "tasks",
     metadata,
@@ -27,30 +27,31 @@ tasks = Table(
     Column("progress", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
-    # Set when somebody asks for its end, which is for the holder of its lease to bring about.
+    # Set when somebody asks for the end of the task. The holder of the lease then ends it.
     Column("cancelled_at", BigInteger),
-    # When the row goes. None: the task is under way.
+    # When the row is deleted. None: the task has not ended.
     Column("expires_at", BigInteger, index=True),
     Index(None, "owner", "created_at", "task_id"),
     sqlite_with_rowid=False,
 )
 
-# The right to work on an image, or on a task that is about no image yet: one at a time for each.
+# The right to work on an image, or on a task that has no image yet. Each has at most one lease.
 leases = Table(
     "leases",
     metadata,
     Column("resource_id", String(36), primary_key=True),
-    # Another one with each holder.
+    # Every holder has a new one.
     Column("lease_id", String(64), nullable=False),
     Column("kind", String(30), nullable=False),
-    # No key of another table, and nothing here is indexed: each upload adds and removes a row, and the table is small.
+    # No foreign keys and no indexes: each upload adds and removes a row, and the table is small.
     Column("task_id", String(36)),
     # By the database's clock.
     Column("expires_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
-# What a lease's holders may have begun in stores, each under the lease id that it had then. They go with the lease.
+# The objects that holders of a lease may have begun in stores, with the lease id at that time. They are deleted with
+# the lease.
 lease_objects = Table(
     "lease_objects",
     metadata,

@@ -1,4 +1,4 @@
-"""With whom images are shared. Every function is a job of `Database`."""
+"""The members of images. The functions are jobs of `Database`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _SELECT: Final = select(*(image_members.c[name] for name in _COLUMNS))
 
 
 def list_members(connection: Connection, image_id: str) -> list[Member]:
-    """All of them, in the order of member_id."""
+    """Return all members of an image, sorted by member_id."""
     found = _SELECT.where(image_members.c.image_id == image_id).order_by(image_members.c.member_id)
     return [_member(row) for row in connection.execute(found)]
 
 
 def add_member(connection: Connection, image_id: str, member_id: str, limit: int, now: datetime) -> Member:
-    """A new member, pending. Raises NoSuchImage, Conflict, QuotaExceeded."""
-    lock_image(connection, image_id)  # until the end of the transaction: members are added one after the other
+    """Add a member with the status pending. Raises NoSuchImage, Conflict, QuotaExceeded."""
+    lock_image(connection, image_id)  # so that concurrent transactions count the members correctly
     count = select(func.count()).select_from(image_members).where(image_members.c.image_id == image_id)
     number = connection.execute(count).scalar_one()
     if connection.execute(_SELECT.where(_is_member(image_id, member_id))).first():
@@ -44,7 +44,7 @@ def add_member(connection: Connection, image_id: str, member_id: str, limit: int
 def set_member_status(
     connection: Connection, image_id: str, member_id: str, status: MemberStatus, now: datetime
 ) -> Member:
-    """Raises NotFound."""
+    """Change the status of a member, and return the member. Raises NotFound."""
     itself = _is_member(image_id, member_id)
     changed = update(image_members).where(itself).values(status=status.value, updated_at=microseconds(now))
     if not connection.execute(changed).rowcount:
@@ -53,7 +53,7 @@ def set_member_status(
 
 
 def remove_member(connection: Connection, image_id: str, member_id: str) -> None:
-    """Raises NotFound."""
+    """Remove a member. Raises NotFound."""
     if not connection.execute(delete(image_members).where(_is_member(image_id, member_id))).rowcount:
         raise _not_found(image_id, member_id)
 

@@ -1,4 +1,4 @@
-"""Metadata definitions in the database. Every function is a job of `Database`."""
+"""Metadata definitions in the database. The functions are jobs of `Database`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _FIELDS: Final = (
 _NAMESPACES: Final = select(*(metadef_namespaces.c[name] for name in (*_OWN, *_FIELDS)))
 
 _BARE_SIZE: Final = 300
-"""Bytes of JSON of a namespace or an association without texts of its maker's."""
+"""Bytes of JSON of a namespace or an association without the texts that users set."""
 _PARTS: Final = ("kind", "name", "created_at", "updated_at", "document")
 _DEFINITIONS: Final = select(metadef_definitions.c.namespace_key, *(metadef_definitions.c[name] for name in _PARTS))
 _ITSELF: Final = and_(
@@ -61,7 +61,7 @@ _ITSELF: Final = and_(
 
 
 def find_namespace(connection: Connection, name: str) -> Namespace:
-    """With all its definitions. Raises NotFound."""
+    """Return a namespace with all its definitions. Raises NotFound."""
     for row in connection.execute(_by_name(name)):
         namespace = _namespace(row)
         of_namespace = metadef_definitions.c.namespace_key == namespace.key
@@ -74,7 +74,7 @@ def _by_name(name: str) -> Select[Any]:
 
 
 def list_namespaces(connection: Connection, query: NamespaceQuery) -> NamespacePage:
-    """A page, with no definitions but associations. Raises NotFound for a marker that is not there or not visible."""
+    """Return a page of namespaces, with their associations. Raises NotFound for a missing or invisible marker."""
     visible = _visible(query)
     if query.marker is not None:
         marker = metadef_namespaces.c.namespace == query.marker
@@ -110,7 +110,7 @@ _SEVERAL: Final = 20
 
 
 def _with_associations(connection: Connection, namespaces: Sequence[Namespace]) -> Iterator[tuple[Namespace, int]]:
-    """Namespaces with these definitions, and the bytes of JSON that they make, about; a few are read at a time."""
+    """Yield namespaces with their associations, and an estimate of their bytes of JSON. A few are read at a time."""
     for start in range(0, len(namespaces), _SEVERAL):
         several = namespaces[start : start + _SEVERAL]
         keys = [namespace.key for namespace in several]
@@ -148,7 +148,7 @@ def _after(query: NamespaceQuery, marker: Sequence[Any]) -> ColumnElement[bool]:
 
 
 def _one_of(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
-    """IN, which has no bound as an expression has one of many ORs (1,000 in SQLite)."""
+    """Return an IN condition. Unlike ORs, it may have any number of values (SQLite allows 1,000 ORs)."""
     literals = [literal(value) for value in dict.fromkeys(values)]
     return column.in_(literals) if literals else false()
 
@@ -166,7 +166,7 @@ def _namespace(row: Sequence[Any]) -> Namespace:
 
 
 def _definitions_of(connection: Connection, *conditions: ColumnElement[bool]) -> Mapping[int, Any]:
-    """Definitions that meet some conditions, by the keys of their namespaces."""
+    """Return the definitions that meet the conditions, by the keys of their namespaces."""
     found: dict[int, list[Definition]] = defaultdict(list)
     rows = connection.execute(_DEFINITIONS.where(*conditions))
     for of_key, kind, name, created_at, updated_at, document in rows:
@@ -182,7 +182,7 @@ _RESOURCE_TYPES: Final = select(
 
 
 def list_resource_types(connection: Connection) -> list[ResourceType]:
-    """All of them, in the order of their names."""
+    """Return all resource types, sorted by name."""
     return [
         ResourceType(name, instant(created_at), instant(updated_at))
         for name, created_at, updated_at in connection.execute(_RESOURCE_TYPES)
@@ -191,7 +191,7 @@ def list_resource_types(connection: Connection) -> list[ResourceType]:
 
 # --- write
 
-# Run for many definitions at once, so that their values are parameters.
+# These run for many definitions at once, so the values are parameters.
 _UPDATE_DEFINITION: Final = (
     update(metadef_definitions)
     .where(_ITSELF)
@@ -201,7 +201,7 @@ _REMOVE_DEFINITION: Final = delete(metadef_definitions).where(_ITSELF)
 
 
 def add_namespace(connection: Connection, namespace: Namespace) -> None:
-    """With all its definitions. Raises Conflict if the name is taken."""
+    """Add a namespace with all its definitions. Raises Conflict if the name is taken."""
     try:
         connection.execute(insert(metadef_namespaces), {"revision": 0, **_values(namespace)})
     except IntegrityError as error:
@@ -211,7 +211,7 @@ def add_namespace(connection: Connection, namespace: Namespace) -> None:
 
 
 def update_namespace(connection: Connection, namespace: Namespace, changed: Namespace) -> None:
-    """Raises NotFound, NamespaceChanged; Conflict if the new name is taken."""
+    """Replace a namespace and its definitions. Raises NotFound; NamespaceChanged; Conflict if the new name is taken."""
     values = {"revision": metadef_namespaces.c.revision + 1, **_values(changed)}
     try:
         if not connection.execute(update(metadef_namespaces).where(_is_as_seen(namespace)).values(values)).rowcount:
@@ -231,7 +231,7 @@ def update_namespace(connection: Connection, namespace: Namespace, changed: Name
 
 
 def remove_namespace(connection: Connection, namespace: Namespace) -> None:
-    """With all its definitions. Raises NotFound, NamespaceChanged."""
+    """Remove a namespace with all its definitions. Raises NotFound, NamespaceChanged."""
     connection.execute(delete(metadef_definitions).where(metadef_definitions.c.namespace_key == namespace.key))
     if not connection.execute(delete(metadef_namespaces).where(_is_as_seen(namespace))).rowcount:
         raise _gone_or_changed(connection, namespace)
@@ -276,7 +276,7 @@ def _key(namespace_key: int, kind: Kind, name: str) -> dict[str, Any]:
 
 
 def _new_values(namespace_key: int, definition: Definition) -> dict[str, Any]:
-    """The parameters of _UPDATE_DEFINITION."""
+    """Return the parameters of _UPDATE_DEFINITION."""
     new = {f"new_{name}": value for name, value in _values_of(definition).items()}
     return _key(namespace_key, definition.kind, definition.name) | new
 
@@ -290,7 +290,7 @@ def _values_of(definition: Definition) -> dict[str, Any]:
 
 
 def _is_as_seen(namespace: Namespace) -> ColumnElement[bool]:
-    """Whether a namespace is there with the revision that was read."""
+    """Return the condition that a namespace still has the revision that was read."""
     columns = metadef_namespaces.c
     return and_(columns.key == namespace.key, columns.revision == namespace.revision)
 

@@ -1,4 +1,4 @@
-"""The catalogue of metadata definitions, as other packages see it."""
+"""The catalogue of metadata definitions: its interface."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["MetadefCatalogue"]
 
 @implementer(IMetadefCatalogue)
 class MetadefCatalogue:
-    """Keeps namespaces in a Database, which somebody else starts and stops."""
+    """Keeps namespaces in a Database, which its owner starts and stops."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

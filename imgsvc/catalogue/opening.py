@@ -1,4 +1,4 @@
-"""The one place where the URL tells which kind of database it is."""
+"""Opens the database of the configuration. Only this module decides by URL which kind of database it is."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ READER_THREADS: Final = 4
 def open_database(
     options: config.Database, data_folder: Path, make_threads: Callable[[str, int], IThreads], clock: IReactorTime
 ) -> Database:
-    """The database of the configuration, not started. make_threads: a pool, from its name and its size.
+    """Return the database of the configuration, not started yet.
 
-    Raises ConfigurationError.
+    make_threads: makes a pool from its name and its number of threads. Raises ConfigurationError.
     """
     url = locate(options.url, data_folder)
     if _is_sqlite(url):
         writer, readers = make_threads("catalogue-writer", 1), make_threads("catalogue-readers", READER_THREADS)
         return SQLiteDatabase(url, writer, readers, options.busy_timeout, options.must_exist)
-    from imgsvc.catalogue.drivers import Limits  # what SQLite does without is imported for servers only
+    from imgsvc.catalogue.drivers import Limits  # imported only for servers: SQLite does not need it
     from imgsvc.catalogue.servers import ServerDatabase
 
     limits = Limits(options.connect_timeout, options.statement_timeout, options.busy_timeout)
@@ -48,7 +48,7 @@ def _is_sqlite(url: str) -> bool:
 
 
 class Schema:
-    """The tables of a database, for whoever looks after them. Calls block.
+    """The tables of a database, for tools that inspect or upgrade them. Calls block.
 
     All methods raise CatalogueUnavailable, ConfigurationError.
     """
@@ -62,16 +62,16 @@ class Schema:
         self._file = sqlite_file(options.url, data_folder)
 
     def version(self) -> str | None:
-        """The version of the tables; None: there are none. Makes no file."""
+        """Return the version of the tables; None if there are none. Creates no file."""
         if self._file is not None and not self._file.exists():
             return None
         with self._connected() as connection:
             return schema.revision(connection)
 
     def holdings(self, store_id: str) -> tuple[str | None, int]:
-        """The id of the catalogue, if it has one, and how many objects must be in a store.
+        """Return the id of the catalogue, if it has one, and the number of objects that must be in a store.
 
-        Of tables of another version, or none: no id, and nothing.
+        Returns None and 0 if there are no tables, or tables of another version.
         """
         if self.version() != schema.HEAD:
             return None, 0
@@ -79,7 +79,7 @@ class Schema:
             return find_identity(connection), count_objects(connection, store_id)
 
     def upgrade(self) -> None:
-        """Bring them to `head`. Waits for another that does so; can be run again when it was interrupted."""
+        """Upgrade the tables to `head`. Waits for other upgrades. An interrupted upgrade can be repeated."""
         if self._file is not None and not self._file.parent.is_dir():
             raise ConfigurationError(f"database.url: there is no folder {self._file.parent}")
         with self._connected() as connection:
@@ -87,7 +87,7 @@ class Schema:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """A connection in a transaction, to which no time is set: to make an index of a large table takes long."""
+        """Open a connection in a transaction without a time limit: it takes long to build an index of a large table."""
         turn: AbstractContextManager[None] = nullcontext()
         if _is_sqlite(self._url):
             engine, wait = sqlite_engine(self._url, self._options.busy_timeout), "SELECT 1"
@@ -105,6 +105,6 @@ class Schema:
                 yield connection
         except (DBAPIError, TimeoutError) as error:
             cause = " ".join(str(cause_of(error)).split())
-            raise CatalogueUnavailable(f"The database does not do it: {cause}") from error
+            raise CatalogueUnavailable(f"The database failed: {cause}") from error
         finally:
             engine.dispose()

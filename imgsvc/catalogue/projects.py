@@ -1,7 +1,7 @@
-"""What projects use and what they may use. Every function is a job of `Database`, or a part of one.
+"""The usage and the limits of projects. The functions are jobs of `Database`, or parts of jobs.
 
-A check counts in the transaction that adds to what is counted, after it took the project's turn: two of them cannot
-both see room for one more.
+A check counts in the same transaction that adds to the count, after it has taken the project's turn. So two
+transactions cannot both use the last free place.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 _ITS_IMAGES: Final = and_(
     images.c.owner == bindparam("project"), images.c.deleted_at.is_(None), images.c.status != Status.KILLED.value
 )
-# While an active image is copied to further stores, a property says which are still to come.
+# While an active image is copied to more stores, this property names the stores that do not have it yet.
 _COPYING: Final = exists().where(
     image_properties.c.image_id == images.c.id,
     image_properties.c.name == "os_glance_importing_to_stores",
@@ -66,12 +66,12 @@ _COUNT_UPLOADING: Final = Statement(
 
 
 def size_total(connection: Connection, project_id: str) -> int:
-    """Bytes of the project's images, each times the number of its locations."""
+    """Return the bytes of the project's images. An image counts once for each of its locations."""
     return _number(connection, _SIZE_TOTAL, project_id)
 
 
 def project_usage(connection: Connection, project_id: str) -> ProjectUsage:
-    """All that is counted."""
+    """Return all counts of a project."""
     return ProjectUsage(
         size_total=size_total(connection, project_id),
         stage_total=_number(connection, _STAGE_TOTAL, project_id),
@@ -88,7 +88,7 @@ def _number(connection: Connection, statement: Statement, project_id: str) -> in
 
 
 def check_count_total(connection: Connection, limits: ProjectLimits | None) -> None:
-    """Before an image is added. Raises QuotaExceeded."""
+    """Check before an image is added. Raises QuotaExceeded."""
     if limits is None or limits.count_total is None:
         return
     _take_turn(connection, limits.project_id)
@@ -98,7 +98,7 @@ def check_count_total(connection: Connection, limits: ProjectLimits | None) -> N
 
 
 def check_count_uploading(connection: Connection, limits: ProjectLimits | None) -> None:
-    """Before an image begins to wait for bytes. Raises TooLarge."""
+    """Check before an image starts to wait for data. Raises TooLarge."""
     if limits is None or limits.count_uploading is None:
         return
     _take_turn(connection, limits.project_id)
@@ -108,7 +108,7 @@ def check_count_uploading(connection: Connection, limits: ProjectLimits | None) 
 
 
 def check_size_total(connection: Connection, limits: ProjectLimits | None, size: int) -> None:
-    """Before so many bytes are added. Raises TooLarge."""
+    """Check before `size` bytes are added. Raises TooLarge."""
     if limits is None or limits.size_total is None:
         return
     _take_turn(connection, limits.project_id)
@@ -137,24 +137,24 @@ _LIMITS: Final = Statement(
 
 
 def list_limits(connection: Connection, project_id: str) -> dict[str, int]:
-    """Those of a project, by name; a negative one is no limit."""
+    """Return the limits of a project, by name. A negative value means no limit."""
     return {str(row[0]): int(row[1]) for row in _LIMITS.rows(connection, project=project_id)}
 
 
 def all_limits(connection: Connection) -> list[tuple[str, str, int]]:
-    """Project, name and value of all."""
+    """Return all limits, as project, name and value."""
     columns = project_limits.c
     found = select(columns.project_id, columns.name, columns.value).order_by(columns.project_id, columns.name)
     return [(project, name, value) for project, name, value in connection.execute(found)]
 
 
 def set_limit(connection: Connection, project_id: str, name: str, value: int) -> None:
-    """In place of the one that may be there."""
+    """Set a limit, or replace it."""
     values = {"project_id": project_id, "name": name, "value": value}
     connection.execute(insert_or_update(connection.dialect.name, project_limits, values, value=value))
 
 
 def remove_limit(connection: Connection, project_id: str, name: str) -> bool:
-    """Whether there was one."""
+    """Remove a limit. Returns whether there was one."""
     itself = and_(project_limits.c.project_id == project_id, project_limits.c.name == name)
     return bool(connection.execute(delete(project_limits).where(itself)).rowcount)

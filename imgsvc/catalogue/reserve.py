@@ -1,4 +1,4 @@
-"""Space kept on the catalogue's disk, so that deletes work when it is full."""
+"""Reserves space on the catalogue's disk, so that deletions work when the disk is full."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["RESERVED", "Reserve"]
 log = make_logger()
 
 RESERVED: Final = 8 << 20
-"""Bytes: twice what SQLite's log grows to before it begins anew."""
+"""Bytes: twice the size at which SQLite restarts its write-ahead log."""
 PLENTY: Final = 4
-"""The reserve is made when so many times its size are free."""
+"""The reserve is allocated if this many times its size is free."""
 
 
 class Reserve:
-    """A file beside an SQLite file that holds nothing: given up, it lets deletes be written to a full disk.
+    """A file without data beside an SQLite file. It is truncated to make room for deletions on a full disk.
 
-    Several processes share it. Functions block, and belong into a thread.
+    Several processes share it. Its methods block, so they are called in threads.
     """
 
     def __init__(self, database: Path, size: int = RESERVED) -> None:
@@ -32,14 +32,14 @@ class Reserve:
         self._wanted = True
 
     def fill(self) -> None:
-        """Take the room, if it is not taken and there is plenty. Cheap when there is nothing to do."""
+        """Allocate the file, if it is not allocated and there is plenty of space. Cheap if there is nothing to do."""
         if not self._wanted:
             return
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             self._wanted = False
-            log.warn("{path} cannot be made: {reason}", path=self._path, reason=error.strerror)
+            log.warn("{path} cannot be created: {reason}", path=self._path, reason=error.strerror)
             return
         try:
             if os.fstat(descriptor).st_size < self._size:
@@ -47,19 +47,19 @@ class Reserve:
                     return
                 os.posix_fallocate(descriptor, 0, self._size)
             self._wanted = False
-        except OSError:  # the disk was filled meanwhile: the next call tries again
+        except OSError:  # the disk has become full meanwhile: the next call tries again
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
 
     def give_up(self) -> None:
-        """Give the room back to the disk if that is full. `fill` takes it again when there is plenty."""
+        """Free the space if the disk is full. `fill` allocates it again when there is plenty of space."""
         with suppress(OSError):
             if _free(self._path) < self._size:
                 os.truncate(self._path, 0)
                 self._wanted = True
-                log.warn("The disk of the catalogue is full: what was kept free for deletes is given to them.")
+                log.warn("The disk of the catalogue is full: deletions use the space that was reserved for them.")
 
 
 def _free(path: Path) -> int:

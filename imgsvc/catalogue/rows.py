@@ -1,4 +1,4 @@
-"""Between rows and values: one select that fetches whole images, and what makes an Image of its row."""
+"""Converts between rows and values: one select that fetches whole images, and the conversion of its rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 LARGE: Final = 16 << 10
-"""From this weight on an image is not read in one row."""
+"""Bytes of weight above which an image is not read in one row."""
 
 COLUMNS: Final = tuple(
     attribute.name
@@ -40,10 +40,10 @@ _NAME: Final = COLUMNS.index("name")
 _OWNER: Final = COLUMNS.index("owner")
 
 BARE_SIZE: Final = 1200
-"""Bytes of JSON of an image without texts of its owner's making."""
+"""Bytes of JSON of an image without the texts that users set."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-# `json.loads` less its care for text that JSON is only a part of, a quarter of the time of a row.
+# Unlike `json.loads`, this does not check for text before and after: that is a quarter of the time for a row.
 _parse: Final = json.JSONDecoder().raw_decode
 _dump: Final = json.JSONEncoder(ensure_ascii=False).encode
 _STATUSES: Final = {status.value: status for status in Status}
@@ -51,25 +51,25 @@ _VISIBILITIES: Final = {visibility.value: visibility for visibility in Visibilit
 
 
 def microseconds(time: datetime) -> int:
-    """An aware datetime as the tables keep it."""
+    """Return an aware datetime in the form of the tables."""
     return (time - _EPOCH) // _MICROSECOND
 
 
 def instant(value: int) -> datetime:
-    """The datetime, in UTC, of what `microseconds` gave."""
+    """Return the datetime, in UTC, of a time in the form of the tables."""
     return datetime.fromtimestamp(value / 1_000_000, UTC)
 
 
 def location_text(metadata: Any) -> str:
-    """The metadata of a Location as the table keeps it."""
+    """Return the metadata of a Location in the form of the table."""
     return json.dumps(dict(metadata))
 
 
 def select_images(source: FromClause = images) -> Select[Any]:
-    """A select of whole images from `source`, which has the columns of `images`; rows are for `image_from_row`.
+    """Return a select of whole images, whose rows are for `image_from_row`. source: has the columns of `images`.
 
-    What an image has many of comes as JSON in the image's own row: one statement, whatever the number of images. The
-    properties and locations of one that is LARGE are NULL: however many rows there are, their size has an end.
+    The tags, properties, locations and members of an image are JSON texts in its row: one statement reads any number of
+    images. The properties and locations of an image that is LARGE are NULL, so that the size of a row is limited.
     """
 
     def gathered(table: FromClause, *names: str) -> ScalarSelect[Any]:
@@ -98,13 +98,13 @@ def is_whole(row: Sequence[Any]) -> bool:
 
 
 def row_size(row: Sequence[Any]) -> int:
-    """Bytes of JSON that the image of a row makes, about."""
+    """Return an estimate of the bytes of JSON of the image of a row."""
     texts = [text for text in (row[_NAME], row[_OWNER], row[-5]) if text]
     return BARE_SIZE + row[-1] + sum([len(text) if text.isascii() else len(text.encode()) for text in texts])  # type: ignore[no-any-return]
 
 
 def weight(image: Image) -> int:
-    """Bytes of JSON of the properties and locations of an image."""
+    """Return the bytes of JSON of the properties and locations of an image."""
     size = len(_dump(dict(image.properties)).encode())
     for location in image.locations:
         size += len(_dump([location.url, dict(location.metadata)]).encode())
@@ -116,10 +116,9 @@ def image_from_row(
     properties: Sequence[Sequence[Any]] | None = None,
     locations: Sequence[Sequence[Any]] | None = None,
 ) -> Image:
-    """The Image of a row of `select_images`. Tags come sorted, locations as they were added.
+    """Return the image of a row of `select_images`. Tags are sorted; locations are in the order of their addition.
 
-    properties, locations: the rows of these, as (name, value) and (key, store_id, url, metadata), if the row lacks
-    them.
+    properties, locations: rows of (name, value) and (key, store_id, url, metadata), if the row lacks them.
     """
     image_id, created_at, updated_at, status, name, visibility, protected, hidden, *plain = row[:-5]
     tags, members = _parse(row[-5])[0], _parse(row[-2])[0]

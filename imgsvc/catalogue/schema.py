@@ -1,4 +1,4 @@
-"""The version of the tables, and how a database gets to it."""
+"""The version of the tables, and their upgrade."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from imgsvc.errors import ConfigurationError
 __all__ = ["HEAD", "MIGRATIONS", "check", "revision", "upgrade"]
 
 HEAD: Final = "0009"
-"""Alembic's newest revision. Known here, so that Alembic need not be imported while nothing is to be upgraded."""
+"""Alembic's newest revision. It is repeated here so that Alembic is imported only for upgrades."""
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
 
 def revision(connection: Connection) -> str | None:
-    """The revision that the database is at; None: it has no tables yet."""
+    """Return the revision of the database; None if it has no tables yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def check(found: str | None) -> None:
-    """Raises ConfigurationError where a database is not at HEAD."""
+    """Raise ConfigurationError unless the revision is HEAD."""
     if found == HEAD:
         return
     tables = "there are no tables yet" if found is None else f"the tables are of version {found}, not {HEAD}"
@@ -37,9 +37,9 @@ def check(found: str | None) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the database to HEAD in the transaction that `connection` is in; all or nothing where DDL can be undone.
+    """Upgrade the database to HEAD in the transaction of `connection`. It is atomic if the database can undo DDL.
 
-    Raises ConfigurationError when the database is at a revision that this version does not know.
+    Raises ConfigurationError if this version does not know the revision of the database.
     """
     found = revision(connection)
     if found == HEAD:
@@ -52,7 +52,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def _make(connection: Connection) -> None:
-    """Make the tables as they are at HEAD, in a database without any: faster than the migrations, and without Alembic.
+    """Create the tables of HEAD in an empty database. Faster than the migrations, and does not import Alembic.
 
     https://alembic.sqlalchemy.org/en/latest/cookbook.html, "Building an Up to Date Database from Scratch"
     """
@@ -76,7 +76,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _refuse_tables_of_others(connection: Connection) -> None:
-    """MariaDB takes tables that it finds as made by an upgrade that was interrupted, see `dialects.py`."""
+    """Check that MariaDB has no tables of other programs: an upgrade would take them for its own, see `dialects.py`."""
     if connection.dialect.name == "mariadb" and not inspect(connection).has_table("alembic_version"):
         names = metadata.tables.keys() & inspect(connection).get_table_names()
         if names:

@@ -1,7 +1,7 @@
 """The tables of the catalogue.
 
-Times are whole microseconds since 1970 UTC: every database compares and adds integers alike, and none rounds them.
-`migrations/` makes these tables; a test holds that both agree.
+Times are integers: microseconds since 1970 UTC. All databases compare and add integers alike, and do not round them.
+`migrations/` creates the same tables; a test compares both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 VALUE_START: Final = 64
-"""Characters of the value of a property that stand in an index."""
+"""Characters of a property's value that are indexed."""
 
 metadata = MetaData(
     naming_convention={
@@ -51,7 +51,7 @@ images = Table(
     Column("id", String(36), primary_key=True),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
-    # Set as long as clients find no image under this id: the row stays, so that the id stays taken.
+    # Set while the image is deleted. The row stays, so that the id is not used again.
     Column("deleted_at", BigInteger),
     Column("status", String(30), nullable=False),
     Column("name", String(255)),
@@ -68,19 +68,19 @@ images = Table(
     Column("checksum", String(32)),
     Column("os_hash_algo", String(64)),
     Column("os_hash_value", String(128)),
-    # How many leases there were on the image so far; lease ids begin with it.
+    # The number of leases on the image so far. Lease ids begin with it.
     Column("claims", Integer, nullable=False, server_default="0"),
     # The status that a deleted image had.
     Column("deleted_from", String(30)),
-    # Bytes of JSON of its properties and locations, about.
+    # An estimate of the bytes of JSON of its properties and locations.
     Column("weight", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
-# Every list is made of runs of these: images of one visibility, or of one owner and visibility, that are hidden or are
-# not, in the order of one key. What is deleted is in none of them. PostgreSQL is told so by migrations 0002 and 0004:
-# said here, it would have SQLAlchemy import that dialect for every start. MariaDB has no such indexes: there
-# `deleted_at` is a column of each, before the key (migration 0005).
+# Every list is merged from ranges of these indexes. A range has the images of one visibility, or of one owner and
+# visibility, hidden or not hidden, sorted by one key. The indexes have no deleted images. For PostgreSQL, migrations
+# 0002 and 0004 say so: an option here would make SQLAlchemy import that dialect at every start. MariaDB has no partial
+# indexes: there `deleted_at` is a column of each index, before the key (migration 0005).
 _IS_THERE: Final = images.c.deleted_at.is_(None)
 for _key in SORT_KEYS:
     for _run in (("visibility",), ("owner", "visibility")):
@@ -90,7 +90,8 @@ for _key in SORT_KEYS:
             sqlite_where=_IS_THERE,
         )
 
-# What a project has is counted from this alone. `deleted_at` is in it, because SQLite looks at it all the same.
+# The images of a project are counted from this index alone. It contains `deleted_at`, because SQLite reads that
+# column despite the condition of the index.
 Index(
     "ix_images_owner_status",
     *(images.c[_name] for _name in ("owner", "status", "deleted_at")),
@@ -103,7 +104,7 @@ image_properties = Table(
     Column("image_id", ForeignKey("images.id"), primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("value", Text, nullable=False),
-    # No database has a value of any length in an index.
+    # Databases limit the length of an indexed value.
     Column("value_start", String(VALUE_START), Computed(f"substr(value, 1, {VALUE_START})")),
     Index(None, "name", "value_start", "image_id"),
     sqlite_with_rowid=False,
@@ -133,20 +134,20 @@ image_members = Table(
 image_locations = Table(
     "image_locations",
     metadata,
-    # Never used twice: a late `forget_location` must not meet another location under its key.
+    # Never used twice: a late `forget_location` must not remove another location.
     Column("key", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("image_id", ForeignKey("images.id"), nullable=False, index=True),
     Column("store_id", String(255), nullable=False),
     Column("url", Text, nullable=False),
     Column("metadata", Text, nullable=False),
-    # Set when the image has lost the location, which is a PendingDeletion then; the row goes when the bytes are gone.
+    # Set when the location becomes a pending deletion. The row is deleted when the bytes are gone.
     Column("doomed_at", BigInteger),
-    # Not by `doomed_at` alone, by which MariaDB would look for the locations of one image, too.
+    # Not `doomed_at` alone: MariaDB would use that index also to find the locations of one image.
     Index(None, "store_id", "doomed_at"),
     sqlite_autoincrement=True,
 )
 
-# What an operator sets for one project, in place of the configuration. value: negative is no limit.
+# Limits that an operator sets for one project. They override the configuration. A negative value means no limit.
 project_limits = Table(
     "project_limits",
     metadata,
@@ -156,7 +157,7 @@ project_limits = Table(
     sqlite_with_rowid=False,
 )
 
-# Whoever changes what is counted of a project changes its row first: until the end of the transaction nobody else can.
+# A transaction that adds to the counts of a project first changes this row, and so locks it until it ends.
 project_turns = Table(
     "project_turns",
     metadata,
@@ -165,7 +166,7 @@ project_turns = Table(
     sqlite_with_rowid=False,
 )
 
-# One row, made when it is first asked for: what tells this catalogue from all others.
+# One row with the unique id of this catalogue. It is added when the id is first needed.
 catalogue_identity = Table(
     "catalogue_identity",
     metadata,

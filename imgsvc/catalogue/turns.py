@@ -1,8 +1,8 @@
-"""Whose turn it is to write, where several processes share an SQLite file.
+"""Decides which process writes next, when several processes share an SQLite file.
 
-SQLite lets one transaction write at a time, and has the others sleep and look again, for longer each time: who came
-first may go last. Here the kernel wakes who waits. Nothing but the waiting depends on it: that no two write at once is
-SQLite's own care, so where there can be no such lock, its way of waiting is what remains.
+SQLite allows one writing transaction at a time. Others sleep and try again, with growing pauses, so that the first may
+come last. Here the kernel wakes the next one. This is only for fairness: SQLite itself excludes concurrent writes, so
+where the file system has no such locks, SQLite's own waiting is used.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ log = make_logger()
 
 _TRY: Final = 37
 _WAIT: Final = 38
-"""F_OFD_SETLK and F_OFD_SETLKW (fcntl(2)): locks of the open file, which the kernel gives up when its process dies."""
+"""F_OFD_SETLK and F_OFD_SETLKW (fcntl(2)): locks of the open file, which the kernel releases if the process dies."""
 _FLOCK: Final = "hhqqi4x"
 """struct flock of 64-bit Linux: type, whence, start, length, pid."""
 _QUEUE: Final = 0
 _TURN: Final = 1
-"""Bytes of the file. Who waits for the turn holds the queue meanwhile: who has just had a turn comes after it."""
+"""Bytes of the file. A process that waits for the turn locks the queue, so that the last holder cannot overtake it."""
 
 
 class Turn:
-    """The right to begin a transaction that writes to one SQLite file. For one thread of each process at a time."""
+    """The right to begin a writing transaction on one SQLite file. Each process uses it in one thread at a time."""
 
     def __init__(self, database: Path, patience: float) -> None:
-        """database: the file. patience: seconds that a turn is waited for; 0 or more."""
+        """database: the file. patience: seconds to wait for a turn; 0 or more."""
         self._database = database
         self._path = Path(f"{database}-turn")
         self._patience = patience
@@ -48,7 +48,7 @@ class Turn:
     def taken(self) -> Iterator[None]:
         """Wait for the turn, and hold it until the end of the block.
 
-        Raises TimeoutError. Where the file cannot be made or locked, the block is run without a turn.
+        Raises TimeoutError. If the file cannot be created or locked, the block runs without a turn.
         """
         fd = self._take()
         try:
@@ -58,13 +58,13 @@ class Turn:
                 _set(fd, fcntl.F_UNLCK, _TURN)
 
     def close(self) -> None:
-        """Close the file. Any number of times; another `taken` opens it again."""
+        """Close the file. May be called any number of times; `taken` opens it again."""
         if self._fd is not None and self._waiter is None:
             os.close(self._fd)
             self._fd = None
 
     def _take(self) -> int | None:
-        """The file, whose turn this process has now; None: there are no turns."""
+        """Take the turn, and return the descriptor of its file; None if there are no turns."""
         if not self._usable:
             return None
         try:
@@ -75,14 +75,14 @@ class Turn:
         except TimeoutError:
             raise
         except OSError as error:
-            # A file system without such locks, or a folder of somebody else's.
+            # The file system has no such locks, or the folder cannot be written.
             log.warn("No turns are taken at {path}: {error}", path=str(self._path), error=str(error))
             self._usable = False
             return None
         return self._fd
 
     def _opened(self) -> int:
-        """With the owner and the permissions of the database, as SQLite makes its own files beside it."""
+        """Open the file, with the owner and the permissions of the database, as SQLite does for its own files."""
         of = self._database.stat() if self._database.exists() else None
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600 if of is None else of.st_mode & 0o666)
         if of is not None and os.geteuid() == 0:
@@ -90,9 +90,9 @@ class Turn:
         return fd
 
     def _wait(self, fd: int) -> None:
-        """Through a thread, because no call of the kernel waits for a lock and ends by itself after a time.
+        """Wait in another thread, because the kernel has no wait for a lock with a timeout.
 
-        Who has waited for too long leaves it behind, and the next one finds it where it stands.
+        After a timeout, the thread goes on waiting, and the next call uses it.
         """
         if self._waiter is None or not self._waiter.wanted():
             self._waiter = _Waiter(fd)
@@ -102,7 +102,7 @@ class Turn:
 
 
 class _Waiter(Thread):
-    """Waits in the kernel for the turn, which is given back at once if nobody wants it any more."""
+    """Waits in the kernel for the turn, and gives it back at once if nobody needs it any more."""
 
     def __init__(self, fd: int) -> None:
         super().__init__(name="catalogue-turn", daemon=True)
@@ -113,7 +113,7 @@ class _Waiter(Thread):
         self._error: OSError | None = None
 
     def run(self) -> None:
-        """Called by the thread."""
+        """The code of the thread."""
         try:
             _set(self._fd, fcntl.F_WRLCK, _QUEUE, wait=True)
             _set(self._fd, fcntl.F_WRLCK, _TURN, wait=True)
@@ -127,13 +127,13 @@ class _Waiter(Thread):
             self._changed.notify()
 
     def wanted(self) -> bool:
-        """Somebody waits again. Whether that is in time."""
+        """Wait for this turn again. Returns False if it is too late."""
         with self._changed:
             self._wanted = not self._ended
             return self._wanted
 
     def wait(self, seconds: float) -> None:
-        """Until the turn is there. Raises TimeoutError; OSError where there are no such locks."""
+        """Wait until the turn is taken. Raises TimeoutError; OSError if there are no such locks."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._ended, seconds):
                 self._wanted = False
@@ -143,10 +143,10 @@ class _Waiter(Thread):
 
 
 def _taken_at_once(fd: int) -> bool:
-    """Take the turn, if nobody has it and nobody waits for it."""
+    """Take the turn if no other process has it or waits for it. Returns whether it was taken."""
     try:
         _set(fd, fcntl.F_WRLCK, _QUEUE)
-    except (BlockingIOError, PermissionError):  # POSIX lets fcntl say either
+    except (BlockingIOError, PermissionError):  # POSIX allows either error
         return False
     try:
         _set(fd, fcntl.F_WRLCK, _TURN)

@@ -1,4 +1,4 @@
-"""Where the database is: a URL as SQLAlchemy writes it. What goes wrong never shows one: it may hold a password."""
+"""The URL of the database, in SQLAlchemy's form. Error messages never contain it, because it may have a password."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _DRIVERS: Final = {
     "mariadb": "mariadb+pymysql",
     "mariadb+pymysql": "mariadb+pymysql",
 }
-"""What a URL may begin with, and the dialect and driver that it means."""
+"""The possible schemes of a URL, and the dialect and driver of each."""
 
 _FORMS: Final = "sqlite:///file, postgresql://user:password@host/name or mysql://user:password@host/name"
 
 
 def parse(url: str) -> URL:
-    """The parts of a URL, with the driver that is used. Raises ConfigurationError."""
+    """Return the parts of a URL, with the driver that is used. Raises ConfigurationError."""
     try:
         parsed = make_url(url)
         return parsed.set(drivername=_DRIVERS[parsed.drivername])
     except (ArgumentError, ValueError, KeyError):
-        # No cause: it shows the URL.
+        # Without the cause, because it contains the URL.
         raise ConfigurationError(f"database.url: must be a URL as {_FORMS}") from None
 
 
 def locate(url: str, folder: Path) -> str:
-    """The URL with the path of an SQLite file taken as relative to `folder`. Raises ConfigurationError."""
+    """Return the URL, with the path of an SQLite file made relative to `folder`. Raises ConfigurationError."""
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
         parsed = parsed.set(database=str(folder / parsed.database))
@@ -45,11 +45,11 @@ def locate(url: str, folder: Path) -> str:
 
 
 def sqlite_file(url: str, folder: Path) -> Path | None:
-    """The file that an SQLite database is in; None for one on a server. Raises ConfigurationError."""
+    """Return the file of an SQLite database; None if the database is on a server. Raises ConfigurationError."""
     located = parse(locate(url, folder))
     return Path(located.database) if located.get_backend_name() == "sqlite" and located.database else None
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown: also less its options, which may hold one."""
+    """Return the URL without its password, and without its options, which may contain one."""
     return parse(url).set(query={}).render_as_string(hide_password=True)
