@@ -1,8 +1,8 @@
-"""PostgreSQL and MariaDB: a pool of connections, each used by one thread at a time, and what is done when one fails.
+"""PostgreSQL and MariaDB: a pool of connections, each used by one thread at a time, and the handling of errors.
 
-What is certainly undone is run again: transactions that the server gave up because of others (dead-locks), and those
-whose connection was lost before their COMMIT was sent. Whether a COMMIT that was not answered was done nobody knows:
-such a job fails.
+A job is run again if it was certainly undone: the server has rolled its transaction back because of a dead-lock, or the
+connection was lost before the COMMIT was sent. If a COMMIT was sent but not answered, its outcome is unknown, and the
+job fails.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ log = make_logger()
 T = TypeVar("T")
 
 ATTEMPTS: Final = 8
-"""How often a job is run that is undone each time."""
+"""The largest number of attempts for a job that is undone each time."""
 PAUSE: Final = 0.01
-"""Seconds, on the average, before the third attempt; doubled before each later one."""
+"""Average seconds of the pause before the third attempt. It doubles before each later attempt."""
 
 
 class _Undone(Exception):
-    """All that the job did was undone, and not through its own fault."""
+    """The whole job was undone, for a reason outside it."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -50,20 +50,20 @@ class _Undone(Exception):
 
 @define(eq=False)
 class _Call(Generic[T]):
-    """A job, and whether anybody still waits for it."""
+    """A job, and whether its caller has given up."""
 
     job: Job[T]
     writes: bool
     given_up: bool = False
 
     def give_up(self, result: Any, seconds: float) -> Any:
-        """Called when its time is over."""
+        """End the call after its timeout."""
         self.given_up = True
         raise _unavailable(TimeoutError(f"no answer within {seconds:g} s"))
 
 
 class ServerDatabase:
-    """A Database of a server, shared with other processes and hosts."""
+    """A Database on a server, which other processes and hosts share."""
 
     def __init__(self, url: str, threads: IThreads, pool_size: int, limits: Limits, clock: IReactorTime) -> None:
         """url: as `postgresql://user:password@host/name`. threads: `pool_size` of them, each uses one connection.
@@ -81,7 +81,7 @@ class ServerDatabase:
         self._started = False
 
     def start(self) -> Deferred[None]:
-        """See Database. Tables are not made or upgraded here: other hosts may be using them."""
+        """See Database. Does not create or upgrade tables, because other hosts may be using them."""
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
@@ -102,7 +102,7 @@ class ServerDatabase:
         self._engine.dispose()
 
     def write(self, job: Job[T], frees: bool = False) -> Deferred[T]:
-        """See Database. Each job has a transaction of its own, in which each statement sees what others committed."""
+        """See Database. Each job has its own transaction. Each of its statements sees what others have committed."""
         return self._answer(job, True)
 
     def read(self, job: Job[T], heavy: bool = False) -> Deferred[T]:
@@ -113,17 +113,17 @@ class ServerDatabase:
         """See Database."""
 
         def no_rows(failure: Failure) -> Sequence[Sequence[Any]]:
-            failure.trap(Invalid)  # what the database does not take is the key of no row
+            failure.trap(Invalid)  # no row has a key that the database refuses
             return []
 
         return self.read(lambda connection: statement.rows(connection, **values)).addErrback(no_rows)
 
     def version(self) -> int | None:
-        """See Database. To ask would take as long as to read."""
+        """See Database. Always None: a query for it would take as long as a read."""
         return None
 
     def _answer(self, job: Job[T], writes: bool) -> Deferred[T]:
-        """The result of a job, or its failure after a time in any case: a server may fall silent."""
+        """Return the result of a job. Fails after a timeout, because a server may stop answering."""
         if not self._started:
             return fail(CatalogueUnavailable("The catalogue is closed."))
         call = _Call(job, writes)
@@ -139,7 +139,7 @@ class ServerDatabase:
     async def _repeated(self, call: _Call[T]) -> T:
         for attempt in range(ATTEMPTS):
             if attempt > 1:
-                # The first repetition is at once: most often it is for a connection that was idle and is gone.
+                # The first retry is immediate: mostly an idle connection was lost.
                 await deferLater(self._clock, random.uniform(0, PAUSE * 2 ** (attempt - 1)))
             try:
                 return await self._threads.run(self._attempt, call)
@@ -172,22 +172,26 @@ class ServerDatabase:
             raise _unavailable(error) from error
         except InvalidRequestError as error:  # a new connection that was lost at once
             raise _Undone(error) from error
-        except (TypeError, ValueError, OSError) as error:  # a driver that lacks an option, or its file
+        except (
+            TypeError,
+            ValueError,
+            OSError,
+        ) as error:  # the driver does not know an option, or cannot read a file of an option
             raise _wrong_options(error) from error
 
     def _undo(self, connection: Connection, generation: int, error: Exception) -> Exception:
-        """What to raise for an error that a job ended with, whose transaction is over then."""
+        """End the transaction of a failed job. Returns the exception to raise."""
         cause = cause_of(error)
         fault = self._driver.fault(cause)
         if not isinstance(error, ImgsvcError) and self._is_lost(connection):
-            fault = Fault.LOST  # whatever the driver stumbled over then
+            fault = Fault.LOST  # the driver's error may be a consequence of that
         if fault is Fault.LOST:
             connection.invalidate(cause)
             self._pool.lost(generation)
             return _Undone(cause)
         try:
             connection.rollback()
-        except Exception:  # which ends it all the same
+        except Exception:  # the invalidation ends the transaction too
             connection.invalidate(cause)
             self._pool.lost(generation)
         match fault:
@@ -205,7 +209,7 @@ class ServerDatabase:
     def _commit(self, connection: Connection, generation: int) -> None:
         try:
             connection.commit()
-        except Exception as error:  # drivers raise others than their own where an answer breaks off
+        except Exception as error:  # drivers raise other exceptions than their own for an incomplete answer
             cause = cause_of(error)
             connection.invalidate(cause)
             fault = self._driver.fault(cause)
@@ -217,7 +221,7 @@ class ServerDatabase:
 
 
 class _Generations:
-    """Has the pool replace all connections that are as old as one that was lost: a server that ends takes all along."""
+    """Makes the pool replace all connections that are as old as a lost one: a server that ends loses all of them."""
 
     def __init__(self, engine: Engine) -> None:
         self._generation = 0
@@ -232,13 +236,13 @@ class _Generations:
             raise DisconnectionError("The server may have ended this one, too.")
 
     def lost(self, generation: int) -> None:
-        """A connection of that generation was lost. Threads that say so at once may count one loss twice."""
+        """Record that a connection of a generation was lost. Concurrent losses of one generation may count as two."""
         if generation == self._generation:
             self._generation = generation + 1
 
 
 def server_engine(url: str, driver: Driver, limits: Limits, pool_size: int = 1) -> Engine:
-    """An engine whose connections are set up for the catalogue. Raises ConfigurationError."""
+    """Return an engine whose connections are set up for the catalogue. Raises ConfigurationError."""
     parsed = parse(url)
     if not parsed.database:
         raise ConfigurationError("database.url: must name the database, as in postgresql://user:password@host/name")
@@ -249,7 +253,7 @@ def server_engine(url: str, driver: Driver, limits: Limits, pool_size: int = 1) 
             pool_size=pool_size,
             max_overflow=0,
             pool_use_lifo=True,
-            # Whoever takes a connection ends what it began: the pool need not ask the server for it once more.
+            # Every job ends its own transaction, so the pool need not send a rollback.
             pool_reset_on_return=None,
             connect_args={
                 name: value for name, value in driver.connect_arguments(limits).items() if name not in parsed.query
@@ -270,7 +274,7 @@ def server_engine(url: str, driver: Driver, limits: Limits, pool_size: int = 1) 
 
 
 def _unavailable(error: Exception) -> CatalogueUnavailable:
-    """Clients are told no more: the driver's errors name hosts and accounts."""
+    """Log the error, and return one without details: the driver's errors name hosts and accounts."""
     log.error("The database failed: {cause}", cause=_line(cause_of(error)))
     return CatalogueUnavailable("The catalogue cannot answer now.")
 

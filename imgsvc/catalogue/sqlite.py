@@ -1,4 +1,4 @@
-"""SQLite: which thread a job runs in, and how jobs share transactions."""
+"""SQLite: the thread in which each job runs, and the transactions that jobs share."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ log = make_logger()
 T = TypeVar("T")
 
 STATEMENTS_KEPT: Final = 48
-"""Statements that a connection keeps prepared: more than come all the time. A list with some filters has 150 KiB."""
+"""Prepared statements that a connection keeps: more than are frequent. A list with some filters takes 150 KiB."""
 
 
 @frozen
 class _Raised:
-    """What a job ended with instead of a result."""
+    """The exception that a job has raised."""
 
     error: Exception
 
@@ -50,17 +50,17 @@ class _Write:
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether the disk took no more, which SQLite calls an error of input and output where it is not sure."""
+    """Whether the disk was full. SQLite reports this as an input/output error if it is not sure."""
     code = getattr(cause_of(error), "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class SQLiteDatabase:
-    """A Database in an SQLite file, shared with other processes of the same host.
+    """A Database in an SQLite file, which other processes of the same host share.
 
-    Writes go one after the other through one thread. Those that wait while a transaction is under way make up the
-    next one together and share its fsync. Reads never wait for writes (write-ahead log), so reads of a single row
-    run on the calling thread, and all others in the reader threads.
+    One thread does all writes. The jobs that arrive during a transaction share the next one, and so its fsync. Reads
+    never wait for writes (write-ahead log): a read of a single row runs in the calling thread, other reads in the
+    reader threads.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class SQLiteDatabase:
         self._must_exist = must_exist
 
     def start(self) -> Deferred[None]:
-        """Make or upgrade the schema, and open the connection of this thread. Deferred of None.
+        """Create or upgrade the schema, and open the connection of this thread.
 
-        Fails: CatalogueUnavailable; ConfigurationError when the schema is of a later version, or there is no file where
-        there must be one.
+        Fails: CatalogueUnavailable; ConfigurationError if the schema is of a later version, or if the file must exist
+        and does not.
         """
         return Deferred.fromCoroutine(self._start())
 
@@ -105,7 +105,7 @@ class SQLiteDatabase:
         self._started = True
 
     def stop(self) -> Deferred[None]:
-        """Finish the writes that wait, refuse others, close all connections. Deferred of None. Any number of times."""
+        """Finish the waiting writes, refuse new jobs, close all connections. May be called any number of times."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -127,12 +127,11 @@ class SQLiteDatabase:
         self._turn.close()
 
     def write(self, job: Job[T], frees: bool = False) -> Deferred[T]:
-        """Run `job` in a transaction, in the writer thread. Deferred of its result, fired after the commit.
+        """Run `job` in a transaction, in the writer thread. Returns its result, after the commit.
 
         frees: see Database.
-
-        A job that raises is undone alone, and the Deferred fails with what it raised. Fails with
-        CatalogueUnavailable when the database failed; all jobs of the transaction are undone then.
+        If a job raises, only that job is undone, and the Deferred fails with the same exception. Fails with
+        CatalogueUnavailable if the database failed; all jobs of the transaction are undone then.
         """
         if not self._started:
             return fail(CatalogueUnavailable("The catalogue is closed."))
@@ -160,9 +159,9 @@ class SQLiteDatabase:
         self._writing = None
 
     def _transaction(self, writes: list[_Write]) -> list[Any]:
-        """Run in the writer thread: the results of the jobs, _Raised for each that raised.
+        """Return the results of the jobs; _Raised for each job that raised. Runs in the writer thread.
 
-        On a full disk those that free some of it are tried once more, with the room that is kept for them.
+        If the disk is full, the jobs that free space are tried once more, with the reserved space.
         """
         try:
             try:
@@ -184,7 +183,7 @@ class SQLiteDatabase:
             return [self._attempt(connection, write.job) for write in writes]
 
     def _attempt(self, connection: Connection, job: Job[Any]) -> Any:
-        """The job's result, or the error that it raised, with all that it did undone."""
+        """Return the result of the job; _Raised if it raised and was undone."""
         cursor = connection.connection.cursor()
         cursor.execute("SAVEPOINT job")
         try:
@@ -198,14 +197,14 @@ class SQLiteDatabase:
         return result
 
     def _is_outage(self, error: Exception) -> bool:
-        """Whether the database failed, and not the job."""
+        """Whether the database failed, rather than the job."""
         driver = self._driver
         faults_of_the_job = (driver.IntegrityError, driver.DataError, driver.ProgrammingError)
         cause = cause_of(error)
         return isinstance(cause, driver.DatabaseError) and not isinstance(cause, faults_of_the_job)
 
     def read(self, job: Job[T], heavy: bool = False) -> Deferred[T]:
-        """Run `job`, which only reads, in a reader thread. See Database. Fails as `write` does."""
+        """Run `job`, which only reads, in a reader thread. See Database. Fails as `write`."""
         return self._heavy.run(self._read, job, self._heavy_readers) if heavy else self._read(job, self._readers)
 
     def _read(self, job: Job[T], engine: Engine) -> Deferred[T]:
@@ -223,26 +222,26 @@ class SQLiteDatabase:
             raise unavailable(error) from error
 
     def rows(self, statement: Statement, values: Mapping[str, Any]) -> Deferred[Sequence[Sequence[Any]]]:
-        """The rows of a statement that touches few of them, by their keys. Runs at once, in this thread.
+        """Return the rows of a statement that finds few rows by their keys. Runs at once, in this thread.
 
-        Fails as `write` does.
+        Fails as `write`.
         """
         if self._here is None:
             return fail(CatalogueUnavailable("The catalogue is closed."))
         try:
-            # All rows at once, because it is the end of the rows that ends the read.
+            # All rows at once, because only the end of the rows ends the read transaction.
             rows = statement.execute(self._here, self._readers.dialect, values).fetchall()
         except UnicodeEncodeError:
-            # What is no text is the key of no row.
+            # No row has a key that is not valid text.
             return succeed([])
         except self._driver.Error as error:
-            # While the log of a killed process is being recovered even a reader must wait, which this thread may not.
+            # While the log of a killed process is recovered, readers must wait. This thread may not wait.
             log.debug("Reading again in a thread: {error}", error=error)
             return self.read(lambda connection: statement.rows(connection, **values))
         return succeed(rows)
 
     def version(self) -> int | None:
-        """A number that another one takes the place of whenever any process commits anything. None: not to be told now.
+        """Return a number that changes whenever any process commits a change; None if it is unknown now.
 
         https://sqlite.org/pragma.html#pragma_data_version
         """
@@ -255,7 +254,7 @@ class SQLiteDatabase:
         return int(row[0])
 
     def _prepare(self) -> PoolProxiedConnection:
-        """Run in the writer thread: the connection for the reads of the calling thread."""
+        """Prepare the database. Returns the connection for reads in the calling thread. Runs in the writer thread."""
         if self._must_exist and not self._file.exists():
             raise ConfigurationError(
                 f"database.must_exist: there is no database {self._file}: is its file system mounted?"
@@ -267,7 +266,7 @@ class SQLiteDatabase:
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
                 current = schema.revision(connection)
             if current != schema.HEAD:
-                # The lock of BEGIN IMMEDIATE lets one process of several upgrade, and the others find it done.
+                # With the lock of BEGIN IMMEDIATE, one of several processes upgrades, and the others find it done.
                 with self._turn.taken(), self._writers.begin() as connection:
                     schema.upgrade(connection)
             if current is None:
@@ -282,14 +281,14 @@ class SQLiteDatabase:
 
 
 def turn_of(url: str, patience: float) -> Turn:
-    """The turn to write to the file of a URL. patience: seconds."""
+    """Return the turn to write to the file of a URL. patience: seconds."""
     return Turn(Path(parse(url).database or ""), patience)
 
 
 def sqlite_engine(url: str, busy_timeout: float) -> Engine:
-    """An engine whose transactions may write: they begin with the lock for it.
+    """Return an engine whose transactions may write: they begin by taking the write lock.
 
-    Raises ConfigurationError for a URL that is not of an SQLite file.
+    Raises ConfigurationError if the URL is not one of an SQLite file.
     """
     engine = _engine(url, busy_timeout)
     event.listen(engine, "begin", _begin_immediate)
@@ -297,7 +296,7 @@ def sqlite_engine(url: str, busy_timeout: float) -> Engine:
 
 
 def _engine(url: str, busy_timeout: float, statements_kept: int = STATEMENTS_KEPT) -> Engine:
-    """An engine whose connections begin no transaction."""
+    """Return an engine whose connections begin no transactions by themselves."""
     parsed = parse(url)
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         raise ConfigurationError("database.url: must be the URL of a file as sqlite:///folder/file")
@@ -305,7 +304,7 @@ def _engine(url: str, busy_timeout: float, statements_kept: int = STATEMENTS_KEP
         raise ConfigurationError(
             f"database.url: the URL of an SQLite file has no options, as {next(iter(parsed.query))}"
         )
-    # As many connections as there are threads, each kept open: pool_size 0 sets no bound.
+    # There is one connection for each thread, and it stays open: pool_size 0 means no limit.
     engine = create_engine(
         parsed,
         poolclass=QueuePool,
@@ -318,24 +317,25 @@ def _engine(url: str, busy_timeout: float, statements_kept: int = STATEMENTS_KEP
 
 
 def _make_private(path: str) -> None:
-    """Make the file if it is absent: SQLite would let everybody read it. Its logs get the same permissions.
+    """Create the file if it does not exist, readable by its owner only. SQLite gives its logs the same permissions.
 
-    Never opens one that is there: to close it would end the locks that SQLite has on it in this process.
+    SQLite itself would let everybody read it. An existing file is never opened here: closing it would release the locks
+    that SQLite holds on it in this process.
     """
-    with suppress(OSError):  # it is there, or SQLite says what is wrong
+    with suppress(OSError):  # it exists, or SQLite reports the error
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _set_up_connection(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
-    # What a savepoint needs to be undone, and sorts: else in a file in the system's folder for these.
+    # The data for undoing savepoints and for sorting, which would otherwise be in temporary files.
     connection.execute("PRAGMA temp_store = MEMORY")
-    # KiB of the file that a connection may keep in memory: of the 2 MiB that it has else, lists of 100,000 images
-    # are read over and over, at twice the time.
+    # 16 MiB of page cache for a connection. With the default of 2 MiB, lists of 100,000 images read pages repeatedly,
+    # and take twice the time.
     connection.execute("PRAGMA cache_size = -16384")
 
 
 def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later would fail at once when another process writes in between.
+    # A transaction that reads before it writes would fail if another process wrote in between.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
