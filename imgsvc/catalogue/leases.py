@@ -1,10 +1,9 @@
-"""Leases: the right to work on something. Every function is a job of `Database`, or a part of one.
+"""Leases: the exclusive right to work on something. The functions are jobs of `Database`, or parts of jobs.
 
-A lease is held until its holder ends it or another process takes it over, which needs its time to have run out;
-running out alone does not end it. An expiry of 0 means that it was given up.
-
-Jobs that end or take over a lease change its row first: on a server others run beside them, and what a statement reads
-beside the rows that it changes may have been overtaken.
+A lease is held until its holder ends it or another process takes it over. Another process may take it over only after
+it has expired; its expiry alone does not end it. An expiry of 0 means that it was given up.
+A job that ends or takes over a lease changes the lease's row first. On a server, other transactions run concurrently,
+and what a statement reads from other rows may be outdated.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ __all__ = [
 ]
 
 MOST_LEASES: Final = 10_000
-"""That are looked at in one round: more than the uploads that run at a time."""
+"""Leases that are read in one round of the reaper: more than there are concurrent uploads."""
 
 _ITS_IMAGE: Final = images.c.id == bindparam("image_id")
 _IS_LEASE: Final = (
@@ -70,7 +69,7 @@ _TAKE_OVER: Final = Statement(
     .values(lease_id=bindparam("new_lease"), expires_at=_EXPIRY)
 )
 _END: Final = Statement(delete(leases).where(*_IS_LEASE))
-# Locked: nobody takes it over before the end of the transaction.
+# Locked, so that no other process takes it over before the end of the transaction.
 _HELD: Final = Statement(select(leases.c.resource_id).where(*_IS_LEASE).with_for_update())
 _UNDER_WAY: Final = Statement(
     select(lease_objects.c.resource_id).where(
@@ -95,7 +94,7 @@ _OBJECTS: Final = Statement(
 
 
 def count_lease(connection: Connection, image_id: str) -> None:
-    """Count one more lease on an image, before it is added, so that its id sorts after those of all before."""
+    """Increase the number of leases on an image, before a lease is added. Its id then sorts after all earlier ids."""
     _COUNT.run(connection, image_id=image_id)
 
 
@@ -107,9 +106,10 @@ def add_lease(
     task_id: str | None = None,
     store_ids: Iterable[str] = (),
 ) -> str:
-    """A lease on what has none; its id. store_ids: where its holder begins an object with the name of the resource.
+    """Add a lease, and return its id. Raises Conflict if there is one on the resource.
 
-    Raises Conflict: there is one.
+    seconds: time from now until it expires. store_ids: stores in which its holder begins an object with the name of the
+    resource.
     """
     lease_id = _lease_id(_number(connection, resource_id))
     values = {"resource_id": resource_id, "lease_id": lease_id, "kind": kind.value, "task_id": task_id}
@@ -123,7 +123,7 @@ def add_lease(
 
 
 def add_lease_object(connection: Connection, resource_id: str, lease_id: str, store_id: str, name: str) -> None:
-    """One more object that the holder is about to begin. Any number of times. Raises LeaseLost."""
+    """Record one more object that the holder is about to begin. May be repeated. Raises LeaseLost."""
     if not _HELD.rows(connection, of_resource=resource_id, of_lease=lease_id):
         raise LeaseLost(resource_id)
     there = _OBJECTS.rows(connection, of_resource=resource_id)
@@ -132,19 +132,19 @@ def add_lease_object(connection: Connection, resource_id: str, lease_id: str, st
 
 
 def renew_lease(connection: Connection, resource_id: str, lease_id: str, seconds: float) -> None:
-    """Raises LeaseLost, also when the image was deleted: nothing that still comes is of use then."""
+    """Extend a lease. Raises LeaseLost, also if the image was deleted, because its data is not needed any more."""
     renewed = _RENEW.run(connection, of_resource=resource_id, of_lease=lease_id, lease=_microseconds(seconds))
     if not renewed:
         raise LeaseLost(resource_id)
 
 
 def end_lease(connection: Connection, resource_id: str, lease_id: str) -> bool:
-    """Whether it was held. What a job does to the resource of the lease comes after this."""
+    """End a lease. Returns whether it was held. A job changes the resource of the lease only after this."""
     return bool(_END.run(connection, of_resource=resource_id, of_lease=lease_id))
 
 
 def list_leases(connection: Connection) -> list[Lease]:
-    """All, those that expire first before others; at most MOST_LEASES."""
+    """Return all leases, at most MOST_LEASES. The ones that expire first come first."""
     objects: defaultdict[str, list[LeaseObject]] = defaultdict(list)
     rows = _LEASES.rows(connection)
     for resource_id, *row in _ALL_OBJECTS.rows(connection):
@@ -153,9 +153,9 @@ def list_leases(connection: Connection) -> list[Lease]:
 
 
 def take_over_lease(connection: Connection, lease: Lease, seconds: float) -> Lease | None:
-    """The lease as its new holder has it; None if the one that was seen was renewed, ended or taken over.
+    """Return the lease of the new holder; None if the lease was renewed, ended or taken over since it was read.
 
-    Its objects are those of all its holders.
+    The lease has the objects of all its holders.
     """
     resource_id = lease.resource_id
     number = max(_number(connection, resource_id), int(lease.lease_id.partition("-")[0])) + 1
@@ -177,7 +177,7 @@ def take_over_lease(connection: Connection, lease: Lease, seconds: float) -> Lea
 
 
 def is_under_way(connection: Connection, store_id: str, name: str, lease_id: str) -> bool:
-    """Whether an object that was begun under a lease id is one of a lease that has not ended."""
+    """Whether an object that was begun under `lease_id` belongs to a lease that has not ended."""
     return bool(_UNDER_WAY.rows(connection, in_store=store_id, of_name=name, of_lease=lease_id))
 
 
@@ -191,12 +191,12 @@ def _microseconds(seconds: float) -> int:
 
 
 def _number(connection: Connection, resource_id: str) -> int:
-    """How many leases on an image were counted; 1 for what is no image."""
+    """Return the number of leases on an image; 1 for a resource that is not an image."""
     for (number,) in _NUMBER.rows(connection, image_id=resource_id):
         return int(number)
     return 1
 
 
 def _lease_id(number: int) -> str:
-    """An id for the lease of this number: sorts after all earlier ones of its resource, equals no other."""
+    """Return a unique id for the lease with this number. It sorts after all earlier ids of the resource."""
     return f"{number:06d}-{secrets.token_hex(6)}"

@@ -1,6 +1,7 @@
-"""Tasks: work that goes on after the answer to its request. Every function is a job of `Database`.
+"""Tasks: work that goes on after the response to its request. The functions are jobs of `Database`.
 
-A task that has not ended has a lease, see `leases.py`, and only its holder changes what is kept of it.
+A task that has not ended has a lease, see `leases.py`. Only the holder of the lease changes the task's record, except
+for its cancellation.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 MOST_FORGOTTEN: Final = 1000
-"""Records of tasks that go at a time."""
+"""Expired records that are deleted at a time."""
 
 _COLUMNS: Final = (
     *("task_id", "type", "created_at", "updated_at", "status", "owner", "input", "result", "message"),
@@ -87,13 +88,16 @@ def begin_task(
     now: datetime,
     limits: ProjectLimits | None,
 ) -> tuple[Image, Lease]:
-    """Keep a changed image, and a task on it. Raises as `update_image`, and Conflict when somebody works on it."""
+    """Change an image, and add a task for it.
+
+    Raises as `update_image`, and Conflict if somebody has a lease on the image.
+    """
     current, _ = update_image(connection, image, changed, now, limits)
     return current, add_task(connection, task, seconds)
 
 
 def add_task(connection: Connection, task: Task, seconds: float) -> Lease:
-    """Keep a new task, with a lease. Raises Conflict when somebody works on its image."""
+    """Add a task, and return its lease. Raises Conflict if somebody has a lease on its image."""
     _ADD.run(
         connection,
         task_id=task.id,
@@ -118,7 +122,7 @@ def add_task(connection: Connection, task: Task, seconds: float) -> Lease:
 
 
 def find_task(connection: Connection, task_id: str) -> Task:
-    """Raises NotFound."""
+    """Return a task. Raises NotFound."""
     for row in _FIND.rows(connection, of_task=task_id):
         id_, type_, created, updated, status, owner, given, result, message, *rest = row
         image_id, request_id, user_id, expiry, progress, cancelled = rest
@@ -143,7 +147,7 @@ def find_task(connection: Connection, task_id: str) -> Task:
 
 
 def report_task(connection: Connection, lease: Lease, seconds: float, progress: int, now: datetime) -> bool:
-    """The task is being worked on, and has come so far: its lease is renewed. Whether somebody asks for its end.
+    """Record the progress of a running task, and renew its lease. Returns whether somebody asked to cancel it.
 
     Raises LeaseLost, as `renew_lease`.
     """
@@ -153,21 +157,21 @@ def report_task(connection: Connection, lease: Lease, seconds: float, progress: 
 
 
 def cancel_task(connection: Connection, task_id: str, now: datetime) -> bool:
-    """Ask for the end of a task. Whether it is under way: its holder ends it, or who takes it over."""
+    """Record the request to cancel a task, for the holder of its lease. Returns whether the task has not ended."""
     return bool(_CANCEL.run(connection, of_task=task_id, now=microseconds(now)))
 
 
 def end_task(
     connection: Connection, image: Image, changed: Image, lease: Lease, end: TaskEnd, now: datetime
 ) -> tuple[Image, list[PendingDeletion]]:
-    """Keep what a task made of an image, and end it. Raises LeaseLost, and as `update_image`."""
+    """Change an image, and end its task. Raises LeaseLost, and as `update_image`."""
     if not close_task(connection, lease, end, now):
         raise LeaseLost(image.id)
     return update_image(connection, image, changed, now)
 
 
 def close_task(connection: Connection, lease: Lease, end: TaskEnd, now: datetime) -> bool:
-    """End a task and its lease. Whether that was held; nothing has changed if not."""
+    """End a task and its lease. Returns False, and changes nothing, if the lease was not held."""
     if not end_lease(connection, lease.resource_id, lease.lease_id):
         return False
     _END.run(
@@ -183,11 +187,11 @@ def close_task(connection: Connection, lease: Lease, end: TaskEnd, now: datetime
 
 
 def list_expired_tasks(connection: Connection, now: datetime) -> list[str]:
-    """The ids of tasks whose records may go, some of them at a time."""
+    """Return ids of tasks whose records have expired, at most MOST_FORGOTTEN."""
     return [task_id for (task_id,) in _EXPIRED.rows(connection, now=microseconds(now))]
 
 
 def forget_tasks(connection: Connection, task_ids: Sequence[str]) -> None:
-    """Remove the records of tasks that have ended."""
+    """Delete the records of tasks that have ended."""
     for task_id in task_ids:
         _FORGET.run(connection, of_task=task_id)

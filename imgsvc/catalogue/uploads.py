@@ -1,6 +1,6 @@
-"""Uploads: images that get their bytes from a client. Every function is a job of `Database`.
+"""Uploads: images that get their data from a client. The functions are jobs of `Database`.
 
-An upload has a lease, see `leases.py`, whose object is the image's in a store.
+An upload has a lease, see `leases.py`. The object of the lease is the image's object in a store.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _IS_PENDING: Final = and_(
     image_locations.c.store_id == bindparam("into_store"),
     image_locations.c.doomed_at.is_not(None),
 )
-# A late deletion of bytes that the image had before would take those that come in their place.
+# A late deletion of the image's earlier bytes would delete the new bytes in their place.
 _CLAIM: Final = Statement(move(Status.QUEUED, Status.SAVING, ~exists().where(_IS_PENDING), claims=images.c.claims + 1))
 _ACTIVATE: Final = Statement(
     move(
@@ -56,7 +56,7 @@ _REQUEUE: Final = Statement(
 def claim_image(
     connection: Connection, image_id: str, store_id: str, lease: float, limits: ProjectLimits | None, now: datetime
 ) -> Claim:
-    """queued -> saving. Raises NoSuchImage, WrongStatus, TooLarge; Conflict while its old bytes there are deleted."""
+    """Change queued to saving. Raises NoSuchImage; WrongStatus; TooLarge; Conflict for a pending deletion."""
     check_count_uploading(connection, limits)
     claimed = _CLAIM.run(connection, image_id=image_id, into_store=store_id, now=microseconds(now))
     image = find_image(connection, image_id)
@@ -75,7 +75,7 @@ def activate_image(
     limits: ProjectLimits | None,
     now: datetime,
 ) -> None:
-    """saving -> active, and the end of the claim. Raises LeaseLost, TooLarge."""
+    """Change saving to active, and end the claim. Raises LeaseLost, TooLarge."""
     check_size_total(connection, limits, data.size)
     if not end_lease(connection, image_id, lease_id):
         raise LeaseLost(image_id)
@@ -102,7 +102,7 @@ def activate_image(
 
 
 def release_image(connection: Connection, image_id: str, lease_id: str, now: datetime) -> bool:
-    """The end of a claim without data: saving -> queued. Whether the claim was held."""
+    """End a claim without data: change saving to queued. Returns whether the claim was held."""
     if not end_lease(connection, image_id, lease_id):
         return False
     _REQUEUE.run(connection, image_id=image_id, now=microseconds(now))

@@ -1,4 +1,4 @@
-"""The part of the catalogue that is about work under way: leases and tasks."""
+"""The part of the catalogue's interface for leases and tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Work"]
 
 
 class Work:
-    """Keeps leases and tasks in a Database. now: the clock of tasks; leases go by the database's."""
+    """Keeps leases and tasks in a Database. now: the clock for tasks; leases use the database's clock."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -77,6 +77,6 @@ class Work:
     async def _forget_tasks(self) -> int:
         now = self._now()
         expired = await self._database.read(lambda connection: tasks.list_expired_tasks(connection, now))
-        if expired:  # mostly there are none, and nothing is written
+        if expired:  # usually there are none, and nothing is written
             await self._database.write(lambda connection: tasks.forget_tasks(connection, expired), frees=True)
         return len(expired)
