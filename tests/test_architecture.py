@@ -168,7 +168,7 @@ def modules() -> list[Module]:
 
 
 class ArchitectureTests(SynchronousTestCase):
-    """The house is built as its plan says."""
+    """The code is built as the architecture page says."""
 
     def setUp(self) -> None:
         self.modules = modules()
@@ -199,7 +199,7 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_packages_are_known(self) -> None:
-        """Every package has its arrows, but for those that wire the others."""
+        """Every package has its arrows, except those that wire the others."""
         packages = {module.package for module in self.modules} - {""}
         self.assertEqual(packages - ARROWS.keys() - COMPOSERS, set())
 
@@ -223,8 +223,24 @@ class ArchitectureTests(SynchronousTestCase):
                     wrong.append(f"{module.name} imports {name}")
         self.assertEqual(wrong, [])
 
+    def test_no_circles(self) -> None:
+        """No modules import each other, directly or by way of others, not even for types or when they are called."""
+        modules = {".".join(module.path.relative_to(ROOT).with_suffix("").parts): module for module in self.modules}
+        imported = {
+            name: {
+                target
+                for full in module.imports()
+                for target in (full, full.rpartition(".")[0])
+                if target in modules and target != name
+            }
+            for name, module in modules.items()
+        }
+        while leaves := {name for name, targets in imported.items() if not targets & imported.keys()}:
+            imported = {name: targets for name, targets in imported.items() if name not in leaves}
+        self.assertEqual(sorted(imported), [])
+
     def test_libraries(self) -> None:
-        """A library with one place in the house is imported there only."""
+        """A library with one place in the code is imported there only."""
         wrong = []
         for module in self.modules:
             for name in module.imports():

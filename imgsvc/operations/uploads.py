@@ -42,6 +42,7 @@ from imgsvc.pipeline.digests import Digest
 from imgsvc.pipeline.inspection_rules import InspectionRules
 from imgsvc.pipeline.intake import Intake
 from imgsvc.pipeline.signatures import Signatures
+from imgsvc.pipeline.start_inspection import start_inspection
 from imgsvc.shield import ignore, shielded
 
 log = make_logger()
@@ -200,7 +201,7 @@ class Upload:
         expected = self._request.expected_size
         threads = self._uploads.digest_threads
         verifier = await self._uploads.signatures.verifier(self._caller, image)
-        inspection = await rules.inspection.inspection(image, threads)
+        inspection = await start_inspection(rules.inspection, image, threads)
         writer = self._writer = await self._store.writer(image.id, self._claim.lease_id, expected, self._caller)
         if self._stopped is not None:
             raise self._stopped

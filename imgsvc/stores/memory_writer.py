@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, execute, succeed
@@ -13,9 +13,6 @@ from imgsvc.errors import StoreUnavailable
 from imgsvc.interfaces import IResumableWriter
 from imgsvc.model import Location
 from imgsvc.store_model import Buffer
-
-if TYPE_CHECKING:
-    from imgsvc.stores.memory import MemoryStore
 
 
 @define(eq=False)
@@ -31,11 +28,32 @@ class Upload:
         return sum(map(len, self.pieces))
 
 
+class Uploads(Protocol):
+    """The store of a writer. All methods name an upload by its object and its lease."""
+
+    store_id: str
+
+    def begun(self, name: str, lease_id: str) -> Upload:
+        """The upload. Raises StoreUnavailable if it has ended."""
+
+    def append(self, name: str, lease_id: str, pieces: Sequence[Buffer]) -> None:
+        """Keep more bytes. Raises StoreFull."""
+
+    def publish(self, name: str, lease_id: str) -> Location:
+        """Make the bytes an object. Raises ObjectExists."""
+
+    def finalize(self, name: str, lease_id: str) -> Deferred[None]:
+        """See IStore."""
+
+    def discard(self, name: str, lease_id: str) -> Deferred[None]:
+        """See IStore."""
+
+
 @implementer(IResumableWriter)
 class MemoryWriter:
-    """One upload into a MemoryStore."""
+    """One upload into a store in memory."""
 
-    def __init__(self, store: MemoryStore, name: str, lease_id: str, upload: Upload) -> None:
+    def __init__(self, store: Uploads, name: str, lease_id: str, upload: Upload) -> None:
         self._store = store
         self._name = name
         self._lease_id = lease_id

@@ -26,6 +26,7 @@ from imgsvc.model import Image, PendingDeletion, Span
 from imgsvc.pipeline.digests import Digest
 from imgsvc.pipeline.inspection_rules import InspectionRules
 from imgsvc.pipeline.intake import Intake
+from imgsvc.pipeline.start_inspection import start_inspection
 from imgsvc.tasks.outcomes import Digests, Result, after_reading, failure
 
 log = make_logger()
@@ -100,7 +101,7 @@ class LocationHashing:
             raise Invalid(f"Image {image.id} has no location to be read any more.")
         location = image.locations[0]
         store, span = self.stores.get(location.store_id), Span(0, image.size)
-        inspection = await self.rules.inspection.inspection(image, self.digest_threads)
+        inspection = await start_inspection(self.rules.inspection, image, self.digest_threads)
         reader = await work.wait(lambda: store.reader(location, span, image.size))
         share = self.budget.share()
         digests = {name: Digest(name, self.digest_threads) for name in {"md5", image.os_hash_algo}}

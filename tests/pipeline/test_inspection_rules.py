@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imgsvc.errors import FormatMismatch
 from imgsvc.model import Image
 from imgsvc.pipeline.inspection import DISGUISES, INSPECTABLE, UNIT, Inspection, InspectionRules
+from imgsvc.pipeline.start_inspection import start_inspection
 from tests.pipeline.inspecting import RULES, SIZE, folder, image, inspect, luks_volume, verdict
 from tests.pipeline.inspecting import clean_up as tearDownModule
 from tests.support.real_images import FIXED_VHDS, FORMATS, ISOS, Format, convert, create, gpt_disk
@@ -41,7 +42,7 @@ class RulesTests(SynchronousTestCase):
             container_format=container_format,
             disk_format=disk_format,
         )
-        inspection = self.successResultOf(Deferred.fromCoroutine(RULES.inspection(shown, ImmediateThreads())))
+        inspection = self.successResultOf(Deferred.fromCoroutine(start_inspection(RULES, shown, ImmediateThreads())))
         if inspection is None:
             return ""
         try:
