@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from imgsvc.context import begin, bound, current_request, headers_for_services, working_for
-from imgsvc.model import Caller, RequestContext
+from imgsvc.model import Caller, RequestContext, Span
 from imgsvc.pipeline.budget import Budget
 from imgsvc.pipeline.digests import Piece
 from imgsvc.pipeline.intake import Intake
 from imgsvc.shield import shielded
+from imgsvc.stores.readahead import ReadAhead
 from imgsvc.threads import ReactorThreads
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -81,6 +83,20 @@ class ContextTests(SynchronousTestCase):
             intake = Intake([consume, consume], share, look=lambda piece: seen.append(_request_id()))
         intake.write(bytes(1 << 20))
         self.assertEqual(seen, ["req-1"] * 3)
+
+    def test_read_ahead(self) -> None:
+        """Reads of a download work for its request, though the client's connection calls for them."""
+        seen: list[str | None] = []
+
+        def read(offset: int, size: int) -> Deferred[bytes]:
+            seen.append(_request_id())
+            return succeed(bytes(size))
+
+        with working_for(FIRST):
+            reader = ReadAhead("local", read, lambda: None, Span(0, 1 << 20), Budget(1 << 20))
+        reader.startProducing(StringTransport())
+        reader.resumeProducing()
+        self.assertEqual(set(seen), {"req-1"})
 
     def test_headers(self) -> None:
         """A trusted service is told the request's id, and its trace if it has one."""

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IConsumer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from imgsvc.context import bound
 from imgsvc.errors import ObjectDamaged
 from imgsvc.interfaces import IBudget, IShare, IStoreReader
 from imgsvc.model import Span
@@ -58,7 +59,7 @@ class ReadAhead(PushProducer):
         super().__init__()
         self.length = span.length
         self._store_id = store_id
-        self._read = read
+        self._read = bound(read)  # the consumer, or whoever frees memory, calls for the next block
         self._close = close
         self._budget = budget
         self._depth = depth
