@@ -57,10 +57,10 @@ def make_observer(output: LogOutput) -> ILogObserver:
     """An observer that writes each event at once, except Twisted's messages about its own work."""
     make = JsonObserver if output.format == "json" else TextObserver
     observer: ILogObserver = make(output.stream, output.prefix)
-    return FilteringLogObserver(observer, [_tells_something])  # type: ignore[list-item]  # a function is a predicate
+    return FilteringLogObserver(observer, [_without_chatter])  # type: ignore[list-item]  # a function is a predicate
 
 
-def _tells_something(event: LogEvent) -> Any:
+def _without_chatter(event: LogEvent) -> Any:
     """Drop the messages of `twisted.python.log`, such as for each opened port, and of Twisted's HTTP client, such as
     for each connection, unless they are errors.
     """
@@ -170,18 +170,18 @@ def _namespace(event: LogEvent) -> str:
 
 def _request_id(event: LogEvent) -> str:
     """The request id in the event, else that of the current request; empty if there is none."""
-    told = event.get("request_id")
-    if told:
-        return str(told)
+    given = event.get("request_id")
+    if given:
+        return str(given)
     request = current_request()
     return request.request_id if request is not None else ""
 
 
 def _trace_id(event: LogEvent) -> str:
     """The trace id in the event, else that of the current request; empty if there is none."""
-    told = event.get("trace_id")
-    if told:
-        return str(told)
+    given = event.get("trace_id")
+    if given:
+        return str(given)
     request = current_request()
     return request.trace_id if request is not None else ""
 

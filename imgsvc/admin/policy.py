@@ -31,8 +31,8 @@ def list_rules(setting: Setting) -> None:
     rules = _policy(setting).rules
     for name in rules:
         click.echo(f"{name}\t{'file' if name in rules.own else 'default'}\t{rules.text(name) or '@'}")
-    for oddity in rules.oddities():
-        click.echo(oddity, err=True)
+    for warning in rules.warnings():
+        click.echo(warning, err=True)
 
 
 @policy.command()

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from imgsvc.identity.actions import DEFAULT_RULES
 
-__all__ = ["DefaultRules", "Sights"]
+__all__ = ["DefaultRules", "Inputs"]
 
 Values = Mapping[str, Any]
 
@@ -24,7 +24,7 @@ _WORD: Final = re.compile(r"\(|\)|(?:%\(\w+\)s|[^\s()])+")
 
 
 @frozen
-class Sights:
+class Inputs:
     """The names of the attributes of the caller, and of the target, that a rule depends on."""
 
     credentials: frozenset[str] = frozenset()
@@ -39,7 +39,7 @@ class _Check:
     """
 
     holds: Callable[[Values, Values], bool]
-    sights: Sights = Sights()
+    inputs: Inputs = Inputs()
 
 
 class DefaultRules:
@@ -59,15 +59,15 @@ class DefaultRules:
         """The text of a rule."""
         return DEFAULT_RULES.get(name, "")
 
-    def sights(self, name: str) -> Sights:
+    def inputs(self, name: str) -> Inputs:
         """The attributes that a rule depends on. Raises KeyError: there is no such rule."""
-        return self._check(name).sights
+        return self._check(name).inputs
 
     def holds(self, name: str, target: Values, credentials: Values) -> bool:
         """Whether a rule allows the action. Raises KeyError: there is no such rule."""
         return self._check(name).holds(target, credentials)
 
-    def oddities(self) -> Iterator[str]:
+    def warnings(self) -> Iterator[str]:
         """None: see Rules."""
         return iter(())
 
@@ -111,9 +111,9 @@ def _joined(rule: Callable[[Iterator[bool]], bool], checks: list[_Check]) -> _Ch
         return checks[0]
     return _Check(
         lambda target, credentials: rule(check.holds(target, credentials) for check in checks),
-        Sights(
-            frozenset().union(*(check.sights.credentials for check in checks)),
-            frozenset().union(*(check.sights.target for check in checks)),
+        Inputs(
+            frozenset().union(*(check.inputs.credentials for check in checks)),
+            frozenset().union(*(check.inputs.target for check in checks)),
         ),
     )
 
@@ -121,7 +121,7 @@ def _joined(rule: Callable[[Iterator[bool]], bool], checks: list[_Check]) -> _Ch
 def _has_role(role: str) -> _Check:
     return _Check(
         lambda target, credentials: role in [each.lower() for each in credentials["roles"]],
-        Sights(frozenset({"roles"})),
+        Inputs(frozenset({"roles"})),
     )
 
 
@@ -131,9 +131,9 @@ def _equal(kind: str, name: str) -> _Check:
         constant = kind.strip('"')
         return _Check(
             lambda target, credentials: name in target and str(target[name]) == constant,
-            Sights(target=frozenset({name})),
+            Inputs(target=frozenset({name})),
         )
     return _Check(
         lambda target, credentials: name in target and str(target[name]) == str(credentials[kind]),
-        Sights(frozenset({kind}), frozenset({name})),
+        Inputs(frozenset({kind}), frozenset({name})),
     )

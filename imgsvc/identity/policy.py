@@ -32,7 +32,7 @@ LOOK_INTERVAL: Final = 1.0
 MOST_KEPT: Final = 10_000
 """Cached decisions of one rule."""
 
-Sight = Callable[[Caller, Owned | None], object]
+ReadInput = Callable[[Caller, Owned | None], object]
 """Reads one value that a rule depends on from the caller or the target. Returns _NOTHING if there is no such value."""
 
 
@@ -86,7 +86,7 @@ class Policy:
     def might_allow(self, action: str, caller: Caller) -> bool:
         """See IPolicy. Raises KeyError: there is no such action."""
         decisions = self._decisions_of(action)
-        return within_bounds(action, caller, None) and (decisions.look_into_target or decisions.of(caller, None))
+        return within_bounds(action, caller, None) and (decisions.depends_on_target or decisions.of(caller, None))
 
     def permits(self, rule: str, caller: Caller, target: Owned | None = None) -> bool:
         """The decision of a rule alone, without `within_bounds`. Raises KeyError: there is no such rule."""
@@ -137,18 +137,18 @@ class _Decisions:
     """Evaluates one rule, and caches its decisions."""
 
     def __init__(self, rules: DefaultRules | Rules, name: str) -> None:
-        sights = rules.sights(name)
+        inputs = rules.inputs(name)
         self._rules = rules
         self._name = name
-        self._of_caller = {each: _CALLER[each] for each in sorted(sights.credentials & _CALLER.keys())}
-        self._of_target = {each: _target_sight(each) for each in sorted(sights.target)}
-        self._sights = (*self._of_caller.values(), *self._of_target.values())
+        self._of_caller = {each: _CALLER[each] for each in sorted(inputs.credentials & _CALLER.keys())}
+        self._of_target = {each: _target_input(each) for each in sorted(inputs.target)}
+        self._inputs = (*self._of_caller.values(), *self._of_target.values())
         self._kept: dict[tuple[object, ...], bool] = {}
-        self.look_into_target = any(_OTHER_NAMES.get(name, name) != "owner" for name in self._of_target)
+        self.depends_on_target = any(_ALIASES.get(name, name) != "owner" for name in self._of_target)
         """Whether the decisions depend on more of the target than its owner."""
 
     def of(self, caller: Caller, target: Owned | None) -> bool:
-        key = tuple([sight(caller, target) for sight in self._sights])
+        key = tuple([read(caller, target) for read in self._inputs])
         try:
             return self._kept[key]
         except KeyError:
@@ -185,7 +185,7 @@ def _stamp(path: Path | None) -> tuple[int, ...] | None:
 
 _NOTHING: Final = object()
 
-_CALLER: Final[Mapping[str, Sight]] = {
+_CALLER: Final[Mapping[str, ReadInput]] = {
     "roles": lambda caller, target: caller.roles,
     "service_roles": lambda caller, target: caller.service_roles,
     "user_id": lambda caller, target: caller.user_id,
@@ -197,15 +197,15 @@ _CALLER: Final[Mapping[str, Sight]] = {
     "is_admin_project": lambda caller, target: True,
 }
 
-_OTHER_NAMES: Final = {"image_id": "id", "project_id": "owner"}
+_ALIASES: Final = {"image_id": "id", "project_id": "owner"}
 _ATTRIBUTES: Final = frozenset(names_of(lambda field: field.is_attribute and field.always_shown))
 
 
-def _target_sight(name: str) -> Sight:
+def _target_input(name: str) -> ReadInput:
     """How to read what a rule calls %(name)s: an attribute of the image, or a custom property of that name."""
     if name in ("member_id", "member"):
         return _member
-    attribute = _OTHER_NAMES.get(name, name)
+    attribute = _ALIASES.get(name, name)
     if attribute == "owner":
         return _owner
     if attribute in _ATTRIBUTES:

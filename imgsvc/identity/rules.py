@@ -19,7 +19,7 @@ from oslo_policy import _checks, policy
 
 from imgsvc.errors import ConfigurationError
 from imgsvc.identity.actions import DEFAULT_RULES, RETIRED
-from imgsvc.identity.default_rules import Sights
+from imgsvc.identity.default_rules import Inputs
 from imgsvc.logger import make_logger
 
 log = make_logger()
@@ -66,13 +66,13 @@ class Rules:
         self._checks = policy.Rules(
             {name: self._parsed(name, text) for name, text in {**DEFAULT_RULES, **self.own}.items()}
         )
-        self._sights = {name: self._seen_by(name) for name in self._checks}
+        self._inputs = {name: self._inputs_of(name) for name in self._checks}
         self._enforcer = policy.Enforcer(cfg.ConfigOpts(), use_conf=False)
         self._enforcer.set_rules(self._checks)
 
     @classmethod
     def load(cls, path: Path) -> Rules:
-        """Read the rules from a YAML or JSON file, and log what `oddities` finds.
+        """Read the rules from a YAML or JSON file, and log what `warnings` finds.
 
         Raises ConfigurationError: the file cannot be read, or a rule is wrong.
         """
@@ -85,8 +85,8 @@ class Rules:
         if not isinstance(own, dict) or not all(isinstance(name, str) for name in own):
             raise ConfigurationError(f"policy.file {path}: must be a mapping from names to rules")
         rules = cls(own, f"policy.file {path}")
-        for oddity in rules.oddities():
-            log.warn("{oddity}", oddity=oddity)
+        for warning in rules.warnings():
+            log.warn("{text}", text=warning)
         return rules
 
     def __contains__(self, name: str) -> bool:
@@ -99,15 +99,15 @@ class Rules:
         """The text of a rule."""
         return str(self.own.get(name, DEFAULT_RULES.get(name, "")))
 
-    def sights(self, name: str) -> Sights:
+    def inputs(self, name: str) -> Inputs:
         """The attributes that a rule depends on. Raises KeyError: there is no such rule."""
-        return self._sights[name]
+        return self._inputs[name]
 
     def holds(self, name: str, target: Mapping[str, Any], credentials: Mapping[str, Any]) -> bool:
         """Whether a rule allows the action. Takes about 200 us. Raises KeyError: there is no such rule."""
         return bool(self._enforcer.enforce(self._checks[name], target, dict(credentials)))
 
-    def oddities(self) -> Iterator[str]:
+    def warnings(self) -> Iterator[str]:
         """Warnings for the operator, one sentence each: rules that nothing uses, whose names may be mistyped."""
         named = {other for name in self._checks for other in self._references(self._checks[name])}
         retired = sorted(RETIRED & self.own.keys())
@@ -137,7 +137,7 @@ class Rules:
             raise self._bad(name, f"{text!r} is not a rule")
         return check
 
-    def _seen_by(self, name: str) -> Sights:
+    def _inputs_of(self, name: str) -> Inputs:
         credentials: set[str] = set()
         target: set[str] = set()
         for leaf in self._leaves_with_references(name, self._checks[name], (name,)):
@@ -150,7 +150,7 @@ class Rules:
                 raise self._bad(name, f"{leaf.kind}: is a check of other servers, which imgsvc does not make")
             else:
                 credentials.update(self._credential(name, leaf.kind))
-        return Sights(frozenset(credentials), frozenset(target))
+        return Inputs(frozenset(credentials), frozenset(target))
 
     def _leaves_with_references(self, name: str, check: Any, path: tuple[str, ...]) -> Iterator[Any]:
         for leaf in _leaves(check):

@@ -49,7 +49,7 @@ class Deletion:
         image = await self.access.image(caller, image_id, "delete_image")
         if image.protected:
             raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
-        await _to_the_end(self._delete(image))
+        await _uncancelled(self._delete(image))
 
     async def _delete(self, image: Image) -> None:
         await self._require_stores(image.locations)
@@ -90,7 +90,7 @@ class Deletion:
         refuses, and the image has these locations again.
         """
         if pending_deletions:
-            await _to_the_end(self._remove_all(pending_deletions, None))
+            await _uncancelled(self._remove_all(pending_deletions, None))
 
     async def _remove_all(self, pending_deletions: Sequence[PendingDeletion], status: Status | None) -> None:
         """status: the former status of the image if it was deleted, else None."""
@@ -131,10 +131,10 @@ class Deletion:
         await self.catalogue.forget_location(pending.key)
 
 
-def _to_the_end(work: Coroutine[Any, Any, None]) -> Deferred[None]:
+def _uncancelled(work: Coroutine[Any, Any, None]) -> Deferred[None]:
     """A Deferred that fires when `work` ends. Cancelling it does not stop `work`."""
-    return shielded(Deferred.fromCoroutine(work), lost=_tell_nobody)
+    return shielded(Deferred.fromCoroutine(work), lost=_log_failure)
 
 
-def _tell_nobody(failure: Failure) -> None:
+def _log_failure(failure: Failure) -> None:
     log.error("{error} (nobody waits for the result any more)", error=failure.getErrorMessage())

@@ -40,7 +40,7 @@ class PolicyCommandTests(SynchronousTestCase):
         self.assertEqual(rules["modify_image"], ("default", DEFAULT_RULES["modify_image"]))
         self.assertEqual(rules["default"], ("default", "@"))
 
-    def test_list_oddities(self) -> None:
+    def test_list_warnings(self) -> None:
         """What has no effect is told beside the list."""
         self.write("delete_imagse: '!'\nget_task: ''\n")
         listed = self.run_command("list")

@@ -18,7 +18,7 @@ from imgsvc.errors import ConfigurationError
 from imgsvc.identity.actions import ACTIONS, DEFAULT_RULES, OWNERS_ACTIONS, RETIRED
 from imgsvc.identity.default_rules import DefaultRules
 from imgsvc.identity.policy import Policy, sees
-from imgsvc.identity.rules import Rules, Sights
+from imgsvc.identity.rules import Inputs, Rules
 from imgsvc.model import Caller, Image, Status, Visibility
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,30 +27,30 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 class SightsTests(SynchronousTestCase):
     """What rules can see is read off them."""
 
-    def sights(self, text: Any, **others: Any) -> Sights:
-        return Rules({"it": text, **others}).sights("it")
+    def inputs(self, text: Any, **others: Any) -> Inputs:
+        return Rules({"it": text, **others}).inputs("it")
 
     def test_of_caller(self) -> None:
         """Attributes of the caller stand before the colon, unless a constant does."""
-        self.assertEqual(self.sights("role:admin").credentials, {"roles"})
-        self.assertEqual(self.sights("user_id:x and not project_id:y").credentials, {"user_id", "project_id"})
-        self.assertEqual(self.sights("service_roles:service or 'public':%(visibility)s").credentials, {"service_roles"})
-        self.assertEqual(self.sights("True:%(protected)s or 5:%(min_disk)s or None:%(owner)s").credentials, set())
+        self.assertEqual(self.inputs("role:admin").credentials, {"roles"})
+        self.assertEqual(self.inputs("user_id:x and not project_id:y").credentials, {"user_id", "project_id"})
+        self.assertEqual(self.inputs("service_roles:service or 'public':%(visibility)s").credentials, {"service_roles"})
+        self.assertEqual(self.inputs("True:%(protected)s or 5:%(min_disk)s or None:%(owner)s").credentials, set())
 
     def test_of_target(self) -> None:
         """Attributes of the target stand in %(...)s."""
-        self.assertEqual(self.sights("user_id:%(a)s-%(b)s%%").target, {"a", "b"})
-        self.assertEqual(self.sights("role:%(needed)s").target, {"needed"})
-        self.assertEqual(self.sights("@").target, set())
+        self.assertEqual(self.inputs("user_id:%(a)s-%(b)s%%").target, {"a", "b"})
+        self.assertEqual(self.inputs("role:%(needed)s").target, {"needed"})
+        self.assertEqual(self.inputs("@").target, set())
 
     def test_through_references(self) -> None:
         """A rule sees what the rules see that it refers to."""
-        sights = self.sights("not rule:other", other="rule:third and user_id:%(a)s", third="role:x")
-        self.assertEqual(sights, Sights(frozenset({"roles", "user_id"}), frozenset({"a"})))
+        inputs = self.inputs("not rule:other", other="rule:third and user_id:%(a)s", third="role:x")
+        self.assertEqual(inputs, Inputs(frozenset({"roles", "user_id"}), frozenset({"a"})))
 
     def test_lists(self) -> None:
         """Rules in the old form of lists are read too."""
-        self.assertEqual(self.sights([["role:a", "user_id:%(x)s"], "role:b"]).target, {"x"})
+        self.assertEqual(self.inputs([["role:a", "user_id:%(x)s"], "role:b"]).target, {"x"})
 
 
 class FileTests(SynchronousTestCase):
@@ -125,7 +125,7 @@ class FileTests(SynchronousTestCase):
         self.assertIn("%(name)s only", self.refusal("a: user_id:%(size)d"))
         self.assertIn("neither a constant nor the name", self.refusal("a: 1a:x"))
 
-    def test_oddities(self) -> None:
+    def test_warnings(self) -> None:
         """A rule that nothing uses is reported in one line, and does no harm."""
         self.assertEqual(
             self.logged("".join(f"{name}: role:x\n" for name in sorted(RETIRED))),
@@ -289,8 +289,8 @@ class DefaultsTests(SynchronousTestCase):
     def test_sights(self) -> None:
         """Every rule sees the same."""
         for name in DEFAULT_RULES:
-            self.assertEqual(self.without.rules.sights(name), self.with_oslo.rules.sights(name), name)
-        self.assertRaises(KeyError, self.without.rules.sights, "nothing")
+            self.assertEqual(self.without.rules.inputs(name), self.with_oslo.rules.inputs(name), name)
+        self.assertRaises(KeyError, self.without.rules.inputs, "nothing")
 
     @settings(max_examples=150, deadline=None, derandomize=True)
     @given(CALLERS, st.none() | IMAGES)
