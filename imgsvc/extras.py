@@ -1,4 +1,4 @@
-"""Says what to install when the server is started, but only the client was installed."""
+"""Tells the user what to install if only the client is installed and the server is started."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Options(usage.Options):
     opt_l = opt_listen
 
     def opt_version(self) -> None:
-        """Say which imgsvc this is, and exit."""
+        """Print the version, and exit."""
         sys.stdout.write(f"imgsvc {__version__}\n")
         raise SystemExit(0)
 

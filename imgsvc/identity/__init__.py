@@ -1,1 +1,1 @@
-"""Who makes a request, and what they may do."""
+"""Identifies the callers of requests, and decides what they may do."""

@@ -266,7 +266,8 @@ class Upload:
                 await self._abort()
             held = await self._uploads.claims.release(self.image.id, self._claim.lease_id)
             if data is not None:
-                if not held and await self._is_active(data):  # it was activated, and only the answer got lost
+                if not held and await self._is_active(data):  # the image is active: only the response of the database
+                    # was lost
                     await self._succeed(data)
                     return
                 await self._abort()

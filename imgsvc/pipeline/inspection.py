@@ -126,7 +126,7 @@ class Inspection:
             self._check_match(found)
         elif self._declared in INSPECTORS.keys() - found.keys() and looks_like(self._declared, unit):
             self._refuse("what it refers to cannot be checked")
-        # A raw disk may hold anything, but a GPT on it must be sound.
+        # A raw disk may contain any data, but a GPT on it must be valid.
         wanted = "gpt" if self._declared == "raw" and self._bare else self._declared
         self._inspector = found.get(wanted)
         if isinstance(self._inspector, Vmdk) and not self._inspector.region("descriptor").complete:

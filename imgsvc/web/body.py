@@ -139,7 +139,7 @@ class RequestBody(PushProducer):
         self._source.resume_body()  # also after the last byte, to notice a lost connection
 
     def _cancel(self, done: Deferred[None]) -> None:
-        if self._failure is not None:  # klein cancels the handlers of lost requests: say what was lost instead
+        if self._failure is not None:  # Klein cancels the handler of a lost request: fail with the reason instead
             self._end(self._failure)
         else:
             self.stopProducing()

@@ -85,7 +85,7 @@ def _without_route(request: StreamingRequest, error: HTTPException) -> tuple[int
     """The status and the message for a request for which Werkzeug has found no route."""
     path = request.path.decode("latin-1")
     if isinstance(error, MethodNotAllowed):
-        allowed = ", ".join(sorted(error.valid_methods or ()))  # with HEAD wherever GET is
+        allowed = ", ".join(sorted(error.valid_methods or ()))  # Werkzeug adds HEAD wherever GET is allowed
         request.setHeader("allow", allowed)
         return error.code, f"{path} accepts the methods {allowed}."
     if request.method not in METHODS:

@@ -8,8 +8,8 @@ from typing import Final
 from imgsvc.errors import Invalid, RangeNotSatisfiable
 from imgsvc.model import Span
 
-# Not by Werkzeug's parsers: they refuse `bytes=-0`, and take a Content-Range that ends beyond its own length.
-# Blanks are matched possessively, because backtracking over thousands of them would take seconds.
+# Not by Werkzeug's parsers: they refuse `bytes=-0`, and take a Content-Range that ends beyond its own length. Blanks
+# are matched possessively, because backtracking over thousands of them would take seconds.
 _RANGE: Final = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,99})\s*+-\s*+(\d{0,99})\s*+", re.IGNORECASE | re.ASCII)
 _CONTENT_RANGE: Final = re.compile(
     r"\s*+bytes\s++(\d{1,99})\s*+-\s*+(\d{1,99})\s*+/\s*+(\d{1,99}|\*)\s*+", re.IGNORECASE | re.ASCII
