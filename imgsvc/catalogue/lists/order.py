@@ -60,7 +60,9 @@ def index_ranges(order: Order, marker_nulls: Sequence[bool], dialect: Dialect) -
         return [_beyond(order, marker_nulls)] if marker_nulls else [true()]
     is_set, is_null = images.c[first.name].is_not(None), images.c[first.name].is_(None)
     if not marker_nulls:
-        return [true()] if null_is_least(dialect) else [is_set, is_null]
+        # Images without a value stand in the order of their age. Apart from the others, they need not be sorted by it.
+        by_age = order[1].name in _AGE and order[1].descending is not first.descending
+        return [true()] if null_is_least(dialect) and not by_age else [is_set, is_null]
     if marker_nulls[0]:
         rest = and_(is_null, after(order[1:], marker_nulls[1:], place=1))
         return [rest] if first.descending else [rest, is_set]
