@@ -34,9 +34,7 @@ class Delivery:
         try:
             if IFileBacked.providedBy(reader):
                 if reader.length <= SMALL:
-                    data = (
-                        b"" if reader.length == 0 else page_cache.read_cached(reader.fd, reader.offset, reader.length)
-                    )
+                    data = _read_cached(reader)
                     if data is not None:
                         sink.write(data)
                         return
