@@ -25,6 +25,7 @@ from imgsvc.catalogue.servers import ServerDatabase
 from imgsvc.catalogue.sqlite import SQLiteDatabase
 from imgsvc.catalogue.tables import metadata
 from imgsvc.interfaces import IThreads
+from imgsvc.lease_model import Task
 from imgsvc.model import Caller, Image, Location, StoredData, Visibility
 from tests.support.databases import DatabaseServer, mariadb, postgresql
 from tests.support.threads import ImmediateThreads
@@ -38,6 +39,10 @@ def new_image(**fields: Any) -> Image:
     fields.setdefault("created_at", NOON)
     fields.setdefault("updated_at", fields["created_at"])
     return Image(**fields)
+
+
+def new_task(image_id: str | None = None, **fields: Any) -> Task:
+    return Task(str(uuid4()), "kind", NOON, NOON, image_id=image_id, **fields)
 
 
 def stored_data(image_id: str, **fields: Any) -> StoredData:

@@ -16,7 +16,7 @@ from imgsvc.errors import ImageExists, QuotaExceeded, TooLarge
 from imgsvc.interfaces import IThreads
 from imgsvc.model import Image, Location, ProjectLimits, ProjectUsage, Status
 from imgsvc.threads import ReactorThreads
-from tests.catalogue.rigs import CatalogueTestCase, new_image, on_every_database, stored_data
+from tests.catalogue.rigs import CatalogueTestCase, new_image, new_task, on_every_database, stored_data
 from tests.support.databases import DatabaseServer, mariadb, postgresql
 
 
@@ -101,7 +101,7 @@ class ProjectsTest(CatalogueTestCase):
         image = self.add(owner="me")
         located = evolve(image, status=Status.ACTIVE, size=40, locations=tuple(map(place, "abc")))
         self.failureResultOf(self.catalogue.update(image, located, limits), TooLarge)
-        self.failureResultOf(self.catalogue.begin_task(image, located, "web", 60, limits), TooLarge)
+        self.failureResultOf(self.catalogue.begin_task(image, located, new_task(image.id), 60, limits), TooLarge)
         self.assertEqual(self.get(image.id), image)
         two = evolve(located, locations=located.locations[:2])
         image, _ = self.successResultOf(self.catalogue.update(image, two, limits))
@@ -208,7 +208,7 @@ class RaceTests(RaceTestCase):
             if number % 4 < 2:
                 running.append(catalogue.update(image, located, limits))
             else:
-                running.append(catalogue.begin_task(image, located, "web", 60, limits))
+                running.append(catalogue.begin_task(image, located, new_task(image.id), 60, limits))
         self.assertEqual(await self.succeeded(running, TooLarge), 5)
         self.assertEqual(await catalogues[0].usage("me"), 50)
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
-from uuid import uuid4
 
 from attrs import evolve
 
 from imgsvc.errors import Conflict, ImageChanged, LeaseLost, NoSuchImage, NotFound
 from imgsvc.lease_model import Lease, LeaseKind, Task, TaskEnd, TaskStatus
 from imgsvc.model import Image, Location, Status
-from tests.catalogue.rigs import NOON, CatalogueTestCase, on_every_database, stored_data
+from tests.catalogue.rigs import CatalogueTestCase, new_task, on_every_database, stored_data
 
 PLACE, OTHER = Location("web", "http://images.test/a"), Location("local", "file:///images/b")
 SUCCESS, FAILURE = TaskEnd(TaskStatus.SUCCESS), TaskEnd(TaskStatus.FAILURE, "why")
-
-
-def new_task(image_id: str | None = None, **fields: Any) -> Task:
-    return Task(str(uuid4()), "kind", NOON, NOON, image_id=image_id, **fields)
 
 
 class TaskTestCase(CatalogueTestCase):
