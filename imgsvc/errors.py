@@ -158,7 +158,7 @@ class LeaseLost(ImgsvcError):
     """The upload has lost its lease on the image: the lease ran out, or the image was deleted."""
 
     def __init__(self, image_id: str) -> None:
-        super().__init__(f"Image {image_id} was deleted, or taken from this upload, while its bytes arrived.")
+        super().__init__(f"Image {image_id} was deleted, or this upload lost its lease, while its data arrived.")
 
 
 class CatalogueUnavailable(ImgsvcError):

@@ -37,7 +37,7 @@ class Source(Enum):
 
     COLUMN = "an attribute of Image, a column of the table of images"
     ROWS = "an attribute of Image, rows of a table of its own"
-    ANSWER = "made for each response"
+    ANSWER = "computed for each response"
 
 
 class Setting(Enum):
@@ -110,7 +110,7 @@ _TABLE: Final = (
     ImageField(
         "status",
         FieldType.CHOICE,
-        "Where the image stands in its life",
+        "State of the image",
         values=tuple(status.value for status in Status),
         sortable=True,
         filter=FilterForm.CHOICE,
@@ -118,7 +118,7 @@ _TABLE: Final = (
     ImageField(
         "visibility",
         FieldType.CHOICE,
-        "Who else sees the image",
+        "Who can see the image besides its owner",
         setting=Setting.CLIENT,
         values=tuple(visibility.value for visibility in Visibility),
     ),
@@ -209,14 +209,14 @@ _TABLE: Final = (
         max_length=128,
         filter=FilterForm.TEXT,
     ),
-    ImageField("created_at", FieldType.TIME, "When the image was made, UTC", sortable=True, filter=FilterForm.TIME),
+    ImageField("created_at", FieldType.TIME, "When the image was created, UTC", sortable=True, filter=FilterForm.TIME),
     ImageField(
         "updated_at", FieldType.TIME, "When the image was last changed, UTC", sortable=True, filter=FilterForm.TIME
     ),
     ImageField("self", FieldType.TEXT, "Path of the image", Source.ANSWER),
     ImageField("file", FieldType.TEXT, "Path of the data", Source.ANSWER),
     ImageField("schema", FieldType.TEXT, "Path of this schema", Source.ANSWER),
-    ImageField("direct_url", FieldType.TEXT, "Where the first copy of the data is", Source.ANSWER, always_shown=False),
+    ImageField("direct_url", FieldType.TEXT, "URL of the first copy of the data", Source.ANSWER, always_shown=False),
     ImageField(
         "stores",
         FieldType.TEXT,
@@ -227,7 +227,7 @@ _TABLE: Final = (
     ImageField(
         "locations",
         FieldType.LOCATIONS,
-        "Where the copies of the data are",
+        "Locations of the copies of the data",
         Source.ROWS,
         Setting.LOCATIONS,
         always_shown=False,

@@ -179,7 +179,7 @@ def _update_locations(connection: Connection, image: Image, changed: Image, mome
             _SET_LOCATION_METADATA.run(connection, location_key=before.key, new_metadata=location_text(place.metadata))
     for place in wanted.values():
         if _PENDING_AT.rows(connection, image_id=image.id, store_id=place.store_id, url=place.url):
-            raise Conflict(f"What image {image.id} had at that location is being deleted.")
+            raise Conflict(f"The data that image {image.id} had at that location is being deleted.")
         ADD_LOCATION.run(
             connection,
             image_id=image.id,

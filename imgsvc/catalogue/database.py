@@ -61,9 +61,9 @@ def for_the_client(error: Exception) -> Exception:
     """Return Invalid if the driver has refused a value that a client sent; else the error itself."""
     match error:
         case UnicodeEncodeError():
-            return Invalid("A text holds characters that are not Unicode.")
+            return Invalid("A text contains characters that are not Unicode.")
         case OverflowError():
-            return Invalid("A number is larger than 64 bits hold.")
+            return Invalid("A number has more than 64 bits.")
     return error
 
 

@@ -222,4 +222,4 @@ def _check_values(values: Any) -> None:
         if isinstance(value, str):
             value.encode()
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise OverflowError("a number is larger than 64 bits hold")
+            raise OverflowError("a number has more than 64 bits")

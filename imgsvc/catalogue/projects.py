@@ -104,7 +104,7 @@ def check_count_uploading(connection: Connection, limits: ProjectLimits | None) 
     _take_turn(connection, limits.project_id)
     number = _number(connection, _COUNT_UPLOADING, limits.project_id)
     if number >= limits.count_uploading:
-        raise TooLarge(f"Project {limits.project_id} has {number} uploads under way, and may not have more.")
+        raise TooLarge(f"Project {limits.project_id} has {number} uploads in progress, and may not have more.")
 
 
 def check_size_total(connection: Connection, limits: ProjectLimits | None, size: int) -> None:

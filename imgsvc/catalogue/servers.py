@@ -200,7 +200,7 @@ class ServerDatabase:
             case Fault.OUTAGE:
                 return _unavailable(cause)
             case Fault.VALUE:
-                return Invalid("A value is not one that the catalogue can keep.")
+                return Invalid("The catalogue cannot store a value of the request.")
         return for_the_client(error)
 
     def _is_lost(self, connection: Connection) -> bool:
@@ -233,7 +233,7 @@ class _Generations:
 
     def _checked_out(self, connection: Any, record: Any, proxy: Any) -> None:
         if record.info[_Generations] != self._generation:
-            raise DisconnectionError("The server may have ended this one, too.")
+            raise DisconnectionError("The server may have closed this connection too.")
 
     def lost(self, generation: int) -> None:
         """Record that a connection of a generation was lost. Concurrent losses of one generation may count as two."""

@@ -299,10 +299,10 @@ def _engine(url: str, busy_timeout: float, statements_kept: int = STATEMENTS_KEP
     """Return an engine whose connections begin no transactions by themselves."""
     parsed = parse(url)
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        raise ConfigurationError("database.url: must be the URL of a file as sqlite:///folder/file")
+        raise ConfigurationError("database.url: must be the URL of a file, such as sqlite:///folder/file")
     if parsed.query:
         raise ConfigurationError(
-            f"database.url: the URL of an SQLite file has no options, as {next(iter(parsed.query))}"
+            f"database.url: the URL of an SQLite file may not have options, such as {next(iter(parsed.query))}"
         )
     # There is one connection for each thread, and it stays open: pool_size 0 means no limit.
     engine = create_engine(

@@ -76,7 +76,9 @@ class Turn:
             raise
         except OSError as error:
             # The file system has no such locks, or the folder cannot be written.
-            log.warn("No turns are taken at {path}: {error}", path=str(self._path), error=str(error))
+            log.warn(
+                "Processes cannot take turns to write with {path}: {error}", path=str(self._path), error=str(error)
+            )
             self._usable = False
             return None
         return self._fd

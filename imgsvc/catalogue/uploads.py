@@ -61,7 +61,7 @@ def claim_image(
     claimed = _CLAIM.run(connection, image_id=image_id, into_store=store_id, now=microseconds(now))
     image = find_image(connection, image_id)
     if not claimed and image.status is Status.QUEUED:
-        raise Conflict(f"Image {image_id} cannot take data before those that it had in store {store_id} are deleted.")
+        raise Conflict(f"Image {image_id} cannot get data before its former data in store {store_id} is deleted.")
     if not claimed:
         raise WrongStatus(image_id, image.status, "only a queued image takes data")
     return Claim(add_lease(connection, image_id, LeaseKind.UPLOAD, lease, store_ids=[store_id]), image)

@@ -33,7 +33,7 @@ def parse(url: str) -> URL:
         return parsed.set(drivername=_DRIVERS[parsed.drivername])
     except (ArgumentError, ValueError, KeyError):
         # Without the cause, because it contains the URL.
-        raise ConfigurationError(f"database.url: must be a URL as {_FORMS}") from None
+        raise ConfigurationError(f"database.url: must be a URL such as {_FORMS}") from None
 
 
 def locate(url: str, folder: Path) -> str:

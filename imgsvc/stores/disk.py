@@ -56,12 +56,12 @@ class Disk:
                 why=why,
             )
         self.away = why
-        return StoreAway(self.store_id, "it is away: its medium is not there, or not its own.")
+        return StoreAway(self.store_id, "it is away: its medium is missing, or belongs to another store.")
 
     def found(self) -> None:
         """Mark the store as present."""
         if self.away is not None:
-            log.info("Store {store} is there again: {path}", store=self.store_id, path=self.folder.path)
+            log.info("Store {store} is back: {path}", store=self.store_id, path=self.folder.path)
         self.away = None
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:

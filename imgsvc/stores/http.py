@@ -206,7 +206,7 @@ class HttpStore:
     def _check_encoding(self, answer: RemoteResponse) -> None:
         """Raise StoreUnavailable if the body is encoded, and so is not the object itself."""
         if (answer.header("content-encoding") or "identity").lower() != "identity":
-            raise StoreUnavailable(self.store_id, "the server sends an encoding that was not asked for.")
+            raise StoreUnavailable(self.store_id, "the server sends an encoding that was not requested.")
 
     def _fault(self, status: int) -> StoreError:
         kind = ObjectMissing if status in _GONE else StoreUnavailable

@@ -96,7 +96,7 @@ class MarkFile:
         except OSError as error:
             if error.errno in _ABSENT:
                 raise NotMarked(describe(None)) from None
-            raise NotMarked(f"does not show its mark: {os.strerror(error.errno or 0)}") from None
+            raise NotMarked(f"has a mark that cannot be read: {os.strerror(error.errno or 0)}") from None
         if data is None or self.own is None or Mark.decode(data) != self.own:
             raise NotMarked(describe(data))
         self._right = seen

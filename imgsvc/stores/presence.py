@@ -75,7 +75,7 @@ class Presence:
         except OSError as error:
             if error.errno not in _GONE:
                 raise
-            self.disk.lost(f"cannot be looked at: {error.strerror}")
+            self.disk.lost(f"cannot be checked: {error.strerror}")
         self._loop.start(EVERY, now=False)
 
     def stop(self) -> None:
@@ -119,11 +119,11 @@ class Presence:
             return
         found = await self.survey()
         if says and not force:
-            raise Conflict(f"{found.place} {found.mark}, which would lose it. Only with --force.")
+            raise Conflict(f"{found.place} {found.mark}, which would be replaced. To replace it, use --force.")
         if found.missing and not found.known and not force:
             raise Conflict(
                 f"None of the {found.missing} objects that the catalogue has in store {self.store_id} is in"
-                f" {found.place}: is it mounted? If they are lost, --force."
+                f" {found.place}: is it mounted? If they are lost, use --force."
             )
         await self._run(self.disk.call(self.make))
         if not await self._run(self.disk.call(folder.mark.write, says)):
@@ -136,7 +136,7 @@ class Presence:
         except (StoreAway, CancelledError):
             pass  # `lost` has logged it; or the store is being stopped
         except ImgsvcError as error:
-            log.error("Store {store} cannot be looked at: {error}", store=self.store_id, error=str(error))
+            log.error("Store {store} cannot be checked: {error}", store=self.store_id, error=str(error))
 
     async def _claim(self, new: bool) -> str | None:
         """Mark the folder if that is allowed. Returns None if it belongs to the store; else the reason why not.

@@ -79,7 +79,7 @@ class Registry:
             try:
                 await store.stop()
             except StoreError as error:
-                log.error("Store {store} does not stop: {error}", store=store.store_id, error=error)
+                log.error("Store {store} cannot be stopped: {error}", store=store.store_id, error=error)
 
 
 def make_stores(stores: Mapping[str, config.Store], default: str, services: StoreServices) -> Registry:
@@ -116,7 +116,9 @@ def _check_purposes(stores: Sequence[IStore]) -> None:
             continue
         path = f"stores.{info.id}.purpose = {info.reserved.value!r}"
         if info.read_only:
-            raise ConfigurationError(f"{path}: must be a store that takes images: one of kind {info.kind} does not")
+            raise ConfigurationError(
+                f"{path}: must be a store that accepts images, which one of kind {info.kind} does not"
+            )
         other = taken.setdefault(info.reserved, info.id)
         if other != info.id:
             raise ConfigurationError(f"{path}: store {other} has this purpose already")

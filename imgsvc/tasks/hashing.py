@@ -98,7 +98,7 @@ class LocationHashing:
         has to stop.
         """
         if not image.locations or image.os_hash_algo is None or image.size is None:
-            raise Invalid(f"Image {image.id} has no location to be read any more.")
+            raise Invalid(f"Image {image.id} has no location any more.")
         location = image.locations[0]
         store, span = self.stores.get(location.store_id), Span(0, image.size)
         inspection = await start_inspection(self.rules.inspection, image, self.digest_threads)
@@ -148,7 +148,7 @@ class LocationHashing:
 def _image_id(work: ITaskWork) -> str:
     image_id = work.task.image_id
     if image_id is None:
-        raise Invalid(f"Task {work.task.id} is about no image.")
+        raise Invalid(f"Task {work.task.id} has no image.")
     return image_id
 
 

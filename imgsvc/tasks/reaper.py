@@ -174,7 +174,11 @@ class Reaper:
         try:
             await self.stores.find(left.store_id).discard(left.name, left.lease_id)
         except (StoreAway, UnknownStore) as error:
-            log.warn("reaper: image {image}: what it left stays: {error}", image=left.name, error=str(error))
+            log.warn(
+                "reaper: image {image}: the object of its upload is not discarded yet: {error}",
+                image=left.name,
+                error=str(error),
+            )
 
     async def _forget_tasks(self) -> None:
         while await self.tasks.forget_tasks():

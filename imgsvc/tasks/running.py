@@ -152,7 +152,7 @@ class RunningTask:
         except (LeaseLost, NoSuchImage) as error:
             with suppress(LeaseLost):  # another process has the task
                 await self.close(str(error))
-            log.info("task {task}: what it was about is gone", task=self.task.id)
+            log.info("task {task}: ended, because its image or its lease is gone", task=self.task.id)
 
     async def _repeatedly(self) -> None:
         """Run attempts until one succeeds, the kind's verdict on an error ends them, or no retry is left."""
