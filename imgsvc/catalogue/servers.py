@@ -172,11 +172,8 @@ class ServerDatabase:
             raise _unavailable(error) from error
         except InvalidRequestError as error:  # a new connection that was lost at once
             raise _Undone(error) from error
-        except (
-            TypeError,
-            ValueError,
-            OSError,
-        ) as error:  # the driver does not know an option, or cannot read a file of an option
+        except (TypeError, ValueError, OSError) as error:
+            # The driver does not know an option, or cannot read a file of an option.
             raise _wrong_options(error) from error
 
     def _undo(self, connection: Connection, generation: int, error: Exception) -> Exception:

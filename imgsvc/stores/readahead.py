@@ -101,7 +101,7 @@ class ReadAhead(PushProducer):
     def _wrote(self, size: int) -> None:
         if self._paused and self._consumer is not None:
             self._unsent += size
-        elif self._share is not None:  # else it was closed, and all of it is free
+        elif self._share is not None:  # a closed share holds nothing
             self._share.free(size)
 
     def _is_over(self) -> bool:

@@ -51,9 +51,8 @@ class ObjectCheck:
         await doubts.settle()
 
     async def _again(self, objects: list[StoredObject]) -> None:
-        unfinished = {
-            each.name for each in await self.store.unfinished()
-        }  # these belong to uploads, which are checked separately
+        # Unfinished objects belong to uploads, which are checked separately.
+        unfinished = {each.name for each in await self.store.unfinished()}
         for found in objects:
             if found.name not in unfinished and not await self._is_known(found.name) and await self._is_there(found):
                 await self._left_over(found)
