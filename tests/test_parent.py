@@ -129,3 +129,20 @@ class ReloadTests(SynchronousTestCase):
         """The first worker begins with what was read before it."""
         self.successResultOf(self.reload())
         self.assertEqual(self.parent.config, self.after)
+
+
+class StopTests(SynchronousTestCase):
+    """ParentService, when it is told to stop while its first worker starts."""
+
+    def test_serves_too_late(self) -> None:
+        """A worker that says that it serves after the stop has no others started, and nobody told of it."""
+        with open("log", "w") as stream:
+            output = LogOutput("text", stream)
+        report = Report()
+        parent = ParentService(Config(), Path(), output, [], Clock(), report)
+        stopped = parent.stopService()
+        self.successResultOf(stopped)
+        worker = Worker(Clock(), parent._serving, parent._ended)
+        worker.childDataReceived(1, b"serving\n")
+        self.assertEqual(report.said, [])
+        self.assertEqual(parent._workers, set())

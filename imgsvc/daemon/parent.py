@@ -99,8 +99,8 @@ class ParentService(Service):
             return
         worker = Worker(self.reactor, self._serving, self._ended)
         self._workers.add(worker)
-        # It hears of SIGHUP by its parent: one to the whole group must not end it, from its first moment on.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        # It hears of SIGHUP and Ctrl-C by its parent: one to the whole group must not end it, from its first moment on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGINT})
         try:
             self._fork(worker)
         finally:
@@ -127,7 +127,7 @@ class ParentService(Service):
         )
 
     def _serving(self) -> None:
-        if self._served:
+        if self._served or not self.running:
             return
         self._served = True
         number = self.config.server.workers

@@ -150,6 +150,23 @@ class WorkersTests(DaemonTestCase):
         self.assertEqual(daemon.stop(), 0)
         self.assert_no_traceback(daemon)
 
+    def test_interrupt_of_the_group(self) -> None:
+        """Ctrl-C, which the terminal sends to all processes: the workers are stopped by their parent only."""
+        daemon = self.workers()
+        begun, data = daemon.image(), os.urandom(2 * MIB)
+        upload = Transfer(daemon, begun, len(data)).send(data[:MIB])
+        self.wait_for_status(daemon, begun, "saving")
+        workers = children(daemon.pid)
+        for worker in workers:
+            os.kill(worker, signal.SIGINT)
+        self.assertEqual(upload.send(data[MIB:]).status(), 204)
+        self.assertNotIn("SIGINT", daemon.log())
+        self.assertEqual(children(daemon.pid), workers)
+        daemon.signal(signal.SIGINT)
+        assert daemon.process is not None
+        self.assertEqual(daemon.process.wait(PATIENCE), -signal.SIGINT)
+        self.assert_no_traceback(daemon)
+
     def test_parent_gone_before_it_serves(self) -> None:
         """A worker that has nobody to tell that it serves ends without a traceback."""
         told = {
