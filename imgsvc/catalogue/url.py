@@ -39,6 +39,10 @@ def parse(url: str) -> URL:
 def locate(url: str, folder: Path) -> str:
     """Return the URL, with the path of an SQLite file made relative to `folder`. Raises ConfigurationError."""
     parsed = parse(url)
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(f"--data = {str(folder)!r}: the name must be UTF-8") from error
     if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
         parsed = parsed.set(database=str(folder / parsed.database))
     return parsed.render_as_string(hide_password=False)

@@ -158,6 +158,19 @@ class RefusedStartTests(DaemonTestCase):
             self.assertEqual(status, 1)
             self.assertRegex(text, rf"^imgsvc: --data = '.*/{data}': .*/file is a file; must be a folder\n$")
 
+    def test_data_folder_of_other_bytes(self) -> None:
+        """A data folder whose name the catalogue's URL and the log cannot have, also for workers."""
+        for toml in ("", "[server]\nworkers = 2\n"):
+            (self.folder / "imgsvc.toml").write_text(toml)
+            name = os.fsdecode(b"d\xff")
+            listen = ("--listen", "tcp:0:interface=127.0.0.1")
+            status, text = twistd(self.folder, "--config", "imgsvc.toml", "--data", name, *listen)
+            self.assertEqual(status, 1)
+            lines = [line for line in text.splitlines() if " info " not in line]
+            self.assertEqual(len(lines), 1, text)
+            self.assertRegex(lines[0], r"^imgsvc: --data = '.*/d\\udcff': the name must be UTF-8$")
+            self.assertFalse((self.folder / name).exists())
+
     def test_log_file(self) -> None:
         """A log file that cannot be written."""
         status, text = twistd(self.folder, before=("-n", "--logfile=absent/log"))
