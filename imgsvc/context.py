@@ -56,10 +56,11 @@ def bound(function: Callable[P, T]) -> Callable[P, T]:
 def headers_for_services() -> dict[str, str]:
     """Headers with the ids of the current request, for requests to trusted services.
 
-    By name; empty if there is none.
+    By name; empty if there is none. An id that is not printable ASCII is left out: a service may refuse the request
+    for it (RFC 9110, section 5.5).
     """
     request = _request.get()
     if request is None:
         return {}
     headers = {"X-Openstack-Request-Id": request.request_id, "traceparent": request.traceparent}
-    return {name: value for name, value in headers.items() if value}
+    return {name: value for name, value in headers.items() if value and value.isascii() and value.isprintable()}
