@@ -40,8 +40,14 @@ class TaskRunner:
     _stopped: bool = field(default=False, init=False)
 
     def begin(self, task: Task, lease: Lease) -> None:
-        """Start a task, or go on with it, under its lease. Does nothing if it runs already."""
-        if self._stopped or task.id in self.running:
+        """Start a task, or go on with it, under its lease. Does nothing if it runs already under that lease."""
+        if self._stopped:
+            return
+        before = self.running.get(task.id)
+        if before is not None:
+            if before.lease.lease_id != lease.lease_id:  # this process did not run for long, and took its own lease over
+                before.ended.addCallback(lambda _: self.begin(task, lease))
+                before.stop(LeaseLost(lease.resource_id))
             return
         kind = self.kinds.get(task.type)
         if kind is None:

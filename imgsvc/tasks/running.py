@@ -120,7 +120,7 @@ class RunningTask:
         """See ITaskWork."""
         end = _end(why, result)
         now, pending = await self._runner.catalogue.end_task(image, changed, self.lease, end)
-        self._has_ended = True
+        self._ended_in_catalogue()
         self._runner.events.publish(event_of_change(image, now))
         self._runner.events.publish(TaskEnded(self.task, end))
         return pending
@@ -130,8 +130,12 @@ class RunningTask:
         end = _end(why, result)
         if not await self._runner.catalogue.close_task(self.lease, end):
             raise LeaseLost(self.lease.resource_id)
-        self._has_ended = True
+        self._ended_in_catalogue()
         self._runner.events.publish(TaskEnded(self.task, end))
+
+    def _ended_in_catalogue(self) -> None:
+        self._has_ended = True
+        self._keeper.stop()  # there is no lease any more
 
     # --- the work
 
@@ -141,11 +145,11 @@ class RunningTask:
             await self.wait(turns.acquire)
             try:
                 await self._repeatedly()
-            except TaskCancelled as error:
-                log.info("task {task}: cancelled", task=self.task.id)
-                await self._kind.failed(self, error)
             finally:
                 turns.release()
+        except TaskCancelled as error:
+            log.info("task {task}: cancelled", task=self.task.id)
+            await self._kind.failed(self, error)
         except CancelledError:
             await catalogue.renew(lease.resource_id, lease.lease_id, 0)  # so that the next process need not wait
             log.info("task {task}: left to the next process", task=self.task.id)

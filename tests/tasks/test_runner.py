@@ -379,6 +379,30 @@ class StopTests(RunnerTestCase):
         self.assert_ended(task, str(TaskCancelled(task.id)))
         self.assertEqual(self.kind.begun, [])
 
+    def test_cancelled_while_it_waits(self) -> None:
+        """A task that waits for its turn is ended at once, and takes nobody's turn."""
+        tasks = [self.begun() for _ in range(AT_ONCE + 2)]
+        self.assertTrue(fired(Deferred.fromCoroutine(self.runner.cancel_task(tasks[-2].id))))
+        self.assertIs(self.shown(tasks[-2]).status, TaskStatus.FAILURE)
+        self.assertEqual(len(self.leases()), AT_ONCE + 1)
+        while self.kind.runs:
+            self.finish()
+        self.assert_idle()
+        self.assertNotIn(tasks[-2].id, self.kind.begun)
+        self.assert_ended(tasks[-1])
+
+    def test_taken_over_from_itself(self) -> None:
+        """A process that was stopped for long may take over a lease of its own: the task goes on under the new one."""
+        task = self.begun()
+        [lease] = self.leases()
+        fired(self.catalogue.renew(lease.resource_id, lease.lease_id, 0))
+        taken = fired(self.catalogue.take_over(self.leases()[0], LEASE))
+        self.runner.begin(fired(self.catalogue.task(task.id)), taken)
+        self.assertEqual((self.kind.begun, len(self.kind.runs)), ([task.id] * 2, 1))
+        self.assertEqual(self.kind.works[-1].lease.lease_id, taken.lease_id)
+        self.finish()
+        self.assert_ended(task)
+
     def test_lost(self) -> None:
         """A task whose lease another process has ends here at its next renewal, and is left alone."""
         task = self.begun()
