@@ -93,6 +93,8 @@ class LeaseKeeper:
         return self._renew().addErrback(bound(self._not_renewed))
 
     def _not_renewed(self, failure: Failure) -> None:
+        if not self._loop.running:
+            return  # the work has ended meanwhile, and its lease with it
         log.error("{name}: lease not renewed: {error}", name=self._name, error=failure.getErrorMessage())
         if isinstance(failure.value, LeaseLost):
             self._lost(failure.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.errors import CatalogueUnavailable, LeaseLost
@@ -66,6 +67,17 @@ class LeaseKeeperTests(SynchronousTestCase):
         self.answer = fail(LeaseLost("image"))
         self.pass_steps(1)
         self.assertEqual(len(self.lost), 1)
+
+    def test_ended_meanwhile(self) -> None:
+        """A renewal that finds no lease, because the work has ended it, is neither a loss nor logged as one."""
+        self.answer = answer = Deferred()
+        logged: list[LogEvent] = []
+        globalLogPublisher.addObserver(logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+        self.pass_steps(1)
+        self.keeper.stop()
+        answer.errback(LeaseLost("image"))
+        self.assertEqual((self.lost, logged), ([], []))
 
     def test_stalls(self) -> None:
         """Work that does not come to its first step, or stands still in one, is told, and told again; and renewed."""

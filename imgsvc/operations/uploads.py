@@ -244,6 +244,7 @@ class Upload:
         self._allowance.check(self.image.id, size)
 
     async def _succeed(self, data: StoredData) -> None:
+        self._keeper.stop()  # the activation has ended the lease
         log.info(
             "image {image}: active, {size} bytes in store {store}",
             image=self.image.id,
@@ -265,6 +266,7 @@ class Upload:
             if data is None:
                 await self._abort()
             held = await self._uploads.claims.release(self.image.id, self._claim.lease_id)
+            self._keeper.stop()
             if data is not None:
                 if not held and await self._is_active(data):  # the image is active: only the response of the database
                     # was lost

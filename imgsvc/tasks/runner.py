@@ -45,7 +45,7 @@ class TaskRunner:
             return
         before = self.running.get(task.id)
         if before is not None:
-            if before.lease.lease_id != lease.lease_id:  # this process did not run for long, and took its own lease over
+            if before.lease.lease_id != lease.lease_id:  # this process has taken over from itself
                 before.ended.addCallback(lambda _: self.begin(task, lease))
                 before.stop(LeaseLost(lease.resource_id))
             return

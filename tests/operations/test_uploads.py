@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, fail
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from imgsvc.errors import CatalogueUnavailable, ObjectExists, StoreFull, StoreUnavailable, StoreWriteDenied
 from imgsvc.lease_keeper import RENEWALS_IN_A_LEASE, STALLED_LEASES
@@ -169,6 +170,21 @@ class StalledTests(ApiTestCase):
         self.assert_queued(image["id"])
         self.assertEqual(self.server.server.core.uploads.running, set())
         self.assert_nothing_kept(["local"])
+
+    def test_finalize(self) -> None:
+        """A store that does not note the end of an upload: it has no lease any more, which nobody misses."""
+        logged: list[LogEvent] = []
+        globalLogPublisher.addObserver(logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+        image = self.server.image()["id"]
+        store = self.server.store()
+        store.hang("finalize_writer")
+        self.assertEqual(self.server.put(image, b"data").status, 204)
+        self.assertEqual(store.hung, 1)
+        self.pass_time(LEASE)
+        self.assertEqual([event for event in logged if event["log_level"] is LogLevel.error], [])
+        store.heal()
+        self.assertEqual(self.server.server.core.uploads.running, set())
 
     def test_slow_client(self) -> None:
         """A client that sends little, but more than `server.minimum_rate`, is no stall, however long it takes."""
