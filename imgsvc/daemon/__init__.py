@@ -1,1 +1,1 @@
-"""What makes a daemon of the other packages: it wires them, and starts, reloads and stops the processes that serve."""
+"""The daemon: builds the objects of the other packages, and starts, reloads and stops the processes that serve."""

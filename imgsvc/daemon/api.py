@@ -1,4 +1,4 @@
-"""From a configuration and what works behind the API to the API itself: which routes there are, and what each gets."""
+"""Builds the HTTP API from the configuration and the core: all groups of routes, with what each of them needs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,13 @@ from imgsvc.web.versions import VersionRoutes, version_ids
 
 
 def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime) -> ImageApi:
-    """The HTTP interface. Raises ConfigurationError."""
+    """Build the HTTP API.
+
+    core: the operations, stores and budgets that the routes use. data_folder: the folder that relative paths of the
+    configuration start from. clock: for the time that JSON bodies may take.
+
+    Raises ConfigurationError: an option is wrong, or a file that it names.
+    """
     server = config.server
     address = PublicAddress(
         server.public_endpoint, Peers(server.proxy_peers, "server.proxy_peers") if server.proxy_headers else None

@@ -1,4 +1,4 @@
-"""What works by itself beside the requests: the reaper, tasks, and what is to come."""
+"""Services that run in the background, beside the requests: the reaper and the runner of tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Background"]
 class Background(MultiService):
     """Starts its parts in the order in which they were added, and stops them one by one in the opposite order.
 
-    A part that has not stopped after UNDO_TIME is left to itself. Any service can be a part, by `setServiceParent`.
+    The stop waits at most UNDO_TIME for each part. Any service becomes a part by `setServiceParent`.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -24,11 +24,14 @@ class Background(MultiService):
         self._clock = clock
 
     def add(self, start: Callable[[], None], stop: Callable[[], Deferred[None]]) -> None:
-        """Add a part that is no service. start: called once the server serves. stop: fires when it has stopped."""
+        """Add a part that is not a service.
+
+        start: called when the server begins to serve. stop: stops the part, and fires when it has stopped.
+        """
         Part(start, stop).setServiceParent(self)
 
     def stopService(self) -> Deferred[None]:
-        """Stop all parts. Fires when they have stopped, or been left to themselves."""
+        """Stop all parts. Fires when each has stopped or has used up UNDO_TIME."""
         Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
 
@@ -38,7 +41,7 @@ class Background(MultiService):
 
 
 class Part(Service):
-    """Something that is started and stopped by two functions."""
+    """A service that two functions start and stop."""
 
     def __init__(self, start: Callable[[], None], stop: Callable[[], Deferred[None]]) -> None:
         self._start = start

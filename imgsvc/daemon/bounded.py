@@ -1,4 +1,4 @@
-"""Waits that end: what hangs does not keep a process from its end."""
+"""Waiting with a time limit, so that work that hangs does not keep a process from stopping."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from imgsvc.logger import make_logger
 log = make_logger()
 
 UNDO_TIME: Final = 5.0
-"""Seconds that the undo of transfers may take which were cut off at the end of the grace, and each step after it."""
+"""Seconds that a stop waits for the undo of transfers that it has cut off, and for each step after that."""
 
 
 async def within(seconds: float, work: Deferred[None], clock: IReactorTime) -> None:
-    """Wait for work, but no longer than this: what a disk that hangs leaves undone is done after the next start."""
-    work.addErrback(lambda failure: log.failure("what is being cleaned up failed", failure=failure))
+    """Wait until `work` has ended, but no longer than `seconds`. A failure of the work is logged.
+
+    Work that does not end in time, as on a disk that hangs, is left undone. The next start of the server does it.
+    """
+    work.addErrback(lambda failure: log.failure("a step of the stop failed", failure=failure))
     late: Deferred[None] = Deferred()
     timer = clock.callLater(seconds, late.callback, None)
     await DeferredList([work, late], fireOnOneCallback=True, consumeErrors=True)
     if timer.active():
         timer.cancel()
     else:
-        log.warn("what is being cleaned up did not end in {seconds} s", seconds=seconds)
+        log.warn("a step of the stop did not end in {seconds} s", seconds=seconds)

@@ -1,13 +1,13 @@
-"""A worker as its parent sees it, and how the two talk.
+"""The parent's view of a worker process, and the protocol between the two.
 
-The parent tells a worker through the pipe of its standard input: a line of JSON first (what it serves), then lines
-`reopen` (the log), `reload JSON` (another configuration), `stop` and `stop_now`. The end of the pipe is the end of the
-parent.
+The parent writes lines to the worker's standard input. The first is a JSON object that says what to serve. Then come
+`reopen` (open the log file again), `reload JSON` (use another configuration), `stop` and `stop_now`. When the pipe is
+closed, the parent has ended.
 
-A worker says on its standard output, once, `serving`, or `failed REASON`, which it has logged, or `rejected REASON`,
-where the configuration is wrong, which it leaves to the parent to say. To each `reload` it answers `reloaded`, or
-`refused REASON`, and then all stays as it was. It writes to the parent's log by itself: a line for every request is too
-much to hand on.
+The worker writes lines to its standard output. The outcome of its start is one line: `serving`; or `failed REASON`,
+which the worker has logged; or `rejected REASON` if the configuration is wrong, which the worker has not logged. The
+answer to each `reload` is `reloaded`, or `refused REASON` if the worker keeps the configuration that it had. The worker
+writes to the log file itself, since the log may have a line for every request.
 """
 
 from __future__ import annotations
@@ -25,32 +25,36 @@ from imgsvc.logger import make_logger
 log = make_logger()
 
 LOG_FD: Final = 3
-"""The descriptor that a worker finds its log at."""
+"""The descriptor of the log in a worker."""
 FIRST_PORT_FD: Final = 4
-"""The first of the descriptors that it finds its listening sockets at, in the order of server.listen."""
+"""The descriptor of the first listening socket in a worker. The others follow, in the order of server.listen."""
 COMMAND: Final = "import gc; gc.disable(); from imgsvc.daemon.worker import main; main()"
-"""What a worker runs: see `tap.makeService` for the collector."""
+"""The Python code that a worker runs. `tap.makeService` says why the garbage collector is off during the start."""
 SERVING: Final = b"serving"
-"""What a worker says when it serves."""
+"""The worker serves."""
 FAILED: Final = b"failed "
-"""What it says when it cannot, before the reason."""
+"""The worker cannot serve. The reason follows."""
 REJECTED: Final = b"rejected "
-"""The same, where the configuration is wrong."""
+"""The worker cannot serve because the configuration is wrong. The reason follows."""
 RELOADED: Final = b"reloaded"
-"""What it says when it does as another configuration says."""
+"""The worker uses the new configuration."""
 REFUSED: Final = b"refused "
-"""What it says when it does not, before the reason."""
+"""The worker refuses the new configuration and keeps the old one. The reason follows."""
 
 
 class WorkerEnded(Exception):
-    """The process has ended before it answered."""
+    """The worker ended before it answered."""
 
 
 class Worker(ProcessProtocol):
-    """A child process, as its parent sees it: what it is told, what it says, how it ends."""
+    """A worker process, as its parent sees it. Sends commands, reads answers, and notices the end."""
 
     def __init__(self, reactor: Any, serving: Callable[[], None], ended: Callable[[Worker, str, float], None]) -> None:
-        """ended: called with how it ended, for people, and the seconds that it lived."""
+        """reactor: provides IReactorTime.
+
+        serving: called when the worker serves. ended: called when the process has ended, with the worker, a text such
+        as `signal 9`, and the seconds that it ran.
+        """
         self._reactor = reactor
         self._serving = serving
         self._ended = ended
@@ -61,23 +65,24 @@ class Worker(ProcessProtocol):
         self._process: Any = None
         self.pid = 0
         self.failure = ""
-        """Why it could not start, if it said so."""
+        """The reason of `failed`; empty if the worker has not sent it."""
         self.rejection = ""
-        """What is wrong with the configuration, if it said so."""
+        """The reason of `rejected`; empty if the worker has not sent it."""
 
     def connectionMade(self) -> None:
-        """Called when the process runs."""
+        """See IProcessProtocol: the process has been started."""
         self._process = self.transport
         self.pid = self._process.pid
 
     def tell(self, line: str) -> None:
-        """Send a line."""
+        """Send a line to the worker."""
         self._process.write(line.encode() + b"\n")
 
     def reload(self, document: str) -> Deferred[str | None]:
-        """Hand over another configuration, as JSON. Fires with why the worker refuses it; None: it does as it says.
+        """Send another configuration, as the JSON of `config.to_json`.
 
-        Fails with WorkerEnded.
+        Fires with None if the worker uses it, or with the reason why the worker refuses it. Fails with WorkerEnded: the
+        process ended first.
         """
         answer: Deferred[str | None] = Deferred()
         self._reloads.append(answer)
@@ -85,13 +90,13 @@ class Worker(ProcessProtocol):
         return answer
 
     def stop(self, patience: float) -> Deferred[None]:
-        """Have it stop, and kill it after `patience` seconds. Fires when the process has ended."""
+        """Tell the worker to stop, and kill it after `patience` seconds. Fires when the process has ended."""
         self.tell("stop")
         kill = self._reactor.callLater(patience, self._process.signalProcess, "KILL")
         return self._gone.addCallback(lambda _: kill.cancel() if kill.active() else None)
 
     def childDataReceived(self, descriptor: int, data: bytes) -> None:
-        """Called with what the process says."""
+        """See IProcessProtocol: the process has written `data`."""
         *lines, self._lines[descriptor] = (self._lines[descriptor] + data).split(b"\n")
         for line in lines:
             self._hear(line)
@@ -107,16 +112,16 @@ class Worker(ProcessProtocol):
             self._answered(None)
         elif line.startswith(REFUSED):
             self._answered(line.removeprefix(REFUSED).decode("utf-8", "replace"))
-        else:  # what Python itself, or a library, writes about a fault
+        else:  # an error message of Python or of a library
             log.error("worker {pid}: {line}", pid=self.pid, line=line.decode("utf-8", "replace"))
 
     def _answered(self, refusal: str | None) -> None:
         answer = self._reloads.popleft()
-        if not answer.called:  # else nobody waited for so long
+        if not answer.called:  # else it has timed out
             answer.callback(refusal)
 
     def processEnded(self, reason: Failure) -> None:
-        """Called when the process has ended and its pipes are closed."""
+        """See IProcessProtocol: the process has ended and its pipes are closed."""
         signal, status = getattr(reason.value, "signal", None), getattr(reason.value, "exitCode", None)
         how = f"status {status}" if signal is None else f"signal {signal}"
         self._ended(self, how, self._reactor.seconds() - self._born)

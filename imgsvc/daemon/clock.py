@@ -1,7 +1,7 @@
-"""Time that only passes.
+"""Makes a reactor use the monotonic clock.
 
-Twisted's reactors go by the clock on the wall. When that is set forward, every time-out ends at once; when it is set
-back, none does for as long.
+Twisted's reactors use the system clock. When that is set forward, timeouts expire too early. When it is set back, they
+expire too late.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 
 def go_by_time_passed(reactor: Any) -> None:
-    """Have all timers of a reactor, provider of IReactorTime, go by the monotonic clock of the system.
+    """Make all timers of the reactor use the monotonic clock. To be called before anything is scheduled.
 
-    Called before anything is scheduled. What asks the reactor for the time may compare it, but not show it.
+    reactor: provides IReactorTime. From now on its `seconds()` gives times that can be compared, but are not dates.
     """
-    assert not reactor.getDelayedCalls(), "what is scheduled already goes by another clock"
+    assert not reactor.getDelayedCalls(), "delayed calls that exist already use another clock"
     reactor.seconds = time.monotonic

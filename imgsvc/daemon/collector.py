@@ -1,4 +1,4 @@
-"""How often Python looks for cycles of objects that nobody refers to any more."""
+"""Settings of Python's garbage collector, which looks for cycles of unused objects."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import gc
 from typing import Final
 
 THRESHOLDS: Final = (10_000, 5, 100)
-"""New objects before the youngest are looked at; how many such looks before one at the middle ones; and so on for all.
+"""The thresholds of the three generations, for `gc.set_threshold`.
 
-By default (700, 10, 10) a JSON document of many small lists is looked at many times while it is read. A look at 50,000
-objects takes 15 ms, which is as long as a turn of the reactor may be.
+With Python's default (700, 10, 10), the collector runs many times while a JSON document of many small lists is read. A
+run over 50,000 objects takes 15 ms, and a turn of the reactor may take no longer than 20 ms.
 """
 
 
 def tune() -> None:
-    """Leave what was made by the start of the process out of all later looks, and look more rarely.
+    """Exclude all objects that exist now from later collections, and collect more rarely.
 
-    To be called when the start is over. The garbage of the start, some 7,000 objects of 115,000, stays too: to look for
-    it would hold up the first requests for 0.1 s.
+    To be called when the start is over. About 7,000 of the 115,000 objects are garbage of the start. They stay in
+    memory, since a collection would delay the first requests by 0.1 s.
     """
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

@@ -1,4 +1,4 @@
-"""From a configuration to all that works behind the API: what there is, and what each gets of the others."""
+"""Builds everything behind the API from the configuration, and connects it: catalogue, stores, operations, tasks."""
 
 from __future__ import annotations
 
@@ -51,13 +51,14 @@ from imgsvc.tasks.runner import TaskRunner
 
 
 class Core:
-    """One process's catalogue, stores, operations and tasks. Nothing is started; who starts them stops them.
+    """The catalogue, stores, operations and tasks of one process. It starts nothing and stops nothing: `Server` does.
 
-    threads: the pools that belong to no store. budgets: the memory for bytes in flight.
-    digest_threads: compute the digests of all transfers. json_threads: one thread, for requests that hold much.
-    answers: sends what is large of JSON. background: what works by itself, to be started when the server serves.
+    threads: the thread pools that belong to no store. budgets: the memory for bytes in flight. digest_threads: compute
+    the digests of all transfers. json_threads: one thread, for large JSON bodies. answers: sends large JSON answers.
+    background: services to start when the server serves.
 
-    What follows the rules of the configuration is made again when that changes (`renewed`); what has a state is not.
+    When the configuration changes, `renewed` builds the objects that follow its rules again. The objects that have a
+    state stay.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class Core:
         make_threads: Callable[[str, int], IThreads],
         folders: Folders,
     ) -> None:
-        """reactor: provides IReactorTime and IReactorThreads. make_threads: a pool, from its name and its size.
-        folders: makes those of the stores.
+        """data_folder: relative paths of the configuration start from it. reactor: provides IReactorTime and
+        IReactorThreads. make_threads: makes a thread pool of a name and a size. folders: makes the stores' folders.
 
         Raises ConfigurationError.
         """
@@ -83,9 +84,11 @@ class Core:
         self._make_operations()
 
     def renewed(self, config: Config) -> Core:
-        """One for requests to come, that does as another configuration says, with the same catalogue, stores and tasks.
+        """A Core for new requests that uses another configuration, with the same catalogue, stores and tasks.
 
-        config: says the same as the first one of what cannot change in place. Raises ConfigurationError.
+        config: differs from the first configuration only in options that can change without a restart.
+
+        Raises ConfigurationError.
         """
         core = copy(self)
         core._config = config
@@ -94,12 +97,12 @@ class Core:
         return core
 
     async def stop_certificates(self) -> None:
-        """Wait for no certificate any more: uploads that do fail."""
+        """Stop fetching certificates. Uploads that wait for one fail."""
         for certificates in list(self._certificates):
             await certificates.stop()
 
     def take_over(self) -> None:
-        """Have the tasks do as this one's configuration says, too."""
+        """Make the tasks use the configuration of this Core, too."""
         self.hashing.rules = self._hash_rules()
 
     def _make_lasting(self, folders: Folders) -> None:
@@ -131,7 +134,7 @@ class Core:
         self.health = Health(self.catalogue, self.stores, self.losses, self.events, reactor)
         self.background = Background(reactor)
         self._running: set[Upload] = set()
-        self._certificates: WeakSet[ICertificates] = WeakSet()  # those too that uploads go on to use after a reload
+        self._certificates: WeakSet[ICertificates] = WeakSet()  # uploads may use earlier ones after a reload
         self._deleting: set[int] = set()
 
     def _make_rules(self) -> None:
@@ -256,7 +259,7 @@ class Core:
 
 
 def default_limits(quotas: QuotaOptions) -> ProjectLimits:
-    """Of projects for which the operator has set none of their own."""
+    """The limits of projects for which the operator has set no limits."""
     return ProjectLimits(
         project_id="",
         size_total=quotas.image_size_total or None,
@@ -267,10 +270,10 @@ def default_limits(quotas: QuotaOptions) -> ProjectLimits:
 
 
 def placed(path: str, data_folder: Path) -> Path | None:
-    """Where a file of the configuration is, also beside a data folder that is not there yet; None for an empty path."""
+    """The real path of a file of the configuration; None for an empty path. The data folder need not exist yet."""
     return Path(os.path.realpath(data_folder / path)) if path else None
 
 
 def digest_threads() -> int:
-    """One for each core: digests keep a core busy, and no more of them help."""
+    """The number of threads for digests: one for each core, and at least 2. A digest keeps one core busy."""
     return max(2, len(os.sched_getaffinity(0)))

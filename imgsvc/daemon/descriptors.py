@@ -1,4 +1,4 @@
-"""How many files and connections a process may have open."""
+"""Limits on the files and connections that a process may have open."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from imgsvc.logger import make_logger
 log = make_logger()
 
 RESERVED: Final = 128
-"""Descriptors that are left to the database, the log, other servers, and refused connections."""
+"""Descriptors kept free for the database, the log, connections to other servers, and connections to be refused."""
 MOST_CONNECTIONS: Final = 16_384
-"""Connections that are allowed where nobody has said how many."""
+"""The most connections of a process if `server.connections` is 0."""
 MOST_DESCRIPTORS: Final = 1 << 20
-"""Some systems allow a thousand millions, which nothing needs."""
+"""The most descriptors to ask for. Some systems allow a billion, which no server needs."""
 
 
 def allowed() -> int:
-    """How many descriptors this process may have: the hard limit."""
+    """The number of descriptors that this process may have: the hard limit, but at most MOST_DESCRIPTORS."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of descriptors to the hard one."""
+    """Raise the soft limit of descriptors to `allowed()`. If that fails, log a warning."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= allowed():
         return
@@ -36,9 +36,11 @@ def raise_limit() -> None:
 
 
 def most_connections(asked: int) -> int:
-    """How many connections this process takes. asked: server.connections; 0: as many as can all transfer a file.
+    """The number of connections that this process accepts.
 
-    Raises ConfigurationError when so many were asked for that no descriptor would be left for anything else.
+    asked: server.connections. 0: half of the free descriptors, so that every connection can have a file open, too.
+
+    Raises ConfigurationError: `asked` would leave fewer than RESERVED descriptors for everything else.
     """
     free = max(2, allowed() - RESERVED)
     if asked > free:

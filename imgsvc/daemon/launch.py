@@ -1,4 +1,4 @@
-"""How those who started the daemon in the background learn whether it serves."""
+"""Tells the user who starts the daemon in the background whether it serves."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _SERVING: Final = b"serving"
 
 
 class Launch:
-    """The start of a daemon, as seen from the terminal.
+    """The Report of a start from a terminal. In the background, it is also the exit status of the command.
 
-    A twistd that goes to the background forks and leaves a process at the terminal, which would say that all is well
-    before anything was tried, and would wait for good if the daemon died. So this process waits here, in the fork, for
-    the end of a pipe that the daemon holds.
+    When twistd goes to the background, it forks. The process at the terminal would report success before the daemon has
+    tried anything, and would wait for ever if the daemon died. So that process waits here instead: it reads a pipe
+    until the daemon closes its end.
     """
 
     def __init__(self, twistd: MutableMapping[str, Any]) -> None:
-        """twistd: its options. To be called before it goes to the background, once in a process."""
+        """twistd: its options. To be called once in a process, before twistd goes to the background."""
         self._twistd = twistd
         self._pipe: int | None = None
         self._waits = not (twistd.get("nodaemon") or twistd.get("debug"))
@@ -31,15 +31,15 @@ class Launch:
             os.register_at_fork(after_in_parent=self._wait, after_in_child=self._leave)
 
     def _leave(self) -> None:
-        """In the process that goes to the background."""
+        """Runs after a fork, in the process that goes to the background."""
         if self._waits:
             self._waits = False
             os.close(self._reader)
 
     def _wait(self) -> None:
-        """In the process at the terminal: wait, say why it failed, and end."""
+        """Runs after a fork, in the process at the terminal. Waits for the outcome, prints a failure, and exits."""
         if not self._waits or self._pipe is None:
-            return  # another fork
+            return  # a later fork, which is not that of the start
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.close(self._pipe)
         said = b""
@@ -47,12 +47,12 @@ class Launch:
             said += more
         if said == _SERVING:
             os._exit(0)
-        with suppress(OSError):  # a terminal that is gone
+        with suppress(OSError):  # the terminal is gone
             os.write(2, b"imgsvc: cannot start: " + (said or b"the process has ended, see the log") + b"\n")
         os._exit(1)
 
     def begin(self) -> None:
-        """See Report. Takes away what twistd would answer by."""
+        """See Report. Removes the pipe by which twistd would report the start."""
         answer = self._twistd.pop("statusPipe", None)
         if answer is not None:
             os.close(answer)
@@ -66,7 +66,7 @@ class Launch:
         self._say(reason.encode())
 
     def rejected(self, reason: str) -> None:
-        """See Report. In the foreground it is said on the terminal, as of what is found wrong before twistd runs."""
+        """See Report. In the foreground, prints the reason on the terminal, like errors found before twistd runs."""
         if self._pipe is None:
             with suppress(OSError):
                 os.write(2, f"imgsvc: {reason}\n".encode())
@@ -75,6 +75,6 @@ class Launch:
     def _say(self, words: bytes) -> None:
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
-            with suppress(OSError):  # nobody waits any more
+            with suppress(OSError):  # the process at the terminal has ended
                 os.write(pipe, words)
             os.close(pipe)

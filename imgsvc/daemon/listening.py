@@ -1,4 +1,4 @@
-"""What `server.listen` describes: endpoints, the ports that they open, and the certificates of those that speak TLS."""
+"""The endpoints of `server.listen`: opens their ports, and reads the certificates of those that use TLS."""
 
 from __future__ import annotations
 
@@ -19,44 +19,52 @@ from imgsvc.errors import ConfigurationError
 
 @frozen
 class ListenEndpoint:
-    """One of server.listen: as it is written there, and what that means."""
+    """One endpoint of server.listen. description: its text in the configuration. endpoint: what Twisted makes of it."""
 
     description: str
     endpoint: IStreamServerEndpoint
     _tls: TlsReactor
 
     async def listen(self, factory: IProtocolFactory) -> IListeningPort:
-        """The open port. Raises ConfigurationError."""
+        """Open the port. Raises ConfigurationError: the port cannot be opened."""
         try:
             port: IListeningPort = await self.endpoint.listen(factory)
-        except (CannotListenError, OSError, OverflowError, ValueError) as error:  # a number or a path that is none
+        except (CannotListenError, OSError, OverflowError, ValueError) as error:  # a bad port number or path
             raise ConfigurationError(f"server.listen = {self.description!r}: {error}") from error
         return port
 
     def read_certificates(self) -> RenewableContext | None:
-        """What its files say now, if it speaks TLS. Raises ConfigurationError."""
+        """Read the certificate files again. None without TLS. Raises ConfigurationError: they cannot be used."""
         return None if self._tls.context is None else read_certificates(self.description)
 
     def renew(self, context: RenewableContext | None) -> None:
-        """Show new connections the certificate of `context`, which `read_certificates` gave."""
+        """Use `context`, which `read_certificates` returned, for new connections."""
         if self._tls.context is not None and context is not None:
             self._tls.context.become(context)
 
 
 def read_certificates(description: str) -> RenewableContext | None:
-    """What the files of an endpoint say, if it speaks TLS. Binds nothing. Raises ConfigurationError."""
+    """Read the certificate files of an endpoint, without opening its port. None if the endpoint does not use TLS.
+
+    Raises ConfigurationError: the files cannot be used.
+    """
     endpoint = _listen_endpoint(None, description)
     if not description.startswith("ssl:"):
         return None
     failures: list[Failure] = []
-    endpoint.endpoint.listen(Factory()).addErrback(failures.append)  # at once: there is no reactor
+    endpoint.endpoint.listen(Factory()).addErrback(failures.append)  # has its result at once, as there is no reactor
     for failure in failures:
         raise ConfigurationError(f"server.listen = {description!r}: {failure.getErrorMessage()}")
     return endpoint._tls.context
 
 
 def listen_endpoints(reactor: Any, descriptions: Sequence[str]) -> list[ListenEndpoint]:
-    """What the strings of server.listen describe. Raises ConfigurationError."""
+    """Parse the strings of server.listen.
+
+    reactor: opens the ports.
+
+    Raises ConfigurationError: a string is not an endpoint.
+    """
     return [_listen_endpoint(reactor, description) for description in descriptions]
 
 
@@ -66,15 +74,15 @@ def _listen_endpoint(reactor: Any, description: str) -> ListenEndpoint:
         return ListenEndpoint(description, serverFromString(tls, with_backlog(description)), tls)
     except OSError as error:
         raise ConfigurationError(f"server.listen = {description!r}: {error}") from error
-    except Exception as error:  # each kind has a parser of its own
+    except Exception as error:  # the parser of each kind raises other exceptions
         raise ConfigurationError(
             f"server.listen = {description!r}: {error}; must be an endpoint, as tcp:9292:interface=127.0.0.1"
         ) from error
 
 
 def address_of(port: IListeningPort) -> str:
-    """Where a port listens, for people and for scripts: `http://127.0.0.1:9292` or the path of a unix socket."""
-    scheme = "https" if getattr(port, "_type", "TCP") == "TLS" else "http"  # as `listenSSL` of a reactor sets it
+    """The address of a port, for the log: `http://127.0.0.1:9292` or `unix:/path`."""
+    scheme = "https" if getattr(port, "_type", "TCP") == "TLS" else "http"  # set by the `listenSSL` of reactors
     address: Any = port.getHost()
     if not hasattr(address, "port"):
         return f"unix:{address.name.decode()}"

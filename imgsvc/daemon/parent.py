@@ -1,7 +1,7 @@
-"""Several processes that serve on the same ports, and their parent, which binds these and accepts nothing itself.
+"""The parent of several worker processes. It binds the ports; the workers accept connections from them.
 
-The parent imports nothing of what serves: it would hold some 35 MiB for that. What is wrong with a configuration it
-learns from a worker, at the start and at each reload.
+The parent does not import the code that serves, which would take about 35 MiB of memory. So it cannot check the whole
+configuration: a worker does, at the start and at each reload, and reports what is wrong.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ from imgsvc.logger import make_logger
 log = make_logger()
 
 SHORT_LIFE = 5.0
-"""Seconds; a worker that ends sooner is replaced only after a pause of ..."""
+"""Seconds. A worker that ends sooner is replaced only after PAUSE."""
 PAUSE = 1.0
+"""Seconds before such a worker is replaced."""
 PATIENCE = 30.0
-"""Seconds that a worker may take to say what it thinks of another configuration."""
+"""Seconds that a worker may take to accept or refuse another configuration."""
 MARGIN = 10.0
-"""Seconds that a worker may take to stop beyond the grace of its transfers."""
+"""Seconds that a worker may take to stop, in addition to `server.grace`."""
 
 
 def make_service(
@@ -51,7 +52,10 @@ def make_service(
     reactor: Any,
     report: Report,
 ) -> IService:
-    """What twistd runs where `server.workers` is more than 1. See service.make_service. Raises ConfigurationError."""
+    """The service that twistd runs if `server.workers` is more than 1. For the parameters see service.make_service.
+
+    Raises ConfigurationError.
+    """
     endpoints = listen_endpoints(ListeningReactor(reactor), config.server.listen)
     service = ParentService(config, data_folder, log_output, endpoints, reactor, report)
     on_sighup(reactor, Reloading(config, read, service))
@@ -60,10 +64,10 @@ def make_service(
 
 @define(eq=False)
 class ParentService(Service):
-    """Binds the ports and keeps `server.workers` processes that accept from them.
+    """Binds the ports and runs `server.workers` processes that accept connections from them.
 
-    The first worker shows whether the configuration can be served: the others follow when it serves, and the parent
-    stops when it cannot. From then on every worker that ends is replaced.
+    The first worker checks the configuration. When it serves, the parent starts the others; when it cannot serve, the
+    parent stops. After that, the parent replaces every worker that ends.
     """
 
     config: Config
@@ -77,7 +81,7 @@ class ParentService(Service):
     _served: bool = field(default=False, init=False)
 
     def startService(self) -> None:
-        """Called by twistd before the reactor runs."""
+        """See IService. Called by twistd before the reactor runs."""
         Service.startService(self)
         self.report.begin()
         self.reactor.callWhenRunning(self._start)
@@ -90,7 +94,7 @@ class ParentService(Service):
         for endpoint in self.endpoints:
             port: Any = await endpoint.listen(SilentFactory())
             port.stopReading()  # the workers accept
-            port._shouldShutdown = False  # each of them until it has heard of the stop
+            port._shouldShutdown = False  # a worker may go on accepting until it has been told to stop
             self._ports.append(port)
         self._spawn()
 
@@ -99,7 +103,8 @@ class ParentService(Service):
             return
         worker = Worker(self.reactor, self._serving, self._ended)
         self._workers.add(worker)
-        # It hears of SIGHUP and Ctrl-C by its parent: one to the whole group must not end it, from its first moment on.
+        # The parent hands on SIGHUP and Ctrl-C. A signal to the whole process group must not end the worker, so it
+        # inherits a mask that blocks both from its first moment on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGINT})
         try:
             self._fork(worker)
@@ -159,11 +164,11 @@ class ParentService(Service):
         self._tell_all("reopen")
 
     async def reload(self, config: Config) -> None:
-        """See Reloadable. One worker is told first: where it refuses, the others do not hear of it."""
+        """See Reloadable. One worker checks the configuration first. If it refuses, the others are not told."""
         for endpoint in self.endpoints:
-            endpoint.read_certificates()  # each worker reads them for itself
+            endpoint.read_certificates()  # only to check them; each worker reads them itself
         if not self._served and not self._workers:
-            self.config = config  # with which the first worker begins
+            self.config = config  # the first worker has not been started, and will use it
             return
         document = configuration.to_json(config)
         for worker in list(self._workers):
@@ -177,12 +182,12 @@ class ParentService(Service):
             for other in self._workers - {worker}:
                 Deferred.fromCoroutine(self._hand_on(document, other))
             return
-        raise ConfigurationError("no worker has answered")
+        raise ConfigurationError("no worker answered")
 
     async def _hand_on(self, document: str, worker: Worker) -> None:
         with suppress(WorkerEnded):
             refusal = await worker.reload(document)
-            if refusal is not None:  # though another one could
+            if refusal is not None:  # although the first worker did not refuse
                 log.error("worker {pid} did not reload: {error}", pid=worker.pid, error=refusal)
 
     def _tell_all(self, line: str) -> None:
@@ -196,7 +201,7 @@ class ParentService(Service):
             self._tell_all("stop_now")
 
     def stopService(self) -> Deferred[None]:
-        """Called by twistd; the reactor stops when the Deferred has fired."""
+        """See IService. The reactor stops when the Deferred has fired."""
         Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
 
@@ -210,6 +215,6 @@ class ParentService(Service):
 
 
 class SilentFactory(Factory):
-    """Of ports that nobody accepts from."""
+    """The factory of the parent's ports, from which only the workers accept."""
 
     noisy = False

@@ -1,4 +1,4 @@
-"""Listening sockets that stand a rush of clients: with a long queue, and accepted from a few at a time."""
+"""Listening sockets for many clients at once: with a long backlog, and few connections accepted in one turn."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from imgsvc.endpoints import endpoint_parts
 
 ACCEPTED_AT_ONCE: Final = 16
-"""Connections accepted in one turn of the reactor: those that are open already wait no longer than for these."""
+"""The most connections to accept in one turn of the reactor. Open connections wait for no more than these."""
 BACKLOG_PLACES: Final = {"tcp": 3, "tcp4": 3, "tcp6": 2, "ssl": 6, "unix": 3}
-"""Which argument of an endpoint is the backlog, for those who do not write its name."""
+"""The position of the backlog among the positional arguments of an endpoint string."""
 
 
 def longest_backlog() -> int:
-    """How many connections the kernel lets wait to be accepted, at most."""
+    """The largest backlog that the kernel allows: connections that wait to be accepted."""
     try:
         return int(Path("/proc/sys/net/core/somaxconn").read_text())
     except (OSError, ValueError):
@@ -27,7 +27,7 @@ def longest_backlog() -> int:
 
 
 def with_backlog(description: str) -> str:
-    """An endpoint string of Twisted with the longest backlog, if it says none."""
+    """Add the longest backlog to an endpoint string of Twisted, unless it has a backlog."""
     kind, arguments = endpoint_parts(description)
     named = [argument.partition("=")[0] for argument in arguments if "=" in argument]
     place = BACKLOG_PLACES.get(kind)
@@ -37,7 +37,7 @@ def with_backlog(description: str) -> str:
 
 
 class Port(tcp.Port):
-    """A TCP port that accepts a few connections a turn. Twisted's own takes ever more as long as they come."""
+    """A TCP port that accepts few connections in a turn. Twisted's port accepts more and more as they come."""
 
     numberAccepts = property(lambda self: ACCEPTED_AT_ONCE, lambda self, number: None)
 
@@ -49,7 +49,7 @@ class UnixPort(unix.Port):
 
 
 class ListeningReactor:
-    """A reactor for endpoints, whose listen*() make these ports."""
+    """A reactor for endpoints. Its `listen` methods make the ports of this module."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -76,7 +76,7 @@ class ListeningReactor:
         return _listening(UnixPort(address, factory, backlog, mode, self._reactor, wantPID))
 
     def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> IListeningPort:
-        """See IReactorSocket: a port that was given by systemd, with the backlog that systemd was told."""
+        """See IReactorSocket. Takes a socket of systemd, and leaves a TCP socket the backlog that systemd has set."""
         if family == socket.AF_UNIX:
             adopted = UnixPort._fromListeningDescriptor(self._reactor, descriptor, factory)
             adopted.backlog = longest_backlog()

@@ -1,4 +1,4 @@
-"""How a process that serves begins, is told to stop, and what its exit status says."""
+"""The life of a process that serves: its start, signals, stop and exit status."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ log = make_logger()
 
 
 SWITCH_INTERVAL = 0.001
-"""Seconds after which a thread that is busy with Python lets the reactor go on, five times as often as by default.
+"""Seconds after which a busy thread must release the interpreter's lock to the reactor. Python's default is 0.005.
 
-A request takes several turns at the interpreter's lock: one after each call of the kernel.
+A request needs the lock several times: after each system call.
 """
 
 
 def favour_reactor() -> None:
-    """Have other threads keep the reactor waiting for less long than they may by default."""
+    """Shorten the time that other threads may hold the interpreter's lock while the reactor waits for it."""
     sys.setswitchinterval(SWITCH_INTERVAL)
 
 
 class Report(Protocol):
-    """Told once what became of a start."""
+    """Receives the outcome of a start, once."""
 
     def begin(self) -> None:
-        """It begins, in the process that calls."""
+        """The start begins, in the process that calls this."""
 
     def serving(self) -> None:
         """The ports are open."""
 
     def failed(self, reason: str) -> None:
-        """It failed, and the process ends. reason: one line, which was logged."""
+        """The start failed, and the process ends. reason: one line, which has been logged."""
 
     def rejected(self, reason: str) -> None:
-        """The same, but the configuration is wrong, and that was not logged."""
+        """The configuration is wrong, and the process ends. reason: one line, which has not been logged."""
 
 
 def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any, report: Report) -> Deferred[None]:
-    """Run `starting`; if it fails, say why in one line, and end the process with status 1.
+    """Run `starting`. If it fails, log and report the reason, and end the process with status 1.
 
-    The Deferred fires when it has ended, either way; then the collector of cycles is on.
+    The Deferred fires when `starting` has ended, whether or not it failed. By then the garbage collector is enabled.
     """
 
     def ended(result: None) -> None:
@@ -71,26 +71,26 @@ def start_or_exit(starting: Coroutine[Any, Any, None], reactor: Any, report: Rep
 
 
 def stop(reactor: Any) -> None:
-    """Stop the reactor, whether or not it stops already."""
+    """Stop the reactor. Does nothing if it is stopping already."""
     with suppress(ReactorNotRunning):
         reactor.stop()
 
 
 def on_sigterm(reactor: Any, told: Callable[[], None]) -> None:
-    """Call `told` in the reactor at each SIGTERM. Without this, twistd ends by the signal and not with status 0.
+    """Call `told` in the reactor at each SIGTERM. Without this, the signal ends twistd, and its status is not 0.
 
-    To be called when the reactor runs, which sets its own handler.
+    To be called when the reactor runs, since its start sets another handler.
     """
     signal.signal(signal.SIGTERM, lambda number, frame: reactor.callFromThread(told))
 
 
 def on_sighup(reactor: Any, told: Callable[[], None]) -> None:
-    """Call `told` in the reactor at each SIGHUP, which would end the process without a word."""
+    """Call `told` in the reactor at each SIGHUP. Without this, the signal ends the process."""
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(told))
 
 
 def exit_with(status: int) -> None:
-    """Let the process end with this exit status, once twistd is done: it has no way to be told."""
+    """Give the process this exit status when it ends. twistd itself has no way to set it."""
 
     def end() -> None:
         sys.stdout.flush()

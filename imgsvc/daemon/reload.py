@@ -1,4 +1,4 @@
-"""SIGHUP: what of a changed configuration takes effect while the server runs, and what waits for the next start."""
+"""SIGHUP: applies those changes of the configuration that need no restart, and names the others."""
 
 from __future__ import annotations
 
@@ -20,27 +20,30 @@ T = TypeVar("T", bound=attrs.AttrsInstance)
 
 
 class Reloadable(Protocol):
-    """A service that takes another configuration while it runs."""
+    """A service that accepts another configuration while it runs."""
 
     def reopen_log(self) -> None:
-        """Write to the log file under its name, which may be another file by now."""
+        """Open the log file again by its name, as it may have been moved away."""
 
     async def reload(self, config: Config) -> None:
-        """Do as this configuration says, from the next request on. Raises ConfigurationError: nothing has changed."""
+        """Use this configuration from the next request on. Raises ConfigurationError: nothing has changed."""
 
 
 class Reloading:
-    """Reads the configuration again, and has `service` do as it says, as far as that can be without a restart."""
+    """Reads the configuration again and applies it to `service`, except for options that need a restart."""
 
     def __init__(self, config: Config, read: Callable[[], Config], service: Reloadable) -> None:
-        """config: what the service was started with. read: gives what the files say now. Raises ConfigurationError."""
+        """config: the configuration that the service was started with.
+
+        read: reads the configuration again. Raises ConfigurationError.
+        """
         self._config = config
         self._read = read
         self._service = service
         self._turn = DeferredLock()
 
     def __call__(self) -> None:
-        """Called at each SIGHUP. What is wrong is logged, and then all stays as it was."""
+        """Called at each SIGHUP. An error is logged, and then nothing changes."""
         self._service.reopen_log()
         reloaded = self._turn.run(lambda: Deferred.fromCoroutine(self._reload()))
         reloaded.addErrback(lambda failure: log.failure("not reloaded", failure=failure))
@@ -50,7 +53,7 @@ class Reloading:
             config, waiting = in_place(self._config, self._read())
             await self._service.reload(config)
         except ConfigurationError as error:
-            log.error("not reloaded, all stays as it was: {error}", error=str(error))
+            log.error("not reloaded, nothing has changed: {error}", error=str(error))
             return
         self._config = config
         log.info("reloaded")
@@ -59,10 +62,12 @@ class Reloading:
 
 
 def in_place(running: T, wanted: T, path: str = "") -> tuple[T, list[str]]:
-    """`running`, with those options of `wanted` that can be changed in place, and the paths of the others that differ.
+    """Split the changes from `running` to `wanted` into those that need no restart and the others.
 
-    running, wanted: of one options class. path: that of the table, as `server.`. Raises ConfigurationError when the
-    two do not go together.
+    running, wanted: the same options class. path: of the table in the configuration, such as `server.`; may be empty.
+
+    Returns `running` with the changes that need no restart, and the paths of the other changed options. Raises
+    ConfigurationError: the mixture of both is not a valid configuration.
     """
     changes: dict[str, Any] = {}
     waiting: list[str] = []
@@ -77,4 +82,4 @@ def in_place(running: T, wanted: T, path: str = "") -> tuple[T, list[str]]:
             changes[name] = after
         else:
             waiting.append(f"{path}{name}")
-    return attrs.evolve(running, **changes), waiting  # type: ignore[misc]  # for a class that is not known here
+    return attrs.evolve(running, **changes), waiting  # type: ignore[misc]  # the class is a type variable

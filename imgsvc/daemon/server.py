@@ -1,4 +1,4 @@
-"""The server: what is started and stopped, in which order."""
+"""The server of one process: starts and stops its parts in order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Listen = Callable[[StreamingSite], Awaitable[list[IListeningPort]]]
 
 
 class Server:
-    """One process that serves the API. start() and then stop(), once each."""
+    """Serves the API in one process. Call start() and then stop(), once each."""
 
     def __init__(
         self,
@@ -42,7 +42,8 @@ class Server:
         reactor: Any,
         make_threads: Callable[[str, int], IThreads] | None = None,
     ) -> None:
-        """reactor: provides IReactorTime and IReactorThreads. make_threads: a pool, from its name and its size.
+        """data_folder: relative paths of the configuration start from it. reactor: provides IReactorTime and
+        IReactorThreads. make_threads: makes a thread pool of a name and a size; None for pools of the reactor.
 
         Raises ConfigurationError.
         """
@@ -71,15 +72,17 @@ class Server:
         )
 
     async def start(self, listen: Listen) -> None:
-        """Bind the site by `listen`, open the catalogue and the stores, and then serve.
+        """Open the ports, the catalogue and the stores, and then serve.
 
-        A start that fails leaves no folder behind that it has made. Raises ConfigurationError, CatalogueUnavailable,
+        listen: opens the ports for a site. A start that fails removes the folders that it has made.
+
+        Raises ConfigurationError, CatalogueUnavailable,
         StoreError.
         """
         self._ports = await listen(self.site)
         try:
             for port in self._ports:
-                port.stopReading()  # type: ignore[attr-defined]  # who connects already waits to be accepted
+                port.stopReading()  # type: ignore[attr-defined]  # clients that connect already wait in the backlog
             self._make_data_folder()
             await self.core.catalogue.start()
             await self.core.stores.start()
@@ -108,7 +111,7 @@ class Server:
             raise ConfigurationError(f"--data = {str(self._data_folder)!r}: {error.strerror}") from error
 
     async def stop(self) -> None:
-        """Take no more connections, let the transfers that are under way finish within the grace, and close all."""
+        """Accept no more connections, give running transfers `server.grace` seconds to finish, and close everything."""
         for port in self._ports:
             await _maybe(port.stopListening())
         self.site.finish_connections()
@@ -126,9 +129,11 @@ class Server:
         log.info("stopped")
 
     def reload(self, config: Config) -> None:
-        """Serve new requests as this configuration says. It differs from the one before in what can be so changed.
+        """Use another configuration for new requests. Running requests keep the one that they began with.
 
-        Requests under way go on as they have begun. Raises ConfigurationError: nothing has changed.
+        config: differs from the first configuration only in options that can change without a restart.
+
+        Raises ConfigurationError: nothing has changed.
         """
         limits = limits_of(config)
         core = self.core.renewed(config)
@@ -138,12 +143,12 @@ class Server:
         self.site.renew(api, config.server.idle_timeout, limits, config.server.minimum_rate, access_log_of(config))
 
     def stop_now(self) -> None:
-        """Of a stop that is under way, or about to begin: wait no longer for transfers."""
+        """Stop waiting for transfers, during a stop or before it begins."""
         self._grace = 0.0
         self._patient_until = self._reactor.seconds()
 
     async def _until_idle(self, seconds: float) -> None:
-        """Wait until no connection is open and no upload at work, but no longer than this."""
+        """Wait until no connection is open and no upload is running, but no longer than `seconds`."""
         self._patient_until = self._reactor.seconds() + seconds
         while (self.site.connections or self.core.uploads.running) and self._reactor.seconds() < self._patient_until:
             pause: Deferred[None] = Deferred()
@@ -158,7 +163,7 @@ class Server:
 
 
 def limits_of(config: Config) -> CrowdLimits:
-    """How many connections there may be. Raises ConfigurationError."""
+    """The limits on connections. Raises ConfigurationError."""
     server = config.server
     return CrowdLimits(
         most_connections(server.connections),
@@ -168,7 +173,7 @@ def limits_of(config: Config) -> CrowdLimits:
 
 
 def access_log_of(config: Config) -> AccessLog | None:
-    """What is called with each finished request, if anything is."""
+    """The function to call with each finished request; None if there is no access log."""
     return log_access if config.server.access_log else None
 
 

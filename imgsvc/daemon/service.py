@@ -1,4 +1,4 @@
-"""The server as a service of twistd, in the process of twistd itself or in a worker."""
+"""The server as a Twisted service, in the process of twistd or in a worker."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ def make_service(
     reactor: Any,
     report: Report,
 ) -> IService:
-    """What twistd runs where `server.workers` is 1.
+    """The service that twistd runs if `server.workers` is 1.
 
-    read: gives the configuration as it is now, for SIGHUP. report: told what becomes of the start. Raises
-    ConfigurationError.
+    read: reads the configuration again, at SIGHUP. data_folder: relative paths of the configuration start from it.
+    report: receives the outcome of the start.
+
+    Raises ConfigurationError.
     """
     server = Server(config, data_folder, reactor)
     endpoints = listen_endpoints(ListeningReactor(reactor), config.server.listen)
@@ -45,7 +47,7 @@ def make_service(
 class ServerService(Service):
     """Serves at `endpoints` from startService to the end of stopService.
 
-    The first SIGTERM stops the reactor, and so the service; the second lets it not wait for transfers.
+    The first SIGTERM stops the reactor, and so the service. The second makes the stop no longer wait for transfers.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class ServerService(Service):
         self._signalled = False
 
     def startService(self) -> None:
-        """Called before the reactor runs."""
+        """See IService. Called before the reactor runs."""
         super().startService()
         self._report.begin()
         self._reactor.callWhenRunning(self._start)
@@ -80,7 +82,7 @@ class ServerService(Service):
         ports: list[IListeningPort] = []
         try:
             for endpoint in self._endpoints:
-                ports.append(await endpoint.listen(site))  # those before one that fails are closed
+                ports.append(await endpoint.listen(site))  # if one fails, those opened before are closed below
         except BaseException:
             for port in ports:
                 port.stopListening()
@@ -96,29 +98,29 @@ class ServerService(Service):
         self.apply(config)
 
     def apply(self, config: Config) -> None:
-        """Do as this configuration says. Raises ConfigurationError: nothing has changed."""
+        """Use this configuration from the next request on. Raises ConfigurationError: nothing has changed."""
         contexts = [endpoint.read_certificates() for endpoint in self._endpoints]
         self._server.reload(config)
         for endpoint, context in zip(self._endpoints, contexts, strict=True):
             endpoint.renew(context)
 
     def stop_now(self) -> None:
-        """Of a stop that is under way: do not wait for transfers."""
+        """Stop waiting for transfers, during a stop or before it begins."""
         self._server.stop_now()
 
     def _sigterm(self) -> None:
-        """Stop at the first one, also if the parent said it already: who signals a group signals both."""
+        """Stop at the first SIGTERM, even after the parent's `stop`: a signal to the group reaches both processes."""
         if self._signalled:
             self.stop_now()
         self._signalled = True
         stop(self._reactor)
 
     def stopService(self) -> Deferred[None]:
-        """Called when the reactor stops, which it does when the Deferred has fired."""
+        """See IService. The reactor stops when the Deferred has fired."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         if self._started is not None:
-            await within(UNDO_TIME, self._started, self._reactor)  # what has not begun cannot be ended
+            await within(UNDO_TIME, self._started, self._reactor)  # a part that is still starting cannot be stopped
         await self._server.stop()

@@ -1,4 +1,4 @@
-"""TLS of listeners, whose certificates are renewed while they are open."""
+"""TLS for listeners. Certificates are replaced while the ports are open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["RenewableContext", "TlsReactor"]
 
 @implementer(IOpenSSLContextFactory)
 class RenewableContext:
-    """Gives each new connection the context of the certificates that were read last."""
+    """A context factory that can be replaced. Connections that are open keep their certificates."""
 
     def __init__(self, factory: IOpenSSLContextFactory) -> None:
         self._factory = factory
@@ -22,15 +22,15 @@ class RenewableContext:
         return self._factory.getContext()
 
     def become(self, other: RenewableContext) -> None:
-        """Give the other one's from now on."""
+        """Use the certificates of `other` for new connections."""
         self._factory = other._factory
 
 
 class TlsReactor:
-    """A reactor for one endpoint. context: that of its listener, if that speaks TLS and has begun to listen."""
+    """A reactor for one endpoint. context: of its listener; None without TLS, or before the endpoint listens."""
 
     def __init__(self, reactor: Any) -> None:
-        """reactor: None for one that binds nothing."""
+        """reactor: opens the port; None to open none and only read the certificates."""
         self._reactor = reactor
         self.context: RenewableContext | None = None
 
@@ -42,8 +42,8 @@ class TlsReactor:
     ) -> IListeningPort | None:
         """See IReactorSSL."""
         try:
-            contextFactory.getContext()  # now, so that what is wrong with the files shows at once
-        except Exception as error:  # of OpenSSL, which is not imported where nothing speaks TLS
+            contextFactory.getContext()  # reads the files now, so that an error in them shows at once
+        except Exception as error:  # of OpenSSL, which is imported only with TLS
             raise ValueError(f"the certificate and the key cannot be used: {error}") from error
         self.context = RenewableContext(contextFactory)
         if self._reactor is None:

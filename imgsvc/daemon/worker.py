@@ -1,4 +1,4 @@
-"""One of several processes that serve. `child.py` says how its parent talks with it."""
+"""One of several processes that serve. `child.py` describes the protocol with its parent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = make_logger()
 
 
 def main() -> None:
-    """Read from standard input what to serve, and serve until told to stop or left alone."""
+    """Read from standard input what to serve. Serve until the parent says `stop` or ends."""
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
@@ -45,7 +45,7 @@ def main() -> None:
     if not line:
         return
     told = json.loads(line)
-    stream = open(LOG_FD, "w", encoding="utf-8")  # noqa: SIM115  # to the end of the process
+    stream = open(LOG_FD, "w", encoding="utf-8")  # noqa: SIM115  # open until the process ends
     log_output = LogOutput(told["log_format"], stream, f"worker {os.getpid()}: ", told["log_path"])
     globalLogBeginner.beginLoggingTo([make_observer(log_output)], redirectStandardIO=False)
     config = configuration.from_json(told["config"])
@@ -69,38 +69,38 @@ def _refuse_stores_of_one_process(config: Config, server: Server) -> None:
         if info.scope is Scope.PROCESS:
             raise ConfigurationError(
                 f"server.workers = {config.server.workers}: must be 1 with stores.{info.id} of kind {info.kind},"
-                " whose images only the process sees that took them"
+                " which keeps images where no other process can read them"
             )
 
 
 def say(line: bytes) -> None:
     """Send a line to the parent."""
-    with suppress(BrokenPipeError):  # it is gone, which `Parent` notices
+    with suppress(BrokenPipeError):  # the parent has ended, which `Parent` notices
         os.write(1, line + b"\n")
 
 
 class ReportToParent:
-    """What became of the start. See Report."""
+    """Sends the outcome of the start to the parent. See Report."""
 
     def begin(self) -> None:
-        """Nothing that the parent does not know."""
+        """See Report. Sends nothing, as the parent knows it."""
 
     def serving(self) -> None:
-        """The ports are open."""
+        """See Report."""
         say(SERVING)
 
     def failed(self, reason: str) -> None:
-        """It failed."""
+        """See Report."""
         say(FAILED + reason.encode())
 
     def rejected(self, reason: str) -> None:
-        """The configuration is wrong."""
+        """See Report."""
         say(REJECTED + reason.encode())
 
 
 @implementer(IReadDescriptor)
 class Parent:
-    """The pipe by which the parent tells the worker what to do."""
+    """Reads the commands of the parent from standard input."""
 
     def __init__(self, reactor: Any, service: ServerService) -> None:
         self._reactor = reactor
@@ -145,12 +145,12 @@ class Parent:
             say(RELOADED)
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IFileDescriptor: the parent is gone."""
+        """See IFileDescriptor: the parent has ended."""
         stop(self._reactor)
 
 
 class AdoptingReactor:
-    """A reactor for endpoints, on which every listen*() takes the next socket that the parent has bound."""
+    """A reactor for endpoints. Each call of a `listen` method takes the next socket that the parent has bound."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -161,11 +161,11 @@ class AdoptingReactor:
 
     def _adopt(self, factory: Any) -> IListeningPort:
         descriptor, self._next = self._next, self._next + 1
-        with socket.socket(fileno=descriptor) as bound:  # which the port makes a duplicate of
+        with socket.socket(fileno=descriptor) as bound:  # closed here, as the port makes a duplicate
             port: Any
             if bound.family == socket.AF_UNIX:
                 port = SharedUnixPort._fromListeningDescriptor(self._reactor, descriptor, factory)
-                port.backlog = longest_backlog()  # a unix port sets it anew
+                port.backlog = longest_backlog()  # a unix port calls listen() again with its own backlog
                 port.mode = stat.S_IMODE(os.stat(bound.getsockname()).st_mode)
             else:
                 port = SharedPort._fromListeningDescriptor(self._reactor, descriptor, bound.family, factory)
@@ -189,12 +189,12 @@ class AdoptingReactor:
         return self._adopt(factory)
 
     def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> IListeningPort:
-        """See IReactorSocket: a port that the parent was given by systemd."""
+        """See IReactorSocket: a socket that systemd has passed to the parent."""
         return self._adopt(factory)
 
 
 class SharedPort(tcp.Port):
-    """Accepts one connection a turn of the reactor, so that the workers share what arrives at once."""
+    """Accepts one connection in a turn of the reactor, so that workers share connections that arrive together."""
 
     numberAccepts = property(lambda self: 1, lambda self, number: None)
 
@@ -206,5 +206,5 @@ class SharedUnixPort(unix.Port):
     numberAccepts = property(lambda self: 1, lambda self, number: None)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Called when the port is closed: like a TCP port, leave the path alone."""
+        """Called when the port is closed. Does not remove the path, which a unix port would."""
         tcp.Port.connectionLost(self, reason)

@@ -86,7 +86,7 @@ class ReloadTests(ReloadTestCase):
             ('policy.file = "absent.yaml"\n', r"absent\.yaml"),
             ('identity.mode = "proxy"\nimages.schema_file = "absent"\n', "absent"),
         ):
-            self.assertRegex(self.reload(daemon, toml), f"not reloaded, all stays as it was: .*{reason}")
+            self.assertRegex(self.reload(daemon, toml), f"not reloaded, nothing has changed: .*{reason}")
         self.everywhere(daemon, "/v2/images", 200)
         self.assert_no_traceback(daemon)
 
@@ -145,7 +145,7 @@ class ReloadTests(ReloadTestCase):
         renewed = self.folder / "renewed.pem"
         renewed.write_bytes(pem.read_bytes())
         pem.write_text("broken")
-        self.assertRegex(self.hang_up(daemon, 1), r"not reloaded, all stays as it was: server\.listen = 'ssl:")
+        self.assertRegex(self.hang_up(daemon, 1), r"not reloaded, nothing has changed: server\.listen = 'ssl:")
         self.assertTrue(trusted(daemon, renewed))
 
     def test_many(self) -> None:
