@@ -301,6 +301,14 @@ class DocumentTests(SynchronousTestCase):
         self.assertGreater(len(named), 10)
         self.assertEqual({name for name in named if not (ROOT / name).exists()}, set())
 
+    def test_tree(self) -> None:
+        """The tree of docs/architecture.md names every module, and none that is not there."""
+        text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+        tree = text.partition("```")[2].partition("```")[0]
+        named = set(re.findall(r"\b[a-z_0-9]+\.py\b", tree))
+        there = {path.name for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts} - {"__init__.py"}
+        self.assertEqual((there - named, named - there), (set(), set()))
+
     def test_links(self) -> None:
         """Links within the documents lead to a file and a heading that exist."""
         wrong = []
