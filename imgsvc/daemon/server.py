@@ -22,6 +22,7 @@ from imgsvc.folders import Folders
 from imgsvc.interfaces import IThreads
 from imgsvc.logger import make_logger
 from imgsvc.peers import THIS_MACHINE, Peers
+from imgsvc.store_model import Scope
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.access_log import log_access
 from imgsvc.web.crowd import CrowdLimits
@@ -62,6 +63,7 @@ class Server:
             make_threads or (lambda name, size: ReactorThreads(reactor, name, size)),
             self._folders,
         )
+        self._check_scopes()
         self.site = StreamingSite(
             make_api(config, self.core, data_folder, reactor),
             reactor,
@@ -70,6 +72,16 @@ class Server:
             config.server.minimum_rate,
             access_log_of(config),
         )
+
+    def _check_scopes(self) -> None:
+        """Several processes cannot share a store whose objects only one of them has. Raises ConfigurationError."""
+        workers = self._config.server.workers
+        for info in (store.info for store in self.core.stores.every()):
+            if workers > 1 and info.scope is Scope.PROCESS:
+                raise ConfigurationError(
+                    f"server.workers = {workers}: must be 1 with stores.{info.id} of kind {info.kind},"
+                    " which keeps images where no other process can read them"
+                )
 
     async def start(self, listen: Listen) -> None:
         """Open the ports, the catalogue and the stores, and then serve.

@@ -18,7 +18,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from imgsvc import config as configuration
-from imgsvc.config import Config
 from imgsvc.daemon.child import FAILED, FIRST_PORT_FD, LOG_FD, REFUSED, REJECTED, RELOADED, SERVING
 from imgsvc.daemon.clock import go_by_time_passed
 from imgsvc.daemon.listening import listen_endpoints
@@ -29,7 +28,6 @@ from imgsvc.daemon.service import ServerService
 from imgsvc.errors import ConfigurationError
 from imgsvc.log import LogOutput, make_observer
 from imgsvc.logger import make_logger
-from imgsvc.store_model import Scope
 
 log = make_logger()
 
@@ -52,7 +50,6 @@ def main() -> None:
     report = ReportToParent()
     try:
         server = Server(config, Path(told["data_folder"]), reactor)
-        _refuse_stores_of_one_process(config, server)
         endpoints = listen_endpoints(AdoptingReactor(reactor), config.server.listen)
     except ConfigurationError as error:
         report.rejected(" ".join(str(error).split()))
@@ -62,15 +59,6 @@ def main() -> None:
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.addReader(Parent(reactor, service))
     reactor.run()
-
-
-def _refuse_stores_of_one_process(config: Config, server: Server) -> None:
-    for info in (store.info for store in server.core.stores.every()):
-        if info.scope is Scope.PROCESS:
-            raise ConfigurationError(
-                f"server.workers = {config.server.workers}: must be 1 with stores.{info.id} of kind {info.kind},"
-                " which keeps images where no other process can read them"
-            )
 
 
 def say(line: bytes) -> None:

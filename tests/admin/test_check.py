@@ -99,6 +99,14 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(status, 1)
         self.assertRegex(found[name], f"^NOT OK: {pattern}")
 
+    def test_stores_of_one_process(self) -> None:
+        """Stores that several processes cannot share, reserved ones too."""
+        for more in ("", '[stores.b]\nkind = "file"\n[stores]\ndefault = "b"\n'):
+            purpose = 'purpose = "cache"\n' if more else ""
+            toml = f'[server]\nworkers = 2\n[stores.a]\nkind = "memory"\n{purpose}{more}'
+            pattern = r"server\.workers = 2: must be 1 with stores\.a of kind memory"
+            self.assert_bad("configuration", pattern, toml)
+
     def test_marks(self) -> None:
         """A folder with the mark of another, or with none where images must be, is not well; nothing is changed."""
         self.upgrade()
