@@ -39,65 +39,65 @@ class Server:
     )
     workers: int = option("Processes that serve requests. 1: the daemon itself serves.", 1, at_least=1)
     memory_budget: Size = option(
-        "Memory of one process for bytes in flight: one half for uploads, three eighths for downloads, one for JSON.",
+        "Memory of one process for bytes in flight: 4/8 are for uploads, 3/8 for downloads, 1/8 for JSON.",
         256 * MIB,
         at_least=MIB,
     )
     public_endpoint: str = option(
-        "The URL by which clients reach the server, for `Location` and links to versions. Empty: as in the request.",
+        "The URL by which clients reach the server, for `Location` and links to versions. Empty: as the request says.",
         "",
         reload=True,
     )
     proxy_headers: bool = option(
-        "Read from `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix` or `Forwarded` how clients reach the server.",
+        "Take the URL of the server from `X-Forwarded-Proto`, `-Host`, `-Port`, `-Prefix` or `Forwarded`.",
         False,
         reload=True,
     )
     proxy_peers: tuple[str, ...] = option(
-        "Proxies whose such headers are believed: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
+        "Proxies whose forwarding headers are trusted: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
         ("127.0.0.1", "::1", "unix"),
         reload=True,
     )
     cors_origins: tuple[str, ...] = option(
-        "Origins whose pages may use the API through a browser, as `https://dashboard.example`. `*`: all others too.",
+        "Origins whose pages may use the API in a browser, as `https://dashboard.example`. `*`: all others too.",
         (),
         reload=True,
     )
     disable_file: str = option("While this file exists, `/healthcheck` answers 503. Empty: never.", "", reload=True)
     health_peers: tuple[str, ...] = option(
-        "Clients that `/healthcheck?detail` tells what does not work: addresses, networks, `unix` for unix sockets.",
+        "Clients that may see in `/healthcheck?detail` what fails: addresses, networks, `unix` for unix sockets.",
         ("127.0.0.1", "::1", "unix"),
         reload=True,
     )
-    grace: Seconds = option("How long transfers may go on after the server was told to stop.", 60.0, reload=True)
+    grace: Seconds = option("How long transfers may continue when the server stops.", 60.0, reload=True)
     idle_timeout: Seconds = option(
-        "A client that sends nothing for this time, in a request or between two, is cut off.",
+        "Disconnect a client that sends nothing for this time, in a request or between two.",
         60.0,
         at_least=1,
         reload=True,
     )
     send_timeout: Seconds = option(
-        "A client that takes nothing of its answer for this time is cut off.", 60.0, at_least=1, reload=True
+        "Disconnect a client that reads nothing of its answer for this time.", 60.0, at_least=1, reload=True
     )
     minimum_rate: Size = option(
-        "A client that sends a body with fewer bytes a second, averaged over a minute, is cut off. 0: no limit.",
+        "Disconnect a client that sends fewer bytes of a body per second, averaged over a minute. 0: no limit.",
         1024,
         reload=True,
     )
     connections: int = option(
-        "Most connections of one process. 0: half of the files that it may open less 128, and no more than 16384.",
+        "Most connections of one process. 0: half of (the files that it may open - 128), at most 16384.",
         0,
         at_least=0,
         reload=True,
     )
     connections_per_peer: int = option(
-        "Most connections of one address (IPv6: of one /64), except `proxy_peers` and this machine. 0: no limit.",
+        "Most connections of one address (IPv6: one /64). `proxy_peers` and this machine have no limit. 0: no limit.",
         0,
         at_least=0,
         reload=True,
     )
     upload_lease: Seconds = option(
-        "An upload whose process has not renewed its lease for this time is undone.", 60.0, at_least=1
+        "Undo an upload if its process has not renewed its lease for this time.", 60.0, at_least=1
     )
     reaper_interval: Seconds = option(
         "How often the server looks for unfinished uploads and deletions.", 30.0, at_least=1
@@ -115,7 +115,7 @@ class Database:
         "sqlite:///imgsvc.sqlite",
     )
     must_exist: bool = option(
-        "Do not start without an SQLite file, as when a mount did not come up. false: a missing file is made.", False
+        "Refuse to start if the SQLite file is missing, as after a failed mount. false: create the file.", False
     )
     busy_timeout: Seconds = option("How long to wait for a lock of another process or transaction.", 5.0)
     pool_size: int = option("Most connections to a database server that one process keeps.", 8, at_least=1)
@@ -129,7 +129,7 @@ class Images:
 
     size_cap: Size = option("The largest image that the server accepts.", TIB, at_least=1, reload=True)
     hash: str = option(
-        "The algorithm of `os_hash_value` of new images.",
+        "The algorithm of `os_hash_value` for new images.",
         "sha512",
         choices=("sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512"),
         reload=True,
@@ -140,7 +140,9 @@ class Images:
         reload=True,
     )
     check_format: bool = option(
-        "Refuse bytes that are not in the disk format of the image, or unsafe in it.", True, reload=True
+        "Refuse data that are not in the disk format of the image, or that are unsafe in this format.",
+        True,
+        reload=True,
     )
     disk_formats: tuple[str, ...] = option(
         "Allowed values of `disk_format`.",
@@ -165,7 +167,7 @@ class Images:
         reload=True,
     )
     refuse_disguised: bool = option(
-        "Refuse `raw`, `ami`, `aki` and `ari` bytes that a program may take for a disk of another format.",
+        "Refuse `raw`, `ami`, `aki` and `ari` data that a program may mistake for a disk of another format.",
         False,
         reload=True,
     )
@@ -174,9 +176,9 @@ class Images:
     )
     show_locations: bool = option("Show `locations` of images, and allow PATCH to change them.", False, reload=True)
     verify_locations: bool = option(
-        "Read images that are registered by their location, to check them and compute their digests.", True, reload=True
+        "Read images that are registered by their location, to check the data and compute digests.", True, reload=True
     )
-    location_retries: int = option("How often such a read is tried again when it fails.", 3, at_least=0, reload=True)
+    location_retries: int = option("How many times to retry such a read when it fails.", 3, at_least=0, reload=True)
 
 
 @frozen
@@ -199,26 +201,35 @@ class Quotas:
         reload=True,
     )
     unified: bool = option(
-        "Projects have the limits below, or their own (`imgsvc-admin quota`), and `/v2/info/usage` shows them.",
+        "Projects have the limits below, or those of `imgsvc-admin quota`. `/v2/info/usage` shows them.",
         False,
         reload=True,
     )
-    image_size_total: Size = option("When `unified`: bytes of the images of one project. 0: no limit.", 0, reload=True)
+    image_size_total: Size = option("When `unified`: bytes of all images of one project. 0: no limit.", 0, reload=True)
     image_stage_total: Size = option(
-        "When `unified`: bytes that one project has staged at a time. 0: no limit.", 0, reload=True
+        "When `unified`: staged bytes of one project at one time. 0: no limit.", 0, reload=True
     )
-    image_count_total: int = option("When `unified`: images of one project. 0: no limit.", 0, at_least=0, reload=True)
+    image_count_total: int = option(
+        "When `unified`: number of images of one project. 0: no limit.", 0, at_least=0, reload=True
+    )
     image_count_uploading: int = option(
-        "When `unified`: images of one project that wait for bytes at a time. 0: no limit.", 0, at_least=0, reload=True
+        "When `unified`: images of one project that wait for their data at one time. 0: no limit.",
+        0,
+        at_least=0,
+        reload=True,
     )
-    properties: int = option("Custom properties of one image. Negative: no limit.", 128, reload=True)
-    tags: int = option("Tags of one image. Negative: no limit.", 128, reload=True)
-    property_value: Size = option("The value of one custom property, in UTF-8. 0: no limit.", 64 * KIB, reload=True)
+    properties: int = option("Most custom properties of one image. Negative: no limit.", 128, reload=True)
+    tags: int = option("Most tags of one image. Negative: no limit.", 128, reload=True)
+    property_value: Size = option(
+        "Most bytes of the value of one custom property, in UTF-8. 0: no limit.", 64 * KIB, reload=True
+    )
     image_record: Size = option(
-        "Name, tags, custom properties and locations of one image together, in UTF-8. 0: no limit.", MIB, reload=True
+        "Most bytes of name, tags, custom properties and locations of one image together, in UTF-8. 0: no limit.",
+        MIB,
+        reload=True,
     )
-    locations: int = option("Locations of one image. Negative: no limit.", 10, reload=True)
-    members: int = option("Projects that one image is shared with. Negative: no limit.", 128, reload=True)
+    locations: int = option("Most locations of one image. Negative: no limit.", 10, reload=True)
+    members: int = option("Most projects that one image is shared with. Negative: no limit.", 128, reload=True)
 
 
 @frozen
@@ -226,12 +237,12 @@ class Signatures:
     """[signatures]"""
 
     certificates: str = option(
-        "The folder of the certificates for signed images, `UUID.pem` or `UUID.der`. Empty: none.",
+        "The folder with the certificates for signed images, named `UUID.pem` or `UUID.der`. Empty: none.",
         "",
         reload=True,
     )
     barbican: str = option(
-        "The URL of Barbican, which also has such certificates. Empty: Barbican is not used.", "", reload=True
+        "The URL of Barbican, as another source of these certificates. Empty: Barbican is not used.", "", reload=True
     )
     barbican_timeout: Seconds = option("How long to wait for Barbican.", 10.0, at_least=0.1, reload=True)
     trusted_ca: str = option(
@@ -246,17 +257,17 @@ class Policy:
     """[policy]"""
 
     file: str = option(
-        "A file of rules in the language of oslo.policy, as Glance's `policy.yaml`. Empty: the default rules.",
+        "A file with rules in the language of oslo.policy, like Glance's `policy.yaml`. Empty: the default rules.",
         "",
         reload=True,
     )
     property_protection_file: str = option(
-        "A file that protects custom properties, as Glance's. Empty: whoever may change an image may change them.",
+        "A file that protects custom properties, like Glance's. Empty: all who may change an image may change them.",
         "",
         reload=True,
     )
     property_protection_rules: str = option(
-        "What the operations in that file name: roles, or rules of the policy.",
+        "Whether that file names roles, or rules of the policy.",
         "roles",
         choices=("roles", "policies"),
         reload=True,
@@ -268,7 +279,7 @@ class IdentityProxy:
     """[identity.proxy]"""
 
     peers: tuple[str, ...] = option(
-        "Proxies whose identity headers are believed: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
+        "Proxies whose identity headers are trusted: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
         ("127.0.0.1",),
         reload=True,
     )
@@ -279,7 +290,7 @@ class Identity:
     """[identity]"""
 
     mode: str = option(
-        "`none`: every client is the administrator. `proxy`: a proxy in front says in headers who the client is.",
+        "`none`: every client is the administrator. `proxy`: a proxy in front identifies the client by headers.",
         "none",
         choices=("none", "proxy"),
         reload=True,

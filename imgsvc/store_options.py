@@ -22,8 +22,8 @@ IMAGES: Final = "images"
 class Store:
     """[stores.NAME]. options: the other keys of the table, which depend on the kind of the store."""
 
-    kind: str = option("What kind of store this is, as `file` or `memory`.")
-    description: str = option("A line for people, shown by `/v2/info/stores`.", "")
+    kind: str = option("The kind of the store, as `file` or `memory`.")
+    description: str = option("A description for users, shown by `/v2/info/stores`.", "")
     weight: int = option("If several stores have an image, the one with the highest weight is read first.", 0)
     options: Mapping[str, object] = field(factory=dict, hash=False)
     purpose: str = option(

@@ -19,12 +19,12 @@ class FileOptions:
     fsync: bool = option(
         "Write every image to the disk before it becomes active. false: a power failure may lose some.", True
     )
-    file_perm: str = option('Permissions of the files, octal, as "0640". 0: what the umask leaves.', "0600")
+    file_perm: str = option('Permissions of the files, octal, as "0640". 0: as the umask allows.', "0600")
     thin_provisioning: bool = option("Write blocks of zeros as holes in the files.", False)
     threads: int = option("Most calls to the file system at the same time.", 8, at_least=1)
     min_free: Size = option(
-        "Refuse images that would leave less than this free. On the file system of an SQLite catalogue at least 32 MiB"
-        " stay free.",
+        "Refuse images that would leave less free space than this. At least 32 MiB stay free on the file system of an"
+        " SQLite catalogue.",
         0,
     )
 

@@ -1,4 +1,4 @@
-"""The statements of a list: one for each plan, and one for what a plan depends on."""
+"""Compiles the statements of a list: one for each plan, and one for the facts that the plan depends on."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LIMIT: Final = bindparam("limit", type_=Integer)
 
 @kept
 def compile_facts(shape: QueryShape, counted: tuple[FilterShape, ...], dialect: Dialect) -> Statement:
-    """The select of what a plan depends on: one row, or none if there is no such marker.
+    """The select of the facts that a plan depends on. It has one row, or none if the marker does not exist.
 
-    It has how many images pass each of the `counted` filters, up to GATHER_LIMIT. With a marker it has before these
-    whether the marker is deleted, whether the caller may see it, and its values in the keys of the whole order. A
-    deleted image keeps the status that it had.
+    The last columns have the number of images that pass each of the `counted` filters, up to GATHER_LIMIT. With a
+    marker, these columns come first: whether the marker is deleted, whether the caller may see it, and its values in
+    the keys of the whole order. The status of a deleted image is the one that it had before.
     """
     counts = [
         select(func.count())
@@ -52,8 +52,8 @@ def compile_page(
 ) -> Statement:
     """The select of a page of images in their order.
 
-    bound: whether the bound is NULL that was found beforehand (see `mariadb.py`); None if none was. is_whole: whether
-    rows are for `whole_image`; else they are ids.
+    bound: whether the bound of the page is NULL (see `mariadb.py`); None without a bound. is_whole: whether the rows
+    have all that `whole_image` needs; otherwise they have ids only.
     """
     if isinstance(plan, Gather):
         parts = [gathered(shape, plan, dialect)]
@@ -61,7 +61,7 @@ def compile_page(
         up_to_bound = true() if bound is None else mariadb.up_to_bound(plan.order[0], bound)
         parts = walk_parts(shape, plan, plan.order, up_to_bound, dialect)
     page = union_all(*(select(part.limit(_LIMIT).subquery()) for part in parts)).subquery("page")
-    # The limit comes before tags, properties and the like are read. Else those of all images would be read.
+    # The limit is applied before tags, properties and so on are read. Otherwise those of all images would be read.
     limited = select(page).order_by(*ordering(plan.order, dialect, page)).limit(_LIMIT)
     if not is_whole:
         return Statement.for_dialect(limited.with_only_columns(page.c.id), dialect)
@@ -72,7 +72,7 @@ def compile_page(
 
 @kept
 def compile_values(shape: QueryShape, plan: ByValue, dialect: Dialect) -> Statement:
-    """The select of the values that the key of a plan has in its runs."""
+    """The select of the values that the plan's key has in the plan's runs."""
     if mariadb.is_mariadb(dialect):
         return Statement.for_dialect(
             union(*(mariadb.grouped_values(shape, plan.key, run) for run in plan.runs)), dialect

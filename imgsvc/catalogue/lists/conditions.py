@@ -70,7 +70,7 @@ _TIME_OPERATORS: Final[Mapping[str, Callable[[ColumnElement[Any], Any, Any], Con
 
 
 class compiled_once(FunctionElement[bool]):
-    """A condition that stands in several places of one statement. It is made into SQL at the first only."""
+    """A condition that occurs several times in one statement. Its SQL is made only once."""
 
     inherit_cache = True
     name = "compiled_once"
@@ -80,7 +80,7 @@ class compiled_once(FunctionElement[bool]):
         super().__init__(condition)
 
     def self_group(self, against: Any = None) -> compiled_once:
-        """Has its parentheses already. By default it would be compared with 1, and no index serves that."""
+        """Adds no parentheses, as the SQL has them. By default SQLAlchemy would add `= 1`, which no index can serve."""
         return self
 
 
@@ -129,7 +129,7 @@ def _owned(shape: QueryShape, wrap: Wrap = lambda column: column) -> Condition:
 
 
 def _membership(member_status: str) -> Condition:
-    """Which memberships are the caller's, and of a status (or `all`)."""
+    """Which memberships are the caller's and have the status. member_status: `all` for any status."""
     condition = image_members.c.member_id == bindparam("project", type_=image_members.c.member_id.type)
     if member_status == "all":
         return condition
@@ -149,7 +149,7 @@ def is_live() -> Condition:
 
 
 def as_member(shape: QueryShape) -> Condition:
-    """Which images of others are shared with the caller. They are found by its memberships, and by no other index."""
+    """Which images of others are shared with the caller. Only the index of memberships serves it."""
     owner = without_index(images.c.owner)
     return and_(
         _membership(shape.member_status),
@@ -219,7 +219,7 @@ def property_condition(each: FilterShape) -> Condition:
     )
     if each.operator not in ("eq", "in") or not each.count:
         return condition
-    # The index has the start of the value only.
+    # The index has only the start of the value.
     names = [f"value_{each.number}_{place}_start" for place in range(each.count)]
     starts = [bindparam(name, type_=columns.value_start.type) for name in names]
     start = columns.value_start == starts[0] if len(starts) == 1 else columns.value_start.in_(starts)

@@ -1,7 +1,8 @@
-"""What a statement of a list says to one kind of database only.
+"""The parts of list statements that tell one kind of database which index to use.
 
-The statements leave databases no choice of an index. SQLite plans without statistics. PostgreSQL plans with statistics
-that do not know which columns depend on each other. MariaDB looks at all indexes at length, and often takes another.
+The statements leave databases no choice of an index, since databases often choose badly. SQLite plans without
+statistics. The statistics of PostgreSQL do not know which columns depend on each other. MariaDB takes long to compare
+all indexes, and often chooses another.
 """
 
 from __future__ import annotations
@@ -47,31 +48,31 @@ def _sqlite_without_index(element: without_index, compiler: Any, **options: Any)
 def _postgresql_without_index(element: without_index, compiler: Any, **options: Any) -> str:
     column = compiler.process(element.clauses, **options)
     if isinstance(element.type, Boolean):
-        return f"({column} IS TRUE)"  # of columns that are never NULL
+        return f"({column} IS TRUE)"  # right for columns that are never NULL
     return f"({column} || '')" if isinstance(element.type, String) else f"({column} + 0)"
 
 
 def with_index(select: Select[Any], table: Table, index: str) -> Select[Any]:
-    """The select, which MariaDB must run along this index of the table. `PRIMARY` is the index of the ids."""
+    """The select, for which MariaDB must use this index of the table. `PRIMARY` is the index of the ids."""
     return select.with_hint(table, f"FORCE INDEX (`{index}`)", "mariadb")
 
 
 def correlated_exists(found: Select[Any]) -> Exists:
-    """Whether a select, which refers to a row of the outer select, finds anything. It is asked for each outer row.
+    """Whether a select that refers to a row of the outer select finds anything. It is run for each outer row.
 
-    PostgreSQL would make a join of it, and might begin with the inner table.
+    Without the OFFSET, PostgreSQL would turn it into a join, and might begin with the inner table.
     """
     return found.suffix_with("OFFSET 0", dialect="postgresql").exists()
 
 
 def enters_index_by_row(dialect: Dialect) -> bool:
-    """Whether `(first, second) > (...)` begins to read an index at that place.
+    """Whether the database begins to read an index at the right place for `(first, second) > (...)`.
 
-    MariaDB reads the whole index then. There, ANDs and ORs that mean the same begin at the place.
+    MariaDB reads the whole index for it, but begins at the right place for ANDs and ORs that mean the same.
     """
     return dialect.name != "mariadb"
 
 
 def null_is_least(dialect: Dialect) -> bool:
-    """Whether ORDER BY puts NULL below every value by itself, as lists have it. PostgreSQL puts it above."""
+    """Whether ORDER BY puts NULL below every value, as lists need it. PostgreSQL puts it above."""
     return dialect.name != "postgresql"

@@ -1,4 +1,4 @@
-"""Plans and statements of lists are kept for the shapes of queries that were asked for last."""
+"""A cache of plans and statements for the shapes of queries that were used last."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _compiling: Final = RLock()
 
 
 def kept(function: Callable[Concatenate[QueryShape, P], T]) -> Callable[Concatenate[QueryShape, P], T]:
-    """A function whose last results are kept, except those for heavy shapes.
+    """Cache the last results of a function, except those for heavy shapes.
 
-    Of all such functions, one runs at a time. Each is milliseconds of Python, and the reactor waits for its turn behind
-    every thread that runs Python.
+    Only one of these functions runs at a time. Each takes milliseconds of Python, and the reactor must wait for the
+    interpreter's lock behind every thread that runs Python.
     """
     remembered: Any = lru_cache(_RESULTS_KEPT)(function)
 

@@ -1,4 +1,4 @@
-"""What lists need on MariaDB only. The other databases do it by themselves, or in another way."""
+"""Selects that lists need only on MariaDB."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def compile_bound(shape: QueryShape, plan: Walk, dialect: Dialect) -> Statement:
     """The select of the bound: the first key of the last image of a page. There is no row if the page is not full.
 
     A walk that is not sorted reads an index on the first key, and sorts the images that are equal in it. SQLite and
-    PostgreSQL sort those of one value at a time, and stop when the page is full. MariaDB sorts the whole list. With a
-    bound it only sorts the images up to that. The parameter `skip` is the limit less one.
+    PostgreSQL sort the images of one value at a time, and stop when the page is full. MariaDB would sort the whole
+    list; with a bound, it sorts only the images up to the bound. The parameter `skip` is the limit less one.
     """
     order, limit = plan.order[:1], bindparam("limit", type_=Integer)
     parts = [select(part.limit(limit).subquery()) for part in walk_parts(shape, plan, order, true(), dialect)]
@@ -51,6 +51,6 @@ def up_to_bound(key: SortKey, is_null: bool) -> Condition:
 
 
 def grouped_values(shape: QueryShape, key: SortKey, run: IndexRun) -> Select[Any]:
-    """The values of a key in a run. MariaDB jumps from group to group in the index; others read all rows of a group."""
+    """The values of a key in a run. For this select, MariaDB skips from group to group in the index."""
     group = (images.c.visibility, images.c.os_hidden, images.c.deleted_at, images.c[key.name])
     return with_index(select(images.c[key.name]).where(in_run(shape, run)).group_by(*group), images, run.index)

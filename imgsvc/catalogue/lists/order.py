@@ -18,7 +18,7 @@ Order = Sequence[SortKey]
 Wrap = Callable[[ColumnElement[Any]], ColumnElement[Any]]
 
 _AGE: Final = ("created_at", "id")
-"""What every index goes on with after its key."""
+"""The last columns of every index, after its key."""
 _NULLABLE: Final = frozenset(column.name for column in images.c if column.nullable)
 
 
@@ -28,10 +28,10 @@ def ordering(order: Order, dialect: Dialect, source: FromClause = images) -> lis
 
 
 def range_ordering(order: Order, dialect: Dialect) -> list[ColumnElement[Any]]:
-    """ORDER BY within one of the `index_ranges`, where the first key is always NULL or never.
+    """ORDER BY within one of the `index_ranges`, in which the first key is either always NULL or never NULL.
 
-    Where it is NULL, the range is in the order of the other keys. An index on the second key must not serve that: it
-    has all images, and those without a value in the first key would be looked for among them.
+    A range of NULLs is in the order of the other keys. An index on the second key must not serve it: that index has all
+    images, and the database would search them for those without a value in the first key.
     """
     first, *rest = order
     only = images.c[first.name]
@@ -60,7 +60,7 @@ def index_ranges(order: Order, marker_nulls: Sequence[bool], dialect: Dialect) -
         return [_beyond(order, marker_nulls)] if marker_nulls else [true()]
     is_set, is_null = images.c[first.name].is_not(None), images.c[first.name].is_(None)
     if not marker_nulls:
-        # Images without a value stand in the order of their age. Apart from the others, they need not be sorted by it.
+        # Images without a value are in the order of their age in the index. As a range of their own they need no sort.
         by_age = order[1].name in _AGE and order[1].descending is not first.descending
         return [true()] if null_is_least(dialect) and not by_age else [is_set, is_null]
     if marker_nulls[0]:
@@ -71,7 +71,7 @@ def index_ranges(order: Order, marker_nulls: Sequence[bool], dialect: Dialect) -
 
 
 def _beyond(order: Order, marker_nulls: Sequence[bool]) -> Condition:
-    """The images after a marker that has a value in the first key, without those that have none in it."""
+    """The images that have a value in the first key and come after a marker that has one, too."""
     first, columns = order[0], [images.c[key.name] for key in order]
     if len({key.descending for key in order}) == 1 and not any(is_nullable(key) for key in order[1:]):
         row, marker = tuple_(*columns), tuple_(*(_value(place, key) for place, key in enumerate(order)))
@@ -85,7 +85,7 @@ def _beyond(order: Order, marker_nulls: Sequence[bool]) -> Condition:
 
 
 def after(order: Order, marker_nulls: Sequence[bool], wrap: Wrap = lambda column: column, place: int = 0) -> Condition:
-    """The images after the marker, as ANDs and ORs. place: of the first of these keys in the whole order."""
+    """The images after the marker, as ANDs and ORs. place: the number of the first of these keys in the whole order."""
     rest: Condition = false()
     for number, (key, is_null) in reversed([*enumerate(zip(order, marker_nulls, strict=True), place)]):
         column = wrap(images.c[key.name])

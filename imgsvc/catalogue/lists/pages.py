@@ -1,4 +1,4 @@
-"""The pages of a list: what the plan depends on is asked, the plan is made and run, and images are read.
+"""Fills a page of a list: finds the facts that the plan depends on, makes the plan, runs it, and reads the images.
 
 `list_images` is a job of `Database`.
 """
@@ -32,7 +32,7 @@ from imgsvc.model import Filter, Image, ImagePage, ImageQuery
 __all__ = ["list_images"]
 
 _AT_ONCE: Final = 100
-"""Images of a page up to which the statement that finds them reads them whole, too."""
+"""Up to this many images of a page, one statement both finds them and reads them whole."""
 
 Values = Mapping[str, Any]
 """Values of the database, by the names of parameters or columns."""
@@ -42,8 +42,9 @@ Values = Mapping[str, Any]
 class _Page:
     """A page that is being filled.
 
-    limit: how many images there is still room for. size: bytes of JSON that it may have. begins: see ImageQuery. last:
-    the id of the last image that was found, if there may be more after it. is_cut: whether `size` ended the page.
+    limit: how many more images may be added. size: the most bytes of JSON. begins: see ImageQuery. held: bytes of JSON
+    so far. last: the id of the last image found, if more may follow; otherwise None. is_cut: whether `size` ended the
+    page.
     """
 
     limit: int
@@ -59,7 +60,7 @@ class _Page:
         return self.is_cut or self.limit == 0
 
     def take(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
-        """Read images of rows until the page has bytes enough. The rows follow each other in the list."""
+        """Add the images of rows, which are in the order of the list, until the page has enough bytes."""
         for row in rows:
             size = row_size(row)
             if (self.images or not self.begins) and self.held + size > self.size:
@@ -72,8 +73,8 @@ class _Page:
 def list_images(connection: Connection, query: ImageQuery) -> ImagePage:
     """The page that a query asks for.
 
-    Raises Invalid for a field, an operator, a sort key or a marker that there is not, Forbidden for a marker that the
-    caller may not see.
+    Raises Invalid: a field, an operator, a sort key or the marker does not exist. Raises Forbidden: the caller may not
+    see the marker.
     """
     page = _Page(query.limit, query.size, query.begins)
     _fill(connection, query, page)
@@ -122,7 +123,7 @@ def _find_facts(
 
 
 def _fill_at_once(connection: Connection, shape: QueryShape, way: Walk | Gather, values: Values, page: _Page) -> None:
-    """Fill the page by one statement, or on MariaDB by two. values: with those of the marker."""
+    """Fill the page by one statement, or on MariaDB by two. values: include those of the marker."""
     dialect = connection.dialect
     bound: bool | None = None
     if isinstance(way, Walk) and not way.is_sorted and is_mariadb(dialect):
@@ -143,7 +144,10 @@ def _fill_by_value(
     marker: Values | None,
     page: _Page,
 ) -> None:
-    """Fill the page from one list for each value that was found of a key, beginning with the value of the marker."""
+    """Fill the page from one list for each value of a key, beginning with the value of the marker.
+
+    found: the values of the key, in any order.
+    """
     values = sorted(found, key=_rank, reverse=key.descending)
     if marker is not None:
         begin = _rank(marker[key.name])
@@ -165,5 +169,5 @@ def _fill_by_value(
 
 
 def _rank(value: str | None) -> tuple[bool, str]:
-    """What values of a key are sorted by: NULL comes before every text."""
+    """The sort key for values: NULL comes before every text."""
     return (value is not None, value or "")

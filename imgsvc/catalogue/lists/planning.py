@@ -1,15 +1,15 @@
-"""The choice of the way to a page. It is pure: it takes and gives values, and knows neither SQL nor a database.
+"""Chooses how to find a page. The functions are pure: they know neither SQL nor a database.
 
-Three ways stay short, however many images the catalogue has:
+There are three ways, which stay fast however many images the catalogue has:
 
 - `Walk`: read images along an index in the order of the list, test the filters on each, and stop when the page is full.
 - `Gather`: fetch all images that pass one filter by the index of that filter, test the other filters, and sort.
 - `ByValue`: read one list for each value of the first key, one after the other, until the page is full.
 
-A walk is long where few images pass the filters. A gathering is large where many pass. So the images that pass a filter
-are counted first, up to GATHER_LIMIT. With n images in the catalogue, a page then costs a walk over about
-n * limit / GATHER_LIMIT images or a gathering of fewer than GATHER_LIMIT images. This holds if the filters have nothing
-to do with each other or with the order.
+A walk is slow if few images pass the filters. A gathering is large if many pass. So the images that pass a filter are
+counted first, up to GATHER_LIMIT. With n images in the catalogue, a page then costs a walk over about
+n * limit / GATHER_LIMIT images or a gathering of fewer than GATHER_LIMIT images. This holds if the filters do
+not depend on each other or on the order.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ __all__ = [
 ]
 
 GATHER_LIMIT: Final = 2000
-"""Images are gathered by a filter that fewer than this pass."""
+"""A filter gathers images if fewer than this pass it."""
 MOST_COUNTED: Final = 8
-"""The images that pass are counted for so many filters of a list at most. The other filters are only tested."""
+"""The most filters of a list for which images are counted. The other filters are only tested."""
 
 _FEW_VALUES: Final = frozenset({"status", "container_format", "disk_format"})
-"""Keys of which many images have the same value."""
+"""Keys in which many images have the same value."""
 _FIXABLE: Final = ("name", "size", "disk_format", "container_format", "status")
-"""Keys that a filter for equality fixes to one value; first those of which few images have the same value.
+"""Keys that a filter for equality fixes to one value. Keys in which few images have the same value come first.
 
-The id is not one of them, as its images are gathered, nor are times: a filter for a time passes a whole second.
+The id is not here, as a filter for ids gathers. Times are not here, as a filter for a time passes a whole second.
 """
 
 
 @frozen
 class MarkerShape:
-    """What a plan depends on of a marker.
+    """The facts about a marker that a plan depends on.
 
     nulls: the sort keys in which the marker has no value. passes: whether it has the values that the filters fix.
     """
@@ -63,7 +63,7 @@ class MarkerShape:
 
     @classmethod
     def of(cls, query: ImageQuery, values: Mapping[str, Any]) -> MarkerShape:
-        """The shape of a marker. values: those that it has in the sort keys, by their names."""
+        """The shape of a marker. values: of the marker in the sort keys, by name."""
         fixed = {each.field: each.values[0] for each in query.filters if _fixes(each)}
         return cls(
             frozenset([name for name, value in values.items() if value is None]),
@@ -77,7 +77,7 @@ class IndexRun:
 
     index: the name of the index. visibility: of all images of the run. owner: `caller` if they are the caller's own, or
     the filter that fixes their owner; None if the owner may be any. hidden: whether they are hidden, or the filter that
-    says so.
+    fixes it.
     """
 
     index: str
@@ -90,11 +90,11 @@ class IndexRun:
 class Walk:
     """Read images along an index.
 
-    order: what the images are sorted by. marker_nulls: for each key of the order, whether the marker has no value in
-    it; empty for the first page. runs: the parts of the index that make up the list; no image is in two of them.
-    by_index: filters that bound what is read of the index. tested: filters that are tested on each image. as_member:
-    whether images that others share with the caller are fetched, too, by its memberships. is_sorted: whether the index
-    has the images in the whole order; if not, images of one value of the first key are still to be sorted.
+    order: the sort keys. marker_nulls: for each key of the order, whether the marker has no value in it; empty for the
+    first page. runs: the parts of the index that make up the list; no image is in two of them. by_index: filters that
+    limit the part of the index that is read. tested: filters that are tested on each image. as_member: whether to fetch
+    the images that others share with the caller, too, by its memberships. is_sorted: whether the index has the images
+    in the whole order; if not, the images of one value of the first key must still be sorted.
     """
 
     order: tuple[SortKey, ...]
@@ -137,7 +137,7 @@ def plan(shape: QueryShape, marker: MarkerShape | None, gather_by: FilterShape |
     marker: None for the first page. gather_by: the `rarest_filter`, None if many images pass each filter.
     """
     fixed = _fixed(shape)
-    # A marker with another value in a fixed key has a place in the order of all keys only.
+    # A marker with another value in a fixed key has a place only in the order of all keys.
     omitted_keys = fixed if marker is None or marker.passes else frozenset()
     order = _order(shape, omitted_keys)
     marker_nulls = () if marker is None else tuple([key.name in marker.nulls for key in order])
@@ -157,7 +157,7 @@ def plan(shape: QueryShape, marker: MarkerShape | None, gather_by: FilterShape |
 
 @kept
 def counted_filters(shape: QueryShape) -> tuple[FilterShape, ...]:
-    """The filters by which images might be gathered. How many images pass each is to be counted before the plan."""
+    """The filters that could gather images. The images that pass each must be counted before `plan` is called."""
     if shape.scope.is_empty:
         return ()
     fixed = _fixed(shape)
@@ -166,9 +166,9 @@ def counted_filters(shape: QueryShape) -> tuple[FilterShape, ...]:
 
 
 def rarest_filter(counts: Mapping[FilterShape, int], gather_limit: int) -> FilterShape | None:
-    """The filter that fewest images pass; None if `gather_limit` or more pass each.
+    """The filter that the fewest images pass; None if `gather_limit` or more images pass each filter.
 
-    counts: for each of the `counted_filters`, how many images pass it. GATHER_LIMIT means that many or more.
+    counts: for each of the `counted_filters`, how many images pass it. GATHER_LIMIT stands for that number or more.
     """
     rarest = min(counts, key=lambda each: counts[each], default=None)
     return rarest if rarest is not None and counts[rarest] < gather_limit else None
@@ -189,7 +189,7 @@ def _order(shape: QueryShape, omitted_keys: frozenset[str]) -> tuple[SortKey, ..
 
 
 def _fixed(shape: QueryShape) -> frozenset[str]:
-    """The sort keys in which all images of the list have the same value, so that nothing is sorted by them."""
+    """The sort keys in which all images of the list have the same value. They do not affect the order."""
     return frozenset([each.field for each in shape.filters if _fixes(each)])
 
 
@@ -199,17 +199,17 @@ def _fixes(each: FilterShape | Filter) -> bool:
 
 
 def _is_in_index(order: Sequence[SortKey]) -> bool:
-    """Whether an index has images in this order. Indexes go on with created_at and id after their key."""
+    """Whether an index has images in this order. The last columns of each index are created_at and id."""
     names = [key.name for key in order]
     rest = names if names[0] in ("created_at", "id") else names[1:]
     return rest in (["created_at", "id"], ["id"]) and len({key.descending for key in order}) == 1
 
 
 def _index_key(order: Sequence[SortKey], fixed: frozenset[str]) -> str:
-    """The key of the index that a walk goes along: the first key of the order.
+    """The key of the index that a walk reads: the first key of the order, with one exception.
 
-    Images of one value stand in the order of their age in the index of their key. So a list by age goes along the index
-    of a key that a filter fixes, and the filter costs nothing.
+    An index has images of one value in the order of their age. So a list that is sorted by age can use the index of a
+    key that a filter fixes, and then the filter costs nothing.
     """
     first = order[0].name
     if first != "created_at" or not _is_in_index(order):
@@ -218,12 +218,12 @@ def _index_key(order: Sequence[SortKey], fixed: frozenset[str]) -> str:
 
 
 def _bounding(shape: QueryShape, key: str) -> tuple[FilterShape, ...]:
-    """The filters that bound what is read of the index of a key."""
+    """The filters that limit the part of a key's index that is read."""
     return tuple([each for each in shape.filters if each.field == key and each.operator not in ("in", "neq")])
 
 
 def _runs(shape: QueryShape, key: str, by_owner: bool = True) -> tuple[IndexRun, ...]:
-    """The runs of the list in the indexes of a key. by_owner: whether they are parted by owner where that is fixed."""
+    """The runs of the list in the indexes of a key. by_owner: whether to use an index by owner where one is fixed."""
     owners: list[tuple[Visibility, FilterShape | str | None]] = [
         *((visibility, shape.owner) for visibility in shape.scope.everybody),
         *((visibility, "caller") for visibility in shape.scope.own),

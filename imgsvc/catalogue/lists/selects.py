@@ -1,4 +1,4 @@
-"""The selects that statements of lists are made of."""
+"""The selects that make up the statements of lists."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _BY_ID: Final = "PRIMARY"
 def walk_parts(
     shape: QueryShape, plan: Walk, sort: Sequence[SortKey], bound: Condition, dialect: Dialect
 ) -> list[Select[Any]]:
-    """The parts of the list, each in the order of `sort`. No image is in two of them.
+    """The parts of the list, each in the order of `sort`. No image is in two parts.
 
-    sort: the order of the plan, or the first keys of it. bound: a condition that all images must meet, too.
+    sort: the order of the plan, or its first keys. bound: another condition that all images must meet.
     """
     columns = [images.c[key.name] for key in sort]
     order = range_ordering(sort, dialect)
@@ -74,7 +74,7 @@ def gathered(shape: QueryShape, plan: Gather, dialect: Dialect) -> Select[Any]:
 
 
 def passing(shape: QueryShape, each: FilterShape) -> Select[Any]:
-    """The ids of the images that pass a filter, by its index."""
+    """The ids of the images that pass a filter, found by the filter's index."""
     if each.field == "tag":
         return select(image_tags.c.image_id).where(tag_condition(each))
     if each.field == "property":

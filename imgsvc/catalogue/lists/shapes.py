@@ -1,4 +1,4 @@
-"""The shape of a query: all that decides which statement finds the page, without the values of the filters.
+"""The shape of a query: everything that decides which statement finds the page, without the values of the filters.
 
 Queries of one shape share one statement, which is compiled once. The statement names its values as parameters, and
 `values_of` gives them.
@@ -41,9 +41,9 @@ class SortKey:
 class FilterShape:
     """A filter without its values.
 
-    number: its place among the filters of the query, from 0; its parameters are named by it. field: a column of
-    `images`, `tag` or `property`. operator: see Filter. count: the number of its values. is_null: whether it asks for
-    images that have no value.
+    number: its position in the query, from 0; the names of its parameters contain it. field: a column of `images`,
+    `tag` or `property`. operator: see Filter. count: the number of its values. is_null: whether it passes images that
+    have no value.
     """
 
     number: int
@@ -59,7 +59,7 @@ class VisibleScope:
 
     everybody: visibilities of which the images of all owners are shown. own: visibilities of which only the caller's
     own images are shown. as_member: whether images that others share with the caller's project are shown, too.
-    is_empty: whether no image is shown, whatever there is.
+    is_empty: whether the list can show no image at all.
     """
 
     everybody: tuple[Visibility, ...]
@@ -70,7 +70,7 @@ class VisibleScope:
 
 @cache
 def _scope(is_admin: bool, has_project: bool, visibility: str | None) -> VisibleScope:
-    """The scope of a list. visibility: as in ImageQuery. Source: Image API v2, "visibility"."""
+    """The scope of a list. visibility: see ImageQuery. Source: Image API v2, "visibility"."""
     everybody = set(Visibility) if is_admin else {Visibility.PUBLIC, Visibility.COMMUNITY}
     if visibility is None:
         everybody.remove(Visibility.COMMUNITY)
@@ -130,8 +130,8 @@ def _first_for_equality(filters: Sequence[FilterShape], name: str) -> FilterShap
 def _complete(sort: tuple[tuple[str, bool], ...]) -> tuple[SortKey, ...]:
     """The order of a list, completed by created_at and id.
 
-    These two run in the direction of a single key, and descend after several keys (as Glance has it). The first mention
-    of a key counts. No key after `id` matters.
+    These two have the direction of a single key, and descend after several keys (as in Glance). If a key is mentioned
+    twice, the first mention counts. Keys after `id` do not matter.
     """
     descending = sort[0][1] if len(sort) == 1 else True
     order: dict[str, bool] = {}
@@ -166,7 +166,7 @@ def values_of(query: ImageQuery) -> dict[str, Any]:
         for place, value in enumerate(condition.values):
             name = f"value_{number}_{place}"
             if isinstance(value, datetime):
-                # Clients are shown whole seconds, so that times are compared by seconds. `from` is the first
+                # Clients see whole seconds, so times are compared by seconds. `from` is the first
                 # microsecond of the earliest second that is not before the value, `to` the first one after it.
                 moment = microseconds(value)
                 values[f"{name}_from"] = -(-moment // _SECOND) * _SECOND
@@ -178,5 +178,5 @@ def values_of(query: ImageQuery) -> dict[str, Any]:
 
 
 def is_heavy(query: ImageQuery) -> bool:
-    """Whether the statements of a list are large, and not worth keeping: 100 filters make 100 KiB of SQL."""
+    """Whether the statements of a list are too large to be cached: 100 filters make 100 KiB of SQL."""
     return len(query.filters) + sum([len(each.values) for each in query.filters]) > _MOST_LIGHT
