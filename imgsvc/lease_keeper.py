@@ -54,7 +54,7 @@ class LeaseKeeper:
         """Start to renew.
 
         clock: a monotonic one, see imgsvc.daemon.clock. seconds: length of the lease. renew: renews it in the
-        catalogue. Its failures are logged, and it is called again at the next time; only ClaimLost ends the lease.
+        catalogue. Its failures are logged, and it is called again at the next time; only LeaseLost ends the lease.
         lost: called when another process has the lease, or its resource is gone. stalled: called when the work has made
         no progress for STALLED_LEASES lengths of the lease; the lease is still renewed until `stop`. name: of the work,
         for the log.

@@ -61,6 +61,7 @@ def option(
 ) -> Any:
     """A field of an options class. Without `default` the option is required.
 
+    default: a value of the field's type; of a Size or Seconds a number, because the default is not converted.
     The field's type is one of bool, int, float, str, tuple[str, ...], tuple[int, ...], Size, Seconds. help: a sentence
     for the operator. at_least: lowest value; for a tuple, lowest length. choices: the allowed values; for a tuple, of
     its elements. reload: whether a change takes effect without a restart (`daemon/reload.py`).

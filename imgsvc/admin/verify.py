@@ -74,11 +74,14 @@ def verify(setting: Setting, name: str | None, digests: bool, repair: bool, olde
 async def _verify(core: Core, name: str | None, rules: VerifyRules, printer: Printer) -> int:
     stores: Sequence[IStore] = core.stores.all() if name is None else [core.stores.get(name)]
     status = 0
-    for store in stores:
-        if store.info.scope is not Scope.PROCESS:
-            status = max(status, await _verify_store(core, store, rules, printer))
-        elif name is not None:
-            raise Invalid(f"Store {name} is in the memory of the daemon: no other process can look at it.")
+    reachable = [store for store in stores if store.info.scope is not Scope.PROCESS]
+    for store in reachable:
+        status = max(status, await _verify_store(core, store, rules, printer))
+    if not reachable:
+        where = "in the memory of the daemon: no other process can look at it."
+        if name is not None:
+            raise Invalid(f"Store {name} is {where}")
+        click.echo(f"No store was looked at: each is {where}", err=True)
     return status
 
 

@@ -101,6 +101,9 @@ class VerifyCommandTests(SynchronousTestCase):
             self.assertEqual(self.verify(*arguments), (2, [], message))
         (self.folder / "imgsvc.toml").write_text(STORES + '[stores.play]\nkind = "memory"\n')
         self.assertIn("is in the memory of the daemon", self.verify("play")[2])
+        (self.folder / "imgsvc.toml").write_text('[stores.play]\nkind = "memory"\n')
+        nowhere = "No store was looked at: each is in the memory of the daemon: no other process can look at it.\n"
+        self.assertEqual(self.verify(), (0, [], nowhere))
         (self.folder / "imgsvc.sqlite").unlink()
         status, lines, errors = self.verify()
         self.assertEqual((status, lines, errors.count("\n")), (2, [], 1))
