@@ -34,9 +34,12 @@ def is_remote(url: str) -> bool:
 
 
 def store_of(stores: IStoreRegistry, location: Location) -> IStore:
-    """The store that a location is in. Raises StoreAway: the store is not configured any more."""
+    """The store that a location is in, even if it was reserved later.
+
+    Raises StoreAway: the store is not configured any more.
+    """
     try:
-        store: IStore = stores.get(location.store_id)
+        store: IStore = stores.find(location.store_id)
     except UnknownStore as error:
         raise StoreAway(location.store_id, "it is not in the configuration any more.") from error
     return store
