@@ -1,1 +1,1 @@
-"""The benchmark of imgsvc: what it costs to move and to find images, beside other programs that do the same work."""
+"""The benchmark of imgsvc: measures the cost of moving and finding images, and compares it with other programs."""

@@ -28,7 +28,7 @@ UNITS = {"": 1, "KiB": 1 << 10, "MiB": MIB, "GiB": 1 << 30}
 
 
 def size(text: str) -> int:
-    """Bytes, as in `512MiB`."""
+    """Parse a number of bytes, such as `512MiB`."""
     found = re.fullmatch(r"(\d+)(|KiB|MiB|GiB)", text)
     if not found or not int(found[1]):
         raise argparse.ArgumentTypeError(f"{text!r}: must be a number and KiB, MiB or GiB")
@@ -36,7 +36,7 @@ def size(text: str) -> int:
 
 
 def header(text: str) -> tuple[str, str]:
-    """Name and value."""
+    """Parse a header into its name and its value."""
     name, colon, value = text.partition(":")
     if not colon:
         raise argparse.ArgumentTypeError(f"{text!r}: must be a name, a colon and a value")
@@ -44,7 +44,7 @@ def header(text: str) -> tuple[str, str]:
 
 
 def parts(text: str) -> list[str]:
-    """Names of parts."""
+    """Parse a list of parts, separated by commas."""
     names = text.split(",")
     for name in names:
         if name not in PARTS:
@@ -53,18 +53,29 @@ def parts(text: str) -> list[str]:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line, with what is left out filled in."""
+    """Parse the command line, and fill in defaults."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures imgsvc. See bench/README.md.")
     add = parser.add_argument
-    add("--quick", action="store_true", help="little of everything: to see that it works, not for the numbers")
-    add("--parts", type=parts, default=list(PARTS), help=f"of {','.join(PARTS)}; all of them unless told")
-    add("--rounds", type=int, help="how often each measurement is made: 3, with --quick 2")
-    add("--seconds", type=float, help="for which a load of small requests goes on: 10, with --quick 2")
-    add("--size", type=size, help="of the file that is moved: 1GiB, with --quick 128MiB")
-    add("--folder", type=Path, help="where the temporary folder is made: it decides which disk is written to")
-    add("--against", metavar="URL", help="a server of the Image API that runs, to be measured in turn with imgsvc")
-    add("--against-header", metavar="HEADER", type=header, action="append", default=[], help="'Name: value' for it")
-    add("--against-pid", metavar="PID", type=int, help="its process: that of the parent, if it has several")
+    add(
+        "--quick",
+        action="store_true",
+        help="measure a little of everything, to test the benchmark itself; the numbers mean nothing",
+    )
+    add("--parts", type=parts, default=list(PARTS), help=f"some of {','.join(PARTS)}; by default all")
+    add("--rounds", type=int, help="how many times to make each measurement: 3, with --quick 2")
+    add("--seconds", type=float, help="how long each load of small requests lasts: 10, with --quick 2")
+    add("--size", type=size, help="size of the file to transfer: 1GiB, with --quick 128MiB")
+    add("--folder", type=Path, help="where to make the temporary folder, and so which disk to write to")
+    add("--against", metavar="URL", help="another running server of the Image API, to measure in turn with imgsvc")
+    add(
+        "--against-header",
+        metavar="HEADER",
+        type=header,
+        action="append",
+        default=[],
+        help="'Name: value' to send to it",
+    )
+    add("--against-pid", metavar="PID", type=int, help="its process; the parent, if it has several")
     add("--json", metavar="FILE", type=Path, help="write all samples to this file")
     found = parser.parse_args()
     found.rounds = found.rounds or (2 if found.quick else 3)
@@ -74,7 +85,7 @@ def arguments() -> argparse.Namespace:
 
 
 def facts() -> dict[str, str]:
-    """What the numbers depend on."""
+    """The facts about this machine and its software that the numbers depend on."""
     from imgsvc import __version__
 
     commit = _said("git", "-C", str(ROOT), "describe", "--always", "--dirty")
@@ -103,7 +114,7 @@ def _said(*command: str) -> str:
 
 
 def report(context: dict[str, str], tables: list[Table], failed: dict[str, str]) -> str:
-    """The Markdown."""
+    """The report as Markdown."""
     lines = ["## imgsvc, measured", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {f'`{value.strip()}`' if name == 'command' else value} |" for name, value in context.items()]
     lines += ["", "Medians, with the least and the greatest of all rounds in brackets."]
@@ -115,7 +126,7 @@ def report(context: dict[str, str], tables: list[Table], failed: dict[str, str])
 
 
 def measure(name: str, bench: Bench) -> Table:
-    """Run a part. The servers that it has started are gone after it; what it has left on the other one, too."""
+    """Run a part. Afterwards, delete the images that it has left on the other server."""
     try:
         return PARTS[name](bench)
     finally:
@@ -124,7 +135,7 @@ def measure(name: str, bench: Bench) -> Table:
 
 
 def main() -> None:
-    """Measure, and print the tables."""
+    """Run the measurements and print the tables."""
     told = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     context = facts()

@@ -1,8 +1,8 @@
-"""Hostile clients, held by one child process, `python -m bench.attacks`.
+"""Hostile clients in one child process, `python -m bench.attacks`.
 
-Every attack is given as an `Attack`. A flood sends its next request when the answer to the last one is there, or the
-connection is gone. A trickle asks once, and then takes little every few seconds. Idle clients connect and say nothing.
-A storm is a trickle whose clients all connect at the same moment.
+An `Attack` describes them. A client of a flood sends its next request when the last answer has come or the connection
+has broken. A client of a trickle sends one request, and then reads a little of the answer every few seconds. Idle
+clients connect and send nothing. The clients of a storm all connect at the same moment and send one request each.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ READ_SIZE = 256 << 10
 
 @dataclass(frozen=True)
 class Attack:
-    """kind: `flood`, `trickle`, `idle` or `storm`. payload: a name of `PAYLOADS`. path: what it is about.
+    """kind: `flood`, `trickle`, `idle` or `storm`. payload: a name in `PAYLOADS`. path: of the requests.
 
-    amount: bytes that a trickle takes every `interval` seconds.
+    amount: bytes that a client of a trickle reads every `interval` seconds.
     """
 
     kind: str
@@ -40,14 +40,14 @@ class Attack:
 
 
 class Attackers(Held):
-    """The attack, for the time of the block. `result`: numbers by name, as `answers` of a flood."""
+    """Runs an attack during the block. `result`: numbers by name, such as `answers` of a flood."""
 
     def __init__(self, attack: Attack, address: Address) -> None:
         super().__init__("bench.attacks", {"attack": asdict(attack), "address": asdict(address)})
 
 
 class Flooder:
-    """One connection of a flood: it does not block, whatever the server does."""
+    """One connection of a flood. It never blocks."""
 
     def __init__(self, address: Address, requests: Iterator[bytes], batch: int) -> None:
         self._address = address
@@ -59,7 +59,7 @@ class Flooder:
         self.connect()
 
     def connect(self) -> None:
-        """Begin anew."""
+        """Open a new connection and begin the next request."""
         self.connection = socket.socket()
         self.connection.setblocking(False)
         self.connection.connect_ex((self._address.host, self._address.port))
@@ -73,7 +73,7 @@ class Flooder:
         self._closes = False
 
     def step(self, events: int) -> bool:
-        """Send and take what can be. Whether the connection goes on."""
+        """Send and receive what is possible now. Returns whether the connection is still usable."""
         try:
             if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR) and not self._receive():
                 return False
@@ -113,7 +113,7 @@ class Flooder:
             if self._body == 0:
                 self.answers += 1
                 self._left -= 1
-                if self._out or self._closes:  # refused before all was sent
+                if self._out or self._closes:  # the server refused the request before all of it was sent
                     return False
                 if not self._left:
                     self._next()
@@ -121,7 +121,7 @@ class Flooder:
 
 
 class Trickler:
-    """One connection that asks once and takes little."""
+    """One connection that sends one request and reads the answer slowly."""
 
     def __init__(self, address: Address, request: bytes, amount: int, small_buffer: bool) -> None:
         self._amount = amount
@@ -134,7 +134,7 @@ class Trickler:
         self.cut = False
 
     def step(self) -> None:
-        """Take a little."""
+        """Read the next few bytes."""
         if self.cut:
             return
         left = self._amount
@@ -156,7 +156,7 @@ def main() -> None:
 
 
 def flood(attack: Attack, address: Address) -> dict[str, float]:
-    """As many requests as are answered."""
+    """Send requests as fast as they are answered."""
     make = PAYLOADS[attack.payload]
     batch = PIPELINED if attack.payload == "pipelined" else 1
     poll = select.epoll()
@@ -190,7 +190,7 @@ def flood(attack: Attack, address: Address) -> dict[str, float]:
 
 
 def trickle(attack: Attack, address: Address) -> dict[str, float]:
-    """Slow readers, or with nothing to read idle ones."""
+    """Run slow readers, or idle clients."""
     idle = attack.kind == "idle"
     request = b"" if idle else next(PAYLOADS[attack.payload](address, attack.path))
     clients: list[Trickler] = []
@@ -210,7 +210,7 @@ def trickle(attack: Attack, address: Address) -> dict[str, float]:
 
 
 def _take_slowly(clients: list[Trickler], interval: float) -> None:
-    """Let each take its turn once in every interval, evenly spread, until standard input ends."""
+    """Let each client read once in every interval, evenly spread, until standard input ends."""
     slots = 20
     until = time.monotonic()
     slot = 0
@@ -224,7 +224,7 @@ def _take_slowly(clients: list[Trickler], interval: float) -> None:
 
 
 def storm(attack: Attack, address: Address) -> dict[str, float]:
-    """All connect at once and ask; says after how many seconds the last one had the begin of its answer."""
+    """Connect all clients at once. Measures the seconds until the last answer began."""
     request = next(PAYLOADS[attack.payload](address, attack.path))
     held()
     began = time.monotonic()

@@ -1,7 +1,7 @@
-"""A client that costs next to nothing, so that what is measured is the server.
+"""A client that uses very little CPU, so that the server is the bottleneck.
 
-Uploads go from a file in memory to the socket by sendfile(2); downloads are dropped inside the kernel, uncopied
-(MSG_TRUNC, see tcp(7)). Over TLS a download is dropped as it comes, undecrypted.
+Uploads go from a file in memory to the socket by sendfile(2). The kernel drops downloads without a copy (MSG_TRUNC,
+tcp(7)). Over TLS, downloads are dropped without decryption.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from typing import Any
 from bench.processes import Failed
 
 TIMEOUT = 600
-"""Seconds for which a connection may stand still."""
+"""Seconds that a connection may be without progress."""
 STEP = 64 << 20
 CHUNK = 64 << 10
 DROP_SIZE = 1 << 20
 TLS_OVERHEAD = 17
-"""Bytes that a record has beside its content: its type, and the tag of the cipher (RFC 8446, 5.2)."""
+"""Bytes of a record in addition to its content: its type, and the tag of the cipher (RFC 8446, 5.2)."""
 TLS_ALERT_SIZE = 2 + TLS_OVERHEAD
 TLS_RECORD_SIZE = (1 << 14) + 256
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server listens, the path that goes before all others, and headers that every request carries."""
+    """Where a server listens. base: the prefix of all paths. headers: of every request."""
 
     host: str
     port: int
@@ -58,7 +58,7 @@ class Answer:
 
     @property
     def length(self) -> int:
-        """Of the body. Raises Failed when the server does not say it."""
+        """Bytes of the body. Raises Failed: there is no Content-Length."""
         if self.status == 204:
             return 0
         if "content-length" not in self.headers:
@@ -67,7 +67,7 @@ class Answer:
 
 
 def parse_head(data: bytes) -> Answer | None:
-    """The answer that begins with `data`; None while its head is not complete."""
+    """Parse the answer at the start of `data`. None if its head is not complete."""
     head, end, rest = data.partition(b"\r\n\r\n")
     if not end:
         return None
@@ -77,10 +77,10 @@ def parse_head(data: bytes) -> Answer | None:
 
 
 def connect(address: Address) -> socket.socket:
-    """A blocking connection; one that stands still ends with an OSError."""
+    """Open a blocking connection. A call on it raises OSError after TIMEOUT without progress."""
     connection = socket.create_connection((address.host, address.port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # Not settimeout: that would make the socket non-blocking below, and sendfile could not wait by itself.
+    # Not settimeout, which makes the socket non-blocking inside Python: sendfile could not wait.
     for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
         connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", TIMEOUT, 0))
     if address.tls:
@@ -93,7 +93,7 @@ def connect(address: Address) -> socket.socket:
 
 
 def read_head(connection: socket.socket) -> Answer:
-    """Wait for an answer."""
+    """Wait for the head of an answer. Raises Failed: the server closed the connection."""
     data = b""
     while (answer := parse_head(data)) is None:
         more = connection.recv(16 << 10)
@@ -106,7 +106,7 @@ def read_head(connection: socket.socket) -> Answer:
 def ask(
     address: Address, method: str, path: str, document: Any = None, headers: Mapping[str, str] | None = None
 ) -> tuple[int, bytes]:
-    """Status and body of the answer to one request, made at leisure."""
+    """Send one request outside of the measurements. Returns status and body of the answer."""
     body = b"" if document is None else json.dumps(document).encode()
     fields = {"Connection": "close", "Content-Length": str(len(body)), **(headers or {})}
     if body:
@@ -125,7 +125,7 @@ def ask(
 
 
 def side_by_side(calls: Sequence[Callable[[], None]]) -> None:
-    """Run the calls at the same time, each in a thread. Raises Failed with what the first that failed says."""
+    """Run the calls at the same time, each in a thread. Raises Failed with the message of the first failure."""
     faults: list[str] = []
 
     def run(call: Callable[[], None]) -> None:
@@ -151,7 +151,7 @@ def upload(address: Address, path: str, file: int, size: int, chunked: bool, off
     framing = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(size)}
     fields = {"Content-Type": "application/octet-stream", "Connection": "close", **framing}
     with connect(address) as connection:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer, if there is one, says why
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer, if it comes, has the reason
             connection.sendall(address.head("PUT", path, fields))
             if chunked:
                 _send_chunks(connection, file, offset, size)
@@ -184,7 +184,7 @@ def _send(connection: socket.socket, file: int, start: int, count: int) -> None:
 
 
 def download(address: Address, path: str, size: int) -> None:
-    """GET, and drop what comes; it must be `size` bytes. Raises Failed, OSError."""
+    """GET a body of `size` bytes, and drop it. Raises Failed, OSError."""
     fields = {"Connection": "close"}
     with connect(address) as connection:
         connection.sendall(address.head("GET", path, fields))
@@ -208,7 +208,7 @@ def _drop(connection: socket.socket, size: int) -> None:
 
 
 def _drop_records(connection: socket.socket, size: int) -> None:
-    """Drop records of TLS 1.3 up to the alert that ends them; there must be `size` bytes in them, or more."""
+    """Drop TLS 1.3 records up to the closing alert. Raises Failed: they have fewer than `size` bytes."""
     received = 0
     header, buffer = bytearray(5), bytearray(TLS_RECORD_SIZE)
     while connection.recv_into(header, 5, socket.MSG_WAITALL) == 5:
@@ -221,7 +221,7 @@ def _drop_records(connection: socket.socket, size: int) -> None:
 
 
 def md5_of(address: Address, path: str) -> str:
-    """MD5 of what GET gives, every byte read: for checks outside of the measurements. Raises Failed, OSError."""
+    """The MD5 of the body that GET returns, for checks outside of the measurements. Raises Failed, OSError."""
     digest = hashlib.md5(usedforsecurity=False)
     with connect(address) as connection:
         connection.sendall(address.head("GET", path, {"Connection": "close"}))

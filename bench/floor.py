@@ -1,9 +1,8 @@
-"""The floor: the least that a server in Python can do with an upload, in one thread and one plain loop.
+"""The floor: the least work that a server in Python must do for an upload, in one thread and one plain loop.
 
-`python -m bench.floor PORT FOLDER [--fsync]` serves one connection after the other, and one request on each: it reads
-the head, then the body from the socket in pieces of 256 KiB, hands each to MD5 and to SHA-512, writes it to a file,
-and answers 204 with the digests. No catalogue, no checks, no other clients: what a real server needs above this is the
-price of being one.
+`python -m bench.floor PORT FOLDER [--fsync]` serves one connection after the other, with one request on each. It reads
+the head, reads the body from the socket in pieces of 256 KiB, computes MD5 and SHA-512, writes the pieces to a file,
+and answers 204 with the digests. It has no catalogue, no checks and no concurrent clients.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Reader:
         self._start = self._end = 0
 
     def _fill(self) -> None:
-        """More bytes behind those that are unread, which move to the front."""
+        """Move the unread bytes to the front, and receive more behind them."""
         unread = self._end - self._start
         self._buffer[:unread] = bytes(self._buffer[self._start : self._end])
         count = self._connection.recv_into(self._buffer[unread:])
@@ -36,7 +35,7 @@ class Reader:
         self._start, self._end = 0, unread + count
 
     def until(self, mark: bytes) -> bytes:
-        """What comes before the mark, which is skipped."""
+        """The bytes before the mark. The mark is skipped."""
         while (found := bytes(self._buffer[self._start : self._end]).find(mark)) < 0:
             self._fill()
         text = bytes(self._buffer[self._start : self._start + found])
@@ -44,7 +43,7 @@ class Reader:
         return text
 
     def pieces(self, size: int) -> Iterator[memoryview]:
-        """The next bytes, as they come; each piece is valid until the next."""
+        """The next `size` bytes, in pieces as they arrive. Each piece is valid until the next one is read."""
         while size:
             if self._start == self._end:
                 self._fill()
@@ -63,7 +62,7 @@ class Reader:
 
 
 def serve(connection: socket.socket, folder: Path, fsync: bool) -> None:
-    """Take one upload."""
+    """Serve one upload."""
     reader = Reader(connection)
     line, *lines = reader.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -1,4 +1,4 @@
-"""Clients that are held by one child process for the time of a block."""
+"""Clients in one child process that run during a block."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bench.processes import ROOT, Failed, environment, more_descriptors, python
 
 
 class Held:
-    """A child that runs `python -m MODULE` for the time of the block; the module calls `begin` and `end`.
+    """A child process that runs `python -m MODULE` during the block. The module calls `begin`, `held` and `end`.
 
-    document: what it is told, as JSON. `result`, after the block: what it said in the end.
+    document: the input of the module. `result`: what the module has passed to `end`, after the block.
     """
 
     def __init__(self, module: str, document: dict[str, Any]) -> None:
@@ -47,17 +47,17 @@ class Held:
 
 
 def begin() -> dict[str, Any]:
-    """In the child: what it is told."""
+    """In the child: read the input document."""
     more_descriptors()
     document: dict[str, Any] = json.loads(sys.stdin.readline())
     return document
 
 
 def held() -> None:
-    """In the child: all clients are under way. It goes on until its standard input ends."""
+    """In the child: report that all clients have begun. They go on until standard input ends."""
     print("held", flush=True)
 
 
 def end(result: dict[str, float]) -> None:
-    """In the child: say what came of it."""
+    """In the child: report the result."""
     print(json.dumps(result))

@@ -1,4 +1,4 @@
-"""Small requests, as many as a server answers: by wrk where it is installed, else by a loop over epoll in Python."""
+"""Sends small requests as fast as a server answers them: by wrk if it is installed, otherwise by a loop in Python."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent again and again. span: with it every request asks for a random range, so many bytes at a multiple
-    of this number, of a file of so many bytes: (length, file size). places: with them, one at random takes the place of
-    `{}` in the path of every request, and a random number that of `$n` in its body."""
+    """A request that is sent repeatedly.
+
+    span: (length, file size) in bytes; every request asks for a random range of this length, which begins at a multiple
+    of it. places: in every request, a random one replaces `{}` in the path, and a random number `$n` in the body.
+    """
 
     method: str
     path: str
@@ -37,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Rate:
-    """What came of it. median, p99, longest: milliseconds until an answer was complete."""
+    """The result of a load. median, p99, longest: milliseconds until an answer was complete."""
 
     requests: int
     seconds: float
@@ -48,7 +50,7 @@ class Rate:
 
 
 def drive(address: Address, request: Request, connections: int, seconds: float) -> Rate:
-    """Keep so many connections busy, one request at a time on each. Raises Failed, OSError."""
+    """Keep `connections` connections busy for `seconds`, with one request at a time on each. Raises Failed, OSError."""
     wrk = shutil.which("wrk")
     if wrk:
         rate = _by_wrk(wrk, address, request, connections, seconds)
@@ -112,7 +114,7 @@ def _by_wrk(wrk: str, address: Address, request: Request, connections: int, seco
 
 
 def read_wrk(text: str) -> Rate:
-    """The report of wrk. Raises Failed where it is not one."""
+    """Parse the report of wrk. Raises Failed: it is not a report."""
     total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", text)
     latency = re.search(r"Latency +\S+ +\S+ +([\d.]+)(us|ms|s|m)", text)
     shares = {share: float(value) * UNITS[unit] for share, value, unit in re.findall(r"(50|99)% +([\d.]+)(\w+)", text)}
@@ -146,13 +148,13 @@ class Caller:
         self.connection = connect(address)
 
     def send(self) -> None:
-        """The next request."""
+        """Send the next request."""
         self._head, self._left = b"", None
         self._began = time.perf_counter()
         self.connection.sendall(self._prepare())
 
     def receive(self) -> tuple[float, bool] | None:
-        """Read once. When the answer is complete: the milliseconds that it took, and whether it was a good one."""
+        """Read once. If the answer is now complete, returns its milliseconds and whether its status was 2xx."""
         data = self.connection.recv(256 << 10)
         if not data:
             raise ConnectionError
@@ -170,7 +172,7 @@ class Caller:
         return (time.perf_counter() - self._began) * 1000, 200 <= self._status < 300
 
     def renew(self) -> None:
-        """A new connection in the place of a broken one."""
+        """Replace a broken connection by a new one."""
         self.connection.close()
         self.connection = connect(self._address)
 
@@ -216,7 +218,7 @@ def _by_loop(address: Address, request: Request, connections: int, seconds: floa
             except ConnectionError:
                 failures += 1
                 del callers[descriptor]
-                caller.renew()  # closing took the old one out of the poll
+                caller.renew()  # closing the old one has removed it from the poll
                 begin(caller)
     took = time.perf_counter() - began
     for caller in callers.values():

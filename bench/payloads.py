@@ -1,4 +1,4 @@
-"""What hostile clients send: each function gives the requests of one connection, one after the other, for ever."""
+"""The requests of hostile clients. Each function yields the requests of one connection, without end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def many_keys(address: Address, path: str) -> Iterator[bytes]:
 
 
 def pipelined(address: Address, path: str) -> Iterator[bytes]:
-    """GET of the image at `path`, many at once."""
+    """GET of the image at `path`, PIPELINED requests at once."""
     return repeat(address.head("GET", path) * PIPELINED)
 
 

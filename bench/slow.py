@@ -1,8 +1,7 @@
-"""Slow clients, held by one child process: each sends or takes 1 KiB a second.
+"""Slow clients in one child process. Each sends or reads 1 KiB a second.
 
-`python -m bench.slow` reads a JSON line from its standard input (what to hold), connects, prints `held`, and goes on
-until its standard input ends; then it prints as JSON how many of them the server had cut off by then. `Crowd` is the
-other side of this.
+`python -m bench.slow` reads a JSON line with the paths from standard input, connects, prints `held`, and goes on until
+standard input ends. Then it prints as JSON how many clients the server has disconnected. `Crowd` starts it.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from bench.held import Held, begin, end, held
 
 RATE = 1 << 10
 SLOTS = 20
-"""A second has so many; each client has its turn in one of them, so that they do not come all at once."""
+"""The parts of a second. Each client has its turn in one of them, so that they do not all send at once."""
 DECLARED = 64 << 20
 """Content-Length of an upload that will never be complete."""
 BURST = 100 << 10
-"""Bytes that a slow upload begins with: more than a block of the smallest size, so that the server holds some."""
+"""The first bytes of a slow upload: more than the smallest block, so that the server holds some in memory."""
 RECEIVE_BUFFER = 4 << 10
 
 
 class Crowd(Held):
-    """So many slow uploads to these paths and slow downloads of a path, for the time of the block."""
+    """Runs slow clients during the block: an upload to each of `uploads`, and a download of each of `downloads`."""
 
     def __init__(self, address: Address, uploads: Sequence[str], downloads: Sequence[str]) -> None:
         document = {"address": asdict(address), "uploads": list(uploads), "downloads": list(downloads)}
@@ -36,7 +35,7 @@ class Crowd(Held):
 
     @property
     def cut(self) -> int:
-        """How many of them the server gave up, after the block."""
+        """The number of clients that the server has disconnected, after the block."""
         return int(self.result["cut"])
 
 
@@ -56,27 +55,27 @@ class Slow:
         self._connection.setblocking(False)
 
     def step(self, data: bytes) -> None:
-        """Send, or take, the bytes of a second."""
+        """Send or read the bytes of one second."""
         if self.cut:
             return
         try:
             if self._uploads:
                 self._pending += RATE
                 self._pending -= self._connection.send(data[: self._pending])
-                self._connection.recv(RATE)  # nothing is there, as long as the server goes on waiting for the rest
+                self._connection.recv(RATE)  # raises BlockingIOError while the server waits for the rest
                 self.cut = True
             else:
                 taken = self._connection.recv(RATE)
                 self.cut = not taken or not (self._answered or taken.startswith(b"HTTP/1.1 200"))
                 self._answered = True
         except BlockingIOError:
-            pass  # the server has paused this upload, or has nothing more for this download
+            pass  # the upload is paused, or the download has no more bytes yet
         except OSError:
             self.cut = True
 
 
 def main() -> None:
-    """Hold them until standard input ends."""
+    """Run the clients until standard input ends."""
     document = begin()
     address = Address(**document["address"])
     fields = {"Content-Type": "application/octet-stream", "Content-Length": str(DECLARED)}

@@ -1,6 +1,6 @@
-"""How long a start takes, and what an idle daemon holds in memory.
+"""Measures how long a start takes, and the memory of an idle daemon.
 
-`python -m bench.start` measures, in turn: the imports that no such server can do without (the floor), and `twistd -n
+`python -m bench.start` measures, in turn: the imports that every such server needs (the floor), and `twistd -n
 imgsvc` on an empty folder until its first answer; then the memory of one process, and of a parent with two workers.
 """
 
@@ -22,13 +22,13 @@ from bench.processes import ROOT, Process, cpu_seconds, family, free_port, own_c
 from bench.servers import answers
 
 FLOOR = "import os, twisted.scripts.twistd, klein, sqlalchemy; from twisted.internet import reactor; os._exit(0)"
-"""Without the end of the interpreter, which takes a while too."""
+"""Skips the shutdown of the interpreter, which takes time, too."""
 TWISTD = python("-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile=", "imgsvc")
 
 
 @contextmanager
 def daemon(tree: Path, workers: int) -> Iterator[tuple[int, float]]:
-    """The daemon of a source tree, on an empty folder: its process id, and the seconds to its first answer."""
+    """Run the daemon of a source tree on an empty folder. Yields its process id and the seconds to its first answer."""
     folder, address = Path(tempfile.mkdtemp(prefix="imgsvc-start-")), Address("127.0.0.1", free_port())
     (folder / "imgsvc.toml").write_text(f"[server]\nworkers = {workers}\n")
     listen = ["--listen", f"tcp:{address.port}:interface=127.0.0.1", "--data", "data"]
@@ -47,20 +47,20 @@ def daemon(tree: Path, workers: int) -> Iterator[tuple[int, float]]:
 
 
 def floor() -> tuple[float, float]:
-    """Seconds on the wall and of CPU."""
+    """Run the imports. Returns seconds of wall time and of CPU."""
     begun, used = time.perf_counter(), own_cpu_seconds()
     subprocess.run(python("-c", FLOOR), check=True)
     return time.perf_counter() - begun, own_cpu_seconds() - used
 
 
 def start(tree: Path) -> tuple[float, float]:
-    """Seconds on the wall and of CPU."""
+    """Start the daemon. Returns seconds of wall time and of CPU."""
     with daemon(tree, 1) as (pid, taken):
         return taken, cpu_seconds(pid)
 
 
 def memory(tree: Path, workers: int) -> list[tuple[float, float]]:
-    """Rss and Pss of each process in MiB, the parent first, when it has nothing to do."""
+    """Rss and Pss of each process of an idle daemon in MiB, the parent first."""
     with daemon(tree, workers) as (pid, _):
         settle(pid)
         return [(_field(each, "Rss"), _field(each, "Pss")) for each in family(pid)]
@@ -72,13 +72,13 @@ def _field(pid: int, name: str) -> float:
 
 
 def row(name: str, samples: Sequence[tuple[float, float]]) -> str:
-    """A line of a table of times."""
+    """A row of the table of times."""
     cells = [f"{function(times):.2f}" for times in zip(*samples, strict=True) for function in (min, statistics.median)]
     return f"| {name} | {' | '.join(cells)} |"
 
 
 def main() -> None:
-    """See the module."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.start", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="starts of each (%(default)s)")
     parser.add_argument("--beside", type=Path, action="append", default=[], help="another source tree; may be repeated")
@@ -87,7 +87,7 @@ def main() -> None:
     trees = {"imgsvc": ROOT, **{str(tree): tree.absolute() for tree in chosen.beside}}
     times: dict[str, list[tuple[float, float]]] = {"floor": [], **{name: [] for name in trees}}
     for tree in trees.values():
-        start(tree)  # compiles what has not been yet
+        start(tree)  # compiles modules that are not compiled yet
     for _ in range(chosen.rounds):
         times["floor"].append(floor())
         for name, tree in trees.items():

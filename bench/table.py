@@ -1,4 +1,4 @@
-"""What comes out of the measurements: samples, targets, and the Markdown that shows them."""
+"""The results of measurements: samples, targets, and their tables in Markdown."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Sample = dict[str, float]
-"""One measurement: numbers by what they are, as `MB/s`."""
+"""One measurement: numbers by name, such as `MB/s`."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the median of a number should be."""
+    """A limit for the median of a number."""
 
     text: str
     value: float | None
@@ -22,13 +22,13 @@ class Target:
 
     @property
     def met(self) -> bool | None:
-        """None when it could not be measured."""
+        """Whether the target is met; None if it could not be measured."""
         if self.value is None:
             return None
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def line(self) -> str:
-        """For people."""
+        """The row of the target in the table."""
         sign = ">=" if self.at_least else "<="
         value = "not measured" if self.value is None else f"{self.value:,.3g}"
         verdict = {True: "met", False: "**missed**", None: "-"}[self.met]
@@ -37,18 +37,18 @@ class Target:
 
 @dataclass
 class Table:
-    """The results of one part: the samples of each case and server, and what they should be."""
+    """The results of one part: the samples of each case and server, and the targets."""
 
     title: str
     rows: list[tuple[str, str, list[Sample]]] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
 
     def add(self, case: str, results: Mapping[str, list[Sample]]) -> None:
-        """The samples of a case, by server."""
+        """Add the samples of a case. results: by the name of the server."""
         self.rows += [(case, server, samples) for server, samples in results.items()]
 
     def markdown(self) -> str:
-        """Medians, with the least and the greatest in brackets."""
+        """The table as Markdown: medians, with the least and the greatest value in brackets."""
         columns = list(dict.fromkeys(name for _, _, samples in self.rows for sample in samples for name in sample))
         lines = [f"### {self.title}", "", _row(["case", "server", *columns]), _row(["---"] * (2 + len(columns)))]
         for case, server, samples in self.rows:
@@ -59,7 +59,7 @@ class Table:
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:
-        """For JSON."""
+        """The table for JSON."""
         return {
             "title": self.title,
             "rows": [{"case": case, "server": server, "samples": samples} for case, server, samples in self.rows],
@@ -71,8 +71,7 @@ class Table:
 
 
 def interleaved(rounds: int, runs: Mapping[str, Callable[[], Sample]]) -> dict[str, list[Sample]]:
-    """Each run once, one after the other, and all of that so many times: A B A B, so that what disturbs the machine
-    for a while disturbs all of them."""
+    """Make all runs in turn, `rounds` times: A B A B. So what disturbs the machine for a while disturbs all of them."""
     samples: dict[str, list[Sample]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -81,18 +80,18 @@ def interleaved(rounds: int, runs: Mapping[str, Callable[[], Sample]]) -> dict[s
 
 
 def values(samples: Sequence[Sample], name: str) -> list[float]:
-    """All numbers of this name."""
+    """All numbers with this name."""
     return [sample[name] for sample in samples if name in sample]
 
 
 def median(samples: Sequence[Sample], name: str) -> float | None:
-    """None where there are none."""
+    """The median of the numbers with this name; None if there are none."""
     found = values(samples, name)
     return statistics.median(found) if found else None
 
 
 def median_ratio(samples: Sequence[Sample], others: Sequence[Sample], name: str) -> float | None:
-    """The median of the ratios of each round: both of a round have seen the same machine."""
+    """The median of the ratios of the rounds. The conditions of the machine are the same within a round."""
     ratios = [
         sample[name] / other[name]
         for sample, other in zip(samples, others, strict=True)
@@ -102,7 +101,7 @@ def median_ratio(samples: Sequence[Sample], others: Sequence[Sample], name: str)
 
 
 def number(value: float) -> str:
-    """With about three digits."""
+    """Format a number with about three digits."""
     if value == int(value):
         return f"{value:,.0f}"
     if abs(value) < 10:
@@ -111,7 +110,7 @@ def number(value: float) -> str:
 
 
 def spread(found: Sequence[float]) -> str:
-    """Median (least-greatest)."""
+    """Format numbers as `median (least-greatest)`."""
     if not found:
         return ""
     middle = number(statistics.median(found))
