@@ -1,8 +1,9 @@
-"""What a page of a list costs in a small and in a large catalogue: `python -m bench.lists`.
+"""Measures the cost of a page of a list in a small and in a large catalogue: `python -m bench.lists`.
 
-The catalogue is asked directly, without HTTP, in this process. One image in a hundred belongs to the project that
-asks, one in a thousand is shared with it, and the others belong to a hundred projects; one in ten is hidden, one in
-ten is deleted. Every case is a page of 25, the first one and one that begins in the middle of the list.
+The lists are read from the catalogue directly, in this process, without HTTP. One image in a hundred belongs to the
+caller's project, one in a thousand is shared with it, and the others belong to about a hundred projects. One in ten is
+hidden. For ten images there is one more that is deleted. Every case is a page of 25: the first one, and one that begins
+in the middle of the list.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ HIDDEN = ("hidden", (Filter("os_hidden", "eq", (True,)),), None)
 
 @dataclass
 class Case:
-    """A list, in several catalogues."""
+    """A list that is measured in several catalogues."""
 
     name: str
     caller: str
@@ -100,7 +101,7 @@ class Case:
 
 
 def fill(connection: sa.Connection, number: int) -> None:
-    """A catalogue of so many images that are not deleted."""
+    """Fill the catalogue with `number` images that are not deleted, and some that are."""
     chance = random.Random(number)
     start = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
     for first in range(0, number, 5000):
@@ -174,7 +175,7 @@ def _add(
 
 
 def cases() -> Iterator[Case]:
-    """All of them."""
+    """All cases."""
     for caller in CALLERS:
         for sort in SORTS:
             name = ",".join(f"{key}:{'desc' if down else 'asc'}" for key, down in sort)
@@ -193,7 +194,7 @@ def _query(
 
 
 def middle(connection: sa.Connection, query: ImageQuery) -> str | None:
-    """The image in the middle of the list; None if there is none."""
+    """The id of the image in the middle of the list; None if the list is empty."""
     shape = QueryShape.of(query)
     passed = [filter_condition(each) for each in shape.filters]
     order = ordering(shape.sort, connection.dialect)
@@ -205,7 +206,10 @@ def middle(connection: sa.Connection, query: ImageQuery) -> str | None:
 
 
 def milliseconds(connection: sa.Connection, query: ImageQuery, seconds: float) -> float:
-    """The least of a page: of three runs at least, and of as many as so many seconds allow. Others were disturbed."""
+    """The shortest time of a page in milliseconds. Longer ones were disturbed by other work of the machine.
+
+    seconds: time for the runs; there are at least 3 and at most 100.
+    """
     list_images(connection, query)
     times: list[float] = []
     stop = time.perf_counter() + seconds
@@ -217,7 +221,7 @@ def milliseconds(connection: sa.Connection, query: ImageQuery, seconds: float) -
 
 
 def open_engine(url: str) -> sa.Engine:
-    """An engine as the server has it."""
+    """Open a database with the same engine that the server uses."""
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
         return sqlite_engine(url, 5)
@@ -225,7 +229,7 @@ def open_engine(url: str) -> sa.Engine:
 
 
 def analyze(engine: sa.Engine) -> None:
-    """Have a server look at what is in the tables, as it does by itself some time after they were filled."""
+    """Make a database server update its statistics, as it does by itself some time after tables were filled."""
     commands = {
         "postgresql": "VACUUM ANALYZE",
         "mariadb": f"ANALYZE TABLE {', '.join(tables.metadata.tables)}",
@@ -240,7 +244,7 @@ def analyze(engine: sa.Engine) -> None:
 
 
 def table(measured: Sequence[Case], numbers: Sequence[int], caller: str) -> str:
-    """Markdown."""
+    """The table of a caller as Markdown."""
     heads = [f"{page}, {number:,}" for page in ("first", "middle") for number in numbers]
     lines = [f"### {caller}", "", f"| ms, {PAGE} images | {' | '.join(heads)} |", "| --- " * (1 + len(heads)) + "|"]
     for case in measured:
@@ -251,12 +255,14 @@ def table(measured: Sequence[Case], numbers: Sequence[int], caller: str) -> str:
 
 
 def main() -> None:
-    """Fill, measure, print."""
+    """Fill the catalogues, measure, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.lists", description=__doc__)
-    parser.add_argument("--images", type=int, nargs="+", default=[1000, 100_000], help="in each catalogue")
-    parser.add_argument("--seconds", type=float, default=0.1, help="for each page")
-    parser.add_argument("--url", help="of an empty database, which is filled; {} in it: the number of images")
-    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument(
+        "--images", type=int, nargs="+", default=[1000, 100_000], help="number of images in each catalogue"
+    )
+    parser.add_argument("--seconds", type=float, default=0.1, help="time to measure each page")
+    parser.add_argument("--url", help="URL of an empty database, which is filled; {} stands for the number of images")
+    parser.add_argument("--only", default="", help="only cases whose name contains this")
     told = parser.parse_args()
     measured = [case for case in cases() if told.only in case.name]
     with tempfile.TemporaryDirectory(prefix="imgsvc-bench-") as folder:

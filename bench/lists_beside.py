@@ -1,7 +1,7 @@
-"""Pages of lists in two checkouts: `python -m bench.lists_beside FOLDER`, where FOLDER holds another version of imgsvc.
+"""Times pages of lists in two checkouts: `python -m bench.lists_beside FOLDER`. FOLDER has another version of imgsvc.
 
-Each version runs in a process of its own. Both read the same catalogue, and their pages are timed in turn: A B A B. A
-page of 25 is asked for: the first, and the one after the image in the middle. The versions must have the same tables.
+Each version runs in its own process. Both read the same catalogue, and their pages are timed in turn: A B A B. Each
+case has two pages of 25: the first, and the one after the middle image. The versions must have the same tables.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ with open_engine(sys.argv[1]).connect() as connection:
         list_images(connection, query)
         print((time.perf_counter() - began) * 1000, flush=True)
 """
-"""Run in each checkout: takes queries, and says how many milliseconds each took."""
+"""Runs in each checkout. Reads queries, and prints the milliseconds of each."""
 
 
 class Version:
-    """The catalogue as a checkout reads it."""
+    """A process in which one checkout reads the catalogue."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self._process = subprocess.Popen(
@@ -50,7 +50,7 @@ class Version:
         )
 
     def milliseconds(self, query: ImageQuery) -> float:
-        """Of one page."""
+        """The time of one page."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         pickle.dump(query, self._process.stdin)
@@ -58,14 +58,14 @@ class Version:
         return float(self._process.stdout.readline())
 
     def close(self) -> None:
-        """End its process."""
+        """End the process."""
         self._process.kill()
         self._process.communicate()
 
 
 @contextmanager
 def versions(*folders: Path, url: str) -> Iterator[list[Version]]:
-    """One process for each folder."""
+    """Run one process for each folder."""
     opened = [Version(folder, url) for folder in folders]
     try:
         yield opened
@@ -75,7 +75,10 @@ def versions(*folders: Path, url: str) -> Iterator[list[Version]]:
 
 
 def compare(here: Version, there: Version, query: ImageQuery, rounds: int) -> tuple[float, float, float]:
-    """The medians of both, and the median of the ratios of the rounds. The first round only makes statements."""
+    """The median of `there`, the median of `here`, and the median of the ratios of the rounds.
+
+    A first round, which compiles the statements, is not counted.
+    """
     here.milliseconds(query)
     there.milliseconds(query)
     pairs = [(there.milliseconds(query), here.milliseconds(query)) for _ in range(rounds)]
@@ -84,13 +87,15 @@ def compare(here: Version, there: Version, query: ImageQuery, rounds: int) -> tu
 
 
 def main() -> None:
-    """Fill, measure, print."""
+    """Fill the catalogue, measure, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.lists_beside", description=__doc__)
-    parser.add_argument("folder", type=Path, help="the other checkout, which is `before` in the table")
-    parser.add_argument("--images", type=int, default=100_000, help="in the catalogue")
-    parser.add_argument("--rounds", type=int, default=15, help="of each page")
-    parser.add_argument("--url", help="of an empty database, which is filled, or of one that this has filled")
-    parser.add_argument("--only", nargs="+", default=[""], help="cases whose names hold one of these")
+    parser.add_argument("folder", type=Path, help="the other checkout, named `before` in the table")
+    parser.add_argument("--images", type=int, default=100_000, help="number of images in the catalogue")
+    parser.add_argument("--rounds", type=int, default=15, help="how many times to time each page")
+    parser.add_argument(
+        "--url", help="URL of an empty database, which is filled, or of one that this program has filled before"
+    )
+    parser.add_argument("--only", nargs="+", default=[""], help="only cases whose name contains one of these")
     told = parser.parse_args()
     print(f"| {told.images:,} images, ms | page | before | after | ratio |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory(prefix="imgsvc-bench-") as folder:

@@ -1,4 +1,4 @@
-"""Whether one client holds up the others: what a client waits for its answers while others attack the server."""
+"""Measures how long a client waits for its answers while hostile clients attack the server."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from bench.setting import MIB, Bench
 from bench.table import Sample, Table, Target, interleaved, median
 
 LIMIT = 50.0
-"""Milliseconds that the p99 may be beside an attack."""
+"""The p99 during an attack may be this many milliseconds."""
 OF_REFUSAL = 3
-"""It may also be so many times that beside the same attack on a server that refuses at once: there the machine is what
-sets the limit."""
+"""The p99 may also be this many times as long as during the same attack on a server that refuses at once. That server
+shows what the machine itself costs."""
 ABOVE_BUDGET = 150
-"""MiB that a process may hold above server.memory_budget."""
+"""MiB of memory that a process may use in addition to server.memory_budget."""
 MISSING = "00000000-0000-4000-8000-000000000000"
 OPERATOR = MappingProxyType(
     {"X-Identity-Status": "Confirmed", "X-User-Id": "victim", "X-Project-Id": "operators", "X-Roles": "admin,member"}
@@ -36,9 +36,9 @@ READER = MappingProxyType(
     {"X-Identity-Status": "Confirmed", "X-User-Id": "attacker", "X-Project-Id": "guests", "X-Roles": "reader"}
 )
 UPLOADED = MIB
-"""Bytes of an upload beside an attack."""
+"""Bytes of an upload during an attack."""
 CONNECTING = 0.2
-"""Seconds in which a victim connects."""
+"""Seconds that a victim needs to connect."""
 LARGE_IMAGES = 200
 VALUE = 60 << 10
 VALUES = 15
@@ -47,9 +47,10 @@ VALUES = 15
 
 @dataclass(frozen=True)
 class Case:
-    """An attack, and the server that it is made on. path: from the server to what the attack is about.
+    """An attack, and the options of the attacked server.
 
-    uploads: the victim uploads, instead of GET of an image.
+    path: prepares the server, and returns the path for the attack's requests. attacker: identity headers of the attack.
+    budget: MiB. descriptors: see servers.imgsvc. uploads: the victim uploads images instead of reading one.
     """
 
     name: str
@@ -77,7 +78,7 @@ def _data(bench: Bench, server: ImageServer) -> str:
 
 
 def _large_list(bench: Bench, server: ImageServer) -> str:
-    """A list of images that have almost as many bytes as a request may have."""
+    """The path of a list of images that are almost as large as a request may be."""
     image: dict[str, Any] = {"name": IMAGE_NAME, "disk_format": "raw", "container_format": "bare"}
     image |= {f"p{number}": "x" * VALUE for number in range(VALUES)}
     for _ in range(LARGE_IMAGES):
@@ -114,9 +115,11 @@ CASES = (
 
 
 def neighbours(bench: Bench) -> Table:
-    """What a client waits for its answers, alone, beside each attack, and beside the same attack on nginx that refuses
-    at once (`refusing`): one connection, one request at a time. `MiB`: resident memory at its peak, idle included.
-    `failures`: of the victim. Of writes by two workers, the writers themselves are the victims."""
+    """How long a victim waits for its answers: alone, during each attack, and during the same attack on an nginx that
+    refuses at once (`refusing`). The victim has one connection and sends one request at a time. `MiB`: peak of resident
+    memory, including that of an idle daemon. `failures`: of the victim. In the cases of writes by two workers, the
+    writers themselves are the victims.
+    """
     table = Table("Beside hostile clients")
     with bench.refusing() as nginx:
         with bench.imgsvc(identity=dict(OPERATOR)) as server:
@@ -162,16 +165,16 @@ def _beside(bench: Bench, case: Case, server: ImageServer, attacked: Address, pa
     attackers = Attackers(replace(case.attack, path=path), replace(attacked, headers=dict(case.attacker)))
     storm = case.attack.kind == "storm"
     with ThreadPoolExecutor(1) as pool:
-        if storm:  # its victim is there already: who connects after all the others comes after them
+        if storm:  # the victim connects first; otherwise it would wait behind all the others
             answers = pool.submit(victim)
             time.sleep(CONNECTING)
         with attackers:
             if not storm:
-                time.sleep(1)  # let it come to its full strength
+                time.sleep(1)  # until the attack has its full strength
                 answers = pool.submit(victim)
             try:
                 sample = answers.result()
-            except (Failed, OSError):  # not one answer
+            except (Failed, OSError):  # the victim got no answer
                 sample = {"p99 ms": bench.seconds * 1000, "failures": 1}
             sample["MiB"] = memory(server.pid)[1]
     settle(server.pid)
@@ -191,7 +194,7 @@ def _requests(bench: Bench, address: Address, request: Request, connections: int
 
 
 def _uploads(bench: Bench, server: ImageServer) -> Sample:
-    """One after the other; of so few the longest stands for the p99."""
+    """Upload one image after the other. With fewer than 100, the p99 is the longest time."""
     times: list[float] = []
     until = time.monotonic() + bench.seconds
     while time.monotonic() < until:

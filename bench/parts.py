@@ -1,4 +1,4 @@
-"""The measurements. Each part is a function from a Bench to a table, and says itself what it shows."""
+"""The measurements. Each part is a function that takes a Bench and returns a table."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ RECORDS = 1000
 
 
 def uploads(bench: Bench) -> Table:
-    """What a byte of an upload costs, above what no server in Python could do without: the floor, which hashes and
-    writes in one loop, and MD5 alone, which bounds the speed of one upload. Four clients share the bytes of one."""
+    """The cost of uploads, compared with the least that a server in Python needs: the floor, which hashes and writes in
+    one loop, and MD5 alone, which limits the speed of one upload. Four clients share the bytes of one.
+    """
     table = Table("Upload")
     for fsync in (True, False):
         with bench.imgsvc(fsync=fsync) as imgsvc, bench.floor(fsync) as floor:
@@ -63,8 +64,9 @@ def _upload(bench: Bench, taker: ImageServer | Floor, clients: int, chunked: boo
 
 
 def downloads(bench: Bench) -> Table:
-    """What a byte of a download costs beside nginx, whose worker leaves it to sendfile(2); every client takes the whole
-    file, which is in the page cache, as often as fits. Over TLS both encrypt."""
+    """The cost of downloads, compared with nginx, which uses sendfile(2). Every client downloads the whole file again
+    and again; it is in the page cache. Over TLS both encrypt.
+    """
     table = Table("Download")
     with bench.sources() as sources:
         for clients in (1, 4):
@@ -84,7 +86,7 @@ def downloads(bench: Bench) -> Table:
 def _download(bench: Bench, source: Source, address: Address, clients: int) -> Sample:
     sizes: list[int] = []
 
-    def again_and_again() -> None:  # once may take too short a time to be measured
+    def again_and_again() -> None:  # one download may be too short to measure
         until = time.monotonic() + bench.seconds / 5
         while time.monotonic() < until:
             download(address, source.path, bench.size)
@@ -96,7 +98,7 @@ def _download(bench: Bench, source: Source, address: Address, clients: int) -> S
 
 
 def ranges(bench: Bench) -> Table:
-    """What a request for 64 KiB at a random place of an image costs, on connections that are kept."""
+    """The cost of a request for 64 KiB at a random place of an image, on persistent connections."""
     table = Table("Ranges of 64 KiB")
     with bench.sources() as sources:
         for source in sources:
@@ -126,8 +128,9 @@ def ranges(bench: Bench) -> Table:
 
 
 def requests(bench: Bench) -> Table:
-    """How many requests about images, not their data, two processes answer, and what each costs. The list has 20 images
-    of a catalogue of 1,000; the catalogue grows by those that POST makes, so that this comes last."""
+    """The rate and the cost of requests for images without data, with two processes. The list has 20 of the 1,000
+    images in the catalogue. POST comes last, since it adds images.
+    """
     table = Table("Requests, workers = 2")
     with bench.imgsvc(workers=2) as imgsvc:
         _about_images(bench, table, [imgsvc, *bench.others], (1, 16))
@@ -135,8 +138,9 @@ def requests(bench: Bench) -> Table:
 
 
 def databases(bench: Bench) -> Table:
-    """The same requests with the catalogue in SQLite, in PostgreSQL and in MariaDB, each in a server of its own on this
-    machine, which commits to the disk. The CPU of the servers of databases is counted beside."""
+    """The same requests with the catalogue in SQLite, in PostgreSQL and in MariaDB. Each database is on this machine
+    and commits to the disk. The CPU time of database servers is shown separately.
+    """
     table = Table("Requests, workers = 2, by database")
     with ExitStack() as stack:
         subjects = [stack.enter_context(bench.imgsvc_on(kind)) for kind in ("SQLite", "PostgreSQL", "MariaDB")]
@@ -145,7 +149,7 @@ def databases(bench: Bench) -> Table:
 
 
 def _about_images(bench: Bench, table: Table, subjects: Sequence[ImageServer], connections: Sequence[int]) -> None:
-    """Fill the table by what can be asked of images, each of a catalogue of RECORDS."""
+    """Add the rows of requests for images to the table. Each server has a catalogue of RECORDS images."""
     images = {server.name: [server.new_image() for _ in range(RECORDS)] for server in subjects}
     for server in subjects:
         if server.pid:
@@ -191,8 +195,9 @@ def _requests(bench: Bench, address: Address, pid: int | None, request: Request,
 
 
 def memories(bench: Bench) -> Table:
-    """What a process holds: after its start, and at the peak of loads that are there to fill it. Every measurement has
-    a daemon of its own; the other server goes on as it is, its peak counted anew."""
+    """The memory of a process: after its start, and at the peak of heavy loads. Every measurement starts a new daemon.
+    The other server is not restarted; only its peak is reset.
+    """
     table = Table("Resident memory")
     cases: list[tuple[str, Callable[[Bench, ImageServer], int], float]] = [
         ("idle", _nothing, 100),
@@ -254,8 +259,9 @@ def _thousand_uploads(bench: Bench, server: ImageServer) -> int:
 
 
 def latency(bench: Bench) -> Table:
-    """Whether those who ask for little wait for those who move much: GET of an image, one at a time, in quiet and while
-    slow clients are held. `failures` are requests without a good answer, and slow clients that were cut off."""
+    """How long small requests wait for transfers: GET of an image, one at a time, alone and beside slow clients.
+    `failures` are requests without an answer of 2xx, and slow clients that were disconnected.
+    """
     table = Table("GET image beside slow clients")
     with bench.imgsvc() as imgsvc:
         subjects = [imgsvc, *bench.others]
@@ -279,7 +285,7 @@ def latency(bench: Bench) -> Table:
 
 def _latency(bench: Bench, server: ImageServer, request: Request, path: str, slow: int) -> Sample:
     with Crowd(server.address, [server.new_path() for _ in range(slow)], [path] * slow) as crowd:
-        time.sleep(1)  # what it takes to begin all of them is not the question
+        time.sleep(1)  # the start of the slow clients is not to be measured
         rate = drive(server.address, request, 1, bench.seconds)
     server.clear()
     return {

@@ -1,4 +1,4 @@
-"""Child processes of the benchmark, and what any process and its descendants cost."""
+"""Child processes of the benchmark, and the CPU time and memory of processes."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ STOP_TIME = 30.0
 
 
 class Failed(Exception):
-    """A program does not do what a measurement needs of it; the text says what."""
+    """A measurement is not possible. The text says why."""
 
 
 def family(pid: int) -> list[int]:
-    """The process and all its descendants that live."""
+    """The ids of the process and of all its running descendants."""
     pids = [pid]
     for parent in pids:  # grows while it is read
         try:
             for thread in os.listdir(f"/proc/{parent}/task"):
                 pids += map(int, Path(f"/proc/{parent}/task/{thread}/children").read_text().split())
         except OSError:
-            continue  # it has just ended
+            continue  # the process has just ended
     return pids
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time, user and system, that the process and its descendants have used, ended ones included.
+    """CPU time, user and system, of the process and its descendants, including those that have ended.
 
-    That of a live process is read from its CPU clock, to the nanosecond (the numbers in /proc have ticks of 10 ms); a
-    process is given to its clock's number as clock_getcpuclockid(3) does. That of ended children is in /proc.
+    The time of a running process comes from its CPU clock, in nanoseconds, since the numbers in /proc have ticks of 10
+    ms. The id of the clock is computed as by clock_getcpuclockid(3). The time of ended children comes from /proc.
     """
     total = 0.0
     for member in family(pid):
@@ -72,7 +72,7 @@ def memory(pid: int) -> tuple[float, float]:
 
 
 def forget_peak(pid: int) -> None:
-    """Let VmHWM begin anew (proc(5), clear_refs)."""
+    """Reset the peak VmHWM of the process and its descendants (proc(5), clear_refs)."""
     for member in family(pid):
         Path(f"/proc/{member}/clear_refs").write_text("5")
 
@@ -90,10 +90,10 @@ def settle(pid: int, patience: float = 20.0) -> None:
 
 
 class Meter:
-    """What a server uses, and what the benchmark itself uses, while the block runs.
+    """Measures what a server and the benchmark itself use during the block.
 
-    After it: `seconds` on the wall; `cpu`, CPU seconds of the server, or None where its process is not known; `client`,
-    CPU seconds of the benchmark.
+    After the block: `seconds` of wall time; `cpu`, CPU seconds of the server, or None if its process is unknown;
+    `client`, CPU seconds of the benchmark.
     """
 
     def __init__(self, pid: int | None) -> None:
@@ -116,10 +116,10 @@ class Meter:
 
 
 class Process:
-    """A child that serves. It writes what it has to say into `log`."""
+    """A child process that serves. Its output goes to the file `log`."""
 
     def __init__(self, command: Sequence[str], folder: Path, tree: Path = ROOT) -> None:
-        """tree: the source tree that it finds, if it is in Python."""
+        """tree: the source tree from which a Python program imports imgsvc."""
         self.log = folder / "log.txt"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -133,7 +133,7 @@ class Process:
         self.pid = self._process.pid
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Raises Failed with the end of the log when it is not ready in time."""
+        """Wait until `ready` returns True. Raises Failed, with the end of the log: it did not in START_TIME seconds."""
         until = time.monotonic() + START_TIME
         while time.monotonic() < until and self._process.poll() is None:
             if ready():
@@ -143,7 +143,7 @@ class Process:
         raise Failed(f"{self._process.args!r} does not start:\n{self.log.read_text(errors='replace')[-2000:]}")
 
     def stop(self) -> None:
-        """Have it end, by force if it takes long. Any number of times."""
+        """End the process, by force if it takes longer than STOP_TIME seconds. May be called several times."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -154,22 +154,22 @@ class Process:
 
 
 def environment(tree: Path = ROOT) -> dict[str, str]:
-    """For children in Python: they find a source tree, that of the benchmark by default, whatever is installed."""
+    """The environment of Python children. They import imgsvc from a source tree, not from an installed package."""
     return {**os.environ, "PYTHONPATH": str(tree)}
 
 
 def python(*arguments: str) -> list[str]:
-    """The command of this interpreter."""
+    """The command that runs this interpreter with arguments."""
     return [sys.executable, *arguments]
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
+    """A free port of the loopback address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 
 
 def more_descriptors() -> None:
-    """As many open files as the system allows, for the benchmark and all its children."""
+    """Raise the limit of open files as far as the system allows, for the benchmark and its children."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,4 +1,4 @@
-"""The servers that are measured: imgsvc, any other server of the Image API, nginx, and the floor."""
+"""Starts the servers to measure: imgsvc, another server of the Image API, nginx, and the floor."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FILE_PATH = "/file"
 
 @dataclass
 class ImageServer:
-    """A server of the Image API. pid: of the process whose descendants do the work, where it is known.
+    """A server of the Image API.
 
-    tls: where the same server listens with TLS, if it does. database_pid: of the server of its database, if that is
-    another.
+    pid: its process, whose descendants count, too; None if unknown. tls: its address with TLS, if it has one.
+    database_pid: the process of its database server, if it has one.
     """
 
     name: str
@@ -37,7 +37,7 @@ class ImageServer:
     _uploads: list[str] = field(default_factory=list)
 
     def new_image(self) -> str:
-        """The id of a new, empty image."""
+        """Create an image without data. Returns its id. Raises Failed."""
         image = {"name": IMAGE_NAME, "disk_format": "raw", "container_format": "bare"}
         status, body = ask(self.address, "POST", "/v2/images", image)
         if status != 201:
@@ -45,18 +45,18 @@ class ImageServer:
         return str(json.loads(body)["id"])
 
     def new_path(self) -> str:
-        """A path that an upload may be put to, until `clear`."""
+        """Create an image. Returns the path for its data. `clear` deletes the image."""
         image_id = self.new_image()
         self._uploads.append(image_id)
         return file_path(image_id)
 
     def clear(self) -> None:
-        """Delete what was uploaded to the paths."""
+        """Delete the images that `new_path` has created."""
         while self._uploads:
             self._delete(self._uploads.pop())
 
     def clear_all(self) -> None:
-        """Delete all images that the benchmark has made."""
+        """Delete all images of the benchmark, by their name."""
         while True:
             status, body = ask(self.address, "GET", f"/v2/images?limit=100&name={IMAGE_NAME}")
             images = json.loads(body)["images"] if status == 200 else []
@@ -68,7 +68,7 @@ class ImageServer:
     def _delete(self, image_id: str) -> None:
         for _ in range(40):
             status, body = ask(self.address, "DELETE", f"/v2/images/{image_id}")
-            if status != 409:  # the upload whose client has just gone is being undone
+            if status != 409:  # 409: the server is still undoing the upload of a client that has disconnected
                 break
             time.sleep(0.25)
         if status not in (204, 404):
@@ -82,7 +82,7 @@ def file_path(image_id: str) -> str:
 
 @dataclass
 class Floor:
-    """The plain loop of `floor.py`."""
+    """A process that runs `floor.py`."""
 
     name: str
     address: Address
@@ -91,19 +91,19 @@ class Floor:
     _count: int = 0
 
     def new_path(self) -> str:
-        """A path that an upload may be put to."""
+        """A new path to upload to."""
         self._count += 1
         return f"/{self._count}"
 
     def clear(self) -> None:
-        """Delete all that was uploaded."""
+        """Delete all uploaded files."""
         for file in self.folder.iterdir():
             file.unlink()
 
 
 @dataclass
 class Nginx:
-    """nginx with one worker, which serves one file at FILE_PATH. refusing: where it answers 503 to everything."""
+    """nginx with one worker. It serves a file at FILE_PATH. At `refusing` it answers 503 to every request."""
 
     name: str
     address: Address
@@ -146,11 +146,11 @@ def imgsvc(
     identity: Mapping[str, str] | None = None,
     descriptors: int = 0,
 ) -> Iterator[ImageServer]:
-    """The daemon, with its data in the folder, and otherwise as it is by default, its log of requests included.
+    """Run the daemon with its data in the folder. Other options have their defaults, so it writes an access log.
 
-    certificate: a PEM file with the key too; with it, the daemon listens with TLS on another port. database: the URL of
-    an empty one. budget: MiB. identity: the headers that say who a client is; None: everybody is the administrator.
-    descriptors: the most files that it may have open; 0: as many as the benchmark.
+    certificate: a PEM file with certificate and key; with it, the daemon also listens with TLS. database: the URL of an
+    empty database. budget: MiB. identity: the headers that say who a client is; None: everybody is the administrator.
+    descriptors: the most open files of the daemon; 0: the limit of the benchmark.
     """
     folder.mkdir()
     options = IMGSVC.format(
@@ -195,7 +195,7 @@ def imgsvc(
 
 
 def other(url: str, headers: Mapping[str, str], pid: int | None) -> ImageServer:
-    """A server of the Image API that already runs."""
+    """A server of the Image API that is running already. Raises Failed."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
         raise Failed(f"--against {url!r}: must be an http URL")
@@ -207,7 +207,7 @@ def other(url: str, headers: Mapping[str, str], pid: int | None) -> ImageServer:
 
 @contextmanager
 def floor(folder: Path, fsync: bool) -> Iterator[Floor]:
-    """The floor, with what it writes in the folder."""
+    """Run the floor. It writes to the folder."""
     folder.mkdir()
     files = folder / "files"
     files.mkdir()
@@ -260,7 +260,7 @@ http {{
 
 @contextmanager
 def nginx(folder: Path, source: Path | None, certificate: Path) -> Iterator[Nginx]:
-    """nginx with a copy of the source file, if there is one, in the folder. Raises Failed when it is not installed."""
+    """Run nginx in the folder. It serves a copy of the source file, if there is one. Raises Failed: not installed."""
     program = find_nginx()
     if program is None:
         raise Failed("nginx is not installed")
@@ -294,12 +294,12 @@ def nginx(folder: Path, source: Path | None, certificate: Path) -> Iterator[Ngin
 
 
 def find_nginx() -> str | None:
-    """The program; Debian puts it where the PATH of users does not look."""
+    """The path of nginx; None if it is not installed. Debian has it in a folder outside of the PATH of users."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 def make_certificate(folder: Path) -> Path:
-    """A self-signed certificate and its key in one PEM file. Raises Failed."""
+    """Make a self-signed certificate, with its key in the same PEM file. Raises Failed."""
     key, certificate, both = folder / "key.pem", folder / "certificate.pem", folder / "both.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     said = subprocess.run([*command, "-keyout", key, "-out", certificate], capture_output=True, text=True)
@@ -310,7 +310,7 @@ def make_certificate(folder: Path) -> Path:
 
 
 def _listens(address: Address) -> bool:
-    # By the answer to a request, as a mere connection would be served by the floor.
+    # Not by a connection, which the floor would serve.
     hexadecimal = f"0100007F:{address.port:04X}"
     return any(
         line.split()[1] == hexadecimal and line.split()[3] == "0A"

@@ -1,4 +1,4 @@
-"""What every part of the benchmark is given: how much to do, where, and the servers to do it with."""
+"""The input of every part of the benchmark: how much to measure, where, and with which servers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEMORY_FOLDER = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Source:
-    """A file of the full size, ready to be downloaded."""
+    """A server from which the whole source file can be downloaded."""
 
     name: str
     address: Address
@@ -40,8 +40,12 @@ DATABASES = {"PostgreSQL": PostgreSQL, "MariaDB": MariaDB}
 
 @dataclass
 class Bench:
-    """folder: for all that is written. source: the bytes of every transfer, a file in memory. seconds: for which a load
-    of small requests goes on. hold: seconds for which slow clients are held while memory is watched."""
+    """The input of a part.
+
+    folder: for all files that are written. source: the file in memory that is transferred. size: of the source, bytes.
+    rounds: how many times to make each measurement. seconds: length of a load of small requests. hold: seconds that
+    slow clients run while memory is measured. against: another server to measure.
+    """
 
     folder: Path
     source: Path
@@ -65,12 +69,12 @@ class Bench:
 
     @cached_property
     def certificate(self) -> Path:
-        """Certificate and key."""
+        """A PEM file with a certificate and its key."""
         return servers.make_certificate(self.folder)
 
     @property
     def others(self) -> list[servers.ImageServer]:
-        """The server that imgsvc is put beside, if there is one."""
+        """The other server to measure, if there is one."""
         return [self.against] if self.against else []
 
     def imgsvc(
@@ -83,7 +87,7 @@ class Bench:
         identity: Mapping[str, str] | None = None,
         descriptors: int = 0,
     ) -> AbstractContextManager[servers.ImageServer]:
-        """A fresh daemon; see servers.imgsvc."""
+        """Run a new daemon. See servers.imgsvc."""
         return servers.imgsvc(
             self._new_folder("imgsvc"),
             fsync=fsync,
@@ -96,7 +100,7 @@ class Bench:
 
     @contextmanager
     def imgsvc_on(self, kind: str) -> Iterator[servers.ImageServer]:
-        """A fresh daemon of two workers, with its catalogue in SQLite, PostgreSQL or MariaDB; that is its name, too."""
+        """Run a new daemon with two workers and a catalogue of this kind. kind: SQLite, PostgreSQL or MariaDB."""
         if kind == "SQLite":
             with self.imgsvc(workers=2) as imgsvc:
                 imgsvc.name = kind
@@ -114,7 +118,7 @@ class Bench:
 
     @contextmanager
     def refusing(self) -> Iterator[servers.Nginx | None]:
-        """nginx, which refuses every request where it is told to; None where it is not installed."""
+        """Run an nginx that refuses every request at `refusing`. Yields None if nginx is not installed."""
         if not servers.find_nginx():
             yield None
             return
@@ -122,20 +126,20 @@ class Bench:
             yield nginx
 
     def floor(self, fsync: bool) -> AbstractContextManager[servers.Floor]:
-        """A fresh floor."""
+        """Run a new floor."""
         return servers.floor(self._new_folder("floor"), fsync)
 
     def upload_source(self, server: servers.ImageServer) -> str:
-        """The path of a new image that has the bytes of the source."""
+        """Upload the source to a new image. Returns the path of its data."""
         path = servers.file_path(server.new_image())
         upload(server.address, path, self.file, self.size, chunked=False)
         return path
 
     @contextmanager
     def sources(self) -> Iterator[list[Source]]:
-        """The source, to be downloaded from imgsvc, from nginx where it is installed, and from the other server.
+        """Run the servers from which the source can be downloaded: imgsvc, nginx if installed, and the other server.
 
-        Each has been read once and compared: it is the right one, and in the page cache.
+        Each file has been downloaded once and compared, so it is right and in the page cache.
         """
         with ExitStack() as stack:
             imgsvc = stack.enter_context(self.imgsvc(tls=True))
@@ -152,7 +156,7 @@ class Bench:
             yield found
 
     def md5_alone(self) -> Sample:
-        """MD5 of the source, by one thread, from memory: no server can compute the API's `checksum` faster."""
+        """Hash the source by MD5 in one thread, from memory. No server can compute the API's `checksum` faster."""
         digest = hashlib.md5(usedforsecurity=False)
         with mmap.mmap(self.file, self.size, prot=mmap.PROT_READ) as memory, memoryview(memory) as view:
             began = time.perf_counter()
@@ -167,7 +171,7 @@ class Bench:
 
 
 def make_source(size: int) -> Path:
-    """A file of random bytes in memory. Raises Failed where there is no room for it."""
+    """Make a file of `size` random bytes in memory. Raises Failed: there is not enough room."""
     free = shutil.disk_usage(MEMORY_FOLDER).free
     if free < size + 64 * MIB:
         raise Failed(f"{MEMORY_FOLDER} has {free // MIB} MiB free: too few for --size")
@@ -179,6 +183,6 @@ def make_source(size: int) -> Path:
 
 
 def quieten() -> None:
-    """Let the kernel write out what earlier runs have left in the page cache, before something is timed."""
+    """Make the kernel write data of earlier runs from the page cache to the disk, before a measurement."""
     os.sync()
     time.sleep(0.2)
