@@ -20,7 +20,7 @@ GROUND = {
     *("context", "folders", "lease_keeper", "page_cache", "peers", "producers", "rates", "response_body", "shield"),
     *("threads", "words"),
 }
-"""What every package of the server may import."""
+"""The packages that each package of the server may import."""
 
 ARROWS = {
     "errors": set(),
@@ -125,7 +125,7 @@ LIBRARIES = {
     "twisted.internet.asyncioreactor": set(),
     "asyncio": set(),
 }
-"""Who may import a library that has one place in the code."""
+"""The modules that may import a library that belongs in one place."""
 
 LONGEST = 400
 

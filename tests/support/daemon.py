@@ -19,7 +19,7 @@ from tests.support.waiting import children, heed_interrupts, is_running, wait_fo
 START_TIME = 120.0
 """Seconds. A quiet machine takes one."""
 SERVING = re.compile(r"imgsvc \S+ on (https?://(127\.0\.0\.1|\[::1\]):(?P<port>\d+)|unix:)")
-"""What the log says when it serves."""
+"""The text in the log when the daemon serves."""
 
 
 class Daemon:
@@ -63,7 +63,7 @@ class Daemon:
 
     @property
     def pid(self) -> int:
-        """Of the daemon itself, also below a wrapper."""
+        """The process id of the daemon itself, even if a wrapper runs it."""
         assert self.process is not None
         pid = self.process.pid
         if self._wrap:
@@ -102,7 +102,7 @@ class Daemon:
         raise AssertionError(f"the daemon does not start:\n{self.log(start)}")
 
     def log(self, start: int = 0) -> str:
-        """What it has logged, from this byte on."""
+        """The log of the daemon, from this byte on."""
         return self.log_file.read_bytes()[start:].decode("utf-8", "replace")
 
     def signal(self, number: int) -> None:

@@ -58,7 +58,7 @@ class DatabaseServer:
         raise NotImplementedError
 
     def command(self) -> Sequence[str]:
-        """What runs the server in the foreground."""
+        """The command that runs the server in the foreground."""
         raise NotImplementedError
 
     def connect(self, database: str = "") -> Any:
@@ -66,7 +66,7 @@ class DatabaseServer:
         raise NotImplementedError
 
     def url(self, database: str) -> str:
-        """What [database] url says to use one of its databases."""
+        """The value of database.url for one of its databases."""
         raise NotImplementedError
 
     def run(self, *command: str | Path) -> None:

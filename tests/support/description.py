@@ -24,7 +24,7 @@ class Description:
 
     @cached_property
     def _paths(self) -> list[tuple[re.Pattern[str], str]]:
-        """What paths look like, and how they are described; those without parameters first."""
+        """Patterns of paths with their descriptions. Paths without parameters come first."""
         paths = sorted(self.document["paths"], key=lambda path: path.count("{"))
         return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), path) for path in paths]
 

@@ -19,7 +19,7 @@ Call = Callable[[], Deferred[Any]]
 
 @implementer(IStore)
 class FaultyStore:
-    """Hands every call to `inner`, but for those that were told to fail or to hang.
+    """Hands every call to `inner`, except those that were told to fail or to hang.
 
     Calls are named as the methods of IStore, and `write`, `commit`, `finalize_writer`, `abort` of its writers. `calls`
     holds the names of all that were made.

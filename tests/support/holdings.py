@@ -1,4 +1,4 @@
-"""What a catalogue tells stores, without one."""
+"""Stands for the part of the catalogue that stores ask."""
 
 from __future__ import annotations
 

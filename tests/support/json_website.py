@@ -20,7 +20,7 @@ Behaviour = Callable[[Request], bytes | int]
 
 @define
 class Asked:
-    """What a request had. headers: the last value of each, by lower-case name."""
+    """A request that was received. headers: the last value of each, by lower-case name."""
 
     method: str
     target: str

@@ -1,4 +1,4 @@
-"""What every store must do that can list its objects. A test case mixes ListingContract in beside the StoreContract."""
+"""Tests for every store that can list its objects. A test case mixes ListingContract in beside the StoreContract."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ListingContract:
 
     @promise
     async def test_listed(self: Any) -> None:
-        """What can be read is listed with its size, finalized or not; what is only begun or was deleted is not."""
+        """The list has all readable objects with their size, finalized or not, and no unfinished or deleted ones."""
         self.assertEqual(await objects(self.store), {})
         location = await put(self.store, NAME, EARLIER, DATA)
         begun = await write(self.store, OTHER, EARLIER, DATA)

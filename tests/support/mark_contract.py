@@ -1,4 +1,4 @@
-"""What every store must do whose medium can be away. A test case mixes MarkContract in beside the StoreContract.
+"""Tests for every store whose medium can be absent. A test case mixes MarkContract in beside the StoreContract.
 
 It says how its store is made, and how its medium comes and goes:
 
@@ -197,7 +197,7 @@ class MarkContract(_Case):
             result_of(store.delete(location))
 
     def test_upload_of_another(self) -> None:
-        """What an upload of the owner has begun is not even seen by another catalogue's store."""
+        """A store of another catalogue does not see unfinished uploads of the owner."""
         owner = self.start()
         result_of(write(owner, NAME, EARLIER, DATA))
         other = self.start(Holdings("another"))

@@ -116,7 +116,7 @@ FIXED_VHDS = (
 
 
 def qemu_img(*arguments: str) -> str:
-    """What qemu-img prints. Raises AssertionError with its complaint, or with the package to install."""
+    """The output of qemu-img. Raises AssertionError with its error message, or with the package to install."""
     return _run("qemu-utils", "qemu-img", *arguments)
 
 
@@ -175,7 +175,7 @@ def encrypted(target: Path, size: str, format: str, options: str) -> Path:
 
 
 def info(path: Path, format: str) -> dict[str, Any]:
-    """What qemu-img tells of an image."""
+    """The facts that qemu-img reports about an image."""
     document: dict[str, Any] = json.loads(qemu_img("info", "--output=json", "-f", format, str(path)))
     return document
 

@@ -1,4 +1,4 @@
-"""What every store must do that can go on with an upload. A test case mixes it in beside the StoreContract."""
+"""Tests for every store that can resume an upload. A test case mixes it in beside the StoreContract."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class ResumeContract:
 
     @promise
     async def test_resume_nothing(self: Any) -> None:
-        """What is not there cannot go on: unknown, finalized, aborted, discarded."""
+        """Unknown, finalized, aborted and discarded uploads cannot be resumed."""
         for lease_id in (EARLIER, LATER):
             with self.assertRaises(ObjectMissing):
                 await self.store.resume(NAME, lease_id)

@@ -111,7 +111,7 @@ class Connection:
         return self.transport.value()
 
     def answers(self) -> list[Answer]:
-        """What the server has sent, as answers; interim ones (100) too."""
+        """The answers that the server has sent, including interim ones (100)."""
         data, answers = self.received, []
         while data:
             answer, data = parse_answer(data)

@@ -1,4 +1,4 @@
-"""What every store must do. A test case mixes StoreContract in and says how its store is made:
+"""Tests for every store. A test case mixes StoreContract in and says how its store is made:
 
     class MemoryStoreTests(StoreContract, SynchronousTestCase):
         def make_store(self, services): return make(StoreSettings("memory"), {}, services)
@@ -56,7 +56,7 @@ def store_services(
 
 
 def result_of(awaitable: Awaitable[Any]) -> Any:
-    """What a coroutine or Deferred that has its answer now gives or raises."""
+    """The result of a coroutine or Deferred that has fired already. Raises its failure."""
 
     async def wait() -> Any:
         return await awaitable
@@ -237,7 +237,7 @@ class StoreContract:
 
     @promise
     async def test_redirecting(self) -> None:
-        """What a store says that it can, its type says too."""
+        """A store and its type declare the same capabilities."""
         self.assertLessEqual(self.store.info.can_redirect, IRedirectingStore.providedBy(self.store))
 
     @promise
@@ -258,7 +258,7 @@ class StoreContract:
 
     @promise
     async def test_object(self) -> None:
-        """What was written is what is read, and its size."""
+        """Reading returns the bytes that were written, and their size."""
         location = await put(self.store, NAME, EARLIER, DATA)
         self.assertEqual(self.store.store_id, location.store_id)
         self.assertEqual(len(DATA), await self.store.size(location))
@@ -308,7 +308,7 @@ class StoreContract:
 
     @promise
     async def test_invisible_until_commit(self) -> None:
-        """What is written is not an object before the commit."""
+        """Written bytes are not an object before the commit."""
         location = await put(self.store, NAME, EARLIER, DATA)
         await self.store.delete(location)
         writer = await write(self.store, NAME, LATER, DATA)
@@ -426,7 +426,7 @@ class StoreContract:
 
     @promise
     async def test_discard(self) -> None:
-        """What an upload has written can be discarded by its name, before and after its commit."""
+        """The bytes of an upload can be discarded by name, before and after the commit."""
         await write(self.store, NAME, EARLIER, DATA)
         await self.store.discard(NAME, EARLIER)
         await self.assert_unfinished()
