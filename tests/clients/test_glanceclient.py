@@ -28,11 +28,19 @@ class GlanceCommandTests(ClientTestCase):
             ("debian:12", "active", md5(ISO.bytes()).hexdigest(), "debian", ["stable"]),
             tuple(image[field] for field in ("name", "status", "checksum", "os_distro", "tags")),
         )
-        shown = self.glance("image-show", image["id"]).output
+        shown, debian, ubuntu = self.succeed(
+            "glance",
+            ["--os-image-url", self.daemon.endpoint, "--os-auth-token", "any"],
+            [
+                ["image-show", image["id"]],
+                ["image-list", "--property-filter", "os_distro=debian"],
+                ["image-list", "--property-filter", "os_distro=ubuntu"],
+            ],
+        )
         for text in (image["id"], "debian:12", image["checksum"], "os_distro"):
-            self.assertIn(text, shown)
-        self.assertIn("debian:12", self.glance("image-list", "--property-filter", "os_distro=debian").output)
-        self.assertNotIn("debian:12", self.glance("image-list", "--property-filter", "os_distro=ubuntu").output)
+            self.assertIn(text, shown.output)
+        self.assertIn("debian:12", debian.output)
+        self.assertNotIn("debian:12", ubuntu.output)
         saved = self.folder / "saved"
         self.glance("image-download", "--file", str(saved), image["id"])
         self.assert_iso(saved)

@@ -31,10 +31,13 @@ class OpenstackClientTests(ClientTestCase):
         properties = shown["properties"]
         self.assertEqual(("ubuntu", "scsi"), (properties["os_distro"], properties["hw_disk_bus"]))
         self.assertEqual(sha512(data).hexdigest(), properties["os_hash_value"])
-        for query in ([], ["--name", name], ["--tag", "lts"], ["--property", "os_distro=ubuntu"], ["--private"]):
-            listed = self.openstack("image", "list", "-f", "json", *query).json
-            self.assertEqual([(shown["id"], name)], [(image["ID"], image["Name"]) for image in listed], query)
-        self.assertEqual([], self.openstack("image", "list", "-f", "json", "--tag", "other").json)
+        options = ["--os-auth-type", "none", "--os-endpoint", self.daemon.endpoint]
+        queries = [[], ["--name", name], ["--tag", "lts"], ["--property", "os_distro=ubuntu"], ["--private"]]
+        lists = [["image", "list", "-f", "json", *query] for query in (*queries, ["--tag", "other"])]
+        *found, others = self.succeed("openstack", options, lists)
+        for query, run in zip(queries, found, strict=True):
+            self.assertEqual([(shown["id"], name)], [(image["ID"], image["Name"]) for image in run.json], query)
+        self.assertEqual([], others.json)
         saved = self.folder / "saved"
         self.openstack("image", "save", "--file", str(saved), name)
         self.assert_iso(saved)
