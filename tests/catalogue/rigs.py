@@ -105,13 +105,13 @@ class ServerRig:
         self.clock = Clock()
 
     @classmethod
-    def for_class(cls, server: DatabaseServer, test_class: type[Any]) -> ServerRig:
-        """The tests of a class share a database, and find it empty one after the other."""
-        if test_class not in _databases:
+    def emptied(cls, server: DatabaseServer) -> ServerRig:
+        """The database of a server that the tests of this process share, one after the other: to make it is slow."""
+        if server not in _databases:
             name = server.new_database()
             Schema(config.Database(url=server.url(name)), Path()).upgrade()
-            _databases[test_class] = name
-        rig = cls(server, _databases[test_class])
+            _databases[server] = name
+        rig = cls(server, _databases[server])
         connection = rig.connect()
         for table in reversed(metadata.sorted_tables):
             connection.execute(f"DELETE FROM {table.name}")
@@ -172,7 +172,8 @@ class OtherConnection:
         self._connection.close()
 
 
-_databases: dict[type[Any], str] = {}
+_databases: dict[DatabaseServer, str] = {}
+"""The names of those that are shared."""
 
 
 def on_every_database(test_class: type[CatalogueTestCase]) -> type[CatalogueTestCase]:
@@ -196,7 +197,7 @@ class CatalogueTestCase(SynchronousTestCase):
         self.path = Path(self.mktemp())
         self.rig: Any = SQLiteRig(self.path)
         if self.server is not None:
-            self.rig = ServerRig.for_class(self.server(), type(self))
+            self.rig = ServerRig.emptied(self.server())
         self.now = NOON + timedelta(hours=1)
         self.database = self.open_database()
         self.catalogue = self.open_catalogue(self.database)
