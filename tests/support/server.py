@@ -23,6 +23,7 @@ from imgsvc.config import Config, structure
 from imgsvc.daemon.server import Server
 from imgsvc.interfaces import IStore
 from imgsvc.web.openapi.routes import DescriptionRoutes
+from tests.support.compiled import description_of, give_tables
 from tests.support.description import Description
 from tests.support.network import Network
 from tests.support.threads import ImmediateThreads
@@ -173,6 +174,8 @@ class MemoryServer:
         self.folder = folder
         tables = {"stores": {"local": {"kind": "memory"}}, **(tables or {})}
         self.config = structure(Config, tables, "")
+        self._tables = repr(sorted(tables.items()))
+        give_tables(folder)
         self.server = Server(self.config, folder, self.clock, lambda name, size: ImmediateThreads())
         self.site = self.server.site
         if wrap_store is not None:
@@ -186,7 +189,8 @@ class MemoryServer:
 
     @cached_property
     def _description(self) -> Description:
-        return Description(self.document)
+        key = f"{self.folder if self.config.images.schema_file else ''} {self._tables}"
+        return description_of(key, lambda: self.document)
 
     @property
     def document(self) -> Any:
