@@ -113,4 +113,4 @@ class ListTests(MetadefTestCase):
         """A list is asked for no more than a hundred types of resources."""
         self.assert_status(200, self.send("GET", f"{ROOT}?resource_types={','.join(map(str, range(100)))}"))
         answer = self.send("GET", f"{ROOT}?resource_types={','.join(map(str, range(101)))}")
-        self.assert_status(400, answer, "takes 100 types, not 101")
+        self.assert_status(400, answer, "may have 100 types, not 101")
