@@ -17,16 +17,15 @@ from imgsvc.catalogue import Schema
 from tests.support.waiting import heed_interrupts
 
 INTERRUPTED = """
-import os, signal, sys
-class Interrupting:
-    def find_spec(self, name, path, target=None):
-        if name == "alembic.command":
-            os.kill(os.getpid(), signal.SIGINT)
-sys.meta_path.insert(0, Interrupting())
+import os, signal
+from sqlalchemy import MetaData
+def interrupted(self, connection, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+MetaData.create_all = interrupted
 from imgsvc.entry import admin
 admin()
 """
-"""The command, interrupted when it imports what upgrades the tables."""
+"""The command, interrupted when it makes the tables."""
 
 
 class DatabaseCommandTests(SynchronousTestCase):

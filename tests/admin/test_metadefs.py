@@ -164,7 +164,7 @@ class FileTests(SynchronousTestCase):
             ("[]", "object"),
             ({"namespace": 7}, "namespace must be string"),
             ({"namespace": "n", "self": "/"}, "self"),
-            ({"namespace": "n", "tags": [{"name": "t"}, {"name": "t"}]}, "two"),
+            ({"namespace": "n", "tags": [{"name": "t"}, {"name": "t"}]}, "twice"),
         ):
             path = self.write("wrong.json", document)
             with self.assertRaisesRegex(ConfigurationError, f"(?s){re.escape(str(path))}: .*{text}"):
