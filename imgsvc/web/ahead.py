@@ -1,4 +1,8 @@
-"""A queue for requests that clients have sent ahead. It uses only a part of each turn of the reactor."""
+"""A queue for requests that must not hold up others: it uses only a part of each turn of the reactor.
+
+In it wait the requests that a client has sent ahead, and the first requests of new connections when many of them come
+in one turn.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,10 @@ from typing import Any, Final
 from twisted.internet.interfaces import IDelayedCall
 
 TIME: Final = 0.005
-"""Seconds that the queue may use in one turn of the reactor. Requests that are left wait for the next turn."""
+"""Seconds that the queue may use in one turn of the reactor. Requests that are left wait for the next turn.
+
+First requests may use as many more before they have to wait.
+"""
 
 
 class AheadTurns:
@@ -19,6 +26,21 @@ class AheadTurns:
         self._clock = clock
         self._waiting: dict[Any, Callable[[], None]] = {}
         self._call: IDelayedCall | None = None
+        self._spent = 0.0
+        """Seconds that first requests have used in this turn."""
+
+    def has_time(self) -> bool:
+        """Whether one more first request may be handled in this turn, without the queue."""
+        return self._spent < TIME
+
+    def spend(self, seconds: float) -> None:
+        """Count what a first request has used of this turn."""
+        if seconds > 0 and not self._spent:
+            self._clock.callLater(0, self._begin_turn)
+        self._spent += seconds
+
+    def _begin_turn(self) -> None:
+        self._spent = 0.0
 
     def wait(self, who: object, take: Callable[[], None]) -> None:
         """Call `take()` in a later turn of the reactor. Does nothing if `who` waits already."""

@@ -1,4 +1,4 @@
-"""A request of the HTTP/1.1 server (`web/site.py`).
+"""A request of the HTTP/1.1 server (`web/channel.py`).
 
 It reaches its route when the headers are complete. Its body, of which nothing is read yet, is a producer
 (`web/body.py`). `HTTPChannel._command`, `_path` and `_version`, and `Request.gotLength`, `handleContentChunk` and

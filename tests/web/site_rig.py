@@ -15,9 +15,10 @@ from zope.interface import implementer
 
 from imgsvc.errors import BodyTooLarge, ImgsvcError
 from imgsvc.web.body import read_all
+from imgsvc.web.channel import LINGER_TIME
 from imgsvc.web.crowd import CrowdLimits
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.site import LINGER_TIME, StreamingSite
+from imgsvc.web.site import StreamingSite
 from tests.support.server import Answer, Connection
 
 IDLE = 60.0

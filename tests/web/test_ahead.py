@@ -55,6 +55,18 @@ class AheadTurnsTests(SynchronousTestCase):
         self.wait("a", takes=TIME / 2)
         self.assertEqual([self.turn(), self.turn(), self.turn()], [["c", "d"], ["e", "f"], ["a"]])
 
+    def test_first_requests(self) -> None:
+        """They have so much time in a turn of the reactor, and the same again in the next one."""
+        self.assertTrue(self.turns.has_time())
+        self.turns.spend(0.0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.turns.spend(TIME / 2)
+        self.assertTrue(self.turns.has_time())
+        self.turns.spend(TIME / 2)
+        self.assertFalse(self.turns.has_time())
+        self.clock.advance(0)
+        self.assertTrue(self.turns.has_time())
+
     def test_leave(self) -> None:
         """Who is gone has no turn, also when it goes within another's; nothing is left when none waits."""
         self.wait("first", "second")

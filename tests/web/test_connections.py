@@ -6,10 +6,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
 from imgsvc.errors import BodyCut, ImgsvcError
+from imgsvc.web.ahead import TIME
 from imgsvc.web.body import read_all
 from imgsvc.web.buffers import HEAD_READ_SIZE
+from imgsvc.web.channel import HEAD_TIME, LINGER_TIME
 from imgsvc.web.request import StreamingRequest
-from imgsvc.web.site import HEAD_TIME, LINGER_TIME
 from tests.support.server import Connection
 from tests.web.site_rig import IDLE, LARGEST, Keeper, SiteTestCase, answer, chunked, echo, head, refuse
 
@@ -502,3 +503,69 @@ class BackPressureTests(SiteTestCase):
         """Each answered request is logged once."""
         self.answers(head("GET /1"), head("PUT /2", "Content-Length: 5"), b"hello")
         self.assertEqual([request.uri for request in self.logged], [b"/1", b"/2"])
+
+
+class StormTests(SiteTestCase):
+    """Many new connections whose first requests come in one turn of the reactor."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.old = self.connect()
+        self.old.send(head("GET /old"))
+        self.route = self.slow
+        self.new = [self.connect() for _ in range(4)]
+
+    def slow(self, request: StreamingRequest) -> None:
+        """Answer, and use half of the time that first requests have in a turn."""
+        self.clock.rightNow += TIME / 2
+        echo(request)
+
+    def send(self) -> None:
+        """One event of the reactor after the other, all in one turn."""
+        for number, connection in enumerate(self.new):
+            connection.channel.dataReceived(head(f"GET /{number}"))
+
+    def uris(self) -> list[bytes]:
+        """Of the requests that have begun, those before the storm apart."""
+        return [request.uri for request in self.requests[1:]]
+
+    def test_new_ones_wait(self) -> None:
+        """Those that are too many for the turn wait for the next ones, and read no more; the others go on at once."""
+        self.send()
+        self.old.channel.dataReceived(head("GET /again"))
+        self.assertEqual(self.uris(), [b"/0", b"/1", b"/again"])
+        self.assertEqual([connection.transport.reads for connection in self.new[2:]], [False, False])
+        self.clock.advance(0)
+        self.assertEqual(self.uris(), [b"/0", b"/1", b"/again", b"/2", b"/3"])
+        self.assertEqual([len(connection.answers()) for connection in self.new], [1, 1, 1, 1])
+        self.assertTrue(all(connection.transport.reads for connection in self.new))
+
+    def test_pieces(self) -> None:
+        """What comes while a connection waits, as of TLS, is handled after what came before it."""
+        self.send()
+        self.new[3].channel.dataReceived(head("GET /more"))
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual([answer.body for answer in self.new[3].answers()], [b"/3 ", b"/more "])
+
+    def test_half_closed(self) -> None:
+        """A client that sends no more while its request waits has its answer."""
+        self.send()
+        self.new[3].channel.readConnectionLost()
+        self.clock.advance(0)
+        self.assertEqual([answer.body for answer in self.new[3].answers()], [b"/3 "])
+        self.assertTrue(self.new[3].closed)
+
+    def test_stopped(self) -> None:
+        """A server that stops answers what has come."""
+        self.send()
+        self.site.finish_connections()
+        self.clock.advance(0)
+        self.assertEqual([len(connection.answers()) for connection in self.new], [1, 1, 1, 1])
+
+    def test_lost(self) -> None:
+        """A connection that is gone while its request waits leaves nothing."""
+        self.send()
+        self.new[3].lose(ConnectionLost())
+        self.clock.advance(0)
+        self.assertEqual(self.uris(), [b"/0", b"/1", b"/2"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from imgsvc.peers import THIS_MACHINE, Peers
+from imgsvc.web.channel import LINGER_TIME
 from imgsvc.web.crowd import FRESH, REFUSALS, CrowdLimits
-from imgsvc.web.site import LINGER_TIME
 from tests.support.server import Connection
 from tests.web.site_rig import SiteTestCase, answer, head
 

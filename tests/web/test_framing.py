@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgsvc.errors import BodyMalformed
-from imgsvc.web.site import LINGER_BYTES
+from imgsvc.web.channel import LINGER_BYTES
 from tests.web.site_rig import IDLE, LARGEST, SiteTestCase, chunked, echo, head, refuse
 
 SPANNERS = [

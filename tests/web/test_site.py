@@ -8,8 +8,8 @@ from zope.interface.verify import verifyObject
 
 from imgsvc.interfaces import IResponseSink
 from imgsvc.web.buffers import HEAD_READ_SIZE
+from imgsvc.web.channel import LINGER_BYTES, LINGER_TIME
 from imgsvc.web.request import SMALL_REST
-from imgsvc.web.site import LINGER_BYTES, LINGER_TIME
 from tests.web.site_rig import IDLE, SiteTestCase, chunked, echo, head, refuse
 
 
