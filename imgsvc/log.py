@@ -101,7 +101,7 @@ class TextObserver:
         self._clock = _Timestamps()
 
     def __call__(self, event: LogEvent) -> None:
-        request_id = _request_id(event)
+        request_id = _id_of_request(event, "request_id")
         request = f" [{word(request_id)}]" if request_id else ""
         message = "\n".join(filter(None, (_message(event), _traceback(event)))).rstrip()
         line = f"{self._clock.text(event)} {_level(event)} {_namespace(event)}{request} {self._prefix}{message}"
@@ -130,10 +130,10 @@ class JsonObserver:
             "namespace": _namespace(event),
             "message": self._prefix + _message(event),
         }
-        request_id = _request_id(event)
+        request_id = _id_of_request(event, "request_id")
         if request_id:
             entry["request_id"] = request_id
-        trace_id = _trace_id(event)
+        trace_id = _id_of_request(event, "trace_id")
         if trace_id:
             entry["trace_id"] = trace_id
         if "log_failure" in event:
@@ -168,22 +168,9 @@ def _namespace(event: LogEvent) -> str:
     return str(event.get("log_namespace") or "-")
 
 
-def _request_id(event: LogEvent) -> str:
-    """The request id in the event, else that of the current request; empty if there is none."""
-    given = event.get("request_id")
-    if given:
-        return str(given)
-    request = current_request()
-    return request.request_id if request is not None else ""
-
-
-def _trace_id(event: LogEvent) -> str:
-    """The trace id in the event, else that of the current request; empty if there is none."""
-    given = event.get("trace_id")
-    if given:
-        return str(given)
-    request = current_request()
-    return request.trace_id if request is not None else ""
+def _id_of_request(event: LogEvent, name: Literal["request_id", "trace_id"]) -> str:
+    """The id in the event, else that of the current request; empty if there is none."""
+    return str(event.get(name) or getattr(current_request(), name, ""))
 
 
 def _message(event: LogEvent) -> str:
