@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final, cast
 
+from attrs import evolve
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -94,8 +95,9 @@ class ImageApi(Resource):
     def _mount(self, route: Route | OpenRoute) -> None:
         async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
             check_request_id(request)
-            begin(_context_of(request))
-            handler = await self._handler(route, request)
+            context = _context_of(request)
+            begin(context)
+            handler = await self._handler(route, request, context)
             if route.takes_body:
                 require_identity_encoding(request)
             elif request.body.announced:
@@ -111,12 +113,14 @@ class ImageApi(Resource):
         # Werkzeug accepts HEAD wherever it accepts GET.
         self._klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(handle)
 
-    async def _handler(self, route: Route | OpenRoute, request: StreamingRequest) -> Callable[..., Awaitable[Answer]]:
+    async def _handler(
+        self, route: Route | OpenRoute, request: StreamingRequest, context: RequestContext
+    ) -> Callable[..., Awaitable[Answer]]:
         """The route's handler, bound to all its arguments except the parts of the path."""
         if isinstance(route, OpenRoute):
             return partial(route.handler, request)
         request.caller = caller = await self._callers.caller_of(request)
-        context = _context_of(request, caller)
+        context = evolve(context, caller=caller)
         begin(context)
         return partial(route.handler, request, context)
 
@@ -150,7 +154,7 @@ class ImageApi(Resource):
         return self._failures.answer(request, failure)
 
 
-def _context_of(request: StreamingRequest, caller: Caller = NOBODY) -> RequestContext:
-    """The context of the work for a request."""
+def _context_of(request: StreamingRequest) -> RequestContext:
+    """The context of the work for a request whose caller is not known yet."""
     peer = getattr(request.client, "host", "")
-    return RequestContext(request.request_id, caller, peer, traceparent_of(request))
+    return RequestContext(request.request_id, NOBODY, peer, traceparent_of(request))
