@@ -75,6 +75,15 @@ class DaemonTestCase(SynchronousTestCase):
         """Wait until the image is in that status."""
         self.wait(lambda: daemon.show(image_id)["status"] == status, f"{image_id} {status}", patience)
 
+    def part(self, image_id: str, folder: Path) -> Path:
+        """The file that the running upload of an image writes to, once it is there."""
+        names: list[str] = self.wait(lambda: [n for n in files(folder) if n.startswith(f".{image_id}.")], "a file")
+        return folder / names[0]
+
+    def wait_for_files(self, folder: Path, names: set[str]) -> None:
+        """Wait until the folder has these names: the file of an upload loses its own after the client's response."""
+        self.wait(lambda: files(folder) == names, f"{names} in {folder}")
+
     def refuses_connections(self, daemon: Daemon) -> bool:
         """Whether nobody listens any more."""
         try:

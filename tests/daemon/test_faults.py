@@ -46,11 +46,6 @@ class FaultTestCase(DaemonTestCase):
         """Run a command on a file system, as soon as the end of the last upload keeps none of its files open."""
         self.wait(lambda: subprocess.run(command, stderr=DEVNULL, check=False).returncode == 0, " ".join(command))
 
-    def part(self, daemon: Daemon, image_id: str, folder: Path) -> Path:
-        """The file that the upload under way writes to."""
-        names: list[str] = self.wait(lambda: [n for n in files(folder) if n.startswith(f".{image_id}.")], "a file")
-        return folder / names[0]
-
     def hang(self, daemon: Daemon, part: Path) -> subprocess.Popen[bytes]:
         """Let writes to a file take ten minutes from now on. The first MiB that was sent is written before."""
         self.wait(lambda: part.stat().st_size >= MIB, "the first bytes")
@@ -95,7 +90,7 @@ class StoreFaultTests(FaultTestCase):
         folder = daemon.data / "images"
         image_id = daemon.image()
         upload = Transfer(daemon, image_id, 4 * MIB).send(b"x" * MIB)
-        strace = self.inject(daemon, Injection(calls, f"error={error}", self.part(daemon, image_id, folder)))
+        strace = self.inject(daemon, Injection(calls, f"error={error}", self.part(image_id, folder)))
         upload.send(b"x" * 3 * MIB)
         status = upload.status()
         end(strace)
@@ -159,7 +154,7 @@ class StoreFaultTests(FaultTestCase):
         daemon = self.daemon(stores)
         slow, quick = daemon.image(), daemon.image()
         upload = Transfer(daemon, slow, 8 * MIB).send(b"x" * MIB)
-        part = self.part(daemon, slow, daemon.data / "a")
+        part = self.part(slow, daemon.data / "a")
         strace = self.hang(daemon, part)
         upload.send(b"x" * MIB)
         hanging = self.wait(lambda: hanging_threads(daemon.pid, part), "a thread that hangs")
@@ -175,7 +170,7 @@ class StoreFaultTests(FaultTestCase):
         daemon = self.daemon('[server]\ngrace = "0 s"\nupload_lease = "1 s"\nreaper_interval = "1 s"\n')
         image_id = daemon.image()
         upload = Transfer(daemon, image_id, 8 * MIB).send(b"x" * MIB)
-        part = self.part(daemon, image_id, daemon.data / "images")
+        part = self.part(image_id, daemon.data / "images")
         strace = self.hang(daemon, part)
         upload.send(b"x" * 7 * MIB)
         self.wait(lambda: hanging_threads(daemon.pid, part), "a thread that hangs")

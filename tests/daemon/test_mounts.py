@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.daemon.rig import DaemonTestCase, Transfer, detail, files
+from tests.daemon.rig import DaemonTestCase, Transfer, detail
 from tests.support.daemon import Daemon
 
 DATA = b"data of an image" * 1000
@@ -107,7 +107,7 @@ class MissingMountTests(MountTestCase):
         self.assertEqual(os.listdir(mount), [])
         self.attach(mount)
         self.assert_there(daemon, image_id)
-        self.assertEqual(files(mount), set())
+        self.wait_for_files(mount, set())
 
     def test_while_it_runs(self) -> None:
         """So is it when the mount vanishes meanwhile; a delete that waits for the reaper waits on."""
@@ -115,8 +115,9 @@ class MissingMountTests(MountTestCase):
         daemon.start()
         pending = daemon.image()
         self.assertEqual(daemon.put(pending, DATA), 204)
-        upload = Transfer(daemon, daemon.image(), len(DATA)).send(DATA[:100])
-        self.wait(lambda: len(files(mount)) == 3, "the file of the upload")
+        saving = daemon.image()
+        upload = Transfer(daemon, saving, len(DATA)).send(DATA[:100])
+        self.wait_for_files(mount, {image_id, pending, self.part(saving, mount).name})
         self.detach(mount)
         self.assertEqual(upload.send(DATA[100:]).status(), 503)
         self.assert_away(daemon, image_id)
@@ -125,7 +126,7 @@ class MissingMountTests(MountTestCase):
         self.attach(mount)
         self.assert_there(daemon, image_id)
         self.assertEqual(self.delete(daemon, pending), 204)
-        self.wait(lambda: not files(mount), "the end of the upload's file")
+        self.wait_for_files(mount, set())
 
     def test_upload_of_a_dead_process(self) -> None:
         """Its image need not wait for the mount; what was stored is removed when that is back."""
@@ -133,14 +134,14 @@ class MissingMountTests(MountTestCase):
         daemon.start()
         saving = daemon.image()
         upload = Transfer(daemon, saving, len(DATA)).send(DATA[:100])
-        self.wait(lambda: len(files(mount)) == 2, "the file of the upload")
+        self.part(saving, mount)
         daemon.kill()
         self.assertEqual(upload.status(), 0)
         self.detach(mount)
         daemon.start()
         self.wait_for_status(daemon, saving, "queued")
         self.attach(mount)
-        self.wait(lambda: files(mount) == {image_id}, "the end of the upload's file")
+        self.wait_for_files(mount, {image_id})
         self.assert_there(daemon, image_id)
 
 
@@ -154,7 +155,7 @@ class FolderTests(MountTestCase):
         coming, image_id = first.image(), first.image()
         self.assertEqual(first.put(image_id, DATA), 204)
         upload = Transfer(first, coming, len(DATA)).send(DATA[:100])
-        self.wait(lambda: len(files(folder)) == 2, "the file of the upload")
+        self.part(coming, folder)
         second = self.on(folder, "second")
         queued = second.image()
         self.assertEqual(second.put(queued, DATA), 503)
@@ -196,7 +197,8 @@ class FolderTests(MountTestCase):
         """A folder that Glance has filled is used when it is adopted, while the daemon runs."""
         folder = self.folder / "glance"
         folder.mkdir()
-        (folder / "11111111-2222-3333-4444-555555555555").write_bytes(DATA)
+        of_glance = "11111111-2222-3333-4444-555555555555"
+        (folder / of_glance).write_bytes(DATA)
         daemon = self.on(folder)
         image_id = daemon.image()
         self.assertEqual(daemon.put(image_id, DATA), 503)
@@ -204,7 +206,7 @@ class FolderTests(MountTestCase):
         self.assertEqual((status, said.split("\n")[0]), (0, f"{folder} has no mark."))
         self.assertIn("0 that the catalogue has in store local, 1 that it has not", said)
         self.assertEqual(daemon.put(image_id, DATA), 204)
-        self.assertEqual(len(files(folder)), 2)
+        self.wait_for_files(folder, {of_glance, image_id})
         self.assert_there(daemon, image_id)
         self.assertEqual(self.adopt(daemon)[1].split("\n")[-2], "It is store local's own already.")
 

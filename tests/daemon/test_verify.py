@@ -77,7 +77,7 @@ class VerifyTests(DaemonTestCase):
         going, kept = self.active(), self.active()
         slow, coming = self.running.image(), self.running.image()
         upload = Transfer(self.running, slow, len(DATA)).send(DATA[:100])
-        self.wait(lambda: len(files(self.images)) == 3, "the file of the upload")
+        self.part(slow, self.images)
         (self.images / "left").write_bytes(DATA)  # so that the look takes a while
 
         def work(running: subprocess.Popen[str]) -> None:
@@ -95,9 +95,10 @@ class VerifyTests(DaemonTestCase):
 
     def test_upload_of_a_dead_daemon(self) -> None:
         """An upload is no finding as long as it is claimed, though its daemon died."""
-        upload = Transfer(self.running, self.running.image(), len(DATA)).send(DATA[:100])
-        self.wait(lambda: files(self.images), "the file of the upload")
+        saving = self.running.image()
+        upload = Transfer(self.running, saving, len(DATA)).send(DATA[:100])
+        part = self.part(saving, self.images)
         self.running.kill()
         self.assertEqual(upload.status(), 0)
         self.assertEqual(self.verify("--repair"), ({}, 0))
-        self.assertEqual(len(files(self.images)), 1)
+        self.assertEqual(files(self.images), {part.name})
