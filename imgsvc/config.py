@@ -79,6 +79,12 @@ class Server:
     send_timeout: Seconds = option(
         "Disconnect a client that reads nothing of its answer for this time.", 60.0, at_least=1, reload=True
     )
+    service_timeout: Seconds = option(
+        "How long a request waits at most for other services, such as Barbican, counted from its beginning.",
+        30.0,
+        at_least=0.1,
+        reload=True,
+    )
     minimum_rate: Size = option(
         "Disconnect a client that sends fewer bytes of a body per second, averaged over a minute. 0: no limit.",
         1024,

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
+from attrs import evolve
+from twisted.internet.interfaces import IReactorTime
+
 from imgsvc.model import RequestContext
 
 P = ParamSpec("P")
@@ -51,6 +54,27 @@ def bound(function: Callable[P, T]) -> Callable[P, T]:
             return function(*arguments, **named)
 
     return call
+
+
+def lift_deadline() -> None:
+    """Let the rest of the calling coroutine work without the deadline of its request.
+
+    To be called before the data of an image is moved: that may take long, and has time-outs of its own.
+    """
+    request = _request.get()
+    if request is not None:
+        _request.set(evolve(request, deadline=None))
+
+
+def seconds_left(clock: IReactorTime) -> float | None:
+    """Seconds until the deadline of the current request, 0 after it; None if there is no deadline.
+
+    clock: the reactor, whose clock the deadline belongs to.
+    """
+    request = _request.get()
+    if request is None or request.deadline is None:
+        return None
+    return max(request.deadline - clock.seconds(), 0.0)
 
 
 def headers_for_services() -> dict[str, str]:

@@ -175,13 +175,15 @@ class RequestContext:
 
     request_id: its id in the log and in the response; empty if it has none. caller: without any rights until the caller
     is identified. peer: address of the peer, as text; empty for a unix socket. traceparent: position in a trace (W3C
-    Trace Context); empty if there is none.
+    Trace Context); empty if there is none. deadline: when the request stops waiting for trusted services, in seconds of
+    the reactor's clock; None: never.
     """
 
     request_id: str
     caller: Caller
     peer: str = ""
     traceparent: str = ""
+    deadline: float | None = None
 
     @property
     def trace_id(self) -> str:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from imgsvc.context import begin, bound, current_request, headers_for_services, working_for
+from imgsvc.context import (
+    begin,
+    bound,
+    current_request,
+    headers_for_services,
+    lift_deadline,
+    seconds_left,
+    working_for,
+)
 from imgsvc.model import Caller, RequestContext, Span
 from imgsvc.pipeline.budget import Budget
 from imgsvc.pipeline.digests import Piece
@@ -108,6 +117,23 @@ class ContextTests(SynchronousTestCase):
         for odd in ("req-\x1b[31m", "req-\xe9", "req-a\tb"):  # as clients may choose them
             with working_for(RequestContext(odd, Caller(), traceparent=TRACE)):
                 self.assertEqual(headers_for_services(), {"traceparent": TRACE})
+
+    def test_deadline(self) -> None:
+        """The time that is left goes down to 0. Without a request, and after `lift_deadline`, there is no limit."""
+        clock = Clock()
+        clock.advance(100)
+        self.assertIsNone(seconds_left(clock))
+        with working_for(FIRST):
+            self.assertIsNone(seconds_left(clock))
+        with working_for(RequestContext("req-3", Caller(), deadline=110.0)):
+            for seconds, left in ((0, 10), (9, 1), (2, 0)):
+                clock.advance(seconds)
+                self.assertEqual(seconds_left(clock), left)
+            lift_deadline()
+            self.assertIsNone(seconds_left(clock))
+            self.assertEqual(_request_id(), "req-3")
+        lift_deadline()
+        self.assertIsNone(current_request())
 
 
 class ThreadTests(TestCase):

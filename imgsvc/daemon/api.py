@@ -50,7 +50,7 @@ def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime)
     """Build the HTTP API.
 
     core: the operations, stores and budgets that the routes use. data_folder: the folder that relative paths of the
-    configuration start from. clock: for the time that JSON bodies may take.
+    configuration start from. clock: the reactor, for the time that JSON bodies and other services may take.
 
     Raises ConfigurationError: an option is wrong, or a file that it names.
     """
@@ -76,6 +76,8 @@ def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime)
         versions=versions,
         cors=Cors(server.cors_origins),
         answers=LargeAnswers(core.answers, bodies.turns),
+        clock=clock,
+        service_timeout=server.service_timeout,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attrs import define, frozen
 
+from imgsvc.context import lift_deadline
 from imgsvc.errors import DataMissing, Forbidden, Invalid, ObjectDamaged, ObjectMissing, PartUnavailable, StoreError
 from imgsvc.event_model import ImageSent
 from imgsvc.interfaces import IEvents, IResponseSink, IStoreReader, IStoreRegistry
@@ -72,6 +73,7 @@ class Downloads:
         error of the last such location; PartUnavailable is raised only if there is no other. Raises DataMissing: no
         location exists.
         """
+        lift_deadline()
         failed: StoreError | None = None
         for location in self._suited(source, span):
             try:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 
-from imgsvc.context import bound
+from imgsvc.context import bound, lift_deadline
 from imgsvc.errors import (
     BodyCut,
     DigestMismatch,
@@ -201,6 +201,7 @@ class Upload:
         expected = self._request.expected_size
         threads = self._uploads.digest_threads
         verifier = await self._uploads.signatures.verifier(self._caller, image)
+        lift_deadline()
         inspection = await start_inspection(rules.inspection, image, threads)
         writer = self._writer = await self._store.writer(image.id, self._claim.lease_id, expected, self._caller)
         if self._stopped is not None:

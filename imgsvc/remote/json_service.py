@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -21,7 +21,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
 from imgsvc import __version__
-from imgsvc.context import bound, headers_for_services
+from imgsvc.context import bound, headers_for_services, seconds_left
 from imgsvc.errors import ConfigurationError, ServiceAnswerTooLarge, ServiceUnavailable
 from imgsvc.logger import make_logger
 from imgsvc.remote.bounded import PlainAgent, TooMuch, read_body
@@ -39,7 +39,10 @@ TOO_MANY_REQUESTS: Final = 429
 
 
 class JsonService:
-    """One service. `stop` ends all calls. Each call has a timeout, and ends also when its Deferred is cancelled."""
+    """One service. `stop` ends all calls. Each call has a timeout, and ends also when its Deferred is cancelled.
+
+    A call for a request ends at the request's deadline, too.
+    """
 
     def __init__(
         self,
@@ -74,12 +77,18 @@ class JsonService:
         """Send a request, and return its response. Cancelling the Deferred ends the call and its connection.
 
         Redirects are not followed, because they could send the token to another server. Fails with ServiceUnavailable:
-        after the last attempt there was no response in time, or it was a redirect, 429, or 500 and above. Fails with
-        ServiceAnswerTooLarge: its body has more bytes than the limit.
+        after the last attempt there was no response in time, or it was a redirect, 429, or 500 and above; or the
+        deadline of the current request is over. Fails with ServiceAnswerTooLarge: its body has more bytes than the
+        limit.
         """
-        call: Deferred[ServiceAnswer] = Deferred.fromCoroutine(self._ask(request))
+        left = seconds_left(self._clock)
+        seconds = self._limits.timeout if left is None else min(left, self._limits.timeout)
+        if seconds <= 0:
+            return fail(self._failure(request, f"{self.name} is not asked any more: the request has taken too long."))
+        end = self._clock.seconds() + seconds
+        call: Deferred[ServiceAnswer] = Deferred.fromCoroutine(self._ask(request, end))
         late = bound(self._late)
-        call.addTimeout(self._limits.timeout, self._clock, lambda _result, _seconds: late(request))
+        call.addTimeout(seconds, self._clock, lambda _result, _seconds: late(request))
         self._calls.add(call)
         return call.addBoth(self._ended, call)
 
@@ -100,27 +109,32 @@ class JsonService:
             return Failure(self._stopping())
         return result
 
-    async def _ask(self, request: ServiceRequest) -> ServiceAnswer:
+    async def _ask(self, request: ServiceRequest, end: float) -> ServiceAnswer:
         if self._stopped:
             raise self._stopping()
         token = await self._token(request)
-        answer = await self._repeated(request, token)
+        answer = await self._repeated(request, token, end)
         if answer.status != 401 or request.token is not None or token is None or self._tokens is None:
             return answer
         self._tokens.forget(token)
         renewed = await self._token(request)
-        return answer if renewed == token else await self._repeated(request, renewed)
+        return answer if renewed == token else await self._repeated(request, renewed, end)
 
-    async def _repeated(self, request: ServiceRequest, token: str | None) -> ServiceAnswer:
-        """Try until there is a response, or no attempt is left. Raises ServiceUnavailable, CancelledError."""
+    async def _repeated(self, request: ServiceRequest, token: str | None, end: float) -> ServiceAnswer:
+        """Try until there is a response, or no attempt or no time is left. Raises ServiceUnavailable, CancelledError.
+
+        end: when the call ends, in seconds of the clock.
+        """
         attempt = 1
         while True:
             try:
                 return await self._once(request, token)
             except _Again as again:
-                if attempt >= self._limits.attempts or not again.may_repeat(request):
+                seconds = max(self._limits.pause * 2 ** (attempt - 1), again.retry_after)
+                in_time = self._clock.seconds() + seconds < end
+                if attempt >= self._limits.attempts or not again.may_repeat(request) or not in_time:
                     raise self._failure(request, again.reason) from again.__cause__
-                await self._pause(request, attempt, again)
+                await self._pause(request, seconds, again.reason)
                 attempt += 1
 
     async def _token(self, request: ServiceRequest) -> str | None:
@@ -128,12 +142,11 @@ class JsonService:
             return request.token
         return await self._tokens.token()
 
-    async def _pause(self, request: ServiceRequest, attempt: int, again: _Again) -> None:
-        seconds = max(self._limits.pause * 2 ** (attempt - 1), again.retry_after)
+    async def _pause(self, request: ServiceRequest, seconds: float, reason: str) -> None:
         log.info(
             "{service}: {method} {path}: {reason} Once more in {seconds} s.",
             **self._about(request),
-            reason=again.reason,
+            reason=reason,
             seconds=seconds,
         )
         await deferLater(self._clock, seconds)

@@ -20,7 +20,8 @@ class ServiceLimits:
     """timeout: seconds of a call at most, with all attempts and pauses. largest: bytes of a response's body at most.
 
     attempts: how often a request is sent at most. pause: seconds before the second attempt. Each further pause is twice
-    as long as the one before. No pause is shorter than a Retry-After header says.
+    as long as the one before. No pause is shorter than a Retry-After header says. There is no further attempt if the
+    call would end before it.
     """
 
     timeout: float = 10.0

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from attrs import evolve
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from werkzeug.exceptions import HTTPException
@@ -50,10 +51,13 @@ class ImageApi(Resource):
         versions: VersionRoutes,
         cors: Cors,
         answers: LargeAnswers,
+        clock: IReactorTime,
+        service_timeout: float,
     ) -> None:
         """groups: the parts of the API. versions: the group that also answers paths outside all versions.
 
-        answers: sends large responses.
+        answers: sends large responses. service_timeout: seconds for which a request may wait for trusted services,
+        from its beginning; see RequestContext.deadline.
         """
         super().__init__()
         self.groups = list(groups)
@@ -63,6 +67,8 @@ class ImageApi(Resource):
         self._paths = Versions(versions.ids)
         self._cors = cors
         self._answers = answers
+        self._clock = clock
+        self._service_timeout = service_timeout
         self._failures = FailureAnswers(callers)
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # otherwise Werkzeug answers with redirects
@@ -95,7 +101,7 @@ class ImageApi(Resource):
     def _mount(self, route: Route | OpenRoute) -> None:
         async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
             check_request_id(request)
-            context = _context_of(request)
+            context = self._context_of(request)
             begin(context)
             handler = await self._handler(route, request, context)
             if route.takes_body:
@@ -112,6 +118,12 @@ class ImageApi(Resource):
 
         # Werkzeug accepts HEAD wherever it accepts GET.
         self._klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(handle)
+
+    def _context_of(self, request: StreamingRequest) -> RequestContext:
+        """The context of the work for a request that begins now, and whose caller is not known yet."""
+        peer = getattr(request.client, "host", "")
+        deadline = self._clock.seconds() + self._service_timeout
+        return RequestContext(request.request_id, NOBODY, peer, traceparent_of(request), deadline)
 
     async def _handler(
         self, route: Route | OpenRoute, request: StreamingRequest, context: RequestContext
@@ -152,9 +164,3 @@ class ImageApi(Resource):
         except ImgsvcError:
             failure = Failure()
         return self._failures.answer(request, failure)
-
-
-def _context_of(request: StreamingRequest) -> RequestContext:
-    """The context of the work for a request whose caller is not known yet."""
-    peer = getattr(request.client, "host", "")
-    return RequestContext(request.request_id, NOBODY, peer, traceparent_of(request))

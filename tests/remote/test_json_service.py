@@ -384,6 +384,15 @@ class Refused:
         return fail(ConnectionRefusedError())
 
 
+@implementer(IAgent)
+class Silent:
+    """Never gets a response."""
+
+    def request(self, *arguments: Any, **more: Any) -> Deferred[IResponse]:
+        """See IAgent."""
+        return Deferred()
+
+
 class Busy(Resource):
     """Answers 503, and when to ask again. asked: how often it was asked."""
 
@@ -437,14 +446,43 @@ class PauseTests(SynchronousTestCase):
                 self.assertEqual(site.asked, asked, text)
             self.failureResultOf(call, ServiceUnavailable)
 
-    def test_deadline(self) -> None:
-        """All attempts and pauses together have one end."""
+    def test_no_time_for_a_pause(self) -> None:
+        """A call fails at once, with its real reason, when it would end before the next attempt."""
         call = self.service(ServiceLimits(timeout=5, attempts=99, pause=1.0)).ask(GET)
-        self.clock.pump([1] * 4)
+        self.clock.advance(0.9)
         self.assertNoResult(call)
-        self.clock.advance(1.1)
-        self.assertIn("in time", str(self.failureResultOf(call, ServiceUnavailable).value))
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.pump([0.1, 2])
+        self.assertIn("cannot be reached", str(self.failureResultOf(call, ServiceUnavailable).value))
+        self.assertEqual((self.agent.calls, self.clock.getDelayedCalls()), (3, []))
+
+    def test_deadline_of_request(self) -> None:
+        """Calls for a request end at its deadline, and wait for no attempt after it. Later calls send nothing."""
+        request = RequestContext("req-1", Caller(), deadline=self.clock.seconds() + 2.5)
+        service = self.service(ServiceLimits(timeout=100, attempts=99, pause=1.0))
+        with working_for(request):
+            call = service.ask(GET)
+        self.clock.advance(1)
+        self.assertIn("cannot be reached", str(self.failureResultOf(call, ServiceUnavailable).value))
+        self.assertEqual((self.agent.calls, self.clock.getDelayedCalls()), (2, []))
+        self.clock.advance(1.5)
+        with working_for(request):
+            late = service.ask(GET)
+        self.assertIn("taken too long", str(self.failureResultOf(late, ServiceUnavailable).value))
+        self.assertEqual((self.agent.calls, self.clock.getDelayedCalls()), (2, []))
+
+    def test_silent_until_deadline(self) -> None:
+        """A service that does not answer is given up at the deadline of the request, or at its own time-out before."""
+        limits = ServiceLimits(timeout=10)
+        service = JsonService("Thing", "http://thing.example", Silent(), self.clock, limits, option="thing.url")
+        for deadline, seconds in ((3.0, 3.0), (30.0, 10.0), (None, 10.0)):
+            end = None if deadline is None else self.clock.seconds() + deadline
+            with working_for(RequestContext("req-1", Caller(), deadline=end)):
+                call = service.ask(GET)
+            self.clock.advance(seconds - 0.1)
+            self.assertNoResult(call)
+            self.clock.advance(0.2)
+            self.assertIn("in time", str(self.failureResultOf(call, ServiceUnavailable).value))
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cancelled(self) -> None:
         """A call that is cancelled in a pause makes no further attempt."""
