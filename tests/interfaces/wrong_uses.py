@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IConsumer
 from twisted.web.http_headers import Headers
 
 from imgsvc.event_model import ImageCreated, ImageSent
+from imgsvc.hashing import IHasher, IRunningHash
 from imgsvc.interfaces import (
     IAnswerBudget,
     IAnswers,
@@ -359,6 +360,24 @@ async def certificates(of: ICertificates, caller: Caller) -> None:
     """A certificate is bytes."""
     await of.certificate("id", None)  # wrong: arg-type
     text(await of.certificate("id", caller))  # wrong: arg-type
+
+
+# --- digests
+
+
+def hasher(of: IHasher, running: IRunningHash) -> None:
+    """Pieces are bytes, in a list for each hash; a call takes and returns nothing."""
+    of.new(5)  # wrong: arg-type
+    of.calls([(running, b"abc")], 1)  # wrong: list-item
+    for call in of.calls([(running, [b"abc"])], 1):
+        call(running)  # wrong: call-arg
+    number(of.name)  # wrong: arg-type
+
+
+def running_hash(of: IRunningHash, hasher: IHasher) -> None:
+    """A digest is bytes. There may be no exported state."""
+    text(of.digest("md5"))  # wrong: arg-type
+    hasher.restore(of.export())  # wrong: arg-type
 
 
 # --- routes
