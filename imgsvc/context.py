@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 
-from imgsvc.model import RequestContext
+if TYPE_CHECKING:  # the parent of workers uses this module for its log, and needs no model of images
+    from imgsvc.model import RequestContext
 
 P = ParamSpec("P")
 T = TypeVar("T")

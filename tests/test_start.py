@@ -43,6 +43,9 @@ SELDOM = {
 SERVING = {"fastjsonschema", "imgsvc.catalogue", "imgsvc.stores", "imgsvc.web", "klein", "sqlalchemy", "werkzeug"}
 """Modules that only those processes need that serve."""
 
+MODELS = {"imgsvc.interfaces", "imgsvc.model", "imgsvc.event_model", "imgsvc.metadef_model", "imgsvc.stores.services"}
+"""Interfaces and values that only those processes need that serve."""
+
 
 class _Silent:
     """Tells nobody."""
@@ -86,7 +89,18 @@ class ImportTests(SynchronousTestCase):
         """The parent of workers, which holds ports and processes only, does not hold what serves."""
         loaded = self.modules("[server]\nworkers = 2\n")
         self.assertIn("imgsvc.daemon.parent", loaded)
-        self.assertEqual(loaded & (SELDOM | SERVING), set())
+        self.assertEqual(loaded & (SELDOM | SERVING | MODELS), set())
+
+    def test_plugins(self) -> None:
+        """twistd's look-up of plugins, which the parent of workers makes too, imports nothing that serves."""
+        script = (
+            "import sys; from twisted.application.service import IServiceMaker; from twisted.plugin import getPlugins;"
+            "print(*(each.tapname for each in getPlugins(IServiceMaker)), *sorted(sys.modules))"
+        )
+        said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        words = set(said.stdout.split())
+        self.assertIn("imgsvc", words)
+        self.assertEqual(words & (SELDOM | MODELS), set())
 
 
 class CollectorTests(SynchronousTestCase):

@@ -1,22 +1,27 @@
-"""Plugins that make stores. The module of a kind of store is imported only if the configuration uses the kind."""
+"""Plugins that make stores. The module of a kind of store is imported only if the configuration uses the kind.
+
+twistd imports this module whenever it looks for plugins, also in the parent of workers, which keeps it in memory. So
+the module imports what it needs only for types while types are checked.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 from twisted.plugin import IPlugin
 from twisted.python.reflect import namedAny
 from zope.interface import Attribute, implementer
 
-from imgsvc.interfaces import IStore
-from imgsvc.store_model import StoreSettings
-from imgsvc.stores.services import StoreServices
+if TYPE_CHECKING:
+    from imgsvc.interfaces import IStore
+    from imgsvc.store_model import StoreSettings
+    from imgsvc.stores.services import StoreServices
+
+    Make = Callable[[StoreSettings, Mapping[str, object], StoreServices], IStore]
 
 __all__ = ["IStoreMaker", "StoreMaker"]
-
-Make = Callable[[StoreSettings, Mapping[str, object], StoreServices], IStore]
 
 
 class IStoreMaker(IPlugin):
@@ -42,4 +47,4 @@ class StoreMaker:
 
     def make(self, settings: StoreSettings, options: Mapping[str, object], services: StoreServices) -> IStore:
         """See IStoreMaker."""
-        return cast(Make, namedAny(self.factory))(settings, options, services)
+        return cast("Make", namedAny(self.factory))(settings, options, services)
