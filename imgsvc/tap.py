@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import IService
 from twisted.logger import ILogObserver
@@ -16,6 +16,7 @@ from twisted.python import usage
 from imgsvc import __version__, config, log
 from imgsvc.daemon.launch import Launch
 from imgsvc.errors import ConfigurationError
+from imgsvc.output import abandon_output
 
 
 class Options(usage.Options):
@@ -41,8 +42,11 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """Print the version, and exit."""
-        sys.stdout.write(f"imgsvc {__version__}\n")
-        raise SystemExit(0)
+        _print(f"imgsvc {__version__}")
+
+    def opt_help(self) -> None:
+        """Print this help, and exit."""
+        _print(str(self))
 
     def postOptions(self) -> None:
         """Read the configuration and choose the log's format."""
@@ -77,6 +81,18 @@ class Options(usage.Options):
         if parent is not None and not parent.get("logger") and not parent.get("syslog"):
             _chosen.append(_log_output(self["log-format"], parent))
             parent["logger"] = f"{__name__}.log_observer"
+
+
+def _print(text: str) -> NoReturn:
+    """Print a text, and end the process. The status is 1 if standard output cannot be written."""
+    try:
+        if sys.stdout is not None:  # None: whoever started the process has closed it
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+    except OSError as error:
+        abandon_output(error)
+        raise SystemExit(1) from None
+    raise SystemExit(0)
 
 
 _chosen: list[log.LogOutput] = []

@@ -62,8 +62,9 @@ ARROWS = {
     "stores": GROUND | {"config", "options", "remote"},
     "identity": GROUND | {"config", "options", "remote"},
     "certificates": GROUND | {"config", "options", "remote"},
-    "client": {"image_fields", "interrupts", "model", "producers", "response_body"},
-    "admin": GROUND | {"config", "daemon", "options", "catalogue", "identity", "operations", "tasks", "web"},
+    "output": set(),
+    "client": {"image_fields", "interrupts", "model", "output", "producers", "response_body"},
+    "admin": GROUND | {"config", "daemon", "options", "output", "catalogue", "identity", "operations", "tasks", "web"},
 }
 """Which packages and modules each of them may import beside itself, `logger` and the version in `imgsvc`.
 

@@ -20,12 +20,24 @@ from imgsvc.admin.running import INTERRUPTED
 from imgsvc.admin.setting import Setting
 from imgsvc.admin.store import store
 from imgsvc.errors import ImgsvcError
+from imgsvc.output import abandon_output
 
 __all__ = ["imgsvc_admin", "main"]
 
 
 class OneLineErrors(click.Group):
-    """Prints an ImgsvcError as one line and exits with status 1. Ctrl-C ends a command with status 130."""
+    """Prints an ImgsvcError, or an error of standard output, as one line and exits with status 1.
+
+    Ctrl-C ends a command with status 130.
+    """
+
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        """See click.Command."""
+        try:
+            return super().main(*arguments, **more)
+        except OSError as error:  # errors of files that a command reads or writes are ImgsvcErrors
+            abandon_output(error)
+            raise SystemExit(1) from None
 
     def invoke(self, context: click.Context) -> Any:
         """Called by click."""

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from imgsvc import __version__
 from imgsvc.client.command.downloading import download
 from imgsvc.client.command.listing import list_images, show
+from imgsvc.client.command.running import LOCAL_FILE
 from imgsvc.client.command.settings import read_settings, settings_options
 from imgsvc.client.command.several import deactivate, delete, reactivate
 from imgsvc.client.command.sharing import accept, members, reject, share, unshare
 from imgsvc.client.command.stores import stores
 from imgsvc.client.command.updating import update
 from imgsvc.client.command.uploading import upload
+from imgsvc.output import abandon_output
 
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class CommandGroup(click.Group):
+    """Ends with one line if standard output cannot be written outside the reactor, as by --version."""
+
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        """See click.Command."""
+        try:
+            return super().main(*arguments, **more)
+        except OSError as error:
+            abandon_output(error)
+            raise SystemExit(LOCAL_FILE) from None
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @settings_options
 @click.version_option(__version__)
 @click.pass_context

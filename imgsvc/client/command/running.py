@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from io import StringIO
 from types import FrameType
-from typing import Any, Final, NoReturn, TextIO
+from typing import Any, Final, NoReturn
 
 import click
 from attrs import frozen
@@ -30,6 +29,7 @@ from imgsvc.client.errors import (
     Unsettled,
     VerificationFailed,
 )
+from imgsvc.output import abandon, abandon_output
 
 REFUSED: Final = 1
 UNREACHABLE: Final = 3
@@ -155,10 +155,7 @@ async def _react(reactor: Any, settings: Settings, work: Work) -> NoReturn:
         say(problem.message)
         code = problem.exit_code
     except OSError as error:
-        # The output could not be written: errors of all other files are ClientErrors.
-        if not isinstance(error, BrokenPipeError):
-            say(f"standard output: {error.strerror or error}")
-        _drop_output(sys.stdout)
+        abandon_output(error)  # errors of all other files are ClientErrors
         code = LOCAL_FILE
     finally:
         progress.end()
@@ -176,9 +173,4 @@ def say(text: str) -> None:
     try:
         click.echo(printable(text), err=True)
     except OSError:
-        _drop_output(sys.stderr)
-
-
-def _drop_output(stream: TextIO) -> None:
-    """Throw away what is still buffered. Else Python writes it at its end, fails again, and changes the exit code."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        abandon(sys.stderr)
