@@ -24,6 +24,7 @@ async def download(reactor, endpoint, image_id, first, last):
         sys.exit(f"The server answered {response.code}: {await response.text()}")
     print(response.headers.getRawHeaders("content-range")[0], file=sys.stderr)
     await response.collect(sys.stdout.buffer.write)
+    sys.stdout.buffer.flush()
 
 
 async def main(reactor, *arguments):
@@ -33,6 +34,10 @@ async def main(reactor, *arguments):
         sys.exit(f"Cannot reach the server: {problem}")
     except ResponseFailed:
         sys.exit("The connection broke before the answer was whole.")
+    except OSError as problem:
+        # Nobody reads the output any more (as with `| head`), or its disk is full. The rest of it is thrown away.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1 if isinstance(problem, BrokenPipeError) else f"standard output: {problem.strerror}")
 
 
 if __name__ == "__main__":

@@ -31,9 +31,13 @@ async def main(reactor, endpoint, *filters):
             # A page is asked for when the loop gets to it.
             async for image in client.images(page_size=50, **dict(each.split("=", 1) for each in filters)):
                 value = await sha256(client, image) if image.status == "active" else "-"
-                print(image.id, image.status, image.size, value, image.name)
+                print(image.id, image.status, image.size, value, image.name, flush=True)
     except ClientError as problem:
         sys.exit(str(problem))
+    except OSError as problem:
+        # Nobody reads the output any more (as with `| head`), or its disk is full. The rest of it is thrown away.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1 if isinstance(problem, BrokenPipeError) else f"standard output: {problem.strerror}")
 
 
 if __name__ == "__main__":

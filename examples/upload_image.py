@@ -22,7 +22,7 @@ async def upload(reactor, endpoint, path, name=None):
         # Size and digests are compared with what the server stored; a mismatch raises VerificationFailed.
         image = await client.upload(image.id, path, progress=progress)
         print("", file=sys.stderr)
-        print(image.id, image.status, image.size, image.os_hash_value)
+        print(image.id, image.status, image.size, image.os_hash_value, flush=True)
 
 
 async def main(reactor, *arguments):
@@ -30,6 +30,10 @@ async def main(reactor, *arguments):
         await upload(reactor, *arguments)
     except ClientError as problem:
         sys.exit(str(problem))
+    except OSError as problem:
+        # Nobody reads the output any more (as with `| head`), or its disk is full. The rest of it is thrown away.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1 if isinstance(problem, BrokenPipeError) else f"standard output: {problem.strerror}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.client.memory_api import Data, MemoryImageApi
-from tests.client.scenarios import LIMIT, ClientProcesses, ClientScenarios, environment
+from tests.client.scenarios import LIMIT, ROOT, ClientProcesses, ClientScenarios, environment
 from tests.support.waiting import heed_interrupts, wait_for
 
 MEBIBYTE = 1024 * 1024
@@ -217,6 +218,31 @@ class FaultTests(CommandTestCase):
                     command, env=environment(), stdout=full, stderr=subprocess.PIPE, timeout=LIMIT, check=False
                 )
             self.assertEqual((done.returncode, done.stderr), (6, b"standard output: No space left on device\n"))
+
+    def test_examples_without_output(self) -> None:
+        """The examples end without a traceback when nobody reads their output, or when it is full."""
+        image_id = self.api.add(bytes(100_000))["id"]
+        full = os.open("/dev/full", os.O_WRONLY)
+        reader, unread = os.pipe()
+        os.close(reader)
+        for descriptor in (full, unread):
+            self.addCleanup(os.close, descriptor)
+        for name, arguments, said in (
+            ("list_images.py", (), ""),
+            ("download_range.py", (image_id, "0", "99999"), "bytes 0-99999/100000\n"),
+            ("upload_image.py", (str(self.file("source", b"abc")),), ""),
+        ):
+            for descriptor, why in ((full, "standard output: No space left on device\n"), (unread, "")):
+                done = subprocess.run(
+                    [sys.executable, ROOT / "examples" / name, self.endpoint, *arguments],
+                    env=environment() | {"PYTHONUNBUFFERED": ""},
+                    stdout=descriptor,
+                    stderr=subprocess.PIPE,
+                    timeout=LIMIT,
+                    check=False,
+                )
+                messages = re.sub(r"(\r\d+ %)+\n", "", done.stderr.decode())  # without the progress of the upload
+                self.assertEqual((done.returncode, messages), (1, said + why), name)
 
     def test_full_disk(self) -> None:
         """A disk that becomes full ends a download, which goes on when there is room."""
