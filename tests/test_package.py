@@ -41,7 +41,9 @@ class DependencyTests(SynchronousTestCase):
     def test_imported(self) -> None:
         """All that is imported is asked for, and not left to what others ask for."""
         packages = packages_distributions()
-        for name in _libraries((ROOT / "imgsvc").rglob("*.py")):
+        (hook,) = (ROOT / "imgsvc").rglob("hatch_build.py")
+        self.assertEqual(_libraries([hook]), {"hatchling"})
+        for name in _libraries(set((ROOT / "imgsvc").rglob("*.py")) - {hook}):
             found = {package.lower() for package in packages[name]}
             self.assertTrue(found & self.declared("server").keys(), (name, found))
 
@@ -104,12 +106,18 @@ class WheelTests(SynchronousTestCase):
         self.assertEqual(result.returncode, status, result.stdout)
         return result.stdout
 
-    def build(self) -> tuple[Path, Path, Path]:
-        """A folder, a wheel in it, and the Python of an empty environment in it."""
+    def build_wheel(self, **environment: str) -> Path:
+        """A wheel, alone in a folder."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(parents=True)
-        self.run_in(ROOT, sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
+        self.run_in(ROOT, sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, **environment)
         (wheel,) = folder.glob("*.whl")
+        return wheel
+
+    def build(self) -> tuple[Path, Path, Path]:
+        """A folder, a wheel in it, and the Python of an empty environment in it."""
+        wheel = self.build_wheel()
+        folder = wheel.parent
         self.run_in(folder, sys.executable, "-m", "venv", "--without-pip", "venv")
         return folder, wheel, folder / "venv" / "bin" / "python"
 
@@ -154,11 +162,23 @@ class WheelTests(SynchronousTestCase):
         for command in ("imgsvc", "imgsvc-admin"):
             self.assertIn("--version", self.run_in(folder, python.parent / command, "--help"))
 
+    def test_compiler(self) -> None:
+        """The kernels are compiled for this machine. Without a compiler the wheel is for all, and has none."""
+        wheel = self.build_wheel(IMGSVC_BUILD_KERNELS="require")
+        self.assertRegex(wheel.name, r"-py3-none-linux_x86_64\.whl\Z")
+        self.assertIn("imgsvc/hashing/kernels.so", zipfile.ZipFile(wheel).namelist())
+        for environment in ({"CC": "/nowhere/cc"}, {"IMGSVC_BUILD_KERNELS": "off"}):
+            wheel = self.build_wheel(**environment)
+            self.assertRegex(wheel.name, r"-py3-none-any\.whl\Z")
+            self.assertNotIn("imgsvc/hashing/kernels.so", zipfile.ZipFile(wheel).namelist())
+        command = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheel.parent)
+        self.run_in(ROOT, *command, status=1, CC="/nowhere/cc", IMGSVC_BUILD_KERNELS="require")
+
     def check_names(self, names: list[str]) -> None:
         """Nothing but imgsvc and the entry of its commands, and in Twisted's package nothing but plugins."""
         code = [name for name in names if ".dist-info/" not in name]
         self.assertEqual([name for name in code if not name.startswith(OURS)], [])
-        self.assertEqual([name for name in code if name.endswith((".pyc", ".cache"))], [])
+        self.assertEqual([name for name in code if name.endswith((".pyc", ".cache", ".c", ".h", "hatch_build.py"))], [])
         self.assertIn("twisted/plugins/imgsvc_service.py", code)
         self.assertIn("twisted/plugins/imgsvc_stores.py", code)
         self.assertIn("imgsvc/definitions/quota.json", code)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Final
 
 from attrs import frozen
 
-from imgsvc.hashing.interfaces import IHasher
+from imgsvc.hashing.compiled import load
+from imgsvc.hashing.interfaces import HasherUnavailable, IHasher
 from imgsvc.hashing.reference import HashlibHasher
 
 __all__ = ["SWITCH", "Choice", "choose_hasher"]
 
 SWITCH: Final = "IMGSVC_ACCELERATED_HASHING"
-"""The environment variable that switches the accelerator off, whatever the configuration says."""
+"""The environment variable that restricts the accelerator, whatever the configuration says."""
 OFF: Final = frozenset({"off", "0", "false"})
+NO_AVX512: Final = "avx2"
+"""The value with which the accelerator uses no AVX-512."""
 
 
 @frozen
@@ -33,15 +37,17 @@ def choose_hasher(wanted: bool) -> Choice:
 
     wanted: whether the accelerator may be used. If not, or if SWITCH says `off`, `0` or `false`, hashlib is.
     """
-    return Choice(HashlibHasher(), _why_not(wanted))
-
-
-def _why_not(wanted: bool) -> str:
-    """The reason why the accelerator is not used."""
-    if not wanted:
-        return "images.accelerated_hashing = false"
     switch = os.environ.get(SWITCH, "")
+    if not wanted:
+        return Choice(HashlibHasher(), "images.accelerated_hashing = false")
     if switch.lower() in OFF:
-        return f"{SWITCH}={switch}"
-    # Here the compiled hasher is loaded, when there is one: `from imgsvc.hashing.compiled import load`.
-    return "there is no accelerator"
+        return Choice(HashlibHasher(), f"{SWITCH}={switch}")
+    try:
+        return Choice(_load(switch.lower() != NO_AVX512))
+    except HasherUnavailable as error:
+        return Choice(HashlibHasher(), str(error))
+
+
+@cache
+def _load(avx512: bool) -> IHasher:
+    return load(avx512)

@@ -10,6 +10,10 @@ Piece = bytes | bytearray | memoryview
 """Consecutive bytes of a stream. A memoryview is contiguous, and its items are bytes."""
 
 
+class HasherUnavailable(Exception):
+    """A hasher does not work here. str(): the reason, without a full stop."""
+
+
 class IRunningHash(Interface):
     """The digests of one stream so far. Only the calls of its hasher add bytes."""
 
