@@ -47,12 +47,18 @@ static inline TARGET __attribute__((always_inline)) void NAME(begin_schedule)(co
 #define MD5_CONSTANT(i) (NAME(lane)){MD5_K[i]}
 
 /* Eight steps of MD5, five rounds and a word of the schedule. Eight of these are half a block of SHA-512. */
-#define PART(four, i, part, r0, r1, r2, r3, r4) \
-    SHA512_ROUND_##r0(5 * part) \
-    if (with_md5) { four(i) } \
-    SHA512_ROUND_##r1(5 * part + 1) SHA512_ROUND_##r2(5 * part + 2) \
-    if (with_md5) { four(i + 4) } \
-    SHA512_ROUND_##r3(5 * part + 3) SHA512_ROUND_##r4(5 * part + 4) SCHEDULE(part)
+#define PART(part, i, number, r0, r1, r2, r3, r4) \
+    if (with_md5) { MD5_##part##_0(i) } \
+    SHA512_ROUND_##r0(5 * number) \
+    if (with_md5) { MD5_##part##_1(i + 1) MD5_##part##_2(i + 2) } \
+    SHA512_ROUND_##r1(5 * number + 1) \
+    if (with_md5) { MD5_##part##_3(i + 3) MD5_##part##_0(i + 4) } \
+    SHA512_ROUND_##r2(5 * number + 2) \
+    if (with_md5) { MD5_##part##_1(i + 5) } \
+    SHA512_ROUND_##r3(5 * number + 3) \
+    if (with_md5) { MD5_##part##_2(i + 6) MD5_##part##_3(i + 7) } \
+    SHA512_ROUND_##r4(5 * number + 4) \
+    SCHEDULE(number)
 
 /* count: blocks of 128 bytes, a multiple of 4 and not 0. With MD5, 12 bytes after them are read too. */
 static inline TARGET __attribute__((always_inline)) void NAME(blocks)(u32 *md5, u64 *sha512, const u8 *block, size_t count,
@@ -75,14 +81,14 @@ static inline TARGET __attribute__((always_inline)) void NAME(blocks)(u32 *md5, 
             u64 same = b ^ c, differ;
             for (int half = 0; half < 2; half++) {
                 NAME(lane) before_a = ma, before_b = mb, before_c = mc, before_d = md;
-                PART(MD5_FOUR_F, 0, 0, 0, 1, 2, 3, 4)
-                PART(MD5_FOUR_F, 8, 1, 5, 6, 7, 0, 1)
-                PART(MD5_FOUR_G, 0, 2, 2, 3, 4, 5, 6)
-                PART(MD5_FOUR_G, 8, 3, 7, 0, 1, 2, 3)
-                PART(MD5_FOUR_H, 0, 4, 4, 5, 6, 7, 0)
-                PART(MD5_FOUR_H, 8, 5, 1, 2, 3, 4, 5)
-                PART(MD5_FOUR_I, 0, 6, 6, 7, 0, 1, 2)
-                PART(MD5_FOUR_I, 8, 7, 3, 4, 5, 6, 7)
+                PART(F, 0, 0, 0, 1, 2, 3, 4)
+                PART(F, 8, 1, 5, 6, 7, 0, 1)
+                PART(G, 0, 2, 2, 3, 4, 5, 6)
+                PART(G, 8, 3, 7, 0, 1, 2, 3)
+                PART(H, 0, 4, 4, 5, 6, 7, 0)
+                PART(H, 8, 5, 1, 2, 3, 4, 5)
+                PART(I, 0, 6, 6, 7, 0, 1, 2)
+                PART(I, 8, 7, 3, 4, 5, 6, 7)
                 if (with_md5)
                     ma += before_a, mb += before_b, mc += before_c, md += before_d;
                 words += 160, block += 64, w += 8, next += 8, k += 8;

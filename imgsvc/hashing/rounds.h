@@ -19,18 +19,26 @@
 #define MD5_G_SUM(a, b, c, d) a += c & ~d; KEEP(a); a += b & d;
 #define MD5_G_LOGIC(a, b, c, d) a += ((b ^ c) & d) ^ c;
 
-/* Four steps of MD5, from step i of the four parts with 16 steps each. */
-#define MD5_FOUR(f, part, factor, first, t0, t1, t2, t3, i) \
-    MD5_STEP(f, ma, mb, mc, md, (factor * (i) + first) & 15, t0, 16 * part + (i)) \
-    MD5_STEP(f, md, ma, mb, mc, (factor * (i + 1) + first) & 15, t1, 16 * part + (i + 1)) \
-    MD5_STEP(f, mc, md, ma, mb, (factor * (i + 2) + first) & 15, t2, 16 * part + (i + 2)) \
-    MD5_STEP(f, mb, mc, md, ma, (factor * (i + 3) + first) & 15, t3, 16 * part + (i + 3))
-#define MD5_FOUR_F(i) MD5_FOUR(MD5_F, 0, 1, 0, 7, 12, 17, 22, i)
-#define MD5_FOUR_G(i) MD5_FOUR(MD5_G, 1, 5, 1, 5, 9, 14, 20, i)
-#define MD5_FOUR_H(i) MD5_FOUR(MD5_H, 2, 3, 5, 4, 11, 16, 23, i)
-#define MD5_FOUR_I(i) MD5_FOUR(MD5_I, 3, 7, 0, 6, 10, 15, 21, i)
-#define MD5_SIXTEEN(four) four(0) four(4) four(8) four(12)
-#define MD5_BLOCK MD5_SIXTEEN(MD5_FOUR_F) MD5_SIXTEEN(MD5_FOUR_G) MD5_SIXTEEN(MD5_FOUR_H) MD5_SIXTEEN(MD5_FOUR_I)
+/* Step i of each of the four parts of MD5, which have 16 steps; i is 0, 1, 2 or 3 modulo 4. */
+#define MD5_F_0(i) MD5_STEP(MD5_F, ma, mb, mc, md, (i) & 15, 7, i)
+#define MD5_F_1(i) MD5_STEP(MD5_F, md, ma, mb, mc, (i) & 15, 12, i)
+#define MD5_F_2(i) MD5_STEP(MD5_F, mc, md, ma, mb, (i) & 15, 17, i)
+#define MD5_F_3(i) MD5_STEP(MD5_F, mb, mc, md, ma, (i) & 15, 22, i)
+#define MD5_G_0(i) MD5_STEP(MD5_G, ma, mb, mc, md, (5 * (i) + 1) & 15, 5, 16 + (i))
+#define MD5_G_1(i) MD5_STEP(MD5_G, md, ma, mb, mc, (5 * (i) + 1) & 15, 9, 16 + (i))
+#define MD5_G_2(i) MD5_STEP(MD5_G, mc, md, ma, mb, (5 * (i) + 1) & 15, 14, 16 + (i))
+#define MD5_G_3(i) MD5_STEP(MD5_G, mb, mc, md, ma, (5 * (i) + 1) & 15, 20, 16 + (i))
+#define MD5_H_0(i) MD5_STEP(MD5_H, ma, mb, mc, md, (3 * (i) + 5) & 15, 4, 32 + (i))
+#define MD5_H_1(i) MD5_STEP(MD5_H, md, ma, mb, mc, (3 * (i) + 5) & 15, 11, 32 + (i))
+#define MD5_H_2(i) MD5_STEP(MD5_H, mc, md, ma, mb, (3 * (i) + 5) & 15, 16, 32 + (i))
+#define MD5_H_3(i) MD5_STEP(MD5_H, mb, mc, md, ma, (3 * (i) + 5) & 15, 23, 32 + (i))
+#define MD5_I_0(i) MD5_STEP(MD5_I, ma, mb, mc, md, (7 * (i)) & 15, 6, 48 + (i))
+#define MD5_I_1(i) MD5_STEP(MD5_I, md, ma, mb, mc, (7 * (i)) & 15, 10, 48 + (i))
+#define MD5_I_2(i) MD5_STEP(MD5_I, mc, md, ma, mb, (7 * (i)) & 15, 15, 48 + (i))
+#define MD5_I_3(i) MD5_STEP(MD5_I, mb, mc, md, ma, (7 * (i)) & 15, 21, 48 + (i))
+#define MD5_FOUR(part, i) MD5_##part##_0(i) MD5_##part##_1(i + 1) MD5_##part##_2(i + 2) MD5_##part##_3(i + 3)
+#define MD5_SIXTEEN(part) MD5_FOUR(part, 0) MD5_FOUR(part, 4) MD5_FOUR(part, 8) MD5_FOUR(part, 12)
+#define MD5_BLOCK MD5_SIXTEEN(F) MD5_SIXTEEN(G) MD5_SIXTEEN(H) MD5_SIXTEEN(I)
 
 /* One round of SHA-512. SHA512_WORD(i) is the word of the schedule plus its constant. `same` is b ^ c, and is left as
  * a ^ b for the next round: the majority of a, b and c costs one operation less by it. */

@@ -8,18 +8,18 @@
 #define MD5_WORD(j) load_32(block + 4 * (j))
 
 /* Four rounds of SHA-256, and four steps of MD5. w0 to w3: the last 16 words of the schedule, four a vector. */
-#define ROUNDS(group, w0, four, i) \
+#define ROUNDS(group, w0, part, i) \
     sum = _mm_add_epi32(w0, _mm_loadu_si128((const __m128i *)(SHA256_K + 4 * (group)))); \
     cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum); \
-    if (with_md5) { four(i) } \
+    if (with_md5) { MD5_FOUR(part, i) } \
     abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));
-#define FIRST(group, w0, four, i) \
+#define FIRST(group, w0, part, i) \
     w0 = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(block + 16 * (group))), reversed); \
-    ROUNDS(group, w0, four, i)
-#define NEXT(group, w0, w1, w2, w3, four, i) \
+    ROUNDS(group, w0, part, i)
+#define NEXT(group, w0, w1, w2, w3, part, i) \
     w0 = _mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4)); \
     w0 = _mm_sha256msg2_epu32(w0, w3); \
-    ROUNDS(group, w0, four, i)
+    ROUNDS(group, w0, part, i)
 
 /* count: blocks of 64 bytes */
 static inline TARGET __attribute__((always_inline)) void sha_ni_blocks(u32 *md5, u32 *sha256, const u8 *block, size_t count,
@@ -33,22 +33,22 @@ static inline TARGET __attribute__((always_inline)) void sha_ni_blocks(u32 *md5,
     for (; count; count--, block += 64) {
         u32 before_a = ma, before_b = mb, before_c = mc, before_d = md;
         __m128i before_abef = abef, before_cdgh = cdgh, w0, w1, w2, w3, sum;
-        FIRST(0, w0, MD5_FOUR_F, 0)
-        FIRST(1, w1, MD5_FOUR_F, 4)
-        FIRST(2, w2, MD5_FOUR_F, 8)
-        FIRST(3, w3, MD5_FOUR_F, 12)
-        NEXT(4, w0, w1, w2, w3, MD5_FOUR_G, 0)
-        NEXT(5, w1, w2, w3, w0, MD5_FOUR_G, 4)
-        NEXT(6, w2, w3, w0, w1, MD5_FOUR_G, 8)
-        NEXT(7, w3, w0, w1, w2, MD5_FOUR_G, 12)
-        NEXT(8, w0, w1, w2, w3, MD5_FOUR_H, 0)
-        NEXT(9, w1, w2, w3, w0, MD5_FOUR_H, 4)
-        NEXT(10, w2, w3, w0, w1, MD5_FOUR_H, 8)
-        NEXT(11, w3, w0, w1, w2, MD5_FOUR_H, 12)
-        NEXT(12, w0, w1, w2, w3, MD5_FOUR_I, 0)
-        NEXT(13, w1, w2, w3, w0, MD5_FOUR_I, 4)
-        NEXT(14, w2, w3, w0, w1, MD5_FOUR_I, 8)
-        NEXT(15, w3, w0, w1, w2, MD5_FOUR_I, 12)
+        FIRST(0, w0, F, 0)
+        FIRST(1, w1, F, 4)
+        FIRST(2, w2, F, 8)
+        FIRST(3, w3, F, 12)
+        NEXT(4, w0, w1, w2, w3, G, 0)
+        NEXT(5, w1, w2, w3, w0, G, 4)
+        NEXT(6, w2, w3, w0, w1, G, 8)
+        NEXT(7, w3, w0, w1, w2, G, 12)
+        NEXT(8, w0, w1, w2, w3, H, 0)
+        NEXT(9, w1, w2, w3, w0, H, 4)
+        NEXT(10, w2, w3, w0, w1, H, 8)
+        NEXT(11, w3, w0, w1, w2, H, 12)
+        NEXT(12, w0, w1, w2, w3, I, 0)
+        NEXT(13, w1, w2, w3, w0, I, 4)
+        NEXT(14, w2, w3, w0, w1, I, 8)
+        NEXT(15, w3, w0, w1, w2, I, 12)
         abef = _mm_add_epi32(abef, before_abef);
         cdgh = _mm_add_epi32(cdgh, before_cdgh);
         if (with_md5)
