@@ -80,7 +80,10 @@ def list_namespaces(connection: Connection, query: NamespaceQuery) -> NamespaceP
         marker = metadef_namespaces.c.namespace == query.marker
         found = connection.execute(_NAMESPACES.where(marker, *_visible(evolve(query, visibility=None)))).first()
         if not found:
-            raise NotFound(f"There is no namespace {query.marker!r} to begin after.")
+            raise NotFound(
+                f"There is no namespace {query.marker!r} to begin after. If it was removed meanwhile, list from the"
+                " first page again."
+            )
         visible.append(_after(query, found))
     if query.resource_types is not None:
         associated = select(metadef_definitions.c.namespace_key).where(

@@ -168,6 +168,47 @@ class FlowTests(MembersTestCase):
         self.assertFalse(self.listed(STRANGER, "?member_status=all"))
 
 
+class PageTests(MembersTestCase):
+    """Lists of a member, page by page, while images that it has seen go away."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.images = [self.image, *(self.new_image(visibility="shared") for _ in range(2))]
+        for image in self.images:
+            self.path = f"/v2/images/{image}/members"
+            self.share()
+            self.answer("red", "accepted", STRANGER)
+        self.owned = self.new_image(STRANGER)
+
+    def test_gone(self) -> None:
+        """The page after an image that the member cannot see any more is refused, and a new list has all others.
+
+        The members of a deleted image are forgotten with it, so nobody can tell whether the caller could see it.
+        """
+        *first, last = self.images
+        for image, method, path, status, text in (
+            (last, "DELETE", f"/v2/images/{last}", 400, "If the image was deleted meanwhile, list from the first page"),
+            (first[1], "DELETE", f"/v2/images/{first[1]}/members/red", 403, "is an image that you may not see"),
+        ):
+            queries = [f"?limit=1&sort=created_at:asc{more}" for more in ("", "&member_status=all")]
+            queries += [f"?limit=1&visibility=shared&marker={image}"]
+            links = [self.link_after(image, query) for query in queries]
+            self.assertEqual(204, self.ask(method, path).status)
+            for link in links:
+                answer = self.ask("GET", link, who=STRANGER)
+                self.assertEqual((status, True), (answer.status, text in answer.body.decode()), answer.body)
+        listed = self.ask("GET", "/v2/images", who=STRANGER).json["images"]
+        self.assertEqual([self.owned, first[0]], [image["id"] for image in listed])
+
+    def link_after(self, image: str, query: str) -> str:
+        """The link to the page after an image of the member's list."""
+        link = f"/v2/images{query}"
+        while f"marker={image}" not in link:
+            link = self.ask("GET", link, who=STRANGER).json["next"]
+        self.assertEqual(200, self.ask("GET", link, who=STRANGER).status)
+        return link
+
+
 class PermissionTests(MembersTestCase):
     """Who may do what with members."""
 

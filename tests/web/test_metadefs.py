@@ -451,6 +451,15 @@ class ListTests(MetadefTestCase):
         self.assert_status(404, self.send("GET", f"{ROOT}?marker=missing"), "missing")
         self.assert_status(404, self.send("GET", f"{ROOT}?marker=d", headers=STRANGER), "d")
 
+    def test_removed_marker(self) -> None:
+        """The page after a namespace that was removed meanwhile is refused, and a new list has all others."""
+        link = self.listed()[1]["next"]
+        self.assert_status(204, self.send("DELETE", path("e")))
+        refused = self.send("GET", link)
+        self.assert_status(404, refused, "There is no namespace 'e'")
+        self.assert_status(404, refused, "list from the first page again")
+        self.assertEqual(self.listed("?limit=5")[0], ["g", "f", "d", "c", "b"])
+
     def test_documents(self) -> None:
         """Each has its associations, and no other definitions."""
         self.made("h", **{key: value for key, value in WHOLE.items() if key != "namespace"})

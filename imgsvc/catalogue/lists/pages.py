@@ -115,7 +115,10 @@ def _find_facts(
         return None, dict(zip(counted, rows[0], strict=True))
     is_deleted, is_visible, *rest = rows[0] if rows else (True, False)
     if is_deleted and not is_visible:
-        raise Invalid(f"The marker {values['marker']} is not the ID of an image.")
+        raise Invalid(
+            f"The marker {values['marker']} is not the ID of an image. If the image was deleted meanwhile, list from"
+            " the first page again."
+        )
     if not is_visible:
         raise Forbidden(f"The marker {values['marker']} is an image that you may not see.")
     names = [key.name for key in shape.sort]
