@@ -140,6 +140,9 @@ class Images:
         choices=("sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512"),
         reload=True,
     )
+    accelerated_hashing: bool = option(
+        "Compute digests with instructions of this processor that hashlib does not use, if it has them.", True
+    )
     schema_file: str = option(
         "A JSON file with the schemas of custom properties, as Glance's schema-image.json. Empty: those of Glance.",
         "",

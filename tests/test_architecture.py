@@ -55,7 +55,7 @@ ARROWS = {
     "endpoints": set(),
     "web": GROUND | {"operations"},
     "operations": GROUND | {"pipeline"},
-    "tasks": GROUND | {"pipeline", "remote"},
+    "tasks": GROUND | {"hashing", "pipeline", "remote"},
     "catalogue": GROUND | {"config", "options"},
     "pipeline": GROUND | {"config", "hashing", "options"},
     "remote": GROUND,

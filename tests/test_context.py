@@ -17,9 +17,9 @@ from imgsvc.context import (
     seconds_left,
     working_for,
 )
+from imgsvc.hashing import Piece
 from imgsvc.model import Caller, RequestContext, Span
 from imgsvc.pipeline.budget import Budget
-from imgsvc.pipeline.digests import Piece
 from imgsvc.pipeline.intake import Intake
 from imgsvc.shield import shielded
 from imgsvc.stores.readahead import ReadAhead

@@ -98,7 +98,7 @@ async def _verify_store(core: Core, store: IStore, rules: VerifyRules, printer: 
         rules=rules,
         clock=reactor,
         budget=core.budgets.downloads,
-        digest_threads=core.digest_threads,
+        digest_scheduler=core.digest_scheduler,
     )
     try:
         with printer.progress.of(store, findings.tally):

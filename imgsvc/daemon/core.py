@@ -17,6 +17,7 @@ from imgsvc.daemon.background import Background
 from imgsvc.event_model import ImageDeleted
 from imgsvc.events import Events
 from imgsvc.folders import Folders
+from imgsvc.hashing.choose import choose_hasher
 from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
 from imgsvc.interfaces import ICertificates, IThreads
@@ -39,7 +40,9 @@ from imgsvc.operations.store_copies import StoreCopies
 from imgsvc.operations.tagging import Tagging
 from imgsvc.operations.uploads import Upload, UploadRules, Uploads
 from imgsvc.pipeline.budget import Budgets
+from imgsvc.pipeline.cores import Cores
 from imgsvc.pipeline.delivery import Delivery
+from imgsvc.pipeline.digest_scheduler import DigestScheduler
 from imgsvc.pipeline.inspection_rules import InspectionRules
 from imgsvc.pipeline.sending import Answers
 from imgsvc.pipeline.signatures import Signatures, load_authorities
@@ -54,7 +57,8 @@ class Core:
     """The catalogue, stores, operations and tasks of one process. It starts nothing and stops nothing: `Server` does.
 
     threads: the thread pools that belong to no store. budgets: the memory for bytes in flight. digest_threads: compute
-    the digests of all transfers. json_threads: one thread, for large JSON bodies. answers: sends large JSON answers.
+    digests and signatures. digest_scheduler: the digests of all transfers, in these threads. hashing_choice: what
+    computes them. json_threads: one thread, for large JSON bodies. answers: sends large JSON answers.
     background: services to start when the server serves.
 
     When the configuration changes, `renewed` builds the objects that follow its rules again. The objects that have a
@@ -108,7 +112,12 @@ class Core:
     def _make_lasting(self, folders: Folders) -> None:
         config, data_folder, reactor = self._config, self._data_folder, self._reactor
         self.threads: list[IThreads] = []
-        self.digest_threads = self._own_threads("digests", digest_threads())
+        self.hashing_choice = choose_hasher(config.images.accelerated_hashing)
+        size = digest_threads()
+        self.digest_threads = self._own_threads("digests", size)
+        self.digest_scheduler = DigestScheduler(
+            self.hashing_choice.hasher, self.digest_threads, size, reactor, Cores(reactor)
+        )
         self.budgets = Budgets(config.server.memory_budget)
         self.answers = Answers(self.budgets.answers, reactor, config.server.send_timeout)
         self._certificate_threads = self._own_threads("certificates", 1)
@@ -164,6 +173,7 @@ class Core:
             remove=self.deletion.remove,
             budget=self.budgets.uploads,
             digest_threads=self.digest_threads,
+            digest_scheduler=self.digest_scheduler,
             rules=self._hash_rules(),
         )
         kinds = {kind.type: kind for kind in [self.hashing]}
@@ -218,6 +228,7 @@ class Core:
             quotas=self.quotas,
             budget=self.budgets.uploads,
             digest_threads=self.digest_threads,
+            digest_scheduler=self.digest_scheduler,
             signatures=Signatures(
                 certificates,
                 self.digest_threads,

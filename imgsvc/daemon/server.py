@@ -115,6 +115,7 @@ class Server:
             default=self.core.stores.default.store_id,
             identity=self._config.identity.mode,
         )
+        log.info("digests are computed by {hasher}", hasher=str(self.core.hashing_choice))
 
     def _make_data_folder(self) -> None:
         try:
@@ -135,6 +136,7 @@ class Server:
         self.core.events.stop()
         await within(UNDO_TIME, self.core.catalogue.stop(), self._reactor)
         await within(UNDO_TIME, self.core.stores.stop(), self._reactor)
+        self.core.digest_scheduler.stop()
         for threads in self.core.threads:
             threads.stop()
         self._folders.close()

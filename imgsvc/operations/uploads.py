@@ -38,7 +38,7 @@ from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Claim, Image, ProjectLimits, Status, StoredData
 from imgsvc.operations.access import Access
 from imgsvc.operations.limits import Allowance, Quotas
-from imgsvc.pipeline.digests import Digest
+from imgsvc.pipeline.digest_scheduler import DigestScheduler
 from imgsvc.pipeline.inspection_rules import InspectionRules
 from imgsvc.pipeline.intake import Intake
 from imgsvc.pipeline.signatures import Signatures
@@ -84,6 +84,7 @@ class Uploads:
     quotas: Quotas
     budget: IBudget
     digest_threads: IThreads
+    digest_scheduler: DigestScheduler
     signatures: Signatures
     events: IEvents
     clock: IReactorTime
@@ -209,9 +210,9 @@ class Upload:
         algorithms = {"md5", rules.hash_algorithm, *self._request.digests}
         if verifier is not None:
             algorithms.add(verifier.algorithm)
-        digests = {algorithm: Digest(algorithm, threads) for algorithm in algorithms}
+        digests = self._uploads.digest_scheduler.digests(algorithms)
         self._intake = intake = Intake(
-            [writer.write, *(digest.consume for digest in digests.values())],
+            [writer.write, digests.consume],
             self._share,
             admit=self._admit,
             look=inspection.feed if inspection else None,
@@ -222,19 +223,19 @@ class Upload:
         if expected is not None and intake.size != expected:
             raise SizeMismatch(image.id, expected, intake.size)
         for algorithm, wanted in self._request.digests.items():
-            if digests[algorithm].digest() != wanted:
+            if digests.digest(algorithm) != wanted:
                 raise DigestMismatch(f"Image {image.id}: its bytes do not have the {algorithm} that was given.")
         if verifier is not None:
-            await threads.run(verifier.check, digests[verifier.algorithm].digest())
+            await threads.run(verifier.check, digests.digest(verifier.algorithm))
         virtual_size = inspection.finish() if inspection else None
         (await self._uploads.quotas.allowance(image.owner)).check(image.id, intake.size)
         location = await writer.commit()
         return StoredData(
             size=intake.size,
             virtual_size=virtual_size,
-            checksum=digests["md5"].hexdigest(),
+            checksum=digests.hexdigest("md5"),
             os_hash_algo=rules.hash_algorithm,
-            os_hash_value=digests[rules.hash_algorithm].hexdigest(),
+            os_hash_value=digests.hexdigest(rules.hash_algorithm),
             location=location,
         )
 

@@ -12,8 +12,8 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from imgsvc.context import bound
+from imgsvc.hashing import Piece
 from imgsvc.interfaces import IShare, IStoreReader
-from imgsvc.pipeline.digests import Piece
 from imgsvc.pipeline.lanes import Block, Consume, Lane, OptionalLane
 
 SMALL = 8 << 10

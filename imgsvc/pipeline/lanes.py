@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from imgsvc.pipeline.digests import Piece
+from imgsvc.hashing import Piece
 
 MOST_PIECES = 64
 """Pieces that are handed to a lane in one call, at most."""

@@ -23,7 +23,7 @@ from imgsvc.interfaces import IBudget, IImageCatalogue, IStoreRegistry, ITaskKin
 from imgsvc.lease_model import TaskType
 from imgsvc.logger import make_logger
 from imgsvc.model import Image, PendingDeletion, Span
-from imgsvc.pipeline.digests import Digest
+from imgsvc.pipeline.digest_scheduler import DigestScheduler
 from imgsvc.pipeline.inspection_rules import InspectionRules
 from imgsvc.pipeline.intake import Intake
 from imgsvc.pipeline.start_inspection import start_inspection
@@ -55,6 +55,7 @@ class LocationHashing:
     remove: Callable[[PendingDeletion], Awaitable[None]]
     budget: IBudget
     digest_threads: IThreads
+    digest_scheduler: DigestScheduler
     rules: HashRules
     type: ClassVar[str] = TaskType.HASH_LOCATION
 
@@ -104,10 +105,8 @@ class LocationHashing:
         inspection = await start_inspection(self.rules.inspection, image, self.digest_threads)
         reader = await work.wait(lambda: store.reader(location, span, image.size))
         share = self.budget.share()
-        digests = {name: Digest(name, self.digest_threads) for name in {"md5", image.os_hash_algo}}
-        intake = Intake(
-            [digest.consume for digest in digests.values()], share, look=inspection.feed if inspection else None
-        )
+        digests = self.digest_scheduler.digests({"md5", image.os_hash_algo})
+        intake = Intake([digests.consume], share, look=inspection.feed if inspection else None)
         work.watch(lambda: intake.size)
         try:
             await work.wait(lambda: intake.receive(reader), lambda why: intake.fail(Failure(why)))
@@ -116,7 +115,7 @@ class LocationHashing:
             share.close()
         if inspection is not None:
             inspection.finish()
-        return Digests(digests["md5"].hexdigest(), digests[image.os_hash_algo].hexdigest())
+        return Digests(digests.hexdigest("md5"), digests.hexdigest(image.os_hash_algo))
 
     async def _keep(self, work: ITaskWork, read: Image, result: Result) -> bool:
         """Write the result to the image as it is now.

@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherRes
 from twisted.internet.interfaces import IReactorTime
 
 from imgsvc.errors import ObjectDamaged, ObjectMissing, StoreAway, StoreError
-from imgsvc.interfaces import IBudget, IInventory, IStore, IThreads
+from imgsvc.hashing import Piece
+from imgsvc.interfaces import IBudget, IInventory, IStore
 from imgsvc.model import Record, Span
-from imgsvc.pipeline.digests import Digest, Piece
+from imgsvc.pipeline.digest_scheduler import DigestScheduler
 from imgsvc.pipeline.intake import Intake
 from imgsvc.tasks.doubts import Doubts
 from imgsvc.tasks.findings import Finding, Findings, Problem, reason
@@ -24,12 +25,12 @@ PAGE: Final = 1000
 ASKED_AT_ONCE: Final = 8
 """Concurrent requests for the size of an object."""
 READ_AT_ONCE: Final = 2
-"""Objects that are read concurrently."""
+"""Objects that are read concurrently, at least. There are more if more are hashed together."""
 
 
 @define(eq=False)
 class RecordCheck:
-    """Checks all records of a store. digests: whether to read every object; this uses budget and digest_threads.
+    """Checks all records of a store. digests: whether to read every object; this uses budget and digest_scheduler.
 
     An object is missing or wrong only if its record is unchanged after the store was asked: an image loses a location
     before the object there is deleted.
@@ -41,7 +42,7 @@ class RecordCheck:
     clock: IReactorTime
     digests: bool
     budget: IBudget
-    digest_threads: IThreads
+    digest_scheduler: DigestScheduler
 
     async def look(self) -> None:
         """Check all records. Raises StoreAway, StoreUnavailable, CatalogueUnavailable."""
@@ -52,9 +53,10 @@ class RecordCheck:
                 await doubts.add(record)
             self.findings.tally.records += 1
 
+        at_once = max(READ_AT_ONCE, self.digest_scheduler.lanes) if self.digests else ASKED_AT_ONCE
         after = 0
         while records := await self.inventory.records(self.store.store_id, after, PAGE):
-            await _each(records, look_at, READ_AT_ONCE if self.digests else ASKED_AT_ONCE)
+            await _each(records, look_at, at_once)
             after = records[-1].key
         await doubts.settle()
 
@@ -92,16 +94,16 @@ class RecordCheck:
             return None
         reader = await self.store.reader(record.location, Span(0, size), size)
         share = self.budget.share()
-        digests = {name: Digest(name, self.digest_threads) for name in expected}
+        digests = self.digest_scheduler.digests(expected)
         try:
-            await Intake([digest.consume for digest in digests.values()], share, look=self._count).receive(reader)
+            await Intake([digests.consume], share, look=self._count).receive(reader)
         finally:
             reader.stopProducing()
             share.close()
         wrong = [
-            f"{name} is {digest.hexdigest()}, its record says {expected[name]}"
-            for name, digest in digests.items()
-            if digest.hexdigest() != expected[name]
+            f"{name} is {found}, its record says {value}"
+            for name, value in expected.items()
+            if (found := digests.hexdigest(name)) != value
         ]
         return self._found(Problem.DIGEST, record, "; ".join(wrong)) if wrong else None
 

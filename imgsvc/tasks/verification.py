@@ -12,8 +12,9 @@ from functools import partial
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
-from imgsvc.interfaces import IBudget, IImageCatalogue, IInventory, ILeaseCatalogue, IListedStore, IStore, IThreads
+from imgsvc.interfaces import IBudget, IImageCatalogue, IInventory, ILeaseCatalogue, IListedStore, IStore
 from imgsvc.model import UnfinishedObject
+from imgsvc.pipeline.digest_scheduler import DigestScheduler
 from imgsvc.tasks.doubts import Doubts
 from imgsvc.tasks.findings import Finding, Findings, Problem, VerifyRules
 from imgsvc.tasks.object_check import ObjectCheck
@@ -25,7 +26,7 @@ from imgsvc.tasks.unfinished import end_unfinished
 class Verification:
     """One verification of a started store.
 
-    budget, digest_threads: for reading objects. now: returns the time, as in StoredObject.changed_at.
+    budget, digest_scheduler: for reading objects. now: returns the time, as in StoredObject.changed_at.
     """
 
     images: IImageCatalogue
@@ -36,7 +37,7 @@ class Verification:
     rules: VerifyRules
     clock: IReactorTime
     budget: IBudget
-    digest_threads: IThreads
+    digest_scheduler: DigestScheduler
     now: Callable[[], float] = time.time
 
     async def run(self) -> None:
@@ -66,7 +67,7 @@ class Verification:
             self.clock,
             self.rules.digests,
             self.budget,
-            self.digest_threads,
+            self.digest_scheduler,
         )
 
     def _objects(self, store: IListedStore) -> ObjectCheck:

@@ -11,8 +11,8 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
+from imgsvc.hashing import Piece
 from imgsvc.interfaces import IResponseSink
-from imgsvc.pipeline.digests import Piece
 
 
 class ManualLane:

@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from imgsvc.errors import BodyCut, StoreFull, TooLarge
+from imgsvc.hashing import Piece
 from imgsvc.pipeline.budget import MIB, SMALLEST_BLOCK, Budget
-from imgsvc.pipeline.digests import Piece
 from imgsvc.pipeline.intake import Intake
 from imgsvc.pipeline.lanes import OptionalLane
 from imgsvc.store_model import StoreSettings

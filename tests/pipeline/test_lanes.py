@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from imgsvc.pipeline.digests import Piece
+from imgsvc.hashing import Piece
 from imgsvc.pipeline.lanes import MOST_PIECES, Block, Lane
 from tests.pipeline.rigs import ManualLane
 

@@ -23,10 +23,10 @@ from imgsvc.tasks.findings import Finding, Findings, Problem, VerifyRules
 from imgsvc.tasks.verification import Verification
 from tests.catalogue.rigs import CatalogueTestCase
 from tests.support.faults import FaultyStore
+from tests.support.hashing import plain_scheduler
 from tests.support.listing_contract import objects
 from tests.support.server import fired
 from tests.support.store_contract import put, result_of, store_services, write
-from tests.support.threads import ImmediateThreads
 
 DATA = b"data of an image" * 100
 FAR = 1e12
@@ -116,7 +116,7 @@ class VerificationTests(CatalogueTestCase):
             rules=VerifyRules(**rules),
             clock=self.clock,
             budget=Budget(1 << 20),
-            digest_threads=ImmediateThreads(),
+            digest_scheduler=plain_scheduler(self.clock),
             now=lambda: FAR,
         )
         return Deferred.fromCoroutine(look.run()), findings, found
