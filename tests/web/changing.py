@@ -1,4 +1,4 @@
-"""What the tests of changes of images have in common."""
+"""Helpers for the tests of changes of images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ChangeTestCase(ApiTestCase):
         return image
 
     def kept(self, image_id: str) -> Image:
-        """The image as the catalogue has it."""
+        """The image as the catalogue has it now."""
         image = fired(self.server.server.core.catalogue.image(image_id))
         assert isinstance(image, Image)
         return image
@@ -58,7 +58,9 @@ class ChangeTestCase(ApiTestCase):
         gone: tuple[str, ...] = (),
         **changes: Any,
     ) -> None:
-        """200 with the image as a GET shows it then: as before but for `changes` and `gone`, and later."""
+        """The response is 200 with the image, and a GET shows the same: only `changes` and `gone` differ, and
+        `updated_at` is later.
+        """
         before, was = self.show(image_id, headers), self.kept(image_id)
         answer = self.patch(image_id, document, headers, media_type)
         self.assertEqual(answer.status, 200, answer.body)
@@ -76,7 +78,7 @@ class ChangeTestCase(ApiTestCase):
         headers: dict[str, str] = MEMBER,
         media_type: str | None = V21,
     ) -> Answer:
-        """The answer, which has this status; the image is exactly as before."""
+        """The response has this status, and the image is exactly as before. Returns the response."""
         before = self.kept(image_id)
         answer = self.patch(image_id, document, headers, media_type)
         self.assertEqual(answer.status, status, (document, answer.body))
@@ -85,15 +87,15 @@ class ChangeTestCase(ApiTestCase):
 
 
 def add(key: str, value: Any) -> dict[str, Any]:
-    """An operation of v2.1."""
+    """An `add` operation of v2.1."""
     return {"op": "add", "path": f"/{key}", "value": value}
 
 
 def replace(key: str, value: Any) -> dict[str, Any]:
-    """An operation of v2.1."""
+    """A `replace` operation of v2.1."""
     return {"op": "replace", "path": f"/{key}", "value": value}
 
 
 def remove(key: str) -> dict[str, Any]:
-    """An operation of v2.1."""
+    """A `remove` operation of v2.1."""
     return {"op": "remove", "path": f"/{key}"}

@@ -1,4 +1,4 @@
-"""What the tests of the API have in common."""
+"""Helpers for the tests of the API."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ THREE_STORES: dict[str, Any] = {
     "far": {**MEMORY, "weight": 7},
 }
 BEHIND_PROXY = {"mode": "proxy", "proxy": {"peers": ["192.168.1.1"]}}
-"""The address that a StringTransport says its peer has."""
+"""The peer's address of every StringTransport."""
 
 
 def identity(project: str | None, *roles: str, **more: str) -> dict[str, str]:
-    """The headers that a proxy sets for somebody of a project."""
+    """The headers that a proxy sets for a user of a project."""
     headers = {"X-Identity-Status": "Confirmed", "X-User-Id": f"user of {project}", "X-Roles": ",".join(roles), **more}
     return headers if project is None else {**headers, "X-Project-Id": project}
 
@@ -40,7 +40,7 @@ def chunked(*pieces: bytes, end: bool = True) -> bytes:
 
 
 class ApiTestCase(ServerTestCase):
-    """A ServerTestCase whose stores can be made to fail, with helpers to look at what an upload left."""
+    """A ServerTestCase whose stores can be made to fail, with helpers that look at what an upload has left."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE}
     wrap_store = FaultyStore
@@ -59,20 +59,20 @@ class ApiTestCase(ServerTestCase):
         return connection
 
     def final_status(self, connection: Connection) -> int | None:
-        """The status of the answer; None as long as there is none."""
+        """The status of the response; None while there is none."""
         statuses = [answer.status for answer in connection.answers() if answer.status >= 200]
         self.assertLessEqual(len(statuses), 1)
         return statuses[0] if statuses else None
 
     def assert_queued(self, image_id: str, **headers: str) -> None:
-        """The image takes data again, and nothing is known of any."""
+        """The image takes data again, and has no data fields."""
         shown = self.show(image_id, headers)
         self.assertEqual(shown["status"], "queued")
         self.assertEqual({shown[name] for name in DATA_FIELDS}, {None})
         self.assertNotIn("stores", shown)
 
     def assert_nothing_kept(self, store_ids: Iterable[str] = ("local",)) -> None:
-        """No store holds any byte."""
+        """No store holds a byte."""
         for store_id in store_ids:
             store = self.server.store(store_id).inner
             self.assertEqual(fired(store.unfinished()), [])
@@ -96,5 +96,5 @@ class ApiTestCase(ServerTestCase):
 
 
 def again(server: MemoryServer, tables: dict[str, Any]) -> MemoryServer:
-    """Another server process on the same catalogue, with stores of its own."""
+    """Another server process on the same catalogue, with its own stores."""
     return MemoryServer(server.folder, tables, FaultyStore)

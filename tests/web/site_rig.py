@@ -1,4 +1,4 @@
-"""The HTTP server on connections in memory, with routes of the tests in place of the API."""
+"""The HTTP server on connections in memory. Routes of the tests take the place of the API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGEST = 50_000
 
 @implementer(IConsumer)
 class Keeper:
-    """A consumer that keeps what it gets."""
+    """A consumer that keeps what it receives."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -58,7 +58,7 @@ class Route(Resource):
 
 
 def answer(request: StreamingRequest, text: bytes, status: int = 200) -> None:
-    """A whole answer."""
+    """Write a whole response."""
     request.setResponseCode(status)
     request.setHeader(b"content-length", b"%d" % len(text))
     request.write(text)
@@ -66,7 +66,7 @@ def answer(request: StreamingRequest, text: bytes, status: int = 200) -> None:
 
 
 def echo(request: StreamingRequest) -> None:
-    """Answer with the body, or with the name of what went wrong."""
+    """Answer with the body, or with the name of the error."""
 
     async def handle() -> None:
         try:
@@ -80,12 +80,12 @@ def echo(request: StreamingRequest) -> None:
 
 
 def refuse(request: StreamingRequest) -> None:
-    """Answer without a look at the body."""
+    """Answer without reading the body."""
     answer(request, b"refused", 409)
 
 
 def chunked(*chunks: bytes) -> bytes:
-    """The framing of chunks, and of the end."""
+    """Frame the pieces as chunks, with the last chunk."""
     return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk) + b"0\r\n\r\n"
 
 
@@ -95,7 +95,7 @@ def head(line: str = "PUT /x", *headers: str, version: str = "1.1") -> bytes:
 
 
 class SiteTestCase(SynchronousTestCase):
-    """A site with one route, which a test may change."""
+    """A site with one route, which a test may replace."""
 
     idle_timeout = IDLE
     limits = CrowdLimits(1000)
@@ -124,7 +124,7 @@ class SiteTestCase(SynchronousTestCase):
         return Connection(rig, peer)
 
     def answers(self, *pieces: bytes) -> list[Answer]:
-        """The answers on a connection that sends these pieces."""
+        """The responses on a connection that sends these pieces."""
         connection = self.connect()
         for piece in pieces:
             connection.send(piece)
@@ -134,7 +134,9 @@ class SiteTestCase(SynchronousTestCase):
         return [one.status for one in self.answers(*pieces)]
 
     def assert_refused(self, status: int, *pieces: bytes) -> None:
-        """One answer with this status and with text, no route has run, and the connection ends in order."""
+        """There is one response, with this status and a text. No route has run, and the connection is closed in an
+        orderly way.
+        """
         connection = self.connect()
         for piece in pieces:
             connection.send(piece)

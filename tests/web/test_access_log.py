@@ -15,7 +15,7 @@ DATA = bytes(1000)
 
 
 class AccessLogTestCase(ApiTestCase):
-    """What is logged, in both formats."""
+    """Reads the log in both formats."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
 
@@ -31,25 +31,25 @@ class AccessLogTestCase(ApiTestCase):
         return stream
 
     def entries(self) -> list[dict[str, Any]]:
-        """Those of the access log, from JSON."""
+        """The entries of the access log, from JSON."""
         entries = [json.loads(line) for line in self.json.getvalue().splitlines()]
         return [entry for entry in entries if entry["namespace"] == "imgsvc.web.access_log"]
 
     def entry(self) -> dict[str, Any]:
-        """The only one, or the last."""
+        """The only entry, or the last."""
         return self.entries()[-1]
 
     def lines(self) -> list[str]:
-        """Those of the access log, without time, level and namespace."""
+        """The lines of the access log, without time, level and namespace."""
         parts = (line.split(" ", 3) for line in self.text.getvalue().split("\n") if line)
         return [part[3] for part in parts if part[2] == "imgsvc.web.access_log"]
 
 
 class AccessLogTests(AccessLogTestCase):
-    """What is told."""
+    """The contents of the lines."""
 
     def test_known(self) -> None:
-        """Who asked for what, what it was answered, and how many bytes were sent."""
+        """A line has the user, the request, the status and the number of bytes sent."""
         headers = {"X-OpenStack-Request-ID": "abc", "User-Agent": "curl/8.5 (x)", "Range": "bytes=1-"}
         answer = self.server.request("GET", "/v2/images?limit=1", {**MEMBER, **headers})
         entry = self.entry()
@@ -67,7 +67,7 @@ class AccessLogTests(AccessLogTestCase):
         self.assertEqual(entry["message"], line)
 
     def test_unknown(self) -> None:
-        """A request without identity, or outside of the API, has no user."""
+        """A request without identity, or outside the API, has no user."""
         self.server.request("GET", "/v2/images")
         self.server.request("GET", "/versions")
         entries = self.entries()
@@ -77,7 +77,7 @@ class AccessLogTests(AccessLogTestCase):
         self.assertTrue(self.lines()[1].endswith(" 0 0.000 - -"), self.lines())
 
     def test_bytes_and_time(self) -> None:
-        """Bytes of both directions, and the seconds from the head to the end."""
+        """A line has the bytes of both directions, and the seconds since the head."""
         image = self.server.request("POST", "/v2/images", MEMBER, b'{"disk_format":"raw","container_format":"bare"}')
         self.assertEqual(self.entry()["bytes_in"], 47)
         path = image.json["file"]
@@ -94,7 +94,7 @@ class AccessLogTests(AccessLogTestCase):
         self.assertEqual([self.entry()[name] for name in ("status", "bytes_out")], [200, 0])
 
     def test_cut(self) -> None:
-        """A client that goes away is told of, too, once."""
+        """A client that disconnects is logged too, once."""
         image = self.server.request("POST", "/v2/images", MEMBER, b'{"disk_format":"raw","container_format":"bare"}')
         lines = [f"{name}: {value}" for name, value in MEMBER.items()]
         upload = self.begin_put(image.json["id"], len(DATA), DATA[:400], *lines)
@@ -108,14 +108,14 @@ class AccessLogTests(AccessLogTestCase):
         self.assertIn(f"PUT /v2/images/{image.json['id']}/file - 0 400 2.000 - - cut", self.lines()[-1])
 
     def test_refused(self) -> None:
-        """A target that is no path has its status as well."""
+        """A target that is not a path is logged with its status."""
         connection = self.server.connect()
         connection.send(b"GET x HTTP/1.1\r\nHost: x\r\n\r\n")
         connection.lose()
         self.assertEqual([(entry["uri"], entry["status"]) for entry in self.entries()], [("x", 400)])
 
     def test_never_begun(self) -> None:
-        """A connection without a request is no request."""
+        """A connection without a request is not logged."""
         connection = self.server.connect()
         connection.send(b"GET / HTTP/1.1\r\nHost:")
         connection.lose()
@@ -123,16 +123,16 @@ class AccessLogTests(AccessLogTestCase):
 
 
 class ForgeryTests(AccessLogTestCase):
-    """What clients may put into their lines."""
+    """Clients cannot forge lines."""
 
     def fields(self, line: str) -> list[str]:
-        """The words of a line; what is in quotes is one."""
+        """The words of a line. A quoted text is one word."""
         words = line.split('"')
         self.assertEqual(len(words) % 2, 1, line)
         return [part for index, each in enumerate(words) for part in ([each] if index % 2 else each.split())]
 
     def test_words(self) -> None:
-        """No text ends before its end, nor looks like another field."""
+        """No text ends early, or looks like another field."""
         fakes = (
             'a" 200 5',
             "a b",
@@ -165,25 +165,25 @@ class ForgeryTests(AccessLogTestCase):
         self.assertEqual(self.text.getvalue().count("\n"), self.json.getvalue().count("\n"))
 
     def test_nobody(self) -> None:
-        """A user called `-` is not nobody."""
+        """A user with the name `-` does not look like no user."""
         self.server.request("GET", "/v2/images", {**MEMBER, "X-User-Id": "-"})
         self.assertEqual(self.fields(self.lines()[-1])[2], "\\x2d")
 
     def test_paths(self) -> None:
-        """Paths as well, whatever the server takes for one."""
+        """The same holds for paths, including those that the server reads as another path."""
         for path in ("/v2/images?a=%0A%22", '/v2/x"y', "/v2/\\", "/v2/\xe9"):
             self.server.request("GET", path, MEMBER)
             fields = self.fields(self.lines()[-1])
             self.assertEqual((len(fields), fields[3]), (11, "GET"), fields)
 
     def test_not_text(self) -> None:
-        """Bytes that are no text are written as what they are."""
+        """Bytes that are not text are written escaped."""
         self.server.request("GET", "/v2/images", {**MEMBER, "User-Agent": "a\xff", "Range": "\xc3\xbc"})
         self.assertEqual([self.entry()[name] for name in ("user_agent", "range")], ["a\\xff", "\xfc"])
         self.assertEqual(self.fields(self.lines()[-1])[-2:], ["\\xfc", "a\\x5cxff"])
 
     def test_long(self) -> None:
-        """Texts are cut, and so is the line."""
+        """Long texts are cut, and so is the whole line."""
         headers = {"User-Agent": "a" * 5000, "Range": "r" * 3000, "X-User-Id": "u" * 2000}
         self.server.request("GET", f"/v2/images?{'x' * 4000}", {**MEMBER, **headers})
         entry = self.entry()
@@ -192,7 +192,7 @@ class ForgeryTests(AccessLogTestCase):
         self.assertLess(len(self.lines()[-1]), 2000)
 
     def test_own_keys(self) -> None:
-        """No key of an event takes the place of those that every entry has."""
+        """No key of an event replaces a key that every entry has."""
         stream = StringIO()
         make_observer(LogOutput("json", stream))(
             {
@@ -212,6 +212,6 @@ class SilentTests(AccessLogTestCase):
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "server": {"access_log": False}}
 
     def test_none(self) -> None:
-        """No line."""
+        """No line is written."""
         self.server.request("GET", "/v2/images")
         self.assertEqual(self.lines(), [])

@@ -13,23 +13,25 @@ from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, READER, STRANGER, THREE_
 
 
 class ActionTests(ChangeTestCase):
-    """An image that is taken out of use, and put into use again."""
+    """Deactivate and reactivate images."""
 
     def act(self, action: str, image_id: str, headers: dict[str, str] = MEMBER, body: bytes | None = None) -> int:
-        """The status."""
+        """The status of the response."""
         answer = self.server.request("POST", f"/v2/images/{image_id}/actions/{action}", headers, body)
         if answer.status == 204:
             self.assertEqual(answer.body, b"")
         return answer.status
 
     def assert_no_change(self, status: int, action: str, image_id: str, headers: dict[str, str] = MEMBER) -> None:
-        """This status, and the image is exactly as before."""
+        """The response has this status, and the image is exactly as before."""
         before = self.kept(image_id)
         self.assertEqual(self.act(action, image_id, headers), status)
         self.assertEqual(self.kept(image_id), before)
 
     def test_life(self) -> None:
-        """active -> deactivated -> active, each twice with effect once; updated_at moves, and nothing else."""
+        """active -> deactivated -> active. Each action is sent twice and has an effect once. Only updated_at
+        changes.
+        """
         for headers in (MEMBER, ADMIN):
             image = self.made_active(tags=["t"], key="value")
             before = self.kept(image)
@@ -47,7 +49,7 @@ class ActionTests(ChangeTestCase):
             self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, b"data")
 
     def test_downloads(self) -> None:
-        """While it is deactivated only administrators download it; not its owner either."""
+        """Only administrators download a deactivated image, not even its owner."""
         image = self.made_active(visibility="community")
         path = f"/v2/images/{image}/file"
         self.assertEqual(self.act("deactivate", image), 204)
@@ -59,7 +61,7 @@ class ActionTests(ChangeTestCase):
         self.assertEqual((answer.status, answer.body), (200, b"data"))
 
     def test_running_download(self) -> None:
-        """A download that is under way goes on."""
+        """A download that has begun continues."""
         image = self.made_active()
         store = self.server.store()
         store.hang("reader")
@@ -73,7 +75,7 @@ class ActionTests(ChangeTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).status, 403)
 
     def test_statuses(self) -> None:
-        """403 for an image in any other status."""
+        """The response is 403 for an image in any other status."""
         for action in ("deactivate", "reactivate"):
             image = self.made()
             self.assert_no_change(403, action, image)
@@ -91,7 +93,7 @@ class ActionTests(ChangeTestCase):
             self.assertEqual(self.act(action, image, ADMIN), 404)
 
     def test_permission(self) -> None:
-        """Members of the owning project and administrators; who only sees the image is 403, all others 404."""
+        """Members of the owning project and administrators may act. Others who see the image get 403, the rest 404."""
         for action in ("deactivate", "reactivate"):
             for visibility, stranger in (("community", 403), ("shared", 404), ("private", 404)):
                 image = self.made_active(visibility=visibility)
@@ -103,7 +105,7 @@ class ActionTests(ChangeTestCase):
             self.assertEqual(self.act(action, ABSENT), 404)
 
     def test_requests(self) -> None:
-        """400 with a body, 405 for other methods, 404 for other actions; an empty body of any type is none."""
+        """A body is 400, another method 405, another action 404. An empty body of any type is not a body."""
         image = self.made_active()
         for action in ("deactivate", "reactivate"):
             self.assertEqual(self.act(action, image, body=b"{}"), 400)
@@ -132,7 +134,7 @@ class ActionTests(ChangeTestCase):
 
 
 class PlacesTests(ChangeTestCase):
-    """Where the data of a deactivated image are."""
+    """Who sees the locations of a deactivated image."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": THREE_STORES,
@@ -141,7 +143,7 @@ class PlacesTests(ChangeTestCase):
     }
 
     def test_shown(self) -> None:
-        """Administrators see it; the owner does not, until the image is active again."""
+        """Administrators see them. The owner does not, until the image is active again."""
         image = self.made_active()
         places = {"stores", "locations", "direct_url"}
         self.assertLessEqual(places, self.show(image, MEMBER).keys())

@@ -1,4 +1,4 @@
-"""Those who wait for a turn of the reactor."""
+"""Connections that wait for a turn of the reactor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imgsvc.web.ahead import TIME, AheadTurns
 
 
 class AheadTurnsTests(SynchronousTestCase):
-    """On a clock that a test moves: `advance` takes one turn at a time."""
+    """A test moves the clock: each `advance` is one turn."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -17,7 +17,7 @@ class AheadTurnsTests(SynchronousTestCase):
         self.taken: list[object] = []
 
     def wait(self, *names: str, takes: float = 0.0) -> None:
-        """Have these wait; each one's turn takes so many seconds."""
+        """Let these wait. The work of each takes so many seconds."""
         for name in names:
             self.turns.wait(name, lambda name=name: self.take(name, takes))  # type: ignore[misc]
 
@@ -26,7 +26,7 @@ class AheadTurnsTests(SynchronousTestCase):
         self.clock.rightNow += takes
 
     def turn(self) -> list[object]:
-        """Who has its turn in the next turn of the reactor."""
+        """The names whose work is done in the next turn of the reactor."""
         self.taken.clear()
         (call,) = self.clock.getDelayedCalls()
         self.clock.calls.remove(call)
@@ -35,7 +35,7 @@ class AheadTurnsTests(SynchronousTestCase):
         return list(self.taken)
 
     def test_order(self) -> None:
-        """All that wait have their turn, in their order, and once; who waits already waits no second time."""
+        """All that wait are served once, in their order. A second request to wait has no effect."""
         self.wait("first", "second", "first")
         self.assertTrue(self.turns.waits("first"))
         self.assertEqual(self.turn(), ["first", "second"])
@@ -43,20 +43,20 @@ class AheadTurnsTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_again(self) -> None:
-        """Who waits again within its turn has the next one in the next turn of the reactor."""
+        """Work that asks to wait again is continued in the next turn of the reactor."""
         self.turns.wait("first", lambda: self.wait("first"))
         self.assertEqual(self.turn(), [])
         self.assertEqual(self.turn(), ["first"])
 
     def test_time(self) -> None:
-        """Where they take long, the rest waits for the next turn of the reactor, before those who come later."""
+        """When the time of a turn is used up, the rest waits for the next turn, before later ones."""
         self.wait(*"abcdef", takes=TIME / 2)
         self.assertEqual(self.turn(), ["a", "b"])
         self.wait("a", takes=TIME / 2)
         self.assertEqual([self.turn(), self.turn(), self.turn()], [["c", "d"], ["e", "f"], ["a"]])
 
     def test_first_requests(self) -> None:
-        """They have so much time in a turn of the reactor, and the same again in the next one."""
+        """First requests have a limited time in each turn of the reactor."""
         self.assertTrue(self.turns.has_time())
         self.turns.spend(0.0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -68,7 +68,9 @@ class AheadTurnsTests(SynchronousTestCase):
         self.assertTrue(self.turns.has_time())
 
     def test_leave(self) -> None:
-        """Who is gone has no turn, also when it goes within another's; nothing is left when none waits."""
+        """Work that is withdrawn is not done, even if other work of the same turn withdraws it. No timer is left at the
+        end.
+        """
         self.wait("first", "second")
         self.turns.leave("first")
         self.assertEqual(self.turn(), ["second"])

@@ -1,4 +1,4 @@
-"""What is the same for all routes, and the routes that tell what the server is."""
+"""Behaviour that all routes share, and the routes that describe the server."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class AppTestCase(ApiTestCase):
     """Tests of single requests."""
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
-        """The answer to a GET."""
+        """The response to a GET."""
         return self.server.request("GET", path, headers)
 
     def head_of(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and all that follows them."""
+        """Status, headers, and everything after them."""
         connection = self.server.connect()
         connection.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         head, _, rest = connection.received.partition(b"\r\n\r\n")
@@ -35,10 +35,10 @@ class AppTestCase(ApiTestCase):
 
 
 class ErrorBodyTests(AppTestCase):
-    """One body of an error for each way in which clients read them."""
+    """The body of an error has the type that the client asks for."""
 
     def test_html(self) -> None:
-        """Browsers, and clients that take anything, glanceclient among them, get a page."""
+        """Browsers, and clients that accept any type, such as glanceclient, get a page."""
         for accept in (
             "*/*",
             "text/html",
@@ -53,7 +53,7 @@ class ErrorBodyTests(AppTestCase):
                 self.assertIn(part, text)
 
     def test_json(self) -> None:
-        """Who asks for JSON gets three strings."""
+        """Clients that ask for JSON get three strings."""
         for accept in (
             "application/json",
             "application/*",
@@ -69,7 +69,7 @@ class ErrorBodyTests(AppTestCase):
             )
 
     def test_text(self) -> None:
-        """Who asks for nothing, or for something else, gets plain text."""
+        """Clients that ask for nothing, or for another type, get plain text."""
         for headers in (
             {},
             {"Accept": "text/plain"},
@@ -81,21 +81,21 @@ class ErrorBodyTests(AppTestCase):
             self.assertEqual(answer.body.decode(), f"404 Not Found\n\nNo image found with ID {ABSENT}.\n")
 
     def test_markup(self) -> None:
-        """What the client sent stands in the page as text."""
+        """The page shows what the client sent as text, not as markup."""
         answer = self.get("/v2/images/<script>", {"Accept": "*/*"})
         self.assertEqual(answer.status, 404)
         self.assertNotIn(b"<script>", answer.body)
         self.assertIn(b"&lt;script&gt;", answer.body)
 
     def test_other_text(self) -> None:
-        """Text that is not ASCII is UTF-8 in every kind of body."""
+        """Text that is not ASCII is encoded as UTF-8 in every kind of body."""
         for accept in ("*/*", "application/json", "text/plain"):
             answer = self.get("/v2/images/%C3%BC", {"Accept": accept})
             self.assertIn("\u00fc", answer.body.decode("utf-8"))
             self.assertEqual(answer.headers["content-length"], str(len(answer.body)))
 
     def test_no_error_without_type(self) -> None:
-        """Every error has a Content-Type, and none asks to be tried again later."""
+        """Every error has a Content-Type, and none has a Retry-After."""
         image = self.server.image()["id"]
         for method, path, body in (
             ("GET", "/v2/nothing", None),
@@ -110,7 +110,7 @@ class ErrorBodyTests(AppTestCase):
             self.assertNotIn("retry-after", answer.headers)
 
     def test_fault_of_the_server(self) -> None:
-        """A fault that nobody has thought of is 500, tells nothing of itself, and stands in the log."""
+        """An unexpected exception is 500. It is logged, and the client learns nothing about it."""
         catalogue: Any = self.server.server.core.catalogue
         catalogue.image = lambda image_id: 1 // 0
         answer = self.get(MISSING)
@@ -123,7 +123,7 @@ class RoutingTests(AppTestCase):
     """Paths and methods."""
 
     def test_unknown(self) -> None:
-        """Unknown paths below /v2, a slash at the end too, are 404."""
+        """Unknown paths below /v2 are 404, and so are paths with a slash at the end."""
         image = self.server.image()["id"]
         for path in (
             *("/v2", "/v2/", "/v2/nothing", "/v2/images/", f"/v2/images/{image}/", f"/v2/images/{image}/file/"),
@@ -142,7 +142,7 @@ class RoutingTests(AppTestCase):
         self.assertEqual(self.status(image), "queued")
 
     def test_wrong_method(self) -> None:
-        """A known path with another method is 405, and says which there are."""
+        """A known path with another method is 405, with the allowed methods."""
         for path, allowed in (
             ("/v2/images", "GET, HEAD, POST"),
             (MISSING, "DELETE, GET, HEAD, PATCH"),
@@ -157,12 +157,12 @@ class RoutingTests(AppTestCase):
                 self.assertEqual((status, headers.get("allow")), (405, allowed), f"{method} {path}")
 
     def test_unknown_method(self) -> None:
-        """A method that HTTP does not have is 501 on an unknown path, 405 on a known one."""
+        """A method that HTTP does not define is 501 on an unknown path, and 405 on a known one."""
         self.assertEqual(self.server.request("BREW", "/v2/nothing").status, 501)
         self.assertEqual(self.server.request("BREW", "/v2/images").status, 405)
 
     def test_not_utf8(self) -> None:
-        """A path that is not UTF-8 is 400, in the form of every error, and the connection goes on."""
+        """A path that is not UTF-8 is 400 with the usual body of an error, and the connection is kept."""
         for path in ("/%ff", "/v2/%ff", "/v2/images/%ff/file", "/v2/images/%C0%80"):
             answer = self.get(path, {"Accept": "application/json"})
             self.assertEqual((answer.status, answer.json["message"]), (400, "The path is not UTF-8."))
@@ -171,10 +171,10 @@ class RoutingTests(AppTestCase):
 
 
 class VersionTests(AppTestCase):
-    """The versions, and the names that v2 goes by."""
+    """The versions, and their aliases for v2."""
 
     def assert_document(self, answer: Answer, ids: list[str], base: str = "http://imgsvc-test") -> None:
-        """The answer lists these ids."""
+        """The response lists these ids."""
         versions = answer.json["versions"]
         self.assertEqual([version["id"] for version in versions], ids)
         self.assertEqual([version["id"] for version in versions if version["status"] == "CURRENT"], ["v2.17"])
@@ -184,7 +184,7 @@ class VersionTests(AppTestCase):
         self.assertEqual(answer.headers["content-type"], "application/json")
 
     def test_document(self) -> None:
-        """/versions is 200 by any method, everything that is not in a version 300, both with the list."""
+        """/versions is 200 for any method, every path outside the versions is 300, and both have the list."""
         for method in ("GET", "POST", "PUT", "DELETE"):
             answer = self.server.request(method, "/versions")
             self.assertEqual(answer.status, 200)
@@ -207,7 +207,7 @@ class VersionTests(AppTestCase):
             self.assert_document(answer, ONE)
 
     def test_aliases(self) -> None:
-        """Every listed version is v2."""
+        """Every listed version serves as v2."""
         image = self.server.image()["id"]
         for version in ONE:
             answer = self.get(f"/{version}/images/{image}")
@@ -215,7 +215,7 @@ class VersionTests(AppTestCase):
         self.assertEqual(self.server.request("DELETE", f"/v2.9/images/{image}").status, 204)
 
     def test_accept(self) -> None:
-        """A media type chooses the version too, and then the path does not; versions and health are outside of it."""
+        """A media type chooses the version, and then the path has none. /versions and /healthcheck ignore it."""
         image = self.server.image()["id"]
         for accept in ("application/vnd.openstack.images-v2", "application/vnd.openstack.images-v2.5"):
             self.assertEqual(self.get(f"/images/{image}", {"Accept": accept}).status, 200)
@@ -224,12 +224,12 @@ class VersionTests(AppTestCase):
             self.assertEqual(self.get("/healthcheck", {"Accept": accept}).status, 200)
 
     def test_version_header(self) -> None:
-        """There are no microversions in headers."""
+        """Headers that choose a microversion have no effect."""
         self.assertEqual(self.get("/v2/images", {"OpenStack-API-Version": "image 9"}).status, 200)
 
 
 class SeveralStoresTests(AppTestCase):
-    """What is more where there are several stores, behind an address of its own."""
+    """A server with several stores and a public address."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": THREE_STORES,
@@ -245,7 +245,7 @@ class SeveralStoresTests(AppTestCase):
         self.assertEqual(self.get("/v2.8/images", MEMBER).status, 200)
 
     def test_stores(self) -> None:
-        """What everybody may know of the stores."""
+        """Everybody sees the stores in brief."""
         self.assertEqual(
             self.get("/v2/info/stores", MEMBER).json,
             {
@@ -260,7 +260,7 @@ class SeveralStoresTests(AppTestCase):
         self.assertEqual(self.server.request("GET", "/v2/info/stores", MEMBER, b"x").status, 400)
 
     def test_detail(self) -> None:
-        """What administrators and services may."""
+        """Administrators and services see details."""
         self.assertEqual([self.get("/v2/info/stores/detail", who).status for who in ({}, MEMBER)], [401, 403])
         for who in (ADMIN, identity("nova", "service")):
             stores = self.get("/v2/info/stores/detail", who).json["stores"]
@@ -270,14 +270,16 @@ class SeveralStoresTests(AppTestCase):
             self.assertEqual([store["weight"] for store in stores], [1, 0, 7])
 
     def test_read_only(self) -> None:
-        """A store that takes no images says so."""
+        """A store that takes no images is marked as read-only."""
         store = self.server.store("far").inner
         store.info = evolve(store.info, read_only=True)
         stores = self.get("/v2/info/stores", MEMBER).json["stores"]
         self.assertEqual([store.get("read-only") for store in stores], [None, None, "true"])
 
     def test_open_paths(self) -> None:
-        """Versions and health need no identity; every path below /v2 does, unknown ones too, before all else."""
+        """/versions and /healthcheck need no identity. Every path below /v2 does, also unknown ones, before any other
+        check.
+        """
         self.assertEqual(
             [self.get(path).status for path in ("/versions", "/", "/healthcheck", "/v1")], [200, 300, 200, 300]
         )
@@ -294,7 +296,7 @@ class SeveralStoresTests(AppTestCase):
             self.assertEqual(self.head_of(method, path)[0], 401, path)
 
     def test_other_peers(self) -> None:
-        """Identity headers of others than the proxy are not believed."""
+        """Identity headers are ignored if the peer is not the proxy."""
         connection = self.server.connect(IPv4Address("TCP", "10.0.0.1", 1))
         lines = "".join(f"{name}: {value}\r\n" for name, value in ADMIN.items())
         connection.send(f"GET /v2/images HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
@@ -302,10 +304,10 @@ class SeveralStoresTests(AppTestCase):
 
 
 class OneStoreTests(AppTestCase):
-    """What is not where there is one store."""
+    """A server with one store."""
 
     def test_stores(self) -> None:
-        """404."""
+        """`/v2/info/stores` is 404."""
         for path in ("/v2/info/stores", "/v2/info/stores/detail"):
             self.assertEqual(self.get(path).status, 404)
 
@@ -318,12 +320,12 @@ class RequestIdTests(AppTestCase):
     """`X-Openstack-Request-Id`"""
 
     def request_id(self, path: str, **headers: str) -> tuple[int, str]:
-        """Status and request id of an answer."""
+        """Status and request id of a response."""
         answer = self.get(path, headers)
         return answer.status, answer.headers["x-openstack-request-id"]
 
     def test_new(self) -> None:
-        """Every answer below /v2 has one of its own, errors too."""
+        """Every response below /v2 has a request id, errors too."""
         ids = set()
         for path in ("/v2/images", MISSING, "/v2/nothing", "/v2.5/images", "/v2/images/"):
             _, request_id = self.request_id(path)
@@ -332,13 +334,13 @@ class RequestIdTests(AppTestCase):
         self.assertEqual(len(ids), 5)
 
     def test_given(self) -> None:
-        """The client's own is taken, with the prefix."""
+        """The client's own id is used, with the prefix."""
         for given, wanted in (("req-abc", "req-abc"), ("abc", "req-abc"), ("x" * 64, "req-" + "x" * 64)):
             self.assertEqual(self.request_id("/v2/images", **{"X-OpenStack-Request-ID": given}), (200, wanted))
         self.assertEqual(self.request_id(MISSING, **{"X-OpenStack-Request-ID": "abc"}), (404, "req-abc"))
 
     def test_too_long(self) -> None:
-        """One that is too long is 431, and not repeated."""
+        """An id that is too long is 431, and not repeated."""
         for given in ("x" * 65, "req-" + "x" * 61):
             for path in ("/v2/images", "/v2/nowhere"):
                 status, request_id = self.request_id(path, **{"X-OpenStack-Request-ID": given})

@@ -1,7 +1,8 @@
-"""Who gets what from every route: Image API v2's default policy and rules of visibility, asked of the whole server.
+"""The responses that every route gives every kind of caller: the default policy and the visibility of Image API v2.
 
-What is expected is written as the contract has it: who may do a thing, in the words of its table of policies, and who
-sees what. No line of the server has a part in it. To enter a route: a line in ON_IMAGES, ON_NAMESPACES or ON_NOTHING.
+The expectations are written like the contract: its table of policies says who may do a thing, and its rules of
+visibility say who sees what. They use no code of the server. To add a route, add a line to ON_IMAGES, ON_NAMESPACES or
+ON_NOTHING.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tests.web.rigs import identity
 
 @frozen
 class Who:
-    """A caller. roles, project: of its own token."""
+    """A caller. roles, project: those of its own token."""
 
     roles: frozenset[str]
     project: str | None
@@ -29,7 +30,7 @@ class Who:
 
 
 def who(project: str | None, *roles: str, **more: str) -> Who:
-    """Somebody whom the proxy has identified."""
+    """A caller that the proxy has identified."""
     return Who(frozenset(roles), project, identity(project, *roles, **more))
 
 
@@ -59,14 +60,14 @@ ADMIN: Final = CALLERS["admin"].headers
 
 @frozen
 class Target:
-    """An image or a namespace, or nothing. visibility: None for nothing."""
+    """An image, a namespace, or nothing. visibility: None for nothing."""
 
     visibility: str | None = None
     owner: str | None = OWNER
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """Its name in the tables."""
         return f"{'' if self.owner else 'nobody: '}{self.visibility or ''}"
 
 
@@ -91,12 +92,13 @@ RULES: Final[Mapping[str, Callable[[Who, Target], bool]]] = {
     "anybody": lambda who, target: True,
     "nobody": lambda who, target: False,
 }
-"""The words of the table of policies (Image API v2). A: admin. OM, OR: member and reader of the owning project. SHM: of
-one that the image is shared with. reader, member: by their roles alone, and so of all that they see."""
+"""The words of the table of policies (Image API v2). A: admin. OM, OR: member and reader of the owning project. SHM:
+member of a project that the image is shared with. reader, member: these roles alone, for all targets that they see.
+"""
 
 
 def is_owner(who: Who, target: Target) -> bool:
-    """No project is not the owner of what has none."""
+    """A caller without a project does not own targets without an owner."""
     return who.project is not None and who.project == target.owner
 
 
@@ -106,7 +108,7 @@ def is_shared_with(who: Who, target: Target) -> bool:
 
 
 def image_exists(who: Who, target: Target) -> bool:
-    """For whom it is there at all, whatever its role."""
+    """Whether the image exists for the caller, whatever its roles."""
     visible = {
         "public": True,
         "community": True,
@@ -117,29 +119,29 @@ def image_exists(who: Who, target: Target) -> bool:
 
 
 def namespace_exists(who: Who, target: Target) -> bool:
-    """Own and public ones."""
+    """Callers see their own namespaces and public ones."""
     return may("A", who, target) or is_owner(who, target) or target.visibility == "public"
 
 
 def sees_image(who: Who, target: Target) -> bool:
-    """Who may GET it by its id."""
+    """Whether the caller may GET the image by its id."""
     return image_exists(who, target) and may("A or reader", who, target)
 
 
 def may(rule: str, who: Who, target: Target) -> bool:
-    """Whether one of the words of a rule fits."""
+    """Whether one of the words of a rule fits the caller."""
     return any(RULES[word](who, target) for word in rule.split(" or "))
 
 
 @frozen
 class Request:
-    """What is asked, and what the contract says to it.
+    """A request, and the response that the contract requires.
 
-    success: the status for those who may, by the contract's rule for this action alone. refused: the status for others
-    who may GET the target by its name; for the rest it is 404.
-    before: brings the image into the state that the request takes, given the test and the image's id.
-    only: the visibility that the image must have, otherwise it is refused. by: who gets it done of those who may; the
-    rest are refused because of the state of the image, or of what they ask for.
+    success: the status for callers that may, by the contract's rule for this action alone. refused: the status for
+    others that may GET the target by its name; the rest get 404. before: brings the image into the state that the
+    request needs; called with the test and the image's id. only: the visibility that the image must have; otherwise the
+    request is refused. by: the callers for whom the request succeeds; others that may are refused because of the state
+    of the image, or of what they ask for.
     """
 
     success: int
@@ -155,11 +157,11 @@ class Request:
     needs_token: bool = True
 
     def at(self, root: str) -> str:
-        """The path, which is below that of its target but for a few."""
+        """The path. Most are below that of the target."""
         return self.path if self.path.startswith("/v2") else root + self.path
 
     def expected(self, who: Who, target: Target, exists: Callable[[Who, Target], bool]) -> int:
-        """The status of the answer. exists: whether the target is there for somebody, whatever its role."""
+        """The status of the response. exists: whether the target exists for the caller, whatever its roles."""
         if not who.headers and self.needs_token:
             return 401
         if not exists(who, target):
@@ -176,29 +178,29 @@ def patch(*operations: dict[str, Any]) -> dict[str, Any]:
 
 
 def replaced(key: str, value: object) -> dict[str, Any]:
-    """Of a patch of one field."""
+    """The body of a patch that replaces one field."""
     return patch({"op": "replace", "path": f"/{key}", "value": value})
 
 
 def active(test: AuthorisationTestCase, image_id: str) -> None:
-    """With data."""
+    """Give the image data."""
     test.assertEqual(test.server.put(image_id, DATA, **ADMIN).status, 204)
 
 
 def deactivated(test: AuthorisationTestCase, image_id: str) -> None:
-    """With data that nobody but administrators may have."""
+    """Give the image data, and deactivate it."""
     active(test, image_id)
     test.assertEqual(test.ask(ADMIN, "POST", f"/v2/images/{image_id}/actions/deactivate"), 204)
 
 
 def copied(test: AuthorisationTestCase, image_id: str) -> None:
-    """With data in two stores."""
+    """Give the image data in two stores."""
     active(test, image_id)
     test.change(image_id, ADD_LOCATION)
 
 
 def protected(test: AuthorisationTestCase, image_id: str) -> None:
-    """Not to be deleted."""
+    """Protect the image from deletion."""
     test.change(image_id, {"op": "replace", "path": "/protected", "value": True})
 
 
@@ -310,7 +312,7 @@ ON_NOTHING: Final[Mapping[str, Request]] = {
 
 
 class AuthorisationTestCase(LocationTestCase):
-    """Makes what callers ask for."""
+    """Creates what callers ask for."""
 
     stores: ClassVar[dict[str, Any]] = {
         "default": "local",
@@ -325,17 +327,17 @@ class AuthorisationTestCase(LocationTestCase):
     def ask(
         self, who: Mapping[str, str], method: str, path: str, body: Any = None, headers: Mapping[str, str] = {}
     ) -> int:
-        """The status of the answer."""
+        """The status of the response."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         return self.server.request(method, path, {**who, **headers}, data).status
 
     def change(self, image_id: str, *operations: dict[str, Any]) -> None:
-        """Have an administrator patch an image."""
+        """Let an administrator patch an image."""
         request = patch(*operations)
         self.assertEqual(self.ask(ADMIN, "PATCH", f"/v2/images/{image_id}", **request), 200)
 
     def image(self, target: Target, request: Request) -> str:
-        """The id of a new image, which was shared with a project."""
+        """The id of a new image that is shared with a project."""
         image_id = self.made(dict(ADMIN), tags=["old"], owner=target.owner)
         members = f"/v2/images/{image_id}/members"
         self.assertEqual(self.ask(ADMIN, "POST", members, {"member": SHARED_WITH}), 200)
@@ -345,7 +347,7 @@ class AuthorisationTestCase(LocationTestCase):
         return image_id
 
     def namespace(self, target: Target, request: Request) -> str:
-        """The name of a new namespace, with one of everything."""
+        """The name of a new namespace with one definition of each kind."""
         document = {
             "namespace": self.name(target, request),
             "visibility": target.visibility,
@@ -359,13 +361,13 @@ class AuthorisationTestCase(LocationTestCase):
         return str(document["namespace"])
 
     def name(self, target: Target, request: Request) -> str:
-        """One that nothing has."""
+        """A name that nothing has."""
         self.number += 1
         return f"n{self.number}"
 
 
 class AuthorisationTests(AuthorisationTestCase):
-    """Every caller asks for everything."""
+    """Every caller sends every request."""
 
     def assert_as_the_contract_says(
         self,
@@ -375,7 +377,9 @@ class AuthorisationTests(AuthorisationTestCase):
         make: Callable[[Target, Request], str],
         root: str = "",
     ) -> None:
-        """What each request, on each kind of target, answers to each caller. What was changed is made anew."""
+        """Each caller gets the expected response to each request on each kind of target. Changed targets are created
+        anew.
+        """
         expected, actual = [_line("", "", CALLERS)], [_line("", "", CALLERS)]
         for name, request in requests.items():
             for target in targets:
@@ -393,20 +397,20 @@ class AuthorisationTests(AuthorisationTestCase):
         self.assertEqual(wrong, [], "\n".join(["", actual[0], *wrong]))
 
     def test_images(self) -> None:
-        """What is done to an image."""
+        """Requests on images."""
         self.assert_as_the_contract_says(ON_IMAGES, IMAGES, image_exists, self.image, "/v2/images/{target}")
 
     def test_namespaces(self) -> None:
-        """What is done to metadata definitions."""
+        """Requests on metadata definitions."""
         root = "/v2/metadefs/namespaces/{target}"
         self.assert_as_the_contract_says(ON_NAMESPACES, NAMESPACES, namespace_exists, self.namespace, root)
 
     def test_others(self) -> None:
-        """What is done to nothing that is there before."""
+        """Requests that need no existing target."""
         self.assert_as_the_contract_says(ON_NOTHING, (NOTHING,), lambda who, target: True, self.name)
 
     def test_before_the_body(self) -> None:
-        """Who may not, or for what is not there, is told so before the body is asked for."""
+        """Callers without permission, or requests on a missing target, are refused before the body is requested."""
         for requests, targets, exists, make, root in (
             (ON_IMAGES, IMAGES, image_exists, self.image, "/v2/images/{target}"),
             (ON_NAMESPACES, NAMESPACES, namespace_exists, self.namespace, "/v2/metadefs/namespaces/{target}"),
@@ -426,7 +430,7 @@ class AuthorisationTests(AuthorisationTestCase):
                         self.assertEqual(self.told(CALLERS["admin"], request, absent), [404], name)
 
     def told(self, who: Who, request: Request, path: str) -> list[int]:
-        """The statuses that a client gets which has sent the head of a request, and waits."""
+        """The statuses that a client gets when it has sent only the head of a request."""
         connection = self.server.connect()
         lines = {"Host": "a", "Content-Length": str(1 << 20), "Expect": "100-continue", **who.headers}
         lines |= request.headers
@@ -437,7 +441,7 @@ class AuthorisationTests(AuthorisationTestCase):
         return statuses
 
     def test_every_body(self) -> None:
-        """No route that takes a body is left out of test_before_the_body."""
+        """test_before_the_body has every route that takes a body."""
         asked = [
             *((request.method, request.at("/v2/images/x"), name) for name, request in ON_IMAGES.items()),
             *(
@@ -455,7 +459,7 @@ class AuthorisationTests(AuthorisationTestCase):
             self.assertTrue(found or not route.takes_body, f"{route.method} {route.path}")
 
     def test_every_route(self) -> None:
-        """No route is left out."""
+        """The tables have every route."""
         roots = (("/v2/images/x", ON_IMAGES), ("/v2/metadefs/namespaces/x", ON_NAMESPACES), ("", ON_NOTHING))
         asked = {
             (request.method, request.at(root).partition("?")[0])
@@ -469,10 +473,12 @@ class AuthorisationTests(AuthorisationTestCase):
 
 
 class PlacesTests(AuthorisationTestCase):
-    """Who is told where the data of an image is."""
+    """Who sees where the data of an image is."""
 
     def test_shown(self) -> None:
-        """Locations, direct_url and stores: all who see it. Of a deactivated one: A."""
+        """All that see the image see locations, direct_url and stores. Only administrators see those of a deactivated
+        image.
+        """
         for before in (active, deactivated):
             request = Request(200, "anybody", "GET", "", before=before)
             for target in IMAGES:

@@ -1,4 +1,6 @@
-"""JSON bodies: what they hold of the memory, how long they wait for it, and when they are taken apart."""
+"""JSON bodies: the memory that is counted for them, how long they wait for it, and the turns in which they are
+parsed.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,13 @@ MIB = 1 << 20
 
 
 def document(size: int) -> bytes:
-    """An object of that many bytes."""
+    """A JSON object of that many bytes."""
     return b'{"a": "%s"}' % (b"x" * (size - 9))
 
 
 @implementer(IThreads)
 class LaterThreads:
-    """Calls when it is told to."""
+    """Makes a call when the test says so."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[[], Any], Deferred[Any]]] = []
@@ -55,7 +57,7 @@ class LaterThreads:
 
 
 class BodiesTestCase(SynchronousTestCase):
-    """Bodies, read by hand."""
+    """Reads bodies without a server."""
 
     def setUp(self) -> None:
         self.reactor = Reactor()
@@ -67,24 +69,24 @@ class BodiesTestCase(SynchronousTestCase):
         self.go_on: Deferred[None] = Deferred()
 
     def body(self, length: int | None) -> RequestBody:
-        """One that is still to come, whose client waits for `100 Continue`."""
+        """A body that has not come yet. Its client waits for `100 Continue`."""
         return RequestBody(self.source, length, True)
 
     def whole(self, data: bytes) -> RequestBody:
-        """One that has come."""
+        """A body that has come."""
         body = self.body(len(data))
         self.receive(body, data)
         return body
 
     def receive(self, body: RequestBody, data: bytes, end: bool = True) -> None:
-        """Bytes come, and the end."""
+        """Deliver bytes, and the end."""
         body.data_received(data)
         if end:
             body.all_received()
         body.deliver()
 
     def read(self, body: RequestBody) -> Deferred[Any]:
-        """Read a body as a route does; fires with the document when `go_on` has fired."""
+        """Read a body as a route does. Fires with the document after `go_on` has fired."""
 
         async def route() -> Any:
             async with self.bodies.read(body, self.understand) as document:
@@ -98,12 +100,12 @@ class BodiesTestCase(SynchronousTestCase):
         return document
 
     def turns(self, number: int = 4) -> None:
-        """Let the reactor turn."""
+        """Let the reactor take turns."""
         for _ in range(number):
             self.reactor.turn()
 
     def end(self, reading: Deferred[Any]) -> Any:
-        """Let the route end; what it has read."""
+        """Let the route end. Returns the document that it has read."""
         self.go_on.callback(None)
         return self.successResultOf(reading)
 
@@ -113,10 +115,10 @@ class BodiesTestCase(SynchronousTestCase):
 
 
 class MemoryTests(BodiesTestCase):
-    """What is counted, and who waits."""
+    """What is counted, and what waits."""
 
     def test_counted_until_the_end(self) -> None:
-        """A body is counted while it arrives, while it is parsed, and until the route has done with what it says."""
+        """A body is counted while it arrives, while it is parsed, and until the route has ended."""
         body = self.body(MIB)
         reading = self.read(body)
         self.assertGreaterEqual(self.budget.held, MIB)
@@ -128,7 +130,7 @@ class MemoryTests(BodiesTestCase):
         self.assertEqual((self.budget.held, self.budget.reservations), (0, set()))
 
     def test_small_ones_never_wait(self) -> None:
-        """A small body, announced or in chunks, is read although nothing is left; it is counted all the same."""
+        """A small body, with a length or in chunks, is read even if no memory is left. It is counted too."""
         self.fill()
         data = document(SMALL)
         for length in (SMALL, None):
@@ -143,7 +145,7 @@ class MemoryTests(BodiesTestCase):
         self.assertEqual(self.source.calls.count("continue"), 2)
 
     def test_large_one_waits(self) -> None:
-        """A large body is asked for when there is memory for it."""
+        """A large body is requested when there is memory for it."""
         filled = self.fill()
         body = self.body(SMALL + 1)
         reading = self.read(body)
@@ -155,7 +157,7 @@ class MemoryTests(BodiesTestCase):
         self.end(reading)
 
     def test_chunks_wait_when_they_grow(self) -> None:
-        """A body of unknown length is stopped when it becomes large, until there is memory for it."""
+        """A body of unknown length is paused when it becomes large, until there is memory for it."""
         filled = self.fill()
         body = self.body(None)
         reading = self.read(body)
@@ -169,7 +171,7 @@ class MemoryTests(BodiesTestCase):
         self.assertEqual(self.budget.held, 0)
 
     def test_patience(self) -> None:
-        """The wait has an end, and leaves nothing behind."""
+        """The wait ends after a time, and leaves nothing behind."""
         filled = self.fill()
         announced, chunks = self.body(MIB), self.body(None)
         first, second = self.read(announced), self.read(chunks)
@@ -180,7 +182,7 @@ class MemoryTests(BodiesTestCase):
         self.assertEqual((self.budget.waiting, self.budget.held), (0, filled.size))
 
     def test_gone(self) -> None:
-        """Who goes away while it waits, or while its body arrives, leaves nothing behind."""
+        """A client that disconnects while its body waits or arrives leaves nothing behind."""
         filled = self.fill()
         waiting, growing, arriving = self.body(MIB), self.body(None), self.body(SMALL)
         readings = [self.read(body) for body in (waiting, growing, arriving)]
@@ -197,7 +199,7 @@ class MemoryTests(BodiesTestCase):
         self.assertEqual((self.budget.held, self.reactor.getDelayedCalls()), (0, []))
 
     def test_gone_before_its_turn(self) -> None:
-        """Who goes away when the body is whole is not read."""
+        """The body of a client that has disconnected is not parsed."""
         reading = self.read(self.whole(document(MIB)))
         self.turns(1)
         reading.cancel()
@@ -206,7 +208,7 @@ class MemoryTests(BodiesTestCase):
         self.assertEqual((self.understood, self.budget.held), ([], 0))
 
     def test_refused(self) -> None:
-        """A body that is refused, by what it is or says, is counted no more."""
+        """A refused body is not counted any more, whether its size or its content is refused."""
 
         def forbid(document: object) -> None:
             raise Forbidden("no")
@@ -242,10 +244,10 @@ class MemoryTests(BodiesTestCase):
 
 
 class TurnsTests(BodiesTestCase):
-    """When bodies are taken apart."""
+    """When bodies are parsed."""
 
     def test_large_ones_one_after_the_other(self) -> None:
-        """Of many large bodies that have come, one is worked on in each turn of the reactor, a step at a time."""
+        """Of many large bodies, one is worked on in each turn of the reactor, one step at a time."""
         self.budget = AnswerBudget(1 << 40)
         self.bodies = JsonBodies(self.budget, self.threads, self.reactor)
         readings = [self.read(self.whole(document(QUICK + 1))) for _ in range(3)]
@@ -266,7 +268,7 @@ class TurnsTests(BodiesTestCase):
         self.assertEqual(self.end(reading), json.loads(document(QUICK)))
 
     def test_much(self) -> None:
-        """What holds much is understood in a thread, and counted until the thread has done with it."""
+        """A body with many values is converted in a thread, and counted until the thread has ended."""
         data = b"[" + b"1," * FEW + b"1]"
         for gone in (False, True):
             reading = self.read(self.whole(data))
@@ -286,7 +288,7 @@ class TurnsTests(BodiesTestCase):
             self.assertEqual(self.budget.held, 0)
 
     def test_much_that_is_wrong(self) -> None:
-        """What the thread raises, the route raises."""
+        """An error in the thread is raised in the route."""
 
         def forbid(document: object) -> None:
             raise Forbidden("no")
@@ -299,7 +301,7 @@ class TurnsTests(BodiesTestCase):
         self.assertEqual(self.budget.held, 0)
 
     def test_not_parsed(self) -> None:
-        """What holds too much is refused before it is parsed: nobody learns where its JSON is broken."""
+        """A body with too many values is refused before it is parsed, so an error in its JSON is not reported."""
         for data in (b"[" * 40 + b"x", b'{"a":' * 40 + b"x", b"[" + b"1," * 20_000 + b"x"):
             reading = self.read(self.whole(data))
             self.turns()

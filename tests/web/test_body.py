@@ -1,4 +1,4 @@
-"""Request bodies, and what becomes of them when consumers, clients and connections misbehave."""
+"""Request bodies, with consumers, clients and connections that misbehave."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GONE = Failure(ConnectionLost())
 
 
 class Source(BodySource):
-    """A connection that only notes what it is told."""
+    """A connection that only notes the calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -45,7 +45,7 @@ class Source(BodySource):
 
 @implementer(IConsumer)
 class Consumer:
-    """Keeps all pieces. At each one it takes the next of `acts`: None, "pause", "bounce", "stop" or "fail"."""
+    """Keeps all pieces. At each piece it takes the next of `acts`: None, "pause", "bounce", "stop" or "fail"."""
 
     def __init__(self, acts: list[str | None] | None = None) -> None:
         self.pieces: list[bytes] = []
@@ -80,7 +80,7 @@ class Consumer:
 
 
 class RequestBodyTests(SynchronousTestCase):
-    """RequestBody between a connection and a consumer."""
+    """A RequestBody between a connection and a consumer."""
 
     def setUp(self) -> None:
         self.source = Source()
@@ -89,7 +89,7 @@ class RequestBodyTests(SynchronousTestCase):
         return RequestBody(self.source, length, expects_continue)
 
     def receive(self, body: RequestBody, *pieces: bytes, end: bool = True) -> None:
-        """One read of the connection that holds these pieces, and the end."""
+        """Deliver these pieces as one read of the connection, and the end."""
         for piece in pieces:
             body.data_received(piece)
         if end:
@@ -97,14 +97,14 @@ class RequestBodyTests(SynchronousTestCase):
         body.deliver()
 
     def test_interfaces(self) -> None:
-        """It is what treq and twisted.web call a body producer, and can be paused."""
+        """It is a body producer for treq and twisted.web, and can be paused."""
         body = self.body()
         verifyObject(IBodyProducer, body)
         verifyObject(IPushProducer, body)
         verifyObject(IConsumer, _Gatherer(body, 1, lambda size: None))
 
     def test_nothing_before_asked(self) -> None:
-        """Bytes that came with the head wait for a consumer, and the connection is not read meanwhile."""
+        """Bytes that arrive with the head wait for a consumer, and the connection is not read meanwhile."""
         body = self.body()
         self.receive(body, b"hello")
         self.assertEqual(self.source.calls, [])
@@ -114,26 +114,26 @@ class RequestBodyTests(SynchronousTestCase):
         self.assertIsNone(consumer.producer)
 
     def test_empty(self) -> None:
-        """A body without a byte ends at once."""
+        """A body without bytes ends at once."""
         self.successResultOf(self.body(0, expects_continue=True).startProducing(Consumer()))
         self.assertNotIn("continue", self.source.calls)
 
     def test_continue(self) -> None:
-        """100 Continue is sent when the body is wanted, and once."""
+        """100 Continue is sent once, when the body is requested."""
         body = self.body(expects_continue=True)
         self.assertEqual(self.source.calls, [])
         body.startProducing(Consumer())
         self.assertEqual(self.source.calls, ["continue", "resume"])
 
     def test_no_continue_needed(self) -> None:
-        """A client that did not wait is not told to continue (RFC 9110 section 10.1.1)."""
+        """No 100 Continue is sent if the client has begun to send its body (RFC 9110 section 10.1.1)."""
         body = self.body(expects_continue=True)
         self.receive(body, b"he", end=False)
         body.startProducing(Consumer())
         self.assertNotIn("continue", self.source.calls)
 
     def test_scattered_pieces_are_joined(self) -> None:
-        """Many tiny chunks of one read cost one write."""
+        """Many tiny chunks of one read become one write."""
         body, consumer = self.body(None), Consumer()
         done = body.startProducing(consumer)
         self.receive(body, *[b"x"] * 1000)
@@ -141,7 +141,7 @@ class RequestBodyTests(SynchronousTestCase):
         self.assertEqual(consumer.pieces, [b"x" * 1000])
 
     def test_few_pieces_are_not_copied(self) -> None:
-        """Pieces that are few go on as they are."""
+        """A few pieces are passed on without a copy."""
         body, consumer = self.body(None), Consumer()
         body.startProducing(consumer)
         pieces = [bytes([number]) * 9 for number in range(SCATTERED)]
@@ -149,7 +149,7 @@ class RequestBodyTests(SynchronousTestCase):
         self.assertEqual([id(piece) for piece in consumer.pieces], [id(piece) for piece in pieces])
 
     def test_end_waits_for_the_consumer(self) -> None:
-        """A consumer that is paused learns of the end when it resumes, after the last byte."""
+        """A paused consumer learns of the end after it has resumed and got the last byte."""
         body, consumer = self.body(), Consumer(["pause"])
         done = body.startProducing(consumer)
         self.receive(body, b"he", b"llo")
@@ -177,7 +177,7 @@ class RequestBodyTests(SynchronousTestCase):
         self.assertFalse(self.source.reads)
 
     def test_silent_after_stop(self) -> None:
-        """A consumer that stopped moves nothing any more: the connection may serve another request."""
+        """After a consumer has stopped, its calls have no effect on the connection, which may serve another request."""
         body, consumer = self.body(), Consumer()
         body.startProducing(consumer)
         body.stopProducing()
@@ -187,7 +187,7 @@ class RequestBodyTests(SynchronousTestCase):
         self.assertEqual(self.source.calls, [])
 
     def test_once(self) -> None:
-        """A body is given once."""
+        """A body can be read once."""
         body = self.body()
         body.startProducing(Consumer())
         self.assertRaises(RuntimeError, body.startProducing, Consumer())
@@ -195,7 +195,7 @@ class RequestBodyTests(SynchronousTestCase):
         self.assertRaises(RuntimeError, body.startProducing, Consumer())
 
     def test_lost(self) -> None:
-        """A loss fails the Deferred when it is told, not before, and with what was lost."""
+        """A loss fails the Deferred when the body is told of it, and the failure says what was lost."""
         body, consumer = self.body(), Consumer()
         done = body.startProducing(consumer)
         self.receive(body, b"he", end=False)
@@ -206,7 +206,7 @@ class RequestBodyTests(SynchronousTestCase):
         self.assertIsNone(consumer.producer)
 
     def test_lost_before_the_consumer(self) -> None:
-        """A route that comes to the body after its loss, told or not, is told what was lost."""
+        """A route that begins to read after the loss gets the failure."""
         for told in (False, True):
             body = self.body()
             body.lost(cut(GONE))
@@ -215,7 +215,7 @@ class RequestBodyTests(SynchronousTestCase):
             self.failureResultOf(body.startProducing(Consumer()), BodyCut)
 
     def test_lost_while_paused(self) -> None:
-        """What waits for a paused consumer is dropped with the connection."""
+        """Bytes that wait for a paused consumer are dropped when the connection is lost."""
         body, consumer = self.body(), Consumer(["pause"])
         done = body.startProducing(consumer)
         self.receive(body, b"h", b"e", end=False)
@@ -225,7 +225,7 @@ class RequestBodyTests(SynchronousTestCase):
         self.assertEqual(consumer.data, b"h")
 
     def test_whole_before_the_loss(self) -> None:
-        """A body that is whole stays so when the connection ends."""
+        """A complete body stays complete when the connection ends."""
         body, consumer = self.body(), Consumer(["pause"])
         done = body.startProducing(consumer)
         self.receive(body, b"hel", b"lo")
@@ -237,7 +237,7 @@ class RequestBodyTests(SynchronousTestCase):
         self.assertEqual(consumer.data, b"hello")
 
     def test_cancel(self) -> None:
-        """Whoever stops waiting stops the body; bytes that come are dropped."""
+        """Cancelling the Deferred stops the body, and later bytes are dropped."""
         body, consumer = self.body(), Consumer()
         done = body.startProducing(consumer)
         done.cancel()
@@ -246,7 +246,7 @@ class RequestBodyTests(SynchronousTestCase):
         self.assertEqual(consumer.data, b"")
 
     def test_cancel_after_the_loss(self) -> None:
-        """A route that is cancelled because the client is gone is told that."""
+        """A route that is cancelled because the client is gone gets that failure."""
         body = self.body()
         done = body.startProducing(Consumer())
         body.lost(cut(GONE))
@@ -254,7 +254,7 @@ class RequestBodyTests(SynchronousTestCase):
         self.failureResultOf(done, BodyCut)
 
     def test_fail(self) -> None:
-        """A body that is ended from here fails, whether its last byte had come or not."""
+        """`fail` makes the body fail, before or after its last byte."""
         for end in (False, True):
             body, consumer = self.body(), Consumer(["pause"])
             done = body.startProducing(consumer)
@@ -265,7 +265,7 @@ class RequestBodyTests(SynchronousTestCase):
             self.assertFalse(self.source.reads)
 
     def test_rest(self) -> None:
-        """The rest is known when a length was given and the client sends without being told to."""
+        """The size of the rest is known if there is a length and the client sends without waiting for 100 Continue."""
         body = self.body()
         self.assertEqual(body.rest, 5)
         self.receive(body, b"he", end=False)
@@ -288,7 +288,7 @@ class RequestBodyTests(SynchronousTestCase):
         early=st.integers(0, 6),
     )
     def test_order(self, reads: list[list[bytes]], acts: list[str | None], early: int) -> None:
-        """However bytes come, and however the consumer pauses: it gets all of them, in order, and one end."""
+        """The consumer gets all bytes in order and one end, however bytes arrive and however the consumer pauses."""
         body, consumer = RequestBody(Source(), None, False), Consumer(acts)
         done: Deferred[None] | None = None
         for number, pieces in enumerate(reads):
@@ -308,7 +308,7 @@ class RequestBodyTests(SynchronousTestCase):
 
 
 class ReadAllTests(SynchronousTestCase):
-    """read_all: a whole body in memory, up to a limit."""
+    """read_all reads a whole body into memory, up to a limit."""
 
     def setUp(self) -> None:
         self.source = Source()
@@ -317,7 +317,7 @@ class ReadAllTests(SynchronousTestCase):
         return Deferred.fromCoroutine(read_all(body, limit))
 
     def test_whole(self) -> None:
-        """Up to the limit, all bytes."""
+        """A body up to the limit is read whole."""
         body = RequestBody(self.source, None, False)
         reading = self.read(body)
         for piece in (b"he", b"llo"):
@@ -334,7 +334,7 @@ class ReadAllTests(SynchronousTestCase):
         self.assertEqual(self.source.calls, [])
 
     def test_grows_too_large(self) -> None:
-        """A body of unknown length is refused at the first byte over the limit, and the rest not read."""
+        """A body of unknown length is refused at the first byte over the limit, and the rest is not read."""
         body = RequestBody(self.source, None, False)
         reading = self.read(body)
         body.data_received(b"hello")
@@ -346,7 +346,7 @@ class ReadAllTests(SynchronousTestCase):
         self.assertFalse(self.source.reads)
 
     def test_too_large_at_once(self) -> None:
-        """A body that came whole with its head, in many pieces, is refused too."""
+        """A body that arrives whole with its head, in many pieces, is refused too."""
         body = RequestBody(self.source, None, False)
         for _ in range(SCATTERED):
             body.data_received(b"x")
@@ -355,7 +355,7 @@ class ReadAllTests(SynchronousTestCase):
         self.failureResultOf(self.read(body), BodyTooLarge)
 
     def test_cancelled(self) -> None:
-        """A route that is cancelled leaves nothing that could fire later."""
+        """A cancelled route leaves nothing that could fire later."""
         body = RequestBody(self.source, None, False)
         reading = self.read(body)
         reading.cancel()

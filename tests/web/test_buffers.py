@@ -1,4 +1,4 @@
-"""What the kernel holds for the clients of the HTTP server, on connections of this machine."""
+"""The bytes that the kernel holds for the clients of the HTTP server, on connections of this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.web.site_rig import SiteTestCase
 
 PIECE = 64 << 10
 SLACK = 256 << 10
-"""Bytes beyond the limit: what fits into the client's buffer, and the piece with which the limit was passed."""
+"""Bytes beyond the limit: the client's receive buffer, and the piece that passed the limit."""
 HERE = IPv4Address("TCP", "127.0.0.1", 1)
 
 
@@ -25,7 +25,7 @@ class UnsentTests(SiteTestCase):
     """Bytes that the kernel takes for a client that does not read."""
 
     def open(self, factory: IProtocolFactory) -> socket.socket:
-        """The server's end of a connection whose client has a small buffer."""
+        """The server's end of a connection whose client has a small receive buffer."""
         from twisted.internet import reactor
 
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -45,7 +45,7 @@ class UnsentTests(SiteTestCase):
         return own
 
     def taken(self, own: socket.socket) -> int:
-        """How many bytes the kernel takes."""
+        """The number of bytes that the kernel takes."""
         count = 0
         try:
             while True:
@@ -54,21 +54,21 @@ class UnsentTests(SiteTestCase):
             return count
 
     def test_few(self) -> None:
-        """Of few connections each may have much, with TLS and without."""
+        """With few connections, each may have much, with TLS and without."""
         for factory in (self.site, TLSMemoryBIOFactory(CertificateOptions(), False, self.site)):
             taken = self.taken(self.open(factory))
             self.assertGreater(taken, UNSENT_OF_MANY + SLACK)
             self.assertLess(taken, UNSENT + SLACK)
 
     def test_many(self) -> None:
-        """Of many connections each may have little, with TLS and without."""
+        """With many connections, each may have little, with TLS and without."""
         for _ in range(MANY):
             self.connect()
         for factory in (self.site, TLSMemoryBIOFactory(CertificateOptions(), False, self.site)):
             self.assertLess(self.taken(self.open(factory)), UNSENT_OF_MANY + SLACK)
 
     def test_unix(self) -> None:
-        """Unix sockets, which have no such limit, are served as well."""
+        """Unix sockets, which have no such limit, are served too."""
         from twisted.internet import reactor
 
         own, client = socket.socketpair()

@@ -14,11 +14,11 @@ from imgsvc.web.chunked import LONGEST_LINE, LONGEST_TRAILERS, ChunkedDecoder, M
 quick = settings(deadline=None, derandomize=True, max_examples=200)
 
 WORDS = [b"1", b"a", b"0", b"\r\n", b"\r", b"\n", b";", b" ", b"5\r\nhello\r\n"]
-"""What nearly chunked bodies are made of."""
+"""The parts from which almost valid chunked bodies are made."""
 
 
 class Decoded:
-    """What a decoder made of some bytes that came in parts."""
+    """The result of a decoder that got its bytes in parts."""
 
     def __init__(self, *parts: bytes) -> None:
         self.pieces: list[bytes] = []
@@ -48,7 +48,7 @@ class ChunkedDecoderTests(SynchronousTestCase):
     """ChunkedDecoder"""
 
     def test_memory(self) -> None:
-        """What is handed on keeps no more than twice its bytes in memory, whatever stands between the chunks."""
+        """The pieces that are passed on keep at most twice their bytes in memory, whatever is between the chunks."""
         kept: list[bytes | memoryview] = []
         decoder = ChunkedDecoder(kept.append, self.fail)
         padded = b"1;" + b"x" * 4000 + b"\r\ny\r\n"
@@ -60,7 +60,7 @@ class ChunkedDecoderTests(SynchronousTestCase):
         self.assertIsInstance(kept[-1], memoryview)
 
     def test_chunks(self) -> None:
-        """The bytes of the chunks, and what follows the last of them."""
+        """The decoder gives the bytes of the chunks, and what follows the last chunk."""
         decoded = Decoded(b"4\r\nabcd\r\n0A;name=value\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nnext")
         self.assertEqual((decoded.body, decoded.rest), (b"abcd0123456789", b"next"))
 
@@ -71,7 +71,7 @@ class ChunkedDecoderTests(SynchronousTestCase):
             self.assertIsNone(Decoded(whole[:length]).rest)
 
     def test_malformed(self) -> None:
-        """What is no chunk is refused, also where int() would read a number."""
+        """Malformed chunks are refused, also sizes that int() would accept."""
         for data in (
             b"\r\n", b"x\r\n", b"-1\r\n", b"+1\r\na\r\n", b"0x1\r\na\r\n", b"1_0\r\n", b" 1\r\na\r\n", b"1 2\r\n",
             b"1\na\n", b"1\r\nab\r\n", b"1\r\na\n", b"11111111111111111\r\n", b"1;\x00\r\na\r\n", b"1;a\nb\r\na\r\n",
@@ -82,13 +82,13 @@ class ChunkedDecoderTests(SynchronousTestCase):
                 self.assertRaises(MalformedChunks, Decoded, *(data[n : n + 1] for n in range(len(data))))
 
     def test_lines_are_bounded(self) -> None:
-        """No line and no trailers are gathered without end."""
+        """The length of lines and of trailers is limited."""
         self.assertRaises(MalformedChunks, Decoded, b"1;" + b"a" * LONGEST_LINE, b"a")
         self.assertRaises(MalformedChunks, Decoded, b"0\r\n" + b"a" * (LONGEST_LINE + 1))
         self.assertRaises(MalformedChunks, Decoded, b"0\r\n", *[b"a: b\r\n" * 100] * (LONGEST_TRAILERS // 600 + 1))
 
     def test_chunks_are_joined(self) -> None:
-        """Chunks that came together go on as one piece."""
+        """Chunks that arrive together are passed on as one piece."""
         decoded = Decoded(b"1\r\na\r\n" * 1000 + b"4000\r\n" + b"b" * 0x4000 + b"\r\n1\r\nc\r\n0\r\n\r\n")
         self.assertEqual(decoded.pieces, [b"a" * 1000 + b"b" * 0x4000 + b"c"])
 
@@ -99,7 +99,7 @@ class ChunkedDecoderTests(SynchronousTestCase):
         st.lists(st.integers(0, 1500), max_size=30),
     )
     def test_any_split(self, chunks: list[bytes], after: bytes, cuts: list[int]) -> None:
-        """However the bytes come, the body and what follows it are the same."""
+        """The body and what follows it do not depend on how the bytes are split."""
         wire = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n" + after
         decoded = Decoded(*split(wire, cuts))
         self.assertEqual((decoded.body, decoded.rest), (b"".join(chunks), after))
@@ -107,7 +107,7 @@ class ChunkedDecoderTests(SynchronousTestCase):
     @quick
     @given(st.lists(st.sampled_from([b"1", b"a", b"0", b"\r\n", b"\r", b"\n", b";", b" ", b"1\r\nx\r\n"]), max_size=12))
     def test_no_more_than_twisted_takes(self, words: list[bytes]) -> None:
-        """What Twisted's decoder refuses is refused, and what both take is the same."""
+        """Whatever Twisted's decoder refuses is refused, and what both accept has the same result."""
         wire = b"".join(words)
         expected: list[bytes] = []
         twisted = http._ChunkedTransferDecoder(expected.append, lambda rest: None)

@@ -1,4 +1,4 @@
-"""The HTTP server without the API: clients that are lost, slow, or do not take their answers."""
+"""The HTTP server without the API: clients that disconnect, are slow, or do not read their responses."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.web.site_rig import IDLE, LARGEST, Keeper, SiteTestCase, answer, chun
 
 
 class LossTests(SiteTestCase):
-    """Connections that end before their time."""
+    """Connections that end early."""
 
     def errors(self, *pieces: bytes, half: bool = False) -> list[type[BaseException]]:
-        """What the consumer of the body is told when the connection ends after these pieces."""
+        """The errors that the consumer of the body gets when the connection ends after these pieces."""
         errors: list[type[BaseException]] = []
 
         async def handle(request: StreamingRequest) -> None:
@@ -44,7 +44,7 @@ class LossTests(SiteTestCase):
         return errors
 
     def test_cut_body(self) -> None:
-        """The consumer of a body that is cut is told so, by a half-close too."""
+        """The consumer of a body that is cut gets an error, also after a half-close."""
         for half in (False, True):
             self.assertEqual(self.errors(head("PUT /", "Content-Length: 5"), b"hell", half=half), [BodyCut])
             self.assertEqual(self.errors(head("PUT /", "Content-Length: 5"), half=half), [BodyCut])
@@ -54,7 +54,7 @@ class LossTests(SiteTestCase):
             self.assertEqual(self.errors(*chunks, b"\r\n0\r\n\r\n"), [])
 
     def test_route_learns_first(self) -> None:
-        """Those who wait for the request's end learn of a loss before the body's consumer."""
+        """Those who wait for the request's end learn of a loss before the consumer of the body."""
         told: list[str] = []
 
         def route(request: StreamingRequest) -> None:
@@ -77,7 +77,7 @@ class LossTests(SiteTestCase):
         self.assertEqual(connection.received, b"")
 
     def test_loss_within_the_head(self) -> None:
-        """A connection that ends within a head, by half or whole, ends."""
+        """A connection that ends within a head, by a close or a half-close, is closed."""
         for half in (False, True):
             connection = self.connect()
             connection.send(head("PUT /", "Content-Length: 5")[:-2])
@@ -89,14 +89,14 @@ class LossTests(SiteTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_half_close_when_idle(self) -> None:
-        """A client that closes its half between requests ends the connection."""
+        """A half-close between requests ends the connection."""
         connection = self.connect()
         connection.send(head("GET /"))
         connection.close_writing()
         self.assertTrue(connection.transport.disconnecting)
 
     def test_half_close_while_the_transport_is_full(self) -> None:
-        """The connection ends also where its channel was paused, which a transport would resume before it closes."""
+        """The connection also ends if its channel was paused, because a transport resumes it before it closes."""
         connection = self.connect()
         connection.send(head("GET /"))
         connection.transport.producer.pauseProducing()
@@ -105,7 +105,7 @@ class LossTests(SiteTestCase):
         self.assertIsNone(connection.transport.producer)
 
     def test_half_close_after_the_request(self) -> None:
-        """A client that sends no more waits for its answer, and gets it."""
+        """A client that half-closes after its request gets its response."""
         self.route = lambda request: None
         connection = self.connect()
         connection.send(head("PUT /", "Content-Length: 5"))
@@ -121,7 +121,7 @@ class LossTests(SiteTestCase):
         self.assertTrue(connection.transport.disconnecting)
 
     def test_half_close_after_many_requests(self) -> None:
-        """All requests that came whole before the client closed its half are answered, and one that did not is not."""
+        """All requests that were complete before a half-close are answered, and an incomplete one is not."""
         waiting: list[StreamingRequest] = []
         for rest in (b"", head("GET /")[:-2], head("PUT /", "Content-Length: 5") + b"hell"):
             self.route = waiting.append
@@ -137,7 +137,7 @@ class LossTests(SiteTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_consumer_of_a_request_that_was_answered(self) -> None:
-        """An answer that comes before the end of the body ends the body for its consumer."""
+        """A response that is sent before the end of the body ends the body for its consumer."""
         self.route = lambda request: None
         connection = self.connect()
         connection.send(head("PUT /", "Transfer-Encoding: chunked"))
@@ -146,7 +146,7 @@ class LossTests(SiteTestCase):
         self.failureResultOf(done, BodyCut)
 
     def test_answer_within_a_write(self) -> None:
-        """A consumer may have its request answered at any byte, also the last one of what had come with the head."""
+        """A consumer may have its request answered at any byte, also at the last byte that came with the head."""
 
         class Refuser(Keeper):
             def write(self, data: bytes) -> None:
@@ -166,7 +166,7 @@ class LossTests(SiteTestCase):
 
 
 class TimeTests(SiteTestCase):
-    """What ends those who do nothing."""
+    """Time-outs for clients that do nothing."""
 
     def test_idle(self) -> None:
         """A new connection, and one between requests, may be silent for the idle time-out and no longer."""
@@ -179,7 +179,7 @@ class TimeTests(SiteTestCase):
         self.assertTrue(connection.closed)
 
     def test_slow_head(self) -> None:
-        """The whole head has one time-out from its first byte, however it trickles; on a kept connection too."""
+        """The whole head has one time-out from its first byte, however slowly it comes, also on a kept connection."""
         for first in (b"", head("GET /"), head("PUT /", "Content-Length: 5") + b"hello"):
             connection = self.connect()
             if first:
@@ -194,7 +194,7 @@ class TimeTests(SiteTestCase):
             self.assertTrue(connection.closed)
 
     def test_partial_head_behind_a_body(self) -> None:
-        """A head that began in the piece in which a body ended has a time-out."""
+        """A head that begins in the same piece as the end of a body has a time-out."""
         self.route = lambda request: None
         connection = self.connect()
         connection.send(head("PUT /", "Content-Length: 5") + b"hello" + b"GET / HTTP/1.1\r\nHost")
@@ -205,7 +205,7 @@ class TimeTests(SiteTestCase):
         self.assertTrue(connection.closed)
 
     def test_body(self) -> None:
-        """A body may come slowly, with no pause as long as the time-out; then the connection is cut."""
+        """A body may come slowly, without a pause as long as the time-out. After such a pause the connection is cut."""
         connection = self.connect()
         connection.send(head("PUT /", "Content-Length: 5"))
         for _ in range(3):
@@ -218,7 +218,7 @@ class TimeTests(SiteTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_slow_route(self) -> None:
-        """A route that reads nothing, or that takes its time after the body, is not a slow client."""
+        """A route that does not read, or works after the body has come, does not count as a slow client."""
         self.route = lambda request: None
         connection = self.connect()
         connection.send(head("PUT /", "Content-Length: 5"))
@@ -237,7 +237,7 @@ class TimeTests(SiteTestCase):
         self.assertTrue(connection.closed)
 
     def test_head_with_a_long_time_out(self) -> None:
-        """A head has a minute, however long a connection may be silent."""
+        """A head must be complete after a minute, however long a connection may be silent."""
         self.site.timeOut = self.site.idle_timeout = 10 * IDLE
         connection = self.connect()
         self.clock.advance(9 * IDLE)
@@ -249,7 +249,7 @@ class TimeTests(SiteTestCase):
         self.assertTrue(connection.closed)
 
     def test_last_answer_that_is_not_taken(self) -> None:
-        """A client that does not take the last answer of a connection is cut off in the end."""
+        """A client that does not read the last response of a connection is cut in the end."""
         connection = self.connect()
         connection.send(head("GET /", "Connection: close"))
         self.clock.advance(IDLE)
@@ -259,7 +259,7 @@ class TimeTests(SiteTestCase):
 
 
 class RateTests(SiteTestCase):
-    """A body comes with 100 bytes a second or more, averaged over a minute."""
+    """A body must come with at least 100 bytes per second, averaged over a minute."""
 
     minimum_rate = 100
 
@@ -271,7 +271,7 @@ class RateTests(SiteTestCase):
             self.clock.advance(10)
 
     def test_slow_body(self) -> None:
-        """A body that trickles is cut off after the minute in which it was too slow, and the client told why."""
+        """A body that is too slow is cut after the minute in which it was too slow, and the client is told why."""
         for framing in ("Content-Length: 50000", "Transfer-Encoding: chunked"):
             connection = self.connect()
             connection.send(head("PUT /", framing) + (b"c350\r\n" if "chunked" in framing else b""))
@@ -286,7 +286,7 @@ class RateTests(SiteTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_slow_route(self) -> None:
-        """Time in which nothing is asked of the client does not count."""
+        """Time in which the server does not read does not count."""
         self.route = lambda request: None
         connection = self.connect()
         connection.send(head("PUT /", "Content-Length: 30"))
@@ -307,7 +307,7 @@ class RateTests(SiteTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_rest_of_a_refused_body(self) -> None:
-        """The rest of a body that was refused comes no slower."""
+        """The same rate holds for the rest of a refused body."""
         self.route = refuse
         connection = self.connect()
         connection.send(head("PUT /", "Content-Length: 10000"))
@@ -316,7 +316,7 @@ class RateTests(SiteTestCase):
         self.assertTrue(connection.transport.aborting)
 
     def test_next_body(self) -> None:
-        """Each body has its own first minute, and a download or a wait between two requests has no rate."""
+        """Each body has its own first minute. A download, or a pause between two requests, has no rate."""
         connection = self.connect()
         for _ in range(3):
             connection.send(head("PUT /", "Content-Length: 50"))
@@ -328,10 +328,10 @@ class RateTests(SiteTestCase):
 
 
 class BackPressureTests(SiteTestCase):
-    """What a client can make the server keep."""
+    """How much a client can make the server hold."""
 
     def test_requests_ahead(self) -> None:
-        """Of what comes behind a request that is at work, no more than one read is kept."""
+        """At most one read of bytes behind a running request is kept."""
         for request in (head("GET /"), head("PUT /", "Content-Length: 5") + b"hello"):
             for write_side_full in (False, True):
                 self.route = lambda request: None
@@ -344,7 +344,7 @@ class BackPressureTests(SiteTestCase):
                 connection.lose()
 
     def test_drained_while_requests_wait(self) -> None:
-        """A download that moves does not make room for requests behind it."""
+        """A download that makes progress does not make room for requests behind it."""
         self.route = lambda request: None
         connection = self.connect()
         connection.send(head("GET /"))
@@ -357,7 +357,7 @@ class BackPressureTests(SiteTestCase):
         self.assertEqual(connection.unread, before)
 
     def test_answers_that_are_not_taken(self) -> None:
-        """Who does not take its answers is not read: bodies do not get around it."""
+        """A client that does not read its responses is not read either, even while it sends a body."""
         connection = self.connect()
         request = head("PUT /", "Content-Length: 5") + b"hello"
         connection.send(request)
@@ -371,7 +371,9 @@ class BackPressureTests(SiteTestCase):
         self.assertEqual(len(connection.answers()), 10_001)
 
     def test_answer_that_fills_the_write_side(self) -> None:
-        """The next request begins when the answers before it are taken, whether it had come by then or not."""
+        """The next request begins when the responses before it have been sent, whether it had arrived by then
+        or not.
+        """
 
         def fill(request: StreamingRequest) -> None:
             connection.channel.pauseProducing()  # as the transport does when it holds too much
@@ -396,7 +398,7 @@ class BackPressureTests(SiteTestCase):
                 self.assertEqual(len(connection.answers()), 10_003)
 
     def test_answer_that_stays(self) -> None:
-        """A client that does not take an answer, and has asked for the next one, is cut off; not one that takes it."""
+        """A client that does not read a response, and has sent the next request, is cut. A client that reads is not."""
 
         def fill(request: StreamingRequest) -> None:
             connection.channel.pauseProducing()
@@ -415,7 +417,7 @@ class BackPressureTests(SiteTestCase):
             connection.lose()
 
     def test_write_side_does_not_resume_a_body(self) -> None:
-        """A body that its consumer has paused stays so when the answers before it are taken."""
+        """A body that its consumer has paused stays paused when the responses before it have been sent."""
         self.route = lambda request: None
         connection = self.connect()
         connection.send(head("PUT /", "Content-Length: 5"))
@@ -436,7 +438,7 @@ class BackPressureTests(SiteTestCase):
         self.assertEqual(connection.transport.bufferSize, HEAD_READ_SIZE)
 
     def test_turns(self) -> None:
-        """Of many requests in one read, one is worked off in each turn of the reactor."""
+        """Of many requests in one read, one is handled in each turn of the reactor."""
         turns: list[int] = []
         turn = 0
 
@@ -471,7 +473,7 @@ class BackPressureTests(SiteTestCase):
         self.assertEqual((len(self.requests), connection.unread), (30, 0))
 
     def test_turns_of_a_client_that_waits(self) -> None:
-        """A client that sends its next request when it has the answer waits for no further turn."""
+        """A client that waits for each response before it sends the next request waits for no extra turn."""
         connection = self.connect()
         for number in range(3):
             connection._unread.append(head(f"GET /{number}"))
@@ -480,7 +482,7 @@ class BackPressureTests(SiteTestCase):
         self.assertTrue(all(call.getTime() > 0 for call in self.clock.getDelayedCalls()))
 
     def test_turns_under_tls(self) -> None:
-        """Requests that come in records of TLS of their own, many in one read, have a turn each, too."""
+        """The same holds for many requests in separate TLS records."""
         connection = self.connect()
         connection.channel.isSecure = lambda: True
         for number in range(10):
@@ -491,7 +493,7 @@ class BackPressureTests(SiteTestCase):
         self.assertEqual([one.body for one in connection.answers()], [b"/%d " % number for number in range(10)])
 
     def test_lost_between_turns(self) -> None:
-        """Requests that have not had their turn when the connection is lost are not begun."""
+        """Requests that still wait for their turn when the connection is lost are not begun."""
         connection = self.connect()
         connection._unread.append(head("GET /") * 3)
         connection._read()
@@ -521,16 +523,18 @@ class StormTests(SiteTestCase):
         echo(request)
 
     def send(self) -> None:
-        """One event of the reactor after the other, all in one turn."""
+        """Deliver the events of the reactor one after the other, all in one turn."""
         for number, connection in enumerate(self.new):
             connection.channel.dataReceived(head(f"GET /{number}"))
 
     def uris(self) -> list[bytes]:
-        """Of the requests that have begun, those before the storm apart."""
+        """The URIs of the requests that have begun, except those before the storm."""
         return [request.uri for request in self.requests[1:]]
 
     def test_new_ones_wait(self) -> None:
-        """Those that are too many for the turn wait for the next ones, and read no more; the others go on at once."""
+        """New connections that are too many for the turn wait for later turns, and are not read. Others go on
+        at once.
+        """
         self.send()
         self.old.channel.dataReceived(head("GET /again"))
         self.assertEqual(self.uris(), [b"/0", b"/1", b"/again"])
@@ -541,7 +545,7 @@ class StormTests(SiteTestCase):
         self.assertTrue(all(connection.transport.reads for connection in self.new))
 
     def test_pieces(self) -> None:
-        """What comes while a connection waits, as of TLS, is handled after what came before it."""
+        """Bytes that come while a connection waits, as with TLS, are handled after those before them."""
         self.send()
         self.new[3].channel.dataReceived(head("GET /more"))
         self.clock.advance(0)
@@ -549,7 +553,7 @@ class StormTests(SiteTestCase):
         self.assertEqual([answer.body for answer in self.new[3].answers()], [b"/3 ", b"/more "])
 
     def test_half_closed(self) -> None:
-        """A client that sends no more while its request waits has its answer."""
+        """A client that half-closes while its request waits gets its response."""
         self.send()
         self.new[3].channel.readConnectionLost()
         self.clock.advance(0)
@@ -557,14 +561,14 @@ class StormTests(SiteTestCase):
         self.assertTrue(self.new[3].closed)
 
     def test_stopped(self) -> None:
-        """A server that stops answers what has come."""
+        """A server that stops answers the requests that have come."""
         self.send()
         self.site.finish_connections()
         self.clock.advance(0)
         self.assertEqual([len(connection.answers()) for connection in self.new], [1, 1, 1, 1])
 
     def test_lost(self) -> None:
-        """A connection that is gone while its request waits leaves nothing."""
+        """A connection that is lost while its request waits leaves nothing behind."""
         self.send()
         self.new[3].lose(ConnectionLost())
         self.clock.advance(0)

@@ -1,4 +1,4 @@
-"""Cross-origin requests, as browsers make them."""
+"""Cross-origin requests, as browsers send them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def words(text: str) -> set[str]:
 
 
 class CorsTestCase(ApiTestCase):
-    """A server whose callers need an identity, and which a dashboard may use."""
+    """A server whose callers need an identity, with one allowed origin."""
 
     origins: ClassVar[list[str]] = [DASHBOARD, "http://localhost:8080"]
     tables: ClassVar[dict[str, Any] | None] = {
@@ -37,15 +37,15 @@ class CorsTestCase(ApiTestCase):
     }
 
     def cors(self, answer: Answer) -> set[str]:
-        """The names of the CORS headers of an answer, and `vary`."""
+        """The names of the CORS headers of a response, and `vary`."""
         return {name for name in answer.headers if name.startswith("access-control-") or name == "vary"}
 
 
 class PreflightTests(CorsTestCase):
-    """What a browser asks before it lets a page do something."""
+    """The requests that a browser sends before it lets a page act."""
 
     def test_every_path(self) -> None:
-        """It is answered 200 without a token, wherever the page wants to go."""
+        """Each is answered with 200 without a token, for any path."""
         for path in (
             "/v2/images",
             "/v2/images/x/file",
@@ -71,7 +71,7 @@ class PreflightTests(CorsTestCase):
             self.assertEqual(answer.headers["access-control-max-age"], "3600")
 
     def test_described_headers(self) -> None:
-        """A page may send every header that the description knows, but Content-Range, for which there is Range."""
+        """A page may send every header that the description has, except Content-Range; it has Range instead."""
         allowed = words(self.server.request("OPTIONS", "/v2/images", PREFLIGHT).headers["access-control-allow-headers"])
         described = {
             parameter["name"].lower()
@@ -83,28 +83,28 @@ class PreflightTests(CorsTestCase):
         self.assertEqual(described - allowed, {"content-range"})
 
     def test_request_id(self) -> None:
-        """It has a request id, as every answer below /v2."""
+        """The response has a request id, like every response below /v2."""
         self.assertIn("x-openstack-request-id", self.server.request("OPTIONS", "/v2/images", PREFLIGHT).headers)
 
     def test_no_identity_headers(self) -> None:
-        """A page may not send what a proxy says of the caller."""
+        """A page may not send the identity headers of a proxy."""
         answer = self.server.request("OPTIONS", "/v2/images", PREFLIGHT)
         allowed = words(answer.headers["access-control-allow-headers"])
         self.assertEqual({name for name in allowed if "role" in name or "identity" in name or "project" in name}, set())
 
     def test_other_origins(self) -> None:
-        """Pages of others are told nothing, which browsers take for a no."""
+        """Pages of other origins get no CORS headers, so browsers refuse them."""
         for origin in ("https://evil.example", f"{DASHBOARD}.evil.example", "http://dashboard.example", "null", "*"):
             answer = self.server.request("OPTIONS", "/v2/images", {**PREFLIGHT, "Origin": origin})
             self.assertEqual((answer.status, self.cors(answer)), (200, {"vary"}), origin)
 
     def test_no_origin(self) -> None:
-        """OPTIONS of what is no browser is 200, and says no more than that."""
+        """An OPTIONS request without an Origin is 200, without CORS headers."""
         answer = self.server.request("OPTIONS", "/v2/images")
         self.assertEqual((answer.status, self.cors(answer)), (200, {"vary"}))
 
     def test_connection_is_kept(self) -> None:
-        """The request itself follows on the same connection."""
+        """The connection is kept for the request itself."""
         connection = self.server.connect()
         lines = "".join(f"{name}: {value}\r\n" for name, value in PREFLIGHT.items())
         for _ in range(2):
@@ -114,10 +114,10 @@ class PreflightTests(CorsTestCase):
 
 
 class RequestTests(CorsTestCase):
-    """What pages then do."""
+    """The requests of pages."""
 
     def assert_readable(self, answer: Answer) -> None:
-        """The page gets to see the answer, and the headers that it needs."""
+        """The page may read the response, and the headers that it needs."""
         self.assertEqual(answer.headers["access-control-allow-origin"], DASHBOARD)
         self.assertEqual(answer.headers["access-control-allow-credentials"], "true")
         self.assertEqual(answer.headers["vary"], "Origin")
@@ -140,7 +140,7 @@ class RequestTests(CorsTestCase):
         return str(answer.json["id"])
 
     def test_upload(self) -> None:
-        """A dashboard sends the bytes of an image from the browser."""
+        """A dashboard uploads an image from the browser."""
         image = self.image()
         self.assertEqual(self.server.request("OPTIONS", f"/v2/images/{image}/file", PREFLIGHT).status, 200)
         answer = self.server.put(image, b"bytes", **MEMBER, **FROM_DASHBOARD, **{"X-Auth-Token": "t"})
@@ -151,7 +151,7 @@ class RequestTests(CorsTestCase):
         self.assert_readable(answer)
 
     def test_early_refusal(self) -> None:
-        """A refusal that comes long before the end of the body can be read by the page."""
+        """The page can read a refusal that comes long before the end of the body."""
         image = self.image()
         self.server.put(image, b"bytes", **MEMBER)
         connection = self.begin_put(
@@ -162,7 +162,7 @@ class RequestTests(CorsTestCase):
         self.assert_readable(answer)
 
     def test_errors(self) -> None:
-        """Pages may read why something failed, also without a token."""
+        """Pages may read errors, also those without a token."""
         for path, headers, status in (
             ("/v2/images", {}, 401),
             ("/v2/images/x", MEMBER, 404),
@@ -178,19 +178,21 @@ class RequestTests(CorsTestCase):
         self.assert_readable(self.server.request("DELETE", "/v2/images", {**MEMBER, **FROM_DASHBOARD}))
 
     def test_others(self) -> None:
-        """Who does not come from a page, or from one of others, is answered as ever; caches must tell them apart."""
+        """Requests of no page, or of other pages, are answered as usual. `Vary` tells caches to keep the responses
+        apart.
+        """
         for headers in ({}, {"Origin": "https://evil.example"}):
             answer = self.server.request("GET", "/v2/images", {**MEMBER, **headers})
             self.assertEqual((answer.status, self.cors(answer)), (200, {"vary"}))
 
 
 class AnyOriginTests(CorsTestCase):
-    """`*`: pages of all origins."""
+    """`*` allows pages of all origins."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "server": {"cors_origins": ["*"]}}
 
     def test_without_credentials(self) -> None:
-        """They may use the API, but without credentials, which browsers do not let go together with `*`."""
+        """They may use the API, but without credentials, which browsers do not allow together with `*`."""
         for method, status in (("OPTIONS", 200), ("GET", 200)):
             answer = self.server.request(method, "/v2/images", {**PREFLIGHT, "Origin": "https://anybody.example"})
             self.assertEqual((answer.status, answer.headers["access-control-allow-origin"]), (status, "*"))
@@ -198,7 +200,7 @@ class AnyOriginTests(CorsTestCase):
             self.assertNotIn("vary", answer.headers)
 
     def test_no_page(self) -> None:
-        """Who does not come from a page is told nothing."""
+        """Requests of no page get no CORS headers."""
         self.assertEqual(self.cors(self.server.request("GET", "/v2/images")), set())
 
 
@@ -208,7 +210,7 @@ class AnyAndListedTests(CorsTestCase):
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "server": {"cors_origins": ["*", DASHBOARD]}}
 
     def test_both(self) -> None:
-        """Which of them it is depends on the origin, and caches are told so."""
+        """Which of them applies depends on the origin, and `Vary` tells caches so."""
         for origin, allowed, credentials in ((DASHBOARD, DASHBOARD, "true"), ("https://anybody.example", "*", None)):
             answer = self.server.request("GET", "/v2/images", {"Origin": origin})
             self.assertEqual(answer.headers["access-control-allow-origin"], allowed)
@@ -217,12 +219,12 @@ class AnyAndListedTests(CorsTestCase):
 
 
 class OffTests(CorsTestCase):
-    """By default there is no CORS."""
+    """Without the option there is no CORS."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE}
 
     def test_off(self) -> None:
-        """No header tells of it, and OPTIONS is a method like others."""
+        """No response has CORS headers, and OPTIONS is a method like others."""
         answer = self.server.request("OPTIONS", "/v2/images", {**PREFLIGHT, "Origin": "http://imgsvc-test"})
         self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD, POST"))
         self.assertEqual(self.cors(answer), set())
@@ -231,10 +233,10 @@ class OffTests(CorsTestCase):
 
 
 class OriginsTests(SynchronousTestCase):
-    """What origins may be."""
+    """The values of the option."""
 
     def test_bad(self) -> None:
-        """What no browser would ever send is told at start."""
+        """Values that no browser sends are refused at the start."""
         for origin in ("dashboard.example", "https://dashboard.example/", "https://", "https://x/y", ""):
             error = self.assertRaises(ConfigurationError, Cors, [origin])
             self.assertIn(f"server.cors_origins = {origin!r}", str(error))

@@ -26,11 +26,11 @@ READ_ONLY: dict[str, Any] = {
     **dict.fromkeys((*LINKS, *TEXTS), "x"),
     **{"status": "active", "size": 1, "virtual_size": None, "locations": [{"url": "http://x/", "metadata": {}}]},
 }
-"""What only the server sets, with values that the schema allows."""
+"""Fields that only the server sets, with values that the schema allows."""
 
 
 class CreateTestCase(ApiTestCase):
-    """Tests that make images."""
+    """Creates images."""
 
     def post(self, body: Any, headers: dict[str, str] | None = None) -> Answer:
         """The answer to a body: bytes as they are, anything else as JSON."""
@@ -38,7 +38,7 @@ class CreateTestCase(ApiTestCase):
         return self.server.request("POST", "/v2/images", headers, data)
 
     def created(self, body: Any, headers: dict[str, str] | None = None) -> dict[str, Any]:
-        """The image, which a GET shows as it was answered."""
+        """The image in the response. A GET shows the same."""
         answer = self.post(body, headers)
         self.assertEqual(answer.status, 201, answer.body)
         made: dict[str, Any] = answer.json
@@ -47,15 +47,15 @@ class CreateTestCase(ApiTestCase):
         return made
 
     def number_of_images(self) -> int:
-        """All that there are."""
+        """The number of all images."""
         return len(self.server.request("GET", "/v2/images?limit=1000&os_hidden=false").json["images"])
 
 
 class AcceptedTests(CreateTestCase):
-    """What is taken."""
+    """Bodies that are accepted."""
 
     def test_nothing_set(self) -> None:
-        """An empty object makes a queued, shared image; every base field is there."""
+        """An empty object creates a queued, shared image with every base field."""
         answer = self.post({})
         self.assertEqual(answer.status, 201)
         image = answer.json
@@ -78,7 +78,7 @@ class AcceptedTests(CreateTestCase):
         )
 
     def test_headers(self) -> None:
-        """Location is absolute; no header speaks of import methods or of a single store."""
+        """Location is absolute. No header names import methods or a single store."""
         answer = self.post({})
         self.assertEqual(answer.headers["location"], f"http://imgsvc-test/v2/images/{answer.json['id']}")
         self.assertEqual(answer.headers["content-type"], "application/json")
@@ -86,7 +86,7 @@ class AcceptedTests(CreateTestCase):
         self.assertNotIn("openstack-image-store-ids", answer.headers)
 
     def test_everything_set(self) -> None:
-        """Every field that a client may set."""
+        """Every field that a client may set can be set."""
         fields = {
             **{"id": str(uuid4()), "name": "a", "visibility": "public", "protected": True, "os_hidden": True},
             **{"owner": "somebody", "container_format": "ovf", "disk_format": "vmdk"},
@@ -104,7 +104,7 @@ class AcceptedTests(CreateTestCase):
         )
 
     def test_keys_that_are_names_within(self) -> None:
-        """Names that the implementation has for things of its own are custom properties like any other."""
+        """Names that the implementation uses internally are custom properties like any other."""
         fields = dict.fromkeys(
             ("image_id", "member", "extra_properties", "properties", "metadata", "key", "__class__"), "x"
         )
@@ -112,12 +112,12 @@ class AcceptedTests(CreateTestCase):
         self.assertEqual({key: image[key] for key in fields}, fields)
 
     def test_content_type_does_not_matter(self) -> None:
-        """The body is JSON, whatever its Content-Type says."""
+        """The body is read as JSON, whatever its Content-Type."""
         for content_type in ("text/plain", "application/octet-stream", "application/json; charset=utf-8"):
             self.assertEqual(self.post({}, {"Content-Type": content_type}).status, 201)
 
     def test_nulls(self) -> None:
-        """Null where a field may be null."""
+        """Fields that may be null can be null."""
         image = self.created(
             {**dict.fromkeys(("name", "container_format", "disk_format", "owner", "kernel_id")), "tags": []}
         )
@@ -125,15 +125,15 @@ class AcceptedTests(CreateTestCase):
         self.assertIsNone(self.created({"owner": ""})["owner"])
 
     def test_tags_are_a_set(self) -> None:
-        """Duplicates count once."""
+        """Duplicate tags count once."""
         self.assertEqual(self.created({"tags": ["a", "b", "a"]})["tags"], ["a", "b"])
 
     def test_limits(self) -> None:
-        """The longest of everything."""
+        """The longest allowed values are accepted."""
         self.created({"name": "\u00fc" * 255, "k" * 255: "v" * 60_000, "tags": ["t" * 255]})
 
     def test_stores_header(self) -> None:
-        """A store that is named here is not looked at."""
+        """The header that names a store is ignored here."""
         self.assertEqual(self.post({}, {"X-Image-Meta-Store": "nowhere"}).status, 201)
 
     @settings(derandomize=True, deadline=None, max_examples=60)
@@ -144,7 +144,7 @@ class AcceptedTests(CreateTestCase):
         )
     )
     def test_any_properties(self, properties: dict[str, str]) -> None:
-        """Any text is a key and a value, and comes back as it was; it is what the published schema says."""
+        """Any text can be a key or a value, and is returned unchanged. The image fits the published schema."""
         schema = self.server.request("GET", "/v2/schemas/image").json
         free = {f"x{key}": value for key, value in properties.items()}
         image = self.created(free)
@@ -153,10 +153,10 @@ class AcceptedTests(CreateTestCase):
 
 
 class RefusedTests(CreateTestCase):
-    """What is not."""
+    """Bodies that are refused."""
 
     def test_bodies(self) -> None:
-        """No JSON object: 400."""
+        """Bodies that are not a JSON object are 400."""
         for body in (
             *(b"", b"x", b"{", b"[]", b"[{}]", b"1", b'"x"', b"null", b"true", b"{} {}", b"{'a': 1}", b'{"a": "b",}'),
             *(
@@ -173,7 +173,7 @@ class RefusedTests(CreateTestCase):
         self.assertEqual(self.number_of_images(), 0)
 
     def test_encoded(self) -> None:
-        """A body that the client has compressed is 415, and told what it may be."""
+        """A compressed body is 415, and the response says which encoding is allowed."""
         for method, path in (
             ("POST", "/v2/images"),
             ("PATCH", "/v2/images/x"),
@@ -188,7 +188,7 @@ class RefusedTests(CreateTestCase):
         self.assertEqual(answer.status, 201)
 
     def test_too_long(self) -> None:
-        """A body over 1 MiB is 413, with a length before it comes, in chunks as soon as it is too long."""
+        """A body over 1 MiB is 413: at once if its length says so, in chunks as soon as it is too long."""
         body = b'{"a": "%s"}' % (b"x" * (1 << 20))
         self.assertEqual(self.post(body).status, 413)
         connection = self.server.connect()
@@ -200,7 +200,7 @@ class RefusedTests(CreateTestCase):
         self.assertEqual(self.post(b'{"a": "x"%s}' % (b" " * ((1 << 20) - 10))).status, 201)
 
     def test_values(self) -> None:
-        """Values that the schema does not have: 400."""
+        """Values that the schema does not allow are 400."""
         for fields in (
             *({"id": "x"}, {"id": str(uuid4()) + "\n"}, {"id": None}, {"id": 1}, {"id": str(uuid4())[:-1]}),
             *({"name": 1}, {"name": "x" * 256}, {"name": ["x"]}, {"visibility": "everyone"}, {"visibility": None}),
@@ -230,7 +230,7 @@ class RefusedTests(CreateTestCase):
         self.assertEqual(self.number_of_images(), 0)
 
     def test_characters(self) -> None:
-        """Text that no UTF-8 can write, and NUL, are 400 wherever they stand."""
+        """Text that UTF-8 cannot encode, and NUL, are 400 wherever they are."""
         for bad in ("\\ud800", "\\udfff\\ud800", "\\u0000"):
             for body in ('{"name": "%s"}', '{"%s": "x"}', '{"x": "%s"}', '{"tags": ["%s"]}', '{"owner": "%s"}'):
                 self.assertEqual(self.post((body % bad).encode()).status, 400, body % bad)
@@ -238,21 +238,23 @@ class RefusedTests(CreateTestCase):
         self.assertEqual(self.number_of_images(), 1)
 
     def test_read_only(self) -> None:
-        """What only the server sets: 403; but for links, 400 if the schema does not have the value."""
+        """Fields that only the server sets are 403, except links: these are 400 if the schema does not allow
+        the value.
+        """
         for key, value in READ_ONLY.items():
             self.assertEqual(self.post({key: value}).status, 403, key)
             self.assertEqual(self.post({key: [None, {}]}).status, 403 if key in LINKS else 400, key)
         self.assertEqual(self.number_of_images(), 0)
 
     def test_id_taken(self) -> None:
-        """An id that is used, or was by an image that is deleted: 409."""
+        """An id that is used, or was used by a deleted image, is 409."""
         image_id = self.created({})["id"]
         self.assertEqual(self.post({"id": image_id, "name": "other"}).status, 409)
         self.server.request("DELETE", f"/v2/images/{image_id}")
         self.assertEqual(self.post({"id": image_id}).status, 409)
 
     def test_order(self) -> None:
-        """Links, then the schema, then reserved keys, then the rest."""
+        """Links are checked first, then the schema, then reserved keys, then the rest."""
         taken = self.created({})["id"]
         for link in LINKS:
             self.assertEqual(self.post({link: "x", "min_disk": -1}).status, 403)
@@ -263,7 +265,7 @@ class RefusedTests(CreateTestCase):
         self.assertEqual(self.post({"id": taken}).status, 409)
 
     def test_client_gone(self) -> None:
-        """A body that is cut off makes no image."""
+        """A body that is cut creates no image."""
         connection = self.server.connect()
         connection.send(b'POST /v2/images HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{"nam')
         connection.lose()
@@ -271,28 +273,28 @@ class RefusedTests(CreateTestCase):
 
 
 class QuotaTests(CreateTestCase):
-    """How much an image may carry."""
+    """The limits of one image."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "quotas": {"tags": 2, "properties": 3}}
 
     def test_tags(self) -> None:
-        """More tags than the quota: 413; duplicates do not count."""
+        """More tags than the quota are 413. Duplicates do not count."""
         self.assertEqual(self.post({"tags": ["a", "b", "c"]}).status, 413)
         self.assertEqual(self.post({"tags": ["a", "b", "a"]}).status, 201)
 
     def test_properties(self) -> None:
-        """More custom properties than the quota: 413; base fields do not count."""
+        """More custom properties than the quota are 413. Base fields do not count."""
         self.assertEqual(self.post({"a": "", "b": "", "c": "", "d": ""}).status, 413)
         self.assertEqual(self.post({"a": "", "b": "", "c": "", "name": "x", "min_ram": 1}).status, 201)
 
 
 class SeveralStoresTests(CreateTestCase):
-    """Where there are several stores."""
+    """A server with several stores."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": THREE_STORES}
 
     def test_headers(self) -> None:
-        """Their ids are told, in the order of the configuration."""
+        """The response has their ids, in the order of the configuration."""
         answer = self.post({})
         self.assertEqual(answer.headers["openstack-image-store-ids"], "cheap,fast,far")
         self.assertNotIn("openstack-image-import-methods", answer.headers)
@@ -300,12 +302,12 @@ class SeveralStoresTests(CreateTestCase):
 
 
 class PermissionTests(CreateTestCase):
-    """Who may make what."""
+    """Which callers may create which images."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
 
     def test_owner(self) -> None:
-        """The owner is the caller's project; another one is for administrators."""
+        """The owner is the caller's project. Only administrators may choose another one."""
         self.assertEqual(self.created({}, MEMBER)["owner"], "blue")
         self.assertEqual(self.created({"owner": "blue"}, MEMBER)["owner"], "blue")
         for owner in ("red", "", None):
@@ -314,7 +316,7 @@ class PermissionTests(CreateTestCase):
         self.assertEqual(self.created({}, ADMIN)["owner"], "ops")
 
     def test_roles(self) -> None:
-        """Readers, and members of no project, make none."""
+        """Readers, and members of no project, create no images."""
         for who, status in (
             (READER, 403),
             (identity(None, "member", "reader"), 403),
@@ -324,14 +326,14 @@ class PermissionTests(CreateTestCase):
             self.assertEqual(self.post({}, who).status, status)
 
     def test_visibility(self) -> None:
-        """Public is for administrators, the rest for every member."""
+        """Public images are for administrators, all others for every member."""
         self.assertEqual(self.post({"visibility": "public"}, MEMBER).status, 403)
         for visibility in ("community", "shared", "private"):
             self.assertEqual(self.created({"visibility": visibility}, MEMBER)["visibility"], visibility)
         self.assertEqual(self.created({"visibility": "public"}, ADMIN)["visibility"], "public")
 
     def test_order(self) -> None:
-        """Who may make no image is told so before its body is looked at."""
+        """A caller that may create no image is refused before its body is read."""
         taken = self.created({}, STRANGER)["id"]
         many = {"tags": [str(number) for number in range(200)]}
         self.assertEqual(self.post({"id": taken, **many}, READER).status, 403)
@@ -342,7 +344,7 @@ class PermissionTests(CreateTestCase):
         self.assertEqual(self.post({"id": taken}, MEMBER).status, 409)
 
     def test_id_of_others(self) -> None:
-        """Whoever has an id, and whether its image is there still: the answer is the same."""
+        """The response to an id that is taken is the same, whoever has it and whether its image still exists."""
         own, foreign = self.created({"visibility": "private"}, MEMBER)["id"], self.created({}, STRANGER)["id"]
         gone = self.created({}, STRANGER)["id"]
         self.assertEqual(self.server.request("DELETE", f"/v2/images/{gone}", STRANGER).status, 204)
@@ -353,7 +355,7 @@ class PermissionTests(CreateTestCase):
         )
 
     def test_show(self) -> None:
-        """Who sees an image by its id; all others are told 404, never 403."""
+        """Callers that see an image by its id get it. All others get 404, never 403."""
         for visibility, stranger in (("public", 200), ("community", 200), ("shared", 404), ("private", 404)):
             image = self.post({"visibility": visibility, "owner": "blue"}, ADMIN).json["id"]
             statuses = [
@@ -363,7 +365,7 @@ class PermissionTests(CreateTestCase):
             self.assertEqual(statuses, [200, 200, 200, stranger, 404, 401], visibility)
 
     def test_show_without_owner(self) -> None:
-        """A shared image of nobody is for everybody, a private one for administrators."""
+        """Everybody sees a shared image without an owner, and only administrators a private one."""
         for visibility, stranger in (("shared", 200), ("private", 404)):
             image = self.post({"visibility": visibility, "owner": ""}, ADMIN).json["id"]
             self.assertEqual(self.server.request("GET", f"/v2/images/{image}", STRANGER).status, stranger)
@@ -374,7 +376,7 @@ class ShowTests(CreateTestCase):
     """GET /v2/images/{image_id}"""
 
     def test_absent(self) -> None:
-        """Any string that is no image's id is 404."""
+        """Any string that is not the id of an image is 404."""
         for image_id in (str(uuid4()), "x", "x" * 1000, "%20", "ubuntu%3A22.04", "%F0%9F%92%BE", "..%2F", "%00", "'"):
             self.assertEqual(self.server.request("GET", f"/v2/images/{image_id}").status, 404, image_id)
 

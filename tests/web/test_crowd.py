@@ -1,4 +1,4 @@
-"""How many connections there may be, and who has to go for new ones."""
+"""The limits of connections, and which connections are closed for new ones."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def peer(host: str) -> IPv4Address | IPv6Address:
 
 
 class LimitTests(SiteTestCase):
-    """Three connections at most."""
+    """At most three connections."""
 
     limits = CrowdLimits(3)
 
     def crowd(self) -> list[Connection]:
-        """As many connections as may be, one after the other."""
+        """Open as many connections as are allowed, one after the other."""
         connections = []
         for _ in range(3):
             connections.append(self.connect())
@@ -30,7 +30,7 @@ class LimitTests(SiteTestCase):
         return connections
 
     def assert_refused_for_now(self, connection: Connection) -> None:
-        """It is told so, whatever it sends, and ends."""
+        """The client is told so, whatever it sends, and the connection ends."""
         connection.send(head("GET /"))
         (refusal,) = connection.answers()
         self.assertEqual((refusal.status, refusal.headers["connection"]), (503, "close"))
@@ -40,7 +40,7 @@ class LimitTests(SiteTestCase):
         connection.lose()
 
     def test_longest_idle(self) -> None:
-        """A new connection takes the place of the one that has been idle for longest, with a request before or not."""
+        """A new connection takes the place of the one that was idle for longest, with an earlier request or without."""
         first, second, third = self.crowd()
         first.send(head("GET /"))
         fourth = self.connect()
@@ -54,14 +54,14 @@ class LimitTests(SiteTestCase):
         self.assertEqual([False, True], [one.closed for one in (first, third)])
 
     def test_within_a_head(self) -> None:
-        """Who sends a part of a head and no more is idle."""
+        """A connection with only a part of a head is idle."""
         first, *_ = self.crowd()
         first.send(b"GET / HT")
         self.connect()
         self.assertTrue(first.closed)
 
     def test_none_is_idle(self) -> None:
-        """Where each has a request under way, or sends a body, a new connection is refused in words, and soon."""
+        """If each connection has a request or sends a body, a new connection is refused with a message, soon."""
         self.route = lambda request: None
         busy = self.crowd()
         for connection in busy:
@@ -82,7 +82,9 @@ class LimitTests(SiteTestCase):
             self.assertFalse(connection.closed)
 
     def test_many_refusals(self) -> None:
-        """So many refused connections are told so at a time; the others are cut off at once, and all are forgotten."""
+        """Only so many refused connections get a message at a time. The others are cut at once, and all are
+        forgotten.
+        """
         self.route = lambda request: None
         for connection in self.crowd():
             connection.send(head("GET /"))
@@ -95,14 +97,14 @@ class LimitTests(SiteTestCase):
         self.assert_refused_for_now(self.connect())
 
     def test_secure(self) -> None:
-        """Under TLS an idle one is cut off: an orderly end would wait for the client."""
+        """Under TLS an idle connection is cut, because an orderly end would wait for the client."""
         first, *_ = self.crowd()
         first.channel.isSecure = lambda: True
         self.connect()
         self.assertTrue(first.transport.aborting)
 
     def test_stop(self) -> None:
-        """A stop ends refused connections, too."""
+        """A stop ends refused connections too."""
         self.route = lambda request: None
         for connection in self.crowd():
             connection.send(head("GET /"))
@@ -112,7 +114,7 @@ class LimitTests(SiteTestCase):
 
 
 class PeerTests(SiteTestCase):
-    """Two connections at most of one peer."""
+    """At most two connections of one peer."""
 
     limits = CrowdLimits(100, 2, Peers((*THIS_MACHINE, "10.0.0.1"), "server.proxy_peers"))
 
@@ -121,7 +123,7 @@ class PeerTests(SiteTestCase):
         self.route = lambda request: None
 
     def are_let_in(self, *hosts: str) -> list[bool]:
-        """Which of connections from these addresses may stay, each with a request under way."""
+        """Which connections from these addresses may stay, if each has a running request."""
         let_in = []
         for host in hosts:
             connection = self.connect(peer(host))
@@ -130,15 +132,17 @@ class PeerTests(SiteTestCase):
         return let_in
 
     def test_one_peer(self) -> None:
-        """The third connection of one peer is refused; others are not."""
+        """The third connection of one peer is refused, and those of others are not."""
         self.assertEqual([True, True, False, True], self.are_let_in("1.2.3.4", "1.2.3.4", "1.2.3.4", "1.2.3.5"))
 
     def test_mapped(self) -> None:
-        """An address of IPv4 is the same on a socket of IPv6."""
+        """An IPv4 address on an IPv6 socket is the same peer."""
         self.assertEqual([True, True, False], self.are_let_in("1.2.3.4", "::ffff:1.2.3.4", "1.2.3.4"))
 
     def test_network(self) -> None:
-        """What has the same 64 bits at the beginning is one peer: each machine has as many addresses as it likes."""
+        """IPv6 addresses with the same first 64 bits are one peer, because each machine has as many of them as it
+        likes.
+        """
         self.assertEqual(
             [True, True, False, True], self.are_let_in("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1")
         )
@@ -153,14 +157,14 @@ class PeerTests(SiteTestCase):
             self.assertEqual(connection.answers(), [])
 
     def test_idle_one_of_the_peer(self) -> None:
-        """An idle connection of the same peer makes room, not one of another."""
+        """An idle connection of the same peer makes room, but not one of another peer."""
         other, first, _ = self.connect(peer("9.9.9.9")), self.connect(peer("1.2.3.4")), self.connect(peer("1.2.3.4"))
         self.clock.advance(FRESH)
         third = self.connect(peer("1.2.3.4"))
         self.assertEqual([False, True, False], [one.closed for one in (other, first, third)])
 
     def test_ended(self) -> None:
-        """A connection that has ended counts no more."""
+        """A connection that has ended does not count any more."""
         connection = self.connect(peer("1.2.3.4"))
         connection.lose()
         self.assertEqual([True, True, False], self.are_let_in("1.2.3.4", "1.2.3.4", "1.2.3.4"))

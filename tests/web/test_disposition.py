@@ -1,4 +1,4 @@
-"""The names that downloads are saved under."""
+"""The file names that clients save downloads under."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HEADER = re.compile(
     r"attachment; filename=\"([ !#-$&-)+-.0-9;=@A-\[\]-~]+)\"(?:; filename\*=UTF-8''([A-Za-z0-9._~%-]+))?"
 )
-"""What it may look like: no quote, slash, backslash or percent sign within the quotes."""
+"""The form of the header: no quote, slash, backslash or percent sign within the quotes."""
 
 
 def names(name: str | None, disk: str | None = "qcow2", container: str | None = "bare") -> tuple[str, str]:
@@ -32,7 +32,7 @@ class DispositionTests(SynchronousTestCase):
     """content_disposition"""
 
     def test_plain(self) -> None:
-        """A usual name has the suffix of its format, unless it says already what it is."""
+        """A usual name gets the suffix of its format, unless it has one."""
         for name, saved in (
             *(("cirros", "cirros.qcow2"), ("debian-12.5", "debian-12.5.qcow2"), ("a b", "a b.qcow2")),
             *(("disk.qcow2", "disk.qcow2"), ("disk.QCOW2", "disk.QCOW2"), ("disk.img", "disk.img")),
@@ -41,7 +41,7 @@ class DispositionTests(SynchronousTestCase):
             self.assertEqual(names(name), (saved, saved))
 
     def test_formats(self) -> None:
-        """The suffix is that of the container where it is one of its own; some have none."""
+        """The suffix is that of the container format, if that has one. Some formats have none."""
         for disk, container, saved in (
             *(("raw", "bare", "x.raw"), ("iso", "bare", "x.iso"), ("vmdk", "ova", "x.ova"), ("raw", "docker", "x.tar")),
             *(("ami", "ami", "x"), ("ploop", "bare", "x"), ("qcow2", "compressed", "x"), (None, None, "x")),
@@ -49,7 +49,7 @@ class DispositionTests(SynchronousTestCase):
             self.assertEqual(names("x", disk, container)[0], saved)
 
     def test_harmless(self) -> None:
-        """Nothing separates folders, hides the file, ends the header or turns the text around."""
+        """No name contains a folder, hides the file, ends the header or reverses the direction of the text."""
         for name, saved in (
             *(("../../etc/passwd", "_.._etc_passwd.qcow2"), ("..\\x", "_x.qcow2"), (".bashrc", "bashrc.qcow2")),
             *(
@@ -62,7 +62,7 @@ class DispositionTests(SynchronousTestCase):
             self.assertEqual(names(name), (saved, saved))
 
     def test_not_ascii(self) -> None:
-        """The full name stands beside one of ASCII; the id is that of a name without any letter of it."""
+        """The full name comes beside one in ASCII. A name without a letter in ASCII is replaced by the id."""
         for name, plain, full in (
             ("Gr\u00fc\u00dfe \u20ac", "Gru_e _.qcow2", "Gr\u00fc\u00dfe \u20ac.qcow2"),
             ("\u955c\u50cf", "ID.qcow2", "\u955c\u50cf.qcow2"),
@@ -73,7 +73,7 @@ class DispositionTests(SynchronousTestCase):
             self.assertEqual(names(name), (plain, full))
 
     def test_long(self) -> None:
-        """It fits into a file system, also in letters of several bytes; no letter is cut apart."""
+        """The name fits into a file system, also with letters of several bytes. No letter is cut."""
         for name in ("x" * 255, "\u955c" * 255, "x" + "\U0001f427" * 254, "x" * 251 + ".iso"):
             plain, full = names(name)
             self.assertLessEqual(len(full.encode()), LONGEST_NAME + len(".qcow2"))
@@ -83,7 +83,7 @@ class DispositionTests(SynchronousTestCase):
     @given(st.text(max_size=255))
     @settings(max_examples=500, deadline=None, derandomize=True)
     def test_any(self, name: str) -> None:
-        """Whatever the name, the header is one, and the file lies in the folder that it is saved to."""
+        """For any name there is one header, and the file is saved in the chosen folder."""
         for saved in names(name):
             self.assertNotIn(saved.strip(), ("", ".", ".."))
             self.assertNotRegex(saved, r'^\.|[/\\\x00-\x1f\x7f"]')

@@ -1,4 +1,4 @@
-"""The bytes of images on their way out."""
+"""Downloads of images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ABSENT = "11111111-2222-3333-4444-555555555555"
 
 
 class DownloadTestCase(ApiTestCase):
-    """Tests with an image that has DATA."""
+    """Tests with an image whose data is DATA."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -47,7 +47,7 @@ class DownloadTestCase(ApiTestCase):
 
 
 class WholeTests(DownloadTestCase):
-    """Without a range."""
+    """Requests without a range."""
 
     def test_headers(self) -> None:
         """200 with the type, the length and the MD5 in hex."""
@@ -68,7 +68,7 @@ class WholeTests(DownloadTestCase):
         self.assertEqual(answer.headers["content-md5"], hashlib.md5(b"").hexdigest())
 
     def test_no_data(self) -> None:
-        """204 for an image that waits for data, or gets it just now, whatever range is asked for."""
+        """204 for an image that waits for data or is receiving it, whatever range is requested."""
         image = self.server.image()["id"]
         for headers in (None, {"Range": "bytes=0-4"}, {"Range": "x"}, {"Content-Range": "bytes */5"}):
             self.assertEqual(self.get(headers, image).status, 204)
@@ -79,7 +79,9 @@ class WholeTests(DownloadTestCase):
         upload.lose()
 
     def test_only_copy_missing(self) -> None:
-        """503 with the reason when the store does not have the object: an empty answer would be taken for the image."""
+        """503 with the reason if the store does not have the object: a client would take an empty response for the
+        image.
+        """
         self.server.store().fail("reader", ObjectMissing("local", "the object is not there."))
         answer = self.get()
         self.assertEqual(answer.status, 503)
@@ -88,7 +90,7 @@ class WholeTests(DownloadTestCase):
             self.assertNotIn(name, answer.headers)
 
     def test_nothing_missing(self) -> None:
-        """204 for an image of size 0 that the store does not have: it is as empty as it should be."""
+        """204 for an image of size 0 that the store does not have, because it is empty."""
         image = self.server.image()["id"]
         self.server.put(image, b"")
         self.server.store().fail("reader", ObjectMissing("local", "the object is not there."))
@@ -98,7 +100,7 @@ class WholeTests(DownloadTestCase):
             self.assertNotIn(name, answer.headers)
 
     def test_other_size(self) -> None:
-        """503 before the first byte for an object that is not as large as it was, whatever part is asked for."""
+        """503 before the first byte if the object has another size, whatever part is requested."""
         objects = self.server.store().inner._objects
         kept = objects[self.image]
         for data in (DATA[:-1], DATA + b"x"):
@@ -109,7 +111,7 @@ class WholeTests(DownloadTestCase):
         self.assertEqual(self.get().body, DATA)
 
     def test_absent(self) -> None:
-        """404 for an image that is not there or no more."""
+        """404 for an image that does not exist, or was deleted."""
         self.server.request("DELETE", f"/v2/images/{self.image}")
         for image_id in (ABSENT, self.image, "x" * 100, "%C3%BC"):
             self.assertEqual(self.get(image_id=image_id).status, 404)
@@ -122,10 +124,10 @@ class WholeTests(DownloadTestCase):
 
 
 class ConditionalTests(DownloadTestCase):
-    """What the client has already."""
+    """Conditional requests."""
 
     def test_caches(self) -> None:
-        """Whoever keeps the bytes is told what to compare, and to ask each time."""
+        """Caches get an ETag, and must revalidate each time."""
         changed = datetime.fromisoformat(self.server.show(self.image)["updated_at"])
         for headers, status in ({}, 200), ({"Range": "bytes=0-1"}, 206), ({"If-None-Match": "*"}, 304):
             answer = self.get(headers)
@@ -134,7 +136,7 @@ class ConditionalTests(DownloadTestCase):
             self.assertIn("etag", answer.headers)
 
     def test_if_none_match(self) -> None:
-        """304 without a body for whoever has the bytes already."""
+        """304 without a body for clients that have the bytes."""
         etag = self.get().headers["etag"]
         self.assertRegex(etag, '^"[0-9a-f]{64}"$')
         for value in (etag, f"W/{etag}", f'"other", {etag}', "*"):
@@ -148,7 +150,7 @@ class ConditionalTests(DownloadTestCase):
             self.assertEqual(self.get({"If-None-Match": value}).status, 200, value)
 
     def test_if_match(self) -> None:
-        """412 for who wants other bytes, and no header that speaks of these; a weak tag is never the same."""
+        """412 for clients that want other bytes, without the headers of the data. A weak tag never matches."""
         etag = self.get().headers["etag"]
         for value in (etag, "*", f'"other", {etag}', f'"other"\r\nIf-Match: {etag}'):
             self.assertEqual(self.get({"If-Match": value}).status, 200, value)
@@ -159,7 +161,7 @@ class ConditionalTests(DownloadTestCase):
         self.assertEqual(self.get({"If-Match": etag, "If-None-Match": etag}).status, 304)
 
     def test_dates(self) -> None:
-        """A date is compared in whole seconds, and only where there are no tags and it can be read."""
+        """A date is compared in whole seconds, and only if there are no tags and it can be parsed."""
         answer = self.get()
         same, etag = answer.headers["last-modified"], answer.headers["etag"]
         changed = parsedate_to_datetime(same)
@@ -178,7 +180,7 @@ class ConditionalTests(DownloadTestCase):
             self.assertEqual(self.get(headers).status, status, headers)
 
     def test_no_tag(self) -> None:
-        """Of an image without digests only `*` is sure to be there."""
+        """For an image without digests only `*` matches."""
         with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection, connection:
             connection.execute("UPDATE images SET checksum = NULL, os_hash_algo = NULL, os_hash_value = NULL")
         for headers, status in (
@@ -193,7 +195,7 @@ class ConditionalTests(DownloadTestCase):
             self.assertNotIn("etag", answer.headers)
 
     def test_if_range(self) -> None:
-        """The range if the bytes are the same, else all of them."""
+        """The range if the bytes are the same, otherwise all of them."""
         etag = self.get().headers["etag"]
         self.assertEqual(self.get({"If-Range": etag, "Range": "bytes=0-1"}).status, 206)
         for value in ('"other"', f"W/{etag}", "Tue, 24 Nov 2026 08:00:00 GMT", "x"):
@@ -201,17 +203,17 @@ class ConditionalTests(DownloadTestCase):
             self.assertEqual((answer.status, answer.body), (200, DATA), value)
 
     def test_same_bytes_same_tag(self) -> None:
-        """The tag goes by the bytes alone."""
+        """The tag depends on the bytes only."""
         other = self.server.image()["id"]
         self.server.put(other, DATA)
         self.assertEqual(self.get().headers["etag"], self.get(image_id=other).headers["etag"])
 
 
 class RangeTests(DownloadTestCase):
-    """`Range`, and the historic `Content-Range`"""
+    """`Range`, and the old form `Content-Range`."""
 
     def assert_part(self, headers: dict[str, str], start: int, stop: int) -> None:
-        """The answer is this part of DATA."""
+        """The response is this part of DATA."""
         answer = self.get(headers)
         self.assertEqual((answer.status, answer.body), (206, DATA[start:stop]), headers)
         self.assertEqual(answer.headers["content-range"], f"bytes {start}-{stop - 1}/1024")
@@ -219,7 +221,7 @@ class RangeTests(DownloadTestCase):
         self.assertEqual(answer.headers["content-md5"], hashlib.md5(DATA).hexdigest())
 
     def assert_unsatisfiable(self, headers: dict[str, str], image_id: str | None = None, size: int = 1024) -> None:
-        """The answer is 416, and says the size."""
+        """The response is 416 with the size."""
         answer = self.get(headers, image_id)
         self.assertEqual(answer.status, 416, headers)
         self.assertEqual(answer.headers["content-range"], f"bytes */{size}")
@@ -248,7 +250,7 @@ class RangeTests(DownloadTestCase):
             self.assert_part({"Range": value}, start, stop)
 
     def test_unsatisfiable(self) -> None:
-        """What cannot be read, and what begins beyond the end."""
+        """Ranges that cannot be parsed, or begin beyond the end."""
         for value in (
             *(
                 "bytes=5-2",
@@ -281,7 +283,7 @@ class RangeTests(DownloadTestCase):
             self.assertEqual(self.get({"Range": value}).status, 400, value)
 
     def test_blanks(self) -> None:
-        """A header of thousands of blanks is looked through in no time."""
+        """A header with thousands of blanks is parsed quickly."""
         blanks = " " * 15_000
         began = time.process_time()
         for value in (f"bytes={blanks}x", f"bytes=1{blanks}x", f"bytes{blanks}x"):
@@ -290,14 +292,14 @@ class RangeTests(DownloadTestCase):
         self.assertLess(time.process_time() - began, 0.5)
 
     def test_of_nothing(self) -> None:
-        """No range of an image of size 0 can be given."""
+        """An image of size 0 has no ranges."""
         image = self.server.image()["id"]
         self.server.put(image, b"")
         for value in ("bytes=0-", "bytes=0-0", "bytes=-5", "bytes=-0"):
             self.assert_unsatisfiable({"Range": value}, image, 0)
 
     def test_content_range(self) -> None:
-        """The historic way to ask for a part."""
+        """The old form of a request for a part."""
         for value, start, stop in (
             ("bytes 0-0/*", 0, 1),
             ("bytes 5-9/1024", 5, 10),
@@ -308,7 +310,7 @@ class RangeTests(DownloadTestCase):
             self.assert_part({"Content-Range": value}, start, stop)
 
     def test_content_range_unsatisfiable(self) -> None:
-        """What cannot be read, or goes beyond the image."""
+        """Ranges that cannot be parsed, or end beyond the image."""
         for value in (
             *("bytes 1024-1025/2000", "bytes 1000-1024/*", "bytes 2-30/10", "bytes 5-2/*", "bytes */1024", "bytes 5-9"),
             *("items 5-9/*", "bytes=5-9", "", "bytes -5/*", "bytes 5-/*"),
@@ -316,7 +318,7 @@ class RangeTests(DownloadTestCase):
             self.assert_unsatisfiable({"Content-Range": value})
 
     def test_range_counts(self) -> None:
-        """Content-Range is looked at only if there is no Range."""
+        """Content-Range is ignored if there is a Range."""
         self.assert_part({"Range": "bytes=0-1", "Content-Range": "bytes 5-9/*"}, 0, 2)
         self.assert_part({"Range": "bytes=0-1", "Content-Range": "x"}, 0, 2)
 
@@ -332,7 +334,7 @@ class RangeTests(DownloadTestCase):
         ),
     )
     def test_against_oracle(self, size: int, header: str) -> None:
-        """Any range of any size is what an oracle says that goes byte by byte."""
+        """Any range of any size gives the same as a model that looks at each byte."""
         sizes = self.__dict__.setdefault("sizes", {})
         if size not in sizes:
             sizes[size] = self.server.image()["id"]
@@ -347,7 +349,7 @@ class RangeTests(DownloadTestCase):
 
 
 def wanted_bytes(header: str, size: int) -> list[int] | None:
-    """Which bytes a Range header names, found by looking at each of them; None if none."""
+    """The bytes that a Range header names, found by looking at each byte; None if there are none."""
     form = re.fullmatch("bytes *= *([0-9]*) *- *([0-9]*)", header)
     if form is None or form.group(1) == form.group(2) == "":
         return None
@@ -358,7 +360,7 @@ def wanted_bytes(header: str, size: int) -> list[int] | None:
 
 
 class PermissionTests(ApiTestCase):
-    """Who may download."""
+    """Which callers may download."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
 
@@ -375,14 +377,14 @@ class PermissionTests(ApiTestCase):
         return self.server.request("GET", f"/v2/images/{image_id}/file", who).status
 
     def test_each(self) -> None:
-        """Members may, readers may not; strangers what is for everybody."""
+        """Members may download, readers may not. Strangers may download what everybody sees."""
         for visibility, stranger in (("public", 200), ("community", 200), ("shared", 404), ("private", 404)):
             image = self.made(visibility)
             statuses = [self.get(image, who) for who in (MEMBER, READER, ADMIN, STRANGER, {})]
             self.assertEqual(statuses, [200, 403, 200, stranger, 401], visibility)
 
     def test_deactivated(self) -> None:
-        """A deactivated image is for administrators only, not even for its owner."""
+        """Only administrators download a deactivated image, not even its owner."""
         image = self.made("public")
         with sqlite3.connect(self.folder / "imgsvc.sqlite") as connection:
             connection.execute("UPDATE images SET status = 'deactivated' WHERE id = ?", (image,))
@@ -391,12 +393,12 @@ class PermissionTests(ApiTestCase):
 
 
 class FailingStoreTests(DownloadTestCase):
-    """Stores that fail, or do not answer."""
+    """Stores that fail or do not answer."""
 
     down = StoreUnavailable("local", "does not answer.")
 
     def test_down(self) -> None:
-        """503 when the store is down, and no header that speaks of bytes."""
+        """503 if the store is down, without headers of the data."""
         self.server.store().fail("reader", self.down)
         answer = self.get()
         self.assertEqual(answer.status, 503)
@@ -415,7 +417,7 @@ class FailingStoreTests(DownloadTestCase):
         return connection
 
     def test_fails_before_the_first_byte(self) -> None:
-        """503 when it opens the object and then cannot read it."""
+        """503 if the store opens the object and then cannot read it."""
         connection = self.broken(0)
         (answer,) = connection.answers()
         self.assertEqual(answer.status, 503)
@@ -424,7 +426,7 @@ class FailingStoreTests(DownloadTestCase):
         self.assertFalse(connection.transport.aborting)
 
     def test_fails_after_the_first_byte(self) -> None:
-        """The connection is cut, and nothing is sent that could pass for the rest."""
+        """The connection is cut, and nothing is sent that could be taken for the rest."""
         connection = self.broken(100)
         self.assertTrue(connection.transport.aborting)
         head, _, body = connection.received.partition(b"\r\n\r\n")
@@ -433,7 +435,7 @@ class FailingStoreTests(DownloadTestCase):
         connection.lose()
 
     def test_whose_fault(self) -> None:
-        """A store that breaks off is an error in the log, a client that does so is none."""
+        """A failure of the store is logged as an error, a disconnection of the client is not."""
         for error, level in (self.down, "error"), (ConnectionResetError("reset"), "info"):
             events: list[Any] = []
             globalLogPublisher.addObserver(events.append)
@@ -443,7 +445,7 @@ class FailingStoreTests(DownloadTestCase):
             self.assertEqual(found, level)
 
     def test_client_gone(self) -> None:
-        """A client that is gone while the store opens the object leaves nothing open."""
+        """If the client disconnects while the store opens the object, nothing stays open."""
         store = self.server.store()
         store.hang("reader")
         connection = self.server.connect()
@@ -453,7 +455,7 @@ class FailingStoreTests(DownloadTestCase):
 
 
 class SeveralStoresTests(ApiTestCase):
-    """An image with more than one copy."""
+    """An image with several copies."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": THREE_STORES}
 
@@ -472,13 +474,13 @@ class SeveralStoresTests(ApiTestCase):
         return self.server.request("GET", f"/v2/images/{self.image}/file").status
 
     def test_heaviest_first(self) -> None:
-        """The copy in the heavier store is read."""
+        """The copy in the store with the highest weight is read."""
         self.assertEqual(self.get(), 200)
         self.assertEqual(self.server.store("far").calls.count("reader"), 1)
         self.assertEqual(self.server.store("cheap").calls.count("reader"), 0)
 
     def test_next(self) -> None:
-        """A copy that is missing, or in a store that is down, is passed over."""
+        """A copy that is missing, or in a store that is down, is skipped."""
         far, cheap = self.server.store("far"), self.server.store("cheap")
         for error in (ObjectMissing("far", "x"), StoreUnavailable("far", "x")):
             far.fail("reader", error)
@@ -495,7 +497,9 @@ class SeveralStoresTests(ApiTestCase):
         self.assertEqual(set(self.show(self.image)["stores"].split(",")), {"cheap", "far"})
 
     def test_store_that_is_no_more(self) -> None:
-        """A copy in a store that the configuration no longer has cannot be read now: the next one, else 503."""
+        """A copy in a store that is not configured any more cannot be read. The next copy is read, or the response is
+        503.
+        """
         del self.server.server.core.stores._stores["far"]
         self.assertEqual(self.get(), 200)
         del self.server.server.core.stores._stores["cheap"]

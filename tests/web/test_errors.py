@@ -1,4 +1,4 @@
-"""The table of errors, their bodies, and the refusals that are the same for all routes."""
+"""The table of errors, the bodies of errors, and the refusals that all routes share."""
 
 from __future__ import annotations
 
@@ -14,39 +14,41 @@ from imgsvc.web.routes import OpenRoute, Route
 from tests.web.rigs import ADMIN, BEHIND_PROXY, THREE_STORES, ApiTestCase
 
 WITHOUT = {errors.ImgsvcError, errors.StoreError, errors.ConfigurationError}
-"""Two roots that nobody raises, and what goes wrong before there is a client."""
+"""Two base classes that are never raised, and errors that occur before there is a client."""
 
 
 class Unheard(errors.ImgsvcError):
-    """An error that the table does not know."""
+    """An error that is not in the table."""
 
 
 class Special(errors.StoreFull):
-    """A kind of one that it does."""
+    """A subclass of an error in the table."""
 
 
 class TableTests(SynchronousTestCase):
-    """Which status each error is."""
+    """The status of each error."""
 
     def test_all(self) -> None:
-        """Every error of the domain has a status of 400 to 503 by itself or by its next of kin, and none is 500."""
+        """Every error of the domain has a status of 400 to 503, of its own or of its nearest ancestor, and none
+        is 500.
+        """
         for _, kind in inspect.getmembers(errors, inspect.isclass):
             if kind not in WITHOUT:
                 self.assertTrue(any(parent in STATUS for parent in kind.__mro__), kind)
         self.assertTrue(all(400 <= status <= 503 and status != 500 for status in STATUS.values()))
 
     def test_kin(self) -> None:
-        """The nearest ancestor counts; what has none is the server's fault."""
+        """The nearest ancestor in the table counts. An error without one is 500."""
         self.assertEqual(status_of(Special("local", "x")), 413)
         self.assertEqual(status_of(errors.UnknownStore("x", ("a",))), 400)
         self.assertEqual(status_of(Unheard()), 500)
 
 
 class BodyTests(SynchronousTestCase):
-    """What an error looks like, by the Accept header."""
+    """The body of an error, by the Accept header."""
 
     def test_kinds(self) -> None:
-        """HTML comes first, then JSON; who takes neither gets plain text, and so does who does not say."""
+        """HTML comes first, then JSON. Clients that accept neither, or have no Accept header, get plain text."""
         html, json, text = "text/html; charset=UTF-8", "application/json", "text/plain; charset=UTF-8"
         for accept, kind in (
             ("*/*", html),
@@ -70,12 +72,12 @@ class BodyTests(SynchronousTestCase):
             self.assertEqual(error_body(accept, 404, "It is not here.")[1], kind, accept)
 
     def test_readable(self) -> None:
-        """What could be markup is escaped; quotes are not, which clients show to their users as they came."""
+        """Markup is escaped. Quotes are not, because clients show them to their users unchanged."""
         body, _ = error_body("*/*", 404, "There is no 'a' & <b>.")
         self.assertIn(b"There is no 'a' &amp; &lt;b&gt;.<br />", body)
 
     def test_types(self) -> None:
-        """Every body has one of the types that tempest takes, and is not empty."""
+        """Every body has one of the types that tempest accepts, and is not empty."""
         allowed = re.compile(r"(application/json|text/plain|text/html)(;\s*charset=utf-8)?", re.IGNORECASE)
         for accept in (None, "", "*/*", "application/json", "text/plain", "image/png"):
             body, kind = error_body(accept, 409, "x")
@@ -83,29 +85,29 @@ class BodyTests(SynchronousTestCase):
             self.assertTrue(body)
 
     def test_glanceclient(self) -> None:
-        """glanceclient asks for anything, and calls get() on each value of a JSON object: it must not get one."""
+        """glanceclient accepts any type, and calls get() on each value of a JSON object. So it must not get JSON."""
         body, kind = error_body("*/*", 409, "Image x is active.")
         self.assertTrue(kind.startswith("text/html"))
         self.assertFalse(body.lstrip().startswith(b"{"))
 
 
 class RouteTestCase(ApiTestCase):
-    """Tests of all routes there are."""
+    """Tests of all routes."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": THREE_STORES, "identity": BEHIND_PROXY}
 
     def routes(self) -> list[Route | OpenRoute]:
-        """Those of the server."""
+        """The routes of the server."""
         routes: list[Route | OpenRoute] = self.server.site.resource.routes
         self.assertGreater(len(routes), 15)
         return routes
 
     def path(self, route: Route | OpenRoute) -> str:
-        """A path of the route: identifiers are those of nothing."""
+        """A path of the route, with identifiers that do not exist."""
         return re.sub(r"<[^>]+>", "11111111-2222-3333-4444-555555555555", route.path)
 
     def status_of(self, route: Route | OpenRoute, *lines: str, body: bytes = b"") -> int | None:
-        """The status of a request with these headers."""
+        """The status of the response to a request with these headers."""
         connection = self.server.connect()
         head = "".join(f"{line}\r\n" for line in (*lines, *(f"{name}: {value}" for name, value in ADMIN.items())))
         start = f"{route.method} {self.path(route)} HTTP/1.1\r\nHost: x\r\n"
@@ -116,10 +118,10 @@ class RouteTestCase(ApiTestCase):
 
 
 class UnexpectedBodyTests(RouteTestCase):
-    """Bodies where there must be none (Image API: "unexpected body")."""
+    """Bodies in requests that take none (Image API: "unexpected body")."""
 
     def test_refused(self) -> None:
-        """Every route that takes none answers 400 to a length over 0, and to a body in chunks, an empty one too."""
+        """Every route without a body answers 400 to a length over 0, and to a body in chunks, also an empty one."""
         for route in self.routes():
             if route.takes_body:
                 continue
@@ -138,7 +140,7 @@ class UnexpectedBodyTests(RouteTestCase):
                 self.assertNotIn(status, (400, None, 500), (route.method, route.path))
 
     def test_asked_for_nothing(self) -> None:
-        """The refusal comes before the client is asked for the body."""
+        """The refusal comes before the body is requested."""
         for route in self.routes():
             if not route.takes_body:
                 connection = self.server.connect()
@@ -151,10 +153,10 @@ class UnexpectedBodyTests(RouteTestCase):
 
 
 class EveryRouteTests(RouteTestCase):
-    """What else holds for all of them."""
+    """Other rules that hold for all routes."""
 
     def test_identity(self) -> None:
-        """All but the open ones are 401 without an identity, whatever else is wrong."""
+        """All routes except the open ones are 401 without an identity, whatever else is wrong."""
         for route in self.routes():
             answer = self.server.request(route.method, self.path(route), {"Content-Type": "no/thing"}, b"x")
             self.assertEqual(answer.status == 401, isinstance(route, Route), (route.method, route.path))
@@ -164,14 +166,14 @@ class EveryRouteTests(RouteTestCase):
         )
 
     def test_slash(self) -> None:
-        """A slash at the end is another path, which is not there."""
+        """A path with a slash at the end is another path, and does not exist."""
         for route in self.routes():
             if route.path != "/versions":
                 answer = self.server.request(route.method, f"{self.path(route)}/", ADMIN)
                 self.assertIn(answer.status, (404, 405), (route.method, route.path))
 
     def test_request_id(self) -> None:
-        """All below /v2 answer with a request id; one that is too long is 431, and not repeated."""
+        """All routes below /v2 send a request id. An id that is too long is 431, and not repeated."""
         for route in self.routes():
             if not route.path.startswith("/v2"):
                 continue
@@ -182,7 +184,7 @@ class EveryRouteTests(RouteTestCase):
             self.assertNotIn("xx", answer.headers["x-openstack-request-id"])
 
     def test_never_compressed(self) -> None:
-        """Nothing is compressed, however much a client would like it."""
+        """No response is compressed, whatever the client accepts."""
         for route in self.routes():
             answer = self.server.request(
                 route.method, self.path(route), {**ADMIN, "Accept-Encoding": "gzip, deflate, br, *;q=1"}
@@ -190,7 +192,7 @@ class EveryRouteTests(RouteTestCase):
             self.assertNotIn("content-encoding", answer.headers, route.path)
 
     def test_no_fault(self) -> None:
-        """No route fails by itself when it is given nothing, or nonsense."""
+        """No route fails with 500, with an empty request or an invalid one."""
         for route in self.routes():
             bodies: list[bytes | None] = [None, b"", b"[]", b"{}", b"\xff", b"[[]]"] if route.takes_body else [None]
             for body in bodies:
@@ -198,7 +200,7 @@ class EveryRouteTests(RouteTestCase):
                 self.assertLess(answer.status, 500, (route.method, route.path, body))
 
     def test_documented_errors(self) -> None:
-        """Errors have a type, and nobody is told to come back later."""
+        """Errors have a Content-Type, and no Retry-After."""
         for route in self.routes():
             answer = self.server.request(route.method, self.path(route), ADMIN)
             if answer.status >= 400:

@@ -1,4 +1,4 @@
-"""How clients reach the server through proxies, and by a public address: what links and `Location` say."""
+"""The URL of the server in links and in `Location`, behind proxies and with a public address."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.support.server import parse_answer
 from tests.web.rigs import ONE_STORE, ApiTestCase
 
 PEER = IPv4Address("TCP", "192.168.1.1", 1)
-"""That a StringTransport says it has."""
+"""The address of every StringTransport."""
 
 
 class ForwardedTestCase(ApiTestCase):
-    """Asks for the address that the server thinks it has."""
+    """Asks the server for its URL."""
 
     def base(self, headers: dict[str, str] | None = None, peer: Any = None) -> str:
-        """What links to versions begin with; the same as in the Location of a new image."""
+        """The beginning of links to versions. The Location of a new image begins in the same way."""
         bases = []
         for start, body in (("GET /versions", b""), ("POST /v2/images", b"{}")):
             connection = self.server.connect(peer)
@@ -45,7 +45,7 @@ class ForwardedTestCase(ApiTestCase):
 
 
 class OffTests(ForwardedTestCase):
-    """By default nobody's headers are believed."""
+    """By default, forwarding headers are ignored."""
 
     def test_request(self) -> None:
         """The host is that of the request."""
@@ -53,13 +53,13 @@ class OffTests(ForwardedTestCase):
         self.assertEqual(self.base({"Host": "10.0.0.1:9292"}), "http://10.0.0.1:9292")
 
     def test_ignored(self) -> None:
-        """Forwarding headers say nothing."""
+        """Forwarding headers have no effect."""
         headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
         self.assertEqual(self.base(headers), "http://imgsvc-test")
 
 
 class ProxyTests(ForwardedTestCase):
-    """Headers of a proxy that is listed."""
+    """Headers of a listed proxy."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -67,7 +67,7 @@ class ProxyTests(ForwardedTestCase):
     }
 
     def test_honoured(self) -> None:
-        """Scheme, host, port and prefix, each if it is there."""
+        """Scheme, host, port and prefix are each used if given."""
         for headers, base in (
             ({}, "http://imgsvc-test"),
             ({"X-Forwarded-Proto": "https"}, "https://imgsvc-test"),
@@ -91,12 +91,12 @@ class ProxyTests(ForwardedTestCase):
             self.assertEqual(self.base(headers), base, headers)
 
     def test_list(self) -> None:
-        """Of a list the last value counts: that of the proxy itself."""
+        """The last value of a list counts, because the proxy itself added it."""
         headers = {"X-Forwarded-Host": "evil.example, images.example", "X-Forwarded-Proto": "http,https"}
         self.assertEqual(self.base(headers), "https://images.example")
 
     def test_forwarded(self) -> None:
-        """`Forwarded` counts more, and also its last element."""
+        """`Forwarded` is preferred to the others, and its last element counts."""
         for value, base in (
             ("proto=https;host=images.example", "https://images.example"),
             ('for=1.2.3.4; Proto=https; Host="images.example:8443"', "https://images.example:8443"),
@@ -108,7 +108,7 @@ class ProxyTests(ForwardedTestCase):
             self.assertEqual(self.base({"Forwarded": value, "X-Forwarded-Host": "other.example"}), base, value)
 
     def test_passed_over(self) -> None:
-        """A value that is not what the header says is as good as none."""
+        """An invalid value is ignored."""
         for headers in (
             {"X-Forwarded-Proto": "javascript"},
             {"X-Forwarded-Host": "a/b"},
@@ -132,18 +132,18 @@ class ProxyTests(ForwardedTestCase):
         st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=["Cc"]), max_size=30),
     )
     def test_anything(self, name: str, value: str) -> None:
-        """Whatever a header holds, links are URLs of http or https without blanks."""
+        """Whatever a header contains, links are URLs of http or https without blanks."""
         self.assertRegex(self.base({name: value}), r"\Ahttps?://[^\s<>\"]+\Z")
 
     def test_other_peers(self) -> None:
-        """Only listed peers are believed; a socket of this machine can be one."""
+        """Only listed peers are trusted. A unix socket can be one."""
         headers = {"X-Forwarded-Host": "images.example"}
         self.assertEqual(self.base(headers, IPv4Address("TCP", "192.168.1.2", 1)), "http://imgsvc-test")
         self.assertEqual(self.base(headers, UNIXAddress(None)), "http://images.example")
 
 
 class PublicTests(ForwardedTestCase):
-    """A public address counts more than all that requests say."""
+    """A public address is preferred to everything in requests."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -161,10 +161,10 @@ class PublicTests(ForwardedTestCase):
 
 
 class EndpointTests(SynchronousTestCase):
-    """What a public address may be."""
+    """The values of the option."""
 
     def test_bad(self) -> None:
-        """What is no URL is told at start."""
+        """A value that is not a URL is refused at the start."""
         for endpoint in ("images.example", "ftp://images.example", "https://", "https://a?b", "https://a/ b", "/image"):
             error = self.assertRaises(ConfigurationError, PublicAddress, endpoint)
             self.assertIn(f"server.public_endpoint = {endpoint!r}", str(error))
@@ -176,7 +176,7 @@ class DefaultTests(ApiTestCase):
     """Without configuration."""
 
     def test_default(self) -> None:
-        """The headers are off; if they are on, this machine's proxies are believed."""
+        """The headers are off. If they are on, proxies on this machine are trusted."""
         server = load().server
         self.assertFalse(server.proxy_headers)
         self.assertEqual(server.proxy_peers, ("127.0.0.1", "::1", "unix"))

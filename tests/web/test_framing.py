@@ -1,4 +1,4 @@
-"""The HTTP server without the API: heads and bodies that are not as HTTP/1.1 has them."""
+"""The HTTP server without the API: heads and bodies that are not valid HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ SPANNERS = [
     ),
     *(b"HTTP/1.0", b"Host: x\r\n", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 3\r\n"),
 ]
-"""What is thrown into valid requests."""
+"""Bytes that are inserted into valid requests."""
 
 
 class FramingTests(SiteTestCase):
-    """Where a body ends, and what is no body at all."""
+    """Where a body ends, and what is not a body."""
 
     def test_refused_heads(self) -> None:
-        """What could be read in two ways, or in none, ends the connection: no request hides in it."""
+        """A head that is ambiguous or invalid ends the connection, so that no request can hide in it."""
         for headers in [
             ["Content-Length: 5", "Transfer-Encoding: chunked"],
             ["Transfer-Encoding: chunked", "Content-Length: 5"],
@@ -72,7 +72,7 @@ class FramingTests(SiteTestCase):
                 self.assert_refused(400, head("PUT /x", *headers))
 
     def test_other_encodings(self) -> None:
-        """Transfer encodings other than chunked are not there: 501 (RFC 9112 section 6.1)."""
+        """Transfer encodings other than chunked are 501 (RFC 9112 section 6.1)."""
         for value in [
             "identity",
             "gzip",
@@ -87,7 +87,7 @@ class FramingTests(SiteTestCase):
                 self.assert_refused(501, head("PUT /x", f"Transfer-Encoding: {value}"))
 
     def test_hosts(self) -> None:
-        """A request has one Host, which looks like one."""
+        """A request must have one valid Host."""
         self.assert_refused(400, b"GET / HTTP/1.1\r\n\r\n")
         for host in ["a b", "a/b", "a@b", "a:b", "[::1", "<script>", "a\x7f", "\u00e4"]:
             with self.subTest(host=host):
@@ -97,7 +97,7 @@ class FramingTests(SiteTestCase):
                 self.assertEqual(self.statuses(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()), [200])
 
     def test_request_lines(self) -> None:
-        """What is no request line of HTTP/1 is refused."""
+        """Invalid request lines are refused."""
         for line in [
             "GET /",
             "GET  / HTTP/1.1",
@@ -118,14 +118,14 @@ class FramingTests(SiteTestCase):
         self.assert_refused(400, b"\r\n\r\n" + head("GET /"))
 
     def test_not_encoded(self) -> None:
-        """Who sends a target as it is typed is told what to do."""
+        """A target that is not percent-encoded is refused, and the response says what to do."""
         connection = self.connect()
         connection.send("GET /?name=K\u00f6ln HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         (refusal,) = connection.answers()
         self.assertEqual((refusal.status, b"percent-encoded" in refusal.body), (400, True))
 
     def test_no_text(self) -> None:
-        """What no request begins with is refused at its first byte: a TLS client would wait for the time-out."""
+        """A byte that begins no request is refused at once. Otherwise a TLS client would wait for the time-out."""
         for piece in (
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
             b"\x16",
@@ -141,7 +141,7 @@ class FramingTests(SiteTestCase):
         self.assertEqual([one.status for one in kept.answers()], [200, 400])
 
     def test_targets(self) -> None:
-        """A target that is no path is refused; the asterisk is for OPTIONS."""
+        """A target that is not a path is refused. The asterisk is for OPTIONS only."""
         for line in ["CONNECT other.test:443", "GET *", "GET x", "GET ftp://a/b", "GET ?a"]:
             with self.subTest(line=line):
                 (refusal,) = self.answers(head(line))
@@ -153,7 +153,7 @@ class FramingTests(SiteTestCase):
         self.assert_refused(400, head("PUT /x", "Transfer-Encoding: chunked", version="1.0"))
 
     def test_floods(self) -> None:
-        """Heads that are too large are refused with 414 or 431 as soon as they are."""
+        """Heads that are too large are refused with 414 or 431 as soon as the limit is passed."""
         self.assert_refused(414, b"GET /" + b"x" * 20_000)
         self.assert_refused(414, head("GET /" + "x" * 20_000))
         self.assert_refused(414, *[b"x" * 1000] * 20)
@@ -163,7 +163,7 @@ class FramingTests(SiteTestCase):
         self.assert_refused(431, head("GET /", *["X: " + "y" * 1000] * 30))
 
     def test_broken_chunks(self) -> None:
-        """A route that reads a body with broken chunks is told so, and its answer ends the connection."""
+        """A route that reads a body with broken chunks gets an error, and its response ends the connection."""
         for body in [
             b"x\r\n",
             b"-5\r\nhello\r\n",
@@ -196,7 +196,7 @@ class FramingTests(SiteTestCase):
                     self.assertTrue(connection.transport.write_closed)
 
     def test_broken_chunk_before_the_consumer(self) -> None:
-        """A route that comes to its body late is told of what had broken by then."""
+        """A route that begins to read late gets the error of chunks that were broken before."""
         self.route = lambda request: None
         connection = self.connect()
         connection.send(head("PUT /x", "Transfer-Encoding: chunked") + b"x\r\n")
@@ -205,12 +205,12 @@ class FramingTests(SiteTestCase):
         self.assertEqual(connection.answers()[0].body, BodyMalformed.__name__.encode())
 
     def test_broken_chunk_of_a_refused_body(self) -> None:
-        """A route that does not read its body answers as it would have."""
+        """A route that does not read its body answers as usual."""
         self.route = refuse
         self.assertEqual(self.statuses(head("PUT /x", "Transfer-Encoding: chunked") + b"x\r\n"), [409])
 
     def test_extensions_and_trailers(self) -> None:
-        """Chunk extensions and trailers are overlooked, and bound."""
+        """Chunk extensions and trailers are ignored, and their size is limited."""
         body = b'2;a=b;c="d"\r\nhe\r\n003 ;x\r\nllo\r\n0;end\r\nX-Digest: 1\r\nY: 2\r\n\r\n'
         (one, two) = self.answers(
             head("PUT /x", "Transfer-Encoding: Chunked") + body.replace(b"003 ;", b"003;") + head("GET /y")
@@ -234,7 +234,7 @@ class FramingTests(SiteTestCase):
             self.assertLess(read, 6 * LARGEST + LINGER_BYTES + (1 << 19))
 
     def test_too_large_and_whole(self) -> None:
-        """Of a body that is a little too large the rest is dropped, and the connection kept."""
+        """The rest of a body that is a little too large is dropped, and the connection is kept."""
         one, two = self.answers(head("PUT /x", f"Content-Length: {LARGEST + 1}") + bytes(LARGEST + 1) + head("GET /y"))
         self.assertEqual([one.status, two.status], [413, 200])
 
@@ -246,7 +246,7 @@ class FramingTests(SiteTestCase):
         cuts=st.lists(st.integers(0, 2000), max_size=12),
     )
     def test_splits(self, bodies: list[tuple[bool, list[bytes]]], cuts: list[int]) -> None:
-        """However requests are framed, and wherever the network cuts them: the same bodies arrive."""
+        """The same bodies arrive, however requests are framed and wherever the network splits them."""
         stream, expected = b"", []
         for number, (in_chunks, pieces) in enumerate(bodies):
             data = b"".join(pieces)
@@ -273,7 +273,7 @@ class FramingTests(SiteTestCase):
         cut=st.integers(0, 400),
     )
     def test_mutations(self, edits: list[tuple[int, int, bytes]], refuses: bool, cut: int) -> None:
-        """Framing that was tampered with never fails the server, nor leaves a connection that nothing ends."""
+        """Manipulated framing causes no failure of the server, and every connection ends."""
         self.requests.clear()
         self.route = refuse if refuses else echo
         stream = (

@@ -1,4 +1,4 @@
-"""HEAD: the answer of GET, without its body."""
+"""HEAD gives the response of GET without its body."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMESPACE = {
 
 
 class HeadTestCase(ApiTestCase):
-    """A member's image that has DATA."""
+    """An image of a member with the data DATA."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": THREE_STORES, "identity": BEHIND_PROXY}
 
@@ -39,7 +39,7 @@ class HeadTestCase(ApiTestCase):
         return image_id
 
     def both(self, path: str, who: dict[str, str] = MEMBER, **headers: str) -> Answer:
-        """The answer to GET, which is that to HEAD but for the body."""
+        """The response to GET. That to HEAD is the same, except the body."""
         lines = {**who, "X-OpenStack-Request-ID": "same", "Accept": "application/json", **headers}
         got, head = (self.server.request(method, path, lines) for method in ("GET", "HEAD"))
         for answer in (got, head):
@@ -49,7 +49,7 @@ class HeadTestCase(ApiTestCase):
 
 
 class RouteTests(HeadTestCase):
-    """All that takes GET takes HEAD."""
+    """All routes that take GET take HEAD."""
 
     def test_every_route(self) -> None:
         """Status and headers are those of GET."""
@@ -66,7 +66,7 @@ class RouteTests(HeadTestCase):
                 self.assertEqual(answer.headers["content-length"], str(len(answer.body)), path)
 
     def test_errors(self) -> None:
-        """Refusals are those of GET, too."""
+        """Refusals are those of GET too."""
         absent = "/v2/images/00000000-0000-4000-8000-000000000000"
         for path, who, status in (
             *((absent, MEMBER, 404), (f"{absent}/file", MEMBER, 404), ("/v2/nothing", MEMBER, 404)),
@@ -77,7 +77,7 @@ class RouteTests(HeadTestCase):
             self.assertEqual(self.both(path, who).status, status, path)
 
     def test_not_there(self) -> None:
-        """405 where there is no GET."""
+        """405 if there is no GET."""
         answer = self.server.request("HEAD", f"/v2/images/{self.image}/tags/x", MEMBER)
         self.assertEqual((answer.status, answer.headers["allow"]), (405, "DELETE, PUT"))
 
@@ -87,7 +87,7 @@ class RouteTests(HeadTestCase):
             self.assertEqual(self.server.request("HEAD", path, MEMBER, b"x").status, 400)
 
     def test_connection(self) -> None:
-        """It goes on, and answers to what follows have their bodies."""
+        """The connection is kept, and later responses have their bodies."""
         connection = self.server.connect()
         lines = "".join(f"{name}: {value}\r\n" for name, value in MEMBER.items())
         for method in ("HEAD", "HEAD", "GET"):
@@ -98,10 +98,10 @@ class RouteTests(HeadTestCase):
 
 
 class DataTests(HeadTestCase):
-    """The bytes of an image."""
+    """The data of an image."""
 
     def test_whole(self) -> None:
-        """All that a download tool wants to know before it begins."""
+        """The response has all that a download tool asks before it begins."""
         answer = self.both(self.path)
         self.assertEqual((answer.status, answer.body), (200, DATA))
         names = ("content-length", "accept-ranges", "etag", "last-modified", "content-md5", "content-disposition")
@@ -122,7 +122,7 @@ class DataTests(HeadTestCase):
             self.assertEqual(self.both(self.path, **headers).status, status, headers)
 
     def test_who(self) -> None:
-        """Who may download, and nobody else."""
+        """Callers that may download get a response, and nobody else."""
         for who, status in ((ADMIN, 200), (READER, 403), (STRANGER, 404), ({}, 401)):
             self.assertEqual(self.both(self.path, who).status, status)
         self.assertEqual(self.both(f"{self.path}?prefer=cheap").status, 200)
@@ -141,7 +141,7 @@ class DataTests(HeadTestCase):
         inner = store.inner.reader
 
         class Watched:
-            """Counts what is done to a reader."""
+            """Counts the calls of a reader."""
 
             def __init__(self, reader: Any) -> None:
                 self.reader, self.done = reader, []
@@ -164,7 +164,7 @@ class DataTests(HeadTestCase):
         self.assertEqual([each.done for each in opened], [["stop"]])
 
     def test_store_away(self) -> None:
-        """What GET says of an object that is missing, or a store that does not answer."""
+        """A missing object, or a store that does not answer, gives the status of GET."""
         for error in (ObjectMissing("fast", "the object is not there."), StoreUnavailable("fast", "it is away.")):
             self.server.store("fast").fail("reader", error)
             self.both(self.path)
@@ -175,25 +175,25 @@ class NameTests(HeadTestCase):
     """`Content-Disposition`"""
 
     def name(self, name: str | None, **fields: Any) -> str:
-        """What the data of an image of this name are to be saved as."""
+        """The file name for the data of an image with this name."""
         image = self.made(name=name, **fields)
         self.server.put(image, DATA, **MEMBER)
         return self.both(f"/v2/images/{image}/file").headers["content-disposition"].replace(image, "ID")
 
     def test_sent(self) -> None:
-        """With the whole and with parts, and with nothing else."""
+        """The header is sent with the whole data and with parts, and with nothing else."""
         for headers, sent in (({}, True), ({"Range": "bytes=0-1"}, True), ({"Range": "bytes=5000-"}, False)):
             answer = self.both(self.path, **headers)
             self.assertEqual("content-disposition" in answer.headers, sent)
         self.assertEqual(self.name("disk"), 'attachment; filename="disk.raw"')
 
     def test_changed(self) -> None:
-        """It is the name that the image has now."""
+        """It has the current name of the image."""
         patch = b'[{"op": "replace", "path": "/name", "value": "other.img"}]'
         self.server.request("PATCH", f"/v2/images/{self.image}", {**MEMBER, "Content-Type": V21}, patch)
         self.assertEqual(self.both(self.path).headers["content-disposition"], 'attachment; filename="other.img"')
 
     def test_unnamed(self) -> None:
-        """The id."""
+        """Without a name it has the id."""
         for name in (None, "", "  ", "...", "\u202e"):
             self.assertEqual(self.name(name), 'attachment; filename="ID.raw"')

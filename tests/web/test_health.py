@@ -22,17 +22,17 @@ class HealthTestCase(ApiTestCase):
     """Tests of single requests."""
 
     def get(self, accept: str | None = None, path: str = "/healthcheck", method: str = "GET") -> Answer:
-        """The answer."""
+        """The response."""
         return self.server.request(method, path, None if accept is None else {"Accept": accept})
 
 
 class PlainTests(HealthTestCase):
-    """What a load balancer asks."""
+    """Requests of a load balancer."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "server": {"disable_file": "disabled"}}
 
     def test_forms(self) -> None:
-        """The reason comes in what the Accept header asks for, plain text if it does not say."""
+        """The reason has the type of the Accept header, and is plain text without one."""
         for accept, content_type, text in (
             (None, "text/plain", "OK"),
             ("", "text/plain", "OK"),
@@ -46,7 +46,7 @@ class PlainTests(HealthTestCase):
             self.assertIn(text, answer.body.decode())
 
     def test_methods(self) -> None:
-        """GET is 200, HEAD 204 without a body, others 405."""
+        """GET is 200, HEAD 204 without a body, other methods 405."""
         answer = self.get()
         self.assertEqual((answer.status, answer.body), (200, b"OK"))
         connection = self.server.connect()
@@ -59,7 +59,7 @@ class PlainTests(HealthTestCase):
         self.assertEqual(self.server.request("GET", "/healthcheck", None, b"x").status, 400)
 
     def test_disabled(self) -> None:
-        """503 as long as the file is there, whatever else is well."""
+        """503 as long as the file exists, even if everything works."""
         file = self.folder / "disabled"
         file.touch()
         self.addCleanup(file.unlink, missing_ok=True)
@@ -76,7 +76,7 @@ class PlainTests(HealthTestCase):
         self.assertEqual(self.get().status, 200)
 
     def test_no_checks(self) -> None:
-        """Without `?detail` nothing is asked of any store, whatever else the query holds."""
+        """Without `?detail` no store is asked, whatever else is in the query."""
         self.server.store().fail("usage", StoreUnavailable("local", "gone"))
         for query in ("", "?", "?details", "?x=detail", "?%F0%B8=%FF&&="):
             self.assertEqual(self.get(path=f"/healthcheck{query}").status, 200)
@@ -92,7 +92,7 @@ class ReservedStoreTests(HealthTestCase):
     }
 
     def test_named(self) -> None:
-        """The server stands on them too."""
+        """They are checked too."""
         connection = self.server.connect(INSIDER)
         connection.send(b"GET /healthcheck?detail HTTP/1.1\r\nHost: x\r\n\r\n")
         answer, _ = parse_answer(connection.received)
@@ -100,7 +100,7 @@ class ReservedStoreTests(HealthTestCase):
 
 
 class DetailTests(HealthTestCase):
-    """`?detail`: what the server stands on."""
+    """`?detail` checks the catalogue and the stores."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": THREE_STORES,
@@ -108,14 +108,14 @@ class DetailTests(HealthTestCase):
     }
 
     def begin(self, peer: Any = INSIDER, *lines: str, method: str = "GET") -> Connection:
-        """A connection with the request."""
+        """A connection that has sent the request."""
         connection = self.server.connect(peer)
         head = "".join(f"{line}\r\n" for line in lines)
         connection.send(f"{method} /healthcheck?detail HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
         return connection
 
     def detail(self, peer: Any = INSIDER, *lines: str) -> Answer:
-        """The answer to it."""
+        """The response to it."""
         answer, _ = parse_answer(self.begin(peer, *lines).received)
         return answer
 
@@ -133,7 +133,7 @@ class DetailTests(HealthTestCase):
         self.assertEqual(self.final_status(self.begin(method="HEAD")), 204)
 
     def test_store_fails(self) -> None:
-        """A store that fails is 503, and its error is for the log only."""
+        """A store that fails is 503, and its error is only logged."""
         self.server.store("far").fail("usage", StoreUnavailable("far", "/secret/path is gone"))
         answer = self.detail()
         self.assertEqual(answer.status, 503)
@@ -144,7 +144,7 @@ class DetailTests(HealthTestCase):
         self.assertEqual(self.final_status(self.begin(method="HEAD")), 503)
 
     def test_store_away(self) -> None:
-        """A store whose medium is away is 503 and said to be away; without the detail all is well."""
+        """A store whose medium is away is 503 and named as away. Without `detail` the response is 200."""
         self.server.store("far").fail("usage", StoreAway("far", "x"))
         answer = self.detail()
         self.assertEqual(answer.status, 503)
@@ -164,7 +164,7 @@ class DetailTests(HealthTestCase):
         return answer.status, [line for line in answer.body.decode().split("\n")[1:] if not line.endswith(": OK")]
 
     def test_object_missing(self) -> None:
-        """An object that was asked for and is not there is told until it is, or its image is not."""
+        """A missing object that a download wanted is reported until it is back, or its image is deleted."""
         images = [self.uploaded() for _ in range(3)]
         store = self.server.store("fast").inner
         objects = dict(store._objects)
@@ -185,7 +185,7 @@ class DetailTests(HealthTestCase):
         self.assertEqual(self.found(), (200, []))
 
     def test_copy_missing(self) -> None:
-        """So is one whose image another store has."""
+        """It is also reported if another store has a copy."""
         image = self.uploaded()
         cheap, fast = self.server.store("cheap"), self.server.store("fast")
         cheap.inner._objects[image] = fast.inner._objects[image]
@@ -202,7 +202,7 @@ class DetailTests(HealthTestCase):
         self.assertEqual(self.found(), (503, ["store cheap: OBJECTS MISSING"]))
 
     def test_catalogue_fails(self) -> None:
-        """So is a database that does not answer."""
+        """A database that does not answer is reported."""
 
         def check() -> Deferred[None]:
             raise CatalogueUnavailable("locked")
@@ -212,7 +212,7 @@ class DetailTests(HealthTestCase):
         self.assertEqual((answer.status, answer.json["reasons"][0]), (503, {"name": "catalogue", "reason": "FAILED"}))
 
     def test_store_hangs(self) -> None:
-        """A store that hangs is waited for so long and no longer, asked once, and well again when it has answered."""
+        """A hanging store is waited for only so long, asked once, and reported as well after it has answered."""
         store = self.server.store("far")
         store.hang("usage")
         for _ in range(3):
@@ -229,7 +229,7 @@ class DetailTests(HealthTestCase):
         self.assertEqual(self.detail().status, 200)
 
     def test_at_once(self) -> None:
-        """All are asked at once, and all who ask meanwhile wait for the same answer, or leave."""
+        """All checks run at once, and requests that come meanwhile wait for the same result, or disconnect."""
         for name in ("far", "fast"):
             self.server.store(name).hang("usage")
         waiting = [self.begin() for _ in range(5)]
@@ -240,7 +240,7 @@ class DetailTests(HealthTestCase):
         self.assertEqual([self.final_status(connection) for connection in waiting], [None, None, 503, 503, 503])
 
     def test_all_leave(self) -> None:
-        """When nobody waits any more, the look goes on, and its finding is kept."""
+        """If nobody waits any more, the check continues, and its result is kept."""
         self.server.store("far").hang("usage")
         self.begin().lose()
         self.server.clock.advance(1)
@@ -249,7 +249,7 @@ class DetailTests(HealthTestCase):
         self.assertEqual(self.server.store("fast").calls.count("usage"), 1)
 
     def test_kept(self) -> None:
-        """A finding is given again for a second."""
+        """A result is used again for a second."""
         store = self.server.store("far")
         for _ in range(10):
             self.detail()
@@ -262,7 +262,7 @@ class DetailTests(HealthTestCase):
         self.assertEqual(store.calls.count("usage"), 2)
 
     def test_strangers(self) -> None:
-        """Others are told whether it is well, not what is not; nor is who comes through a proxy."""
+        """Other clients learn whether all is well, but not what fails. Clients of a proxy are such clients."""
         self.server.store("far").fail("usage", StoreUnavailable("far", "gone"))
         for peer, lines in (
             (STRANGER, ()),

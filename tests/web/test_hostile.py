@@ -1,4 +1,4 @@
-"""The whole API under requests that no decent client sends: never a 500, never a hang, never a byte too many."""
+"""The whole API with hostile requests: never a 500, never a hang, never a byte too many."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SPANNERS = [
     ),
     *(b"X-OpenStack-Image-Size: 4\r\n", b"Connection: close\r\n"),
 ]
-"""What is thrown into a valid request."""
+"""Bytes that are inserted into a valid request."""
 REFUSED = (400, 404, 405, 409, 413, 414, 415, 416, 431, 501)
 
 IMAGE = "00000000-0000-4000-8000-000000000001"
@@ -94,10 +94,10 @@ METHODS = [
 
 
 class HostileTestCase(ApiTestCase):
-    """Helpers that end every connection, and look at what it left."""
+    """Helpers that end every connection, and look at what it has left."""
 
     def end(self, connection: Connection) -> list[Answer]:
-        """The final answers of a connection that is left alone until the server ends it."""
+        """The final responses of a connection that waits until the server ends it."""
         answers = [one for one in connection.answers() if one.status >= 200]
         for _ in range(4):
             self.server.clock.advance(self.server.config.server.idle_timeout)
@@ -108,7 +108,7 @@ class HostileTestCase(ApiTestCase):
         return answers
 
     def send(self, *pieces: bytes) -> list[Answer]:
-        """The final answers on a connection that sends these pieces."""
+        """The final responses on a connection that sends these pieces."""
         connection = self.server.connect()
         for piece in pieces:
             if piece:
@@ -116,12 +116,12 @@ class HostileTestCase(ApiTestCase):
         return self.end(connection)
 
     def one(self, *pieces: bytes) -> Answer:
-        """The one answer."""
+        """The only response."""
         (answer,) = self.send(*pieces)
         return answer
 
     def assert_state(self, image_id: str, sent: bytes) -> None:
-        """The image is active with exactly these bytes, or queued with none."""
+        """The image is active with exactly these bytes, or queued without any."""
         shown = self.show(image_id)
         if shown["status"] == "active":
             data = self.server.request("GET", f"/v2/images/{image_id}/file")
@@ -130,13 +130,13 @@ class HostileTestCase(ApiTestCase):
             self.assert_queued(image_id)
 
     def remove(self, image_id: str) -> None:
-        """The image, and whatever it has."""
+        """Delete the image and its data."""
         self.assertEqual(self.server.request("DELETE", f"/v2/images/{image_id}").status, 204)
         self.assert_nothing_kept()
 
 
 class UploadFramingTests(HostileTestCase):
-    """The body of an upload, framed and cut in every way."""
+    """The body of an upload, framed and split in every way."""
 
     @many
     @given(
@@ -146,7 +146,7 @@ class UploadFramingTests(HostileTestCase):
         cuts=st.lists(st.integers(0, 3000), max_size=10),
     )
     def test_any_split(self, pieces: list[bytes], framed: str, expects: bool, cuts: list[int]) -> None:
-        """However the same bytes are framed, and wherever the network cuts them: the same image."""
+        """The same bytes make the same image, however they are framed and wherever the network splits them."""
         data = b"".join(pieces)
         image_id = self.server.image()["id"]
         body = data
@@ -173,7 +173,7 @@ class UploadFramingTests(HostileTestCase):
         lost=st.booleans(),
     )
     def test_any_damage(self, edits: list[tuple[int, int, bytes]], in_chunks: bool, cut: int, lost: bool) -> None:
-        """An upload that was tampered with is refused or stored whole; the image is never between."""
+        """A manipulated upload is refused or stored whole. The image is never between these states."""
         image_id = self.server.image()["id"]
         framing = "Transfer-Encoding: chunked" if in_chunks else "Content-Length: 12"
         stream = self.put_headers(image_id, framing) + (chunked(b"hello ", b"world!") if in_chunks else b"hello world!")
@@ -205,7 +205,7 @@ class UploadFramingTests(HostileTestCase):
     @some
     @given(cut=st.integers(0, 250), in_chunks=st.booleans(), half=st.booleans())
     def test_cut_anywhere(self, cut: int, in_chunks: bool, half: bool) -> None:
-        """An upload that ends at any byte but the last, by a reset or a half-close, leaves nothing."""
+        """An upload that ends before its last byte, by a reset or a half-close, leaves nothing."""
         image_id = self.server.image()["id"]
         framing = "Transfer-Encoding: chunked" if in_chunks else "Content-Length: 12"
         stream = self.put_headers(image_id, framing) + (chunked(b"hello ", b"world!") if in_chunks else b"hello world!")
@@ -222,7 +222,9 @@ class UploadFramingTests(HostileTestCase):
         self.remove(image_id)
 
     def test_smuggling(self) -> None:
-        """Both lengths, two lengths, odd encodings: the connection ends, and what follows is no request."""
+        """Two lengths, a length with chunks, and odd encodings end the connection, and what follows is not read as a
+        request.
+        """
         hidden = self.server.image()["id"]
         for lines in [
             ("Content-Length: 5", "Transfer-Encoding: chunked"),
@@ -251,7 +253,7 @@ class UploadFramingTests(HostileTestCase):
                 self.assertEqual(self.status(hidden), "queued")
 
     def test_broken_chunks(self) -> None:
-        """Broken chunks are 400, whether some bytes were good before them or not."""
+        """Broken chunks are 400, also after valid bytes."""
         for body in (
             b"x\r\n",
             b"5\r\nhello\r\nx\r\n",
@@ -268,7 +270,7 @@ class UploadFramingTests(HostileTestCase):
                 self.remove(image_id)
 
     def test_huge_length(self) -> None:
-        """A length that nothing can hold is refused before the first byte."""
+        """A length that exceeds all limits is refused before the first byte."""
         for length in ("9" * 19, str(1 << 50)):
             image_id = self.server.image()["id"]
             answer = self.one(self.put_headers(image_id, f"Content-Length: {length}", "Expect: 100-continue"))
@@ -277,7 +279,7 @@ class UploadFramingTests(HostileTestCase):
             self.remove(image_id)
 
     def test_second_upload_behind_the_first(self) -> None:
-        """An upload that is pipelined behind another is taken after it."""
+        """An upload that is pipelined behind another is accepted after it."""
         first, second = self.server.image()["id"], self.server.image()["id"]
         connection = self.begin_put(first, 5, b"he")
         connection.send(b"llo" + self.put_headers(second, "Transfer-Encoding: chunked") + chunked(b"wo", b"rld"))
@@ -287,7 +289,7 @@ class UploadFramingTests(HostileTestCase):
         self.assert_state(second, b"world")
 
     def test_refusals_before_any_byte(self) -> None:
-        """Every refusal comes when the head has come, before 100 Continue, and the body is never read to its end."""
+        """Every refusal comes after the head, before 100 Continue, and the body is never read to its end."""
         active = self.server.image()["id"]
         self.server.put(active, b"x")
         fresh = self.server.image()["id"]
@@ -322,7 +324,7 @@ class RequestTests(HostileTestCase):
         self.assertEqual(self.server.put(self.active, b"0123456789" * 100).status, 204)
 
     def test_every_method_on_every_path(self) -> None:
-        """No method on no path fails the server; what it means is decided by the table of routes."""
+        """No method on any path causes a failure. The table of routes decides the response."""
         for path in PATHS:
             for method in METHODS:
                 with self.subTest(path=path[:60], method=method[:10]):
@@ -334,7 +336,7 @@ class RequestTests(HostileTestCase):
     @many
     @given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
     def test_any_path(self, path: str) -> None:
-        """Any printable path has an answer that is no failure."""
+        """Any printable path has a response that is not a failure."""
         for prefix in ("/", "/v2/", "/v2/images/", "/v2/images?"):
             answer = self.one(f"GET {prefix}{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
             self.assertIn(answer.status, (200, 204, 300, 400, 404, 405))
@@ -342,7 +344,9 @@ class RequestTests(HostileTestCase):
     @many
     @given(path=st.binary(max_size=30))
     def test_any_encoded_path(self, path: bytes) -> None:
-        """Any bytes, percent-encoded: 400 if they are not UTF-8, else an answer that is no failure."""
+        """Any percent-encoded bytes are 400 if they are not UTF-8, and otherwise have a response that is not a
+        failure.
+        """
         encoded = "".join(f"%{byte:02X}" for byte in path)
         try:
             path.decode("utf-8")
@@ -383,7 +387,7 @@ class RequestTests(HostileTestCase):
         ),
     )
     def test_any_header(self, name: str, value: bytes) -> None:
-        """Any bytes in any header that is looked at: no failure, with and without data."""
+        """Any bytes in any header that is read cause no failure, with data and without."""
         for method, path in [
             ("GET", "/v2/images"),
             ("GET", f"/v2/images/{self.active}/file"),
@@ -396,7 +400,7 @@ class RequestTests(HostileTestCase):
             self.assertLessEqual(1, len(answers))
 
     def test_a_thousand_ranges(self) -> None:
-        """Many overlapping ranges are one 400, not many bytes."""
+        """Many overlapping ranges give one 400, not many bytes."""
         for text in (",".join(["0-"] * 1000), ", ".join(f"{start}-" for start in range(1000)), ",".join(["-1"] * 1000)):
             answer = self.server.request("GET", f"/v2/images/{self.active}/file", {"Range": f"bytes={text}"})
             self.assertEqual(answer.status, 400)
@@ -413,7 +417,7 @@ class RequestTests(HostileTestCase):
         tail=st.sampled_from(["", " ", ",", ",0-1", ";", "/1000", "/*"]),
     )
     def test_any_range(self, unit: str, first: str, last: str, tail: str) -> None:
-        """Any Range gives a part that is what it says, the whole, or a refusal."""
+        """Any Range gives the part that it names, the whole, or a refusal."""
         whole = b"0123456789" * 100
         value = f"{unit}{first}-{last}{tail}"
         for name in ("Range", "Content-Range"):
@@ -431,13 +435,13 @@ class RequestTests(HostileTestCase):
 
 
 class JsonTests(HostileTestCase):
-    """Bodies of JSON."""
+    """JSON bodies."""
 
     def post(self, body: bytes, **headers: str) -> Answer:
         return self.server.request("POST", "/v2/images", headers, body)
 
     def test_depth(self) -> None:
-        """Any depth is 400, as deep as a body may be."""
+        """Deep nesting is 400, up to the deepest that fits into a body."""
         for body in (
             b"[" * LARGEST_JSON,
             b'{"a":' * (LARGEST_JSON // 5),
@@ -447,7 +451,9 @@ class JsonTests(HostileTestCase):
             self.assertEqual(self.post(body).status, 400)
 
     def test_size(self) -> None:
-        """A body over the limit is 413 when its length says so, before 100 Continue, and else when it grows so."""
+        """A body over the limit is 413: before 100 Continue if its length says so, otherwise when it grows too
+        large.
+        """
         connection = self.server.connect()
         connection.send(
             f"POST /v2/images HTTP/1.1\r\nHost: a\r\nContent-Length: {1 << 30}\r\nExpect: 100-continue\r\n\r\n".encode()
@@ -463,7 +469,7 @@ class JsonTests(HostileTestCase):
         self.assertEqual((answer.status, answer.headers["connection"]), (413, "close"))
 
     def test_what_is_no_json(self) -> None:
-        """What JSON is not, is 400."""
+        """Whatever is not JSON is 400."""
         for body in [
             *(
                 b"",
@@ -501,7 +507,7 @@ class JsonTests(HostileTestCase):
                 self.assertEqual(self.post(body).status, 400)
 
     def test_odd_and_legal(self) -> None:
-        """What is odd and legal is taken, and given back as it was."""
+        """Unusual but valid JSON is accepted, and returned unchanged."""
         for name in ("\U0001f4bf", "\u0001", "a\r\nb", "</html>", "x" * 255, "\u202e", "'; DROP TABLE images; --", ""):
             with self.subTest(name=name[:20]):
                 image = self.server.image(name=name)
@@ -539,7 +545,7 @@ class JsonTests(HostileTestCase):
         )
     )
     def test_any_document(self, document: Any) -> None:
-        """Any document makes an image, or is refused."""
+        """Any document creates an image, or is refused."""
         answer = self.post(json.dumps(document).encode())
         self.assertIn(answer.status, (201, 400, 403, 409, 413))
         if answer.status == 201:
@@ -548,14 +554,14 @@ class JsonTests(HostileTestCase):
     @many
     @given(body=st.one_of(st.binary(max_size=200), st.text('{}[]",:\\u0d8tfnN+-.eE ', max_size=40).map(str.encode)))
     def test_any_bytes(self, body: bytes) -> None:
-        """Any bytes make an image, or are refused."""
+        """Any bytes create an image, or are refused."""
         for chunks in (False, True):
             lines = {"Transfer-Encoding": "chunked"} if chunks else {}
             answer = self.post(chunked(body) if chunks else body, **lines)
             self.assertIn(answer.status, (201, 400, 403, 409))
 
     def test_unexpected_body(self) -> None:
-        """Where no body belongs, one is 400, and the next request on the connection is the next request."""
+        """A body where none is allowed is 400, and the next request on the connection is read correctly."""
         for line in ("GET /v2/images", f"GET /v2/images/{IMAGE}", "GET /v2/schemas/image"):
             answers = self.send(
                 f"{line} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".encode(),
@@ -566,7 +572,7 @@ class JsonTests(HostileTestCase):
 
 
 class LateClaims:
-    """A catalogue whose claims come when they are told to, whoever waits: a thread cannot be cancelled."""
+    """A catalogue that finishes claims when the test says so, even if nobody waits: a thread cannot be cancelled."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -582,16 +588,16 @@ class LateClaims:
 
 
 class GoneTests(HostileTestCase):
-    """Clients that are gone before their upload has begun."""
+    """Clients that disconnect before their upload has begun."""
 
     def late(self) -> LateClaims:
-        """Make the claims of the server come late."""
+        """Make the claims of the server late."""
         claims: Any = LateClaims(self.server.server.core.catalogue)
         self.server.server.core.uploads.claims = claims
         return claims  # type: ignore[no-any-return]
 
     def test_before_the_claim(self) -> None:
-        """A claim that comes when its client is gone is given back at once."""
+        """A claim that finishes after its client has disconnected is released at once."""
         image_id = self.server.image()["id"]
         claims = self.late()
         connection = self.begin_put(image_id, 4, b"da")
@@ -601,7 +607,7 @@ class GoneTests(HostileTestCase):
         self.assert_undone(image_id)
 
     def test_refused_claim(self) -> None:
-        """So is one that is refused by then, and one that is refused while the client waits is told."""
+        """A refused claim then does no harm, and a claim that is refused while the client waits is reported."""
         for gone in (True, False):
             image_id = self.server.image()["id"]
             claims = self.late()
@@ -614,10 +620,10 @@ class GoneTests(HostileTestCase):
 
 
 class SlowTests(HostileTestCase):
-    """Clients that stop."""
+    """Clients that stop sending."""
 
     def test_silent_upload(self) -> None:
-        """A client that goes silent within an upload is cut off, and the image queued."""
+        """A client that goes silent within an upload is cut, and the image is queued."""
         for framing in ("Content-Length: 12", "Transfer-Encoding: chunked"):
             image_id = self.server.image()["id"]
             connection = self.server.connect()
@@ -630,7 +636,7 @@ class SlowTests(HostileTestCase):
             self.remove(image_id)
 
     def test_slow_head(self) -> None:
-        """A head that trickles is cut off after the idle time-out of the whole, and takes nothing."""
+        """A head that comes too slowly is cut after the idle time-out for the whole head, and has no effect."""
         image_id = self.server.image()["id"]
         connection = self.server.connect()
         sent = 0.0
@@ -647,14 +653,14 @@ class SlowTests(HostileTestCase):
 
 
 class ManyStoresTests(HostileTestCase):
-    """Headers that are looked at where there are several stores."""
+    """Headers that are read if there are several stores."""
 
     tables: dict[str, Any] | None = TWO_STORES
 
     @some
     @given(value=st.binary(max_size=40))
     def test_any_store(self, value: bytes) -> None:
-        """Any store that is not there is 400, before a byte."""
+        """Any store that does not exist is 400 before a byte is read."""
         image_id = self.server.image()["id"]
         head = self.put_headers(image_id, "Content-Length: 5")[:-2] + b"X-Image-Meta-Store: x" + value + b"\r\n\r\n"
         self.assertEqual(self.send(head)[0].status, 400)

@@ -22,7 +22,7 @@ class SeveralStoresTests(LocationTestCase):
     }
 
     def test_brief(self) -> None:
-        """In the order of the configuration, without those of the server's own; flags are "true", or absent."""
+        """Stores are in the order of the configuration, without reserved ones. Flags are "true", or absent."""
         for who in (MEMBER, READER, SERVICE, ADMIN):
             self.assertEqual(
                 self.server.request("GET", "/v2/info/stores", who).json,
@@ -36,7 +36,7 @@ class SeveralStoresTests(LocationTestCase):
             )
 
     def test_detail(self) -> None:
-        """With kind, weight and properties, for administrators and services."""
+        """Administrators and services see kind, weight and properties."""
         for who in (ADMIN, SERVICE):
             answer = self.server.request("GET", "/v2/info/stores/detail", who)
             self.assertEqual(answer.status, 200)
@@ -66,7 +66,7 @@ class SeveralStoresTests(LocationTestCase):
             )
 
     def test_who(self) -> None:
-        """401 without identity, 403 for the details for all others."""
+        """401 without identity, and 403 for all others who ask for the details."""
         for path in PATHS:
             self.assertEqual(self.server.request("GET", path).status, 401)
         for who in (MEMBER, READER):
@@ -86,12 +86,12 @@ class OneStoreTests(LocationTestCase):
     stores: ClassVar[dict[str, Any]] = {"local": MEMORY}
 
     def test_none(self) -> None:
-        """404, for the details before 403."""
+        """404, before the 403 for the details."""
         for path in PATHS:
             for who in (MEMBER, ADMIN):
                 self.assertEqual(self.server.request("GET", path, who).status, 404)
 
     def test_header(self) -> None:
-        """No answer names the store."""
+        """No response names the store."""
         answer = self.server.request("POST", "/v2/images", MEMBER, b"{}")
         self.assertNotIn("openstack-image-store-ids", answer.headers)

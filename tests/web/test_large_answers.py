@@ -1,4 +1,4 @@
-"""Lists and images that are large: pages end, memory is counted, and clients that take little hold up nobody."""
+"""Large lists and images: pages end, memory is counted, and slow clients hold up nobody."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TURNS = 1000
 
 
 class LargeAnswerTestCase(ServerTestCase):
-    """A server with so little memory that one large answer takes all that is for answers: 128 KiB."""
+    """A server with so little memory that one large response takes all of that for responses: 128 KiB."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "server": {"memory_budget": "1MiB", "send_timeout": 60},
@@ -41,7 +41,7 @@ class LargeAnswerTestCase(ServerTestCase):
         return [self.server.image(**properties)["id"] for _ in range(number)][::-1]
 
     def ask(self, path: str, slow: bool = False, method: str = "GET", body: bytes = b"") -> Connection:
-        """Send a request. slow: the client takes nothing of the answer by itself."""
+        """Send a request. slow: the client does not read the response by itself."""
         connection = self.server.connect()
         if slow:
             transport: Any = connection.transport
@@ -57,7 +57,7 @@ class LargeAnswerTestCase(ServerTestCase):
         return connection
 
     def answer(self, connection: Connection) -> Answer:
-        """The whole answer, which takes some turns of the reactor to make."""
+        """The whole response, which takes some turns of the reactor."""
         for _ in range(TURNS):
             if connection.received:
                 answer, rest = parse_answer(connection.received)
@@ -68,16 +68,16 @@ class LargeAnswerTestCase(ServerTestCase):
         self.fail(f"no answer: {connection.received[:200]!r}")
 
     def turn(self) -> None:
-        """Let the server do what it does in a while."""
+        """Let the server work for a while."""
         for _ in range(TURNS):
             self.server.clock.advance(0)
 
 
 class SliceTests(SynchronousTestCase):
-    """How large answers are made."""
+    """How large responses are made."""
 
     def test_slices(self) -> None:
-        """No more than a slice is made in one turn of the reactor, counted in characters and in pieces."""
+        """At most one slice is made in a turn of the reactor, counted in characters and in pieces."""
         for piece, number, in_turn in (
             ("x" * (SLICE_SIZE // 4), 21, 4),
             ("\N{GRINNING FACE}", 5 * SLICE_PIECES, SLICE_PIECES),
@@ -100,7 +100,7 @@ class SliceTests(SynchronousTestCase):
             self.assertEqual((piece * number).encode(), b"".join(self.successResultOf(made)))
 
     def test_pieces(self) -> None:
-        """Pieces of objects and arrays are the JSON of the whole."""
+        """The pieces of objects and arrays together are the JSON of the whole."""
         for document in ({}, {"a": [1, {"b": None}], '"\\': "\N{GRINNING FACE}\x01"}, {"only": {}}):
             self.assertEqual(document, json.loads("".join(object_pieces(document))))
             for number in (0, 1, 3):
@@ -113,7 +113,7 @@ class PageTests(LargeAnswerTestCase):
     """Pages of lists."""
 
     def test_ends(self) -> None:
-        """A page ends before 4 MiB, with a link to the next one, also where the client set no limit."""
+        """A page ends before 4 MiB, with a link to the next one, also if the client set no limit."""
         ids = self.made(11)
         for path in (LIST, "/v2/images"):
             seen: list[str] = []
@@ -128,7 +128,7 @@ class PageTests(LargeAnswerTestCase):
             self.assertEqual((3, ids), (pages, seen))
 
     def test_same_as_small(self) -> None:
-        """Images in a large answer are what they are by themselves, in all characters."""
+        """An image in a large response is the same as alone, with all characters."""
         hard = '"\\\x01\N{GRINNING FACE}\n'
         self.server.image(name=hard, tags=[hard.strip()], **{hard.strip(): hard * 100})
         self.made(1)
@@ -139,12 +139,12 @@ class PageTests(LargeAnswerTestCase):
             self.assertEqual(image, self.answer(self.ask(f"/v2/images/{image['id']}")).json)
 
     def test_many(self) -> None:
-        """A page of many small images has them all."""
+        """A page of many small images has all of them."""
         ids = [self.server.image(name=f"n{number}")["id"] for number in range(130)][::-1]
         self.assertEqual(ids, [image["id"] for image in self.answer(self.ask(LIST)).json["images"]])
 
     def test_head(self) -> None:
-        """HEAD says what GET would, and leaves nothing behind."""
+        """HEAD has the headers of GET, and leaves nothing behind."""
         self.made(2)
         length = self.answer(self.ask(LIST)).headers["content-length"]
         connection = self.ask(LIST, method="HEAD")
@@ -155,10 +155,10 @@ class PageTests(LargeAnswerTestCase):
 
 
 class SlowClientTests(LargeAnswerTestCase):
-    """Clients that take nothing."""
+    """Clients that do not read."""
 
     def test_counted(self) -> None:
-        """An answer is counted until the client has taken it, is gone, or was cut for taking nothing."""
+        """A response is counted until the client has read it, has disconnected, or was cut because it did not read."""
         self.made(4)
         connection = self.ask(LIST, slow=True)
         self.turn()
@@ -180,7 +180,7 @@ class SlowClientTests(LargeAnswerTestCase):
         self.assertEqual(0, self.budget.held)
 
     def test_others(self) -> None:
-        """While one large answer is not taken, small ones and uploads go; large ones wait, in their order."""
+        """While one large response is not read, small ones and uploads go on. Large ones wait, in their order."""
         (large, *_) = self.made(4)
         small = self.server.image(name="small")["id"]
         first = self.ask(LIST, slow=True)
@@ -200,7 +200,7 @@ class SlowClientTests(LargeAnswerTestCase):
         self.assertEqual(0, self.budget.held)
 
     def test_gone_while_waiting(self) -> None:
-        """Who goes away while it waits leaves the queue."""
+        """A client that disconnects while it waits leaves the queue."""
         ids = self.made(4)
         first = self.ask(LIST, slow=True)
         self.turn()
@@ -214,7 +214,7 @@ class SlowClientTests(LargeAnswerTestCase):
         self.assertEqual(0, self.budget.held)
 
     def test_gone_while_made(self) -> None:
-        """Who goes away while its answer is made leaves nothing behind."""
+        """A client that disconnects while its response is made leaves nothing behind."""
         self.made(4)
         connection = self.server.connect()
         held = []
@@ -230,7 +230,7 @@ class SlowClientTests(LargeAnswerTestCase):
         self.assertEqual((b"", 0), (connection.received, self.budget.held))
 
     def test_one_image(self) -> None:
-        """An image that is large is counted, also as the answer to who made or changed it."""
+        """A large image is counted, also in the response to its creation or change."""
         (image_id,) = self.made(1)
         document = json.dumps({f"p{place}": "x" * (60 * KIB) for place in range(3)}).encode()
         for method, path, body in (("GET", f"/v2/images/{image_id}", b""), ("POST", "/v2/images", document)):

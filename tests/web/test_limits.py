@@ -1,4 +1,4 @@
-"""Limits of projects, asked of the whole server."""
+"""Limits of projects in the whole server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UsageTests(ServerTestCase):
         return usage
 
     def test_usage(self) -> None:
-        """Each limit with what is used of it, sizes in MiB; -1 is no limit."""
+        """Each limit is shown with its usage, sizes in MiB; -1 is no limit."""
         image = self.make().json["id"]
         self.assertEqual(self.server.put(image, bytes(1 << 20), **MEMBER).status, 204)
         self.assertEqual(
@@ -42,11 +42,11 @@ class UsageTests(ServerTestCase):
         self.assertEqual(self.usage(identity("red", "reader"))["image_count_total"], {"limit": 2, "usage": 0})
 
     def test_without_project(self) -> None:
-        """Who has no project has no limits."""
+        """A caller without a project has no limits."""
         self.assertEqual(self.usage(identity(None, "reader")), {})
 
     def test_count_total(self) -> None:
-        """One more image than there may be is 413; a deleted one makes room."""
+        """One image more than the limit is 413. A deleted image makes room."""
         first = self.make().json["id"]
         self.make()
         refused = self.make()
@@ -57,7 +57,7 @@ class UsageTests(ServerTestCase):
         self.assertEqual(self.make().status, 201)
 
     def test_own_limits(self) -> None:
-        """Limits that were set for the project take the place of the configuration's, and 0 allows nothing."""
+        """Limits of the project replace those of the configuration, and 0 allows nothing."""
         own = [("image_count_total", 0), ("image_size_total", -1), ("image_stage_total", 5 << 20)]
         with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection, connection:
             connection.executemany("INSERT INTO project_limits VALUES ('blue', ?, ?)", own)
@@ -73,5 +73,5 @@ class NoUsageTests(ServerTestCase):
     """`/v2/info/usage` where projects have no limits."""
 
     def test_empty(self) -> None:
-        """There is nothing to show."""
+        """Nothing is shown."""
         self.assertEqual(self.server.request("GET", "/v2/info/usage").json, {"usage": {}})

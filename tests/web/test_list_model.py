@@ -1,4 +1,4 @@
-"""GET /v2/images against a plain model of what the Image API says of its parameters."""
+"""GET /v2/images, compared with a plain model of its parameters in the Image API."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ EXAMPLES = 250
 
 
 class Refused(Exception):
-    """The status of an answer that is not 200."""
+    """The status of a response that is not 200."""
 
 
 @frozen
 class Stock:
-    """All images as an administrator sees them; by their ids what their members say, and times with their fractions."""
+    """All images as an administrator sees them, the status of members by image id, and times with their fractions."""
 
     images: Sequence[Image]
     answers: Mapping[str, Mapping[str, str]]
@@ -96,7 +96,7 @@ def allow(condition: bool) -> None:
 
 
 def is_found(image: Image, answers: Mapping[str, str], project: str | None, is_admin: bool) -> bool:
-    """Whether the caller may GET it by its id."""
+    """Whether the caller may GET the image by its id."""
     is_own = project is not None and image["owner"] == project
     if is_admin or is_own or image["visibility"] in ("public", "community"):
         return True
@@ -111,9 +111,10 @@ def is_listed(
     visibility: str | None,
     member_status: str,
 ) -> bool:
-    """Public, community, own, shared with me at member_status; less others' community images unless asked for.
+    """Public, community, own, and shared with the caller at member_status; community images of others only if asked
+    for.
 
-    To an administrator without a project images without an owner are its own.
+    For an administrator without a project, images without an owner are its own.
     """
     is_own = (project is not None or is_admin) and image["owner"] == project
     if visibility not in (None, "all", image["visibility"]):
@@ -163,7 +164,7 @@ def passes(key: str, value: str) -> Any:
 
 
 def integer(value: str) -> int:
-    """Raises Refused."""
+    """Parse an integer. Raises Refused."""
     allow(re.fullmatch("-?[0-9]+", value) is not None)
     return int(value)
 
@@ -204,7 +205,7 @@ def unquoted(text: str) -> list[str]:
 
 
 def order(asked: Parameters) -> tuple[list[str], list[str]]:
-    """Keys and directions, with those of the tie breakers. Raises Refused."""
+    """Keys and directions, with those that break ties. Raises Refused."""
     keys = [value.strip() for key, value in asked if key == "sort_key"]
     directions = [value.strip() for key, value in asked if key == "sort_dir"]
     combined = [value for key, value in asked if key == "sort"]
@@ -223,7 +224,7 @@ def order(asked: Parameters) -> tuple[list[str], list[str]]:
 
 
 def in_order(stock: Stock, keys: Sequence[str], directions: Sequence[str]) -> list[Image]:
-    """Sorted by the first key first; what has no value is less than all that has one."""
+    """Sort by the first key first. No value is less than any value."""
     found = list(stock.images)
     for key, direction in reversed([*zip(keys, directions, strict=True)]):
 
@@ -254,7 +255,7 @@ FIELDS: Final[Mapping[str, Sequence[Any]]] = {
     "min_disk_min_max": (None, None, "1"),
     "properties": (None, "1"),
 }
-"""What the images of the catalogue have in turn; those of the last three are custom properties."""
+"""The values that the images of the catalogue have in turn. The last three are custom properties."""
 SIZES: Final = (None, 0, 5, None, 9, 5, None, 5)
 ANSWERS: Final = (
     {"red": "accepted"},
@@ -270,12 +271,12 @@ PATCH: Final = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 
 
 def one_of(*values: object) -> st.SearchStrategy[str]:
-    """One of these, as it is written in a query."""
+    """One of these values, as it is written in a query."""
     return st.sampled_from([str(value) for value in values])
 
 
 def texts(values: Sequence[object]) -> st.SearchStrategy[str]:
-    """A value, with and without an operator, and several."""
+    """A value, with and without an operator, and several values."""
     some = one_of(*(value for value in values if value is not None), *values[:1], "none")
     quoted = some.map(lambda text: '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
     plain = some.filter(lambda text: '"' not in text)
@@ -302,7 +303,7 @@ def parameter(key: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[tup
 
 
 def filters(ids: Sequence[str]) -> st.SearchStrategy[tuple[str, str]]:
-    """One filter, most of which find something."""
+    """One filter. Most of them find something."""
     numbers = one_of(0, 3, 5, 6, 64, 2**31 - 1, 2**63, 10**40, -1)
     return st.one_of(
         *(parameter(key, texts(FIELDS[key])) for key in ("name", "disk_format", "container_format")),
@@ -332,7 +333,7 @@ def filters(ids: Sequence[str]) -> st.SearchStrategy[tuple[str, str]]:
 
 
 def sorts() -> st.SearchStrategy[list[tuple[str, str]]]:
-    """Every form of it."""
+    """Every form of a sort parameter."""
     keys, directions = one_of(*SORT_KEYS), one_of("asc", "desc")
     part = st.one_of(keys, st.builds("{}:{}".format, keys, directions), one_of(" id : asc ", "name:"))
     pairs = st.lists(st.tuples(keys, directions), min_size=1, max_size=3)
@@ -354,11 +355,11 @@ REFUSED: Final = (
     *(("limit", "x"), ("limit", ""), ("marker", str(uuid4())), ("marker", ""), ("sort", "owner"), ("sort", "name:up")),
     *(("sort_key", ""), ("sort_dir", "ASC"), ("sort", "name,"), ("sort", "")),
 )
-"""Parameters that spoil every query."""
+"""Parameters that make every query invalid."""
 
 
 def queries(ids: Sequence[str]) -> st.SearchStrategy[list[tuple[str, str]]]:
-    """What is asked in one request. ids: of all images."""
+    """The parameters of one request. ids: of all images."""
 
     def perhaps(key: str, *values: object) -> st.SearchStrategy[list[tuple[str, str]]]:
         return st.one_of(st.just([]), parameter(key, one_of(*values)).map(lambda one: [one]))
@@ -419,14 +420,16 @@ class ModelTests(ApiTestCase):
         return Stock([self.show(image_id, ADMIN) for image_id in ids], answers, moments)
 
     def ask(self, method: str, path: str, document: Any = None, **headers: str) -> Any:
-        """What an administrator's request gives, which must succeed."""
+        """The response to an administrator's request, which must succeed."""
         body = None if document is None else json.dumps(document).encode()
         answer = self.server.request(method, path, ADMIN | headers, body)
         self.assertLess(answer.status, 300, answer.body)
         return answer.json if answer.body else None
 
     def test_lists(self) -> None:
-        """Whoever asks for what: the images of the model in its order, or its status; and the next page is the rest."""
+        """Any caller gets the images of the model in its order, or the status of the model. The next page has
+        the rest.
+        """
         stock = self.stock()
 
         @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
@@ -453,7 +456,7 @@ class ModelTests(ApiTestCase):
         check()
 
     def test_pages(self) -> None:
-        """Page after page each image comes once, in every order, also while others are made and deleted."""
+        """Over all pages each image comes once, in every order, even while others are created and deleted."""
         ids = [image["id"] for image in self.stock().images]
         random = Random(1)
         orders = [f"{key}:{way}" for key in SORT_KEYS for way in ("asc", "desc")]
@@ -489,7 +492,7 @@ class ModelTests(ApiTestCase):
         return found
 
     def test_shown(self) -> None:
-        """Who finds which image by its id."""
+        """Callers find exactly the images of the model by id."""
         stock = self.stock()
         for image in stock.images:
             for caller, headers in CALLERS.items():

@@ -19,10 +19,10 @@ PARAMETERS = (
 
 
 class ListTestCase(ApiTestCase):
-    """Tests that list images."""
+    """Tests of lists of images."""
 
     def get(self, *query: tuple[str, Any], headers: dict[str, str] | None = None) -> Answer:
-        """The answer to a query."""
+        """The response to a query."""
         text = f"?{urlencode(query)}" if query else ""
         return self.server.request("GET", f"/v2/images{text}", headers)
 
@@ -33,11 +33,11 @@ class ListTestCase(ApiTestCase):
         return [image["name"] for image in answer.json["images"]]
 
     def refused(self, *query: tuple[str, Any]) -> None:
-        """The query is 400."""
+        """The query is refused with 400."""
         self.assertEqual(self.get(*query).status, 400, query)
 
     def made(self, *names: str, **fields: Any) -> list[str]:
-        """New images; their ids."""
+        """Create images. Returns their ids."""
         return [self.server.image(name=name, **fields)["id"] for name in names]
 
 
@@ -53,18 +53,18 @@ class PageTests(ListTestCase):
         self.assertEqual(answer.headers["content-type"], "application/json")
 
     def test_whole_images(self) -> None:
-        """An image in a list is what it is by itself."""
+        """An image in a list is the same as alone."""
         (image,) = self.made("a", tags=["x", "y"], os_distro="debian")
         self.server.put(image, b"data")
         self.assertEqual(self.get().json["images"], [self.show(image)])
 
     def test_newest_first(self) -> None:
-        """The default order, and the default limit."""
+        """The default order and the default limit."""
         self.made("a", "b", "c", "d")
         self.assertEqual(self.names(), ["d", "c", "b"])
 
     def test_limit(self) -> None:
-        """As many as asked for, silently no more than the most; none at all if asked for."""
+        """A page has as many images as requested, at most the configured number, and none for 0."""
         self.made(*"abcdef")
         for limit, number in ((1, 1), (5, 5), (6, 5), (10**18, 5), (10**30, 5), (0, 0)):
             self.assertEqual(len(self.names(("limit", limit))), number)
@@ -86,7 +86,7 @@ class PageTests(ListTestCase):
         raise AssertionError("no end")
 
     def test_walk(self) -> None:
-        """All pages together are all images, each once, in every order."""
+        """All pages together have all images once, in every order."""
         self.made(*"cabdefg")
         self.assertEqual(self.walk(("limit", 2)), list("gfedbac"))
         self.assertEqual(self.walk(("limit", 2), ("sort", "name:asc")), list("abcdefg"))
@@ -95,7 +95,7 @@ class PageTests(ListTestCase):
         self.assertEqual(self.walk(("limit", 7)), list("gfedbac"))
 
     def test_links_keep_the_query(self) -> None:
-        """Links repeat every parameter, the repeated ones too; the marker is the last image's."""
+        """Links repeat every parameter, also repeated ones. The marker is the id of the last image."""
         ids = self.made("a", "b", "c", tags=["x", "y z"], **{"key&=": "v\u00fc"})
         query = (("tag", "x"), ("tag", "y z"), ("sort_key", "name"), ("sort_key", "id"), ("sort_dir", "asc"))
         query = (*query, ("key&=", "v\u00fc"), ("limit", "2"))
@@ -109,7 +109,7 @@ class PageTests(ListTestCase):
         self.assertNotIn("next", last)
 
     def test_marker(self) -> None:
-        """A marker that is no image: 400. One that is no more an image keeps its place."""
+        """A marker that is not the id of an image is 400. A deleted image keeps its place."""
         (image,) = self.made("a")
         self.assertEqual(self.names(("marker", image)), [])
         self.made("b")
@@ -143,7 +143,7 @@ class FilterTests(ListTestCase):
         self.assertEqual(self.names(("properties", "x")), [])
 
     def test_numbers(self) -> None:
-        """At least and at most; what is no number is 400."""
+        """Minimum and maximum. A value that is not a number is 400."""
         for size in (1, 5, 9):
             (image,) = self.made(str(size), min_disk=size, min_ram=size)
             self.server.put(image, bytes(size))
@@ -160,7 +160,7 @@ class FilterTests(ListTestCase):
                 self.refused((key, value))
 
     def test_tags(self) -> None:
-        """All tags that are asked for."""
+        """Images must have all the tags."""
         self.made("a", tags=["x", "y"])
         self.made("b", tags=["y"])
         self.assertEqual(self.names(("tag", "y")), ["b", "a"])
@@ -168,7 +168,7 @@ class FilterTests(ListTestCase):
         self.assertEqual(self.names(("tag", "x,y")), [])
 
     def test_flags(self) -> None:
-        """`os_hidden` in any case, `protected` in lower case only."""
+        """`os_hidden` is accepted in any case, `protected` in lower case only."""
         self.made("seen")
         self.made("hidden", os_hidden=True)
         self.made("safe", protected=True)
@@ -182,7 +182,7 @@ class FilterTests(ListTestCase):
             self.refused(query)
 
     def test_in(self) -> None:
-        """`in:` and `eq:`; other operators are 400."""
+        """`in:` and `eq:` work; other operators are 400."""
         ids = self.made("a", "b,c", 'd"e', "f\\g", "h")
         for key, value, names in (
             ("name", "in:a,h", ["h", "a"]),
@@ -204,7 +204,7 @@ class FilterTests(ListTestCase):
             self.refused((key, "neq:x"))
 
     def test_names_with_colons(self) -> None:
-        """A colon in a name is part of it, unless `in` or `eq` stands before it."""
+        """A colon in a name belongs to it, unless `in` or `eq` comes before it."""
         self.made("ubuntu:22.04", "in:x", "neq:a")
         self.assertEqual(self.names(("name", "ubuntu:22.04")), ["ubuntu:22.04"])
         self.assertEqual(self.names(("name", "neq:a")), ["neq:a"])
@@ -214,7 +214,7 @@ class FilterTests(ListTestCase):
     @settings(derandomize=True, deadline=None, max_examples=60)
     @given(st.lists(st.text(st.sampled_from('ab,"\\: '), min_size=1, max_size=6), min_size=1, max_size=4, unique=True))
     def test_quoting(self, names: list[str]) -> None:
-        """Whatever stands in a name, quoted it is found by `in:`, and nothing else is."""
+        """A quoted name is found by `in:`, whatever characters it has, and nothing else is found."""
         run = uuid4().hex
         ids = [self.server.image(name=name, run=run)["id"] for name in (*names, "other")]
         quoted = ",".join('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in names)
@@ -222,7 +222,7 @@ class FilterTests(ListTestCase):
         self.assertEqual({image["id"] for image in answer.json["images"]}, set(ids[: len(names)]))
 
     def test_times(self) -> None:
-        """Times with and without an operator; offsets count."""
+        """Times work with and without an operator. Offsets are respected."""
         self.made("a")
         for value, found in (
             ("gt:2000-01-01T00:00:00Z", True),
@@ -251,7 +251,7 @@ class FilterTests(ListTestCase):
         self.assertEqual(answer.status, 400)
 
     def test_shown_times(self) -> None:
-        """A time that is shown finds the image: clients know of no fraction of its second."""
+        """The time that is shown finds the image, because clients do not know the fraction of the second."""
         (image,) = self.made("a")
         for key in ("created_at", "updated_at"):
             shown = self.show(image)[key]
@@ -271,7 +271,7 @@ class FilterTests(ListTestCase):
             self.assertEqual(self.names((key, shown.replace("Z", ".5Z"))), [])
 
     def test_statuses(self) -> None:
-        """Each status is a filter, and what is no status is that of no image."""
+        """Each status is a filter. A text that is not a status finds no image."""
         _, active, deactivated = self.made("queued", "active", "deactivated")
         for image in (active, deactivated):
             self.server.put(image, b"data")
@@ -287,20 +287,20 @@ class FilterTests(ListTestCase):
         self.assertEqual(self.names(("status", "queued")), ["saving", "queued"])
 
     def test_other_names(self) -> None:
-        """Names of the entity that are no columns are custom properties, which no image has."""
+        """Field names that are not columns are taken for custom properties, which no image has."""
         self.made("a")
         for key in ("self", "file", "schema", "stores", "locations", "direct_url", "tags", "deleted_at", "image_id"):
             self.assertEqual(self.names((key, "a")), [], key)
 
     def test_many(self) -> None:
-        """A hundred filters are taken, and no more; one that is repeated is one."""
+        """A hundred filters are accepted, and no more. Repeated ones count once."""
         self.made("a", tags=["x"])
         self.assertEqual(self.names(*[("tag", "x")] * 300), ["a"])
         self.assertEqual(self.names(*[("tag", f"{number}") for number in range(99)]), [])
         self.refused(*[("tag", f"{number}") for number in range(101)])
 
     def test_many_values(self) -> None:
-        """Five hundred values are taken, and no more; one that is repeated is one."""
+        """Five hundred values are accepted, and no more. Repeated ones count once."""
         self.made("a")
         self.assertEqual(self.names(("name", "in:" + "a," * 3000 + "b")), ["a"])
         numbers = [*map(str, range(250))]
@@ -310,7 +310,7 @@ class FilterTests(ListTestCase):
         self.refused(("name", ",".join(["in:a", *numbers])), ("id", ",".join(["in:a", *numbers[:249]])))
 
     def test_refused(self) -> None:
-        """Values that a parameter does not have: 400."""
+        """Values that a parameter does not allow are 400."""
         for query in (
             *(("visibility", "everyone"), ("visibility", ""), ("member_status", "maybe"), ("changes-since", "x")),
             *(("name", "a\0b"), ("a\0b", "x"), ("tag", "\0")),
@@ -321,7 +321,7 @@ class FilterTests(ListTestCase):
         self.assertEqual(self.server.request("GET", "/v2/images", body=b"{}").status, 400)
 
     def test_query_string(self) -> None:
-        """Parameters end at `&` only, `+` is a blank, and a name alone has an empty value."""
+        """Only `&` separates parameters, `+` is a blank, and a name alone has an empty value."""
         self.made("a;b", "a", "a b", "")
         for query, names in (
             ("name=a;b", ["a;b"]),
@@ -336,7 +336,7 @@ class FilterTests(ListTestCase):
             self.assertEqual(self.server.request("GET", f"/v2/images?{query}").status, 400, query)
 
     def test_overlooked(self) -> None:
-        """`deleted` changes nothing."""
+        """`deleted` has no effect."""
         (image,) = self.made("a")
         self.server.request("DELETE", f"/v2/images/{image}")
         self.made("b")
@@ -355,7 +355,7 @@ class FilterTests(ListTestCase):
         )
     )
     def test_anything(self, query: list[tuple[str, str]]) -> None:
-        """No query is a fault of the server's; one that is taken can be repeated by its link."""
+        """No query causes a failure. A valid one can be repeated by its link."""
         text = "&".join(f"{quote(key, errors='ignore')}={quote(value, errors='ignore')}" for key, value in query)
         answer = self.server.request("GET", f"/v2/images?{text}")
         self.assertIn(answer.status, (200, 400))
@@ -364,10 +364,10 @@ class FilterTests(ListTestCase):
 
 
 class SortTests(ListTestCase):
-    """In which order."""
+    """The order of lists."""
 
     def test_forms(self) -> None:
-        """`sort`, or `sort_key` with `sort_dir`; down unless told otherwise."""
+        """`sort`, or `sort_key` with `sort_dir`. The default direction is down."""
         self.made("b", min_ram=1)
         self.made("a", "c", disk_format="qcow2")
         for query, names in (
@@ -389,7 +389,7 @@ class SortTests(ListTestCase):
             self.assertEqual(len(self.names(("sort", f"{key}:asc"))), 3)
 
     def test_refused(self) -> None:
-        """Both styles at once, keys and directions that there are not, and too many or few of them."""
+        """Both styles at once, unknown keys and directions, and too many or too few of them are refused."""
         for query in (
             [("sort", "owner")],
             [("sort", "name:up")],
@@ -407,7 +407,7 @@ class SortTests(ListTestCase):
 
 
 class VisibilityTests(ListTestCase):
-    """What two projects see of each other."""
+    """What two projects see of each other's images."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
 
@@ -419,7 +419,7 @@ class VisibilityTests(ListTestCase):
                 self.assertEqual(self.server.request("POST", "/v2/images", ADMIN, body.encode()).status, 201)
 
     def test_members(self) -> None:
-        """All of one's own, and of others what each visibility says."""
+        """A member sees all images of its project, and those of others by their visibility."""
         own = {f"blue {visibility}" for visibility in ("public", "community", "shared", "private")}
         for query, wanted in (
             ([], own | {"red public"}),
@@ -435,14 +435,14 @@ class VisibilityTests(ListTestCase):
                 self.assertEqual(set(self.names(*query, headers=who)), wanted, query)
 
     def test_administrators(self) -> None:
-        """Everything, but community images of others only if asked for."""
+        """Administrators see everything, but community images of others only if they ask for them."""
         everything = {f"{o} {v}" for o in ("blue", "red") for v in ("public", "community", "shared", "private")}
         self.assertEqual(set(self.names(headers=ADMIN)), everything - {"blue community", "red community"})
         self.assertEqual(set(self.names(("visibility", "all"), headers=ADMIN)), everything)
         self.assertEqual(set(self.names(("visibility", "private"), headers=ADMIN)), {"blue private", "red private"})
 
     def test_no_project(self) -> None:
-        """Who has no project is shown what is public, and community images if it asks."""
+        """A caller without a project sees public images, and community images if it asks for them."""
         nobody = identity(None, "member", "reader")
         self.assertEqual(set(self.names(headers=nobody)), {"blue public", "red public"})
         wanted = {"blue public", "red public", "blue community", "red community"}
@@ -451,7 +451,7 @@ class VisibilityTests(ListTestCase):
             self.assertEqual(self.names(("visibility", visibility), headers=nobody), [])
 
     def test_no_owner(self) -> None:
-        """An image without an owner is in lists if it is public, and in those of administrators."""
+        """An image without an owner is in lists if it is public, and in the lists of administrators."""
         for visibility in ("public", "community", "shared", "private"):
             body = f'{{"name": "{visibility}", "visibility": "{visibility}", "owner": null}}'
             self.assertEqual(self.server.request("POST", "/v2/images", ADMIN, body.encode()).status, 201)
@@ -463,7 +463,7 @@ class VisibilityTests(ListTestCase):
         self.assertIn("community", self.names(("visibility", "all"), headers=ADMIN))
 
     def test_who_may(self) -> None:
-        """Whoever has no role may not list: 403; who is nobody: 401."""
+        """Callers without a role get 403, and those without identity 401."""
         self.assertEqual(self.get(headers=identity("blue")).status, 403)
         self.assertEqual(self.get(headers={}).status, 401)
 

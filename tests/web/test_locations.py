@@ -1,4 +1,4 @@
-"""`/v2/images/{image_id}/locations`: images that are registered by where they lie."""
+"""`/v2/images/{image_id}/locations`: images that are registered by their location."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ABSENT = "11111111-2222-3333-4444-555555555555"
 
 
 class AddTests(LocationTestCase):
-    """POST that succeeds."""
+    """Requests that succeed."""
 
     def test_without_validation(self) -> None:
-        """202 without a body; the image is active at once, and has its digests later."""
+        """202 without a body. The image is active at once, and gets its digests later."""
         self.site.holding = True
         image = self.made()
         answer = self.post(image, URL)
@@ -35,13 +35,13 @@ class AddTests(LocationTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, DATA)
 
     def test_empty_validation(self) -> None:
-        """An empty validation_data is none."""
+        """An empty validation_data counts as none."""
         image = self.made()
         self.assertEqual(self.post(image, {"url": URL, "validation_data": {}}).status, 202)
         self.assertEqual(self.shown(image)["os_hash_value"], digest("sha512"))
 
     def test_validation(self) -> None:
-        """With a digest the image is importing, without data for anybody, until it has turned out right."""
+        """With a digest the image is `importing` and nobody gets its data, until the digest was verified."""
         for algorithm in ("md5", "sha1", "sha256", "sha512"):
             image, value = self.made(), digest(algorithm)
             self.site.holding = True
@@ -74,14 +74,14 @@ class AddTests(LocationTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, b"mine")
 
     def test_who(self) -> None:
-        """Members of the owning project, administrators and services."""
+        """Members of the owning project, administrators and services may add locations."""
         for who in (MEMBER, ADMIN, SERVICE, WITH_SERVICE):
             image = self.made(visibility="community")
             self.assertEqual(self.post(image, URL, who).status, 202)
             self.assertEqual(self.shown(image)["status"], "active")
 
     def test_fragment(self) -> None:
-        """A fragment is kept, and makes another URL of one; it is not sent."""
+        """A fragment is kept, and distinguishes URLs. It is not sent."""
         image = self.located(f"{URL}#1")
         add = {"op": "add", "path": "/locations/-", "value": {"url": f"{URL}#2", "metadata": {}}}
         self.assertEqual(self.patch(image, add).status, 200)
@@ -101,13 +101,13 @@ class AddTests(LocationTestCase):
         self.assert_nothing_kept()
 
     def test_head_is_not_known(self) -> None:
-        """The size is found without HEAD, too; no byte of the body is waited for."""
+        """The size is found without HEAD too, and no byte of the body is waited for."""
         self.site.head = False
         image = self.located()
         self.assertEqual((self.shown(image)["size"], self.shown(image)["checksum"]), (len(DATA), digest("md5")))
 
     def test_deleted(self) -> None:
-        """The image goes; nothing is asked of the site."""
+        """The image is deleted, and the site is not asked."""
         image = self.located()
         asked = len(self.site.asked)
         self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}", MEMBER).status, 204)
@@ -117,10 +117,10 @@ class AddTests(LocationTestCase):
 
 
 class RefusalTests(LocationTestCase):
-    """POST that changes nothing."""
+    """Requests that are refused and change nothing."""
 
     def refused(self, status: int, image_id: str, document: Any, who: dict[str, str] | None = None) -> str:
-        """The text of a refusal; the image is as before, and no site was asked."""
+        """The text of a refusal. The image is as before, and no site was asked."""
         before = self.shown(image_id)
         asked = len(self.site.asked)
         answer = self.post(image_id, document, who)
@@ -130,7 +130,7 @@ class RefusalTests(LocationTestCase):
         return answer.body.decode()
 
     def test_schema(self) -> None:
-        """400: no URL, or a validation_data that is none."""
+        """400 without a URL, or with an invalid validation_data."""
         value = digest("sha256")
         wrong: list[Any] = [
             {},
@@ -161,7 +161,7 @@ class RefusalTests(LocationTestCase):
             )
 
     def test_who(self) -> None:
-        """401, 403 and 404, each before anything else is looked at."""
+        """401, 403 and 404, each before anything else is checked."""
         image, shared = self.made(), self.made(visibility="community")
         self.refused(401, image, URL, {})
         for who in (STRANGER, READER):
@@ -170,14 +170,14 @@ class RefusalTests(LocationTestCase):
         self.assertEqual(self.post(ABSENT, URL).status, 404)
 
     def test_what_only_services_give(self) -> None:
-        """403 for URLs of our stores, and of no store, from all others, administrators too."""
+        """Only services may give URLs of our stores, and of no store. All others get 403, administrators too."""
         image = self.made()
         for url in (f"memory:///{image}", "file:///etc/passwd", "ftp://images.test/disk", "cinder://volume"):
             for who in (MEMBER, ADMIN):
                 self.refused(403, image, url, who)
 
     def test_no_other_object(self) -> None:
-        """400 for an object that is not the image's own, or not there, from services too."""
+        """400 for an object that is not the image's own, or does not exist, also from services."""
         other = self.uploaded()
         image = self.made(visibility="community")
         for url in (f"memory:///{other}", f"memory:///{image}", "file:///etc/passwd", "swift+config://x/y/z"):
@@ -185,7 +185,7 @@ class RefusalTests(LocationTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{other}/file", MEMBER).body, DATA)
 
     def test_guarded(self) -> None:
-        """400 for what the guard does not let pass, before and after the look-up of the name."""
+        """400 for URLs that the guard refuses, before and after the look-up of the name."""
         image = self.made()
         for url in (
             "http://127.0.0.1/",
@@ -204,7 +204,7 @@ class RefusalTests(LocationTestCase):
         self.assertEqual(self.network.connected, [])
 
     def test_formats(self) -> None:
-        """400 for an image that has no formats yet."""
+        """400 for an image without formats."""
         for field in ("disk_format", "container_format"):
             self.refused(400, self.made(**{field: None}), URL)
 
@@ -220,7 +220,7 @@ class RefusalTests(LocationTestCase):
         self.refused(409, importing, URL)
 
     def test_upload_under_way(self) -> None:
-        """409 for an image that gets its bytes; the other way round too."""
+        """409 for an image that is receiving data, and the other way round."""
         image = self.made()
         lines = tuple(f"{name}: {value}" for name, value in MEMBER.items())
         connection = self.begin_put(image, 10, b"half.", *lines)
@@ -230,7 +230,7 @@ class RefusalTests(LocationTestCase):
         self.assertEqual(self.server.put(self.located(), b"data", **MEMBER).status, 409)
 
     def test_nothing_there(self) -> None:
-        """400: no such object, no bytes in it, no size told, no server, no name."""
+        """400: no such object, no bytes in it, no size, no server, or no such name."""
         image = self.made()
         before = self.shown(image)
         for url in ("http://images.test/nothing", "http://images.test/empty"):
@@ -249,7 +249,7 @@ class RefusalTests(LocationTestCase):
         self.assert_unchanged(image, before)
 
     def test_one_text(self) -> None:
-        """The answer does not tell which names the server's network knows."""
+        """The response does not tell which names exist in the server's network."""
         image = self.made()
         self.network.names |= {"down.test": ["93.184.215.15"], "inside.test": ["10.0.0.1"]}
         names = ("down", "inside", "nowhere")
@@ -259,7 +259,7 @@ class RefusalTests(LocationTestCase):
         self.assertEqual({self.post(image, URL).body}, texts)
 
     def test_silent_server(self) -> None:
-        """400 when the server has not answered in time."""
+        """400 if the server has not answered in time."""
         image = self.made()
         self.network.silent.add(HOST)
         connection = self.begin("POST", f"/v2/images/{image}/locations", {"url": URL})
@@ -268,7 +268,7 @@ class RefusalTests(LocationTestCase):
         self.assertEqual(self.final_status(connection), 400)
 
     def test_changed_meanwhile(self) -> None:
-        """An image that another request changes while its location is measured is looked at again."""
+        """An image that another request changes while its location is measured is looked up again."""
         image = self.made()
         held: list[Any] = []
         self.network.servers[HOST, 80] = held.append
@@ -281,13 +281,13 @@ class RefusalTests(LocationTestCase):
 
 
 class QuotaTests(LocationTestCase):
-    """413"""
+    """Quotas: 413."""
 
     images: ClassVar[dict[str, Any]] = {"size_cap": len(DATA)}
     more: ClassVar[dict[str, Any]] = {"quotas": {"user_storage": len(DATA) + 10}}
 
     def test_size(self) -> None:
-        """An image may not be larger than all images, nor than what is left of the owner's quota."""
+        """The size must fit into the size cap, and into the rest of the owner's quota."""
         self.site.objects["/large"] = DATA + b"."
         image = self.made()
         self.assertEqual(self.post(image, "http://images.test/large").status, 413)
@@ -297,7 +297,7 @@ class QuotaTests(LocationTestCase):
         self.assertEqual(self.shown(another)["status"], "queued")
 
     def test_at_once(self) -> None:
-        """Of two that are looked at together and fit one by one, only one gets its location."""
+        """Of two that are measured at the same time and fit only one by one, one gets its location."""
         held: list[Exchange] = []
         self.network.servers[HOST, 80] = held.append
         images = [self.made(), self.made()]
@@ -312,19 +312,19 @@ class QuotaTests(LocationTestCase):
 
 
 class NoLocationsTests(LocationTestCase):
-    """Images may have no location of this kind."""
+    """A server whose images may have no locations."""
 
     more: ClassVar[dict[str, Any]] = {"quotas": {"locations": 0}}
 
     def test_quota(self) -> None:
-        """413"""
+        """413."""
         image = self.made()
         self.assertEqual(self.post(image, URL).status, 413)
         self.assertEqual(self.shown(image)["status"], "queued")
 
 
 class NoHttpStoreTests(LocationTestCase):
-    """A server without an http store."""
+    """A server without a store of the kind `http`."""
 
     stores: ClassVar[dict[str, Any]] = {"local": MEMORY}
 
@@ -341,7 +341,7 @@ class UnverifiedTests(LocationTestCase):
     images: ClassVar[dict[str, Any]] = {"verify_locations": False}
 
     def test_given(self) -> None:
-        """The digest that is given is kept as it is, and nothing is read."""
+        """The given digest is kept, and nothing is read."""
         image, value = self.made(), digest("sha256", b"whatever")
         data = {"os_hash_algo": "sha256", "os_hash_value": value}
         self.assertEqual(self.post(image, {"url": URL, "validation_data": data}).status, 202)
@@ -354,7 +354,7 @@ class UnverifiedTests(LocationTestCase):
         self.assertEqual([line.split()[0] for line in self.site.asked], ["HEAD"])
 
     def test_none(self) -> None:
-        """Without a digest there is none."""
+        """Without a digest the image has none."""
         image = self.located()
         shown = self.shown(image)
         self.assertEqual(
@@ -370,11 +370,11 @@ class ListTests(LocationTestCase):
     """GET"""
 
     def list(self, image_id: str, who: dict[str, str]) -> Any:
-        """The answer."""
+        """The response."""
         return self.server.request("GET", f"/v2/images/{image_id}/locations", who)
 
     def test_list(self) -> None:
-        """A bare array, for services and administrators."""
+        """Services and administrators get a JSON array."""
         image = self.located(visibility="community")
         for who in (SERVICE, ADMIN):
             answer = self.list(image, who)
@@ -383,7 +383,7 @@ class ListTests(LocationTestCase):
         self.assertEqual(self.list(self.made(visibility="community"), SERVICE).json, [])
 
     def test_who(self) -> None:
-        """403 for all others, also where a service passes the request on; 404 for those who do not see the image."""
+        """403 for all others, also through a service. 404 for those who do not see the image."""
         image, private = self.located(), self.made(visibility="private")
         statuses = [self.list(image, who).status for who in ({}, MEMBER, READER, WITH_SERVICE, STRANGER)]
         self.assertEqual(statuses, [401, 403, 403, 403, 404])
@@ -396,7 +396,7 @@ class ListTests(LocationTestCase):
         self.assertEqual(self.server.request("GET", path, ADMIN, b"{}").status, 400)
 
     def test_methods(self) -> None:
-        """405 with the methods that there are."""
+        """405 with the allowed methods."""
         path = f"/v2/images/{self.located()}/locations"
         for method in ("PUT", "DELETE", "PATCH"):
             answer = self.server.request(method, path, ADMIN)
@@ -404,14 +404,14 @@ class ListTests(LocationTestCase):
 
 
 class DownloadTests(LocationTestCase):
-    """Images that lie at a site, or in our store and at a site."""
+    """Images on a site, or in our store and on a site."""
 
     def get(self, image_id: str, query: str = "", **headers: str) -> Any:
         """A download by a member."""
         return self.server.request("GET", f"/v2/images/{image_id}/file{query}", {**MEMBER, **headers})
 
     def test_ranges(self) -> None:
-        """Parts come from a server that has ranges; from one that has none, 400."""
+        """Parts come from a server that supports ranges. From one that does not, the response is 400."""
         image = self.located()
         answer = self.get(image, Range="bytes=10-19")
         self.assertEqual((answer.status, answer.body), (206, DATA[10:20]))
@@ -422,7 +422,7 @@ class DownloadTests(LocationTestCase):
         self.assertEqual(self.get(image).body, DATA)
 
     def test_site_down(self) -> None:
-        """503 as long as the site fails, or does not have the object; which is no loss of ours."""
+        """503 as long as the site fails, or does not have the object. This does not count as a lost object."""
         image = self.located()
         for status in (500, 403):
             self.site.status = status
@@ -435,7 +435,7 @@ class DownloadTests(LocationTestCase):
         self.assertEqual(self.get(image).status, 503)
 
     def test_shorter(self) -> None:
-        """503 when the object has become shorter."""
+        """503 if the object has become shorter."""
         image = self.located()
         self.site.objects["/disk"] = DATA[:-1]
         self.assertEqual(self.get(image).status, 503)
@@ -443,14 +443,14 @@ class DownloadTests(LocationTestCase):
         self.assertEqual(self.get(image).status, 503)
 
     def test_moved_inside(self) -> None:
-        """503 when the name has come to mean an address that is not allowed."""
+        """503 if the name has changed to an address that is not allowed."""
         image = self.located()
         self.network.names["images.test"] = ["127.0.0.1"]
         self.network.servers["127.0.0.1", 80] = WebSite({"/disk": DATA})
         self.assertEqual(self.get(image).status, 503)
 
     def test_next_location(self) -> None:
-        """A location that fails before the first byte is followed by the next."""
+        """If a location fails before the first byte, the next one is read."""
         image = self.uploaded()
         self.assertEqual(
             self.patch(image, {"op": "add", "path": "/locations/-", "value": {"url": URL, "metadata": {}}}).status, 200
