@@ -25,6 +25,7 @@ from imgsvc.peers import THIS_MACHINE, Peers
 from imgsvc.store_model import Scope
 from imgsvc.threads import ReactorThreads
 from imgsvc.web.access_log import log_access
+from imgsvc.web.buffers import BODY_READS
 from imgsvc.web.crowd import CrowdLimits
 from imgsvc.web.site import AccessLog, StreamingSite
 
@@ -71,6 +72,7 @@ class Server:
             limits_of(config),
             config.server.minimum_rate,
             access_log_of(config),
+            min(BODY_READS, self.core.budgets.uploads.size // 8),
         )
 
     def _check_scopes(self) -> None:

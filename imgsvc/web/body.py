@@ -70,6 +70,11 @@ class RequestBody(PushProducer):
         unknown = self.length is UNKNOWN_LENGTH or self._expects_continue or self._failure is not None
         return float("inf") if unknown else self.length - self.received
 
+    @property
+    def expected(self) -> float:
+        """Bytes that will probably arrive. A body of unknown length is expected to double."""
+        return min(self.rest, self.received) if self.length is UNKNOWN_LENGTH else self.rest
+
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """See IBodyProducer. Sends `100 Continue` if the client waits for it."""
         if self._failure is not None:

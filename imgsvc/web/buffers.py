@@ -12,12 +12,16 @@ from typing import Any, Final
 from twisted.internet.interfaces import ISystemHandle
 
 MANY: Final = 64
-"""From this number of open connections on, a process uses small buffers."""
+"""From this number of open connections on, few bytes may wait to be sent on each."""
 HEAD_READ_SIZE: Final = 16 << 10
 """Bytes of one read while the parser expects a head. It bounds the parser's work in one turn of the reactor."""
 BODY_READ_SIZE: Final = 256 << 10
-BODY_READ_SIZE_OF_MANY: Final = 64 << 10
-"""Bytes of one read of a body."""
+"""Bytes of one read of a body, unless it is long. As many may follow its end in the same read."""
+LARGEST_BODY_READ: Final = 2 << 20
+"""Bytes of one read of a long body. Each read costs the same work in Python, whatever it returns."""
+SMALLEST_BODY_READ: Final = 64 << 10
+BODY_READS: Final = 16 << 20
+"""Bytes that all connections together may read from their sockets in one turn of the reactor: some milliseconds."""
 UNSENT: Final = 1 << 20
 UNSENT_OF_MANY: Final = 256 << 10
 """Bytes that the kernel may hold unsent for a connection whose client has no room for them.
@@ -33,9 +37,14 @@ def read_at_once(transport: Any, size: int) -> None:
     _below_tls(transport).bufferSize = size
 
 
-def body_read_size(connections: int) -> int:
-    """Bytes of one read of a body. connections: number of open connections."""
-    return BODY_READ_SIZE if connections < MANY else BODY_READ_SIZE_OF_MANY
+def body_read_size(expected: float, part: int, secure: bool) -> int:
+    """Bytes of one read of a body.
+
+    expected: bytes of the body that will probably arrive. part: bytes that this connection may read in one turn of the
+    reactor. secure: whether the bytes come by TLS, which takes ten times as long to read.
+    """
+    wanted = BODY_READ_SIZE if secure else min(LARGEST_BODY_READ, max(BODY_READ_SIZE, expected))
+    return int(min(wanted, max(SMALLEST_BODY_READ, part)))
 
 
 def bound_unsent(transport: Any, connections: int) -> None:

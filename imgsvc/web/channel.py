@@ -41,13 +41,18 @@ HEAD_TIME = 60.0
 
 
 class ChannelSite(Protocol):
-    """What a connection needs of its site. timeOut, idle_timeout: seconds. minimum_rate: bytes per second of a body."""
+    """What a connection needs of its site.
+
+    timeOut, idle_timeout: seconds. minimum_rate: bytes per second of a body. body_reads: bytes of all bodies together
+    that may be read in one turn of the reactor.
+    """
 
     connections: Crowd
     turns: AheadTurns
     timeOut: float | None
     idle_timeout: float
     minimum_rate: int
+    body_reads: int
     reactor: Any
 
 
@@ -67,6 +72,8 @@ class StreamingChannel(http.HTTPChannel):
     _read_over = False
     _watch: RateWatch | None = None
     _linger: int | None = None
+    _too_far_ahead = False
+    """Whether the client has sent more behind a body than is kept."""
     _is_new = True
     """Whether no head was complete yet."""
     _unread = b""
@@ -232,6 +239,15 @@ class StreamingChannel(http.HTTPChannel):
             self._transferDecoder = ChunkedDecoder(request.handleContentChunk, self._finishRequestBody)
         super().allHeadersReceived()
 
+    def _finishRequestBody(self, data: bytes) -> None:
+        """Called by the decoder of a body at its end. data: what was read beyond it.
+
+        LineReceiver copies all of that for each line that it splits off, so only a bounded part may go to it.
+        """
+        if len(data) > BODY_READ_SIZE:
+            self._too_far_ahead, self.persistent, data = True, False, b""
+        super()._finishRequestBody(data)
+
     def allContentReceived(self) -> None:
         """Called by the parser at the end of a request."""
         if self._linger is None:  # for the parser a refused request has no body
@@ -283,12 +299,17 @@ class StreamingChannel(http.HTTPChannel):
     def resume_body(self) -> None:
         """See BodySource."""
         self._body_paused = False
-        read_at_once(self.transport, body_read_size(len(self.site.connections)))
+        read_at_once(self.transport, self._body_read_size)
         if not self._waitingForTransport:  # do not read from a client that does not read its responses
             self.transport.resumeProducing()
         if self._reads_body:
             self.setTimeout(self.site.timeOut)
             self._watch_rate()
+
+    @property
+    def _body_read_size(self) -> int:
+        part = self.site.body_reads // max(self.site.connections.busy_count, 1)
+        return body_read_size(self.requests[-1].body.expected if self.requests else 0, part, self.isSecure())
 
     def _watch_rate(self) -> None:
         if self._watch is None and self.site.minimum_rate:
@@ -332,11 +353,16 @@ class StreamingChannel(http.HTTPChannel):
             request.body.fail(Failure(BodyCut("The response was sent before the body was complete.")))
         self._body_paused = False
         read_at_once(self.transport, HEAD_READ_SIZE)
-        if not request.body_pending:
+        if self._too_far_ahead or (request.body_pending and not self.persistent):
+            self.requests.remove(request)
+            self._close_gently()
+        elif request.body_pending:
+            self.setTimeout(self.site.timeOut)  # setTimeout(None) has removed it
+            self.resume_body()  # read and drop the rest, which is small
+        else:
             self._watch_no_more()
             self.site.connections.idle(self)
-        self.setTimeout(self.site.timeOut)  # setTimeout(None) has removed it
-        if not request.body_pending:
+            self.setTimeout(self.site.timeOut)
             if self._read_over and not self._dataBuffer:
                 self.persistent = False
             super().requestDone(request)
@@ -344,8 +370,3 @@ class StreamingChannel(http.HTTPChannel):
                 self.transport.pauseProducing()  # read no more until the requests that were read have been processed
             if self._read_over and (self.line_mode or self._reads_body):
                 self.loseConnection()  # the next request will never be complete
-        elif self.persistent:
-            self.resume_body()  # read and drop the rest, which is small
-        else:
-            self.requests.remove(request)
-            self._close_gently()

@@ -66,6 +66,11 @@ class Crowd:
     def __len__(self) -> int:
         return len(self._connections) + len(self._refused)
 
+    @property
+    def busy_count(self) -> int:
+        """How many connections are not idle."""
+        return len(self) - len(self._idle)
+
     def __iter__(self) -> Iterator[Any]:
         """Iterate over a copy."""
         return iter([*self._connections, *self._refused])

@@ -9,6 +9,7 @@ from twisted.web import server
 from twisted.web.resource import IResource
 
 from imgsvc.web.ahead import AheadTurns
+from imgsvc.web.buffers import BODY_READS
 from imgsvc.web.channel import StreamingChannel
 from imgsvc.web.crowd import Crowd, CrowdLimits
 from imgsvc.web.request import StreamingRequest
@@ -21,7 +22,7 @@ class StreamingSite(server.Site):
     """Makes a StreamingChannel for every connection. Speaks HTTP/1.1 only.
 
     idle_timeout: seconds for which a client may send nothing. minimum_rate: bytes per second of a body; 0: no minimum.
-    access_log: None: no access log.
+    access_log: None: no access log. body_reads: bytes of bodies that one turn of the reactor may read.
     """
 
     protocol: Any = StreamingChannel
@@ -35,12 +36,14 @@ class StreamingSite(server.Site):
         limits: CrowdLimits,
         minimum_rate: int = 0,
         access_log: AccessLog | None = None,
+        body_reads: int = BODY_READS,
     ) -> None:
         super().__init__(resource, StreamingRequest, timeout=idle_timeout, reactor=clock)
         self.connections = Crowd(clock, limits)
         self.turns = AheadTurns(clock)
         self.idle_timeout = idle_timeout
         self.minimum_rate = minimum_rate
+        self.body_reads = body_reads
         self._access_log = access_log
 
     def renew(
