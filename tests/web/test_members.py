@@ -14,7 +14,7 @@ NO_PROJECT = identity(None, "member", "reader")
 
 
 class MembersTestCase(ApiTestCase):
-    """An image of the project blue, and three projects."""
+    """Sends requests about an image of the project blue, as users of three projects."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -28,14 +28,14 @@ class MembersTestCase(ApiTestCase):
         self.path = f"/v2/images/{self.image}/members"
 
     def new_image(self, who: dict[str, str] = MEMBER, **fields: Any) -> str:
-        """Its id."""
+        """The id of a new image."""
         answer = self.ask("POST", "/v2/images", {"disk_format": "raw", "container_format": "bare", **fields}, who)
         self.assertEqual(201, answer.status, answer.body)
         made: str = answer.json["id"]
         return made
 
     def ask(self, method: str, path: str, document: Any = None, who: dict[str, str] = MEMBER) -> Answer:
-        """A request, with JSON as its body."""
+        """Send a request with a JSON body."""
         return self.server.request(method, path, who, None if document is None else json.dumps(document).encode())
 
     def share(self, project: str = "red", who: dict[str, str] = MEMBER) -> Answer:
@@ -59,7 +59,7 @@ class MembersTestCase(ApiTestCase):
         return self.image in [image["id"] for image in answer.json["images"]]
 
     def found(self, who: dict[str, str]) -> bool:
-        """Whether the image is there by its id."""
+        """Whether the caller finds the image by its id."""
         return self.ask("GET", f"/v2/images/{self.image}", who=who).status == 200
 
     def make(self, visibility: str) -> None:
@@ -77,7 +77,9 @@ class FlowTests(MembersTestCase):
     """How an image is shared, step by step."""
 
     def test_flow(self) -> None:
-        """Pending: found by id only; accepted: listed, too; rejected: found by id; removed: gone."""
+        """A pending member finds the image by id only. An accepted one also sees it in lists, a rejected one
+        finds it by id, a removed one not at all.
+        """
         self.assertFalse(self.found(STRANGER))
         added = self.share()
         self.assertEqual(200, added.status)
@@ -101,7 +103,7 @@ class FlowTests(MembersTestCase):
         self.assertEqual((False, False), (self.found(STRANGER), self.listed(STRANGER)))
 
     def test_added_again(self) -> None:
-        """A project that was removed and is added again is asked again."""
+        """A project that is removed and added again is pending again."""
         self.share()
         self.answer("red", "accepted", STRANGER)
         self.ask("DELETE", f"{self.path}/red")
@@ -109,7 +111,7 @@ class FlowTests(MembersTestCase):
         self.assertFalse(self.listed(STRANGER))
 
     def test_lists_by_status(self) -> None:
-        """`member_status` says which of the images that are shared with it a project is shown; no other list has it."""
+        """`member_status` selects which of the images shared with the project are listed. Other lists ignore it."""
         self.share()
         for status in ("pending", "accepted", "rejected"):
             self.answer("red", status, STRANGER)
@@ -129,7 +131,7 @@ class FlowTests(MembersTestCase):
             self.assertEqual(400, self.ask("GET", f"/v2/images?member_status={asked}").status)
 
     def test_not_shared_any_more(self) -> None:
-        """Members of an image that leaves `shared` are kept without effect, and have it again when it is shared."""
+        """The members of an image that is not shared any more are kept without effect, until it is shared again."""
         self.share()
         self.answer("red", "accepted", STRANGER)
         for visibility in ("private", "community"):
@@ -147,14 +149,14 @@ class FlowTests(MembersTestCase):
         self.assertTrue(self.listed(STRANGER))
 
     def test_image_stays_as_it_was(self) -> None:
-        """Members do not change `updated_at` of the image; an answer changes that of the member only."""
+        """Changes of members do not change `updated_at` of the image. An answer changes only that of the member."""
         before = self.show(self.image, MEMBER)
         self.share()
         self.answer("red", "accepted", STRANGER)
         self.assertEqual(before, self.show(self.image, MEMBER))
 
     def test_deleted_image(self) -> None:
-        """The members of a deleted image go with it."""
+        """A deleted image has no members."""
         self.share()
         self.assertEqual(204, self.ask("DELETE", f"/v2/images/{self.image}").status)
         for method, path, document in (
@@ -169,7 +171,7 @@ class FlowTests(MembersTestCase):
 
 
 class PageTests(MembersTestCase):
-    """Lists of a member, page by page, while images that it has seen go away."""
+    """Lists of a member, page by page, while images that it has seen disappear."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -210,10 +212,10 @@ class PageTests(MembersTestCase):
 
 
 class PermissionTests(MembersTestCase):
-    """Who may do what with members."""
+    """Which callers may do what with members."""
 
     def test_who_sees_whom(self) -> None:
-        """The owner and administrators see all members, a member itself only; nobody else sees the image."""
+        """The owner and administrators see all members, a member sees only itself, and nobody else sees the image."""
         for project in ("red", "green"):
             self.share(project)
         everybody = {"red": "pending", "green": "pending"}
@@ -234,7 +236,9 @@ class PermissionTests(MembersTestCase):
         self.assertEqual(["green", "red"], [member["member_id"] for member in answer.json["members"]])
 
     def test_who_shares(self) -> None:
-        """Members of the owning project and administrators; who sees the image only gets 403, others 404."""
+        """Members of the owning project and administrators may share. Others who see the image get 403, the
+        rest 404.
+        """
         self.assertEqual(404, self.share("red", STRANGER).status)
         self.assertEqual(200, self.share("red", MEMBER).status)
         self.assertEqual(200, self.share("green", ADMIN).status)
@@ -243,7 +247,7 @@ class PermissionTests(MembersTestCase):
         self.assertEqual(["green", "red"], sorted(self.members()))
 
     def test_who_answers(self) -> None:
-        """Members of the member project and administrators; the owner and readers get 403."""
+        """Members of the member project and administrators may answer. The owner and readers get 403."""
         for project in ("red", "green"):
             self.share(project)
         for who, project, status in (
@@ -262,7 +266,7 @@ class PermissionTests(MembersTestCase):
         self.assertEqual({"red": "accepted", "green": "rejected"}, self.members())
 
     def test_who_removes(self) -> None:
-        """Members of the owning project and administrators."""
+        """Members of the owning project and administrators may remove members."""
         for project in ("red", "green"):
             self.share(project)
         for who, project, status in (
@@ -279,7 +283,7 @@ class PermissionTests(MembersTestCase):
         self.assertEqual({}, self.members())
 
     def test_no_owner(self) -> None:
-        """An image without an owner that is `shared` is found by all; administrators share it."""
+        """Everybody finds a `shared` image without an owner. Administrators share it."""
         image = self.new_image(ADMIN, owner=None)
         self.path = f"/v2/images/{image}/members"
         self.assertEqual(403, self.ask("GET", self.path, who=MEMBER).status)
@@ -296,7 +300,7 @@ class PermissionTests(MembersTestCase):
         self.assertEqual({"red": "pending"}, self.members(ADMIN))
 
     def test_data(self) -> None:
-        """A member downloads whatever it says to the image, and uploads nothing."""
+        """A member downloads the data whatever its status, and uploads nothing."""
         self.assertEqual(204, self.server.put(self.image, b"data", **MEMBER).status)
         file = f"/v2/images/{self.image}/file"
         self.assertEqual(404, self.ask("GET", file, who=STRANGER).status)
@@ -309,7 +313,7 @@ class PermissionTests(MembersTestCase):
 
 
 class RefusalTests(MembersTestCase):
-    """What is no member and no status."""
+    """Invalid members and statuses."""
 
     def test_member(self) -> None:
         """400 without a body, or without an id of 1 to 255 characters in `member`."""
@@ -333,7 +337,7 @@ class RefusalTests(MembersTestCase):
         self.assertEqual("grün/x", self.share("grün/x").json["member_id"])
 
     def test_status(self) -> None:
-        """400 for a status that is missing or none of the three."""
+        """400 for a status that is missing or is not one of the three."""
         self.share()
         path = f"{self.path}/red"
         self.assertEqual(400, self.ask("PUT", path, who=STRANGER).status)
@@ -342,7 +346,7 @@ class RefusalTests(MembersTestCase):
         self.assertEqual({"red": "pending"}, self.members())
 
     def test_twice(self) -> None:
-        """409 for a member that is one already, and its status stays."""
+        """409 for a project that is a member already, and its status stays."""
         self.share()
         self.answer("red", "accepted", STRANGER)
         self.assertEqual(409, self.share().status)
@@ -358,13 +362,13 @@ class RefusalTests(MembersTestCase):
         self.assertEqual(200, self.share("white").status)
 
     def test_bodies(self) -> None:
-        """400 for a body where none belongs."""
+        """400 for a body where none is allowed."""
         self.share()
         for method, path in (("GET", self.path), ("GET", f"{self.path}/red"), ("DELETE", f"{self.path}/red")):
             self.assertEqual(400, self.ask(method, path, {}).status)
 
     def test_routes(self) -> None:
-        """404 for an image that is none, 405 for a method that is none, with what there is."""
+        """404 for an image that does not exist, 405 with the allowed methods for another method."""
         for path in ("/v2/images/none/members", f"/v2/images/{'x' * 300}/members"):
             self.assertEqual(404, self.ask("GET", path).status)
             self.assertEqual(404, self.ask("POST", path, {"member": "red"}).status)
@@ -381,7 +385,7 @@ class SchemaTests(MembersTestCase):
     """/v2/schemas/member and /v2/schemas/members"""
 
     def test_schemas(self) -> None:
-        """They say what members look like, and nothing of further properties."""
+        """They describe members, and say nothing about additional properties."""
         self.share()
         member = self.ask("GET", "/v2/schemas/member").json
         self.assertEqual("member", member["name"])

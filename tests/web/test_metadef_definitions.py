@@ -1,4 +1,4 @@
-"""Tests for imgsvc.web.metadef_definitions: what is in a namespace of metadata definitions."""
+"""Tests of imgsvc.web.metadef_definitions: the definitions in a namespace."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def dateless(document: dict[str, Any]) -> dict[str, Any]:
 
 
 class DefinitionTestCase(MetadefTestCase):
-    """With a public namespace `ns` of the project blue, which has a property, an object, tags and associations."""
+    """A public namespace `ns` of the project blue with a property, an object, tags and associations."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -61,13 +61,13 @@ class DefinitionTestCase(MetadefTestCase):
         )
 
     def protect(self) -> None:
-        """The namespace, from now on."""
+        """Protect the namespace."""
         answer = self.send("PUT", path("ns"), {"namespace": "ns", "visibility": "public", "protected": True})
         self.assertEqual(answer.status, 200)
 
 
 class EveryKindTests(DefinitionTestCase):
-    """What holds for all kinds of definitions."""
+    """Rules for all kinds of definitions."""
 
     BODIES = {
         ("POST", "properties"): LEAST,
@@ -88,7 +88,7 @@ class EveryKindTests(DefinitionTestCase):
     }
 
     def test_read(self) -> None:
-        """Everybody with the role who sees the namespace sees what is in it; others are told nothing of it."""
+        """Callers with the role who see the namespace see its definitions. Others get 404."""
         for names in (
             *(("properties",), ("properties", "p"), ("objects",), ("objects", "o")),
             *(("tags",), ("tags", "t"), ("resource_types",)),
@@ -99,7 +99,7 @@ class EveryKindTests(DefinitionTestCase):
             self.assert_status(401, self.send("GET", path("ns", *names), headers={}))
 
     def test_written(self) -> None:
-        """Only administrators write, wherever the namespace is; the owner's members see it and get 403."""
+        """Only administrators write, in any namespace. Members of the owner see it and get 403."""
         for (method, *names), body in self.BODIES.items():
             for caller in (MEMBER, READER, STRANGER):
                 self.assert_unchanged(403, method, path("ns", *names), body, caller)
@@ -107,7 +107,7 @@ class EveryKindTests(DefinitionTestCase):
             self.assert_unchanged(401, method, path("ns", *names), body, {})
 
     def test_protected(self) -> None:
-        """Nothing in a protected namespace can be removed, but all can be added to and changed."""
+        """Nothing in a protected namespace can be removed. Definitions can be added and changed."""
         self.protect()
         for method, *names in self.BODIES:
             if method == "DELETE":
@@ -117,7 +117,7 @@ class EveryKindTests(DefinitionTestCase):
                 self.assertIn(self.send(method, path("ns", *names), body).status, (200, 201))
 
     def test_missing(self) -> None:
-        """What is not in the namespace is not found."""
+        """A definition that is not in the namespace is 404."""
         for method, names, body in (
             ("GET", ("properties", "x"), None),
             ("PUT", ("properties", "x"), LEAST),
@@ -135,7 +135,7 @@ class EveryKindTests(DefinitionTestCase):
             self.assert_unchanged(404, method, path("ns", *names), body)
 
     def test_conflicts(self) -> None:
-        """A name is given once among those of a kind, by adding or by renaming."""
+        """A name is unique among the definitions of a kind, when they are added and when they are renamed."""
         self.assert_status(201, self.send("POST", path("ns", "properties"), LEAST))
         self.assert_status(201, self.send("POST", path("ns", "objects"), OBJECT))
         for method, names, body in (
@@ -153,7 +153,7 @@ class EveryKindTests(DefinitionTestCase):
             self.assert_status(201, self.send("POST", path("ns", kind), body))
 
     def test_invalid(self) -> None:
-        """What is not as the schema says is refused with the place where it is not."""
+        """A body that does not fit the schema is refused, with the place of the fault."""
         for names, body, text in (
             (("properties",), {"title": "T", "type": "string"}, "name"),
             (("properties",), {"name": "n", "type": "string"}, "title"),
@@ -194,7 +194,7 @@ class EveryKindTests(DefinitionTestCase):
         self.assert_unchanged(400, "POST", path("ns", "tags", "v"), {"name": "v"})
 
     def test_read_only(self) -> None:
-        """What only the server sets is forbidden."""
+        """Fields that only the server sets are 403."""
         for keys, names, body in (
             (("created_at", "updated_at"), ("tags", "t"), {"name": "v"}),
             (("created_at", "updated_at", "self", "schema"), ("objects", "o"), OBJECT),
@@ -223,7 +223,7 @@ class EveryKindTests(DefinitionTestCase):
             self.assertEqual(answer.json["message"], reason)
 
     def test_many_at_once(self) -> None:
-        """Requests that change one namespace at the same time all have their effect."""
+        """Concurrent requests that change one namespace all take effect."""
         body = b'{"name": "%d", "title": "T", "type": "string"}'
         connections = []
         for number in range(20):
@@ -245,7 +245,7 @@ class PropertyTests(DefinitionTestCase):
     """Properties."""
 
     def test_added(self) -> None:
-        """All that a schema may say is kept, and answered as it was sent."""
+        """Everything that a schema may contain is kept, and returned unchanged."""
         answer = self.send("POST", path("ns", "properties"), PROPERTY)
         self.assertEqual((answer.status, answer.json), (201, PROPERTY))
         self.assertEqual(answer.headers["location"], "http://imgsvc-test/v2/metadefs/namespaces/ns/properties/cpu")
@@ -256,7 +256,7 @@ class PropertyTests(DefinitionTestCase):
         )
 
     def test_changed(self) -> None:
-        """Another document takes the place of the first, under another name if that is what it says."""
+        """Another document replaces the first, under another name if the document has one."""
         answer = self.send("PUT", path("ns", "properties", "p"), PROPERTY)
         self.assertEqual((answer.status, answer.json), (200, PROPERTY))
         self.assertEqual(list(self.shown("ns", "properties")["properties"]), ["cpu"])
@@ -264,7 +264,7 @@ class PropertyTests(DefinitionTestCase):
         self.assertEqual(self.shown("ns", "properties", "cpu"), {**LEAST, "name": "cpu"})
 
     def test_removed(self) -> None:
-        """One, or all of them; objects and tags stay."""
+        """One property is removed, or all of them. Objects and tags stay."""
         self.send("POST", path("ns", "properties"), LEAST)
         self.assert_status(204, self.send("DELETE", path("ns", "properties", "p")))
         self.assertEqual(list(self.shown("ns", "properties")["properties"]), ["least"])
@@ -275,7 +275,7 @@ class PropertyTests(DefinitionTestCase):
         self.assertLessEqual({"objects", "tags", "resource_type_associations"}, self.shown("ns").keys())
 
     def test_resource_type(self) -> None:
-        """With a type of resource the name has its prefix, which may be none."""
+        """With a resource type, the name has the prefix of the association, if there is one."""
         found = {"name": "p", "title": "P", "type": "string"}
         self.assertEqual(self.shown("ns", "properties", "hw_p", query="?resource_type=OS::Image"), found)
         self.assertEqual(self.shown("ns", "properties", "p", query="?resource_type=OS::Flavor"), found)
@@ -286,7 +286,7 @@ class PropertyTests(DefinitionTestCase):
             self.assert_status(404, self.send("GET", target))
 
     def test_deep(self) -> None:
-        """A document may be nested, but not so deep that nobody can read or write it."""
+        """A document may be nested, up to a depth that every reader and writer can handle."""
         for depth, status in ((29, 200), (30, 400), (900, 400), (1500, 400), (30_000, 400)):
             start = '{"name": "p", "title": "T", "type": "array", "default": '
             body = f"{start}{'[' * depth}{']' * depth}}}".encode()
@@ -299,7 +299,7 @@ class PropertyTests(DefinitionTestCase):
                 self.made("again", properties={"p": definition})  # as deep as a body may be
 
     def test_any_document(self) -> None:
-        """Whatever JSON a property has for a default and for values is kept as it is."""
+        """Any JSON value can be the default and the allowed values of a property, and is kept unchanged."""
         texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
         values = st.recursive(
             st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
@@ -321,7 +321,7 @@ class ObjectTests(DefinitionTestCase):
     """Objects."""
 
     def test_added(self) -> None:
-        """It is answered with its dates and links, and listed so."""
+        """The response has dates and links, and the object is listed in the same way."""
         answer = self.send("POST", path("ns", "objects"), OBJECT)
         self.assert_status(201, answer)
         link = "/v2/metadefs/namespaces/ns/objects/Disks"
@@ -338,7 +338,9 @@ class ObjectTests(DefinitionTestCase):
         )
 
     def test_changed(self) -> None:
-        """What the body lacks is gone; it may have another name, and keeps the date of its making."""
+        """Keys that are missing in the body are removed. The object may get another name, and keeps its
+        creation date.
+        """
         made = self.send("POST", path("ns", "objects"), OBJECT).json
         answer = self.send("PUT", path("ns", "objects", "Disks"), {"name": "new", "description": "d"})
         self.assert_status(200, answer)
@@ -356,7 +358,7 @@ class ObjectTests(DefinitionTestCase):
         self.assert_status(404, self.send("GET", path("ns", "objects", "Disks")))
 
     def test_removed(self) -> None:
-        """One, or all of them."""
+        """One object is removed, or all of them."""
         self.send("POST", path("ns", "objects"), OBJECT)
         self.assert_status(204, self.send("DELETE", path("ns", "objects", "o")))
         self.assertEqual([each["name"] for each in self.shown("ns", "objects")["objects"]], ["Disks"])
@@ -372,7 +374,7 @@ class TagTests(DefinitionTestCase):
         return [each["name"] for each in self.shown("ns", "tags")["tags"]]
 
     def test_set(self) -> None:
-        """The tags of the body take the place of all others."""
+        """The tags of the body replace all others."""
         answer = self.send("POST", path("ns", "tags"), {"tags": [{"name": "u"}, {"name": "a"}]})
         self.assertEqual((answer.status, answer.json), (201, {"tags": [{"name": "u"}, {"name": "a"}]}))
         self.assertEqual(self.tags(), ["a", "u"])
@@ -380,7 +382,9 @@ class TagTests(DefinitionTestCase):
         self.assertEqual(self.tags(), [])
 
     def test_appended(self) -> None:
-        """With the header the others stay, and one that is there is a conflict; whatever else it says is no."""
+        """With the header the other tags stay, and an existing tag is a conflict. Any other value of the header
+        means no.
+        """
         target, new = path("ns", "tags"), {"tags": [{"name": "v"}]}
         answer = self.send("POST", target, new, **{"X-Openstack-Append": "True"})
         self.assertEqual((answer.status, answer.json), (201, new))
@@ -403,14 +407,14 @@ class TagTests(DefinitionTestCase):
         self.assertEqual(answer.json.keys(), {"name", "created_at", "updated_at"})
 
     def test_renamed(self) -> None:
-        """Another name takes the place of the first; its own is no conflict."""
+        """Another name replaces the first. The same name is no conflict."""
         answer = self.send("PUT", path("ns", "tags", "t"), {"name": "s"})
         self.assertEqual((answer.status, dateless(answer.json)), (200, {"name": "s"}))
         self.assertEqual(self.tags(), ["s", "u"])
         self.assert_status(200, self.send("PUT", path("ns", "tags", "s"), {"name": "s"}))
 
     def test_removed(self) -> None:
-        """One, or all of them."""
+        """One tag is removed, or all of them."""
         answer = self.send("DELETE", path("ns", "tags", "t"))
         self.assertEqual((answer.status, answer.body), (204, b""))
         self.assertEqual(self.tags(), ["u"])
@@ -419,10 +423,10 @@ class TagTests(DefinitionTestCase):
 
 
 class AssociationTests(DefinitionTestCase):
-    """Types of resources that the properties of a namespace are for."""
+    """Associations of a namespace with resource types."""
 
     def test_added(self) -> None:
-        """With a prefix and a target, or with neither."""
+        """An association has a prefix and a target, or neither."""
         target = path("ns", "resource_types")
         body = {"name": "OS::Volume", "prefix": "hw_", "properties_target": "image"}
         answer = self.send("POST", target, body)
@@ -434,7 +438,7 @@ class AssociationTests(DefinitionTestCase):
         self.assertEqual(self.shown("ns")["resource_type_associations"], listed)
 
     def test_removed(self) -> None:
-        """The association is gone; the type stays known."""
+        """The association is removed, and the resource type stays known."""
         self.assert_status(204, self.send("DELETE", path("ns", "resource_types", "OS::Image")))
         listed = self.shown("ns", "resource_types")["resource_type_associations"]
         self.assertEqual([each["name"] for each in listed], ["OS::Flavor"])

@@ -1,4 +1,4 @@
-"""How much a namespace of metadata definitions may hold, asked of the whole server."""
+"""How much a namespace of metadata definitions may contain, in the whole server."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PROPERTY = {"title": "T", "type": "string"}
 
 
 def tags(number: int, start: int = 0) -> list[dict[str, str]]:
-    """So many tags."""
+    """A list of so many tags."""
     return [{"name": f"tag {each}"} for each in range(start, start + number)]
 
 
 def large(number: int, size: int = 60_000) -> dict[str, Any]:
-    """Properties, each of so many bytes."""
+    """Properties with so many bytes each."""
     return {f"large {each}": {**PROPERTY, "description": "x" * size} for each in range(number)}
 
 
@@ -28,7 +28,9 @@ class NumberTests(MetadefTestCase):
     """How many definitions a namespace may have."""
 
     def test_at_once(self) -> None:
-        """As many as the limit, of all kinds together; one more is refused, and nothing is made."""
+        """As many definitions as the limit, of all kinds together, are accepted. One more is refused, and
+        nothing is created.
+        """
         properties = {f"p{number}": PROPERTY for number in range(500)}
         objects = [{"name": f"o{number}"} for number in range(10)]
         types = [{"name": f"t{number}"} for number in range(10)]
@@ -39,11 +41,11 @@ class NumberTests(MetadefTestCase):
         self.assert_status(404, self.send("GET", path("more")))
 
     def test_before_they_are_looked_at(self) -> None:
-        """Who sends too many is not told what is wrong with each."""
+        """A request with too many definitions is refused before each is checked."""
         self.assert_status(413, self.send("POST", ROOT, {"namespace": "n", "tags": [7] * (MOST_DEFINITIONS + 1)}))
 
     def test_one_more(self) -> None:
-        """A full namespace takes no definition of any kind, lets its own be changed, and has room for those that go."""
+        """A full namespace takes no definition of any kind. Its own can be changed, and removed ones make room."""
         self.made("full", tags=tags(MOST_DEFINITIONS))
         for collection, document in (
             ("properties", {"name": "p", **PROPERTY}),
@@ -62,10 +64,12 @@ class NumberTests(MetadefTestCase):
 
 
 class BytesTests(MetadefTestCase):
-    """How many bytes the definitions of a namespace may take."""
+    """How many bytes the definitions of a namespace may have."""
 
     def test_one_more(self) -> None:
-        """What would make it too large is refused; what it has room for, and what makes it smaller, is not."""
+        """A change that makes the namespace too large is refused. Changes that fit, or make it smaller, are
+        accepted.
+        """
         self.made("ns", properties=large(LARGEST_NAMESPACE // 60_200))
         one_more = {"name": "more", **PROPERTY, "description": "x" * 60_000}
         self.assert_unchanged(413, "POST", path("ns", "properties"), one_more)
@@ -75,7 +79,7 @@ class BytesTests(MetadefTestCase):
         self.assert_status(200, self.send("PUT", path("ns", "properties", "more"), one_more))
 
     def test_larger_already(self) -> None:
-        """What was larger before there was a limit is shown as it is, and can shrink, but not grow."""
+        """A namespace that was larger before the limit is shown as it is. It can shrink, but not grow."""
         documents = {**large(40), **{f"small {each}": PROPERTY for each in range(1100)}}
         definitions = [Definition(Kind.PROPERTY, name, NOON, NOON, each) for name, each in documents.items()]
         fired(
@@ -95,10 +99,10 @@ class BytesTests(MetadefTestCase):
 
 
 class ListTests(MetadefTestCase):
-    """Lists of namespaces that have much in them."""
+    """Lists of namespaces with many definitions."""
 
     def test_large(self) -> None:
-        """A page that is large has what a small one has, in as many namespaces as are asked for."""
+        """A large page has the same contents as small ones, and as many namespaces as requested."""
         types = [{"name": f"type {number}", "prefix": "\N{GRINNING FACE}"} for number in range(700)]
         for name in ("a", "b", "c"):
             self.made(name, resource_type_associations=types)
@@ -110,7 +114,7 @@ class ListTests(MetadefTestCase):
         self.assertEqual(0, self.server.server.core.budgets.answers.held)
 
     def test_types(self) -> None:
-        """A list is asked for no more than a hundred types of resources."""
+        """A list accepts at most a hundred resource types."""
         self.assert_status(200, self.send("GET", f"{ROOT}?resource_types={','.join(map(str, range(100)))}"))
         answer = self.send("GET", f"{ROOT}?resource_types={','.join(map(str, range(101)))}")
         self.assert_status(400, answer, "may have 100 types, not 101")

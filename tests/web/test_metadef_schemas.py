@@ -1,4 +1,4 @@
-"""Tests for imgsvc.web.metadef_schemas: what is published is what requests are checked with."""
+"""Tests of imgsvc.web.metadef_schemas: requests are checked with the published schemas."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class PublishedTests(MetadefTestCase):
     """`GET /v2/schemas/metadefs/...`."""
 
     def test_published(self) -> None:
-        """All ten are there for everybody who is known, and are schemas."""
+        """All ten are shown to every identified caller, and are valid schemas."""
         self.assertEqual(len(metadef_schemas()), 10)
         for name in metadef_schemas():
             for caller in (READER, identity("blue")):
@@ -69,7 +69,7 @@ class PublishedTests(MetadefTestCase):
             self.assert_status(405, self.send("POST", f"/v2/schemas/{name}", {}))
 
     def test_form(self) -> None:
-        """Those of single things let no other keys through, and say which must be there, in lists too."""
+        """The schemas of single things forbid other keys and name required ones, in lists too."""
         schemas = {name.removeprefix("metadefs/"): schema for name, schema in metadef_schemas().items()}
         required = {
             "namespace": ["namespace"],
@@ -91,7 +91,7 @@ class PublishedTests(MetadefTestCase):
         self.assertEqual(set(schemas["property"]["definitions"]), definitions - {"property"})
 
     def test_answers(self) -> None:
-        """What is answered is what the schemas say."""
+        """Responses fit the schemas."""
         self.made(**{("name" if key == "namespace" else key): value for key, value in WHOLE.items()})
         name = "OS::Compute::Quota"
         for schema, names in (
@@ -110,10 +110,10 @@ class PublishedTests(MetadefTestCase):
 
 
 class CheckedTests(MetadefTestCase):
-    """Another library's opinion of the same schemas."""
+    """The same schemas, checked by another library."""
 
     def test_same(self) -> None:
-        """A body is let through if jsonschema finds nothing wrong with it, and else it is not."""
+        """A body is accepted if and only if jsonschema finds no fault."""
         schemas = {name.removeprefix("metadefs/"): schema for name, schema in metadef_schemas().items()}
         readers: dict[str, Any] = {**READERS, "tags": read_tags}
         validators = {name: Draft4Validator({"type": "object", **{**schemas, "tags": TAGS}[name]}) for name in readers}

@@ -1,4 +1,4 @@
-"""Tests for imgsvc.web.metadefs: namespaces of metadata definitions."""
+"""Tests of imgsvc.web.metadefs: namespaces of metadata definitions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class CreateTests(MetadefTestCase):
     """`POST /v2/metadefs/namespaces`."""
 
     def test_least(self) -> None:
-        """A name is enough: the namespace is private, unprotected, and of the caller's project."""
+        """A name is enough. The namespace is private, unprotected, and belongs to the caller's project."""
         answer = self.send("POST", ROOT, {"namespace": "OS::One"}, BLUE_ADMIN)
         self.assert_status(201, answer)
         document = answer.json
@@ -69,7 +69,7 @@ class CreateTests(MetadefTestCase):
         self.assertEqual(self.shown("OS::One"), answer.json)
 
     def test_whole(self) -> None:
-        """One request makes a namespace and all that is in it, and is answered with that."""
+        """One request creates a namespace with everything in it, and the response has all of that."""
         answer = self.send("POST", ROOT, WHOLE)
         self.assert_status(201, answer)
         document = answer.json
@@ -84,7 +84,7 @@ class CreateTests(MetadefTestCase):
         self.assertEqual(document, {**WHOLE, "self": document["self"], "schema": document["schema"]})
 
     def test_sent_back(self) -> None:
-        """What is shown of a namespace can be sent to make another one of it, less what only the server sets."""
+        """The document of a namespace, without the fields that only the server sets, creates another one."""
         self.send("POST", ROOT, WHOLE)
         shown = self.shown("OS::Compute::Quota")
         again = {key: value for key, value in shown.items() if key not in (*DATES, "self", "schema")}
@@ -92,7 +92,7 @@ class CreateTests(MetadefTestCase):
         self.assertEqual(self.shown("again")["properties"], shown["properties"])
 
     def test_invalid(self) -> None:
-        """What is not as the schema says is refused with the place where it is not, and nothing is made."""
+        """A body that does not fit the schema is refused, with the place of the fault, and nothing is created."""
         good = {"title": "T", "type": "string"}
         cases: list[tuple[Any, str]] = [
             ([], "object"),
@@ -134,7 +134,7 @@ class CreateTests(MetadefTestCase):
         self.assertEqual(self.everything(), {})
 
     def test_not_json(self) -> None:
-        """A body that is no JSON object is refused, as is one with a number that JSON cannot write."""
+        """A body that is not a JSON object is refused, and so is one with a number that JSON cannot write."""
         for body in (b"", b"{", b"7", b'{"namespace": "\\ud800"}', b'{"namespace": "n", "tags": NaN}'):
             self.assert_status(400, self.server.request("POST", ROOT, ADMIN, body))
         huge = b'{"namespace":"n","properties":{"p":{"title":"T","type":"number","maximum":1e999}}}'
@@ -142,14 +142,14 @@ class CreateTests(MetadefTestCase):
         self.assertEqual(self.everything(), {})
 
     def test_read_only(self) -> None:
-        """What only the server sets is forbidden, whatever the value."""
+        """Fields that only the server sets are 403, whatever the value."""
         for key in ("created_at", "updated_at", "self", "schema"):
             for value in ("2026-01-01T00:00:00Z", None, 7):
                 self.assert_status(403, self.send("POST", ROOT, {"namespace": "n", key: value}), key)
         self.assertEqual(self.everything(), {})
 
     def test_not_permitted(self) -> None:
-        """Only administrators make namespaces; others are not told what is wrong with the body."""
+        """Only administrators create namespaces. Others do not learn what is wrong with the body."""
         for caller in (MEMBER, READER, NOBODY):
             self.assert_status(403, self.send("POST", ROOT, WHOLE, caller))
             self.assert_status(403, self.send("POST", ROOT, {}, caller))
@@ -157,20 +157,20 @@ class CreateTests(MetadefTestCase):
         self.assertEqual(self.everything(), {})
 
     def test_duplicate(self) -> None:
-        """A name is given once, also to whom the other namespace is invisible; that one stays as it is."""
+        """A name is unique, also for callers that do not see the other namespace. That one stays unchanged."""
         self.made("one", tags=[{"name": "first"}])
         self.assert_unchanged(409, "POST", ROOT, {"namespace": "one", "tags": [{"name": "second"}]})
         self.assert_unchanged(409, "POST", ROOT, {"namespace": "one"}, BLUE_ADMIN)
 
     def test_duplicates_within(self) -> None:
-        """Two objects, tags or associations of one name are a conflict, and nothing at all is made."""
+        """Two objects, tags or associations with one name are a conflict, and nothing is created."""
         for key in ("objects", "tags", "resource_type_associations"):
             twice = {"namespace": "n", key: [{"name": "a"}, {"name": "b"}, {"name": "a"}]}
             self.assert_status(409, self.send("POST", ROOT, twice), "a")
         self.assertEqual(self.everything(), {})
 
     def test_at_the_same_time(self) -> None:
-        """Of two requests that make one name one succeeds."""
+        """Of two requests that create one name at the same time, one succeeds."""
         first, second = self.server.connect(), self.server.connect()
         body = json.dumps({"namespace": "one"}).encode()
         lines = "".join(f"{name}: {value}\r\n" for name, value in ADMIN.items())
@@ -187,7 +187,7 @@ class ShowTests(MetadefTestCase):
     """`GET /v2/metadefs/namespaces/{namespace}`."""
 
     def test_visible(self) -> None:
-        """Public ones are seen by everybody with the role, private ones by their project and administrators."""
+        """Everybody with the role sees public namespaces. Their project and administrators see private ones."""
         self.made("public", visibility="public")
         self.made("blue", BLUE_ADMIN)
         self.made("nobody's", owner="")
@@ -204,7 +204,7 @@ class ShowTests(MetadefTestCase):
                 self.assertEqual(answer.status, 200 if name in names else 404, (caller, name))
 
     def test_invisible(self) -> None:
-        """Of what the caller may not see every route says that it is not there, whatever is wrong besides."""
+        """A namespace that the caller may not see is 404 on every route, whatever else is wrong."""
         self.made("blue", BLUE_ADMIN, protected=True, tags=[{"name": "t"}])
         prop = {"name": "p", "title": "T", "type": "string"}
         stranger = STRANGER
@@ -241,7 +241,7 @@ class ShowTests(MetadefTestCase):
             self.assert_unchanged(401, method, path("missing", *names), document, {})
 
     def test_prefixed(self) -> None:
-        """With a type of resource, keys of properties have its prefix, in objects and what they require too."""
+        """With a resource type, the keys of properties have its prefix, also in objects and in `required`."""
         self.send("POST", ROOT, WHOLE)
         shown = self.shown("OS::Compute::Quota", query="?resource_type=OS::Nova::Flavor")
         self.assertEqual(set(shown["properties"]), {"hw:cpu", "hw:tags"})
@@ -252,14 +252,14 @@ class ShowTests(MetadefTestCase):
             self.assertEqual(self.shown("OS::Compute::Quota", query=f"?resource_type={other}"), plain)
 
     def test_body(self) -> None:
-        """A request to show or delete has no body."""
+        """A request to show or delete a namespace has no body."""
         self.made("one")
         for method in ("GET", "DELETE"):
             self.assert_unchanged(400, method, path("one"), {})
         self.assert_status(400, self.send("GET", "/v2/metadefs/resource_types", {}))
 
     def test_methods(self) -> None:
-        """Other methods of known paths are not allowed, and those that are, are told."""
+        """Other methods of known paths are 405, with the allowed methods."""
         for names, allowed in (
             ((), "GET, HEAD, POST"),
             (("n",), "DELETE, GET, HEAD, PUT"),
@@ -279,7 +279,7 @@ class ReplaceTests(MetadefTestCase):
     """`PUT /v2/metadefs/namespaces/{namespace}`."""
 
     def test_defaults(self) -> None:
-        """What the body lacks is as in a new namespace; definitions stay."""
+        """Fields that are missing in the body get their defaults. Definitions stay."""
         self.send("POST", ROOT, WHOLE)
         before = self.shown("OS::Compute::Quota")
         answer = self.send("PUT", path("OS::Compute::Quota"), {"namespace": "OS::Compute::Quota"})
@@ -297,7 +297,7 @@ class ReplaceTests(MetadefTestCase):
         self.assertEqual(shown, {**answer.json, **{key: before[key] for key in parts}})
 
     def test_fields(self) -> None:
-        """All fields are set; what the body says of definitions is not looked at."""
+        """All fields are set. Definitions in the body are ignored."""
         self.made("one", tags=[{"name": "t"}])
         fields = {key: WHOLE[key] for key in ("display_name", "description", "visibility", "owner")}
         document = {"namespace": "one", **fields, "protected": True, "tags": [{"name": "other"}], "properties": {}}
@@ -309,7 +309,7 @@ class ReplaceTests(MetadefTestCase):
         )
 
     def test_renamed(self) -> None:
-        """Another name moves the namespace with all that is in it."""
+        """Another name moves the namespace with everything in it."""
         self.send("POST", ROOT, WHOLE)
         answer = self.send("PUT", path("OS::Compute::Quota"), {"namespace": "new name"})
         self.assertEqual((answer.status, answer.json["self"]), (200, f"{ROOT}/new%20name"))
@@ -317,7 +317,7 @@ class ReplaceTests(MetadefTestCase):
         self.assertEqual(set(self.shown("new name")["properties"]), {"cpu", "tags"})
 
     def test_refused(self) -> None:
-        """Nothing is changed by what is wrong, forbidden, or in conflict with another namespace."""
+        """An invalid or forbidden change, or a conflict with another namespace, changes nothing."""
         self.made("one", visibility="public", tags=[{"name": "t"}])
         self.made("two")
         for status, document, caller in (
@@ -333,7 +333,7 @@ class ReplaceTests(MetadefTestCase):
         self.assert_unchanged(404, "PUT", path("three"), {"namespace": "one"})
 
     def test_protected(self) -> None:
-        """A protected namespace may be changed, its protection included."""
+        """A protected namespace may be changed, also its protection."""
         self.made("one", protected=True)
         self.assert_status(200, self.send("PUT", path("one"), {"namespace": "two", "protected": False}))
         self.assertFalse(self.shown("two")["protected"])
@@ -343,7 +343,7 @@ class DeleteTests(MetadefTestCase):
     """`DELETE /v2/metadefs/namespaces/{namespace}`."""
 
     def test_deleted(self) -> None:
-        """It is gone with all that is in it, and the name can be given again."""
+        """It is removed with everything in it, and the name can be used again."""
         self.send("POST", ROOT, WHOLE)
         answer = self.send("DELETE", path("OS::Compute::Quota"))
         self.assertEqual((answer.status, answer.body), (204, b""))
@@ -352,7 +352,7 @@ class DeleteTests(MetadefTestCase):
         self.assertNotIn("tags", self.made("OS::Compute::Quota"))
 
     def test_refused(self) -> None:
-        """A protected one stays, and one that the caller may only see."""
+        """A protected namespace stays, and so does one that the caller may only see."""
         self.made("protected", protected=True, tags=[{"name": "t"}])
         self.made("public", visibility="public")
         self.assert_unchanged(403, "DELETE", path("protected"))
@@ -378,14 +378,14 @@ class ListTests(MetadefTestCase):
             self.made(name, caller, visibility=visibility, resource_type_associations=associations)
 
     def listed(self, query: str = "", headers: dict[str, str] = ADMIN) -> tuple[list[str], Any]:
-        """The names on a page, and the rest of it."""
+        """The names on a page, and the rest of the page."""
         answer = self.send("GET", f"{ROOT}{query}", headers=headers)
         self.assertEqual(answer.status, 200, answer.body)
         document = answer.json
         return [each["namespace"] for each in document.pop("namespaces")], document
 
     def test_page(self) -> None:
-        """The newest come first, as many as is usual; links lead to the first page and the next one."""
+        """The newest come first, with the default limit. Links lead to the first and to the next page."""
         self.assertEqual(
             self.listed(),
             (
@@ -402,7 +402,7 @@ class ListTests(MetadefTestCase):
         self.assertEqual((names, "next" in rest), (["a"], False))
 
     def test_links(self) -> None:
-        """Links repeat the query, and following them gives the whole list once."""
+        """Links repeat the query. Following them gives the whole list once."""
         names, rest = self.listed("?limit=2&sort_key=namespace&sort_dir=asc&visibility=public")
         self.assertEqual(rest["first"], f"{ROOT}?limit=2&sort_key=namespace&sort_dir=asc&visibility=public")
         seen = [*names]
@@ -412,18 +412,18 @@ class ListTests(MetadefTestCase):
         self.assertEqual(seen, ["a", "c", "e", "g"])
 
     def test_limit(self) -> None:
-        """A limit of 0 gives nothing, one that is too large what is allowed at most."""
+        """A limit of 0 gives nothing. A limit that is too large gives the most that is allowed."""
         self.assertEqual(self.listed("?limit=0")[0], [])
         self.assertNotIn("next", self.listed("?limit=0")[1])
         self.assertEqual(len(self.listed("?limit=1000000000000")[0]), 5)
 
     def test_visible(self) -> None:
-        """Who is no administrator sees public ones and its project's."""
+        """Callers that are not administrators see public namespaces, and those of their project."""
         self.assertEqual(self.listed("?limit=5&sort_key=namespace&sort_dir=asc", MEMBER)[0], ["a", "b", "c", "e", "f"])
         self.assertEqual(self.listed("?limit=5&sort_key=namespace&sort_dir=asc", STRANGER)[0], ["a", "c", "e", "g"])
 
     def test_filters(self) -> None:
-        """By visibility and by types of resources; other parameters are not looked at."""
+        """Lists are filtered by visibility and by resource types. Other parameters are ignored."""
         for query, caller, names in (
             ("visibility=private", ADMIN, ["f", "d", "b"]),
             ("visibility=private", MEMBER, ["f", "b"]),
@@ -438,7 +438,7 @@ class ListTests(MetadefTestCase):
             self.assertEqual(self.listed(f"?{query}", caller)[0], names, query)
 
     def test_invalid(self) -> None:
-        """What a parameter cannot be is refused."""
+        """Invalid values of parameters are 400."""
         for query in (
             *("limit=-1", "limit=x", "limit=", "limit=1.5", "limit=99999999999999999999", "limit=%D9%A1"),
             *("visibility=shared", "visibility=", "sort_key=owner", "sort_key=", "sort_dir=up"),
@@ -447,7 +447,7 @@ class ListTests(MetadefTestCase):
             self.assert_status(400, self.send("GET", f"{ROOT}?{query}"))
 
     def test_marker(self) -> None:
-        """A marker that is not there, or not for the caller's eyes, is not found."""
+        """A marker that does not exist, or that the caller may not see, is 404."""
         self.assert_status(404, self.send("GET", f"{ROOT}?marker=missing"), "missing")
         self.assert_status(404, self.send("GET", f"{ROOT}?marker=d", headers=STRANGER), "d")
 
@@ -461,7 +461,7 @@ class ListTests(MetadefTestCase):
         self.assertEqual(self.listed("?limit=5")[0], ["g", "f", "d", "c", "b"])
 
     def test_documents(self) -> None:
-        """Each has its associations, and no other definitions."""
+        """Each namespace has its associations, and no other definitions."""
         self.made("h", **{key: value for key, value in WHOLE.items() if key != "namespace"})
         (document,) = self.send("GET", f"{ROOT}?limit=1").json["namespaces"]
         expected = {
@@ -479,7 +479,7 @@ class ResourceTypeTests(MetadefTestCase):
     """`GET /v2/metadefs/resource_types`."""
 
     def test_listed(self) -> None:
-        """All types of all associations that ever were, in the order of their names."""
+        """All resource types that an association ever had, sorted by name."""
         target = "/v2/metadefs/resource_types"
         self.assertEqual(self.send("GET", target).json, {"resource_types": []})
         self.made("one", resource_type_associations=[{"name": "b"}, {"name": "a"}])
@@ -494,10 +494,10 @@ class ResourceTypeTests(MetadefTestCase):
 
 
 class NameTests(MetadefTestCase):
-    """Names of whatever characters."""
+    """Names with any characters."""
 
     def test_any(self) -> None:
-        """Namespaces and what is in them are found under any name that they may have, and by their own links."""
+        """Namespaces and their definitions are found under any valid name, and by their links."""
         names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=80)
 
         @settings(derandomize=True, deadline=None, max_examples=40, database=None)
@@ -516,7 +516,7 @@ class NameTests(MetadefTestCase):
         check()
 
     def test_longest(self) -> None:
-        """80 characters are allowed, whatever they are, and 81 are not; everywhere."""
+        """Names may have 80 characters of any kind, but not 81, everywhere."""
         for character in ("n", "é", "\U0001f5bc"):
             name, longer = character * 80, character * 81
             self.made(name)
@@ -533,7 +533,7 @@ class NameTests(MetadefTestCase):
         self.assertEqual(len(Kind), 4)
 
     def test_slashes(self) -> None:
-        """An encoded slash or percent sign is part of a name, and of no other name."""
+        """An encoded slash or percent sign belongs to its name, and to no other."""
         for name in ("a/tags/b", "a%2Ftags%2Fb", "a%252Ftags", "..", "%"):
             self.made(name, tags=[{"name": name}])
         for name in ("a/tags/b", "a%2Ftags%2Fb", "a%252Ftags", "%"):

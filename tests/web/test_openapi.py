@@ -1,4 +1,4 @@
-"""Tests for imgsvc.web.openapi: the description holds every route, and no other."""
+"""Tests of imgsvc.web.openapi: the description has every route, and no other."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DescriptionTests(ApiTestCase):
         self.operations = Description(self.document).operations()
 
     def test_routes(self) -> None:
-        """Each route is described, and nothing else is."""
+        """Each route is described, and nothing else."""
         routes = set()
         for rule in self.server.site.resource._klein.url_map.iter_rules():
             method, _, path = rule.endpoint.partition(" ")
@@ -38,13 +38,13 @@ class DescriptionTests(ApiTestCase):
         self.assertEqual((described - routes, routes - described), (set(), set()))
 
     def test_valid(self) -> None:
-        """It is OpenAPI 3.1, by that specification's own schema."""
+        """The document is valid OpenAPI 3.1, by the schema of that specification."""
         self.assertTrue(self.document["openapi"].startswith("3.1."))
         errors = OpenAPIV31SpecValidator(self.document).iter_errors()
         self.assertEqual([str(error) for error in errors], [])
 
     def test_whole(self) -> None:
-        """Whatever is referred to is there, and whatever is there is referred to."""
+        """Every reference has its target, and every component is used."""
         referred = set(re.findall(r'"\$ref": "#/components/(\w+/[\w.]+)', self.answer.body.decode()))
         there = {f"{kind}/{name}" for kind, part in self.document["components"].items() for name in part}
         published = {
@@ -54,13 +54,13 @@ class DescriptionTests(ApiTestCase):
         self.assertEqual(there - referred - published - {"securitySchemes/token"}, set())
 
     def test_operation_ids(self) -> None:
-        """No two operations have one name, and links lead to some."""
+        """No two operations have the same id, and links name existing ones."""
         ids = [operation["operationId"] for operation in self.operations.values()]
         self.assertEqual(len(set(ids)), len(ids))
         self.assertLessEqual(set(re.findall(r'"links".*?"operationId": "(\w+)"', json.dumps(self.document))), set(ids))
 
     def test_open(self) -> None:
-        """Those operations that need no identity are said to need none."""
+        """Operations that need no identity say so."""
         for (method, path), operation in self.operations.items():
             status = self.server.request(method, re.sub(r"{\w+}", "x", path)).status
             self.assertEqual(operation.get("security") == [], status != 401, f"{method} {path}: {status}")
@@ -71,7 +71,7 @@ class DescriptionTests(ApiTestCase):
         self.assertEqual(schema["enum"], [None, *self.server.config.images.disk_formats])
 
     def test_definitions(self) -> None:
-        """Definitions of one name in several published schemas are the same."""
+        """Definitions with one name in several published schemas are equal."""
         for path in self.document["paths"]:
             if path.startswith("/v2/schemas/"):
                 schema = self.server.request("GET", path, ADMIN).json
@@ -80,12 +80,12 @@ class DescriptionTests(ApiTestCase):
         self.assertTrue(self.definitions)
 
     def test_statuses(self) -> None:
-        """Every status of an error is that of some operation."""
+        """Every status of the table of errors is described for an operation."""
         described = {int(status) for operation in self.operations.values() for status in operation["responses"]}
         self.assertEqual(set(STATUS.values()) - described, set())
 
     def test_headers_of_failures(self) -> None:
-        """What an answer that refuses tells in a header is described."""
+        """The headers of refusals are described."""
         new = b'{"disk_format": "raw", "container_format": "bare"}'
         image = self.server.request("POST", "/v2/images", ADMIN, new).json["id"]
         self.server.put(image, b"data", **ADMIN)
@@ -103,14 +103,14 @@ class DescriptionTests(ApiTestCase):
             self.assertIn(header, self.operations[method, path]["responses"][str(status)]["headers"])
 
     def test_for_all(self) -> None:
-        """Whatever needs an identity may be given the id of its request, and may be refused for where it comes from."""
+        """Operations that need an identity describe the header of the request id, and the refusal of foreign pages."""
         for (method, path), operation in self.operations.items():
             if operation.get("security") != []:
                 self.assertIn({"$ref": "#/components/parameters/request_id"}, operation["parameters"], path)
                 self.assertIn("403", operation["responses"], f"{method} {path}")
 
     def test_etag(self) -> None:
-        """Who has it is told so."""
+        """Responses with an ETag describe it."""
         etag = self.answer.headers["etag"]
         again = self.server.request("GET", PATH, {"If-None-Match": etag})
         self.assertEqual((again.status, again.headers["etag"], again.body), (304, etag, b""))
@@ -119,21 +119,21 @@ class DescriptionTests(ApiTestCase):
 
 
 class OneStoreTests(DescriptionTests):
-    """The same where there is only one store, and no identity is asked for."""
+    """The description of a server with one store that asks for no identity."""
 
     tables = {"stores": ONE_STORE}
 
     def test_open(self) -> None:
-        """Nobody is refused."""
+        """No operation describes 401."""
         for method, path in self.operations:
             self.assertNotEqual(self.server.request(method, re.sub(r"{\w+}", "x", path)).status, 401)
 
 
 class ComplaintTests(ApiTestCase):
-    """What tests/support/description.py finds in answers, which all tests of the API rely on."""
+    """tests/support/description.py, which all tests of the API rely on, finds undescribed responses."""
 
     def complaint(self, method: str, path: str, status: int, content_type: str = "", body: bytes = b"") -> str:
-        """What is wrong; empty if nothing is."""
+        """The fault that was found; empty if there is none."""
         description = Description(self.server.document)
         return (
             description.complaint(method, path, status, {"content-type": content_type} if content_type else {}, body)
@@ -141,7 +141,7 @@ class ComplaintTests(ApiTestCase):
         )
 
     def test_right(self) -> None:
-        """Answers that are described, and those that no path has: nothing."""
+        """Nothing is found for described responses, and for those that no path has."""
         image = json.dumps(self.server.image()).encode()
         for answer in (
             ("GET", "/v2/images/x?y=z", 200, "application/json", image),
@@ -155,7 +155,7 @@ class ComplaintTests(ApiTestCase):
             self.assertEqual(self.complaint(*answer), "")
 
     def test_wrong(self) -> None:
-        """Each of the others is told."""
+        """Each wrong response is found."""
         for answer, words in (
             (("GET", "/v2/images/x", 418), "418 is not described"),
             (("PUT", "/v2/images/x", 200), "200 is not described"),

@@ -26,10 +26,10 @@ VALUES: dict[str, Any] = {
 
 
 class MediaTypeTests(ChangeTestCase):
-    """The two media types, and no other."""
+    """The two media types, and others."""
 
     def test_both(self) -> None:
-        """Each has its own form of an operation; parameters and case do not matter."""
+        """Each media type has its own form of operations. Parameters and case do not matter."""
         image = self.made()
         self.assert_changed(image, [replace("name", "one")], name="one")
         self.assert_changed(image, [{"replace": "/name", "value": "two"}], MEMBER, V20, name="two")
@@ -37,24 +37,24 @@ class MediaTypeTests(ChangeTestCase):
         self.assert_changed(image, [{"add": "/b", "value": "2"}], MEMBER, V20.upper() + " ;x=y", b="2")
 
     def test_others(self) -> None:
-        """415, which says what is taken, before the body is looked at."""
+        """Other types are 415 before the body is read, and the response names the allowed ones."""
         image = self.made()
         for media_type in (None, "", "application/json", "application/json-patch+json", V21 + "x", "a/b;" + V21):
             answer = self.assert_refused(415, image, b"no json", MEMBER, media_type)
             self.assertEqual(answer.headers["accept-patch"], f"{V20}, {V21}")
 
     def test_one_in_the_form_of_the_other(self) -> None:
-        """400."""
+        """An operation in the form of the other media type is 400."""
         image = self.made(key="value")
         self.assert_refused(400, image, [{"add": "/name", "value": "x"}])
         self.assert_refused(400, image, [replace("name", "x")], MEMBER, V20)
 
 
 class ShapeTests(ChangeTestCase):
-    """Documents that are no patches."""
+    """Documents that are not patches."""
 
     def test_bodies(self) -> None:
-        """400 for what is no JSON array of objects; 413 for more than a request's JSON may have."""
+        """400 for anything but a JSON array of objects, 413 for a body that is too large."""
         image = self.made()
         for body in (b"", b"{", b"\xff[]", b"{}", b'"x"', b"1", b"null", b"[1]", b'["x"]', b"[null]", b"[[]]"):
             self.assert_refused(400, image, body)
@@ -63,7 +63,7 @@ class ShapeTests(ChangeTestCase):
         self.assert_refused(413, image, [add("a", "x" * (1 << 20))])
 
     def test_operations_of_v21(self) -> None:
-        """400 for other operations, and for members that are missing or of a wrong type."""
+        """400 for other operations, and for members that are missing or have the wrong type."""
         image = self.made(key="value")
         path, value = {"path": "/name"}, {"value": "x"}
         for operation in (
@@ -80,7 +80,7 @@ class ShapeTests(ChangeTestCase):
             self.assert_refused(400, image, [operation])
 
     def test_operations_of_v20(self) -> None:
-        """400 unless exactly one of the three members is there, with a path, and a value if there is one to set."""
+        """400 unless exactly one of the three members is there, with a path, and a value if one is to be set."""
         image = self.made(key="value")
         for operation in (
             {"value": "x"},
@@ -95,12 +95,12 @@ class ShapeTests(ChangeTestCase):
             self.assert_refused(400, image, [operation], MEMBER, V20)
 
     def test_members_that_do_not_matter(self) -> None:
-        """They are ignored (RFC 6902, section 4)."""
+        """Other members are ignored (RFC 6902, section 4)."""
         image = self.made(key="value")
         self.assert_changed(image, [{**remove("key"), "value": "x", "from": "/a", "comment": 1}], gone=("key",))
 
     def test_pointers(self) -> None:
-        """400 for what is not `/` and one key."""
+        """400 for pointers that are not `/` and one key."""
         image = self.made(key="value")
         pointers = (
             *("", "name", "key/", "/", "//", "//name", "/name/", "/name//x", "/ ", "/ /name", "/name/ /x", "/\t"),
@@ -113,7 +113,7 @@ class ShapeTests(ChangeTestCase):
             self.assert_refused(400, image, [{"add": pointer, "value": "x"}], MEMBER, V20)
 
     def test_escapes(self) -> None:
-        """`~1` is a slash and `~0` a tilde, in this order; blanks around a key are stripped."""
+        """`~1` is a slash and `~0` a tilde, in this order. Blanks around a key are stripped."""
         image = self.made(**{"a/b": "1", "a~b": "2", "a~1b": "3", "c d": "4"})
         self.assert_changed(image, [replace("a~1b", "x")], **{"a/b": "x"})
         self.assert_changed(image, [replace("a~0b", "x")], **{"a~b": "x"})
@@ -124,14 +124,14 @@ class ShapeTests(ChangeTestCase):
         self.assert_refused(403, image, [replace(" status ", "active")])
 
     def test_location_depths(self) -> None:
-        """Locations are added and removed one at a time, and replaced as a whole; else 400."""
+        """Locations are added and removed one at a time, and replaced as a whole. Anything else is 400."""
         image = self.made()
         location = {"url": "http://x/", "metadata": {}}
         for operation in (add("locations", [location]), remove("locations"), replace("locations/0", location)):
             self.assert_refused(400, image, [operation])
 
     def test_location_values(self) -> None:
-        """400 for values that are no locations."""
+        """400 for values that are not locations."""
         image = self.made()
         for value in ("http://x/", {}, {"url": "http://x/"}, {"url": 1, "metadata": {}}, [], None):
             self.assert_refused(400, image, [add("locations/-", value)])
@@ -140,10 +140,10 @@ class ShapeTests(ChangeTestCase):
 
 
 class BaseFieldTests(ChangeTestCase):
-    """The fields that every image has."""
+    """The fields of every image."""
 
     def test_each(self) -> None:
-        """Replace sets it, with both media types; so does the add of v2.1."""
+        """Replace sets each field, with both media types. So does the `add` of v2.1."""
         for key, value in VALUES.items():
             before = self.show(self.made(), MEMBER)[key]
             self.assertNotEqual(before, value)
@@ -152,11 +152,11 @@ class BaseFieldTests(ChangeTestCase):
             self.assert_changed(self.made(), [{"replace": f"/{key}", "value": value}], MEMBER, V20, **{key: value})
 
     def test_all_at_once(self) -> None:
-        """One document may set them all."""
+        """One document may set all of them."""
         self.assert_changed(self.made(), [replace(key, value) for key, value in VALUES.items()], **VALUES)
 
     def test_add_of_v20(self) -> None:
-        """409: the field is always there, even if it is null."""
+        """409 for the `add` of v2.0: the field always exists, even if it is null."""
         image = self.made(name=None)
         for key, value in {**VALUES, "owner": "blue"}.items():
             self.assert_refused(409, image, [{"add": f"/{key}", "value": value}], MEMBER, V20)
@@ -169,13 +169,13 @@ class BaseFieldTests(ChangeTestCase):
             self.assert_refused(403, image, [{"remove": f"/{key}"}], ADMIN, V20)
 
     def test_nulls(self) -> None:
-        """Null where a field may be null."""
+        """Fields that may be null can be set to null."""
         image = self.made(name="a")
         for key in ("name", "container_format", "disk_format"):
             self.assert_changed(image, [replace(key, None)], **{key: None})
 
     def test_values(self) -> None:
-        """400 for values that the schema does not allow; the limits themselves are allowed."""
+        """400 for values that the schema does not allow. The limits themselves are allowed."""
         image = self.made()
         wrong: dict[str, Any] = {
             "name": [1, True, [], {}, "x" * 256, "a\0b"],
@@ -199,13 +199,13 @@ class BaseFieldTests(ChangeTestCase):
         self.assert_changed(image, [replace("tags", ["t" * 255])], tags=["t" * 255])
 
     def test_tags(self) -> None:
-        """The whole list is replaced; duplicates count once, an empty list removes all."""
+        """The whole list is replaced. Duplicates count once, and an empty list removes all."""
         image = self.made(tags=["old", "kept"])
         self.assert_changed(image, [replace("tags", ["new", "kept", "new"])], tags=["kept", "new"])
         self.assert_changed(image, [replace("tags", [])], tags=[])
 
     def test_formats(self) -> None:
-        """They are chosen before there are data: 403 from then on, also for the administrator."""
+        """Formats are set before there is data. After that they are 403, also for administrators."""
         image = self.made(container_format=None, disk_format=None)
         self.assert_changed(
             image,
@@ -222,14 +222,14 @@ class BaseFieldTests(ChangeTestCase):
         self.assert_format_is_fixed(image, "deactivated")
 
     def assert_format_is_fixed(self, image: str, status: str) -> None:
-        """In this status."""
+        """The formats cannot be changed in this status."""
         self.assertEqual(self.show(image, MEMBER)["status"], status)
         for key, value in (("disk_format", "qcow2"), ("container_format", "ovf"), ("disk_format", None)):
             self.assert_refused(403, image, [replace(key, value)])
             self.assert_refused(403, image, [add(key, value)], ADMIN)
 
     def test_formats_while_importing(self) -> None:
-        """An import may still set them."""
+        """They can be changed while an image is importing."""
         image = self.made()
         catalogue = self.server.server.core.catalogue
         queued = self.kept(image)
@@ -237,7 +237,7 @@ class BaseFieldTests(ChangeTestCase):
         self.assert_changed(image, [replace("disk_format", "vmdk")], disk_format="vmdk")
 
     def test_in_every_other_status(self) -> None:
-        """Data that arrive, or that are there, do not matter to the rest."""
+        """All other fields can be changed in every status."""
         image = self.made()
         connection = self.begin_put(image, 4, b"da", *(f"{name}: {value}" for name, value in MEMBER.items()))
         self.assert_changed(image, [replace("name", "saving"), add("a", "1")], name="saving", a="1")
@@ -249,7 +249,7 @@ class BaseFieldTests(ChangeTestCase):
         self.assert_changed(image, [replace("name", "deactivated")], name="deactivated")
 
     def test_protected(self) -> None:
-        """A protected image may be changed; protection given up, it may be deleted."""
+        """A protected image may be changed. When its protection is removed, it may be deleted."""
         image = self.made(protected=True)
         self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}", MEMBER).status, 403)
         self.assert_changed(image, [replace("name", "x")], name="x")
@@ -259,10 +259,10 @@ class BaseFieldTests(ChangeTestCase):
 
 
 class PropertyTests(ChangeTestCase):
-    """Everything else."""
+    """Custom properties."""
 
     def test_add(self) -> None:
-        """Makes one; one that is there is overwritten by v2.1 and 409 for v2.0."""
+        """`add` creates a property. If it exists, v2.1 overwrites it, and v2.0 is 409."""
         image = self.made(there="1")
         self.assert_changed(image, [add("new", "2")], new="2")
         self.assert_changed(image, [{"add": "/newer", "value": ""}], MEMBER, V20, newer="")
@@ -271,7 +271,7 @@ class PropertyTests(ChangeTestCase):
         self.assert_refused(409, image, [{"add": "/there", "value": "3"}], MEMBER, V20)
 
     def test_replace(self) -> None:
-        """Sets one; 409 if it is not there."""
+        """`replace` sets a property; 409 if it does not exist."""
         image = self.made(there="1")
         self.assert_changed(image, [replace("there", "2")], there="2")
         self.assert_changed(image, [{"replace": "/there", "value": "3"}], MEMBER, V20, there="3")
@@ -279,7 +279,7 @@ class PropertyTests(ChangeTestCase):
         self.assert_refused(409, image, [{"replace": "/absent", "value": "1"}], MEMBER, V20)
 
     def test_remove(self) -> None:
-        """Removes one; 409 if it is not there."""
+        """`remove` removes a property; 409 if it does not exist."""
         image = self.made(one="1", two="2")
         self.assert_changed(image, [remove("one")], gone=("one",))
         self.assert_changed(image, [{"remove": "/two"}], MEMBER, V20, gone=("two",))
@@ -287,7 +287,9 @@ class PropertyTests(ChangeTestCase):
         self.assert_refused(409, image, [{"remove": "/two"}], MEMBER, V20)
 
     def test_values(self) -> None:
-        """Any string, the empty one too; 400 for anything else, and for keys of more than 255 characters."""
+        """Any string is a value, also the empty one. Anything else is 400, and so are keys of more than 255
+        characters.
+        """
         image = self.made(a="1")
         self.assert_changed(image, [add("a", "")], a="")
         self.assert_changed(image, [add("k" * 255, "v" * 60_000)], **{"k" * 255: "v" * 60_000})
@@ -300,7 +302,7 @@ class PropertyTests(ChangeTestCase):
         self.assert_refused(409, image, [remove("k" * 256)])
 
     def test_references(self) -> None:
-        """The ids of kernel and ramdisk are UUIDs; null is as good as none."""
+        """The ids of kernel and ramdisk are UUIDs. Null removes them."""
         image, kernel = self.made(), str(uuid4())
         self.assert_refused(400, image, [add("kernel_id", "x")])
         self.assert_refused(400, image, [add("kernel_id", f"{kernel}\n")])
@@ -309,7 +311,7 @@ class PropertyTests(ChangeTestCase):
         self.assert_refused(409, image, [replace("kernel_id", None)])
 
     def test_names_within(self) -> None:
-        """Names that the implementation has for things of its own are keys like any other."""
+        """Names that the implementation uses internally are keys like any other."""
         image = self.made()
         names = (
             *("image_id", "member", "members", "extra_properties", "properties", "metadata", "claims", "data", "key"),
@@ -321,7 +323,7 @@ class PropertyTests(ChangeTestCase):
         self.assert_changed(image, [remove(name) for name in names], gone=names)
 
     def test_read_only(self) -> None:
-        """403 for what only the server sets, whatever the operation and the value."""
+        """403 for fields that only the server sets, whatever the operation and the value."""
         image = self.made_active()
         for key in READ_ONLY:
             for value in ("x", None, self.show(image, MEMBER).get(key)):
@@ -332,7 +334,7 @@ class PropertyTests(ChangeTestCase):
                 self.assert_refused(403, image, [operation], MEMBER, V20)
 
     def test_locations(self) -> None:
-        """403 where they are not shown."""
+        """403 for locations if they are not shown."""
         image = self.made_active()
         location = {"url": "http://x.test/", "metadata": {}}
         for operation in (
@@ -347,10 +349,10 @@ class PropertyTests(ChangeTestCase):
 
 
 class OrderTests(ChangeTestCase):
-    """What is done first."""
+    """The order of checks and operations."""
 
     def test_in_order(self) -> None:
-        """Each operation finds what those before it left."""
+        """Each operation is applied to the result of those before it."""
         image = self.made(a="1")
         self.assert_changed(
             image,
@@ -366,7 +368,7 @@ class OrderTests(ChangeTestCase):
         self.assert_changed(image, [{"remove": "/a"}, {"add": "/a", "value": "4"}], MEMBER, V20, a="4")
 
     def test_all_or_nothing(self) -> None:
-        """One operation that is refused, and none is done."""
+        """If one operation is refused, none is applied."""
         image = self.made(a="1")
         good = [replace("name", "x"), add("b", "1"), replace("tags", ["t"]), remove("a")]
         for status, operation in (
@@ -379,7 +381,7 @@ class OrderTests(ChangeTestCase):
             self.assert_refused(status, image, [operation, *good])
 
     def test_checks(self) -> None:
-        """The image is looked up first, then comes permission, and then form, read-only keys and values."""
+        """The image is looked up first, then permission is checked, then form, read-only keys and values."""
         secret, seen = self.made(visibility="private"), self.made(visibility="community")
         for status, document in (
             (400, [{"op": "move"}]),
@@ -402,7 +404,7 @@ class OrderTests(ChangeTestCase):
         self.assertEqual(self.patch("x" * 300, good).status, 404)
 
     def test_nothing(self) -> None:
-        """An empty patch gives the image as it is, to everybody who sees it."""
+        """An empty patch returns the image unchanged, to everybody who sees it."""
         image = self.made(visibility="community")
         before = self.kept(image)
         for headers in EVERYBODY:
@@ -413,7 +415,7 @@ class OrderTests(ChangeTestCase):
         self.assertEqual(self.patch(self.made(visibility="private"), [], STRANGER).status, 404)
 
     def test_no_change(self) -> None:
-        """Values that are there already leave the image, and its updated_at, alone."""
+        """A patch without effect does not change the image or its updated_at."""
         image = self.made(name="x", tags=["b", "a"], a="1")
         before = self.kept(image)
         document = [replace("name", "x"), replace("tags", ["a", "b"]), add("a", "1"), add("b", "2"), remove("b")]
@@ -421,7 +423,7 @@ class OrderTests(ChangeTestCase):
         self.assertEqual(self.kept(image), before)
 
     def test_many(self) -> None:
-        """As many operations as a patch may have are one change, and one more is refused."""
+        """As many operations as are allowed are one change, and one more is refused."""
         image = self.made()
         keys = [f"key {number}" for number in range(499)]
         document = [*(add(key, "v") for key in keys), *(remove(key) for key in keys), replace("name", "x")]
@@ -432,7 +434,9 @@ class OrderTests(ChangeTestCase):
         self.assert_refused(413, image, [{"op": "move"}] * 1001)
 
     def test_long_path(self) -> None:
-        """The longest key may be escaped as a whole; what is longer than any key is refused, and not repeated."""
+        """The longest key may be escaped completely. A path that is longer than any key is refused, and not
+        repeated.
+        """
         image = self.made()
         self.assert_changed(image, [add("~1" * 255, "v")], **{"/" * 255: "v"})
         answer = self.assert_refused(400, image, [add("~1" * 100_000, "v")])
@@ -440,10 +444,12 @@ class OrderTests(ChangeTestCase):
 
 
 class PermissionTests(ChangeTestCase):
-    """Who may do what."""
+    """Which callers may change what."""
 
     def test_each(self) -> None:
-        """Members of the owning project and administrators; who only sees the image is 403, all others 404."""
+        """Members of the owning project and administrators may change the image. Others who see it get 403, the
+        rest 404.
+        """
         document = [replace("name", "x")]
         for visibility, stranger in (("community", 403), ("shared", 404), ("private", 404)):
             image = self.made(visibility=visibility)
@@ -456,14 +462,16 @@ class PermissionTests(ChangeTestCase):
         self.assert_refused(403, public, document, MEMBER)
 
     def test_members_of_the_image(self) -> None:
-        """Those whom it is shared with do not change it."""
+        """Members of the image may not change it."""
         image = self.made()
         fired(self.server.server.core.catalogue.add_member(image, "red", 10))
         self.assert_refused(403, image, [replace("name", "x")], STRANGER)
         self.assert_refused(403, image, [add("a", "x")], STRANGER)
 
     def test_visibility(self) -> None:
-        """Only administrators publish; the owner may do the rest, and take a public image back."""
+        """Only administrators make an image public. The owner may set all else, and make a public image private
+        again.
+        """
         image = self.made()
         for value in ("private", "community", "shared"):
             self.assert_changed(image, [replace("visibility", value)], visibility=value)
@@ -475,7 +483,9 @@ class PermissionTests(ChangeTestCase):
         self.assertEqual(self.patch(image, [replace("name", "x")], STRANGER).status, 404)
 
     def test_owner(self) -> None:
-        """Only administrators give an image to another project, with any operation; others change nothing."""
+        """Only administrators give an image to another project, with any operation. Others get 403, and nothing
+        is changed.
+        """
         image = self.made()
         for owner in ("red", "blue", "", None):
             for operation in (replace("owner", owner), add("owner", owner)):
@@ -488,7 +498,7 @@ class PermissionTests(ChangeTestCase):
         self.assert_changed(image, [add("owner", "blue")], ADMIN, owner="blue")
 
     def test_no_owner(self) -> None:
-        """An empty owner is none; then only administrators change the image."""
+        """An empty owner means none. Then only administrators change the image."""
         for nobody in ("", None):
             image = self.made()
             self.assert_changed(image, [replace("owner", nobody)], ADMIN, owner=None)
@@ -498,7 +508,7 @@ class PermissionTests(ChangeTestCase):
 
 
 class QuotaTests(ChangeTestCase):
-    """How much an image may have."""
+    """The limits of one image."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -507,7 +517,7 @@ class QuotaTests(ChangeTestCase):
     }
 
     def test_tags(self) -> None:
-        """413 for more; duplicates count once."""
+        """413 for more tags. Duplicates count once."""
         image = self.made()
         self.assert_changed(image, [replace("tags", ["a", "b", "a"])], tags=["a", "b"])
         self.assert_refused(413, image, [replace("tags", ["a", "b", "c"])])
@@ -515,7 +525,7 @@ class QuotaTests(ChangeTestCase):
         self.assert_changed(image, [replace("tags", ["a", "b", "c"]), replace("tags", ["c"])], tags=["c"])
 
     def test_properties(self) -> None:
-        """413 for more at the end; what is done on the way does not matter."""
+        """413 if there are too many properties at the end. The steps between do not count."""
         image = self.made(a="1", b="1")
         self.assert_changed(image, [add("c", "1")], c="1")
         self.assert_refused(413, image, [add("d", "1")])
@@ -537,7 +547,7 @@ class QuotaTests(ChangeTestCase):
         self.assert_refused(413, image, [replace("tags", ["s", "t", "v"])])
 
     def test_own_properties(self) -> None:
-        """Those that the server makes itself are not counted."""
+        """Properties that the server sets are not counted."""
         image = self.made(a="1", b="1")
         before = self.kept(image)
         own = {"os_glance_failed_import": "", "os_glance_importing_to_stores": ""}

@@ -1,4 +1,4 @@
-"""PATCH of `locations`, and where clients are shown them."""
+"""PATCH of `locations`, and which clients see them."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ def add(url: Any = URL, path: str = "/locations/-", **more: Any) -> dict[str, An
 
 
 def replace(*locations: dict[str, Any]) -> dict[str, Any]:
-    """An operation that replaces them."""
+    """An operation that replaces the locations."""
     return {"op": "replace", "path": "/locations", "value": list(locations)}
 
 
 def remove(index: Any) -> dict[str, Any]:
-    """An operation that removes one."""
+    """An operation that removes a location."""
     return {"op": "remove", "path": f"/locations/{index}"}
 
 
 def validation(**values: str) -> dict[str, Any]:
-    """The validation_data of DATA, but for some values."""
+    """The validation_data of DATA, with some values changed."""
     return {
         "validation_data": {"os_hash_algo": "sha512", "os_hash_value": digest("sha512"), **values},
     }
 
 
 class PatchTestCase(LocationTestCase):
-    """Patches that are refused leave everything as it was."""
+    """Checks that refused patches change nothing."""
 
     def refused(self, status: int, image_id: str, *operations: dict[str, Any], who: dict[str, str] = MEMBER) -> None:
-        """The status, and no change, of the stores neither."""
+        """The status. Nothing has changed, also in the stores."""
         before = self.shown(image_id)
         calls = self.server.store("local").calls
         calls.clear()
@@ -46,7 +46,7 @@ class PatchTestCase(LocationTestCase):
         self.assertNotIn("delete", calls)
 
     def both(self) -> str:
-        """The id of an image in our store and at the site."""
+        """The id of an image with copies in our store and on the site."""
         image = self.uploaded()
         self.assertEqual(self.patch(image, add()).status, 200)
         return image
@@ -56,7 +56,7 @@ class AddTests(PatchTestCase):
     """add /locations/-"""
 
     def test_queued(self) -> None:
-        """A queued image becomes active, with the size that is there; nothing is read."""
+        """A queued image becomes active, with the size of the object. Nothing is read."""
         image = self.made()
         answer = self.patch(image, add())
         self.assertEqual(answer.status, 200, answer.body)
@@ -67,7 +67,7 @@ class AddTests(PatchTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, DATA)
 
     def test_active(self) -> None:
-        """A further copy; metadata are kept; the store's name in them is ours."""
+        """A copy is added. Metadata is kept, except the name of the store, which the server sets."""
         image = self.uploaded()
         given = {"url": URL, "metadata": {"rack": "7", "store": "whatever"}}
         answer = self.patch(image, {"op": "add", "path": "/locations/1", "value": given})
@@ -77,7 +77,7 @@ class AddTests(PatchTestCase):
         self.assertEqual(answer.json["checksum"], digest("md5"))
 
     def test_with_other_edits(self) -> None:
-        """Formats may be set in the same patch, and other fields too."""
+        """Formats and other fields may be set in the same patch."""
         image = self.made(disk_format=None)
         formats = {"op": "replace", "path": "/disk_format", "value": "raw"}
         name = {"op": "replace", "path": "/name", "value": "disk"}
@@ -87,7 +87,7 @@ class AddTests(PatchTestCase):
         self.assertEqual(self.urls(image), [URL, OTHER_URL])
 
     def test_validation(self) -> None:
-        """On a queued image the values are set, and never shown beside the location."""
+        """On a queued image the values are set. They are never shown with the location."""
         image = self.made()
         answer = self.patch(image, add(**validation(checksum=digest("md5").upper())))
         self.assertEqual(answer.status, 200, answer.body)
@@ -98,7 +98,7 @@ class AddTests(PatchTestCase):
         self.assertNotIn("validation_data", json.dumps(answer.json))
 
     def test_validation_of_an_active_image(self) -> None:
-        """The values that the image has are taken; others, and new ones, are 409."""
+        """Values that the image has are accepted. Other values, and new ones, are 409."""
         image = self.uploaded()
         self.assertEqual(self.patch(image, add(**validation(checksum=digest("md5")))).status, 200)
         for wrong in (
@@ -111,7 +111,7 @@ class AddTests(PatchTestCase):
         self.refused(409, without, add(OTHER_URL, **validation()))
 
     def test_wrong_validation(self) -> None:
-        """400: parts are missing, not hex, unknown, or of another algorithm."""
+        """400 for values that are missing, not hex, unknown, or of another algorithm."""
         image = self.made()
         for data in (
             {},
@@ -126,7 +126,7 @@ class AddTests(PatchTestCase):
             self.refused(400, image, add(validation_data=data))
 
     def test_form(self) -> None:
-        """400: values and indices that are none."""
+        """400 for invalid values and indices."""
         image = self.made()
         for url in (None, 1, "", "x" * 256, "http://images.test/" + "x" * 255):
             self.refused(400, image, add(url))
@@ -138,7 +138,7 @@ class AddTests(PatchTestCase):
         self.refused(400, image, add(path="/locations/0/url"))
 
     def test_urls(self) -> None:
-        """400: of our own stores, of no store, of nothing that the guard lets pass; whoever gives them."""
+        """400 for URLs of our own stores, of no store, and those that the guard refuses, for any caller."""
         image = self.uploaded()
         for url in (
             "file:///etc/passwd",
@@ -154,14 +154,14 @@ class AddTests(PatchTestCase):
             self.refused(400, image, add(url), who=ADMIN)
 
     def test_own_object(self) -> None:
-        """400 for the object in our store that has the image's id: bytes get there by uploads."""
+        """400 for the object in our store with the image's id, because uploads put it there."""
         image = self.made()
         url = self.stored(image)
         for who in (MEMBER, ADMIN):
             self.refused(400, image, add(url), who=who)
 
     def test_nothing_there(self) -> None:
-        """400: nothing, no bytes, another number of bytes than the image has."""
+        """400 if the object does not exist, is empty, or has another size than the image."""
         image = self.uploaded(DATA + b"x")
         for url in ("http://images.test/nothing", "http://images.test/empty", "http://nowhere.test/", URL):
             self.refused(400, image, add(url))
@@ -169,7 +169,7 @@ class AddTests(PatchTestCase):
         self.refused(400, self.made(), add())
 
     def test_twice(self) -> None:
-        """400 for a URL that the image has."""
+        """400 for a URL that the image already has."""
         image = self.both()
         self.refused(400, image, add())
         self.refused(400, image, add(OTHER_URL), add(OTHER_URL))
@@ -187,7 +187,7 @@ class AddTests(PatchTestCase):
         self.assertEqual(self.site.asked, [])
 
     def test_who(self) -> None:
-        """403 and 404; nothing is asked of the site for those who may not."""
+        """403 and 404. The site is not asked for callers without permission."""
         image, shared = self.uploaded(), self.made(visibility="community")
         self.refused(403, image, add(), who=READER)
         self.refused(403, shared, add(), who=STRANGER)
@@ -196,7 +196,7 @@ class AddTests(PatchTestCase):
         self.assertEqual(self.site.asked, [])
 
     def test_changed_meanwhile(self) -> None:
-        """What became of the image while the site was asked counts."""
+        """Changes of the image while the site was asked are respected."""
         image = self.made()
         held: list[Any] = []
         self.network.servers[HOST, 80] = held.append
@@ -209,7 +209,7 @@ class AddTests(PatchTestCase):
 
 
 class QuotaTests(PatchTestCase):
-    """How many locations there may be."""
+    """The number of locations."""
 
     more: ClassVar[dict[str, Any]] = {"quotas": {"locations": 2, "user_storage": 3 * len(DATA)}}
 
@@ -221,14 +221,14 @@ class QuotaTests(PatchTestCase):
         self.refused(413, self.made(), add(), add(OTHER_URL), add("http://images.test/third"))
 
     def test_storage(self) -> None:
-        """413 when the copies take more than the owner may have."""
+        """413 if the copies take more than the owner may use."""
         self.both()
         image = self.made()
         self.assertEqual(self.patch(image, add()).status, 200)
         self.refused(413, image, add(OTHER_URL))
 
     def test_storage_at_once(self) -> None:
-        """413 when there is room for each copy of one patch, and not for all of them."""
+        """413 if there is room for each copy of one patch, but not for all."""
         self.both()
         self.refused(413, self.made(), add(), add(OTHER_URL))
 
@@ -251,7 +251,7 @@ class ReplaceTests(PatchTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, DATA)
 
     def test_queued(self) -> None:
-        """A queued image gets all of them, and is active."""
+        """A queued image gets all of them, and becomes active."""
         image = self.made()
         answer = self.patch(image, replace({"url": URL, "metadata": {}}, {"url": OTHER_URL, "metadata": {}}))
         self.assertEqual(answer.status, 200, answer.body)
@@ -259,14 +259,14 @@ class ReplaceTests(PatchTestCase):
         self.assertEqual(self.urls(image), [URL, OTHER_URL])
 
     def test_validation(self) -> None:
-        """The values that the image has are taken; others are 409, and nothing has changed."""
+        """Values that the image has are accepted. Others are 409, and nothing changes."""
         image = self.located()
         one = {"url": URL, "metadata": {"a": "b"}}
         self.assertEqual(self.patch(image, replace({**one, **validation()})).status, 200)
         self.refused(409, image, replace({**one, **validation(os_hash_value=digest("sha512", b"other"))}))
 
     def test_refused(self) -> None:
-        """403 for none at all, 400 for other URLs, fewer, more or the same one twice."""
+        """403 for an empty list, 400 for other URLs, fewer, more, or the same one twice."""
         image = self.both()
         ours = self.urls(image)[0]
         one, two, three = ({"url": url, "metadata": {}} for url in (ours, URL, OTHER_URL))
@@ -281,7 +281,7 @@ class RemoveTests(PatchTestCase):
     """remove /locations/N, for administrators."""
 
     def test_ours(self) -> None:
-        """The bytes in the store go, and the other copy is read."""
+        """The data in the store is deleted, and the other copy is read."""
         image = self.both()
         answer = self.patch(image, remove(0), who=ADMIN)
         self.assertEqual(answer.status, 200, answer.body)
@@ -290,14 +290,14 @@ class RemoveTests(PatchTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, DATA)
 
     def test_of_the_site(self) -> None:
-        """The location goes; the bytes there are not ours."""
+        """The location is removed. The data on the site is not deleted, because it is not ours."""
         image = self.both()
         self.assertEqual(self.patch(image, remove(1), who=ADMIN).status, 200)
         self.assertEqual(len(self.urls(image)), 1)
         self.assertIn("/disk", self.site.objects)
 
     def test_replaced(self) -> None:
-        """In one patch one copy may take the place of another, also the one that was removed."""
+        """In one patch a copy may replace another, also a removed one."""
         image = self.both()
         self.assertEqual(self.patch(image, add(OTHER_URL), remove(1), who=ADMIN).status, 200)
         self.assertEqual(self.urls(image)[1:], [OTHER_URL])
@@ -305,7 +305,9 @@ class RemoveTests(PatchTestCase):
         self.assertEqual(self.urls(image)[1:], [OTHER_URL])
 
     def test_refused(self) -> None:
-        """403 for the last one and for non-administrators, 400 for one that is not there, 409 by status."""
+        """403 for the last one and for non-administrators, 400 for one that does not exist, 409 for the wrong
+        status.
+        """
         image, single, queued = self.both(), self.uploaded(), self.made()
         self.refused(403, single, remove(0), who=ADMIN)
         self.refused(403, single, remove(7), who=ADMIN)
@@ -321,7 +323,7 @@ class RemoveTests(PatchTestCase):
         self.refused(409, image, remove(0), who=ADMIN)
 
     def test_store_that_refuses(self) -> None:
-        """403 or 409, and the copy stays; a store that is down lets go of the bytes later."""
+        """403 or 409 if the store refuses, and the copy stays. A store that is down deletes the data later."""
         image = self.both()
         store = self.server.store("local")
         before = self.urls(image)
@@ -340,7 +342,7 @@ class RemoveTests(PatchTestCase):
 
 
 class ViewTests(PatchTestCase):
-    """What is shown of locations."""
+    """Which clients see locations."""
 
     stores: ClassVar[dict[str, Any]] = {
         "default": "local",
@@ -349,7 +351,7 @@ class ViewTests(PatchTestCase):
     }
 
     def test_order(self) -> None:
-        """The heaviest store comes first, in every list; its copy is read first."""
+        """The location in the store with the highest weight comes first, in every list, and is read first."""
         image = self.both()
         shown = self.shown(image, MEMBER)
         self.assertEqual([each["url"] for each in shown["locations"]], [URL, f"memory:///{image}"])
@@ -364,13 +366,13 @@ class ViewTests(PatchTestCase):
         self.assertEqual(calls, [])
 
     def test_none(self) -> None:
-        """A queued image has an empty list, and neither of the others."""
+        """A queued image has an empty list, and none of the other fields."""
         shown = self.shown(self.made())
         self.assertEqual(shown["locations"], [])
         self.assertEqual(shown.keys() & {"direct_url", "stores"}, set())
 
     def test_deactivated(self) -> None:
-        """Nobody but administrators is shown any of it while the image is deactivated."""
+        """Only administrators see any of it while the image is deactivated."""
         image = self.both()
         names = {"locations", "direct_url", "stores"}
         self.server.request("POST", f"/v2/images/{image}/actions/deactivate", ADMIN)
@@ -380,7 +382,7 @@ class ViewTests(PatchTestCase):
         self.assertEqual(self.shown(image, MEMBER).keys() & names, names)
 
     def test_others(self) -> None:
-        """Whoever sees the image is shown where it is: compute hosts ask with the token of their user."""
+        """Everybody who sees the image sees its location, because compute hosts ask with the token of their user."""
         image = self.made(visibility="community")
         self.patch(image, add())
         shown = self.shown(image, STRANGER)
@@ -394,19 +396,19 @@ class HiddenTests(PatchTestCase):
     images: ClassVar[dict[str, Any]] = {"show_locations": False, "show_direct_url": False}
 
     def test_patch(self) -> None:
-        """403, whoever asks."""
+        """403, for any caller."""
         image = self.uploaded()
         for operation in (add(), replace({"url": URL, "metadata": {}}), replace(), remove(0)):
             self.refused(403, image, operation, who=ADMIN)
 
     def test_view(self) -> None:
-        """Neither field is there, but the stores are."""
+        """The image has neither field, but the stores."""
         shown = self.shown(self.uploaded())
         self.assertEqual(shown.keys() & {"locations", "direct_url"}, set())
         self.assertEqual(shown["stores"], "local")
 
     def test_new_api(self) -> None:
-        """Registering by location does not depend on it."""
+        """Registering by location works all the same."""
         image = self.located()
         shown = self.shown(image)
         self.assertEqual((shown["status"], shown["checksum"]), ("active", digest("md5")))

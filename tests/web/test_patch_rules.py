@@ -1,4 +1,4 @@
-"""PATCH /v2/images/{image_id}, with documents that nobody has thought of, against a small model of the rules."""
+"""PATCH /v2/images/{image_id} with generated documents, compared with a small model of the rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ START: dict[str, Any] = {
     **{"name": "n", "visibility": "shared", "protected": False, "os_hidden": False, "owner": "blue", "tags": ["s"]},
     **{"container_format": "bare", "disk_format": "raw", "min_disk": 0, "min_ram": 0, "a": "1", "b": "2"},
 }
-"""The image that every document is tried on."""
+"""The image to which every document is applied."""
 NULLABLE = {"name", "owner", "container_format", "disk_format"}
 LINKS = ("self", "file", "schema")
 READ_ONLY = ("id", "status", "size", "checksum", "created_at", "self", "stores", "deleted", "os_glance_x", "direct_url")
@@ -53,21 +53,21 @@ KEYS = st.sampled_from((*GOOD_VALUES, *CUSTOM))
 
 @frozen
 class Refused(Exception):
-    """The model says no, with this status."""
+    """The model refuses with this status."""
 
     status: int
 
 
 @frozen
 class Step:
-    """One operation, before it is written in one of the two forms."""
+    """One operation, independent of the media type."""
 
     op: str
     key: str
     value: Any = field(default=None)
 
     def written(self, media_type: str) -> dict[str, Any]:
-        """As the media type has it."""
+        """The operation as the media type writes it."""
         pointer = "/" + self.key.replace("~", "~0").replace("/", "~1")
         has_value = {} if self.op == "remove" else {"value": self.value}
         return {self.op: pointer, **has_value} if media_type == V20 else {"op": self.op, "path": pointer, **has_value}
@@ -75,7 +75,7 @@ class Step:
 
 @st.composite
 def steps(draw: st.DrawFn) -> Step:
-    """Most of them are right."""
+    """Lists of operations. Most of them are valid."""
     kind = draw(st.sampled_from(["good"] * 12 + ["any key", "any value", "removed field"]))
     key = draw(st.sampled_from(READ_ONLY) if kind == "any key" else KEYS)
     likely = "remove" if kind == "removed field" else "replace" if key in START else "add"
@@ -87,7 +87,7 @@ def steps(draw: st.DrawFn) -> Step:
 
 
 def is_value_of(key: str, value: Any) -> bool:
-    """Whether the schema allows it."""
+    """Whether the schema allows the value."""
     if value is None:
         return key in NULLABLE
     if key in ("protected", "os_hidden"):
@@ -133,7 +133,7 @@ def patched(steps: list[Step], v20: bool, admin: bool, active: bool) -> dict[str
 
 
 class PatchRulesTests(ChangeTestCase):
-    """The whole server against what is written above."""
+    """The whole server, compared with the model."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -148,7 +148,7 @@ class PatchRulesTests(ChangeTestCase):
     @settings(derandomize=True, deadline=None, max_examples=250)
     @given(st.lists(steps(), min_size=1, max_size=6), st.booleans(), st.booleans(), st.booleans())
     def test_model(self, document: list[Step], v20: bool, admin: bool, active: bool) -> None:
-        """The answer and the image are as the model has them; a document that is refused changes nothing."""
+        """The response and the image are those of the model. A refused document changes nothing."""
         image = (self.made_active if active else self.made)(**START)
         headers, media_type = ADMIN if admin else MEMBER, V20 if v20 else V21
         before = self.kept(image)
@@ -184,7 +184,7 @@ class PatchRulesTests(ChangeTestCase):
         st.booleans(),
     )
     def test_anything(self, document: Any, v20: bool) -> None:
-        """Any JSON gets an answer that is no fault of the server, and changes nothing unless it is 200."""
+        """Any JSON has a response that is not a failure, and changes nothing unless the status is 200."""
         image = self.any_image
         before = self.kept(image)
         answer = self.patch(image, document, ADMIN, V20 if v20 else V21)
@@ -195,12 +195,12 @@ class PatchRulesTests(ChangeTestCase):
     @settings(derandomize=True, deadline=None, max_examples=200)
     @given(st.text(max_size=12) | st.text("/~01 a\t", max_size=8), st.sampled_from(["add", "replace", "remove"]))
     def test_any_pointer(self, pointer: str, op: str) -> None:
-        """Any text as a path, too."""
+        """The same holds for any text as a path."""
         answer = self.patch(self.any_image, [{"op": op, "path": pointer, "value": "x"}], ADMIN)
         self.assertIn(answer.status, (200, 400, 403, 409, 413))
 
     @settings(derandomize=True, deadline=None, max_examples=100)
     @given(st.binary(max_size=30))
     def test_any_bytes(self, body: bytes) -> None:
-        """Bytes that are no JSON are 400."""
+        """Bytes that are not JSON are 400."""
         self.assertIn(self.patch(self.any_image, body, ADMIN).status, (200, 400))

@@ -1,4 +1,4 @@
-"""An operator's policy file, asked of the whole server."""
+"""An operator's policy file, in the whole server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHIEF = identity("ops", "chief", "reader")
 
 
 class OperatorsPolicyTests(ServerTestCase):
-    """What rules of a file change."""
+    """The effects of the rules in a file."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -48,14 +48,14 @@ class OperatorsPolicyTests(ServerTestCase):
         return self.server.request(method, path, {**who, **headers}, body).status
 
     def test_less_than_default(self) -> None:
-        """A rule that allows less refuses with 403 what the caller sees, and with 404 what it does not."""
+        """A stricter rule refuses with 403 if the caller sees the image, and otherwise with 404."""
         self.start(delete_image="role:janitor", get_image="project_id:%(owner)s and not 'queued':%(name)s")
         image = self.image(visibility="community")
         self.assertEqual(self.status(MEMBER, "DELETE", f"/v2/images/{image}"), 403)
         self.assertEqual(self.status(STRANGER, "DELETE", f"/v2/images/{image}"), 404)
 
     def test_list(self) -> None:
-        """A list shows only what the caller may get, and its pages go on behind what is left out."""
+        """A list shows only images that the caller may get, and its pages go on after those that are left out."""
         self.start(get_image="role:reader and not 'secret':%(kind)s")
         for number in range(4):
             self.image(name=f"image {number}", kind="secret" if number % 2 else "open")
@@ -71,7 +71,7 @@ class OperatorsPolicyTests(ServerTestCase):
         return [image["name"] for image in self.server.request("GET", path, MEMBER).json["images"]]
 
     def test_own_rule(self) -> None:
-        """An action is granted by its own rule, whatever that about looking at the image says."""
+        """An action is granted by its own rule, even if the rule about getting the image refuses."""
         own = ("upload_image", "download_image", "download_from_store", "deactivate", "reactivate", "modify_image")
         others = ("add_member", "get_members", "get_member", "delete_member", "fetch_image_location", "delete_image")
         self.start(get_image="!", **dict.fromkeys((*own, *others), "@"))
@@ -94,7 +94,7 @@ class OperatorsPolicyTests(ServerTestCase):
             self.assertEqual(self.status(MEMBER, method, path + below, body, content_type), status, (method, below))
 
     def test_refusals(self) -> None:
-        """What an own rule refuses is 403 to those who may look at the image, and 404 to others."""
+        """If an action's own rule refuses, callers that may get the image get 403, and others 404."""
         for rule, status in (("@", 403), ("!", 404)):
             self.start(get_image=rule, upload_image="!", publicize_image="!", modify_image="@", delete_member="!")
             path = f"/v2/images/{self.image()}"
@@ -105,13 +105,13 @@ class OperatorsPolicyTests(ServerTestCase):
             self.assertEqual(self.status(MEMBER, "DELETE", f"{path}/members/red"), status)
 
     def test_not_seen(self) -> None:
-        """No rule lets anybody do something to an image that is not there for it."""
+        """No rule permits an action on an image that the caller cannot see."""
         self.start(get_image="@", download_image="@", fetch_image_location="@", upload_image="@")
         path = f"/v2/images/{self.image(visibility='private')}"
         self.assertEqual([self.status(STRANGER, "GET", path + below) for below in ("/file", "/locations")], [404, 404])
 
     def test_members(self) -> None:
-        """A list of members leaves out whom the rule about single ones refuses."""
+        """A list of members leaves out those that the rule about single members refuses."""
         self.start(get_member="role:auditor")
         path = f"/v2/images/{self.image()}/members"
         self.assertEqual(self.status(MEMBER, "POST", path, b'{"member": "red"}'), 200)
@@ -120,7 +120,7 @@ class OperatorsPolicyTests(ServerTestCase):
             self.assertEqual([member["member_id"] for member in shown], members)
 
     def test_definitions(self) -> None:
-        """Lists of definitions, and namespaces, leave out the kinds whose rule about single ones refuses."""
+        """Lists of definitions, and namespaces, leave out kinds whose rule about single definitions refuses."""
         kinds = {
             "properties": ("get_metadef_property", {"p": {"type": "string", "title": "P"}}),
             "objects": ("get_metadef_object", [{"name": "o"}]),
@@ -145,7 +145,7 @@ class OperatorsPolicyTests(ServerTestCase):
             self.server.request("DELETE", f"{root}/n", ADMIN)
 
     def test_definitions_by_their_own_rule(self) -> None:
-        """Definitions are there for whom their own rule lets, whatever that about the namespace says."""
+        """Definitions are shown by their own rule, whatever the rule about the namespace says."""
         self.start(
             get_metadef_namespace="role:admin", get_metadef_tags="@", get_metadef_tag="@", get_metadef_objects="!"
         )
@@ -156,7 +156,7 @@ class OperatorsPolicyTests(ServerTestCase):
         self.assertEqual(self.status(ADMIN, "GET", f"{root}/n/objects"), 403)
 
     def test_publicize(self) -> None:
-        """Members of a project may be let publish their own images, not those of others."""
+        """Members of a project may be allowed to make their own images public, but not those of others."""
         self.start(publicize_image="role:member")
         self.assertTrue(self.image(visibility="public"))
         image = self.image(visibility="community")
@@ -167,7 +167,7 @@ class OperatorsPolicyTests(ServerTestCase):
             self.assertEqual(answer.status, status)
 
     def test_context_is_admin(self) -> None:
-        """Who is an administrator may be said anew: such a one sees and changes everything."""
+        """A rule may define who is an administrator, and such a caller sees and changes everything."""
         self.start(context_is_admin="role:chief")
         image = self.image(visibility="private")
         self.assertEqual(self.status(identity("ops", "admin", "reader"), "GET", f"/v2/images/{image}"), 404)
@@ -176,7 +176,7 @@ class OperatorsPolicyTests(ServerTestCase):
         self.assertEqual(self.status(CHIEF, "DELETE", f"/v2/images/{image}"), 204)
 
     def test_reload(self) -> None:
-        """A changed file counts a second later, without a restart."""
+        """A changed file takes effect after a second, without a restart."""
         self.start(delete_image="!")
         image = self.image()
         self.assertEqual(self.status(MEMBER, "DELETE", f"/v2/images/{image}"), 403)
@@ -186,7 +186,7 @@ class OperatorsPolicyTests(ServerTestCase):
         self.assertEqual(self.status(MEMBER, "DELETE", f"/v2/images/{image}"), 204)
 
     def test_broken(self) -> None:
-        """A server with a broken file does not start."""
+        """A server with an invalid file does not start."""
         self.write("delete_image: rule:nobody\n")
         error = self.assertRaises(ConfigurationError, MemoryServer, self.folder, self.tables)
         self.assertIn("rule 'delete_image': refers to rule:nobody, which does not exist", str(error))

@@ -1,4 +1,4 @@
-"""Property protections, asked of the whole server."""
+"""Property protections in the whole server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ delete = @
 
 
 class ProtectedTests(ServerTestCase):
-    """What callers see and may do of protected properties."""
+    """What callers may see and do with protected properties."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -51,7 +51,7 @@ class ProtectedTests(ServerTestCase):
         return self.server.request("POST", "/v2/images", who, json.dumps(properties).encode())
 
     def patch(self, who: dict[str, str], image_id: str, *edits: tuple[str, ...], media_type: str = V21) -> Answer:
-        """edits: op, key, value."""
+        """Send a patch. edits: op, key, value."""
         body = [
             {"op": op, "path": f"/{key}", **({"value": rest[0]} if rest else {})}
             if media_type == V21
@@ -71,14 +71,16 @@ class ProtectedTests(ServerTestCase):
         return document
 
     def test_create(self) -> None:
-        """A property that may not be created refuses the image; one that may is there, for those who may read it."""
+        """An image with a property that the caller may not create is refused. An allowed one is created and
+        shown to those who may read it.
+        """
         self.assertEqual(self.create(MEMBER, billing_id="7").status, 403)
         self.assertEqual(self.listed(MEMBER), [])
         made = self.create(BILLING, billing_id="7", other="1")
         self.assertEqual((made.status, made.json["billing_id"]), (201, "7"))
 
     def test_read(self) -> None:
-        """What may not be read is in no answer: not in those to a list, a show, a change."""
+        """A property that may not be read is in no response: to a list, a show, or a change."""
         image_id = self.create(BILLING, billing_id="7", other="1").json["id"]
         changed = self.patch(MEMBER, image_id, ("replace", "other", "2"))
         self.assertEqual((changed.status, changed.json["other"]), (200, "2"))
@@ -88,7 +90,7 @@ class ProtectedTests(ServerTestCase):
             self.assertEqual(self.shown(who, image_id)["billing_id"], "7")
 
     def test_filter(self) -> None:
-        """A list filtered by what may not be read is empty, whatever the value is."""
+        """A list that is filtered by a property that may not be read is empty, whatever the value."""
         self.create(BILLING, billing_id="7", other="1")
         for query in ("?billing_id=7", "?billing_id=8", "?other=1&billing_id=7"):
             self.assertEqual(self.listed(MEMBER, query), [], query)
@@ -96,7 +98,7 @@ class ProtectedTests(ServerTestCase):
         self.assertEqual(len(self.listed(MEMBER, "?other=1")), 1)
 
     def test_hidden(self) -> None:
-        """What may not be read is as absent to a patch, and stays as it is."""
+        """For a patch, a property that may not be read does not exist, and it stays unchanged."""
         image_id = self.create(BILLING, billing_id="7").json["id"]
         for edit, status in (
             (("remove", "billing_id"), 409),
@@ -110,8 +112,8 @@ class ProtectedTests(ServerTestCase):
         self.assertEqual(self.shown(BILLING, image_id)["billing_id"], "7")
 
     def test_update_and_delete(self) -> None:
-        """Each is 403 where it is not allowed, to administrators too, and nothing of the patch is kept; a patch that
-        changes nothing may be made.
+        """Update and delete are each 403 if not allowed, for administrators too, and nothing of the patch is
+        applied. A patch without effect is allowed.
         """
         image_id = self.create(BILLING, billing_id="7", fixed_a="1").json["id"]
         self.assertEqual(self.patch(ADMIN, image_id, ("replace", "billing_id", "8")).status, 403)

@@ -1,4 +1,4 @@
-"""How large the texts of one image may be, asked of the whole server."""
+"""How large the texts of one image may be, in the whole server."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class RecordTestCase(ChangeTestCase):
     """Images of the project blue."""
 
     def post(self, **fields: Any) -> Answer:
-        """Make an image."""
+        """Create an image."""
         return self.server.request("POST", "/v2/images", MEMBER, json.dumps(fields, ensure_ascii=False).encode())
 
     def stored(self, **fields: Any) -> str:
-        """The id of an image that was made before there were limits."""
+        """The id of an image that was created before there were limits."""
         image = Image("00000000-0000-4000-8000-000000000001", NOW, NOW, owner="blue", **fields)
         fired(self.server.server.core.catalogue.add(image))
         return image.id
@@ -33,10 +33,10 @@ class RecordTestCase(ChangeTestCase):
 
 
 class DefaultTests(RecordTestCase):
-    """The limits that hold without any configuration."""
+    """The default limits."""
 
     def test_value(self) -> None:
-        """64 KiB of UTF-8, at create and by PATCH."""
+        """A value may have 64 KiB of UTF-8, in POST and in PATCH."""
         longest = "\u00e4" * (32 << 10)
         self.assertEqual(self.post(a=longest).status, 201)
         answer = self.post(a=longest + "x")
@@ -49,7 +49,7 @@ class DefaultTests(RecordTestCase):
         self.assert_changed(image, [add("b", longest + "x"), replace("b", "y")], b="y")
 
     def test_record(self) -> None:
-        """1 MiB of all properties together."""
+        """All properties together may have 1 MiB."""
         image = self.made()
         for number in range(15):
             self.assertEqual(self.patch(image, [add(f"p{number}", "x" * (64 << 10))]).status, 200)
@@ -68,7 +68,7 @@ class SmallTests(RecordTestCase):
     }
 
     def test_what_counts(self) -> None:
-        """Name, tags, keys and values; not what has a length of its own."""
+        """Name, tags, keys and values count. Fields with a limit of their own do not."""
         self.assertEqual(self.post(name="n" * 100, disk_format="raw", container_format="bare").status, 201)
         for fields in (
             {"name": "n" * 101},
@@ -81,7 +81,7 @@ class SmallTests(RecordTestCase):
         self.assertEqual(self.post(name="n" * 50, tags=["t" * 40], key="1234567").status, 201)
 
     def test_tags(self) -> None:
-        """A tag more is refused when it makes the image too large, by PUT and by PATCH; one that is there is not."""
+        """A tag that makes the image too large is refused, by PUT and by PATCH. A tag that the image has is not."""
         image = self.made(tags=["t" * 60])
         self.assertEqual(self.tag(image, "u" * 41), 413)
         self.assert_refused(413, image, [replace("tags", ["t" * 60, "u" * 41])])
@@ -89,7 +89,7 @@ class SmallTests(RecordTestCase):
         self.assertEqual(self.tag(image, "u" * 40), 204)
 
     def test_larger_already(self) -> None:
-        """What was larger before is shown as it is, and may change in any way but to grow."""
+        """An image that was larger before is shown as it is, and may be changed in any way, except to grow."""
         properties = {"large": "x" * 500, "small": "y"}
         image = self.stored(properties=properties, tags=("t" * 90,), name="n")
         self.assertEqual(self.show(image, MEMBER)["large"], "x" * 500)
@@ -105,7 +105,7 @@ class SmallTests(RecordTestCase):
 
 
 class UnlimitedTests(RecordTestCase):
-    """Limits that an operator has switched off."""
+    """The limits are switched off."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -114,7 +114,7 @@ class UnlimitedTests(RecordTestCase):
     }
 
     def test_none(self) -> None:
-        """Only the body has one, and what is done at once."""
+        """Only the size of the body and the number of operations are limited."""
         image = self.made(a="x" * 1_000_000)
         self.assertEqual(self.patch(image, [add("b", "x" * 1_000_000)]).status, 200)
         keys = {f"key {number}": "" for number in range(1000)}

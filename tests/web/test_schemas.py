@@ -1,4 +1,4 @@
-"""The JSON schemas that are published, and the operator's own properties in them."""
+"""The published JSON schemas, and the operator's properties in them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class SchemaTestCase(ApiTestCase):
         return self.server.request("GET", path, headers)
 
     def create(self, **fields: Any) -> Answer:
-        """The answer to a new image."""
+        """The response to a new image."""
         return self.server.request("POST", "/v2/images", body=json.dumps(fields).encode())
 
     def change(self, image_id: str, *operations: dict[str, Any]) -> Answer:
-        """The answer to a patch."""
+        """The response to a patch."""
         return self.server.request("PATCH", f"/v2/images/{image_id}", PATCH_TYPE, json.dumps(operations).encode())
 
 
@@ -54,7 +54,7 @@ class SchemaTests(SchemaTestCase):
     }
 
     def test_are_schemas(self) -> None:
-        """Both are JSON schemas by the drafts that clients use."""
+        """Both are valid JSON schemas, by the drafts that clients use."""
         for name in ("image", "images"):
             answer = self.get(f"/v2/schemas/{name}")
             self.assertEqual(answer.headers["content-type"], "application/json")
@@ -63,7 +63,9 @@ class SchemaTests(SchemaTestCase):
             self.assertEqual(answer.json["name"], name)
 
     def test_image(self) -> None:
-        """Every field that an image has is there, with what it may be; custom ones are told from base ones."""
+        """Every field of an image is in the schema, with its allowed values. Custom fields are distinguished
+        from base fields.
+        """
         schema = self.get("/v2/schemas/image").json
         properties = schema["properties"]
         image = self.server.image()
@@ -87,7 +89,7 @@ class SchemaTests(SchemaTestCase):
             self.assertTrue(value["description"])
 
     def test_images_are_valid(self) -> None:
-        """Images in every state, and a list of them, are what the schemas say."""
+        """Images in every state, and lists of them, fit the schemas."""
         validator = jsonschema.Draft4Validator(self.get("/v2/schemas/image").json)
         queued = self.server.image(name="a", tags=["x"], kernel_id=ABSENT, os_distro="debian", more="text")
         active = self.server.image(min_disk=3)
@@ -99,18 +101,18 @@ class SchemaTests(SchemaTestCase):
         self.assertIn("next", page)
 
     def test_formats_of_the_configuration(self) -> None:
-        """What the schema does not list is not taken."""
+        """Values that the schema does not list are refused."""
         body = json.dumps({"disk_format": "vmdk"}).encode()
         self.assertEqual(self.server.request("POST", "/v2/images", body=body).status, 400)
 
 
 class RouteTests(SchemaTestCase):
-    """What holds for every schema."""
+    """Rules for every schema."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
 
     def test_all(self) -> None:
-        """Each is a JSON schema with its name, for who has an identity; other methods are 405, bodies 400."""
+        """Each is a JSON schema with its name, for identified callers. Other methods are 405, bodies 400."""
         for name in NAMES:
             path = f"/v2/schemas/{name}"
             answer = self.get(path, MEMBER)
@@ -125,7 +127,7 @@ class RouteTests(SchemaTestCase):
                 self.assertEqual(self.server.request(method, path).status, 401)
 
     def test_forms(self) -> None:
-        """Those of members have no additional properties key, those of metadefs forbid others."""
+        """The schemas of members have no additionalProperties, and those of metadefs forbid others."""
         for name in NAMES:
             schema = self.get(f"/v2/schemas/{name}", MEMBER).json
             if name.startswith("member"):
@@ -154,10 +156,10 @@ class OperatorTestCase(SchemaTestCase):
 
 
 class OperatorTests(OperatorTestCase):
-    """Properties of the operator's, in the place of those that are there without."""
+    """The operator's properties replace the default ones."""
 
     def test_published(self) -> None:
-        """They are in both schemas, marked as what not every image has."""
+        """Both schemas have them, marked as custom properties."""
         schema = self.get("/v2/schemas/image").json
         custom = {name: value for name, value in schema["properties"].items() if value.get("is_base") is False}
         self.assertEqual(custom, {name: {**value, "is_base": False} for name, value in OPERATORS.items()})
@@ -165,7 +167,7 @@ class OperatorTests(OperatorTestCase):
         self.assertEqual(self.get("/v2/schemas/images").json["properties"]["images"]["items"], schema)
 
     def test_create(self) -> None:
-        """New images are checked with them, and all other properties are taken as ever."""
+        """New images are checked with them. All other properties are accepted as usual."""
         for fields, status in (
             ({"os_type": "linux", "ticket": "T-1", "kernel_id": ABSENT, "else": "x"}, 201),
             ({"kernel_id": None}, 201),
@@ -180,7 +182,7 @@ class OperatorTests(OperatorTestCase):
             self.assertEqual(self.create(**fields).status, status, fields)
 
     def test_change(self) -> None:
-        """So are changes."""
+        """Changes are checked with them."""
         image = self.create(os_type="linux").json["id"]
         for operation, status in (
             ({"op": "replace", "path": "/os_type", "value": "windows"}, 200),
@@ -195,16 +197,18 @@ class OperatorTests(OperatorTestCase):
 
 
 class RequiredTests(OperatorTestCase):
-    """What images cannot be made without."""
+    """Properties that are required for new images."""
 
     content: ClassVar[Any] = {"properties": OPERATORS, "required": ["ticket", "name"]}
 
     def test_published(self) -> None:
-        """The schema does not say so: glanceclient, which checks an empty image first, could make none."""
+        """The published schema does not require them: glanceclient, which checks an empty image first, could
+        create none.
+        """
         self.assertNotIn("required", self.get("/v2/schemas/image").json)
 
     def test_create(self) -> None:
-        """A new image without one of them is 400."""
+        """A new image without a required property is 400."""
         self.assertEqual(self.create(name="a", ticket="T-1").status, 201)
         for fields, text in (
             ({}, b"name must be given"),
@@ -217,7 +221,7 @@ class RequiredTests(OperatorTestCase):
             self.assertIn(text, answer.body)
 
     def test_change(self) -> None:
-        """They may be changed, not taken away; images from before, which lack them, may be changed too."""
+        """Required properties may be changed, not removed. Older images without them may be changed too."""
         image = self.create(name="a", ticket="T-1").json["id"]
         for operation, status in (
             ({"op": "replace", "path": "/ticket", "value": "T-2"}, 200),
@@ -230,7 +234,7 @@ class RequiredTests(OperatorTestCase):
 
 
 class FileTests(SynchronousTestCase):
-    """What a schema file may be."""
+    """Valid and invalid schema files."""
 
     def read(self, content: str | bytes) -> Any:
         file = Path(self.mktemp())
@@ -239,7 +243,7 @@ class FileTests(SynchronousTestCase):
         return read_operator_schema(file, base_properties(["raw"], ["bare"]))
 
     def test_good(self) -> None:
-        """Both forms, also with a property of the name `properties`."""
+        """Both forms are accepted, also with a property named `properties`."""
         self.assertEqual(set(self.read(json.dumps(OPERATORS)).properties), set(OPERATORS))
         self.assertEqual(self.read("{}").properties, {})
         self.assertEqual(self.read('{"properties": {}}').properties, {})
@@ -247,7 +251,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(set(self.read(both).properties), {"properties", "other"})
 
     def test_bad(self) -> None:
-        """Whatever is wrong is told in one line that names the option."""
+        """Each fault is reported in one line that names the option."""
         string = {"type": "string"}
         for content, text in (
             ("", "Expecting value"),
@@ -290,7 +294,7 @@ class FileTests(SynchronousTestCase):
 
 
 def documents(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Objects that are images, or nearly so."""
+    """Documents that are images, or almost."""
     texts = st.text(max_size=12) | st.sampled_from([ABSENT, ABSENT.upper(), "x" * 255, "x" * 256, "linux"])
     anything = st.recursive(
         st.none() | st.booleans() | st.integers(-(2**33), 2**33) | st.floats(allow_nan=False) | texts,
@@ -309,23 +313,23 @@ SCHEMA = image_schema(["raw", "qcow2"], ["bare"])
 
 
 class AgreementTests(SynchronousTestCase):
-    """What is refused here is what the published schema does not allow, by another library's word."""
+    """The server refuses exactly what another library refuses by the published schema."""
 
     @settings(derandomize=True, deadline=None, max_examples=300)
     @given(documents(SCHEMA))
     def test_agreement(self, document: Any) -> None:
-        """fastjsonschema and jsonschema take the same images."""
+        """fastjsonschema and jsonschema accept the same images."""
         self.assert_agreement(SCHEMA, document)
 
     @settings(derandomize=True, deadline=None, max_examples=150)
     @given(st.sampled_from(sorted(SCHEMA["properties"])), st.data())
     def test_single(self, name: str, data: Any) -> None:
-        """The same of single fields, where one wrong value does not hide another."""
+        """The same holds for single fields, where one wrong value does not hide another."""
         document = data.draw(documents({"properties": {name: SCHEMA["properties"][name]}}))
         self.assert_agreement(SCHEMA, document)
 
     def assert_agreement(self, schema: dict[str, Any], document: Any) -> None:
-        """Both say the same of a document."""
+        """Both libraries agree on a document."""
         expected = jsonschema.Draft4Validator({"type": "object", **schema}).is_valid(document)
         try:
             compile_schema({"type": "object", **schema})(document)

@@ -55,12 +55,12 @@ class SignedTestCase(ApiTestCase):
         (self.certificates / f"{name}.{suffix}").write_bytes(encode(certificate(private_key(key_type), **more)))
 
     def upload(self, properties: dict[str, str], data: bytes = DATA) -> tuple[str, Answer]:
-        """A new image's id, and the answer to its upload."""
+        """The id of a new image, and the response to its upload."""
         image = self.server.image(**properties)["id"]
         return image, self.server.put(image, data)
 
     def assert_refused(self, properties: dict[str, str], text: str, data: bytes = DATA, status: int = 400) -> None:
-        """The upload is refused with this text, the image queued, and nothing kept."""
+        """The upload is refused with this text, the image is queued, and nothing is kept."""
         image, answer = self.upload(properties, data)
         self.assertEqual(answer.status, status, answer.body)
         self.assertIn(text, answer.body.decode())
@@ -69,7 +69,7 @@ class SignedTestCase(ApiTestCase):
         self.assertEqual(self.server.server.core.uploads.running, set())
 
     def assert_refused_early(self, properties: dict[str, str], text: str, status: int = 400) -> None:
-        """It is, and before a byte was asked for."""
+        """The upload is refused, also before a byte is requested."""
         self.assert_refused(properties, text, status=status)
         connection = self.server.connect()
         image = self.server.image(**properties)["id"]
@@ -79,10 +79,10 @@ class SignedTestCase(ApiTestCase):
 
 
 class SignedTests(SignedTestCase):
-    """Verified while the bytes arrive."""
+    """Data is verified while it arrives."""
 
     def test_every_kind(self) -> None:
-        """Every key type and hash method: the right bytes make the image active, others are refused."""
+        """For every key type and hash method, the right data makes the image active, and other data is refused."""
         for key_type in USABLE_TYPES:
             for method in HASH_METHODS:
                 properties = signature_properties(DATA, key_type, method)
@@ -103,14 +103,14 @@ class SignedTests(SignedTestCase):
         self.assertEqual(self.upload(signature_properties(DATA, "DSA"))[1].status, 204)
 
     def test_empty(self) -> None:
-        """An image without a byte is verified as well."""
+        """An image of 0 bytes is verified too."""
         self.assertEqual(self.upload(signature_properties(b""), b"")[1].status, 204)
         self.assert_refused(signature_properties(DATA), "its bytes are not what was signed.", b"")
         image = self.server.image(**signature_properties(b""))["id"]
         self.assertEqual(self.server.put(image, DATA).status, 400)
 
     def test_chunked(self) -> None:
-        """So are bodies without a length."""
+        """Bodies without a length are verified too."""
         for data, status in ((DATA, 204), (DATA + b"?", 400), (DATA[:-1], 400), (b"", 400)):
             image = self.server.image(**signature_properties(DATA))["id"]
             answer = self.server.put(image, chunked(data[:7], data[7:]), **{"Transfer-Encoding": "chunked"})
@@ -118,20 +118,20 @@ class SignedTests(SignedTestCase):
             self.assertEqual(self.status(image), "active" if status == 204 else "queued")
 
     def test_again(self) -> None:
-        """After a refusal the right bytes are taken."""
+        """After a refusal, the right data is accepted."""
         image, answer = self.upload(signature_properties(DATA), b"others")
         self.assertEqual(answer.status, 400)
         self.assertEqual(self.server.put(image, DATA).status, 204)
 
     def test_fewer(self) -> None:
-        """Images that lack one of the four properties are taken as they are."""
+        """Images that lack one of the four properties are not verified."""
         for name in PROPERTIES:
             properties = signature_properties(b"other bytes")
             del properties[name]
             self.assertEqual(self.upload(properties)[1].status, 204)
 
     def test_cut(self) -> None:
-        """A body that breaks off is no mismatch: the image is queued, as ever."""
+        """A body that is cut is not a mismatch. The image is queued as usual."""
         image = self.server.image(**signature_properties(DATA))["id"]
         self.begin_put(image, len(DATA), DATA[:9]).lose()
         self.assert_queued(image)
@@ -139,10 +139,10 @@ class SignedTests(SignedTestCase):
 
 
 class RefusedEarlyTests(SignedTestCase):
-    """What makes no sense is refused before the first byte."""
+    """Requests that cannot succeed are refused before the first byte."""
 
     def test_properties(self) -> None:
-        """Methods, key types and certificates that do not exist, and what is not base64."""
+        """Unknown methods, key types and certificates, and signatures that are not base64, are refused."""
         for changed, text in (
             ({HASH_METHOD: "MD5"}, "img_signature_hash_method"),
             ({KEY_TYPE: "RSA"}, "img_signature_key_type"),
@@ -153,7 +153,7 @@ class RefusedEarlyTests(SignedTestCase):
             self.assert_refused_early(signature_properties(DATA) | changed, text)
 
     def test_certificates(self) -> None:
-        """Certificates that are not valid now, have another key, or are none."""
+        """Certificates that are not valid now, have another key, or cannot be parsed are refused."""
         kind = "ECC_SECP384R1"
         self.put_certificate(kind, since=NOW - 2 * DAY, until=NOW - DAY)
         self.assert_refused_early(signature_properties(DATA), "its certificate has expired.")
@@ -173,34 +173,34 @@ class RefusedEarlyTests(SignedTestCase):
 
 
 class TrustTests(SignedTestCase):
-    """Only certificates of an authority."""
+    """Only certificates of an authority are accepted."""
 
     signatures: ClassVar[dict[str, Any]] = {"certificates": "certificates", "trusted_ca": "root.pem"}
 
     def test_trust(self) -> None:
-        """Those that it has issued are taken, others refused."""
+        """Those that the authority has issued are accepted, others refused."""
         self.assert_refused_early(signature_properties(DATA), "trusted")
         self.put_certificate("ECC_SECP384R1", since=NOW - DAY, until=NOW + DAY, issuer=("root", ROOT))
         self.assertEqual(self.upload(signature_properties(DATA))[1].status, 204)
 
 
 class NoCertificatesTests(SignedTestCase):
-    """A server that was given no certificates."""
+    """A server without certificates."""
 
     signatures: ClassVar[dict[str, Any]] = {}
 
     def test_refused(self) -> None:
-        """It takes no signed image: nobody could tell that it was not verified."""
+        """It refuses signed images, because it could not verify them."""
         self.assert_refused_early(signature_properties(DATA), "this server has no certificates")
 
 
 class OtherHashTests(SignedTestCase):
-    """The image's own hash may be the one that was signed, or not."""
+    """The image's own hash may be the signed one, or another."""
 
     more: ClassVar[dict[str, Any]] = {"images": {"hash": "sha256"}}
 
     def test_both(self) -> None:
-        """Both are right."""
+        """Both are correct."""
         for method in HASH_METHODS:
             image, answer = self.upload(signature_properties(DATA, method=method))
             self.assertEqual(answer.status, 204)
@@ -208,7 +208,7 @@ class OtherHashTests(SignedTestCase):
 
 
 class SlowCertificatesTests(SignedTestCase):
-    """Certificates that come later, or never."""
+    """Certificates that come late, or never."""
 
     more: ClassVar[dict[str, Any]] = {"identity": BEHIND_PROXY}
 
@@ -231,13 +231,13 @@ class SlowCertificatesTests(SignedTestCase):
         return str(self.server.request("GET", f"/v2/images/{self.image}", MEMBER).json["status"])
 
     def test_token(self) -> None:
-        """They are asked for with the caller's token."""
+        """The certificate is requested with the caller's token."""
         [caller] = self.known.callers
         self.assertEqual((caller.token, caller.project_id), ("secret", "blue"))
         self.assertNotIn("secret", repr(caller))
 
     def test_arrives(self) -> None:
-        """No byte is asked for before it is there."""
+        """No byte is requested before the certificate is there."""
         self.assertEqual((self.connection.received, self.shown()), (b"", "saving"))
         assert self.known.waiting is not None
         self.known.waiting.callback(pem(certificate(private_key("ECC_SECP384R1"), NOW - DAY, NOW + DAY)))
@@ -256,7 +256,7 @@ class SlowCertificatesTests(SignedTestCase):
         self.assertEqual((self.final_status(self.connection), self.shown()), (400, "queued"))
 
     def test_client_leaves(self) -> None:
-        """The upload ends when the answer comes, and the image is queued again."""
+        """The upload ends when the certificate comes, and the image is queued again."""
         self.connection.lose()
         self.assertEqual(self.shown(), "saving")
         assert self.known.waiting is not None
@@ -266,10 +266,10 @@ class SlowCertificatesTests(SignedTestCase):
 
 
 class StartTests(SynchronousTestCase):
-    """What must be there at start."""
+    """Files that must exist at the start."""
 
     def test_missing(self) -> None:
-        """A folder or a file that is not there is told in one line."""
+        """A missing folder or file is reported in one line."""
         for name in ("certificates", "trusted_ca"):
             folder = Path(self.mktemp())
             folder.mkdir(parents=True)

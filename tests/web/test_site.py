@@ -1,4 +1,4 @@
-"""The HTTP server without the API: when routes run, and what comes after them on a connection."""
+"""The HTTP server without the API: when routes run, and what follows them on a connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class BeginTests(SiteTestCase):
     """When the route runs."""
 
     def test_interfaces(self) -> None:
-        """A request is a sink, and a channel may be closed by half."""
+        """A request provides IResponseSink, and a channel can be half-closed."""
         connection = self.connect()
         connection.send(head("GET /x"))
         verifyObject(IResponseSink, self.requests[0])
@@ -34,7 +34,7 @@ class BeginTests(SiteTestCase):
         self.assertEqual(connection.unread, 5)
 
     def test_not_before(self) -> None:
-        """An incomplete head begins nothing."""
+        """An incomplete head starts no route."""
         connection = self.connect()
         connection.send(head("PUT /x", "Content-Length: 5")[:-1])
         self.assertEqual(self.requests, [])
@@ -42,7 +42,7 @@ class BeginTests(SiteTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_expect(self) -> None:
-        """100 Continue comes when the body is asked for, and then the answer."""
+        """100 Continue comes when the body is requested, and then the response."""
         self.route = lambda request: None
         connection = self.connect()
         connection.send(head("PUT /x", "Content-Length: 5", "Expect: 100-Continue"))
@@ -54,7 +54,7 @@ class BeginTests(SiteTestCase):
         self.assertFalse(connection.closed)
 
     def test_expect_of_http_1_0(self) -> None:
-        """A client of HTTP/1.0 is not told to continue."""
+        """A client of HTTP/1.0 gets no 100 Continue."""
         connection = self.connect()
         connection.send(head("PUT /x", "Content-Length: 5", "Expect: 100-continue", version="1.0"))
         self.assertEqual(connection.received, b"")
@@ -62,7 +62,7 @@ class BeginTests(SiteTestCase):
         self.assertEqual([one.status for one in connection.answers()], [200])
 
     def test_no_continue_before_a_refusal(self) -> None:
-        """A refusal comes instead of 100 Continue, and ends the connection: the body may come or not."""
+        """A refusal comes instead of 100 Continue, and ends the connection, because the body may come or not."""
         self.route = refuse
         connection = self.connect()
         connection.send(head("PUT /x", "Content-Length: 5", "Expect: 100-continue"))
@@ -70,7 +70,7 @@ class BeginTests(SiteTestCase):
         self.assertTrue(connection.transport.write_closed)
 
     def test_absolute_form(self) -> None:
-        """A target with scheme and authority means its path (RFC 9112 section 3.2.2)."""
+        """A target with scheme and authority stands for its path (RFC 9112 section 3.2.2)."""
         for target, path in [
             ("http://other.test/a?b=c", b"/a?b=c"),
             ("HTTPS://other.test:1/a/b", b"/a/b"),
@@ -81,10 +81,10 @@ class BeginTests(SiteTestCase):
 
 
 class KeepAliveTests(SiteTestCase):
-    """What comes after an answer."""
+    """What follows a response."""
 
     def test_next_request(self) -> None:
-        """Requests with and without bodies follow each other on a connection."""
+        """Requests with and without bodies follow each other on one connection."""
         one = head("PUT /1", "Content-Length: 5") + b"hello"
         two = head("PUT /2", "Transfer-Encoding: chunked") + chunked(b"hel", b"lo")
         three = head("GET /3")
@@ -93,7 +93,7 @@ class KeepAliveTests(SiteTestCase):
         self.assertEqual([one.body for one in self.answers(one + two + three)], bodies)
 
     def test_pipelined_behind_an_upload(self) -> None:
-        """A request that comes while the one before it is at work waits for it."""
+        """A request that comes during another one waits for it."""
         connection = self.connect()
         self.route = lambda request: None
         connection.send(head("PUT /1", "Content-Length: 5") + b"hel")
@@ -105,14 +105,14 @@ class KeepAliveTests(SiteTestCase):
         self.assertEqual([one.body for one in connection.answers()], [b"/1 hello", b"/2 "])
 
     def test_many_pipelined(self) -> None:
-        """Answers that come at once do not pile up on the stack, whether the requests have bodies or not."""
+        """Many immediate responses do not grow the stack, whether the requests have bodies or not."""
         for request in (head("PUT /", "Content-Length: 1") + b"x", head("GET /")):
             answers = self.answers(request * 2000)
             self.assertEqual({one.status for one in answers}, {200})
             self.assertEqual(len(answers), 2000)
 
     def test_refusal_of_a_small_body(self) -> None:
-        """The rest of a small body is dropped after the refusal, and the connection kept."""
+        """The rest of a small body is dropped after the refusal, and the connection is kept."""
         self.route = refuse
         connection = self.connect()
         connection.send(head("PUT /1", f"Content-Length: {SMALL_REST}"))
@@ -135,7 +135,7 @@ class KeepAliveTests(SiteTestCase):
         self.assertFalse(connection.closed)
 
     def test_refusal_of_a_small_body_that_stalls(self) -> None:
-        """The rest of a small body has a time-out, too."""
+        """The rest of a small body has a time-out too."""
         self.route = refuse
         connection = self.connect()
         connection.send(head("PUT /1", "Content-Length: 5") + b"hel")
@@ -145,7 +145,7 @@ class KeepAliveTests(SiteTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_refusal_of_a_large_body(self) -> None:
-        """The answer ends the connection: the server closes its half, and reads a bounded amount."""
+        """The response ends the connection: the server half-closes it, and reads a limited amount."""
         self.route = refuse
         for framing in ("Content-Length: 1000000000000", "Transfer-Encoding: chunked"):
             connection = self.connect()
@@ -161,7 +161,7 @@ class KeepAliveTests(SiteTestCase):
             self.assertTrue(connection.transport.aborting)
 
     def test_lingering_ends_with_the_client(self) -> None:
-        """A client that has read the refusal and closes ends the connection at once."""
+        """If the client closes after it has read the refusal, the connection ends at once."""
         self.route = refuse
         connection = self.connect()
         connection.send(head("PUT /x", "Transfer-Encoding: chunked"))
@@ -169,7 +169,7 @@ class KeepAliveTests(SiteTestCase):
         self.assertTrue(connection.transport.disconnecting)
 
     def test_connection_close(self) -> None:
-        """A client that asks for it, or speaks HTTP/1.0, gets one answer."""
+        """A client that sends `Connection: close`, or speaks HTTP/1.0, gets one response."""
         for request in (
             head("GET /1", "Connection: close"),
             head("GET /1", "Connection: Close,TE"),
@@ -183,15 +183,17 @@ class KeepAliveTests(SiteTestCase):
             self.assertTrue(connection.transport.disconnecting)
 
     def test_http_1_0_without_host(self) -> None:
-        """HTTP/1.0 knows no Host."""
+        """HTTP/1.0 requests need no Host."""
         self.assertEqual(self.statuses(b"GET / HTTP/1.0\r\n\r\n"), [200])
 
     def test_blank_line_between_requests(self) -> None:
-        """One empty line before a request is overlooked (RFC 9112 section 2.2)."""
+        """One empty line before a request is ignored (RFC 9112 section 2.2)."""
         self.assertEqual(self.statuses(b"\r\n" + head("GET /1") + b"\r\n" + head("GET /2")), [200, 200])
 
     def test_finish_soon(self) -> None:
-        """When the server stops, an idle connection ends, an unread head too, and a request gets its answer first."""
+        """When the server stops, idle connections end, also with a part of a head. A running request gets its
+        response first.
+        """
         idle, partial, busy = self.connect(), self.connect(), self.connect()
         partial.send(head("GET /")[:10])
         self.route = lambda request: None
@@ -207,7 +209,7 @@ class KeepAliveTests(SiteTestCase):
 
 
 class ProtocolTests(SiteTestCase):
-    """What is negotiated."""
+    """Protocols that TLS negotiates."""
 
     def test_no_http_2(self) -> None:
         """HTTP/2 is not offered: its bodies would not reach their routes early."""

@@ -1,4 +1,4 @@
-"""Several stores: `/v2/stores/{store_id}/{image_id}`, `?prefer=`, uploads into one that takes none."""
+"""Several stores: `/v2/stores/{store_id}/{image_id}`, `?prefer=`, and uploads into a read-only store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CopyTestCase(LocationTestCase):
     }
 
     def both(self) -> str:
-        """The id of an image in our store and at the site."""
+        """The id of an image with copies in our store and on the site."""
         image = self.uploaded()
         self.assertEqual(self.patch(image, add()).status, 200)
         return image
@@ -34,11 +34,11 @@ class DeleteTests(CopyTestCase):
     """DELETE of one copy."""
 
     def delete(self, store_id: str, image_id: str, who: dict[str, str] = ADMIN) -> int:
-        """The status."""
+        """The status of the response."""
         return self.server.request("DELETE", f"/v2/stores/{store_id}/{image_id}", who).status
 
     def test_gone(self) -> None:
-        """204 without a body; the bytes are gone, the other copy is read."""
+        """204 without a body. The data is deleted, and the other copy is read."""
         image = self.both()
         answer = self.server.request("DELETE", f"/v2/stores/local/{image}", ADMIN)
         self.assertEqual((answer.status, answer.body), (204, b""))
@@ -47,7 +47,7 @@ class DeleteTests(CopyTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, DATA)
 
     def test_read_only_store(self) -> None:
-        """The location goes; nothing is asked of the site."""
+        """The location is removed, and the site is not asked."""
         image = self.both()
         asked = len(self.site.asked)
         self.assertEqual(self.delete("web", image), 204)
@@ -55,25 +55,25 @@ class DeleteTests(CopyTestCase):
         self.assertEqual(self.shown(image)["stores"], "local")
 
     def test_last(self) -> None:
-        """403 for the last copy, before it is asked where that is; the bytes stay."""
+        """403 for the last copy, before its store is compared. The data stays."""
         image = self.uploaded()
         for store_id in ("local", "web", "far"):
             self.assertEqual(self.delete(store_id, image), 403)
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, DATA)
 
     def test_all_in_one_store(self) -> None:
-        """403 where all copies are in the store."""
+        """403 if all copies are in the store."""
         image = self.located()
         self.assertEqual(self.patch(image, add(OTHER_URL)).status, 200)
         self.assertEqual(self.delete("web", image), 403)
         self.assertEqual(self.urls(image), [URL, OTHER_URL])
 
     def test_elsewhere(self) -> None:
-        """404 for a copy that there is not."""
+        """404 if no copy is in the store."""
         self.assertEqual(self.delete("far", self.both()), 404)
 
     def test_unknown(self) -> None:
-        """409 for an unknown store, before the image is looked at; 404 for an unknown image."""
+        """409 for an unknown store, before the image is looked up. 404 for an unknown image."""
         image = self.both()
         for each in (image, ABSENT):
             self.assertEqual(self.delete("nowhere", each), 409)
@@ -89,7 +89,7 @@ class DeleteTests(CopyTestCase):
         self.assertEqual(self.shown(image)["stores"], "web,local")
 
     def test_status(self) -> None:
-        """409 for an image that is not active, before all that concerns its copies."""
+        """409 for an image that is not active, before any check of its copies."""
         self.assertEqual(self.delete("local", self.made()), 409)
         image = self.both()
         self.server.request("POST", f"/v2/images/{image}/actions/deactivate", ADMIN)
@@ -97,7 +97,7 @@ class DeleteTests(CopyTestCase):
         self.assertEqual(self.shown(image)["stores"], "web,local")
 
     def test_store_that_refuses(self) -> None:
-        """403, 409; the copy stays."""
+        """403 or 409, and the copy stays."""
         image = self.both()
         store = self.server.store("local")
         for error, status in ((StoreForbidden("local", "x"), 403), (ObjectInUse("local", "x"), 409)):
@@ -109,7 +109,7 @@ class DeleteTests(CopyTestCase):
         self.assert_nothing_kept()
 
     def test_store_that_is_down(self) -> None:
-        """204; the bytes go later."""
+        """204, and the data is deleted later."""
         image = self.both()
         store = self.server.store("local")
         store.fail("delete", StoreUnavailable("local", "x"))
@@ -136,12 +136,12 @@ class DeleteTests(CopyTestCase):
 
 
 class OneStoreTests(LocationTestCase):
-    """There is one store only."""
+    """A server with one store."""
 
     stores: ClassVar[dict[str, Any]] = {"local": MEMORY}
 
     def test_delete(self) -> None:
-        """404, whatever is named."""
+        """404 for any store."""
         image = self.uploaded()
         for path in (f"local/{image}", f"nowhere/{image}", f"local/{ABSENT}"):
             self.assertEqual(self.server.request("DELETE", f"/v2/stores/{path}", ADMIN).status, 404)
@@ -170,7 +170,7 @@ class PreferTests(CopyTestCase):
         return answer.status, read
 
     def test_preferred(self) -> None:
-        """The stores that are named come first; without the parameter the heaviest does."""
+        """The named stores come first. Without the parameter, the store with the highest weight does."""
         image = self.both()
         for prefer, read in (
             ("", ["web"]),
@@ -185,22 +185,22 @@ class PreferTests(CopyTestCase):
             self.assertEqual(self.get(image, prefer.replace(" ", "%20")), (200, read), prefer)
 
     def test_others_follow(self) -> None:
-        """Where a preferred store fails, the others are tried."""
+        """If a preferred store fails, the others are tried."""
         image = self.both()
         self.server.store("local").fail("reader", StoreUnavailable("local", "x"))
         self.assertEqual(self.get(image, "local"), (200, ["local", "web"]))
 
     def test_unknown(self) -> None:
-        """400 for a store that there is not, also for an image without data."""
+        """400 for a store that does not exist, also for an image without data."""
         for image in (self.both(), self.made()):
             self.assertEqual(self.get(image, "local,nowhere"), (400, []))
 
     def test_no_data(self) -> None:
-        """204 as without a preference."""
+        """204, as without a preference."""
         self.assertEqual(self.get(self.made(), "local"), (204, []))
 
     def test_who(self) -> None:
-        """As for the download itself."""
+        """The same callers as for the download itself."""
         image = self.both()
         self.assertEqual([self.get(image, "local", who)[0] for who in ({}, READER, STRANGER)], [401, 403, 404])
 
@@ -218,7 +218,7 @@ class PolicyTests(CopyTestCase):
         super().setUp()
 
     def test_prefer(self) -> None:
-        """403 for those who may download, but not choose the store."""
+        """403 for callers that may download, but not choose the store."""
         image = self.both()
         path = f"/v2/images/{image}/file"
         self.assertEqual(self.server.request("GET", path, MEMBER).status, 200)
@@ -226,23 +226,23 @@ class PolicyTests(CopyTestCase):
         self.assertEqual(self.server.request("GET", f"{path}?prefer=local", ADMIN).status, 200)
 
     def test_delete(self) -> None:
-        """403 for those who may delete locations, but not get them."""
+        """403 for callers that may delete locations, but not get them."""
         image = self.both()
         self.assertEqual(self.server.request("DELETE", f"/v2/stores/local/{image}", MEMBER).status, 403)
         self.assertEqual(self.server.request("DELETE", f"/v2/stores/local/{image}", ADMIN).status, 204)
 
     def test_view(self) -> None:
-        """Locations are shown with the image, whatever the rule about getting them."""
+        """Locations are shown with the image, whatever the rule about getting them says."""
         image = self.both()
         self.assertEqual(len(self.shown(image, MEMBER)["locations"]), 2)
         self.assertEqual(len(self.shown(image, ADMIN)["locations"]), 2)
 
 
 class UploadTests(CopyTestCase):
-    """Uploads into a store that takes none."""
+    """Uploads into a read-only store."""
 
     def test_refused(self) -> None:
-        """410, and the image is queued for another."""
+        """410, and the image is queued for another upload."""
         image = self.made()
         answer = self.server.put(image, DATA, **MEMBER, **{"X-Image-Meta-Store": "web"})
         self.assertEqual(answer.status, 410)
@@ -251,12 +251,12 @@ class UploadTests(CopyTestCase):
         self.assertEqual(self.site.asked, [])
 
     def test_headers(self) -> None:
-        """A new image's answer names all stores, in the order of the configuration, those that only read too."""
+        """The response to a new image names all stores, in the order of the configuration, also read-only ones."""
         answer = self.server.request("POST", "/v2/images", MEMBER, b"{}")
         self.assertEqual(answer.headers["openstack-image-store-ids"], "local,far,web")
 
     def test_location_of_an_upload(self) -> None:
-        """It is shown as the store's own address."""
+        """The location of an upload is the store's own URL."""
         image = self.uploaded()
         [location] = self.shown(image)["locations"]
         self.assertEqual(location, {"url": f"memory:///{image}", "metadata": {"store": "local"}})

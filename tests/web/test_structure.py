@@ -1,4 +1,4 @@
-"""How much JSON holds, held against a plain model that parses it."""
+"""The structure that is found in JSON, compared with a plain model that parses it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DOCUMENTS = st.recursive(
 
 
 def model(document: Any) -> Structure:
-    """By walking through what was parsed."""
+    """The structure, found by walking through the parsed document."""
     if not isinstance(document, list | dict):
         return Structure(1, 0)
     inner = [model(each) for each in (document.values() if isinstance(document, dict) else document)]
@@ -40,14 +40,14 @@ class StructureTests(SynchronousTestCase):
     def test_any_document(
         self, document: Any, ascii_only: bool, indent: int | None, separators: tuple[str, str]
     ) -> None:
-        """Exactly what a parser finds, however it is written, whatever its texts hold."""
+        """The result is that of a parser, however the document is written and whatever its texts contain."""
         text = json.dumps(document, ensure_ascii=ascii_only, indent=indent, separators=separators)
         self.assertEqual(check_structure(text.encode("utf-8", "surrogatepass")), model(document))
 
     @many
     @given(st.binary(max_size=100) | st.text('{}[]",:\\u0 \n1e-tf', max_size=100).map(str.encode))
     def test_any_bytes(self, data: bytes) -> None:
-        """Whatever is JSON has the structure that was found; whatever is none is no failure."""
+        """JSON has the structure that was found. Other bytes cause no failure."""
         found = check_structure(data)
         try:
             document = json.loads(data.decode())
@@ -58,7 +58,9 @@ class StructureTests(SynchronousTestCase):
         self.assertGreaterEqual(found.depth, kept.depth)
 
     def test_depth(self) -> None:
-        """As deep as the limit, and no deeper; also what never ends, and what holds far too many values."""
+        """Documents may be as deep as the limit, and no deeper, also those that never end or have far too many
+        values.
+        """
         self.assertEqual(check_structure(b"[" * DEEPEST + b"]" * DEEPEST), Structure(DEEPEST, DEEPEST))
         self.assertEqual(check_structure(b"[" * DEEPEST + b"]" * 100_000).depth, DEEPEST)
         for deep in (
@@ -71,14 +73,14 @@ class StructureTests(SynchronousTestCase):
             self.assertIn("32 levels", str(self.assertRaises(Invalid, check_structure, deep)))
 
     def test_brackets_in_texts(self) -> None:
-        """What stands in a text, between quotes that are escaped or not, is no structure."""
+        """Characters within a text, between quotes that are escaped or not, do not count."""
         for text in ("[" * 100, '"' + "[" * 100, "\\" + '"' + "[" * 100, "\\" * 99 + "," * MOST_VALUES, "1" * 1000):
             self.assertEqual(check_structure(json.dumps([text, {text: text}]).encode()), Structure(4, 2))
         self.assertRaises(Invalid, check_structure, b'["\\\\",' + b"[" * DEEPEST)
         self.assertRaises(Invalid, check_structure, b'["\\\\\\"", "",' + b"[" * DEEPEST)
 
     def test_values(self) -> None:
-        """As many as the limit, and no more, of every kind."""
+        """A document may have as many values as the limit, and no more, of every kind."""
         for value in (b"1", b"null", b'""', b'"a,b"', b"[]", b"{}", b" [ ] "):
             good = b"[" + b",".join([value] * (MOST_VALUES - 1)) + b"]"
             self.assertEqual(check_structure(good).values, MOST_VALUES)
@@ -90,7 +92,7 @@ class StructureTests(SynchronousTestCase):
             self.assertRaises(BodyTooLarge, check_structure, bad)
 
     def test_numbers(self) -> None:
-        """Numbers may be as long as the largest of 64 bits, and not as long as a body."""
+        """A number may be as long as the largest one of 64 bits, but not as long as a body."""
         for number in ("-2.2250738585072014e-308", "-9223372036854775808", str(-int(1.7976931348623157e308))):
             self.assertEqual(check_structure(f"[{number}]".encode()).values, 2)
         for number in (

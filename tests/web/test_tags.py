@@ -20,26 +20,26 @@ class TagTests(ChangeTestCase):
     }
 
     def tag(self, method: str, image_id: str, tag: str, headers: dict[str, str] = MEMBER) -> int:
-        """The status. tag: as it stands in the path."""
+        """The status of the response. tag: encoded as in the path."""
         answer = self.server.request(method, f"/v2/images/{image_id}/tags/{tag}", headers)
         if answer.status == 204:
             self.assertEqual(answer.body, b"")
         return answer.status
 
     def tags(self, image_id: str) -> Any:
-        """What the image has."""
+        """The tags of the image."""
         return self.show(image_id, ADMIN)["tags"]
 
     def assert_refused_tag(
         self, status: int, method: str, image_id: str, tag: str, headers: dict[str, str] = MEMBER
     ) -> None:
-        """This status, and nothing has changed."""
+        """The response has this status, and nothing has changed."""
         before = self.kept(image_id)
         self.assertEqual(self.tag(method, image_id, tag, headers), status)
         self.assertEqual(self.kept(image_id), before)
 
     def test_life(self) -> None:
-        """Added, added again without effect, removed, and then 404; each change moves updated_at."""
+        """A tag is added, added again without effect, removed, and is then 404. Each change updates updated_at."""
         image = self.made(tags=["b"])
         moments = [self.kept(image).updated_at]
         self.assertEqual((self.tag("PUT", image, "a"), self.tags(image)), (204, ["a", "b"]))
@@ -54,7 +54,7 @@ class TagTests(ChangeTestCase):
         self.assertEqual(listed, [])
 
     def test_any_text(self) -> None:
-        """A tag is one segment of the path, percent-decoded."""
+        """A tag is one percent-decoded segment of the path."""
         for tag in ("a/b", "\u00fc \U0001f4be", "100%", "?&#", "..", "a%2Fb", "+", "'\"\\", ";x=1", "t" * 255):
             image = self.made()
             self.assertEqual((self.tag("PUT", image, quote(tag, safe="")), self.tags(image)), (204, [tag]))
@@ -69,7 +69,7 @@ class TagTests(ChangeTestCase):
         self.assertEqual((self.tag("DELETE", image, "tag"), self.tags(image)), (204, ["TAG", "t\u00e4g"]))
 
     def test_not_a_segment(self) -> None:
-        """404 for an empty one, and for two."""
+        """404 for an empty segment, and for two."""
         image = self.made(tags=["a", "b"])
         for path in ("", "a/b", "a/", "/a", "a%2Fb/c"):
             for method in ("PUT", "DELETE"):
@@ -77,7 +77,9 @@ class TagTests(ChangeTestCase):
         self.assertEqual(self.server.request("PUT", f"/v2/images/{image}/tags", MEMBER).status, 404)
 
     def test_refused_texts(self) -> None:
-        """400 for what is too long or holds NUL; 404 to remove it, as no image has it. 400 for what is no UTF-8."""
+        """400 to add a tag that is too long or has NUL; 404 to remove it, because no image has it. 400 if it is
+        not UTF-8.
+        """
         image = self.made(tags=["a"])
         for tag in ("t" * 256, "a%00b"):
             self.assert_refused_tag(400, "PUT", image, tag)
@@ -89,7 +91,7 @@ class TagTests(ChangeTestCase):
             self.assert_refused_tag(400, method, image, "%FF")
 
     def test_quota(self) -> None:
-        """413 for one more, but not for one that is there."""
+        """413 for one tag too many, but not for a tag that the image has."""
         image = self.made(tags=["a", "b", "c"])
         self.assert_refused_tag(413, "PUT", image, "d")
         self.assert_refused_tag(413, "PUT", image, "d", ADMIN)
@@ -98,7 +100,7 @@ class TagTests(ChangeTestCase):
         self.assertEqual(self.tags(image), ["b", "c", "d"])
 
     def test_permission(self) -> None:
-        """As of a change: 404 to who does not see the image, 403 to who only sees it."""
+        """404 for callers that do not see the image, 403 for callers that only see it, as for any change."""
         for visibility, stranger in (("community", 403), ("shared", 404), ("private", 404)):
             image = self.made(visibility=visibility, tags=["a"])
             for method, tag in (("PUT", "b"), ("DELETE", "a")):
@@ -123,7 +125,7 @@ class TagTests(ChangeTestCase):
         self.assertEqual(self.tags(image), ["a"])
 
     def test_every_status(self) -> None:
-        """Whatever becomes of the data; and deleted images have no tags."""
+        """Tags can be changed in every status. Deleted images have no tags."""
         image = self.made()
         connection = self.begin_put(image, 4, b"da", *(f"{name}: {value}" for name, value in MEMBER.items()))
         self.assertEqual(self.tag("PUT", image, "saving"), 204)

@@ -1,4 +1,4 @@
-"""What errors say: what is wrong, and what is allowed."""
+"""Messages of errors say what is wrong, and what is allowed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BYTES = "application/octet-stream"
 
 
 class TextTests(ApiTestCase):
-    """The message of an error."""
+    """The messages of errors."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": {"default": "a", "a": MEMORY, "b": MEMORY, "web": {"kind": "http"}},
@@ -20,7 +20,7 @@ class TextTests(ApiTestCase):
     }
 
     def text(self, method: str, path: str, body: Any = None, who: dict[str, str] = MEMBER, **headers: str) -> str:
-        """The message of an answer that refuses."""
+        """The message of a refusal."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         answer = self.server.request(method, path, {**who, "Accept": "application/json", **headers}, data)
         self.assertGreaterEqual(answer.status, 400, (method, path, body))
@@ -32,7 +32,7 @@ class TextTests(ApiTestCase):
         return str(self.server.request("POST", "/v2/images", MEMBER, json.dumps(document).encode()).json["self"])
 
     def test_values(self) -> None:
-        """A value that is not allowed: which are, as a client writes them."""
+        """For a value that is not allowed, the message has the allowed ones as a client writes them."""
         formats = ", ".join(self.server.config.images.disk_formats)
         for document, wanted in (
             ({"disk_format": "x"}, f"disk_format must be one of {formats}, null."),
@@ -50,7 +50,7 @@ class TextTests(ApiTestCase):
         self.assertIn("it must have url.", self.text("POST", f"{self.image()}/locations", {}))
 
     def test_identity(self) -> None:
-        """401 names the options that decide, and the headers."""
+        """401 names the deciding options, and the headers."""
         text = self.text("GET", "/v2/images", who={})
         for word in ("identity.mode", "X-Identity-Status: Confirmed", "X-User-Id", "X-Project-Id", "X-Roles"):
             self.assertIn(word, text)
@@ -68,7 +68,7 @@ class TextTests(ApiTestCase):
         )
 
     def test_changes(self) -> None:
-        """A patch that does not fit: which would."""
+        """For a patch that does not fit, the message says which would."""
         path = self.image(k="v")
         for operation, wanted in (
             ({"op": "replace", "path": "/none", "value": "x"}, "'add' makes it"),
@@ -83,7 +83,7 @@ class TextTests(ApiTestCase):
             self.assertIn("'replace' changes it", text)
 
     def test_data(self) -> None:
-        """Stores, ranges and states: what there is."""
+        """The messages about stores, ranges and states name those that exist."""
         path = self.image()
         upload = {"Content-Type": BYTES, "X-Image-Meta-Store": "c"}
         self.assertEqual(
@@ -96,6 +96,6 @@ class TextTests(ApiTestCase):
         self.assertIn("only copies of active images", self.text("DELETE", f"/v2/stores/a/{path[-36:]}", None, ADMIN))
 
     def test_lists(self) -> None:
-        """Filters: their form."""
+        """The messages about filters have their form."""
         self.assertIn("as 2026-01-31T12:00:00Z", self.text("GET", "/v2/images?created_at=x"))
         self.assertIn("is none of asc, desc", self.text("GET", "/v2/images?sort_dir=x"))

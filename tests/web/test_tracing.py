@@ -1,4 +1,4 @@
-"""The id and the trace of a request in the log of all that is done for it."""
+"""The log has the id and the trace of a request in each line about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRACE = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 
 class LogTests(ApiTestCase):
-    """What the log says while requests are worked on."""
+    """The log while requests are handled."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE}
 
@@ -29,12 +29,12 @@ class LogTests(ApiTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def entries(self, namespace: str) -> list[dict[str, Any]]:
-        """Those of a module and what is below it."""
+        """The log entries of a module and of those below it."""
         entries = [json.loads(line) for line in self.stream.getvalue().splitlines()]
         return [entry for entry in entries if entry["namespace"].startswith(namespace)]
 
     def put(self, **headers: str) -> None:
-        """An upload whose store fails."""
+        """Send an upload whose store fails."""
         image_id = self.server.image()["id"]
         self.server.store().fail("write", StoreUnavailable("local", "does not answer."))
         given = {"Content-Type": "application/octet-stream", **headers}
@@ -43,14 +43,14 @@ class LogTests(ApiTestCase):
         self.server.store().heal()
 
     def test_operations(self) -> None:
-        """What operations say has the request's id and trace."""
+        """Log entries of operations have the request's id and trace."""
         self.put(**{"X-Openstack-Request-Id": "req-mine", "traceparent": TRACE})
         for namespace in ("imgsvc.operations.uploads", "imgsvc.web.access_log"):
             entry = self.entries(namespace)[-1]
             self.assertEqual((entry["request_id"], entry["trace_id"]), ("req-mine", TRACE_ID), namespace)
 
     def test_late(self) -> None:
-        """So has what is said long after the handler was called, from a timer or the connection."""
+        """So have entries that are written later, by a timer or the connection."""
         image_id = self.server.image()["id"]
         connection = self.begin_put(image_id, 10, b"half.", "X-Openstack-Request-Id: req-cut")
         connection.lose()
@@ -58,7 +58,7 @@ class LogTests(ApiTestCase):
         self.assertEqual(failed["request_id"], "req-cut")
 
     def test_not_valid(self) -> None:
-        """A trace that is not valid is as none, and the request goes on."""
+        """An invalid trace is ignored, and the request goes on."""
         for value in ("", "00", TRACE.upper(), TRACE.replace(TRACE_ID, "0" * 32), f"ff{TRACE[2:]}", f"{TRACE}-more"):
             self.stream.truncate(0)
             self.stream.seek(0)

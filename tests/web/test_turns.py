@@ -1,4 +1,4 @@
-"""Who has which turn of the reactor."""
+"""The order of the turns of the reactor."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from imgsvc.web.turns import ReactorTurns
 
 
 class Reactor(Clock):
-    """A Clock that can be moved on by one turn: what is called calls nothing more in it."""
+    """A Clock that advances by one turn. Calls that are scheduled meanwhile wait for the next turn."""
 
     def turn(self) -> None:
-        """Call what is due."""
+        """Make the calls that are due."""
         calls, self.calls = list(self.calls), []
         for call in calls:
             call.called = 1
@@ -29,11 +29,11 @@ class ReactorTurnsTests(SynchronousTestCase):
         self.had: list[str] = []
 
     def ask(self, name: str) -> None:
-        """Ask for a turn, to be noted."""
+        """Ask for a turn, and note when it comes."""
         self.turns.own().addCallback(lambda _: self.had.append(name))
 
     def test_one_each(self) -> None:
-        """One in each turn, in the order in which they came, none at once; then nothing is left."""
+        """Each gets one turn, in the order in which they asked, none at once. Then nothing is left."""
         for name in "abc":
             self.ask(name)
         self.assertEqual(self.had, [])
@@ -43,7 +43,7 @@ class ReactorTurnsTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_asked_within_a_turn(self) -> None:
-        """Who asks again in its own turn is the last."""
+        """One that asks again in its own turn is the last."""
         first = self.turns.own()
         first.addCallback(lambda _: self.ask("again"))
         self.ask("other")
@@ -55,7 +55,7 @@ class ReactorTurnsTests(SynchronousTestCase):
         self.assertEqual(self.had, ["other", "again"])
 
     def test_cancelled(self) -> None:
-        """Who gives up leaves its turn to the next; where nobody is left, nothing happens."""
+        """A cancelled turn is given to the next. If nobody is left, nothing happens."""
         first = self.turns.own()
         self.ask("next")
         first.cancel()
@@ -72,7 +72,7 @@ class ReactorTurnsTests(SynchronousTestCase):
         self.assertEqual(self.had, ["next", "later"])
 
     def test_failure(self) -> None:
-        """One that fails in its turn takes none from the others."""
+        """A failure in one turn does not affect the others."""
         failing = self.turns.own()
         failing.addCallback(lambda _: 1 // 0)
         self.ask("next")
