@@ -4,7 +4,12 @@ from __future__ import annotations
 
 
 class ImgsvcError(Exception):
-    """The base class of all errors of the domain. `str()` of an error is a sentence for the client."""
+    """The base class of all errors of the domain. `str()` of an error is a sentence for the client.
+
+    retry_after: whole seconds after which the client may try again (`Retry-After`); None: not known.
+    """
+
+    retry_after: int | None = None
 
 
 # --- the request

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from attrs import define, evolve
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
-from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from imgsvc.identity.policy import Policy
-from imgsvc.interfaces import IIdentity
+from imgsvc.interfaces import IIdentity, RequestHead
 from imgsvc.model import Caller
 
 
@@ -26,9 +24,9 @@ class Administrators:
         """The challenge of the other identity."""
         return self.identity.challenge
 
-    def identify(self, headers: Headers, peer: IAddress) -> Caller | Deferred[Caller]:
+    def identify(self, head: RequestHead) -> Caller | Deferred[Caller]:
         """See IIdentity."""
-        caller = self.identity.identify(headers, peer)
+        caller = self.identity.identify(head)
         return caller.addCallback(self._judged) if isinstance(caller, Deferred) else self._judged(caller)
 
     def _judged(self, caller: Caller) -> Caller:

@@ -8,12 +8,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from imgsvc.errors import Forbidden
-from imgsvc.interfaces import IIdentity
+from imgsvc.interfaces import IIdentity, RequestHead
 from imgsvc.model import Caller
 
 LOCAL_ADMINISTRATOR: Final = Caller(user_id="local", project_id=None, roles=frozenset({"admin", "member", "reader"}))
@@ -36,14 +35,14 @@ class LocalAdministrator:
         self._origins = frozenset(origin.lower() for origin in origins)
         self._names = frozenset(name.lower() for name in names)
 
-    def identify(self, headers: Headers, peer: IAddress) -> Caller:
+    def identify(self, head: RequestHead) -> Caller:
         """The same Caller for everybody. Raises Forbidden: the host name or the origin is not allowed."""
-        if isinstance(peer, UNIXAddress):  # browsers do not connect to unix sockets
+        if isinstance(head.peer, UNIXAddress):  # browsers do not connect to unix sockets
             return LOCAL_ADMINISTRATOR
-        host = _one(headers, b"host")
+        host = _one(head.headers, b"host")
         if "*" not in self._names and not self._is_ours(host):
             raise Forbidden(f"The server does not go by the name {host!r}: see server.public_endpoint.")
-        origin = _one(headers, b"origin")
+        origin = _one(head.headers, b"origin")
         if origin and not (self._origins & {"*", origin} or origin.partition("://")[2] == host):
             raise Forbidden(f"Pages of {origin!r} may not use the server: see server.cors_origins.")
         return LOCAL_ADMINISTRATOR

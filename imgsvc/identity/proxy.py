@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from imgsvc.errors import Unauthenticated
-from imgsvc.interfaces import IIdentity
+from imgsvc.interfaces import IIdentity, RequestHead
 from imgsvc.model import Caller
 from imgsvc.peers import Peers
 
@@ -38,13 +37,14 @@ class Proxy:
         """
         self._peers = Peers(peers, "identity.proxy.peers")
 
-    def identify(self, headers: Headers, peer: IAddress) -> Caller:
+    def identify(self, head: RequestHead) -> Caller:
         """The Caller that the headers name.
 
         A token whose scope is the system or a domain has no roles here: every policy of Glance has project scope.
         Raises Unauthenticated: the peer is not listed, or the headers carry no confirmed identity.
         """
-        if peer not in self._peers:
+        headers = head.headers
+        if head.peer not in self._peers:
             raise Unauthenticated(
                 "Identity headers are not accepted from this address: identity.proxy.peers lists the accepted ones."
             )

@@ -35,7 +35,7 @@ from imgsvc.interfaces.stores import (
     IStoreWriter,
 )
 from imgsvc.interfaces.tasks import ITaskKind, ITaskWork, Verdict
-from imgsvc.interfaces.trust import ICertificates, IIdentity, IPolicy, IProtections, Owned
+from imgsvc.interfaces.trust import ICertificates, IIdentity, IPolicy, IProtections, Owned, RequestHead
 
 __all__ = [
     "IAnswerBudget",
@@ -76,5 +76,6 @@ __all__ = [
     "IThreads",
     "IUploadCatalogue",
     "Owned",
+    "RequestHead",
     "Verdict",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
@@ -12,7 +13,7 @@ from zope.interface import Attribute, Interface
 
 from imgsvc.model import Caller, Visibility
 
-__all__ = ["ICertificates", "IIdentity", "IPolicy", "IProtections", "Owned"]
+__all__ = ["ICertificates", "IIdentity", "IPolicy", "IProtections", "Owned", "RequestHead"]
 
 
 class Owned(Protocol):
@@ -27,16 +28,26 @@ class Owned(Protocol):
         """The other projects that may see it."""
 
 
+@frozen
+class RequestHead:
+    """What a request tells of its caller.
+
+    method: in upper case. path: as it was sent, without the query. peer: the address of the client.
+    """
+
+    method: str
+    path: str
+    headers: Headers
+    peer: IAddress
+
+
 class IIdentity(Interface):
     """Identifies the caller of a request."""
 
     challenge: str | None = Attribute("The value of WWW-Authenticate on a 401.")
 
-    def identify(headers: Headers, peer: IAddress) -> Caller | Deferred[Caller]:
-        """Return the caller of a request.
-
-        headers: of the request. peer: the address of the client. Raises Unauthenticated.
-        """
+    def identify(head: RequestHead) -> Caller | Deferred[Caller]:
+        """Return the caller of a request. Raises Unauthenticated, Forbidden, ServiceUnavailable."""
 
 
 class IPolicy(Interface):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from imgsvc.interfaces import IIdentity
+from imgsvc.interfaces import IIdentity, RequestHead
 from imgsvc.model import Caller
 from imgsvc.web.request import StreamingRequest
 
@@ -18,7 +18,9 @@ class Callers:
 
     async def caller_of(self, request: StreamingRequest) -> Caller:
         """The caller. Raises Unauthenticated, Forbidden, and other errors of the IIdentity."""
-        found = self.identity.identify(request.requestHeaders, request.client)
+        method, path = request.method.decode("latin-1"), request.path.decode("latin-1")
+        head = RequestHead(method, path, request.requestHeaders, request.client)
+        found = self.identity.identify(head)
         return await found if isinstance(found, Deferred) else found
 
     def challenge(self, request: StreamingRequest) -> None:

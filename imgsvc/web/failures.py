@@ -73,6 +73,8 @@ def _status_and_message(request: StreamingRequest, error: BaseException | None) 
     if isinstance(error, RangeNotSatisfiable):
         request.setHeader(b"content-range", b"bytes */%d" % error.size)
     if isinstance(error, ImgsvcError):
+        if error.retry_after is not None:
+            request.setHeader(b"retry-after", b"%d" % error.retry_after)  # RFC 9110, section 10.2.3
         return status_of(error), str(error)
     if isinstance(error, HTTPException):
         return _without_route(request, error)

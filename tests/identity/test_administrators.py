@@ -15,10 +15,10 @@ from zope.interface.verify import verifyObject
 from imgsvc.errors import Unauthenticated
 from imgsvc.identity.administrators import Administrators
 from imgsvc.identity.policy import Policy
-from imgsvc.interfaces import IIdentity
+from imgsvc.interfaces import IIdentity, RequestHead
 from imgsvc.model import Caller
 
-PEER = IPv4Address("TCP", "127.0.0.1", 1)
+HEAD = RequestHead("GET", "/v2/images", Headers(), IPv4Address("TCP", "127.0.0.1", 1))
 
 
 @implementer(IIdentity)
@@ -30,7 +30,7 @@ class Known:
     def __init__(self, answer: Any) -> None:
         self.answer = answer
 
-    def identify(self, headers: Headers, peer: Any) -> Any:
+    def identify(self, head: RequestHead) -> Any:
         """See IIdentity."""
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -43,7 +43,7 @@ class AdministratorsTests(SynchronousTestCase):
     def identify(self, answer: Any, rule: str = "role:chief and user_id:u") -> Any:
         path = Path(self.mktemp())
         path.write_text(f"context_is_admin: {rule}\n")
-        return Administrators(Known(answer), Policy(path)).identify(Headers(), PEER)
+        return Administrators(Known(answer), Policy(path)).identify(HEAD)
 
     def test_interface(self) -> None:
         """It provides IIdentity and has the other identity's challenge."""
@@ -64,7 +64,7 @@ class AdministratorsTests(SynchronousTestCase):
     def test_default(self) -> None:
         """By default it is the role admin; such callers are passed on as they are."""
         identity = Administrators(Known(caller := Caller("u", "p", frozenset({"admin"}))), Policy())
-        self.assertIs(identity.identify(Headers(), PEER), caller)
+        self.assertIs(identity.identify(HEAD), caller)
 
     def test_refused(self) -> None:
         """Who is not identified is not judged."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.interfaces import IAddress
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from zope.interface.verify import verifyObject
 
 from imgsvc.errors import Forbidden
 from imgsvc.identity.none import LOCAL_ADMINISTRATOR, LocalAdministrator
-from imgsvc.interfaces import IIdentity
+from imgsvc.interfaces import IIdentity, RequestHead
+
+PEER = IPv4Address("TCP", "127.0.0.1", 1)
+
+
+def head(headers: Headers, peer: IAddress = PEER) -> RequestHead:
+    """Of a request."""
+    return RequestHead("GET", "/v2/images", headers, peer)
 
 
 class LocalAdministratorTests(SynchronousTestCase):
@@ -24,7 +32,7 @@ class LocalAdministratorTests(SynchronousTestCase):
     def test_everybody_is_administrator(self) -> None:
         """The caller is an administrator without project, whatever the headers say."""
         headers = Headers({"X-Identity-Status": ["Confirmed"], "X-Project-Id": ["p"], "X-Roles": ["reader"]})
-        caller = LocalAdministrator().identify(headers, IPv4Address("TCP", "127.0.0.1", 1))
+        caller = LocalAdministrator().identify(head(headers))
         self.assertTrue(caller.is_admin)
         self.assertIsNone(caller.project_id)
         self.assertEqual(caller.roles, {"admin", "member", "reader"})
@@ -33,7 +41,7 @@ class LocalAdministratorTests(SynchronousTestCase):
         """Whether a request with these headers is taken."""
         headers = Headers({"Host": [host], **({"Origin": [origin]} if origin else {})})
         try:
-            caller = identity.identify(headers, IPv4Address("TCP", "127.0.0.1", 1))
+            caller = identity.identify(head(headers))
         except Forbidden:
             return False
         self.assertEqual(caller, LOCAL_ADMINISTRATOR)
@@ -75,4 +83,4 @@ class LocalAdministratorTests(SynchronousTestCase):
     def test_unix(self) -> None:
         """No browser comes by a unix socket, and clients there name the server as they like."""
         headers = Headers({"Host": ["evil.example"], "Origin": ["http://evil.example"]})
-        self.assertEqual(LocalAdministrator().identify(headers, UNIXAddress("")), LOCAL_ADMINISTRATOR)
+        self.assertEqual(LocalAdministrator().identify(head(headers, UNIXAddress(""))), LOCAL_ADMINISTRATOR)

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 
 from imgsvc.errors import ConfigurationError, Unauthenticated
 from imgsvc.identity.proxy import Proxy
-from imgsvc.interfaces import IIdentity
+from imgsvc.interfaces import IIdentity, RequestHead
 from imgsvc.model import Caller
 
 PEER = IPv4Address("TCP", "127.0.0.1", 1)
@@ -23,7 +23,8 @@ class ProxyTests(SynchronousTestCase):
     def identify(
         self, headers: dict[str, str], peer: IAddress = PEER, peers: tuple[str, ...] = ("127.0.0.1",)
     ) -> Caller:
-        return Proxy(peers).identify(Headers({name: [value] for name, value in headers.items()}), peer)
+        lines = Headers({name: [value] for name, value in headers.items()})
+        return Proxy(peers).identify(RequestHead("GET", "/v2/images", lines, peer))
 
     def refusal(self, headers: dict[str, str], peer: IAddress = PEER, peers: tuple[str, ...] = ("127.0.0.1",)) -> str:
         return str(self.assertRaises(Unauthenticated, self.identify, headers, peer, peers))
@@ -76,13 +77,17 @@ class ProxyTests(SynchronousTestCase):
     def test_twice(self) -> None:
         """A header that is there twice may be the client's, and is refused."""
         headers = Headers({"X-Identity-Status": ["Confirmed"], "X-Roles": ["reader", "admin"]})
-        error = self.assertRaises(Unauthenticated, Proxy(["127.0.0.1"]).identify, headers, PEER)
+        error = self.assertRaises(
+            Unauthenticated, Proxy(["127.0.0.1"]).identify, RequestHead("GET", "/", headers, PEER)
+        )
         self.assertIn("X-Roles", str(error))
 
     def test_not_text(self) -> None:
         """A value that is not UTF-8 is refused."""
         headers = Headers({b"X-Identity-Status": [b"Confirmed"], b"X-User-Id": [b"\xff"]})
-        error = self.assertRaises(Unauthenticated, Proxy(["127.0.0.1"]).identify, headers, PEER)
+        error = self.assertRaises(
+            Unauthenticated, Proxy(["127.0.0.1"]).identify, RequestHead("GET", "/", headers, PEER)
+        )
         self.assertIn("X-User-Id", str(error))
 
     def test_peers(self) -> None:

@@ -6,10 +6,8 @@ has a function here whose first parameter is of that interface: one that is adde
 
 from __future__ import annotations
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
-from twisted.web.http_headers import Headers
 
 from imgsvc.event_model import ImageCreated, ImageSent
 from imgsvc.hashing import IHasher, IRunningHash
@@ -51,6 +49,7 @@ from imgsvc.interfaces import (
     ITaskWork,
     IThreads,
     IUploadCatalogue,
+    RequestHead,
 )
 from imgsvc.lease_model import Lease, Task, TaskStatus
 from imgsvc.metadef_model import Namespace, NamespaceQuery
@@ -336,10 +335,10 @@ def sink(to: IResponseSink) -> None:
 # --- callers and what they may do
 
 
-def identity(of: IIdentity, headers: Headers) -> None:
+def identity(of: IIdentity, head: RequestHead) -> None:
     """The caller comes at once or later."""
-    of.identify({}, IPv4Address("TCP", "127.0.0.1", 1))  # wrong: arg-type
-    text(of.identify(headers, IPv4Address("TCP", "127.0.0.1", 1)))  # wrong: arg-type
+    of.identify({})  # wrong: arg-type
+    text(of.identify(head))  # wrong: arg-type
     number(of.challenge)  # wrong: arg-type
 
 
