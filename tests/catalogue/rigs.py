@@ -1,6 +1,6 @@
-"""A catalogue on a database of its own for each test, and the images to put in.
+"""A catalogue for each test, with its own database, and images for it.
 
-What holds for every database is tested in classes that are marked `@on_every_database`.
+Tests that hold for every database are in classes that are marked `@on_every_database`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def stored_data(image_id: str, **fields: Any) -> StoredData:
 
 @implementer(IThreads)
 class HeldThreads:
-    """Calls when told to."""
+    """Makes a call when the test says so."""
 
     def __init__(self) -> None:
         self.held: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = []
@@ -82,22 +82,22 @@ class SQLiteRig:
         self.path = path
 
     def open_database(self, **options: Any) -> Any:
-        """Not started. options: for SQLiteDatabase, beside the URL."""
+        """A database that is not started. options: for SQLiteDatabase, besides the URL."""
         options = {"writer_threads": ImmediateThreads(), "reader_threads": ImmediateThreads()} | options
         return SQLiteDatabase(f"sqlite:///{self.path}", **options)
 
     def connect(self) -> Any:
-        """A connection as of another program, whose `execute` takes `?` for values and gives a cursor."""
+        """A connection of another program. Its `execute` takes `?` for values and returns a cursor."""
         return sqlite3.connect(self.path, isolation_level=None, timeout=0)
 
     def refuse_deletes(self, table: str) -> Callable[[], None]:
-        """Have the database refuse to delete rows of a table, until the function that is given is called."""
+        """Make the database refuse to delete rows of a table, until the returned function is called."""
         refusal = "BEGIN SELECT RAISE(ABORT, 'refused'); END"
         return _with_trigger(self.connect(), f"CREATE TRIGGER refuse BEFORE DELETE ON {table} {refusal}")
 
 
 class ServerRig:
-    """Opens a database of a server, with the newest tables, empty."""
+    """Opens an empty database on a server, with the newest tables."""
 
     def __init__(self, server: DatabaseServer, name: str) -> None:
         self.server = server
@@ -106,7 +106,9 @@ class ServerRig:
 
     @classmethod
     def emptied(cls, server: DatabaseServer) -> ServerRig:
-        """The database of a server that the tests of this process share, one after the other: to make it is slow."""
+        """The database of a server. The tests of this process share it, one after the other, because it is slow
+        to create.
+        """
         if server not in _databases:
             name = server.new_database()
             Schema(config.Database(url=server.url(name)), Path()).upgrade()
@@ -119,7 +121,7 @@ class ServerRig:
         return rig
 
     def open_database(self, **options: Any) -> Any:
-        """Not started. options: for ServerDatabase, beside the URL; or threads as for SQLite."""
+        """A database that is not started. options: for ServerDatabase, besides the URL; or threads, as for SQLite."""
         threads = options.pop("writer_threads", None) or options.pop("reader_threads", None) or ImmediateThreads()
         limits = options.pop("limits", Limits(connect=5, statement=10, lock=2))
         return ServerDatabase(
@@ -127,7 +129,7 @@ class ServerRig:
         )
 
     def connect(self) -> OtherConnection:
-        """A connection as of another program."""
+        """A connection of another program."""
         return OtherConnection(self.server.connect(self.name))
 
     def refuse_deletes(self, table: str) -> Callable[[], None]:
@@ -152,14 +154,14 @@ def _with_trigger(connection: Any, create: str, drop: str = "DROP TRIGGER refuse
 
 
 class OtherConnection:
-    """A connection to a server, used as one of sqlite3 is."""
+    """A connection to a server, with the interface of a connection of sqlite3."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> OtherConnection:
-        """Run a statement with `?` for values; `fetchall` gives its rows."""
+        """Run a statement with `?` for values. `fetchall` returns its rows."""
         self._cursor.execute(statement.replace("?", "%s"), tuple(values))
         return self
 
@@ -168,16 +170,16 @@ class OtherConnection:
         return list(self._cursor.fetchall())
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self._connection.close()
 
 
 _databases: dict[DatabaseServer, str] = {}
-"""The names of those that are shared."""
+"""The names of the shared databases."""
 
 
 def on_every_database(test_class: type[CatalogueTestCase]) -> type[CatalogueTestCase]:
-    """Puts one more class for each kind of server beside a class of tests of SQLite: TestsOnPostgreSQL, ..."""
+    """Adds a class for each kind of server beside a class of tests of SQLite: TestsOnPostgreSQL, ..."""
     module = sys.modules[test_class.__module__]
     for server, kind in ((postgresql, "PostgreSQL"), (mariadb, "MariaDB")):
         name = f"{test_class.__name__}On{kind}"
@@ -188,10 +190,10 @@ def on_every_database(test_class: type[CatalogueTestCase]) -> type[CatalogueTest
 
 
 class CatalogueTestCase(SynchronousTestCase):
-    """Gives `self.catalogue`, started, on the database of `self.rig`: an SQLite file, `self.path`, if not said."""
+    """Has `self.catalogue`, started, on the database of `self.rig`. The default is an SQLite file, `self.path`."""
 
     server: ClassVar[Callable[[], DatabaseServer] | None] = None
-    """Of what server the database is."""
+    """The kind of server of the database."""
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
@@ -203,18 +205,18 @@ class CatalogueTestCase(SynchronousTestCase):
         self.catalogue = self.open_catalogue(self.database)
 
     def open_database(self, **options: Any) -> Any:
-        """One more way to the same database, not started."""
+        """Another access to the same database, not started."""
         return self.rig.open_database(**options)
 
     def open_catalogue(self, database: Any) -> Catalogue:
-        """One more on the same database."""
+        """Another catalogue on the same database."""
         catalogue = Catalogue(database, now=lambda: self.now)
         self.successResultOf(catalogue.start())
         self.addCleanup(lambda: self.successResultOf(catalogue.stop()))
         return catalogue
 
     def other_connection(self) -> Any:
-        """A connection as of another program."""
+        """A connection of another program."""
         connection = self.rig.connect()
         self.addCleanup(connection.close)
         return connection

@@ -1,4 +1,4 @@
-"""Whole images, kept in place of others."""
+"""Updates that replace a whole image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class UpdateTests(CatalogueTestCase):
     """ICatalogue.update"""
 
     def in_status(self, status: Status) -> Image:
-        """A new image in that status, however one gets there."""
+        """A new image in this status."""
         image = self.add()
         self.other_connection().execute("UPDATE images SET status = ? WHERE id = ?", (status.value, image.id))
         image = self.get(image.id)
@@ -24,7 +24,7 @@ class UpdateTests(CatalogueTestCase):
         return image
 
     def test_every_pair_of_statuses(self) -> None:
-        """Only the moves of TRANSITIONS are made; the end of an image is for `delete` to make."""
+        """Only the transitions of TRANSITIONS are made. Only `delete` deletes an image."""
         for source in Status:
             for target in Status:
                 image = self.in_status(source)
@@ -39,7 +39,7 @@ class UpdateTests(CatalogueTestCase):
                     self.assertEqual(self.get(image.id), image, f"{source} to {target}")
 
     def test_status_moved_meanwhile(self) -> None:
-        """A move from a status that the image has left is ImageChanged, even if nothing else tells."""
+        """A transition from a status that the image has left is ImageChanged, even if all else is equal."""
         for other in set(Status) - {Status.ACTIVE}:
             image = self.in_status(Status.ACTIVE)
             self.other_connection().execute("UPDATE images SET status = ? WHERE id = ?", (other.value, image.id))
@@ -47,7 +47,7 @@ class UpdateTests(CatalogueTestCase):
             self.assertIs(self.get(image.id).status, other)
 
     def test_everything(self) -> None:
-        """All that may differ is kept; what is not in the new image is gone."""
+        """All changed fields are kept, and what the new image lacks is removed."""
         image = self.add(tags=("a", "b"), properties={"kept": "1", "changed": "1", "gone": "1"}, owner="blue")
         places = (Location("local", "file:///a", {"x": "1"}), Location("local", "file:///b"))
         wanted = evolve(
@@ -78,7 +78,7 @@ class UpdateTests(CatalogueTestCase):
         self.assertEqual([place.metadata for place in self.get(image.id).locations], [{"x": "1"}, {}])
 
     def test_locations(self) -> None:
-        """Those that are no longer there are pending; metadata are changed in their place."""
+        """Locations that the new image lacks become pending deletions. Metadata is changed in place."""
         image = self.add()
         first, second, third = (Location("local", f"file:///{name}", {"n": name}) for name in "abc")
         image, _ = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(first, second))))
@@ -91,7 +91,7 @@ class UpdateTests(CatalogueTestCase):
         self.assertEqual(self.successResultOf(self.catalogue.pending_deletions("local")), pending)
 
     def test_time_strictly_grows(self) -> None:
-        """Changes within one microsecond, or with a clock that was set back, have times of their own."""
+        """Changes within one microsecond, or after the clock was set back, have increasing times."""
         image = self.add(created_at=NOON + timedelta(days=1))
         moments = [image.updated_at]
         for number in range(3):
@@ -100,7 +100,7 @@ class UpdateTests(CatalogueTestCase):
         self.assertEqual(moments, sorted(set(moments)))
 
     def test_changed_meanwhile(self) -> None:
-        """ImageChanged for an image that was changed since it was read, in any way; nothing of it is undone."""
+        """An image that was changed since it was read is ImageChanged, and the other change stays."""
         for change in (
             lambda image: evolve(image, name="x"),
             lambda image: evolve(image, tags=("x",)),
@@ -115,7 +115,7 @@ class UpdateTests(CatalogueTestCase):
             self.assertEqual(self.get(image.id), now)
 
     def test_claimed_meanwhile(self) -> None:
-        """An upload that begins or ends is a change."""
+        """The beginning and the end of an upload count as changes."""
         image = self.add()
         self.successResultOf(self.catalogue.claim(image.id, "local", 60))
         self.failureResultOf(self.catalogue.update(image, evolve(image, name="x")), ImageChanged)

@@ -38,7 +38,7 @@ class BatchTest(CatalogueTestCase):
         self.successResultOf(stopped)
 
     def test_one_transaction(self) -> None:
-        """All that wait make up one transaction, in their order, and are answered after its commit."""
+        """All waiting writes form one transaction, in their order, and their Deferreds fire after its commit."""
         images = [new_image() for _ in range(3)]
         added = [self.held.add(image) for image in images]
         claimed = self.held.claim(images[0].id, "local", 60)
@@ -54,7 +54,7 @@ class BatchTest(CatalogueTestCase):
         self.assertEqual(self.successResultOf(claimed).image, self.get(images[0].id))
 
     def test_failure_alone(self) -> None:
-        """A write that fails is undone alone, with all that it did."""
+        """If a write fails, only its own effects are undone."""
         image = new_image(tags=("a",))
         before, after = new_image(), new_image()
         unencodable = new_image(properties={"good": "text", "bad": "\ud800"})
@@ -70,7 +70,7 @@ class BatchTest(CatalogueTestCase):
             self.assertEqual(self.get(one.id), one)
 
     def test_cancelled(self) -> None:
-        """A write that nobody waits for any more is done all the same, and does not disturb the others."""
+        """A cancelled write is still done, and does not disturb the others."""
         images = [new_image(), new_image()]
         cancelled, other = (self.held.add(image) for image in images)
         cancelled.cancel()
@@ -81,7 +81,7 @@ class BatchTest(CatalogueTestCase):
         self.assertEqual(self.get(images[0].id), images[0])
 
     def test_stop(self) -> None:
-        """Stopping finishes the writes that wait, and refuses others."""
+        """A stop finishes the waiting writes, and refuses others."""
         waiting = self.held.add(new_image())
         stopped = self.held.stop()
         self.failureResultOf(self.held.add(new_image()), CatalogueUnavailable)
@@ -93,7 +93,7 @@ class BatchTest(CatalogueTestCase):
         self.successResultOf(stopped)
 
     def test_thread_fails(self) -> None:
-        """When the thread itself fails, nobody waits for ever."""
+        """If the thread itself fails, nobody waits forever."""
         waiting = self.held.add(new_image())
         self.threads.release()
         answer, _, _ = self.threads.held.pop()
@@ -109,7 +109,7 @@ class FailureTest(CatalogueTestCase):
         return super().open_database(busy_timeout=0.01, **options)
 
     def test_locked(self) -> None:
-        """While another program holds the lock writes fail and reads go on; then writes go on."""
+        """While another program holds the lock, writes fail and reads succeed. Then writes succeed again."""
         image = self.add_public()
         other = self.other_connection()
         other.execute("BEGIN EXCLUSIVE")
@@ -122,7 +122,7 @@ class FailureTest(CatalogueTestCase):
         self.add()
 
     def test_full(self) -> None:
-        """A write that finds no space fails whole, and the next one that fits is done."""
+        """A write that finds no space fails completely, and the next one that fits succeeds."""
 
         def set_page_limit(connection: Connection, pages: int) -> int:
             return int(connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").scalar_one())
@@ -139,13 +139,13 @@ class FailureTest(CatalogueTestCase):
         self.assertEqual([self.get(one.id) for one in (large, small)], [large, small])
 
     def test_broken(self) -> None:
-        """Reads of a database that lost its tables fail, the list and the single one."""
+        """Reads of a database without its tables fail, of lists and of single images."""
         self.other_connection().execute("DROP TABLE image_tags")
         self.failureResultOf(self.catalogue.image("any"), CatalogueUnavailable)
         self.failureResultOf(self.catalogue.images(ImageQuery(ADMIN, 10)), CatalogueUnavailable)
 
     def test_broken_writes(self) -> None:
-        """So do writes, whether SQLAlchemy runs their statements or the catalogue does it by itself."""
+        """Writes fail too, whether SQLAlchemy or the catalogue runs their statements."""
         image = self.add()
         for table in ("image_members", "image_tags"):
             self.other_connection().execute(f"DROP TABLE {table}")
@@ -153,7 +153,7 @@ class FailureTest(CatalogueTestCase):
         self.failureResultOf(self.catalogue.add(new_image(tags=("x",))), CatalogueUnavailable)
 
     def test_not_a_database(self) -> None:
-        """A file that is something else is not touched."""
+        """A file that is not a database is not changed."""
         path = Path(self.mktemp())
         path.write_bytes(b"something else" * 1000)
         catalogue = Catalogue(SQLiteDatabase(f"sqlite:///{path}", ImmediateThreads(), ImmediateThreads()))
@@ -161,7 +161,7 @@ class FailureTest(CatalogueTestCase):
         self.assertEqual(path.read_bytes(), b"something else" * 1000)
 
     def test_no_folder(self) -> None:
-        """A file that cannot be made is a failure that names the cause."""
+        """The error of a file that cannot be created names the cause."""
         url = f"sqlite:///{self.mktemp()}/nowhere/file"
         failure = self.failureResultOf(
             Catalogue(SQLiteDatabase(url, ImmediateThreads(), ImmediateThreads())).start(), CatalogueUnavailable
@@ -169,7 +169,7 @@ class FailureTest(CatalogueTestCase):
         self.assertIn("unable to open", str(failure.value))
 
     def test_closed(self) -> None:
-        """Before the start and after the stop every call fails."""
+        """Before the start and after the stop, every call fails."""
         catalogue = Catalogue(self.open_database())
         for _ in range(2):
             self.failureResultOf(catalogue.image("any"), CatalogueUnavailable)
@@ -183,7 +183,7 @@ class FailureTest(CatalogueTestCase):
 
 class ReadTest(CatalogueTestCase):
     def test_where_reads_run(self) -> None:
-        """An image is read at once, a list in a reader thread."""
+        """An image is read in the reactor thread, a list in a reader thread."""
         image = self.add_public()
         threads = HeldThreads()
         catalogue = self.open_catalogue_with(threads)
@@ -194,7 +194,7 @@ class ReadTest(CatalogueTestCase):
         self.assertEqual(self.successResultOf(listed).images, [image])
 
     def test_read_again(self) -> None:
-        """A read that fails at once is made again in a reader thread."""
+        """If a read in the reactor thread fails, it is repeated in a reader thread."""
         image = self.add_public()
         other = self.other_connection()
 
@@ -237,7 +237,7 @@ class ReadTest(CatalogueTestCase):
 
 class SettingsTest(CatalogueTestCase):
     def test_connections(self) -> None:
-        """Every commit is on the disk, foreign keys hold, and the log is written ahead."""
+        """Every commit is flushed to the disk, foreign keys are enforced, and the log is a write-ahead log."""
 
         def settings(connection: Connection) -> list[object]:
             names = ("journal_mode", "synchronous", "foreign_keys")
@@ -247,7 +247,7 @@ class SettingsTest(CatalogueTestCase):
             self.assertEqual(self.successResultOf(run(settings)), ["wal", 2, 1])
 
     def test_busy_timeout(self) -> None:
-        """Locks are waited for as long as was said."""
+        """The wait for a lock ends after the given time."""
         database = self.open_database(busy_timeout=0.25)
         self.successResultOf(database.start())
 
@@ -259,7 +259,7 @@ class SettingsTest(CatalogueTestCase):
         self.successResultOf(database.stop())
 
     def test_files_after_stop(self) -> None:
-        """The last one that stops leaves a file with all in it, the empty one by which others wait, and the reserve."""
+        """The last process that stops leaves one file with all data, the empty file for turns, and the reserve."""
         image = self.add()
         self.successResultOf(self.catalogue.stop())
         left = {path.name for path in self.path.parent.glob(self.path.name + "*")}
@@ -270,6 +270,6 @@ class SettingsTest(CatalogueTestCase):
 
 class UrlTest(SynchronousTestCase):
     def test_refused(self) -> None:
-        """Only the URL of an SQLite file is taken."""
+        """Only URLs of SQLite files are accepted."""
         for url in ("", "nonsense", "sqlite://", "sqlite:///:memory:", "sqlite:///a?mode=ro", "postgresql://host/name"):
             self.assertRaises(ConfigurationError, SQLiteDatabase, url, ImmediateThreads(), ImmediateThreads())

@@ -24,7 +24,7 @@ class QueryTestCase(CatalogueTestCase):
         return [image.id for image in self.successResultOf(self.catalogue.images(query)).images]
 
     def names(self, caller: Caller = ADMIN, limit: int = 100, **query: Any) -> list[str | None]:
-        """The names of the images that are listed, in alphabetical order unless `sort` says otherwise."""
+        """The names of the listed images, in alphabetical order unless `sort` says otherwise."""
         query.setdefault("sort", (("name", False),))
         images = self.successResultOf(self.catalogue.images(ImageQuery(caller, limit, **query))).images
         return [image.name for image in images]
@@ -53,7 +53,7 @@ class VisibilityTest(QueryTestCase):
         self.assertEqual(self.names(NOBODY, visibility="all"), [*community, *public])
 
     def test_one_visibility(self) -> None:
-        """A visibility that is named is the only one in the list."""
+        """If a visibility is given, only images with it are listed."""
         for visibility in ("public", "community"):
             names = [f"{visibility} of {owner}" for owner in (None, "me", "you")]
             for caller in (ME, NOBODY, ADMIN):
@@ -64,7 +64,7 @@ class VisibilityTest(QueryTestCase):
             self.assertEqual(len(self.names(ADMIN, visibility=visibility)), 3)
 
     def test_nothing_to_see(self) -> None:
-        """A list of visibilities of which the caller sees nothing is empty, whatever it is sorted or filtered by."""
+        """A list of visibilities of which the caller sees nothing is empty, whatever its order and filters."""
         for visibility, filters, sort in product(
             ("private", "shared"),
             ((), (Filter("tag", "eq", ("x",)),), (Filter("name", "eq", ("x",)),)),
@@ -73,7 +73,7 @@ class VisibilityTest(QueryTestCase):
             self.assertEqual([], self.names(NOBODY, visibility=visibility, filters=filters, sort=sort))
 
     def test_administrator(self) -> None:
-        """An administrator sees all but the community images of others, and with `all` those too."""
+        """An administrator sees all images except community images of others, and with `all` those too."""
         administrator = Caller(project_id="me", roles=frozenset({"admin"}))
         hidden = {"community of None", "community of you"}
         everything = self.names(administrator, visibility="all")
@@ -85,7 +85,7 @@ class VisibilityTest(QueryTestCase):
         )
 
     def test_marker_seen_by_id(self) -> None:
-        """The marker is an image that the caller may see by its id, in the list or not."""
+        """The marker may be any image that the caller may see by its id, whether it is in the list or not."""
         seen = {
             ME: {"community", "public", "private of me", "shared of me", "shared of None"},
             NOBODY: {"community", "public", "shared of None"},
@@ -126,7 +126,7 @@ class FilterTest(QueryTestCase):
         self.assertEqual("".join(str(name) for name in listed), names, filters)
 
     def test_equal(self) -> None:
-        """`eq` takes every column, and null for what is unset."""
+        """`eq` works for every column, and null stands for no value."""
         self.check("abc")
         self.check("b", ("name", "eq", ("b",)))
         self.check("", ("name", "eq", ("B",)))
@@ -142,7 +142,7 @@ class FilterTest(QueryTestCase):
         self.check("abc", ("visibility", "eq", ("shared",)))
 
     def test_order(self) -> None:
-        """Numbers and times are compared, and null is in no order."""
+        """Numbers and times are compared. Null is neither less nor greater."""
         self.check("bc", ("min_ram", "gte", (2,)))
         self.check("c", ("min_ram", "gt", (2,)))
         self.check("ab", ("min_ram", "lte", (2,)))
@@ -151,13 +151,13 @@ class FilterTest(QueryTestCase):
         self.check("", ("size", "lt", (2**40,)))
 
     def test_large_numbers(self) -> None:
-        """A number that is larger than the column holds is more than all of them."""
+        """A number that is too large for the column is greater than all values."""
         for number in (2**31, 2**63 - 1):
             self.check("abc", ("min_ram", "lt", (number,)), ("min_disk", "gt", (-number,)))
             self.check("", ("min_ram", "eq", (number,)))
 
     def test_times(self) -> None:
-        """Times are compared as clients are shown them, in whole seconds."""
+        """Times are compared as clients see them, in whole seconds."""
         self.add(name="d", created_at=NOON + timedelta(seconds=1))
         self.add(name="e", created_at=NOON.replace(microsecond=0) + timedelta(seconds=2))
         second = NOON.replace(microsecond=0) + timedelta(seconds=1)
@@ -169,11 +169,11 @@ class FilterTest(QueryTestCase):
         self.check("d", ("created_at", "gte", (second,)), ("created_at", "lte", (second,)))
 
     def test_unequal_to_null(self) -> None:
-        """What is unset is unequal to every value."""
+        """No value is unequal to every value."""
         self.check("ac", ("disk_format", "neq", ("raw",)))
 
     def test_in(self) -> None:
-        """`in` takes any of several values, and none of none."""
+        """`in` matches any of several values, and nothing if there are none."""
         self.check("ab", ("name", "in", ("a", "b", "x")))
         self.check("bc", ("disk_format", "in", ("raw", "qcow2")))
         self.check("", ("name", "in", ()))
@@ -186,7 +186,7 @@ class FilterTest(QueryTestCase):
         self.check("b", ("tag", "in", ("y", "z")))
 
     def test_properties(self) -> None:
-        """A custom property must be there with the value."""
+        """An image must have the custom property with this value."""
         self.check("a", ("property:os", "eq", ("debian",)))
         self.check("ab", ("property:os", "in", ("debian", "ubuntu")))
         self.check("a", ("property:empty", "eq", ("",)))
@@ -195,12 +195,12 @@ class FilterTest(QueryTestCase):
         self.check("", ("property:a:b' OR '1'='1", "eq", ("' OR '1'='1",)))
 
     def test_together(self) -> None:
-        """All filters must hold, and what the caller may not see stays out."""
+        """All filters must match, and images that the caller may not see are left out."""
         self.check("b", ("tag", "eq", ("x",)), ("property:os", "eq", ("ubuntu",)), ("protected", "eq", (True,)))
         self.assertEqual(self.names(ME, filters=(Filter("name", "eq", ("b",)),)), [])
 
     def test_same_shape(self) -> None:
-        """Queries that differ in values only give each its own images."""
+        """Queries that differ only in their values each get their own images."""
         for _ in range(2):
             for name in "abc":
                 self.check(name, ("name", "eq", (name,)))
@@ -209,7 +209,7 @@ class FilterTest(QueryTestCase):
         self.assertEqual(self.names(ME), [])
 
     def test_unknown(self) -> None:
-        """A column or operator that images do not have is refused."""
+        """An unknown column or operator is refused."""
         for one in (("deleted_at", "eq", (1,)), ("claims", "eq", (1,)), ("", "eq", ("a",)), ("name", "like", ("a",))):
             query = ImageQuery(ADMIN, 10, filters=(Filter(*one),))
             self.failureResultOf(self.catalogue.images(query), Invalid)
@@ -225,7 +225,9 @@ class PageTest(QueryTestCase):
             self.failureResultOf(self.catalogue.images(ImageQuery(ADMIN, 10, marker=marker)), Invalid)
 
     def test_deleted_on_the_way(self) -> None:
-        """Who deletes what it lists, page by page, comes to the end: a deleted image keeps its place, in any order."""
+        """A client that deletes what it lists, page by page, reaches the end: a deleted image keeps its place
+        in any order.
+        """
         for key, down in product(SORT_KEYS, (False, True)):
             for number in range(7):
                 self.now += timedelta(seconds=1)
@@ -247,7 +249,7 @@ class PageTest(QueryTestCase):
             self.assertEqual(everything, seen, (key, down))
 
     def test_deleted_fixed_key(self) -> None:
-        """The same where a filter fixes what the list is sorted by."""
+        """The same holds if a filter fixes the sort key."""
         query = ImageQuery(
             ME, 2, sort=(("status", False), ("name", False)), filters=(Filter("status", "eq", ("queued",)),)
         )
@@ -261,7 +263,7 @@ class PageTest(QueryTestCase):
                 marker = image_id
 
     def test_deleted_of_others(self) -> None:
-        """A deleted image that the caller could not see is as unknown to it as one that never was."""
+        """A deleted image that the caller could not see is as unknown as one that never existed."""
         seen = {
             Visibility.PUBLIC: (ME, YOU, NOBODY, ADMIN),
             Visibility.COMMUNITY: (ME, YOU, NOBODY, ADMIN),
@@ -282,7 +284,7 @@ class PageTest(QueryTestCase):
                     self.assertEqual(expected, message)
 
     def test_limit(self) -> None:
-        """A page has at most `limit` images, 0 too."""
+        """A page has at most `limit` images, also if it is 0."""
         for _ in range(3):
             self.add()
         self.assertEqual([len(self.ids(ImageQuery(ADMIN, limit))) for limit in range(5)], [0, 1, 2, 3, 3])
@@ -293,7 +295,7 @@ class PageTest(QueryTestCase):
         self.assertEqual(self.ids(ImageQuery(ADMIN, 10)), [image.id for image in reversed(images)])
 
     def test_tie_breakers(self) -> None:
-        """Images of equal keys are in the order of their age, as the one key runs, and descending after several."""
+        """Images with equal keys are sorted by age: in the direction of a single key, descending after several."""
         images = [self.add(name="x", created_at=NOON + timedelta(seconds=place)).id for place in range(3)]
         backwards = images[::-1]
         self.assertEqual(self.ids(ImageQuery(ADMIN, 10, sort=(("name", False),))), images)
@@ -301,7 +303,7 @@ class PageTest(QueryTestCase):
         self.assertEqual(self.ids(ImageQuery(ADMIN, 10, sort=(("name", False), ("size", False)))), backwards)
 
     def test_pages(self) -> None:
-        """Pages one after the other are the whole list in its order, whatever it is sorted by."""
+        """All pages together are the whole list in its order, for any sort key."""
         projects = count()
         values = st.fixed_dictionaries(
             {
@@ -337,7 +339,7 @@ class PageTest(QueryTestCase):
 
 
 def in_order(images: list[Image], sort: tuple[tuple[str, bool], ...]) -> list[Image]:
-    """The order that the API asks for, by plain sorting: stable, from the last key to the first."""
+    """The order that the API requires, by plain sorting: stable, from the last key to the first."""
     descending = sort[0][1] if len(sort) == 1 else True
     keys = dict(reversed((*sort, ("created_at", descending), ("id", descending))))
     # A key given again is a tie breaker that breaks nothing: the first counts.

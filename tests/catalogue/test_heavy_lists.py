@@ -1,4 +1,4 @@
-"""Lists with many filters cost others neither time nor memory."""
+"""Lists with many filters take neither time nor memory from others."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def query(filters: int) -> ImageQuery:
 
 
 class StatementTests(SynchronousTestCase):
-    """What is kept of statements, and how many are made at a time."""
+    """Which statements are kept, and how many are compiled at a time."""
 
     def test_heavy(self) -> None:
-        """Many filters, or many values of one, are heavy; what people ask for is not."""
+        """Many filters, or many values of one, are heavy. Usual queries are not."""
         self.assertFalse(is_heavy(query(8)))
         self.assertTrue(is_heavy(query(60)))
         self.assertTrue(is_heavy(ImageQuery(ADMIN, 5, (Filter("id", "in", ("x",) * 60),))))
 
     def test_kept(self) -> None:
-        """Small statements are kept; large ones, of which 100 filters make 100 KiB each, are not."""
+        """Small statements are kept. Large ones are not: those of 100 filters have 100 KiB each."""
         dialect = sqlite.dialect()
         for filters, is_kept in ((3, True), (60, False)):
             shape = QueryShape.of(query(filters))
@@ -42,7 +42,7 @@ class StatementTests(SynchronousTestCase):
             self.assertEqual(is_kept, statements[0] is statements[1])
 
     def test_repeated_sort_keys(self) -> None:
-        """A key that is repeated thousands of times makes no other statement, and no larger one."""
+        """A sort key that is repeated thousands of times makes no other statement, and no larger one."""
         for again, once in (
             ((("name", True), ("name", False)) * 1000, (("name", True), ("created_at", True))),
             ((("name", False), ("size", True), ("name", True)), (("name", False), ("size", True))),
@@ -55,12 +55,12 @@ class StatementTests(SynchronousTestCase):
             self.assertEqual(tuple(SortKey(*key) for key in (*once, *rest)), shape.sort)
 
     def test_counted(self) -> None:
-        """However many filters there are, the images that pass are counted for a few."""
+        """However many filters there are, images are counted for a few only."""
         tags = tuple(Filter("tag", "eq", ("a",)) for _ in range(50))
         self.assertEqual(MOST_COUNTED, len(counted_filters(QueryShape.of(ImageQuery(ADMIN, 5, tags)))))
 
     def test_one_at_a_time(self) -> None:
-        """A second thread that makes a statement waits for the first."""
+        """A second thread that compiles a statement waits for the first."""
         first, second = Event(), Event()
         overtaken = []
 
@@ -83,10 +83,10 @@ class StatementTests(SynchronousTestCase):
 
 
 class OneAtATimeTests(CatalogueTestCase):
-    """Heavy lists have one of the threads, and the others are for everybody."""
+    """Heavy lists share one thread. The others are for all lists."""
 
     def test_readers(self) -> None:
-        """Of heavy lists one is at work, and a light one does not wait for them."""
+        """Only one heavy list runs at a time, and a light one does not wait for it."""
         threads = HeldThreads()
         held = Catalogue(self.open_database(reader_threads=threads))
         self.successResultOf(held.start())

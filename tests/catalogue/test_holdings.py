@@ -1,4 +1,4 @@
-"""What the catalogue tells stores."""
+"""What the catalogue tells stores about their objects."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class HoldingsTest(CatalogueTestCase):
         return count
 
     def test_identity(self) -> None:
-        """The id stays with the database, whoever opens it."""
+        """The id belongs to the database, whoever opens it."""
         first = self.successResultOf(self.catalogue.identity())
         UUID(first)
         self.assertEqual(first, self.successResultOf(self.catalogue.identity()))
         self.assertEqual(first, self.successResultOf(self.open_catalogue(self.open_database()).identity()))
 
     def test_objects(self) -> None:
-        """Objects of images, pending ones and uploads are known and counted, each in its store."""
+        """Objects of images, pending deletions and uploads are known and counted, each in its store."""
         self.assertEqual((0, set()), (self.count(), self.known("x")))
         active, pending, coming = self.add_active(), self.add_active(), self.add()
         self.successResultOf(self.catalogue.delete(pending.id))
@@ -42,7 +42,7 @@ class HoldingsTest(CatalogueTestCase):
         self.assertEqual((0, set()), (self.count("other"), self.known(*ids, store_id="other")))
 
     def test_records(self) -> None:
-        """Records of a store come in pages, with what is known of their bytes; those of pending deletions do not."""
+        """Records of a store come in pages, with size and digests. Pending deletions are left out."""
         first, pending, second = (self.add_active() for _ in range(3))
         self.successResultOf(self.catalogue.delete(pending.id))
         self.successResultOf(self.catalogue.claim(self.add().id, "local", 60))
@@ -60,7 +60,7 @@ class HoldingsTest(CatalogueTestCase):
 
 class TogetherTest(CatalogueTestCase):
     def test_asked_at_once(self) -> None:
-        """Processes that ask a new catalogue for its id at the same time get the same one."""
+        """Processes that ask a new catalogue for its id at the same time get the same id."""
         verifyObject(IHoldings, self.catalogue)
         verifyObject(ICatalogue, self.catalogue)
         threads = [HeldThreads(), HeldThreads()]

@@ -25,11 +25,11 @@ few = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @on_every_database
 class ImagesTest(CatalogueTestCase):
     def test_interface(self) -> None:
-        """The catalogue has all that ICatalogue asks for."""
+        """The catalogue provides ICatalogue."""
         verifyObject(ICatalogue, self.catalogue)
 
     def test_whole_image(self) -> None:
-        """Every field comes back as it was given."""
+        """Every field is kept unchanged."""
         image = new_image(
             name="ubuntu",
             visibility=Visibility.COMMUNITY,
@@ -53,12 +53,12 @@ class ImagesTest(CatalogueTestCase):
         self.assertEqual(dict(self.get(image.id).properties), dict(image.properties))
 
     def test_empty_image(self) -> None:
-        """What was not given is null, false or empty."""
+        """Fields that are not given are null, false or empty."""
         image = self.add()
         self.assertEqual(self.get(image.id), image)
 
     def test_any_text(self) -> None:
-        """Names, tags and properties hold any text, the empty one, quotes, and NUL too where the database does."""
+        """Names, tags and properties may have any text: empty, with quotes, and with NUL if the database allows it."""
         keeps_nul = self.server is not postgresql
 
         @few
@@ -72,7 +72,7 @@ class ImagesTest(CatalogueTestCase):
         holds()
 
     def test_nul(self) -> None:
-        """A text with a NUL is kept whole or refused, and is the id of no image."""
+        """A text with NUL is kept completely or refused, and is not the id of an image."""
         image = new_image(name="a\0b", tags=("\0",))
         added = self.catalogue.add(image)
         if self.server is postgresql:
@@ -88,7 +88,7 @@ class ImagesTest(CatalogueTestCase):
         self.assertEqual(self.get(image.id).tags, ("a", "b"))
 
     def test_id_taken(self) -> None:
-        """An id is given once, and nothing of the second image is kept."""
+        """An id can be used once, and nothing of the second image is kept."""
         image = self.add(properties={"a": "1"})
         second = new_image(id=image.id, properties={"b": "2"}, tags=("t",))
         self.failureResultOf(self.catalogue.add(second), ImageExists)
@@ -96,13 +96,13 @@ class ImagesTest(CatalogueTestCase):
         self.assertEqual(dict(self.get(image.id).properties), {"a": "1"})
 
     def test_deleted_id_taken(self) -> None:
-        """The id of a deleted image is not given again."""
+        """The id of a deleted image cannot be used again."""
         image = self.add()
         self.successResultOf(self.catalogue.delete(image.id))
         self.failureResultOf(self.catalogue.add(new_image(id=image.id)), ImageExists)
 
     def test_not_new(self) -> None:
-        """Only queued images without data are added."""
+        """Only queued images without data can be added."""
         for image in (
             new_image(status=Status.ACTIVE),
             new_image(locations=(Location("local", "file:///x"),)),
@@ -110,7 +110,7 @@ class ImagesTest(CatalogueTestCase):
             self.failureResultOf(self.catalogue.add(image), ValueError)
 
     def test_unencodable_text(self) -> None:
-        """Text that is no Unicode is refused, is in no image, and the catalogue goes on."""
+        """Text that is not valid Unicode is refused, is in no image, and does no harm to the catalogue."""
         for text in ("\ud800", "\udc80"):
             self.failureResultOf(self.catalogue.add(new_image(name=text)), Invalid)
         self.failureResultOf(self.catalogue.image("\ud800"), NoSuchImage)
@@ -125,12 +125,12 @@ class ImagesTest(CatalogueTestCase):
         self.failureResultOf(self.catalogue.images(query), Invalid)
 
     def test_absent(self) -> None:
-        """An image that was never added is not found, whatever the id looks like."""
+        """An image that was never added is not found, whatever its id."""
         for image_id in ("", "nothing", "x" * 300, "' OR 1=1 --"):
             self.failureResultOf(self.catalogue.image(image_id), NoSuchImage)
 
     def test_times(self) -> None:
-        """Times are kept to the microsecond."""
+        """Times are kept with microseconds."""
 
         @few
         @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
@@ -140,15 +140,15 @@ class ImagesTest(CatalogueTestCase):
         keeps()
 
     def test_check(self) -> None:
-        """A database that answers is sound."""
+        """The check succeeds if the database answers."""
         self.assertIsNone(self.successResultOf(self.catalogue.check()))
 
 
 class KnownTest(CatalogueTestCase):
-    """What is kept of images between two changes."""
+    """The cache of images between two changes."""
 
     def test_change_elsewhere(self) -> None:
-        """A change by anybody else is seen by the next read, also after an image was read again and again."""
+        """The next read sees a change by another program, even if the image was read many times."""
         catalogue, other = self.catalogue, self.open_catalogue(self.open_database())
         image = new_image(name="old")
         self.successResultOf(catalogue.add(image))
@@ -159,7 +159,7 @@ class KnownTest(CatalogueTestCase):
         self.failureResultOf(other.image(image.id), NoSuchImage)
 
     def test_own_change(self) -> None:
-        """So is a change of its own."""
+        """The next read sees a change by the catalogue itself."""
         catalogue = self.catalogue
         image = new_image()
         self.successResultOf(catalogue.add(image))
@@ -168,7 +168,7 @@ class KnownTest(CatalogueTestCase):
         self.assertEqual(self.successResultOf(catalogue.image(image.id)).status, "saving")
 
     def test_bounded(self) -> None:
-        """No more than some are kept."""
+        """The number of cached images is limited."""
         self.patch(module, "MOST_KNOWN", 2)
         catalogue = self.catalogue
         images = [new_image() for _ in range(3)]
@@ -183,7 +183,7 @@ class KnownTest(CatalogueTestCase):
 @on_every_database
 class DeleteTest(CatalogueTestCase):
     def test_delete(self) -> None:
-        """A deleted image is gone for readers, lists and a second deletion."""
+        """A deleted image is gone for reads, lists and a second deletion."""
         image = self.add_public()
         self.assertEqual(self.successResultOf(self.catalogue.delete(image.id)), [])
         self.failureResultOf(self.catalogue.image(image.id), NoSuchImage)
@@ -191,11 +191,11 @@ class DeleteTest(CatalogueTestCase):
         self.assertEqual(self.successResultOf(self.catalogue.images(ImageQuery(ADMIN, 10))).images, [])
 
     def test_absent(self) -> None:
-        """What was never added cannot be deleted."""
+        """An image that was never added cannot be deleted."""
         self.failureResultOf(self.catalogue.delete("nothing"), NoSuchImage)
 
     def test_every_status(self) -> None:
-        """An image is deleted from every status from which TRANSITIONS lets it go, and from no other."""
+        """An image is deleted from exactly those statuses from which TRANSITIONS allows it."""
         connection = self.other_connection()
         for status in Status:
             image = self.add()
@@ -207,7 +207,7 @@ class DeleteTest(CatalogueTestCase):
                 self.failureResultOf(deleted, NoSuchImage)
 
     def test_row_stays(self) -> None:
-        """The row tells when the image was deleted, and what it was: by that it keeps its place in lists."""
+        """The row keeps the time of the deletion and the old status, so the image keeps its place in lists."""
         image = self.add()
         self.successResultOf(self.catalogue.delete(image.id))
         columns = "status, deleted_from, deleted_at, updated_at"
@@ -215,7 +215,7 @@ class DeleteTest(CatalogueTestCase):
         self.assertEqual(row, [("deleted", "queued", microseconds(self.now), microseconds(image.updated_at))])
 
     def test_pending(self) -> None:
-        """The locations of deleted images are pending until they are forgotten, by their keys."""
+        """The locations of deleted images are pending deletions until they are forgotten by their keys."""
         images = [self.add_active() for _ in range(3)]
         self.assertEqual(self.successResultOf(self.catalogue.pending_deletions("local")), [])
         pending: list[PendingDeletion] = []
@@ -239,7 +239,7 @@ class DeleteTest(CatalogueTestCase):
         self.assertEqual(len(self.get(image.id).locations), 1)
 
     def test_key_used_once(self) -> None:
-        """The key of a forgotten location is never that of another."""
+        """The key of a forgotten location is never used again."""
         first = self.successResultOf(self.catalogue.delete(self.add_active().id))
         self.successResultOf(self.catalogue.forget_location(first[0].key))
         second = self.successResultOf(self.catalogue.delete(self.add_active().id))
@@ -249,7 +249,9 @@ class DeleteTest(CatalogueTestCase):
 @on_every_database
 class UsageTest(CatalogueTestCase):
     def test_usage(self) -> None:
-        """The bytes of a project's images count once for each location; those of others and deleted ones do not."""
+        """The bytes of a project's images count once for each location. Deleted images, and those of others, do
+        not count.
+        """
         self.assertEqual(self.successResultOf(self.catalogue.usage("me")), 0)
         self.add_active({"size": 100}, owner="me")
         twice = self.add_active({"size": 2**50}, owner="me")
@@ -264,7 +266,7 @@ class UsageTest(CatalogueTestCase):
         self.assertEqual([location.store_id for location in self.get(twice.id).locations], ["local", "b"])
 
     def test_uploading(self) -> None:
-        """Images of a project that wait for bytes are counted, until they are active or deleted."""
+        """Images of a project that wait for data are counted until they are active or deleted."""
         first, second, third = (self.add(owner="me") for _ in range(3))
         self.add(owner="you")
         self.assertEqual(self.successResultOf(self.catalogue.project_usage("me")).count_uploading, 0)
@@ -278,7 +280,7 @@ class UsageTest(CatalogueTestCase):
 @on_every_database
 class MoveTest(CatalogueTestCase):
     def test_transitions(self) -> None:
-        """No statement moves an image where TRANSITIONS does not let it go."""
+        """No statement makes a transition that TRANSITIONS does not allow."""
         for source in Status:
             for target in Status:
                 if target in TRANSITIONS[source]:
@@ -304,7 +306,9 @@ class StatementsTest(CatalogueTestCase):
         return len(self.statements)
 
     def test_reads(self) -> None:
-        """An image is one statement, a list is one, and one more for its marker, however many images there are."""
+        """A read of an image is one statement, a list is one, and its marker is one more, however many images
+        there are.
+        """
         images = [self.add_active(tags=("a", "b"), properties={"a": "1", "b": "2"}) for _ in range(20)]
         # Whether anything has changed is one more than the read, and all that a read of the same image takes.
         self.assertEqual(self.count(lambda: self.catalogue.image(images[0].id)), 2)
@@ -316,6 +320,6 @@ class StatementsTest(CatalogueTestCase):
         self.assertEqual(self.count(lambda: self.catalogue.images(evolve(query, marker=images[3].id))), 2)
 
     def test_add(self) -> None:
-        """A new image is a statement for itself, one each property and tag, and four of the transaction."""
+        """Adding an image takes one statement for it, one for each property and tag, and four for the transaction."""
         image = new_image(tags=("a", "b"), properties={"a": "1", "b": "2"})
         self.assertEqual(self.count(lambda: self.catalogue.add(image)), 1 + 2 + 2 + 4)

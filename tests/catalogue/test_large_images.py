@@ -1,4 +1,4 @@
-"""Images with much in them: read in steps, in pages that have an end, and not in the reactor's thread."""
+"""Large images are read in steps, in pages of limited size, and not in the reactor thread."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ HARD = f'"\\\x01{GRIN}\n'
 
 @on_every_database
 class LargeImageTests(CatalogueTestCase):
-    """What holds for every database."""
+    """Tests for every database."""
 
     def add_large(self, size: int = 2 * LARGE, **fields: object) -> Image:
-        """An image with a text of so many characters, and others."""
+        """Add an image with a text of so many characters, and others."""
         properties = {"long": "x" * size, "hard": HARD, "empty": ""}
         return self.add(properties=properties, tags=("b", "a"), **fields)
 
@@ -34,7 +34,7 @@ class LargeImageTests(CatalogueTestCase):
                 return pages
 
     def test_whole(self) -> None:
-        """An image is the same to those who ask for it, whether it comes in one row or not."""
+        """A large image is the same whether it is read in one row or in several steps."""
         for size in (1, LARGE - 100, LARGE, 4 * LARGE):
             image = evolve(self.add_large(size), tags=("a", "b"))
             self.assertEqual(image, self.get(image.id))
@@ -47,7 +47,7 @@ class LargeImageTests(CatalogueTestCase):
             self.successResultOf(self.catalogue.delete(image.id))
 
     def test_weight(self) -> None:
-        """What an image weighs is what it has now."""
+        """The weight of an image is that of its current contents."""
         image = self.add_large(10)
         for size in (100_000, 10, 50_000):
             before = self.get(image.id)
@@ -57,7 +57,7 @@ class LargeImageTests(CatalogueTestCase):
             self.assertTrue(4 * size < weight < 4 * size + 100, weight)
 
     def test_pages_end(self) -> None:
-        """A page ends before it has more bytes than it may have, and the next one begins there."""
+        """A page ends before it exceeds its bytes, and the next one begins there."""
         images = [self.add_large(size) for size in (10, 10, 5 * LARGE, 10, 2 * LARGE, 10, 10)]
         query = ImageQuery(ADMIN, 100, sort=(("id", False),), size=2 * LARGE)
         for asked in (
@@ -72,14 +72,14 @@ class LargeImageTests(CatalogueTestCase):
             self.assertEqual(len(images), sum(map(len, pages)))
 
     def test_none_that_is_too_large(self) -> None:
-        """Who wants no more than so much is told that there is more."""
+        """If even the first image exceeds the bytes, the result says that there is more."""
         self.add_large(2 * LARGE)
         query = ImageQuery(ADMIN, 5, size=LARGE, begins=False)
         page = self.successResultOf(self.catalogue.images(query))
         self.assertEqual(([], True), (page.images, page.cut))
 
     def test_many(self) -> None:
-        """A page of more images than are read at once has them all, in their order."""
+        """A page with more images than are read at once has all of them, in their order."""
         ids = sorted(self.add().id for _ in range(230))
         for limit, expected in ((230, 2), (120, 2), (1000, 1), (101, 3)):
             pages = self.pages(ImageQuery(ADMIN, limit, sort=(("id", False),)))
@@ -88,7 +88,7 @@ class LargeImageTests(CatalogueTestCase):
 
 
 class KnownImageTests(CatalogueTestCase):
-    """What is kept in memory, and what is read where."""
+    """The cache, and the threads that read."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -102,7 +102,7 @@ class KnownImageTests(CatalogueTestCase):
         self.successResultOf(stopped)
 
     def test_large(self) -> None:
-        """A large image is read by a thread, each time."""
+        """A large image is read by a thread each time."""
         image = self.add(properties={"long": "x" * LARGE})
         for _ in range(2):
             found = self.held.image(image.id)
@@ -111,7 +111,7 @@ class KnownImageTests(CatalogueTestCase):
             self.assertEqual(image, self.successResultOf(found))
 
     def test_bounded(self) -> None:
-        """Those that are kept are no more than so many bytes."""
+        """The bytes of the cached images are limited."""
         self.patch(catalogue, "MOST_KNOWN", 10 * LARGE)
         images = [self.add(properties={"long": "x" * (LARGE - 100)}) for _ in range(30)]
         for image in images:

@@ -1,4 +1,4 @@
-"""Lists against a plain model of what the Image API says of them."""
+"""Lists, compared with a plain model of the Image API."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Sort = tuple[tuple[str, bool], ...]
 
 @frozen
 class Shared:
-    """An image, and what each of its members says to it."""
+    """An image, and the status of each of its members."""
 
     image: Image
     answers: Mapping[str, MemberStatus]
@@ -103,7 +103,7 @@ QUERIES = st.builds(
 
 
 def sees_by_id(caller: Caller, shared: Shared) -> bool:
-    """Section "visibility" of the Image API, as a sentence for each row of its table."""
+    """Section "visibility" of the Image API: one sentence for each row of its table."""
     image = shared.image
     if caller.is_admin or image.visibility in ("public", "community"):
         return True
@@ -113,7 +113,7 @@ def sees_by_id(caller: Caller, shared: Shared) -> bool:
 
 
 def is_listed(query: ImageQuery, shared: Shared) -> bool:
-    """Whether the list has the image, filters apart."""
+    """Whether the list has the image, without regard to filters."""
     image, caller = shared.image, query.caller
     is_own = image.owner == caller.project_id if caller.is_admin else None is not image.owner == caller.project_id
     if query.visibility not in (None, "all", image.visibility):
@@ -127,7 +127,7 @@ def is_listed(query: ImageQuery, shared: Shared) -> bool:
 
 
 def passes(condition: Filter, image: Image) -> bool:
-    """Whether a filter lets the image through."""
+    """Whether the image passes a filter."""
     if condition.field == "tag":
         return condition.values[0] in image.tags
     if condition.field.startswith("property:"):
@@ -160,7 +160,7 @@ def expected(query: ImageQuery, stock: Sequence[Shared]) -> list[str]:
 @on_every_database
 class ModelTest(CatalogueTestCase):
     def test_lists(self) -> None:
-        """Whoever asks for what, and from whatever marker on: the images of the model, by walks and by gatherings."""
+        """Any list, from any marker on, has the images of the model, both as a walk and as a gather."""
         numbers = count()
 
         @settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -187,13 +187,13 @@ class ModelTest(CatalogueTestCase):
         return [image.id for image in self.successResultOf(self.catalogue.images(query)).images]
 
     def check_by_id(self, caller: Caller, shared: Shared) -> None:
-        """The policy finds what the model finds."""
+        """The policy finds the images of the model."""
         image = self.get(shared.image.id)
         self.assertEqual(frozenset(shared.answers), image.members)
         self.assertEqual(sees_by_id(caller, shared), sees(caller, image), (caller, shared))
 
     def stock(self, rows: Any, number: int) -> list[Shared]:
-        """The catalogue has these images now, and no others."""
+        """Put these images, and no others, into the catalogue."""
         stock = [
             Shared(new_image(id=f"{number:08d}-0000-4000-8000-{place:012d}", **fields), answers)
             for place, (fields, answers) in enumerate(rows)

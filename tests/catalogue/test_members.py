@@ -23,7 +23,7 @@ class MembersTest(CatalogueTestCase):
         return found
 
     def test_add(self) -> None:
-        """A new member is pending; members are in the order of their ids, and the image knows them."""
+        """A new member is pending. Members are sorted by id, and the image has them."""
         self.assertEqual([], self.members())
         green, blue = self.share("green"), self.share("Blue")
         self.assertEqual(Member(self.image.id, "green", MemberStatus.PENDING, self.now, self.now), green)
@@ -31,21 +31,21 @@ class MembersTest(CatalogueTestCase):
         self.assertEqual({"Blue", "green"}, self.get(self.image.id).members)
 
     def test_ids(self) -> None:
-        """Ids are told apart by each of their characters, of which there may be 255."""
+        """Ids of up to 255 characters are distinguished by each character."""
         for member_id in ("a", "A", "a ", "ä", "x" * 255, "x" * 254, "☃"):
             self.share(member_id)
         self.assertEqual(7, len(self.members()))
         self.assertEqual({"a", "A", "a ", "ä", "x" * 255, "x" * 254, "☃"}, self.get(self.image.id).members)
 
     def test_twice(self) -> None:
-        """A member cannot be added again, also if there is no room for another one."""
+        """A member cannot be added again, also if the limit is reached."""
         self.share("red", limit=1)
         for limit in (-1, 1, 2):
             self.failureResultOf(self.catalogue.add_member(self.image.id, "red", limit), Conflict)
         self.assertEqual(1, len(self.members()))
 
     def test_limit(self) -> None:
-        """There are no more members than the limit; a negative one is none."""
+        """There are at most as many members as the limit. A negative limit is none."""
         self.failureResultOf(self.catalogue.add_member(self.image.id, "red", 0), QuotaExceeded)
         self.share("red", limit=2)
         self.share("green", limit=2)
@@ -65,7 +65,7 @@ class MembersTest(CatalogueTestCase):
         self.assertEqual(before.updated_at, self.get(self.image.id).updated_at)
 
     def test_remove(self) -> None:
-        """A member that is removed is none, and pending when it is added again."""
+        """A removed member is gone, and pending when it is added again."""
         self.share("red")
         self.successResultOf(self.catalogue.set_member_status(self.image.id, "red", MemberStatus.ACCEPTED))
         self.successResultOf(self.catalogue.remove_member(self.image.id, "red"))
@@ -74,7 +74,7 @@ class MembersTest(CatalogueTestCase):
         self.assertEqual(MemberStatus.PENDING, self.share("red").status)
 
     def test_nobody(self) -> None:
-        """What is no member can neither answer nor be removed."""
+        """A project that is not a member can neither answer nor be removed."""
         other = self.add()
         self.share("red")
         for image_id, member_id in ((self.image.id, "green"), (other.id, "red"), (str(uuid4()), "red")):
@@ -84,7 +84,7 @@ class MembersTest(CatalogueTestCase):
         self.assertEqual([MemberStatus.PENDING], [member.status for member in self.members()])
 
     def test_deleted(self) -> None:
-        """A deleted image takes no member, and leaves none behind, nor tags or properties."""
+        """A deleted image takes no member, and keeps no members, tags or properties."""
         self.share("red")
         kept = self.add(tags=("x",), properties={"os": "debian"})
         self.successResultOf(self.catalogue.add_member(kept.id, "red", -1))

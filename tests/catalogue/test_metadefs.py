@@ -1,4 +1,4 @@
-"""Tests for metadata definitions in the catalogue."""
+"""Tests of metadata definitions in the catalogue."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def new_namespace(name: str, *definitions: Definition, **fields: Any) -> Namespa
 
 
 def without_own(namespace: Namespace) -> Namespace:
-    """Less what the catalogue sets."""
+    """The namespace without the fields that the catalogue sets."""
     return evolve(namespace, key=0, revision=0)
 
 
 class MetadefTestCase(CatalogueTestCase):
-    """Gives `self.metadefs` on the database of `self.catalogue`."""
+    """Has `self.metadefs` on the database of `self.catalogue`."""
 
     def setUp(self) -> None:
         super().setUp()
         self.metadefs = MetadefCatalogue(self.database)
 
     def keep(self, namespace: Namespace) -> Namespace:
-        """Add it; as it is then."""
+        """Add a namespace, and return it as it is kept."""
         self.successResultOf(self.metadefs.add(namespace))
         return self.read(namespace.name)
 
@@ -61,7 +61,7 @@ class MetadefTestCase(CatalogueTestCase):
         return found
 
     def names(self, caller: Caller = ADMIN, limit: int = 100, **query: Any) -> list[str]:
-        """Of a page."""
+        """The names of a page."""
         page = self.successResultOf(self.metadefs.namespaces(NamespaceQuery(caller, limit, **query))).namespaces
         return [namespace.name for namespace in page]
 
@@ -71,11 +71,11 @@ class NamespaceTests(MetadefTestCase):
     """Namespaces with their definitions."""
 
     def test_provided(self) -> None:
-        """The catalogue is what the interface says."""
+        """The catalogue provides the interface."""
         verifyObject(IMetadefCatalogue, self.metadefs)
 
     def test_kept(self) -> None:
-        """What was added is read again, definitions of every kind in the order of their names."""
+        """A namespace is read as it was added, with the definitions of each kind sorted by name."""
         namespace = new_namespace(
             "OS::Compute::Quota",
             definition(Kind.TAG, "b"),
@@ -97,14 +97,14 @@ class NamespaceTests(MetadefTestCase):
         self.assertEqual(without_own(bare), new_namespace("bare"))
 
     def test_longest(self) -> None:
-        """Names of 80 characters of four bytes each are kept whole."""
+        """Names of 80 characters of four bytes each are kept completely."""
         name = "\U0001f5bc" * 80
         found = self.keep(new_namespace(name, *(definition(kind, name) for kind in Kind)))
         self.assertEqual(set(found.definitions), {(kind, name) for kind in Kind})
         self.assertEqual(self.names(), [name])
 
     def test_names_differ(self) -> None:
-        """Names that differ in case, in accents or in blanks at the end are different names."""
+        """Names that differ in case, in accents or in blanks at the end are different."""
         names = ["name", "Name", "námé", "name ", " name", "\uff4eame", "straße", "strasse"]
         for name in names:
             self.keep(new_namespace(name, *(definition(Kind.TAG, each) for each in names)))
@@ -113,13 +113,15 @@ class NamespaceTests(MetadefTestCase):
             self.assertEqual([each.name for each in self.read(name).of_kind(Kind.TAG)], sorted(names))
 
     def test_missing(self) -> None:
-        """There is no namespace of another name."""
+        """A name that no namespace has is not found."""
         self.keep(new_namespace("here"))
         self.failureResultOf(self.metadefs.namespace("there"), NotFound)
         self.failureResultOf(self.metadefs.namespace("Here"), NotFound)
 
     def test_taken(self) -> None:
-        """A name is given once; who comes second changes nothing, other namespaces of the same time included."""
+        """A name can be used once. The second attempt changes nothing, and affects no other write of the same
+        transaction.
+        """
         first = self.keep(new_namespace("one", definition(Kind.TAG, "first")))
         self.failureResultOf(self.metadefs.add(new_namespace("one", definition(Kind.TAG, "second"))), Conflict)
         self.assertEqual(self.read("one"), first)
@@ -128,7 +130,7 @@ class NamespaceTests(MetadefTestCase):
         self.assertEqual((self.read("one"), self.read("two")), (first, two))
 
     def test_update(self) -> None:
-        """All fields change, the name too, and definitions come, go, and change."""
+        """All fields can be changed, also the name, and definitions are added, removed and changed."""
         before = self.keep(
             new_namespace(
                 "old",
@@ -162,7 +164,7 @@ class NamespaceTests(MetadefTestCase):
         self.failureResultOf(self.metadefs.namespace("old"), NotFound)
 
     def test_changed_meanwhile(self) -> None:
-        """A change of what was read before another change is not made, nor is a removal."""
+        """A change or removal is refused if the namespace was changed since it was read."""
         seen = self.keep(new_namespace("one"))
         tagged = evolve(seen, definitions=by_key([definition(Kind.TAG, "a")]))
         self.successResultOf(self.metadefs.update(seen, tagged))
@@ -172,7 +174,9 @@ class NamespaceTests(MetadefTestCase):
         self.assertEqual(self.read("one"), now)
 
     def test_removed(self) -> None:
-        """It is gone with its definitions; what was read before cannot bring it back, nor change one of its name."""
+        """It is removed with its definitions. An older state cannot restore it, or change a new one of the same
+        name.
+        """
         seen = self.keep(new_namespace("one", definition(Kind.TAG, "a")))
         other = self.keep(new_namespace("other", definition(Kind.TAG, "a")))
         self.successResultOf(self.metadefs.remove(seen))
@@ -186,7 +190,7 @@ class NamespaceTests(MetadefTestCase):
         self.assertEqual([tuple(row) for row in rows], [(1,)])
 
     def test_resource_types(self) -> None:
-        """Types are those of all associations that ever were, each with the date of its first."""
+        """The resource types of all associations that ever existed, each with the date of its first."""
         self.assertEqual(self.successResultOf(self.metadefs.resource_types()), [])
         one = self.keep(new_namespace("one", definition(Kind.ASSOCIATION, "b"), definition(Kind.TAG, "tag")))
         later = NOON + timedelta(days=1)
@@ -227,14 +231,14 @@ class ListTests(MetadefTestCase):
             )
 
     def test_visible(self) -> None:
-        """Administrators see all, others what is public or their project's; who has no project, what is public."""
+        """Administrators see all namespaces, others public ones and those of their project, if they have one."""
         by_name = {"sort": "namespace", "descending": False}
         self.assertEqual(self.names(**by_name), ["alpha", "bravo", "charlie", "delta", "echo"])
         self.assertEqual(self.names(BLUE, **by_name), ["alpha", "bravo", "charlie"])
         self.assertEqual(self.names(Caller(roles=BLUE.roles), **by_name), ["bravo", "charlie"])
 
     def test_sorted(self) -> None:
-        """By each column, in each direction; names break ties."""
+        """Lists are sorted by each column, in each direction. Names break ties."""
         orders = {
             "namespace": ["alpha", "bravo", "charlie", "delta", "echo"],
             "created_at": ["alpha", "delta", "bravo", "charlie", "echo"],
@@ -245,7 +249,7 @@ class ListTests(MetadefTestCase):
             self.assertEqual(self.names(sort=sort, descending=True), order[::-1])
 
     def test_pages(self) -> None:
-        """However long the pages and whatever the order, one after the other they are the whole list."""
+        """All pages together are the whole list, for any length of pages and any order."""
         for sort in ("namespace", "created_at", "updated_at"):
             for descending in (False, True):
                 for caller in (ADMIN, BLUE):
@@ -258,14 +262,14 @@ class ListTests(MetadefTestCase):
                         self.assertEqual(seen, whole)
 
     def test_marker(self) -> None:
-        """A marker must be a namespace that the caller sees, but not one that the filters let through."""
+        """A marker must be a namespace that the caller sees. It need not pass the filters."""
         for name in ("nothing", "delta"):
             self.failureResultOf(self.metadefs.namespaces(NamespaceQuery(BLUE, 5, marker=name)), NotFound)
         query = {"sort": "namespace", "descending": False, "marker": "alpha"}
         self.assertEqual(self.names(BLUE, visibility=Visibility.PUBLIC, **query), ["bravo", "charlie"])
 
     def test_filters(self) -> None:
-        """By visibility, and by types of resources, of which one is enough."""
+        """Lists are filtered by visibility and by resource types, of which one must match."""
         by_name = {"sort": "namespace", "descending": False}
         self.assertEqual(self.names(visibility=Visibility.PUBLIC, **by_name), ["bravo", "charlie"])
         self.assertEqual(self.names(BLUE, visibility=Visibility.PRIVATE, **by_name), ["alpha"])
@@ -280,7 +284,7 @@ class ListTests(MetadefTestCase):
         self.assertEqual(self.names(**both), [])
 
     def test_many(self) -> None:
-        """A page is as long as it may be, and so is a filter."""
+        """Pages and filters of the maximum length work."""
         for number in range(1000):
             self.keep(new_namespace(f"zulu {number:03}", definition(Kind.ASSOCIATION, "z")))
         types = ("OS::Glance::Image", *(f"type {number}" for number in range(2000)), "z")
@@ -289,7 +293,7 @@ class ListTests(MetadefTestCase):
         self.assertEqual(page[:3], ["bravo", "charlie", "zulu 000"])
 
     def test_bytes(self) -> None:
-        """A page ends before it has more bytes than it may have, and the next one begins there."""
+        """A page ends before it exceeds its bytes, and the next one begins there."""
         names = [f"large {number:02}" for number in range(45)]
         for number, name in enumerate(names):
             long = definition(Kind.ASSOCIATION, "z", {"prefix": "p" * (3000 if number % 10 == 0 else 10)})
@@ -318,10 +322,10 @@ class ListTests(MetadefTestCase):
 
 @on_every_database
 class AnythingTests(MetadefTestCase):
-    """Whatever names and documents are."""
+    """Any names and documents."""
 
     def test_kept(self) -> None:
-        """Names and documents come back as they were."""
+        """Names and documents are kept unchanged."""
 
         @settings(derandomize=True, deadline=None, max_examples=50, database=None)
         @given(
@@ -338,10 +342,10 @@ class AnythingTests(MetadefTestCase):
 
 
 class TogetherTests(MetadefTestCase):
-    """Two ways to one database."""
+    """Two accesses to one database."""
 
     def test_two_creates(self) -> None:
-        """Of two processes that add the same name one does, and the other learns of it."""
+        """If two processes add the same name, one succeeds, and the other gets an error."""
         threads = HeldThreads()
         other = self.open_database(writer_threads=threads)
         started = other.start()

@@ -1,6 +1,6 @@
-"""What a page costs: in a large catalogue about what in a small one.
+"""A page costs about the same in a large catalogue as in a small one.
 
-In instructions of SQLite's virtual machine, in rows that MariaDB reads.
+The cost is measured in instructions of SQLite's virtual machine, or in rows that MariaDB reads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.databases import mariadb
 
 SMALL, LARGE = 200, 3000
 GATHERED = 300
-"""The GATHER_LIMIT here, because the catalogues are smaller than those that it is made for."""
+"""GATHER_LIMIT in these tests, because the catalogues are smaller than real ones."""
 
 
 class CostTestCase(SynchronousTestCase):
@@ -35,11 +35,11 @@ class CostTestCase(SynchronousTestCase):
         raise NotImplementedError
 
     def cost(self, connection: Connection, query: ImageQuery) -> int:
-        """Of a page."""
+        """The cost of a page."""
         raise NotImplementedError
 
     def costs(self, number: int, measured: list[Case]) -> list[tuple[int, int]]:
-        """Of the first page, and of one in the middle."""
+        """The costs of the first page, and of one in the middle."""
         with self.catalogue(number) as connection:
             return [
                 (
@@ -50,7 +50,7 @@ class CostTestCase(SynchronousTestCase):
             ]
 
     def check(self, measured: list[Case], allowed: int) -> None:
-        """allowed: how much more a page of the large catalogue may cost."""
+        """Compare the costs. allowed: how much more a page of the large catalogue may cost."""
         self.patch(pages, "GATHER_LIMIT", GATHERED)
         small, large = self.costs(SMALL, measured), self.costs(LARGE, measured)
         for case, before, after in zip(measured, small, large, strict=True):
@@ -61,7 +61,7 @@ class CostTestCase(SynchronousTestCase):
 class CostTests(CostTestCase):
     @contextmanager
     def catalogue(self, number: int) -> Iterator[Connection]:
-        """In a file."""
+        """A catalogue in a file."""
         engine = sqlite_engine(f"sqlite:///{Path(self.mktemp()).absolute()}", 5)
         try:
             with engine.begin() as connection:
@@ -73,7 +73,7 @@ class CostTests(CostTestCase):
             engine.dispose()
 
     def cost(self, connection: Connection, query: ImageQuery) -> int:
-        """In hundreds of instructions."""
+        """The cost in hundreds of instructions."""
         driver: Any = connection.connection.dbapi_connection
         steps = []
         driver.set_progress_handler(lambda: steps.append(1), 100)
@@ -82,17 +82,19 @@ class CostTests(CostTestCase):
         return len(steps)
 
     def test_orders(self) -> None:
-        """By every key, up and down, for an administrator and for a project."""
+        """Lists by every key, up and down, for an administrator and for a project."""
         self.check([case for case in cases() if case.name.startswith("sort=") and "," not in case.name], allowed=60)
 
     def test_several_keys(self) -> None:
-        """By two keys, of few values and of many."""
+        """Lists by two keys, with few values and with many."""
         self.check(
             [case for case in cases() if case.name.startswith("sort=") and case.name.count(",") == 1], allowed=400
         )
 
     def test_few_without_a_value(self) -> None:
-        """By two keys, of which hardly any image lacks the first: those that do are not looked for among all."""
+        """Lists by two keys, where hardly any image lacks the first. Those that lack it are not searched for
+        among all.
+        """
         (case,) = [
             case for case in cases() if case.name == "sort=size:desc,name:asc,id:asc" and case.caller == "administrator"
         ]
@@ -104,7 +106,7 @@ class CostTests(CostTestCase):
         self.assertLess(costs[1], costs[0] * 1.5 + 60, costs)
 
     def test_filters(self) -> None:
-        """With filters that all pass, that few pass and that none passes."""
+        """Lists with filters that all images pass, few, or none."""
         measured = [case for case in cases() if not case.name.startswith("sort=") and case.query.sort == AGE]
         self.check(measured, allowed=400)
 
@@ -112,7 +114,7 @@ class CostTests(CostTestCase):
 class CostOnMariaDBTests(CostTestCase):
     @contextmanager
     def catalogue(self, number: int) -> Iterator[Connection]:
-        """With as many deleted images, which would come first in every order upwards."""
+        """A catalogue with as many deleted images, which would come first in every ascending order."""
         name = mariadb().new_database()
         engine = open_engine(mariadb().url(name))
         try:
@@ -133,18 +135,18 @@ class CostOnMariaDBTests(CostTestCase):
             mariadb().drop_database(name)
 
     def cost(self, connection: Connection, query: ImageQuery) -> int:
-        """In rows, also of results in between."""
+        """The cost in rows, also those of intermediate results."""
         before = self.rows_read(connection)
         lists.list_images(connection, query)
         return self.rows_read(connection) - before
 
     def rows_read(self, connection: Connection) -> int:
-        """By the connection so far."""
+        """The rows that the connection has read so far."""
         cursor = connection.connection.cursor()
         cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
         return sum(int(number) for _, number in cursor.fetchall())
 
     def test_orders(self) -> None:
-        """By every key, up and down, and by two of many values."""
+        """Lists by every key, up and down, and by two keys with many values."""
         self.check([case for case in cases() if case.name.startswith("sort=") and "," not in case.name], allowed=500)
         self.check([case for case in cases() if case.name == "sort=name:asc,size:asc"], allowed=500)

@@ -1,4 +1,4 @@
-"""The plans of lists: which way to a page is taken for which query. No database is asked."""
+"""The plans of lists: which query gets which plan. No database is needed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def plan_for(asked: ImageQuery, *counts: int, marker: MarkerShape | None = None)
 
 
 class PlanTests(SynchronousTestCase):
-    """One way for each query, chosen by its shape and by what was counted."""
+    """Each query gets a plan by its shape and by the counts."""
 
     def walk(self, asked: ImageQuery, *counts: int, marker: MarkerShape | None = None) -> Walk:
         found = plan_for(asked, *counts, marker=marker)
@@ -60,7 +60,7 @@ class PlanTests(SynchronousTestCase):
         return found
 
     def test_runs(self) -> None:
-        """A walk goes along one part of an index for each visibility, and by owner where only own images are shown."""
+        """A walk has an index run for each visibility, and by owner if only own images are shown."""
         walk = self.walk(query(SHOWN, sort=(("name", False),)))
         by_all, by_owner = "ix_images_visibility_name", "ix_images_owner_visibility_name"
         hidden = QueryShape.of(query(SHOWN)).filters[0]
@@ -75,13 +75,13 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual((wanted, False), (set(walk.runs), walk.as_member))
 
     def test_runs_of_one_owner(self) -> None:
-        """A filter for the owner parts the index by owner for an administrator, too."""
+        """A filter by owner selects the index by owner for an administrator too."""
         asked = query(Filter("owner", "eq", ("q",)), visibility="private", caller=ADMIN)
         owner = QueryShape.of(asked).filters[0]
         self.assertEqual({owner}, {run.owner for run in self.walk(asked).runs})
 
     def test_sorted(self) -> None:
-        """Whether the index has the whole order: one key, and then age in the same direction."""
+        """The index has the whole order for one key, followed by age in the same direction."""
         for sort, is_sorted in (
             ((("name", False),), True),
             ((("name", True), ("created_at", True)), True),
@@ -104,13 +104,13 @@ class PlanTests(SynchronousTestCase):
         self.assertNotIn(shown, self.walk(asked, GATHER_LIMIT, GATHER_LIMIT).tested)
 
     def test_gather_before_by_value(self) -> None:
-        """Few images are sorted by whatever keys, and no list for each value is made of them."""
+        """Few images are sorted by any keys, without a list for each value."""
         sort = (("status", False), ("name", False))
         self.assertIsInstance(plan_for(query(TAG, sort=sort), 5), Gather)
         self.assertIsInstance(plan_for(query(TAG, sort=sort), GATHER_LIMIT), ByValue)
 
     def test_by_value(self) -> None:
-        """A list by several keys of which the first has few values, and by no other keys."""
+        """A list by several keys, of which the first has few values, is made by value. Other lists are not."""
         several: Sort = (("status", True), ("name", False))
         found = plan_for(query(SHOWN, sort=several))
         assert isinstance(found, ByValue), found
@@ -121,7 +121,7 @@ class PlanTests(SynchronousTestCase):
         self.walk(query(ACTIVE, sort=several), GATHER_LIMIT)
 
     def test_fixed_keys(self) -> None:
-        """Nothing is sorted by a key that a filter fixes, unless the marker has another value in it."""
+        """A key that a filter fixes is not sorted by, unless the marker has another value in it."""
         asked = query(ACTIVE, sort=(("status", False), ("name", False)))
         inside = MarkerShape.of(asked, {"status": "active", "name": None, "created_at": 1, "id": "x"})
         outside = MarkerShape.of(asked, {"status": "queued", "name": None, "created_at": 1, "id": "x"})
@@ -133,7 +133,7 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual((False, True, False, False), walk.marker_nulls)
 
     def test_index_of_fixed_key(self) -> None:
-        """A list by age goes along the index of a key that a filter fixes, and nothing is counted or tested for it."""
+        """A list by age uses the index of a key that a filter fixes. This filter is neither counted nor tested."""
         walk = self.walk(query(ACTIVE))
         self.assertTrue(all(run.index.endswith("visibility_status") for run in walk.runs))
         self.assertEqual(((QueryShape.of(query(ACTIVE)).filters[0],), ()), (walk.by_index, walk.tested))
@@ -144,7 +144,7 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual((), walk.by_index)
 
     def test_counted(self) -> None:
-        """Filters with an index of their own are counted, but for those that bound the index of a walk."""
+        """Filters with an index are counted, except those that limit an index run of a walk."""
         since = Filter("size", "gte", (5,))
         for filters, sort, wanted in (
             ((TAG, PROPERTY, SHOWN), "created_at", 2),
@@ -162,7 +162,7 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual((), counted_filters(QueryShape.of(query(TAG, visibility="private", caller=Caller()))))
 
     def test_unknown(self) -> None:
-        """A field, an operator or a sort key that there is not is refused before anything else."""
+        """An unknown field, operator or sort key is refused first."""
         for asked in (
             query(Filter("deleted_at", "eq", (1,))),
             query(Filter("name", "like", ("a",))),
@@ -173,7 +173,7 @@ class PlanTests(SynchronousTestCase):
 
 
 class FloorTests(SynchronousTestCase):
-    """A query goes down through the modules of lists, and none of them calls one that comes after it."""
+    """The modules of lists call each other in one direction only."""
 
     FLOORS = (
         "shapes",
@@ -189,7 +189,7 @@ class FloorTests(SynchronousTestCase):
     )
 
     def test_imports(self) -> None:
-        """Each module imports only those that stand before it."""
+        """Each module imports only modules that come before it."""
         folder = Path(lists.__file__).parent
         self.assertEqual({*self.FLOORS, "__init__"}, {path.stem for path in folder.glob("*.py")})
         for number, name in enumerate(self.FLOORS):
@@ -200,7 +200,7 @@ class FloorTests(SynchronousTestCase):
 
 
 class DocumentTests(SynchronousTestCase):
-    """The statements in docs/architecture.md are those that the code makes."""
+    """The statements in docs/architecture.md are those of the code."""
 
     def statement(self, kind: type, asked: ImageQuery, *counts: int, marker: MarkerShape | None = None) -> str:
         dialect = sqlite.dialect(paramstyle="named")
@@ -211,7 +211,7 @@ class DocumentTests(SynchronousTestCase):
         return compile_page(shape, found, None, False, dialect).text(dialect)
 
     def test_statements(self) -> None:
-        """One for each plan, but for how the text is broken into lines."""
+        """There is one statement for each plan. Only its line breaks may differ."""
         blocks = re.findall(r"```sql\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
         inside = MarkerShape(frozenset(), passes=True)
         wanted = [
@@ -225,5 +225,5 @@ class DocumentTests(SynchronousTestCase):
 
 
 def words(text: str) -> str:
-    """The text with single blanks, and none inside of parentheses."""
+    """The text with single blanks, and none inside parentheses."""
     return re.sub(r"(?<=\() | (?=\))", "", " ".join(text.split()))

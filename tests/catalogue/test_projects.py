@@ -1,4 +1,4 @@
-"""Tests of imgsvc.catalogue.projects: what projects use, and limits that hold whoever comes at the same time."""
+"""Tests of imgsvc.catalogue.projects: the usage of projects, and limits that hold under concurrency."""
 
 from __future__ import annotations
 
@@ -21,28 +21,30 @@ from tests.support.databases import DatabaseServer, mariadb, postgresql
 
 
 def place(name: str) -> Location:
-    """Of somebody else's object."""
+    """The location of an object of another owner."""
     return Location("web", f"http://images.test/{name}")
 
 
 @on_every_database
 class ProjectsTest(CatalogueTestCase):
-    """What is counted, and what is refused."""
+    """Usage is counted, and limits are enforced."""
 
     def usage(self, project: str = "me") -> Any:
         return self.successResultOf(self.catalogue.project_usage(project))
 
     def uploading(self, image: Image, size: int) -> None:
-        """The image, with so many bytes staged."""
+        """Make the image `uploading`, with so many staged bytes."""
         self.successResultOf(self.catalogue.update(image, evolve(image, status=Status.UPLOADING, size=size)))
 
     def test_nothing(self) -> None:
-        """A project that nobody has heard of uses nothing and has no limits of its own."""
+        """An unknown project uses nothing, and has no limits of its own."""
         self.assertEqual(self.usage(), ProjectUsage(0, 0, 0, 0))
         self.assertEqual(self.successResultOf(self.catalogue.project_limits("me")), {})
 
     def test_usage(self) -> None:
-        """All images count, those that wait for bytes also as such, staged ones by their bytes; others' do not."""
+        """All images of the project count. Images that wait for data also count as such, and staged ones with
+        their bytes.
+        """
         self.add_active({"size": 100}, owner="me")
         self.add(owner="me")
         self.add_active({"size": 7}, owner="you")
@@ -53,7 +55,7 @@ class ProjectsTest(CatalogueTestCase):
         self.assertEqual(self.usage(), ProjectUsage(100, 30, 4, 2))
 
     def test_copying(self) -> None:
-        """An active image that is being copied to further stores counts as one that waits for bytes."""
+        """An active image that is being copied to more stores counts as one that waits for data."""
         image = self.add_active({"size": 100}, owner="me")
         for stores, staged, uploading in (("fast,cheap", 100, 1), ("", 0, 0)):
             properties = {"os_glance_importing_to_stores": stores}
@@ -61,7 +63,7 @@ class ProjectsTest(CatalogueTestCase):
             self.assertEqual(self.usage(), ProjectUsage(100, staged, 1, uploading))
 
     def test_count_total(self) -> None:
-        """One more image than a project may have is refused and not kept; an id that is taken comes after that."""
+        """One image more than the limit is refused and not kept. An id that is taken is checked after that."""
         limits = ProjectLimits("me", count_total=2)
         first, second = (new_image(owner="me") for _ in range(2))
         self.successResultOf(self.catalogue.add(first, limits))
@@ -74,7 +76,7 @@ class ProjectsTest(CatalogueTestCase):
         self.successResultOf(self.catalogue.add(new_image(owner="me"), limits))
 
     def test_count_uploading(self) -> None:
-        """One more claim than a project may have is refused, and the image stays queued."""
+        """One claim more than the limit is refused, and the image stays queued."""
         limits = ProjectLimits("me", count_uploading=1)
         first, second = self.add(owner="me"), self.add(owner="me")
         claim = self.successResultOf(self.catalogue.claim(first.id, "local", 60, limits))
@@ -84,7 +86,7 @@ class ProjectsTest(CatalogueTestCase):
         self.successResultOf(self.catalogue.claim(second.id, "local", 60, limits))
 
     def test_size_total(self) -> None:
-        """Bytes that do not fit are refused at the activation, and the claim stays, for the bytes to be removed."""
+        """Bytes that do not fit are refused at the activation. The claim stays, so that the bytes can be removed."""
         limits = ProjectLimits("me", size_total=100)
         first, second = self.add(owner="me"), self.add(owner="me")
         claims = [self.successResultOf(self.catalogue.claim(image.id, "local", 60)) for image in (first, second)]
@@ -96,7 +98,7 @@ class ProjectsTest(CatalogueTestCase):
         self.assertEqual(self.usage(), ProjectUsage(60, 0, 2, 0))
 
     def test_located(self) -> None:
-        """Locations that do not fit are refused, by a change and with a task, and nothing has changed."""
+        """Locations that do not fit are refused, by a change and with a task, and nothing changes."""
         limits = ProjectLimits("me", size_total=100)
         image = self.add(owner="me")
         located = evolve(image, status=Status.ACTIVE, size=40, locations=tuple(map(place, "abc")))
@@ -108,7 +110,7 @@ class ProjectsTest(CatalogueTestCase):
         self.successResultOf(self.catalogue.update(image, evolve(image, name="new"), ProjectLimits("me", size_total=0)))
 
     def test_no_limit(self) -> None:
-        """Where there is no limit, nothing is refused."""
+        """Without a limit nothing is refused."""
         image = new_image(owner="me")
         self.successResultOf(self.catalogue.add(image, ProjectLimits("me")))
         claim = self.successResultOf(self.catalogue.claim(image.id, "local", 60, ProjectLimits("me")))
@@ -116,7 +118,7 @@ class ProjectsTest(CatalogueTestCase):
         self.successResultOf(self.catalogue.activate(image.id, claim.lease_id, data, ProjectLimits("me")))
 
     def test_own_limits(self) -> None:
-        """Limits of one project are set, replaced, listed and removed."""
+        """Limits of one project can be set, replaced, listed and removed."""
         for project, name, value in (("me", "image_count_total", 5), ("you", "image_size_total", -1)):
             self.write(lambda connection, *key: projects.set_limit(connection, *key), project, name, value)
         self.write(lambda connection: projects.set_limit(connection, "me", "image_count_total", 0))
@@ -135,10 +137,10 @@ class ProjectsTest(CatalogueTestCase):
 
 
 class RaceTestCase(TestCase):
-    """Two processes' worth of catalogues on one database, with real threads."""
+    """Catalogues of two processes on one database, with real threads."""
 
     def options(self) -> config.Database:
-        """Where it is. SQLite makes its tables itself."""
+        """The options of the database. SQLite creates its tables itself."""
         return config.Database(url=f"sqlite:///{Path(self.mktemp()).absolute()}")
 
     async def catalogues(self) -> list[Catalogue]:
@@ -151,19 +153,19 @@ class RaceTestCase(TestCase):
         return started
 
     def make_threads(self, name: str, size: int) -> IThreads:
-        """Real ones."""
+        """Make real threads."""
         threads = ReactorThreads(reactor, name, size)
         self.addCleanup(threads.stop)
         return threads
 
 
 class RaceTests(RaceTestCase):
-    """Limits of a project that many go for at once."""
+    """Many concurrent requests against a limit of a project."""
 
     NUMBER = 50
 
     async def succeeded(self, attempts: list[Deferred[Any]], refusal: type[Exception]) -> int:
-        """How many do; all others must fail with `refusal`."""
+        """The number of calls that succeed. All others must fail with `refusal`."""
 
         def refused(failure: Any) -> bool:
             failure.trap(refusal)
@@ -173,7 +175,7 @@ class RaceTests(RaceTestCase):
         return sum(outcomes)
 
     async def test_count_total(self) -> None:
-        """Of 50 images at once exactly 10 are made, if there may be 10."""
+        """Of 50 concurrent new images exactly 10 succeed, if the limit is 10."""
         catalogues = await self.catalogues()
         limits = ProjectLimits("me", count_total=10)
         attempts = [catalogues[number % 2].add(new_image(owner="me"), limits) for number in range(self.NUMBER)]
@@ -181,7 +183,7 @@ class RaceTests(RaceTestCase):
         self.assertEqual((await catalogues[0].project_usage("me")).count_total, 10)
 
     async def test_size_total(self) -> None:
-        """Of 20 activations at once exactly as many succeed as fit."""
+        """Of 20 concurrent activations exactly as many succeed as fit."""
         catalogues = await self.catalogues()
         limits = ProjectLimits("me", size_total=55)
         attempts = []
@@ -195,7 +197,7 @@ class RaceTests(RaceTestCase):
         self.assertEqual(await catalogues[0].usage("me"), 50)
 
     async def test_located(self) -> None:
-        """Of 20 locations at once exactly as many are added as fit."""
+        """Of 20 concurrent locations exactly as many are added as fit."""
         catalogues = await self.catalogues()
         limits = ProjectLimits("me", size_total=55)
         images = [new_image(owner="me") for _ in range(20)]
@@ -213,7 +215,7 @@ class RaceTests(RaceTestCase):
         self.assertEqual(await catalogues[0].usage("me"), 50)
 
     async def test_count_uploading(self) -> None:
-        """Of 20 claims at once exactly 3 are given, if there may be 3."""
+        """Of 20 concurrent claims exactly 3 succeed, if the limit is 3."""
         catalogues = await self.catalogues()
         images = [new_image(owner="me") for _ in range(20)]
         for image in images:
@@ -223,7 +225,7 @@ class RaceTests(RaceTestCase):
         self.assertEqual(await self.succeeded(running, TooLarge), 3)
 
     async def test_members(self) -> None:
-        """Of 20 members at once exactly 4 are added, if there may be 4."""
+        """Of 20 concurrent members exactly 4 are added, if the limit is 4."""
         catalogues = await self.catalogues()
         image = new_image(owner="me")
         await catalogues[0].add(image)
@@ -233,21 +235,21 @@ class RaceTests(RaceTestCase):
 
 
 class PostgreSQLRaceTests(RaceTests):
-    """The same on a server."""
+    """The same tests on PostgreSQL."""
 
     def options(self) -> config.Database:
         return empty_database(postgresql())
 
 
 class MariaDBRaceTests(RaceTests):
-    """The same on a server."""
+    """The same tests on MariaDB."""
 
     def options(self) -> config.Database:
         return empty_database(mariadb())
 
 
 def empty_database(server: DatabaseServer) -> config.Database:
-    """A new one, with tables."""
+    """A new database with tables."""
     options = config.Database(url=server.url(server.new_database()))
     Schema(options, Path()).upgrade()
     return options

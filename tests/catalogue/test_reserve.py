@@ -1,4 +1,4 @@
-"""The room that is kept for deletes, on small file systems of their own."""
+"""The space that is reserved for deletions, on small file systems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imgsvc.catalogue.reserve import RESERVED, Reserve
 
 
 class ReserveTests(SynchronousTestCase):
-    """A file system with room for a few reserves."""
+    """A file system with space for a few reserves."""
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="imgsvc-"))
@@ -29,14 +29,14 @@ class ReserveTests(SynchronousTestCase):
         return figures.f_bavail * figures.f_frsize
 
     def fill_disk(self, left: int = 0) -> Path:
-        """All but so many bytes."""
+        """Fill the disk, except for so many bytes."""
         filler = self.folder / "filler"
         with filler.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, self.free - left)
         return filler
 
     def test_filled(self) -> None:
-        """The room is taken on the disk, for the owner alone, and once."""
+        """The space is allocated on the disk, for the owner only, and once."""
         before = self.free
         self.reserve.fill()
         Reserve(self.folder / "catalogue").fill()
@@ -44,7 +44,7 @@ class ReserveTests(SynchronousTestCase):
         self.assertEqual(self.file.stat().st_mode & 0o777, 0o600)
 
     def test_given_up(self) -> None:
-        """On a full disk it is given up, and taken again when there is plenty."""
+        """On a full disk the reserve is given up. It is taken again when there is enough space."""
         self.reserve.fill()
         filler = self.fill_disk()
         self.reserve.give_up()
@@ -56,14 +56,14 @@ class ReserveTests(SynchronousTestCase):
         self.assertEqual(self.file.stat().st_size, RESERVED)
 
     def test_kept(self) -> None:
-        """A disk that is not full gets nothing."""
+        """A disk that is not full keeps the reserve."""
         self.reserve.fill()
         self.fill_disk(left=RESERVED)
         self.reserve.give_up()
         self.assertEqual(self.file.stat().st_size, RESERVED)
 
     def test_little_room(self) -> None:
-        """A start on a disk that is almost full takes nothing, and is no failure."""
+        """A start on a disk that is almost full takes no reserve, and does not fail."""
         filler = self.fill_disk(left=RESERVED + 4096)
         self.reserve.fill()
         self.assertEqual(self.file.stat().st_size, 0)
@@ -72,7 +72,7 @@ class ReserveTests(SynchronousTestCase):
         self.assertEqual(self.file.stat().st_size, RESERVED)
 
     def test_cannot_be_made(self) -> None:
-        """A folder in which no file can be made is no failure of the catalogue, and is not tried again and again."""
+        """A folder in which no file can be created is no failure, and is not tried repeatedly."""
         reserve = Reserve(self.folder / "nowhere" / "catalogue")
         reserve.fill()
         (self.folder / "nowhere").mkdir()

@@ -34,7 +34,7 @@ print(outcomes[0], "alembic" in sys.modules)
 
 class SchemaTest(CatalogueTestCase):
     def test_head(self) -> None:
-        """HEAD is the newest revision that there is a migration for."""
+        """HEAD is the newest revision of the migrations."""
         config = Config()
         config.set_main_option("script_location", str(schema.MIGRATIONS))
         config.set_main_option("path_separator", "os")
@@ -42,7 +42,7 @@ class SchemaTest(CatalogueTestCase):
         self.assertEqual(self.successResultOf(self.database.read(schema.revision)), schema.HEAD)
 
     def test_tables(self) -> None:
-        """A new file has the tables, and the indexes, that the code speaks of."""
+        """A new file has the tables and indexes of the code."""
 
         def differences(connection: Connection) -> list[Any]:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -51,14 +51,14 @@ class SchemaTest(CatalogueTestCase):
         self.assertEqual(self.successResultOf(self.database.read(differences)), [])
 
     def test_made_as_migrated(self) -> None:
-        """A new file is made without the migrations, and has what they make: columns, keys, options, indexes."""
+        """A new file is created without the migrations, but equal to their result: columns, keys, options, indexes."""
         made, migrated = self.described(schema.upgrade), self.described(schema._migrate)
         self.assertEqual(made.keys(), migrated.keys())
         for name in made:
             self.assertEqual(made[name], migrated[name], name)
 
     def described(self, upgrade: Callable[[Connection], None]) -> dict[str, Any]:
-        """What a new database has in it, by name; columns and foreign keys in no certain order."""
+        """The contents of a new database by name; columns and foreign keys in no certain order."""
         engine = sqlite_engine(f"sqlite:///{self.mktemp()}", 5)
         self.addCleanup(engine.dispose)
         with engine.begin() as connection:
@@ -78,7 +78,7 @@ class SchemaTest(CatalogueTestCase):
             return {**indexes, **{name: (*tables[name], rows[name]) for name in tables}}
 
     def test_same_sql(self) -> None:
-        """Every table is made with the options that the code asks for."""
+        """Every table is created with the options of the code."""
         made = self.other_connection().execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
         migrated = {name: sql for name, sql in made if name in metadata.tables}
         self.assertEqual(set(migrated), set(metadata.tables))
@@ -88,14 +88,14 @@ class SchemaTest(CatalogueTestCase):
             self.assertEqual("AUTOINCREMENT" in migrated[name], options["autoincrement"])
 
     def test_upgraded_once(self) -> None:
-        """Starting on an upgraded file changes nothing in it."""
+        """A start on a current file changes nothing in it."""
         image = self.add()
         self.successResultOf(self.catalogue.stop())
         again = self.open_catalogue(self.open_database())
         self.assertEqual(self.successResultOf(again.image(image.id)), image)
 
     def test_later_version(self) -> None:
-        """A file of a later version is refused and left as it is."""
+        """A file of a later version is refused and not changed."""
         other = self.other_connection()
         other.execute("UPDATE alembic_version SET version_num = 'later'")
         catalogue = Catalogue(self.open_database())
@@ -126,7 +126,7 @@ class StartTest(CatalogueTestCase):
         self.path = self.mktemp()
 
     def start(self, number: int) -> list[list[str]]:
-        """What `number` processes print that start together."""
+        """The output of `number` processes that start at the same time."""
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", START, f"sqlite:///{self.path}"],
@@ -144,14 +144,14 @@ class StartTest(CatalogueTestCase):
         return [process.communicate(timeout=120)[0].split() for process in processes]
 
     def test_together(self) -> None:
-        """Processes that start together on a new file all find it made, and none of them loads Alembic."""
+        """Processes that start at the same time on a new file all succeed, and none of them loads Alembic."""
         self.assertEqual(self.start(4), [["None", "False"]] * 4)
         self.assertEqual(self.start(1), [["None", "False"]])
 
 
 class MustExistTest(CatalogueTestCase):
     def test_no_file(self) -> None:
-        """Where the file must be there a start without one fails, says so and makes none; with one it does not."""
+        """If the file must exist, a start without it fails, names the cause and creates none."""
         self.successResultOf(self.catalogue.stop())
         self.successResultOf(self.open_catalogue(self.open_database(must_exist=True)).stop())
         self.path.unlink()

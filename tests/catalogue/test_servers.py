@@ -1,4 +1,4 @@
-"""What is done when a database server fails, or undoes what it was told."""
+"""A database server that fails, or undoes transactions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.threads import ImmediateThreads
 
 
 class EagerClock(Clock):
-    """Every pause is over at once."""
+    """Every pause ends at once."""
 
     def callLater(self, delay: float, function: Any, *args: Any, **options: Any) -> Any:
         call = super().callLater(delay, function, *args, **options)
@@ -37,7 +37,7 @@ class EagerClock(Clock):
 
 
 class ServerTest(CatalogueTestCase):
-    """On PostgreSQL; the class below on MariaDB."""
+    """Tests on PostgreSQL. The class below runs them on MariaDB."""
 
     server = staticmethod(postgresql)
 
@@ -52,7 +52,7 @@ class ServerTest(CatalogueTestCase):
         return self.get(self.image.id).name
 
     def rename(self, name: str, *hooks: Any) -> Deferred[int]:
-        """Rename the image; before that, call `hooks` with the number of the attempt and the connection."""
+        """Rename the image. Before that, call `hooks` with the number of the attempt and the connection."""
         attempts = 0
 
         def job(connection: Connection) -> int:
@@ -67,11 +67,11 @@ class ServerTest(CatalogueTestCase):
         return self.database.write(job)
 
     def cut(self) -> None:
-        """End all connections but those of `self.rig.server.connect`."""
+        """Cut all connections except those of `self.rig.server.connect`."""
         self.rig.server.cut_connections(self.rig.name)
 
     def test_idle_cut(self) -> None:
-        """A connection that was ended while it was idle fails no request."""
+        """A connection that was cut while it was idle makes no request fail."""
         for _ in range(3):
             self.cut()
             self.assertEqual(self.name(), self.get(self.image.id).name)
@@ -80,27 +80,27 @@ class ServerTest(CatalogueTestCase):
         self.assertEqual(self.name(), "1")
 
     def test_cut_in_transaction(self) -> None:
-        """A transaction whose connection is lost before its commit is run again."""
+        """A transaction whose connection is lost before its commit is repeated."""
         rename = self.rename("1", lambda attempt, connection: attempt == 1 and self.cut(), check)
         self.assertEqual(self.successResultOf(rename), 2)
         self.assertEqual(self.name(), "1")
 
     def test_cut_before_commit(self) -> None:
-        """A transaction whose connection is lost at its commit is not run again: nobody knows whether it was done."""
+        """A transaction whose connection is lost during its commit is not repeated, because it may have been done."""
         rename = self.rename("1", lambda attempt, connection: self.cut())
         failure = self.failureResultOf(rename, CatalogueUnavailable)
         self.assertEqual(str(failure.value), "The catalogue cannot answer now.")
         self.assertEqual(self.name(), "0")
 
     def test_cut_always(self) -> None:
-        """What is undone again and again fails in the end."""
+        """A transaction that is undone again and again fails in the end."""
         attempts: list[int] = []
         rename = self.rename("1", lambda attempt, connection: (attempts.append(attempt), self.cut()), check)
         self.failureResultOf(rename, CatalogueUnavailable)
         self.assertEqual(attempts, list(range(1, ATTEMPTS + 1)))
 
     def test_dead_lock(self) -> None:
-        """Of two transactions that wait for each other both are done in the end."""
+        """Two transactions that wait for each other both succeed in the end."""
         other = self.add(name="0")
         databases = [self.open_database() for _ in range(2)]
         for database in databases:
@@ -136,7 +136,7 @@ class ServerTest(CatalogueTestCase):
         self.assertEqual([self.get(image).min_ram for image in images], [2, 2])
 
     def test_locked(self) -> None:
-        """A row that another program keeps locked fails the write after a while, and not the reads."""
+        """If another program keeps a row locked, a write fails after a while, and reads succeed."""
         database = self.open_database(limits=Limits(connect=5, statement=10, lock=1))
         self.successResultOf(database.start())
         self.addCleanup(lambda: self.successResultOf(database.stop()))
@@ -160,7 +160,7 @@ class ServerTest(CatalogueTestCase):
         self.failureResultOf(slept, CatalogueUnavailable)
 
     def test_silence(self) -> None:
-        """An answer that does not come fails by the clock; the job, if it did not begin, is not done any more."""
+        """If the server does not respond, calls fail after a time. A job that had not begun is not done any more."""
         clock, threads = Clock(), HeldThreads()
         database = self.open_database(clock=clock, threads=threads)
         started = database.start()
@@ -177,7 +177,7 @@ class ServerTest(CatalogueTestCase):
         self.successResultOf(database.stop())
 
     def test_closed(self) -> None:
-        """Before the start and after the stop every call fails."""
+        """Before the start and after the stop, every call fails."""
         database = self.open_database()
         for _ in range(2):
             self.failureResultOf(database.read(lambda connection: None), CatalogueUnavailable)
@@ -186,7 +186,7 @@ class ServerTest(CatalogueTestCase):
             self.successResultOf(database.stop())
 
     def test_stop_waits(self) -> None:
-        """A stop waits for the jobs under way."""
+        """A stop waits for the running jobs."""
         threads = HeldThreads()
         database = self.open_database(threads=threads)
         started = database.start()
@@ -199,7 +199,7 @@ class ServerTest(CatalogueTestCase):
         self.assertEqual((self.successResultOf(read), self.successResultOf(stopped)), (1, None))
 
     def test_job_fails(self) -> None:
-        """A job that raises is undone, and its error is the caller's."""
+        """A job that raises an error is undone, and the caller gets the error."""
 
         def refuse(attempt: int, connection: Connection) -> None:
             raise Conflict("no")
@@ -208,21 +208,21 @@ class ServerTest(CatalogueTestCase):
         self.assertEqual(self.name(), "0")
 
     def test_values(self) -> None:
-        """Values that the database does not take are the client's fault; the catalogue goes on."""
+        """Values that the database refuses are errors of the client, and the catalogue goes on."""
         self.failureResultOf(self.catalogue.add(new_image(name="x" * 300)), Invalid)
         query = ImageQuery(ADMIN, 10, filters=(Filter("size", "lt", (2**70,)),))
         self.failureResultOf(self.catalogue.images(query), Invalid)
         self.add()
 
     def test_without_tables(self) -> None:
-        """When the tables are gone, or may not be read, that is an outage."""
+        """Missing tables, and tables that may not be read, are an outage."""
         renamed, back = "ALTER TABLE image_tags RENAME TO away", "ALTER TABLE away RENAME TO image_tags"
         self.other_connection().execute(renamed)
         self.addCleanup(lambda: self.rig.server.execute(back, self.rig.name))
         self.failureResultOf(self.catalogue.image(self.image.id), CatalogueUnavailable)
 
     def test_members_limit(self) -> None:
-        """Projects that are added at the same time are not more than the limit."""
+        """Concurrent additions of members do not exceed the limit."""
         catalogues = [self.open_catalogue(self.open_database()) for _ in range(4)]
         meeting, results = Barrier(4), []
 
@@ -240,19 +240,19 @@ class ServerTest(CatalogueTestCase):
         self.assertEqual(len(self.get(self.image.id).members), 2)
 
     def test_much(self) -> None:
-        """An image with very much in it comes back whole."""
+        """A very large image is kept unchanged."""
         properties = {f"p{number}": "\N{GRINNING FACE}" * 10_000 for number in range(40)}
         image = self.add(properties=properties)
         self.assertEqual(dict(self.get(image.id).properties), properties)
 
 
 class ServerOnMariaDBTest(ServerTest):
-    """The same."""
+    """The same tests on MariaDB."""
 
     server = staticmethod(mariadb)
 
     def test_broken_commit(self) -> None:
-        """A commit at which the driver itself stumbles fails as one that was not answered."""
+        """A commit in which the driver itself fails is an unknown outcome."""
 
         def break_off(attempt: int, connection: Connection) -> None:
             driver: Any = connection.connection.dbapi_connection
@@ -263,10 +263,10 @@ class ServerOnMariaDBTest(ServerTest):
 
 
 class FaultTest(SynchronousTestCase):
-    """What an error of a server means, by the number that it sends."""
+    """How an error of a server is classified by its number."""
 
     def test_postgresql(self) -> None:
-        """A server that ends, that only reads, or that cannot, is never the fault of a job."""
+        """A server that stops, is read-only, or is out of resources is never an error of the job."""
         driver = drivers.driver_of(parse("postgresql://h/d"))
         for fault, states in {
             Fault.LOST: "08000 08003 08006 25006 25P03 25P04 57P01 57P02 57P03 57P05",
@@ -281,7 +281,7 @@ class FaultTest(SynchronousTestCase):
         self.assertIsNone(driver.fault(ValueError("no")))
 
     def test_mariadb(self) -> None:
-        """The same."""
+        """The same for MariaDB."""
         driver = drivers.driver_of(parse("mariadb://h/d"))
         for fault, numbers in {
             Fault.LOST: (1040, 1047, 1053, 1290, 1792, 1836, 1927, 4031),
@@ -300,10 +300,10 @@ class FaultTest(SynchronousTestCase):
 
 
 class UrlTest(SynchronousTestCase):
-    """What [database] url may be."""
+    """The values of [database] url."""
 
     def test_drivers(self) -> None:
-        """The usual names of databases mean the drivers that are used."""
+        """The usual names of databases select our drivers."""
         for url, driver in {
             "postgresql://h/d": "postgresql+psycopg",
             "mysql://h/d": "mariadb+pymysql",
@@ -313,7 +313,7 @@ class UrlTest(SynchronousTestCase):
             self.assertEqual(parse(url).drivername, driver)
 
     def test_refused(self) -> None:
-        """What is no such URL is refused in one line that does not show the password."""
+        """An invalid URL is refused in one line without the password."""
         secret = PASSWORD
         for url in (
             f"postgresql+asyncpg://u:{secret}@h/d",
@@ -335,7 +335,7 @@ class UrlTest(SynchronousTestCase):
             self.assertIsNone(error.__cause__)
 
     def test_unknown_option(self) -> None:
-        """An option that the driver does not have is told in one line."""
+        """An unknown option of the driver is reported in one line."""
         for options in ("nonsense=1", "ssl_ca=/absent.pem", "read_timeout=soon"):
             with self.assertRaises(ConfigurationError) as caught:
                 database = open_database(
@@ -350,12 +350,12 @@ class UrlTest(SynchronousTestCase):
             self.assertNotIn(PASSWORD, str(error))
 
     def test_shown(self) -> None:
-        """No password is shown, wherever it stands."""
+        """No password is shown, wherever it is in the URL."""
         for url in (f"postgresql://u:{PASSWORD}@h/d", f"mysql://h/d?password={PASSWORD}&user=u"):
             self.assertNotIn(PASSWORD, without_password(url))
 
     def test_no_driver(self) -> None:
-        """A driver that is missing is told in one line, with what to install."""
+        """A missing driver is reported in one line, with what to install."""
 
         def missing(package: str) -> Any:
             raise ModuleNotFoundError(f"No module named {package!r}")
@@ -367,5 +367,5 @@ class UrlTest(SynchronousTestCase):
 
 
 def check(attempt: int, connection: Connection) -> None:
-    """Ask the server for something."""
+    """Send a query to the server."""
     connection.connection.cursor().execute("SELECT 1")

@@ -1,4 +1,4 @@
-"""How many statements a read takes."""
+"""How many statements a read needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BY_NAME = (("name", False),)
 @on_every_database
 class StatementCountTest(CatalogueTestCase):
     def fill(self, number: int) -> str:
-        """Images of everybody, with tags, properties and members; the id of one."""
+        """Add images of several owners, with tags, properties and members. Returns the id of one."""
         for place in range(number):
             image = self.add(
                 name=f"image {place}",
@@ -35,7 +35,7 @@ class StatementCountTest(CatalogueTestCase):
 
     @contextmanager
     def counted(self) -> Iterator[list[Any]]:
-        """All statements that go to the driver meanwhile."""
+        """All statements that the driver gets meanwhile."""
         statements: list[Any] = []
         execute: Callable[..., Any] = Statement.execute
 
@@ -54,8 +54,9 @@ class StatementCountTest(CatalogueTestCase):
         return len(statements)
 
     def test_counts(self) -> None:
-        """One for an image. One for a list, and one for its marker and all that is to be counted before; whatever
-        there is in the catalogue. By several keys one more on MariaDB, for the first of them."""
+        """An image needs one statement. A list needs one, and one more for its marker and all counts, whatever
+        the catalogue contains. For several sort keys, MariaDB needs one more, for the first of them.
+        """
         by_two = 2 if self.server is mariadb else 1
         for number in (2, 4):
             image_id = self.fill(number)
@@ -80,7 +81,9 @@ class StatementCountTest(CatalogueTestCase):
                     self.assertEqual(wanted, self.count(asked), asked)
 
     def test_value_by_value(self) -> None:
-        """A list by several keys of which the first has few values takes some for each value, however many images."""
+        """A list by several keys, of which the first has few values, needs some for each value, however many
+        images there are.
+        """
         counts = []
         for number in (2, 4):
             self.fill(number)

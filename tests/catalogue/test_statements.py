@@ -9,7 +9,7 @@ from imgsvc.catalogue.tables import metadata
 
 
 class StatementTest(SynchronousTestCase):
-    """Statements for drivers that take parameters by place, and for those that take them by name."""
+    """Statements for drivers with positional parameters, and with named ones."""
 
     def open(self, paramstyle: str) -> Connection:
         engine = create_engine("sqlite://", paramstyle=paramstyle)
@@ -28,7 +28,7 @@ class StatementTest(SynchronousTestCase):
         return Statement(add), Statement(found)
 
     def test_values(self) -> None:
-        """Values are given by their names, in any number of runs, and constants stay."""
+        """Values are given by name, in any number of runs, and constants stay."""
         for paramstyle in ("qmark", "named"):
             connection = self.open(paramstyle)
             add, found = self.statements()
@@ -41,7 +41,7 @@ class StatementTest(SynchronousTestCase):
                 self.assertEqual(list(found.rows(connection, more=1, **wanted)), [])
 
     def test_missing(self) -> None:
-        """A value that is not given is an error, not null."""
+        """A missing value is an error, not null."""
         for paramstyle in ("qmark", "named"):
             _, found = self.statements()
             self.assertRaises(KeyError, found.rows, self.open(paramstyle), wanted="u1")

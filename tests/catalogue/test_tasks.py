@@ -1,4 +1,4 @@
-"""Tasks and their leases, and locations that go back to their image."""
+"""Tasks and their leases, and locations that are given back to their image."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TaskTestCase(CatalogueTestCase):
         return task
 
     def take_over(self, lease: Lease) -> Lease:
-        """The lease that takes the place of one that was given up."""
+        """The lease that replaces one that was given up."""
         self.successResultOf(self.catalogue.renew(lease.resource_id, lease.lease_id, 0))
         [expired] = self.leases()
         taken: Lease = self.successResultOf(self.catalogue.take_over(expired, 60))
@@ -47,7 +47,7 @@ class TaskTests(TaskTestCase):
     """Tasks on images"""
 
     def test_begin(self) -> None:
-        """Image, task and lease are kept together."""
+        """Image, task and lease are written together."""
         image, lease = self.begun()
         self.assertEqual(self.get(image.id), image)
         self.assertEqual((image.status, image.locations, image.size), (Status.IMPORTING, (PLACE,), 5))
@@ -59,7 +59,7 @@ class TaskTests(TaskTestCase):
         self.successResultOf(self.catalogue.renew(image.id, lease.lease_id, 60))
 
     def test_begin_too_late(self) -> None:
-        """An image that was changed meanwhile stays as it is, and has no task."""
+        """If the image was changed meanwhile, it stays unchanged and gets no task."""
         image = self.add()
         current, _ = self.successResultOf(self.catalogue.update(image, evolve(image, name="new")))
         task = new_task(image.id)
@@ -70,7 +70,7 @@ class TaskTests(TaskTestCase):
         self.failureResultOf(self.catalogue.task(task.id), NotFound)
 
     def test_one_at_a_time(self) -> None:
-        """What somebody works on gets no further task, and no upload."""
+        """An image with a lease gets no other task, and no upload."""
         image, lease = self.begun()
         task = new_task(image.id)
         self.failureResultOf(self.catalogue.add_task(task, 60), Conflict)
@@ -80,7 +80,7 @@ class TaskTests(TaskTestCase):
         self.failureResultOf(self.catalogue.task(task.id), NotFound)
 
     def test_end(self) -> None:
-        """The image is as the task has made it, and the lease gone; what it lacks is a pending deletion."""
+        """The image gets the task's changes, the lease ends, and removed locations become pending deletions."""
         image, lease = self.begun()
         changed = evolve(image, status=Status.QUEUED, size=None, locations=(), properties={})
         ended, pending = self.successResultOf(self.catalogue.end_task(image, changed, lease, FAILURE))
@@ -93,7 +93,7 @@ class TaskTests(TaskTestCase):
         self.assertEqual(task.expires_at, self.now + timedelta(hours=48))
 
     def test_end_too_late(self) -> None:
-        """An image that was changed meanwhile keeps its task; a lease of another changes nothing."""
+        """If the image was changed meanwhile, its task stays. A lost lease changes nothing."""
         image, lease = self.begun()
         current, _ = self.successResultOf(self.catalogue.update(image, evolve(image, name="new")))
         active = evolve(image, status=Status.ACTIVE)
@@ -117,7 +117,7 @@ class TaskTests(TaskTestCase):
         self.assertEqual((self.leases(), self.task(lease).status), ([], TaskStatus.FAILURE))
 
     def test_taken_over(self) -> None:
-        """An expired lease is another's, and its old holder changes neither image nor task."""
+        """An expired lease gets a new holder. The old one can change neither image nor task."""
         image, lease = self.begun()
         taken = self.take_over(lease)
         self.assertGreater(taken.lease_id, lease.lease_id)
@@ -134,7 +134,7 @@ class TaskTests(TaskTestCase):
         self.assertIs(self.task(lease).status, TaskStatus.SUCCESS)
 
     def test_let_go(self) -> None:
-        """A lease of no time at all is given up."""
+        """A lease with a duration of 0 is given up."""
         image, lease = self.begun()
         self.successResultOf(self.catalogue.renew(image.id, lease.lease_id, 0))
         [given_up] = self.leases()
@@ -142,7 +142,7 @@ class TaskTests(TaskTestCase):
         self.assertIsNotNone(self.successResultOf(self.catalogue.take_over(given_up, 60)))
 
     def test_upload_afterwards(self) -> None:
-        """An image whose task has failed takes an upload, whose lease id sorts after the task's."""
+        """An image whose task has failed takes an upload, whose lease id sorts after that of the task."""
         image, lease = self.begun()
         queued = evolve(image, status=Status.QUEUED, size=None, locations=())
         self.successResultOf(self.catalogue.end_task(image, queued, lease, FAILURE))
@@ -154,10 +154,10 @@ class TaskTests(TaskTestCase):
 
 @on_every_database
 class RecordTests(TaskTestCase):
-    """What is kept of tasks"""
+    """The records of tasks."""
 
     def test_fields(self) -> None:
-        """All of a task is kept, of one about no image too, which has a lease on itself."""
+        """All fields of a task are kept, also of one without an image, whose lease is on itself."""
         task = new_task(
             owner="red",
             input={"from": ["http://images.test/\N{GRINNING FACE}"], "number": 1},
@@ -184,7 +184,7 @@ class RecordTests(TaskTestCase):
         self.assertFalse(self.successResultOf(self.catalogue.close_task(lease, end)))
 
     def test_report(self) -> None:
-        """Its holder says how far a task is, and keeps its lease with that."""
+        """The holder reports progress, which also renews the lease."""
         lease = self.successResultOf(self.catalogue.add_task(new_task(), -1))
         [expired] = self.leases()
         self.now += timedelta(seconds=5)
@@ -196,7 +196,7 @@ class RecordTests(TaskTestCase):
         self.assertGreater(renewed.expires_at, expired.expires_at)
 
     def test_take_over_again(self) -> None:
-        """Of a task about no image, too, lease ids ascend."""
+        """Lease ids ascend for tasks without an image too."""
         lease = self.successResultOf(self.catalogue.add_task(new_task(), 60))
         ids = [lease.lease_id]
         for _ in range(12):
@@ -205,7 +205,7 @@ class RecordTests(TaskTestCase):
         self.assertEqual(ids, sorted(set(ids)))
 
     def test_cancel(self) -> None:
-        """Whoever holds the lease learns that somebody asks for the end; of an ended task nobody does."""
+        """The holder of the lease learns of a request to cancel the task. An ended task cannot be cancelled."""
         image, lease = self.begun()
         for _ in range(2):
             self.assertTrue(self.successResultOf(self.catalogue.cancel_task(lease.task_id)))
@@ -219,7 +219,7 @@ class RecordTests(TaskTestCase):
         self.assertIs(self.get(image.id).status, Status.IMPORTING)
 
     def test_forget(self) -> None:
-        """Records of ended tasks go when their time is over; those of others stay."""
+        """Records of ended tasks are deleted after their time. Others stay."""
         ended, kept, running = (self.successResultOf(self.catalogue.add_task(new_task(), -1)) for _ in range(3))
         self.successResultOf(self.catalogue.close_task(ended, TaskEnd(TaskStatus.FAILURE, keep_for=60)))
         self.successResultOf(self.catalogue.close_task(kept, TaskEnd(TaskStatus.SUCCESS, keep_for=61)))
@@ -235,7 +235,7 @@ class RecordTests(TaskTestCase):
 
 @on_every_database
 class RestoreTests(CatalogueTestCase):
-    """restore"""
+    """Restored locations and images."""
 
     def made(self, status: Status = Status.ACTIVE) -> Image:
         """An image with two locations."""
@@ -248,7 +248,7 @@ class RestoreTests(CatalogueTestCase):
         return self.get(made.id)
 
     def details(self, image_id: str) -> int:
-        """Rows of tags, properties and members of an image."""
+        """The number of rows of tags, properties and members of an image."""
         connection = self.other_connection()
         return sum(
             len(connection.execute(f"SELECT image_id FROM {table} WHERE image_id = ?", (image_id,)).fetchall())
@@ -256,12 +256,12 @@ class RestoreTests(CatalogueTestCase):
         )
 
     def restored(self, *arguments: object) -> bool:
-        """Whether that was done."""
+        """Whether it was restored."""
         restored: bool = self.successResultOf(self.catalogue.restore(*arguments))
         return restored
 
     def test_deleted(self) -> None:
-        """A deleted image is back in its status, with all that it had."""
+        """A restored image has its status and everything else that it had."""
         for status in (Status.ACTIVE, Status.DEACTIVATED):
             image = self.made(status)
             pending = self.successResultOf(self.catalogue.delete(image.id))
@@ -272,7 +272,7 @@ class RestoreTests(CatalogueTestCase):
                 self.assertEqual(self.successResultOf(self.catalogue.pending_deletions(store_id)), [])
 
     def test_some_are_gone(self) -> None:
-        """Locations whose bytes are gone do not come back; when none is left the image does not either."""
+        """Locations whose data is gone are not restored. If none is left, the image is not restored either."""
         image = self.made()
         pending = self.successResultOf(self.catalogue.delete(image.id))
         self.successResultOf(self.catalogue.forget_location(pending[0].key))
@@ -284,7 +284,7 @@ class RestoreTests(CatalogueTestCase):
         self.failureResultOf(self.catalogue.image(image.id), NoSuchImage)
 
     def test_details(self) -> None:
-        """Tags, properties and members of a deleted image stay until no location can come back."""
+        """Tags, properties and members of a deleted image stay until no location can be restored."""
         image = self.made()
         self.assertEqual(self.details(image.id), 3)
         first, second = self.successResultOf(self.catalogue.delete(image.id))
@@ -298,7 +298,7 @@ class RestoreTests(CatalogueTestCase):
         self.assertEqual(self.details(kept.id), 3)
 
     def test_only_those(self) -> None:
-        """Of a deleted image those come back that are named."""
+        """Only the named locations of a deleted image are restored."""
         image = self.made()
         pending = self.successResultOf(self.catalogue.delete(image.id))
         self.assertTrue(self.restored(pending[:1], Status.ACTIVE))
@@ -306,7 +306,7 @@ class RestoreTests(CatalogueTestCase):
         self.assertEqual(len(self.successResultOf(self.catalogue.pending_deletions("local"))), 1)
 
     def test_of_an_image_that_is_there(self) -> None:
-        """A location that the image has lost is back, and the image changed by that."""
+        """A location that the image has lost is restored, and that counts as a change of the image."""
         image = self.made()
         changed, pending = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(PLACE,))))
         self.assertTrue(self.restored(pending, None))
@@ -315,7 +315,7 @@ class RestoreTests(CatalogueTestCase):
         self.assertFalse(self.restored(pending, None))
 
     def test_deleted_meanwhile(self) -> None:
-        """An image that was deleted since stays so; its location stays pending."""
+        """An image that was deleted meanwhile stays deleted, and its location stays a pending deletion."""
         image = self.made()
         _, pending = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(PLACE,))))
         self.successResultOf(self.catalogue.delete(image.id))
@@ -324,7 +324,7 @@ class RestoreTests(CatalogueTestCase):
         self.assertEqual(len(self.successResultOf(self.catalogue.pending_deletions("local"))), 1)
 
     def test_not_deleted(self) -> None:
-        """An image that is there is not brought back."""
+        """An image that is not deleted does not change its status."""
         image = self.made()
         _, pending = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(PLACE,))))
         self.assertFalse(self.restored(pending, Status.ACTIVE))

@@ -1,4 +1,4 @@
-"""Processes that share an SQLite file write one after the other, in the order in which they came."""
+"""Processes that share an SQLite file write one after the other, in the order in which they asked."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ with Turn(Path(sys.argv[1]), 60).taken():
 
 
 class TurnTests(SynchronousTestCase):
-    """Each `Turn` stands for a process: the locks are of open files."""
+    """Each `Turn` stands for a process, because the locks belong to open files."""
 
     def setUp(self) -> None:
         self.database = Path(self.mktemp()).absolute()
         self.database.touch()
 
     def turn(self, patience: float = PATIENCE) -> Turn:
-        """As another process has it."""
+        """A turn of another process."""
         turn = Turn(self.database, patience)
         self.addCleanup(turn.close)
         return turn
@@ -51,12 +51,12 @@ class TurnTests(SynchronousTestCase):
             return False
 
     def waits(self) -> bool:
-        """Whether somebody stands in the queue of this database."""
+        """Whether somebody waits in the queue of this database."""
         inode = f":{Path(f'{self.database}-turn').stat().st_ino} 0 0"
         return any(inode in line for line in Path("/proc/locks").read_text().splitlines())
 
     def test_who_has_just_had_a_turn_comes_last(self) -> None:
-        """A process that begins anew at once does not overtake one that waits."""
+        """A process that has just had a turn does not overtake one that waits."""
         order: list[str] = []
         first, second = self.turn(), self.turn()
 
@@ -74,7 +74,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(["second", "first again"], order)
 
     def test_too_long(self) -> None:
-        """Waiting has an end. Who has given up is granted nothing, and may wait again."""
+        """The wait has a limit. A process that has given up gets no turn, and may wait again."""
         first, second = self.turn(), self.turn(0)
         with first.taken():
             for _ in range(3):
@@ -87,7 +87,7 @@ class TurnTests(SynchronousTestCase):
             self.assertFalse(self.is_free())
 
     def test_waits_again(self) -> None:
-        """Who has given up and waits again is granted the turn that the first waiting is for."""
+        """A process that has given up and waits again gets the turn for which its first wait goes on."""
         second = self.turn(0)
         with ExitStack() as stack:
             stack.enter_context(self.turn().taken())
@@ -107,7 +107,7 @@ class TurnTests(SynchronousTestCase):
         wait_for(self.is_free, "the turn is free")
 
     def test_holder_dies(self) -> None:
-        """The turn of a process that is killed is free."""
+        """The turn of a killed process is free."""
         holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(self.database)], stdout=subprocess.PIPE)
         self.addCleanup(holder.wait)
         self.addCleanup(holder.kill)
@@ -120,7 +120,7 @@ class TurnTests(SynchronousTestCase):
             pass
 
     def test_no_locks(self) -> None:
-        """Where the file cannot be made, what is to be done is done without it."""
+        """If the file cannot be created, writes go on without turns."""
         Path(f"{self.database}-turn").mkdir()
         done = []
         for _ in range(2):
@@ -139,7 +139,7 @@ class TurnTests(SynchronousTestCase):
             self.assertEqual(mode, Path(f"{self.database}-turn").stat().st_mode & 0o777)
 
     def test_database(self) -> None:
-        """A write waits for its turn as long as for a lock of the database, and goes on later."""
+        """A write waits for its turn as long as for a lock of the database. Later writes succeed."""
         database = SQLiteDatabase(f"sqlite:///{self.database}", ImmediateThreads(), ImmediateThreads(), 0.01)
         self.successResultOf(database.start())
         with self.turn().taken():

@@ -1,4 +1,4 @@
-"""From the first tables to the newest, with images in them, on every database."""
+"""Upgrades from the first tables to the newest, with images, on every database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.databases import mariadb, postgresql
 
 IMAGE = "11111111-2222-3333-4444-555555555555"
 UPLOADING, GONE, IMPORTING, TASK = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "2345")
-"""Images with an upload, and with a task; and that task."""
+"""Images with an upload and with a task, and that task."""
 LONG = "\N{GRINNING FACE}" * 30_000
 ROWS = (
     "INSERT INTO images (id, created_at, updated_at, status, name, visibility, protected, os_hidden, min_disk, min_ram,"
@@ -58,15 +58,15 @@ ROWS = (
 
 
 LISTS = {f"ix_images_{run}_{key}" for run in ("visibility", "owner_visibility") for key in SORT_KEYS}
-"""Indexes that have deleted images apart on MariaDB, and have none elsewhere."""
+"""Indexes that include deleted images on MariaDB only."""
 
 
 class Interrupted(Exception):
-    """What ends an upgrade in the middle."""
+    """Interrupts an upgrade."""
 
 
 class UpgradeTestCase(CatalogueTestCase):
-    """`self.schema` is of a new, empty database."""
+    """`self.schema` belongs to a new, empty database."""
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
@@ -86,7 +86,7 @@ class UpgradeTestCase(CatalogueTestCase):
         self.now = None
 
     def migrate_to(self, revision: str) -> None:
-        """Only so far."""
+        """Upgrade to a revision."""
         with self.engine.begin() as connection:
             settings = AlembicConfig(attributes={"connection": connection})
             settings.set_main_option("script_location", str(schema.MIGRATIONS))
@@ -96,17 +96,17 @@ class UpgradeTestCase(CatalogueTestCase):
 
 @on_every_database
 class UpgradeTest(UpgradeTestCase):
-    """What holds for every database."""
+    """Tests for every database."""
 
     def fill(self) -> None:
-        """An image with all that there was in the first version."""
+        """Add an image with everything that the first version had."""
         with self.engine.begin() as connection:
             for row in ROWS:
                 statement = row.format(false="false" if self.server is postgresql else "0")
                 connection.exec_driver_sql(statement.replace("%", "%%"))
 
     def check(self) -> None:
-        """The tables are those of the code, and what was in them is kept."""
+        """The tables are those of the code, and their contents are kept."""
         self.assertEqual(self.schema.version(), schema.HEAD)
         with self.engine.connect() as connection:
             self.assertEqual(differences(connection), [])
@@ -119,7 +119,7 @@ class UpgradeTest(UpgradeTestCase):
         self.check_leases()
 
     def check_leases(self) -> None:
-        """What was under way goes on: an upload, one of an image that was deleted meanwhile, and tasks."""
+        """Leases are kept: of an upload, of one whose image was deleted meanwhile, and of tasks."""
         catalogue = self.open_catalogue(self.open_database())
         leases = {lease.resource_id: lease for lease in self.successResultOf(catalogue.leases())}
         self.assertEqual(
@@ -141,7 +141,7 @@ class UpgradeTest(UpgradeTestCase):
         self.assertEqual((task.created_at.microsecond, task.expires_at), (2, None))
 
     def test_with_images(self) -> None:
-        """An upgrade from the first version keeps all that was there."""
+        """An upgrade from the first version keeps everything."""
         self.migrate_to("0001")
         self.assertEqual(self.schema.version(), "0001")
         self.fill()
@@ -151,7 +151,7 @@ class UpgradeTest(UpgradeTestCase):
         self.check()
 
     def test_interrupted(self) -> None:
-        """An upgrade that was interrupted, wherever, can be run again."""
+        """An upgrade that was interrupted anywhere can be run again."""
         self.migrate_to("0001")
         self.fill()
         count = self.interrupt_after(None)
@@ -161,7 +161,7 @@ class UpgradeTest(UpgradeTestCase):
         self.check()
 
     def test_together(self) -> None:
-        """Of several that upgrade at the same time one does, and the others find it done."""
+        """Of several concurrent upgrades one does the work, and the others succeed."""
         self.migrate_to("0001")
         self.fill()
         meeting, results = Barrier(3), []
@@ -182,7 +182,9 @@ class UpgradeTest(UpgradeTestCase):
         self.check()
 
     def interrupt_after(self, statements: int | None) -> int:
-        """Begin an upgrade and give up after so many statements that define something; None: all. How many ran."""
+        """Begin an upgrade and interrupt it after so many statements that define something; None: run all.
+        Returns how many ran.
+        """
         ran = 0
 
         def count(connection: Any, cursor: Any, statement: str, *others: Any) -> None:
@@ -206,7 +208,7 @@ class UpgradeTest(UpgradeTestCase):
         return ran
 
     def test_tables_of_others(self) -> None:
-        """Tables of the same names that something else made are left alone."""
+        """Existing tables with the same names are not changed."""
         with self.engine.begin() as connection:
             connection.exec_driver_sql("CREATE TABLE images (mine INTEGER)")
         self.assertRaises((ConfigurationError, CatalogueUnavailable), self.schema.upgrade)
@@ -215,12 +217,12 @@ class UpgradeTest(UpgradeTestCase):
 
 
 class ServerTest(UpgradeTestCase):
-    """What holds for servers."""
+    """Tests for database servers."""
 
     server = staticmethod(postgresql)
 
     def test_refused(self) -> None:
-        """Daemons do not start on other tables than theirs."""
+        """Daemons do not start on the tables of another version."""
         database = self.open_database()
         failure = self.failureResultOf(database.start(), ConfigurationError)
         self.assertIn("no tables yet: run `imgsvc-admin database upgrade`", str(failure.value))
@@ -249,13 +251,13 @@ class ServerTest(UpgradeTestCase):
 
 
 class ServerOnMariaDBTest(ServerTest):
-    """The same."""
+    """The same tests on MariaDB."""
 
     server = staticmethod(mariadb)
 
 
 def differences(connection: Connection) -> list[Any]:
-    """Between the tables that are there and those of the code."""
+    """The differences between the existing tables and those of the code."""
     expected = MetaData()
     for table in metadata.sorted_tables:
         copy = table.to_metadata(expected)

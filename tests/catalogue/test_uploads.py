@@ -11,7 +11,7 @@ from tests.catalogue.rigs import CatalogueTestCase, HeldThreads, on_every_databa
 
 
 def claim_with_others(catalogue: Catalogue, image_id: str, barrier: Barrier, results: list[object]) -> None:
-    """Claim when all others at the barrier do, and keep the claim or the error."""
+    """Claim at the same time as all others at the barrier, and keep the claim or the error."""
     barrier.wait()
     claim = catalogue.claim(image_id, "local", 60)
     claim.addErrback(lambda failure: failure.value).addCallback(results.append)
@@ -31,7 +31,7 @@ class UploadTestCase(CatalogueTestCase):
 @on_every_database
 class ClaimTest(UploadTestCase):
     def test_claim(self) -> None:
-        """A claimed image is saving, and the claim holds it as it is then."""
+        """A claimed image is saving, and the claim has the image as it is then."""
         image = self.add(properties={"a": "1"})
         claim = self.claim(image.id)
         self.assertEqual(claim.image, self.get(image.id))
@@ -40,14 +40,14 @@ class ClaimTest(UploadTestCase):
         self.assertTrue(self.is_claimed(claim))
 
     def test_second_claim(self) -> None:
-        """An image that is claimed cannot be claimed, also after the lease ran out."""
+        """A claimed image cannot be claimed again, also after the lease has expired."""
         image = self.add()
         self.claim(image.id, lease=-1)
         failure = self.failureResultOf(self.catalogue.claim(image.id, "local", 60), WrongStatus)
         self.assertEqual(failure.value.status, "saving")
 
     def test_other_statuses(self) -> None:
-        """Only a queued image can be claimed; an absent or deleted one is not found."""
+        """Only a queued image can be claimed. An absent or deleted one is not found."""
         active = self.add_active()
         self.failureResultOf(self.catalogue.claim(active.id, "local", 60), WrongStatus)
         self.successResultOf(self.catalogue.delete(active.id))
@@ -55,7 +55,7 @@ class ClaimTest(UploadTestCase):
             self.failureResultOf(self.catalogue.claim(image_id, "local", 60), NoSuchImage)
 
     def test_ids_ascend(self) -> None:
-        """Each claim of an image has an id that sorts after all before."""
+        """Each claim of an image has an id that sorts after all earlier ones."""
         image = self.add()
         lease_ids = []
         for _ in range(12):
@@ -68,7 +68,7 @@ class ClaimTest(UploadTestCase):
         self.assertEqual([int(one.partition("-")[0]) for one in lease_ids], list(range(1, 25)))
 
     def test_one_winner_of_many(self) -> None:
-        """Of many catalogues that claim at the same time one wins."""
+        """Of many catalogues that claim at the same time, one succeeds."""
         catalogues = [self.open_catalogue(self.open_database()) for _ in range(4)]
         for _ in range(10):
             image = self.add()
@@ -88,7 +88,7 @@ class ClaimTest(UploadTestCase):
 
 class BatchTest(UploadTestCase):
     def test_one_winner_of_a_batch(self) -> None:
-        """Of claims in one transaction the first wins."""
+        """Of several claims in one transaction, the first succeeds."""
         image = self.add()
         threads = HeldThreads()
         database = self.open_database(writer_threads=threads)
@@ -116,7 +116,7 @@ class BatchTest(UploadTestCase):
 @on_every_database
 class ActivateTest(UploadTestCase):
     def test_activate(self) -> None:
-        """An activated image has its data's fields and location, and is not claimed any more."""
+        """An activated image has the fields and the location of its data, and no claim."""
         image = self.add()
         claim = self.claim(image.id)
         self.now += timedelta(seconds=1)
@@ -134,13 +134,13 @@ class ActivateTest(UploadTestCase):
         self.assertEqual(len(self.get(image.id).locations), 1)
 
     def test_expired(self) -> None:
-        """A claim that ran out and that nobody took over is still good."""
+        """An expired claim that nobody has taken over is still valid."""
         image = self.add()
         claim = self.claim(image.id, lease=-1)
         self.successResultOf(self.catalogue.activate(image.id, claim.lease_id, stored_data(image.id)))
 
     def test_lost(self) -> None:
-        """An upload whose claim is another's, released, or whose image is deleted gives the image nothing."""
+        """An upload whose claim was taken over or released, or whose image was deleted, cannot activate the image."""
         image = self.add()
         old = self.claim(image.id)
         self.successResultOf(self.catalogue.release(image.id, old.lease_id))
@@ -154,7 +154,7 @@ class ActivateTest(UploadTestCase):
         self.assertEqual(self.successResultOf(self.catalogue.pending_deletions("local")), [])
 
     def test_undone_whole(self) -> None:
-        """When the end of the claim fails, the image stays saving and has no location."""
+        """If the end of the claim fails, the image stays saving and has no location."""
         image = self.add()
         claim = self.claim(image.id)
         allow_deletes = self.rig.refuse_deletes("leases")
@@ -181,7 +181,7 @@ class ReleaseTest(UploadTestCase):
         self.claim(image.id)
 
     def test_not_held(self) -> None:
-        """Releasing what is not held says so and changes nothing."""
+        """A release without the claim returns False and changes nothing."""
         image = self.add()
         claim = self.claim(image.id)
         for image_id, lease_id in ((image.id, "nothing"), ("nothing", claim.lease_id)):
@@ -190,7 +190,7 @@ class ReleaseTest(UploadTestCase):
         self.assertTrue(self.is_claimed(claim))
 
     def test_deleted(self) -> None:
-        """A claim outlives its image's deletion, and its release leaves the image deleted."""
+        """A claim stays after its image is deleted, and its release leaves the image deleted."""
         image = self.add()
         claim = self.claim(image.id)
         self.successResultOf(self.catalogue.delete(image.id))
@@ -206,7 +206,7 @@ class LeaseTest(UploadTestCase):
         return list(self.successResultOf(self.catalogue.leases()))
 
     def test_leases(self) -> None:
-        """The leases of claims are listed with their objects, those that expire first before others."""
+        """The leases of claims are listed with their objects, by expiry."""
         claims = [self.claim(self.add().id, lease=lease) for lease in (1000, -10, 0, -1)]
         claims.append(self.successResultOf(self.catalogue.claim(self.add().id, "other", 2000)))
         leases = self.leases()
@@ -219,7 +219,7 @@ class LeaseTest(UploadTestCase):
         self.assertGreater(leases[3].expires_at, leases[2].expires_at + 500_000_000)
 
     def test_not_expired(self) -> None:
-        """A lease that has not expired, also by renewal, is not taken over."""
+        """A lease that has not expired, or was renewed, is not taken over."""
         claim = self.claim(self.add().id, lease=-1)
         (before,) = self.leases()
         self.successResultOf(self.catalogue.renew(claim.image.id, claim.lease_id, 60))
@@ -229,7 +229,7 @@ class LeaseTest(UploadTestCase):
         self.assertTrue(self.is_claimed(claim))
 
     def test_renewed_and_expired(self) -> None:
-        """A lease that was renewed after it was seen is not taken over, though it has expired again."""
+        """A lease that was renewed after it was read is not taken over, even if it has expired again."""
         claim = self.claim(self.add().id, lease=-10)
         (seen,) = self.leases()
         self.successResultOf(self.catalogue.renew(claim.image.id, claim.lease_id, -1))
@@ -237,7 +237,7 @@ class LeaseTest(UploadTestCase):
         self.assertTrue(self.is_claimed(claim))
 
     def test_renew_lost(self) -> None:
-        """A claim that is not held, or whose image is deleted, is not renewed."""
+        """A claim that is not held, or whose image was deleted, cannot be renewed."""
         claim = self.claim(self.add().id)
         self.failureResultOf(self.catalogue.renew(claim.image.id, "nothing", 60), LeaseLost)
         self.failureResultOf(self.catalogue.renew("nothing", claim.lease_id, 60), LeaseLost)
@@ -245,7 +245,7 @@ class LeaseTest(UploadTestCase):
         self.failureResultOf(self.catalogue.renew(claim.image.id, claim.lease_id, 60), LeaseLost)
 
     def test_take_over(self) -> None:
-        """An expired claim gets a new holder, whom the old one cannot disturb, and one only."""
+        """An expired claim gets one new holder, and the old one cannot disturb it."""
         claim = self.claim(self.add().id, lease=-1)
         (expired,) = self.leases()
         other = self.open_catalogue(self.open_database())
@@ -276,7 +276,7 @@ class LeaseTest(UploadTestCase):
         self.assertIsNone(self.successResultOf(self.catalogue.take_over(unknown, 60)))
 
     def test_take_over_deleted(self) -> None:
-        """The claim on a deleted image is taken over and released like any other."""
+        """The claim on a deleted image can be taken over and released like any other."""
         claim = self.claim(self.add().id, lease=-1)
         self.successResultOf(self.catalogue.delete(claim.image.id))
         (expired,) = self.leases()
@@ -287,7 +287,7 @@ class LeaseTest(UploadTestCase):
 
 @on_every_database
 class LeaseObjectTest(UploadTestCase):
-    """Objects in stores that holders of leases have begun."""
+    """The objects in stores that holders of leases have begun."""
 
     def is_under_way(self, store_id: str, name: str, lease_id: str) -> bool:
         return bool(self.successResultOf(self.catalogue.is_under_way(store_id, name, lease_id)))
@@ -296,7 +296,7 @@ class LeaseObjectTest(UploadTestCase):
         return [self.successResultOf(self.catalogue.object_count(store_id)) for store_id in ("local", "other")]
 
     def test_several(self) -> None:
-        """A lease has objects in several stores, until it ends, and only its holder adds some."""
+        """A lease has objects in several stores until it ends. Only its holder adds objects."""
         claim = self.claim(self.add().id, lease=-1)
         image_id, first = claim.image.id, LeaseObject("local", claim.image.id, claim.lease_id)
         for _ in range(2):
@@ -315,7 +315,7 @@ class LeaseObjectTest(UploadTestCase):
         self.assertEqual(self.counts(), [0, 0])
 
     def test_under_way(self) -> None:
-        """What an old holder has begun is under way until the lease ends: who takes it over sees to it."""
+        """Objects of an old holder stay with the lease until it ends, so that the new holder takes care of them."""
         claim = self.claim(self.add().id, lease=-1)
         image_id = claim.image.id
         self.assertTrue(self.is_under_way("local", image_id, claim.lease_id))
