@@ -324,7 +324,7 @@ class RestoreTests(CatalogueTestCase):
         self.assertEqual(len(self.successResultOf(self.catalogue.pending_deletions("local"))), 1)
 
     def test_not_deleted(self) -> None:
-        """An image that is not deleted does not change its status."""
+        """An image that is not deleted is not restored, and its location stays a pending deletion."""
         image = self.made()
         _, pending = self.successResultOf(self.catalogue.update(image, evolve(image, locations=(PLACE,))))
         self.assertFalse(self.restored(pending, Status.ACTIVE))

@@ -1,4 +1,4 @@
-"""What the tests of the real daemon share: its folder, transfers that stop half way, and how to wait for it."""
+"""Helpers for the tests of the real daemon: its folder, transfers that stop halfway, and waits."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.waiting import PATIENCE, wait_for
 
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 LONG_LEASE = '[server]\nupload_lease = "1 h"\nreaper_interval = "1 s"\ngrace = "2 s"\n'
-"""Leases that are over when the test says so, by `expire_leases`, and on no machine before."""
+"""Leases that expire when the test calls `expire_leases`, and never before."""
 
 
 @frozen
 class Injection:
     """What strace does at which system calls: `calls` and `what` as in `-e inject=calls:what`.
 
-    path: only where the call is about that file.
+    path: only calls about this file.
     """
 
     calls: str
@@ -47,14 +47,14 @@ class Injection:
 
 
 class DaemonTestCase(SynchronousTestCase):
-    """A test with a folder of its own, and daemons that end with it."""
+    """A test with its own folder, and daemons that are stopped at its end."""
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="imgsvc-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
     def daemon(self, toml: str = "", name: str = "daemon", data: Path | None = None, **options: Any) -> Daemon:
-        """One that runs until the end of the test. data: a data folder of another one."""
+        """A daemon that runs until the end of the test. data: the data folder of another daemon."""
         daemon = Daemon(self.folder / name, toml, **options)
         if data is not None:
             daemon.data = data
@@ -62,26 +62,28 @@ class DaemonTestCase(SynchronousTestCase):
         return daemon.start()
 
     def wait(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-        """What `condition` gives, once it is true."""
+        """Wait until `condition` is true. Returns its result."""
         return wait_for(condition, what, patience)
 
     def wait_for_log(self, daemon: Daemon, text: str, start: int = 0, patience: float = PATIENCE) -> str:
-        """The first line of the log, from byte `start` on, that has `text` in it."""
+        """The first line of the log, from byte `start` on, that contains `text`."""
         lines: Callable[[], list[str]] = lambda: [line for line in daemon.log(start).split("\n") if text in line]  # noqa: E731
         found: list[str] = self.wait(lines, f"{text!r} in the log", patience)
         return found[0]
 
     def wait_for_status(self, daemon: Daemon, image_id: str, status: str, patience: float = PATIENCE) -> None:
-        """Wait until the image is in that status."""
+        """Wait until the image has this status."""
         self.wait(lambda: daemon.show(image_id)["status"] == status, f"{image_id} {status}", patience)
 
     def part(self, image_id: str, folder: Path) -> Path:
-        """The file that the running upload of an image writes to, once it is there."""
+        """The file that the running upload of an image writes to, as soon as it exists."""
         names: list[str] = self.wait(lambda: [n for n in files(folder) if n.startswith(f".{image_id}.")], "a file")
         return folder / names[0]
 
     def wait_for_files(self, folder: Path, names: set[str]) -> None:
-        """Wait until the folder has these names: the file of an upload loses its own after the client's response."""
+        """Wait until the folder has these names. The file of an upload loses its own name after the client's
+        response.
+        """
         self.wait(lambda: files(folder) == names, f"{names} in {folder}")
 
     def refuses_connections(self, daemon: Daemon) -> bool:
@@ -93,7 +95,7 @@ class DaemonTestCase(SynchronousTestCase):
         return False
 
     def stop_within_transfers(self, daemon: Daemon) -> tuple[str, bytes]:
-        """Check that a stop lets an upload and a download finish; the id and the bytes of the upload."""
+        """Check that a stop lets an upload and a download finish. Returns the id and the bytes of the upload."""
         data = os.urandom(16 << 20)
         there, coming = daemon.image(), daemon.image()
         self.assertEqual(daemon.put(there, data), 204)
@@ -116,11 +118,11 @@ class DaemonTestCase(SynchronousTestCase):
         return coming, data
 
     def assert_no_traceback(self, daemon: Daemon) -> None:
-        """Nothing went wrong that nobody expected."""
+        """No unexpected error was logged."""
         self.assertNotIn("Traceback", daemon.log())
 
     def inject(self, daemon: Daemon, point: Injection) -> subprocess.Popen[bytes]:
-        """Let strace interfere with the system calls of a daemon, until the test or strace is ended."""
+        """Let strace interfere with the system calls of a daemon, until the end of the test or of strace."""
         strace = subprocess.Popen(
             ["strace", "-f", "-o", "/dev/null", "-p", str(daemon.pid), *point.arguments], stderr=subprocess.PIPE
         )
@@ -131,7 +133,7 @@ class DaemonTestCase(SynchronousTestCase):
         return strace
 
     def mount(self, size: str = "8m", name: str = "mount") -> Path:
-        """A file system in memory of its own."""
+        """Mount a new file system in memory."""
         path = self.folder / name
         path.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "imgsvc-test", str(path)], check=True)
@@ -140,7 +142,7 @@ class DaemonTestCase(SynchronousTestCase):
 
 
 class Transfer:
-    """An upload by hand, on a connection of its own."""
+    """An upload by hand, on its own connection."""
 
     def __init__(self, daemon: Daemon, image_id: str, size: int | None) -> None:
         """size: bytes; None for a chunked body."""
@@ -152,12 +154,12 @@ class Transfer:
         )
 
     def send(self, data: bytes) -> Transfer:
-        """Some bytes of the body."""
+        """Send some bytes of the body."""
         self.socket.sendall(data)
         return self
 
     def send_chunks(self, chunks: Iterable[bytes]) -> None:
-        """The whole of a chunked body, or what is sent of it until there is an answer, or no more is taken."""
+        """Send a whole chunked body, or as much of it as the server takes before it responds."""
         with suppress(BrokenPipeError, ConnectionResetError):
             for chunk in [*chunks, b""]:
                 answered, _, _ = select.select([self.socket], [], [], 0)
@@ -166,7 +168,7 @@ class Transfer:
                 self.send(b"%x\r\n%s\r\n" % (len(chunk), chunk))
 
     def status(self) -> int:
-        """Of the answer; 0 when the connection was cut before there was one. Raises TimeoutError."""
+        """The status of the response; 0 if the connection was cut before. Raises TimeoutError."""
         try:
             answer = http.client.HTTPResponse(self.socket, method="PUT")
             answer.begin()
@@ -179,7 +181,7 @@ class Transfer:
 
 
 class Download:
-    """A download by hand, on a connection of its own with a small buffer."""
+    """A download by hand, on its own connection with a small receive buffer."""
 
     def __init__(self, daemon: Daemon, image_id: str) -> None:
         self.socket = socket.socket()
@@ -192,11 +194,11 @@ class Download:
         self.length = int(self._answer.headers["Content-Length"])
 
     def read(self, size: int) -> bytes:
-        """So many bytes."""
+        """Read so many bytes."""
         return self._answer.read(size)
 
     def rest(self) -> bytes:
-        """All that comes until the end, or until the connection is cut."""
+        """Read until the end, or until the connection is cut."""
         try:
             return self._answer.read()
         except http.client.IncompleteRead as error:
@@ -208,7 +210,7 @@ class Download:
 
 
 def twistd(folder: Path, *arguments: str, before: tuple[str, ...] = ("-n",)) -> tuple[int, str]:
-    """Run `twistd imgsvc` to its end: its exit status and all that it says."""
+    """Run `twistd imgsvc` to its end. Returns its exit status and its output."""
     ended = subprocess.run(
         [*TWISTD, *before, "imgsvc", *arguments],
         cwd=folder,
@@ -222,7 +224,7 @@ def twistd(folder: Path, *arguments: str, before: tuple[str, ...] = ("-n",)) -> 
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process, and wait for it. What strace traces goes on."""
+    """Kill a process, and wait for it. If strace traces it, the traced process goes on."""
     process.kill()
     process.wait()
     if process.stderr is not None:
@@ -230,29 +232,29 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def detail(daemon: Daemon) -> str:
-    """What `/healthcheck?detail` says."""
+    """The response to `/healthcheck?detail`."""
     return daemon.request("GET", "/healthcheck?detail")[2].decode()
 
 
 def files(folder: Path) -> set[str]:
-    """The names in a folder of images, but for the lock."""
+    """The names in a folder of images, except the lock."""
     return set(os.listdir(folder)) - {".imgsvc-lock"}
 
 
 def statuses(daemon: Daemon) -> dict[str, str]:
-    """Of all images, as the database has them; deleted ones are `deleted`."""
+    """The statuses of all images in the database, also of deleted ones."""
     with closing(sqlite3.connect(f"file:{daemon.data}/imgsvc.sqlite?mode=ro", uri=True, timeout=10)) as database:
         return dict(database.execute("SELECT id, status FROM images").fetchall())
 
 
 def expire_leases(daemon: Daemon) -> None:
-    """As if the time of all leases were over."""
+    """Let all leases expire."""
     with closing(sqlite3.connect(daemon.data / "imgsvc.sqlite", timeout=10)) as database, database:
         database.execute("UPDATE leases SET expires_at = 0")
 
 
 def thread_states(pid: int) -> set[str]:
-    """In which states the threads of a process are: R, S, D; T: stopped; t: held by strace (proc(5))."""
+    """The states of the threads of a process: R, S, D; T: stopped; t: held by strace (proc(5))."""
     states = set()
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -261,7 +263,7 @@ def thread_states(pid: int) -> set[str]:
 
 
 def hanging_threads(pid: int, file: Path) -> list[int]:
-    """The threads of a process that strace holds in a system call on a file (its first argument is the descriptor)."""
+    """The threads of a process that strace holds in a system call on a file. Its first argument is the descriptor."""
     found = []
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError):

@@ -1,6 +1,6 @@
-"""What schemathesis is told beside the description, so that what it makes gets beyond the first check.
+"""Tells schemathesis more than the description has, so that its requests pass the first checks.
 
-It imports this module by its name.
+schemathesis imports this module by its name.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ HEADERS: Final = {
 }
 FORMATS: Final = {"disk_format": "raw", "container_format": "bare"}
 WITH_DATA: Final = {"download_image", "deactivate_image", "reactivate_image", "delete_copy", "delete_image"}
-"""Operations for which the image has data; for the others it is queued."""
+"""Operations for which the image has data. For the others it is queued."""
 WITH_MEMBERS: Final = {"list_members", "show_member", "answer_share", "remove_member"}
 KNOWN: Final = {"member_id": "others", "tag": "a tag", "store_id": "fast", "namespace": "known", "name": "known"}
-"""What else paths name, and is there."""
+"""Other existing names for paths."""
 DEFINED = {"all": False}
-"""Whether the namespace and what may be in it are there, as far as is known."""
+"""Whether the namespace and its definitions exist, as far as this module knows."""
 
 schemathesis.serializer.alias(
     ["application/openstack-images-v2.0-json-patch", "application/openstack-images-v2.1-json-patch"],
@@ -37,14 +37,14 @@ def _operation_id(context: Any) -> str:
 
 @schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
-    """New images can take data, unless they were given other formats."""
+    """New images can take data, unless the request sets other formats."""
     if _operation_id(context) == "create_image" and isinstance(body, dict):
         body = {**FORMATS, **body}
     return _with_integers(body)
 
 
 def _with_integers(value: Any) -> Any:
-    """To the schemas of OpenAPI 1.0 is an integer; to those of the Image API, which are older, it is none."""
+    """1.0 is an integer in the schemas of OpenAPI, but not in the older schemas of the Image API."""
     if isinstance(value, dict):
         return {key: _with_integers(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -54,7 +54,7 @@ def _with_integers(value: Any) -> Any:
 
 @schemathesis.hook
 def map_headers(context: Any, headers: Any) -> Any:
-    """Of all that an upload may be told, it is told one thing: two that no data fits are refused at the first."""
+    """An upload gets only one of its headers, because two that contradict the data would be refused at the first."""
     if _operation_id(context) == "upload_image" and headers and len(headers) > 1:
         return {name: value for name, value in headers.items() if name == "X-Image-Meta-Store"}
     return headers
@@ -62,7 +62,7 @@ def map_headers(context: Any, headers: Any) -> Any:
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, arguments: Any) -> None:
-    """Half of all paths lead to something that is there."""
+    """Half of all paths lead to something that exists."""
     parameters = case.path_parameters
     if not parameters or sum(map(len, map(str, parameters.values()))) % 2:
         return
@@ -77,7 +77,7 @@ def before_call(context: Any, case: Any, arguments: Any) -> None:
 
 
 def _image(endpoint: str, operation_id: str) -> str:
-    """The id of a new image, in the state that the operation wants."""
+    """The id of a new image, in the state that the operation needs."""
     document = {**FORMATS, "tags": [KNOWN["tag"]], "visibility": "shared", "a": "property"}
     image_id = str(_ask("POST", f"{endpoint}/v2/images", json=document).json()["id"])
     path = f"{endpoint}/v2/images/{image_id}"
@@ -91,7 +91,7 @@ def _image(endpoint: str, operation_id: str) -> str:
 
 
 def _define(endpoint: str) -> None:
-    """Make the namespace, if it is not there, and all that may be in one, if that is not there."""
+    """Create the namespace and its definitions, as far as they do not exist."""
     if DEFINED["all"]:
         return
     name = KNOWN["name"]

@@ -1,4 +1,4 @@
-"""Many changes of one image at once, in several processes."""
+"""Many concurrent changes of one image, in several processes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class ChangesTests(DaemonTestCase):
         self.wait(lambda: len(re.findall(r"worker \d+: imgsvc \S+ on", self.server.log())) == 2, "workers")
 
     def at_once(self, *jobs: Callable[[int], int]) -> Sequence[int]:
-        """The statuses of NUMBER calls of each, in the order of the calls."""
+        """The statuses of NUMBER concurrent calls of each function, in the order of the calls."""
         with ThreadPoolExecutor(NUMBER) as pool:
             calls = [pool.submit(job, number) for number in range(NUMBER) for job in jobs]
             return [call.result() for call in calls]
 
     def patch(self, daemon: Daemon, image_id: str, *operations: dict[str, object]) -> int:
-        """The status."""
+        """The status of the response."""
         body = json.dumps(operations).encode()
         return daemon.request("PATCH", f"/v2/images/{image_id}", TYPE, body)[0]
 
@@ -56,11 +56,11 @@ class ChangesTests(DaemonTestCase):
         self.assertEqual(len(workers), 2)
 
     def properties(self, shown: dict[str, object]) -> dict[str, object]:
-        """Those of the test."""
+        """The properties that the test has set."""
         return {key: value for key, value in shown.items() if key.startswith("key ")}
 
     def test_one_wins(self) -> None:
-        """Of many that all make the same property, as it was absent, one does, and the others learn of it."""
+        """Of many requests that create the same property if it is absent, one succeeds, and the others get an error."""
         daemon, image_id = self.server, self.server.image()
         old_type = {"Content-Type": "application/openstack-images-v2.0-json-patch"}
 

@@ -1,4 +1,4 @@
-"""The real daemon while somebody sets the clock of its machine."""
+"""The real daemon while the clock of its machine is set."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from tests.daemon.rig import DaemonTestCase, Transfer
 
 LIBRARY = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-"""What lets a process see another time (Debian: libfaketime)."""
+"""Lets a process see another time (Debian: libfaketime)."""
 HOURS = 3
 
 
 class ClockTest(DaemonTestCase):
-    """What the daemon has under way goes on, whatever the clock says."""
+    """Running work goes on, whatever the clock says."""
 
     def test_set_forward(self) -> None:
-        """No client is cut off, and no upload is taken for that of a dead process."""
+        """No client is cut, and no upload counts as that of a dead process."""
         clock = self.folder / "clock"
         clock.write_text("+0")
         daemon = self.daemon(

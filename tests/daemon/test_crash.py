@@ -1,4 +1,4 @@
-"""Processes that die, or stop for a while, in the middle of uploads and deletes: nothing is lost, nothing is left."""
+"""Processes that die, or stop for a while, during uploads and deletions. Nothing is lost or left behind."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ MIB = 1 << 20
 
 @define
 class Sent:
-    """What clients have sent, by image, and of which of it they were told that it is stored."""
+    """The data that clients have sent, by image, and the images for which they got a success."""
 
     data: dict[str, bytes] = field(factory=dict)
     stored: set[str] = field(factory=set)
 
     def client(self, daemon: Daemon, seed: int, ended: threading.Event) -> None:
-        """Make images and send their bytes until the daemon dies."""
+        """Create images and upload data until the daemon dies."""
         choice = random.Random(seed)
         headers = {"Content-Type": "application/octet-stream"}
         connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=30)
@@ -63,13 +63,13 @@ class Sent:
 
 
 class CrashTestCase(DaemonTestCase):
-    """What must hold after a crash."""
+    """Rules that hold after a crash."""
 
     def images(self, daemon: Daemon) -> set[str]:
         return files(daemon.data / "images")
 
     def wait_for_order(self, daemon: Daemon, when: str = "") -> None:
-        """Every image is active or queued, and the files are those of the active ones."""
+        """Wait until every image is active or queued, and the files are those of the active ones."""
 
         def in_order() -> bool:
             known = statuses(daemon)
@@ -90,7 +90,7 @@ class RandomCrashTests(CrashTestCase):
     """kill -9 at any moment."""
 
     def test_uploads(self) -> None:
-        """What was answered 204 is whole, the rest is queued or whole, and no file stays that no image has."""
+        """An upload that was answered with 204 is whole, all others are queued or whole, and no file is left over."""
         choice = random.Random(20)
         sent = Sent()
         daemon = self.daemon(LONG_LEASE)
@@ -126,12 +126,12 @@ KILL = "signal=SIGKILL"
 
 @frozen
 class Point:
-    """A moment at which a daemon dies or stops, and the status that the image has in the end."""
+    """A moment at which a daemon dies or stops, and the final status of the image."""
 
     name: str
     calls: str
     file: str
-    """In the data folder. Empty: any."""
+    """Relative to the data folder. Empty: any file."""
     status: str
 
     def injection(self, daemon: Daemon, what: str) -> Injection:
@@ -158,14 +158,14 @@ IN_DELETES = [
 
 
 class ChosenCrashTests(CrashTestCase):
-    """kill -9 at a system call, which is not made any more."""
+    """kill -9 at a system call, which is not made."""
 
     def setUp(self) -> None:
         super().setUp()
         self.victim = self.daemon(LONG_LEASE)  # writes nothing to the database by itself
 
     def crash_in_upload(self, point: Point) -> tuple[str, bytes]:
-        """The image and what was sent of it."""
+        """Crash in an upload. Returns the image, and the data that was sent."""
         data, image_id = os.urandom(MIB), self.victim.image()
         half = len(data) // 2
         upload = Transfer(self.victim, image_id, len(data)).send(data[:half])
@@ -177,7 +177,7 @@ class ChosenCrashTests(CrashTestCase):
         return image_id, data
 
     def crash_in_delete(self, point: Point) -> tuple[str, bytes]:
-        """The image and its bytes."""
+        """Crash in a deletion. Returns the image and its data."""
         data, image_id = os.urandom(MIB), self.victim.image()
         self.assertEqual(self.victim.put(image_id, data), 204)
         strace = self.inject(self.victim, point.injection(self.victim, KILL))
@@ -192,7 +192,7 @@ class ChosenCrashTests(CrashTestCase):
         end(strace)
 
     def check(self, daemon: Daemon, image_id: str, data: bytes, point: Point) -> None:
-        """The image is as the point says, and its id can be used as its status allows."""
+        """The image has the status of the point, and its id can be used accordingly."""
         self.wait_for_order(daemon, point.name)
         self.assertEqual(statuses(daemon)[image_id], point.status, point.name)
         if point.status == "queued":
@@ -213,13 +213,13 @@ class ChosenCrashTests(CrashTestCase):
             self.check(self.victim.start(), image_id, data, point)
 
     def test_deletes(self) -> None:
-        """The daemon dies in a delete, and is started again."""
+        """The daemon dies in a deletion, and is started again."""
         for point in IN_DELETES:
             image_id, data = self.crash_in_delete(point)
             self.check(self.victim.start(), image_id, data, point)
 
     def test_other_process(self) -> None:
-        """Another daemon on the same data sees to what a dead one has left."""
+        """Another daemon on the same data cleans up after a dead one."""
         other = self.daemon(LONG_LEASE, "other", self.victim.data)
         for crash, points in ((self.crash_in_upload, IN_UPLOADS), (self.crash_in_delete, IN_DELETES)):
             for point in points:
@@ -231,7 +231,7 @@ class ChosenCrashTests(CrashTestCase):
                 self.victim.start()
 
     def test_reaper(self) -> None:
-        """A daemon that dies while it cleans up after another leaves the rest to the next."""
+        """If a daemon dies while it cleans up after another, the next one does the rest."""
         for call in (Point("unlinks", UNLINK, "", "queued"), Point("between two unlinks", "fsync", "images", "queued")):
             reaper = self.daemon(LONG_LEASE, call.name, self.victim.data)
             image_id, data = self.crash_in_upload(AFTER_LINK)
@@ -245,7 +245,7 @@ class ChosenCrashTests(CrashTestCase):
 
 
 class StopTests(CrashTestCase):
-    """A process that stops for longer than its lease, and goes on when another has taken its image."""
+    """A process that stops for longer than its lease, and goes on after another has taken its image."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -254,7 +254,7 @@ class StopTests(CrashTestCase):
         self.other = self.daemon(LONG_LEASE, "other", self.slow.data)
 
     def fence(self, stop: Callable[[Transfer, bytes], None], *, finished: bool = True) -> None:
-        """Stop in an upload, and go on when another has come to its end or, if not `finished`, to its middle."""
+        """Stop in an upload. Go on when another upload has ended, or, if not `finished`, is halfway."""
         image_id, old, new = self.slow.image(), os.urandom(MIB), os.urandom(MIB)
         upload = Transfer(self.slow, image_id, len(old)).send(old[: MIB // 2])
         self.wait_for_status(self.slow, image_id, "saving")
@@ -277,12 +277,12 @@ class StopTests(CrashTestCase):
         self.assert_no_traceback(self.other)
 
     def let_lease_run_out(self) -> None:
-        """The slow process has stopped, and the time of its lease is over."""
+        """The slow process has stopped, and its lease has expired."""
         self.wait(lambda: thread_states(self.slow.pid) <= {"T", "t"}, "a stop of all threads")
         expire_leases(self.other)
 
     def test_while_bytes_come(self) -> None:
-        """In the middle of the upload."""
+        """Stop during the transfer."""
 
         def stop(upload: Transfer, rest: bytes) -> None:
             self.slow.signal(signal.SIGSTOP)
@@ -298,20 +298,22 @@ class StopTests(CrashTestCase):
         return stop
 
     def test_before_link(self) -> None:
-        """When all bytes are on the disk."""
+        """Stop when all data is on the disk."""
         self.fence(self.stop_at(Injection("fsync", "signal=SIGSTOP:when=1")))
 
     def test_before_activation(self) -> None:
-        """When the file has its final name and the image is not active yet."""
+        """Stop when the file has its final name and the image is not active yet."""
         self.fence(self.stop_at(Injection("fsync", "signal=SIGSTOP:when=1", self.slow.data / "images")))
 
     def test_before_activation_beside_another(self) -> None:
-        """The same, and the other upload is not at its end yet."""
+        """The same, while the other upload still runs."""
         stop = self.stop_at(Injection("fsync", "signal=SIGSTOP:when=1", self.slow.data / "images"))
         self.fence(stop, finished=False)
 
     def test_in_the_lock(self) -> None:
-        """While it changes links nobody else can; what it does then is undone by itself."""
+        """While the stopped process holds the lock of a name, no other process changes links. It then undoes
+        its own work.
+        """
         image_id, old, new = self.slow.image(), os.urandom(MIB), os.urandom(MIB)
         upload = Transfer(self.slow, image_id, len(old)).send(old[: MIB // 2])
         self.wait_for_status(self.slow, image_id, "saving")

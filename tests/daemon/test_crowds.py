@@ -1,4 +1,4 @@
-"""The daemon under many clients at a time, over real sockets: none of them may hold up the others."""
+"""The daemon with many clients at a time, over real sockets. None of them may hold up the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.waiting import PATIENCE
 
 
 class SlowReaderTests(TlsTestCase):
-    """Readers over TLS who take nothing for longer than any test waits, and little memory."""
+    """Clients over TLS that do not read for longer than the test lasts, and a small memory budget."""
 
     toml = '[server]\nmemory_budget = "8 MiB"\nsend_timeout = "1 h"\n'
     readers = 100
@@ -27,19 +27,19 @@ class SlowReaderTests(TlsTestCase):
             self.assertTrue(reader.recv(1))  # the answer is on its way
 
     def memory(self) -> int:
-        """Bytes of the daemon's memory, at most until now."""
+        """The largest memory of the daemon so far, in bytes."""
         for line in Path(f"/proc/{self.server.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) << 10
         raise AssertionError("no VmHWM")
 
     def test_upload(self) -> None:
-        """An upload ends while they are there."""
+        """An upload succeeds beside them."""
         image_id = self.image(bytes(2 * MIB))
         self.assertEqual(self.show(image_id)["status"], "active")
 
     def test_download(self) -> None:
-        """So does another download, and all of them together hold what they may."""
+        """Another download succeeds too, and all of them together stay within their limit of memory."""
         self.assertEqual(self.ask(self.head(f"GET /v2/images/{self.image_id}/file")).body, self.data)
         # Beside the budget, each connection costs what OpenSSL and its buffers need.
         self.assertLess(self.memory() - self.before, 8 * MIB + self.readers * (MIB // 4))
@@ -51,7 +51,9 @@ class ConnectionTests(HostileTestCase):
     wrap = ("sh", "-c", 'ulimit -n 300; "$@"; exit $?', "sh")
 
     def test_idle_ones(self) -> None:
-        """More idle connections than the daemon takes keep no client out, and those idle for longest go first."""
+        """More idle connections than the limit keep no client out. Those that were idle for longest are closed
+        first.
+        """
         first, *others = [self.connect() for _ in range(130)]
         self.wait(lambda: self.ask(self.head("GET /v2/images")).status == 200, "an answer")
         self.assert_ends(first, PATIENCE)
@@ -61,7 +63,7 @@ class ConnectionTests(HostileTestCase):
             connection.close()
 
     def test_busy_ones(self) -> None:
-        """Where each connection has a request under way, a new client is told so, and the others go on."""
+        """If each connection has a running request, a new client is told so, and the others go on."""
         images = [self.image() for _ in range(86)]  # half of 300, less what the daemon keeps for itself
         uploads = []
         for image_id in images:
@@ -81,10 +83,10 @@ class ConnectionTests(HostileTestCase):
 
 
 class PipelineTests(HostileTestCase):
-    """Clients that send their requests ahead."""
+    """Clients that send many requests ahead."""
 
     def test_all_are_answered(self) -> None:
-        """All of thousands of requests are answered, in their order, and a client that comes meanwhile is, too."""
+        """Thousands of requests are all answered in their order, and so is a client that comes meanwhile."""
         image_id = self.image(b"hello")
         number = 300
         requests = (self.head(f"GET /v2/images/{image_id}/file") + self.head("GET /healthcheck")) * number

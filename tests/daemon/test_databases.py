@@ -1,4 +1,4 @@
-"""The real daemon, with two workers, on each kind of database: many requests at once, and a database that fails."""
+"""The real daemon, with two workers, on each kind of database: many concurrent requests, and a database that fails."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DatabaseTestCase(DaemonTestCase):
         return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
     def serving(self) -> Daemon:
-        """A daemon with both of its workers serving."""
+        """A daemon whose two workers both serve."""
         if self.server is not None:
             upgraded = self.admin("database", "upgrade")
             self.assertEqual(upgraded.returncode, 0, upgraded.stderr)
@@ -57,9 +57,9 @@ class DatabaseTestCase(DaemonTestCase):
 
 
 class Load:
-    """Requests to a daemon, and what they must have led to.
+    """Requests to a daemon, and their expected effects.
 
-    Every request adds something that no other does: what was answered with success must be there at the end.
+    Every request adds something that no other does. All that was answered with success must be there at the end.
     """
 
     def __init__(self, daemon: Daemon) -> None:
@@ -78,7 +78,7 @@ class Load:
             kept[image_id] = set()
 
     def ask(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> int:
-        """Send a request; its status."""
+        """Send a request. Returns its status."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": kind}
         status, _, answer = self.daemon.request(method, path, headers, data)
@@ -89,7 +89,7 @@ class Load:
         return status
 
     def mixed(self, number: int, chance: random.Random) -> None:
-        """One of all kinds of requests, or for a new image some of them."""
+        """Send one request of any kind, or some for a new image."""
         image_id = chance.choice(list(self.properties))
         name = f"n{number}"
         match number % 8:
@@ -115,12 +115,12 @@ class Load:
                     self.deleted.add(new)
 
     def create(self, image_id: str) -> int:
-        """A new image; the status."""
+        """Create an image. Returns the status."""
         fields = {"id": image_id, "disk_format": "raw", "container_format": "bare"}
         return self.ask("POST", "/v2/images", fields)
 
     def create_and_fill(self, number: int) -> None:
-        """A new image with some data."""
+        """Create an image with some data."""
         new, data = str(uuid4()), b"%d" % number * 100
         if self.create(new) != 201:
             return
@@ -131,10 +131,10 @@ class Load:
 
 
 class LoadTests(DatabaseTestCase):
-    """Everything at once."""
+    """Many requests of all kinds at once."""
 
     def test_mixed(self) -> None:
-        """Of 1,000 requests none fails, and nothing that was answered is lost."""
+        """Of 1,000 requests none fails, and no success is lost."""
         daemon = self.serving()
         load = Load(daemon)
         for _ in range(6):
@@ -165,7 +165,7 @@ class LoadTests(DatabaseTestCase):
             self.assertEqual(daemon.request("GET", f"/v2/images/{image_id}")[0], 404)
 
     def test_one_winner(self) -> None:
-        """Of 20 uploads to one image one wins, and the image has its data."""
+        """Of 20 uploads to one image one succeeds, and the image has its data."""
         daemon = self.serving()
         for _ in range(3):
             image_id = daemon.image()
@@ -178,24 +178,24 @@ class LoadTests(DatabaseTestCase):
 
 
 class LoadOnPostgreSQLTests(LoadTests):
-    """The same."""
+    """The same tests on PostgreSQL."""
 
     server = staticmethod(postgresql)
 
 
 class LoadOnMariaDBTests(LoadTests):
-    """The same."""
+    """The same tests on MariaDB."""
 
     server = staticmethod(mariadb)
 
 
 class FaultTests(DatabaseTestCase):
-    """A server whose connections are cut, and that is away for a while."""
+    """A server whose connections are cut, and that is down for a while."""
 
     server = staticmethod(postgresql)
 
     def under_load(self, load: Load, disturb: Callable[[], None]) -> None:
-        """Call `disturb` while requests come, from before to after it."""
+        """Call `disturb` while requests come, from before the call to after it."""
         chance, over = random.Random(2), Event()
 
         def client(first: int) -> None:
@@ -224,7 +224,7 @@ class FaultTests(DatabaseTestCase):
         return load
 
     def test_cut(self) -> None:
-        """Requests whose connections are cut succeed all the same, but for those in the middle of a commit."""
+        """Requests whose connections are cut succeed, except those in the middle of a commit."""
         load = self.loaded()
         cut: list[int] = []
 
@@ -244,7 +244,7 @@ class FaultTests(DatabaseTestCase):
         self.check_kept(load)
 
     def test_restart(self) -> None:
-        """While the server is away requests are answered with 503, soon; when it is back they succeed."""
+        """While the server is down, requests soon get 503. When it is back, they succeed."""
         load = self.loaded()
 
         def disturb() -> None:
@@ -260,7 +260,7 @@ class FaultTests(DatabaseTestCase):
         self.check_kept(load)
 
     def check_kept(self, load: Load) -> None:
-        """What was answered with success is there; uploads that were not are undone; no request fails any more."""
+        """All successes are kept, uploads without success are undone, and no later request fails."""
         daemon = load.daemon
         for image_id, names in load.properties.items():
             shown = daemon.show(image_id)
@@ -275,7 +275,7 @@ class FaultTests(DatabaseTestCase):
         self.assertEqual(daemon.stop(), 0)
 
     def test_silent(self) -> None:
-        """A server that says nothing holds nobody up for longer than a statement may take."""
+        """A server that does not respond holds nobody up for longer than the time-out of a statement."""
         self.toml += 'statement_timeout = "1 s"\n'
         daemon = self.serving()
         image_id = daemon.image()
@@ -293,18 +293,18 @@ class FaultTests(DatabaseTestCase):
 
 
 class FaultOnMariaDBTests(FaultTests):
-    """The same."""
+    """The same tests on MariaDB."""
 
     server = staticmethod(mariadb)
 
 
 class StartTests(DatabaseTestCase):
-    """What keeps a daemon from starting."""
+    """Faults that prevent a start."""
 
     server = staticmethod(postgresql)
 
     def refused(self) -> str:
-        """What a daemon says that does not start."""
+        """The output of a daemon that does not start."""
         try:
             self.daemon(self.toml)
         except AssertionError as error:
@@ -312,7 +312,7 @@ class StartTests(DatabaseTestCase):
         return self.fail("it starts")
 
     def test_no_tables(self) -> None:
-        """Without tables the daemon does not start, and says which command makes them."""
+        """Without tables the daemon does not start, and says which command creates them."""
         log = self.refused()
         self.assertIn("there are no tables yet: run `imgsvc-admin database upgrade`", log)
         self.assertNotIn("Traceback", log)
@@ -327,7 +327,7 @@ class StartTests(DatabaseTestCase):
         self.assertNotIn(PASSWORD, log)
 
     def test_admin(self) -> None:
-        """The version is told, before and after the upgrade; errors are one line without the password."""
+        """The version is shown before and after the upgrade. Errors are one line without the password."""
         version = self.admin("database", "version")
         self.assertEqual(version.returncode, 1)
         self.assertTrue(version.stdout.startswith("empty, needed 0"), version)
@@ -341,6 +341,6 @@ class StartTests(DatabaseTestCase):
 
 
 class StartOnMariaDBTests(StartTests):
-    """The same."""
+    """The same tests on MariaDB."""
 
     server = staticmethod(mariadb)

@@ -1,4 +1,4 @@
-"""Media and databases that fail: the client is told what the table says, nothing is kept, and the daemon goes on."""
+"""Media and databases that fail. The client gets the status of the table, nothing is kept, and the daemon goes on."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FAILED = r"error imgsvc\.catalogue\.database \[req-[0-9a-f-]+\] The database fai
 
 
 class FaultTestCase(DaemonTestCase):
-    """What must hold after a fault."""
+    """Rules that hold after a fault."""
 
     def assert_nothing_kept(self, daemon: Daemon, image_id: str, folder: Path) -> None:
-        """The image is queued, and none of its bytes are there."""
+        """The image is queued, and none of its data is there."""
         self.wait_for_status(daemon, image_id, "queued")
         image = daemon.show(image_id)
         for field in ("size", "checksum", "os_hash_value", "virtual_size"):
@@ -37,13 +37,13 @@ class FaultTestCase(DaemonTestCase):
         self.wait(lambda: not [name for name in files(folder) if image_id in name], "no file")
 
     def assert_goes_on(self, daemon: Daemon, image_id: str, data: bytes = b"small") -> None:
-        """The image takes other bytes."""
+        """The image takes other data."""
         self.assertEqual(daemon.put(image_id, data), 204)
         self.assertEqual(daemon.get(image_id), data)
         self.assert_no_traceback(daemon)
 
     def when_unused(self, *command: str) -> None:
-        """Run a command on a file system, as soon as the end of the last upload keeps none of its files open."""
+        """Run a command on a file system as soon as no upload keeps a file of it open."""
         self.wait(lambda: subprocess.run(command, stderr=DEVNULL, check=False).returncode == 0, " ".join(command))
 
     def hang(self, daemon: Daemon, part: Path) -> subprocess.Popen[bytes]:
@@ -59,7 +59,7 @@ class StoreFaultTests(FaultTestCase):
         return self.daemon(f'[stores.local]\nkind = "file"\npath = "{mount}/images"\n{more}')
 
     def test_full(self) -> None:
-        """More than fits: 413, whether the size was announced or not."""
+        """More data than fits is 413, whether the size was announced or not."""
         mount = self.mount("8m")
         daemon = self.on(mount)
         image_id = daemon.image()
@@ -73,7 +73,7 @@ class StoreFaultTests(FaultTestCase):
         self.assert_goes_on(daemon, image_id, os.urandom(7 * MIB))
 
     def test_no_inodes(self) -> None:
-        """No inode left: 413."""
+        """No inode left is 413."""
         mount = self.mount("8m,nr_inodes=5")  # the root, the folder, the lock, and the two of the test at the start
         daemon = self.on(mount)
         (mount / "one").touch()
@@ -85,7 +85,7 @@ class StoreFaultTests(FaultTestCase):
         self.assert_goes_on(daemon, image_id)
 
     def fail_in(self, calls: str, error: str) -> int:
-        """The status of an upload whose file fails so in the middle."""
+        """The status of an upload whose file fails in this way in the middle."""
         daemon = self.daemon()
         folder = daemon.data / "images"
         image_id = daemon.image()
@@ -101,19 +101,19 @@ class StoreFaultTests(FaultTestCase):
         return status
 
     def test_write_error(self) -> None:
-        """EIO in a write: 503."""
+        """EIO in a write is 503."""
         self.assertEqual(self.fail_in(WRITES, "EIO"), 503)
 
     def test_sync_error(self) -> None:
-        """EIO when the bytes are to reach the disk: 503."""
+        """EIO when the data is flushed to the disk is 503."""
         self.assertEqual(self.fail_in("fsync,fdatasync", "EIO"), 503)
 
     def test_disk_quota(self) -> None:
-        """EDQUOT: 413, as a full medium."""
+        """EDQUOT is 413, like a full medium."""
         self.assertEqual(self.fail_in(WRITES, "EDQUOT"), 413)
 
     def test_read_only(self) -> None:
-        """A medium that became read-only: 503 for uploads, 403 for deletes, and all images stay."""
+        """If a medium becomes read-only, uploads are 503, deletions 403, and all images stay."""
         mount = self.mount()
         daemon = self.on(mount, '[server]\nreaper_interval = "1 s"\n')
         there, image_id = daemon.image(), daemon.image()
@@ -130,7 +130,7 @@ class StoreFaultTests(FaultTestCase):
         self.assert_goes_on(daemon, image_id)
 
     def test_not_mounted(self) -> None:
-        """A medium that is gone: 503, and nothing is written to what is below it."""
+        """If the medium is gone, the response is 503, and nothing is written into the folder below the mount point."""
         mount = self.mount()
         daemon = self.on(mount)
         there, image_id = daemon.image(), daemon.image()
@@ -166,7 +166,7 @@ class StoreFaultTests(FaultTestCase):
         self.assertEqual(upload.send(b"x" * 6 * MIB).status(), 204)
 
     def test_hanging_at_the_end(self) -> None:
-        """A store that hangs does not keep the daemon from stopping; its upload is undone later."""
+        """A store that hangs does not keep the daemon from stopping. Its upload is undone later."""
         daemon = self.daemon('[server]\ngrace = "0 s"\nupload_lease = "1 s"\nreaper_interval = "1 s"\n')
         image_id = daemon.image()
         upload = Transfer(daemon, image_id, 8 * MIB).send(b"x" * MIB)
@@ -189,7 +189,7 @@ class ReadingTests(FaultTestCase):
     """The file of an image that is being downloaded."""
 
     def begin(self) -> tuple[Daemon, Path, bytes, Download, bytes]:
-        """A download that has come to its first MiB of many."""
+        """A download that has read its first MiB of many."""
         daemon = self.daemon()
         data = os.urandom(32 * MIB)
         image_id = daemon.image()
@@ -198,7 +198,7 @@ class ReadingTests(FaultTestCase):
         return daemon, daemon.data / "images" / image_id, data, download, download.read(MIB)
 
     def test_truncated(self) -> None:
-        """A file that becomes shorter: the connection is cut, nothing is made up."""
+        """If a file becomes shorter, the connection is cut, and the body is not padded."""
         daemon, file, data, download, first = self.begin()
         os.truncate(file, 20 * MIB)
         received = first + download.rest()
@@ -208,7 +208,7 @@ class ReadingTests(FaultTestCase):
         self.assert_no_traceback(daemon)
 
     def test_missing(self) -> None:
-        """A file that was removed by hand: the download under way goes on, the next ones are 503 until it is back."""
+        """If a file is removed by hand, the running download goes on, and later ones are 503 until it is back."""
         daemon, file, data, download, first = self.begin()
         file.unlink()
         self.assertEqual(first + download.rest(), data)
@@ -224,7 +224,7 @@ class ReadingTests(FaultTestCase):
         self.assert_no_traceback(daemon)
 
     def test_deleted(self) -> None:
-        """An image that is deleted: the download under way goes on to its end."""
+        """If an image is deleted, the running download goes on to its end."""
         daemon, file, data, download, first = self.begin()
         self.assertEqual(daemon.request("DELETE", f"/v2/images/{file.name}")[0], 204)
         self.assertFalse(file.exists())
@@ -233,7 +233,7 @@ class ReadingTests(FaultTestCase):
         self.assert_no_traceback(daemon)
 
     def test_deactivated(self) -> None:
-        """An image that is deactivated: the download under way goes on to its end."""
+        """If an image is deactivated, the running download goes on to its end."""
         daemon, file, data, download, first = self.begin()
         self.assertEqual(daemon.request("POST", f"/v2/images/{file.name}/actions/deactivate")[0], 204)
         self.assertEqual(daemon.show(file.name)["status"], "deactivated")
@@ -241,7 +241,7 @@ class ReadingTests(FaultTestCase):
         self.assert_no_traceback(daemon)
 
     def test_slow_disk(self) -> None:
-        """While a disk is waited for, other requests are answered at once."""
+        """While the daemon waits for a disk, other requests are answered at once."""
         device, mount = self.disk(40)
         daemon = self.daemon(f'[stores.local]\nkind = "file"\npath = "{mount}/images"\n')
         data = os.urandom(8 * MIB)
@@ -268,7 +268,9 @@ class ReadingTests(FaultTestCase):
         self.assertLess(max(waits), 1.5)  # 4 MiB, which are read at a time, take 2
 
     def test_page_on_its_way(self) -> None:
-        """A page that the disk has not yet delivered is not in memory, though the kernel has a place for it."""
+        """A page that the disk has not yet delivered does not count as in memory, although the kernel has
+        allocated it.
+        """
         device, mount = self.disk(8)
         file = mount / "file"
         file.write_bytes(os.urandom(128 << 10))
@@ -288,7 +290,7 @@ class ReadingTests(FaultTestCase):
         self.assertTrue(page_cache.resident(fd, 0, 1))
 
     def disk(self, size: int) -> tuple[str, Path]:
-        """A disk of so many MiB, and where it is mounted."""
+        """A disk of so many MiB, and its mount point."""
         image, mount = self.folder / "disk", self.folder / "mount"
         mount.mkdir()
         with image.open("wb") as file:
@@ -301,7 +303,7 @@ class ReadingTests(FaultTestCase):
         return device, mount
 
     def throttle(self, process: Daemon | subprocess.Popen[bytes], device: str, rate: int) -> None:
-        """Let a process read no more than so many bytes a second from a disk."""
+        """Limit how many bytes a second a process may read from a disk."""
         if not (THROTTLE / "blkio.throttle.io_serviced").exists():
             raise SkipTest("this kernel has no blkio controller of version 1 to make a disk slow with")
         group = THROTTLE / self.folder.name
@@ -321,7 +323,7 @@ class DatabaseFaultTests(FaultTestCase):
 
     @contextmanager
     def locked(self, daemon: Daemon) -> Iterator[None]:
-        """As if another process wrote for long."""
+        """Hold the lock, like another process with a long write."""
         with closing(sqlite3.connect(daemon.data / "imgsvc.sqlite", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             yield
@@ -331,7 +333,7 @@ class DatabaseFaultTests(FaultTestCase):
         return daemon.request("POST", "/v2/images", body=b'{"disk_format": "raw", "container_format": "bare"}')[0]
 
     def test_locked(self) -> None:
-        """While another process holds the lock, writes are refused with 503 after a time; reads are answered."""
+        """While another process holds the lock, writes are 503 after a time, and reads succeed."""
         daemon = self.daemon(self.TOML)
         there, queued = daemon.image(), daemon.image()
         self.assertEqual(daemon.put(there, b"there"), 204)
@@ -357,7 +359,7 @@ class DatabaseFaultTests(FaultTestCase):
         self.assertEqual(writing.result(), 201)
 
     def test_locked_for_a_moment(self) -> None:
-        """Uploads under way survive a lock that is short."""
+        """Running uploads survive a lock that is held for a moment."""
         daemon = self.daemon(self.PATIENT)
         image_id = daemon.image()
         upload = Transfer(daemon, image_id, 2 * MIB).send(b"x" * MIB)
@@ -370,7 +372,7 @@ class DatabaseFaultTests(FaultTestCase):
         self.assertEqual(daemon.get(image_id), b"x" * 2 * MIB)
 
     def test_locked_at_the_end_of_an_upload(self) -> None:
-        """An upload that cannot be made known is undone, by the reaper if it must be."""
+        """An upload that cannot be activated is undone, by the reaper if necessary."""
         daemon = self.daemon(self.TOML)
         image_id = daemon.image()
         upload = Transfer(daemon, image_id, 2 * MIB).send(b"x" * MIB)
@@ -382,7 +384,7 @@ class DatabaseFaultTests(FaultTestCase):
         self.assert_goes_on(daemon, image_id)
 
     def test_full(self) -> None:
-        """No space for the database: writes are refused with 503 until there is some; reads are answered."""
+        """Without space for the database, writes are 503 until there is some, and reads succeed."""
         data, images = self.mount("4m"), self.folder / "images"
         daemon = self.daemon(f'{self.TOML}[stores.local]\nkind = "file"\npath = "{images}"\n', data=data)
         there, queued = daemon.image(), daemon.image()
@@ -406,7 +408,7 @@ class DatabaseFaultTests(FaultTestCase):
         self.assert_goes_on(daemon, queued)
 
     def test_full_of_images(self) -> None:
-        """On a disk that images and the catalogue share, uploads end before it is full."""
+        """On a disk that images and the catalogue share, uploads fail before it is full."""
         data = self.mount("96m")
         daemon = self.daemon(self.TOML, data=data)
         image_id = daemon.image()
@@ -419,7 +421,7 @@ class DatabaseFaultTests(FaultTestCase):
         self.assert_goes_on(daemon, image_id, os.urandom(32 * MIB))
 
     def test_delete_on_full_disk(self) -> None:
-        """However full the disk is, images can be deleted, and make room."""
+        """However full the disk is, images can be deleted, and this makes room."""
         data = self.mount("96m")
         daemon = self.daemon(self.TOML, data=data)
         images = [daemon.image() for _ in range(40)]
@@ -437,7 +439,7 @@ class DatabaseFaultTests(FaultTestCase):
         self.wait_for_log(daemon, "The disk of the catalogue is full")
 
     def test_hangs(self) -> None:
-        """A disk that does not answer does not keep the daemon from its end."""
+        """A disk that does not respond does not keep the daemon from stopping."""
         daemon = self.daemon('[server]\ngrace = "0 s"\n')
         image_id = daemon.image()
         log = daemon.data / "imgsvc.sqlite-wal"
@@ -454,7 +456,7 @@ class DatabaseFaultTests(FaultTestCase):
         self.assert_no_traceback(daemon)
 
     def test_write_error(self) -> None:
-        """EIO in the write-ahead log: 503, and it goes on when that is over."""
+        """EIO in the write-ahead log is 503, and writes succeed again after it."""
         daemon = self.daemon(self.TOML)
         image_id = daemon.image()
         log = daemon.data / "imgsvc.sqlite-wal"

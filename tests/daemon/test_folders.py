@@ -1,4 +1,4 @@
-"""What the daemon makes on the disk: who may read it, whether it lasts, and that a start which fails leaves nothing."""
+"""The permissions and durability of files that the daemon creates, and the folders of a failed start."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.daemon.rig import DaemonTestCase, Transfer, twistd
 
 
 class PermissionTests(DaemonTestCase):
-    """Under an umask that lets everybody read."""
+    """A umask that allows everybody to read."""
 
     def setUp(self) -> None:
         super().setUp()
         self.addCleanup(os.umask, os.umask(0o022))
 
     def test_private(self) -> None:
-        """Nobody but the owner may read the database, its logs, the images, the locks, nor enter the folders."""
+        """Nobody but the owner may read the database, its logs, the images and the locks, or enter the folders."""
         daemon = self.daemon()
         image_id, coming = daemon.image(), daemon.image()
         self.assertEqual(daemon.put(image_id, b"x" * 1000), 204)
@@ -34,7 +34,7 @@ class PermissionTests(DaemonTestCase):
         upload.socket.close()
 
     def test_shared(self) -> None:
-        """With file_perm others may read the images of a store that has a folder of its own."""
+        """With file_perm, others may read the images of a store that has its own folder."""
         images = self.folder / "deep" / "images"
         daemon = self.daemon(f'[stores.local]\nkind = "file"\npath = "{images}"\nfile_perm = "0640"\n')
         image_id = daemon.image()
@@ -43,7 +43,7 @@ class PermissionTests(DaemonTestCase):
         self.assertEqual(modes, [0o710, 0o710, 0o640])
 
     def test_folders_of_the_operator(self) -> None:
-        """Folders that are there keep their permissions."""
+        """Existing folders keep their permissions."""
         data = self.folder / "daemon" / "data"
         (data / "images").mkdir(parents=True)
         for folder in (data, data / "images"):
@@ -56,7 +56,7 @@ class DurabilityTests(DaemonTestCase):
     """New folders survive a power failure."""
 
     def test_parents_are_synced(self) -> None:
-        """The folder that holds a new one is on the disk before the first answer."""
+        """The parent of a new folder is flushed to the disk before the first response."""
         trace = self.folder / "trace"
         data, images = self.folder / "new" / "data", self.folder / "other" / "images"
         self.daemon(
@@ -82,17 +82,17 @@ class FailedStartTests(DaemonTestCase):
         self.assertEqual(set(self.folder.rglob("*")), before, text)
 
     def test_address_in_use(self) -> None:
-        """A port that another process listens on."""
+        """Another process listens on the port."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             self.refused("", "--listen", f"tcp:{other.getsockname()[1]}:interface=127.0.0.1")
 
     def test_configuration(self) -> None:
-        """An option that cannot be used."""
+        """An option has an invalid value."""
         self.refused('[stores.local]\nkind = "tape"\n')
         self.refused("", "--listen", "nonsense")
 
     def test_store(self) -> None:
-        """A second store that cannot be made, when the catalogue and the first store have been."""
+        """A second store cannot be created, after the catalogue and the first store."""
         (self.folder / "file").write_text("")
         stores = (
             '[stores]\ndefault = "a"\n[stores.a]\nkind = "file"\npath = "../b/a"\n[stores.b]\nkind = "file"\npath = '
@@ -104,7 +104,7 @@ class FailedStartTests(DaemonTestCase):
             )
 
     def test_what_was_there(self) -> None:
-        """What was there before stays."""
+        """Existing files stay."""
         (self.folder / "new" / "data" / "images").mkdir(parents=True)
         Path(self.folder / "new" / "data" / "imgsvc.sqlite").write_bytes(b"no database" * 100)
         self.refused("", "--listen", "tcp:0:interface=127.0.0.1")

@@ -1,4 +1,4 @@
-"""Daemons that die, stop or lose the database's lock while they hash images that lie elsewhere."""
+"""Daemons that die, stop or lose the database's lock while they hash images on other servers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATA = os.urandom(4 << 20)
 
 
 class HashingTests(DaemonTestCase):
-    """kill -9, SIGTERM and SIGSTOP in the middle of a hash task."""
+    """kill -9, SIGTERM and SIGSTOP during a hashing task."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -28,7 +28,7 @@ class HashingTests(DaemonTestCase):
         )
 
     def register(self, daemon: Daemon, value: str | None) -> str:
-        """The id of an image whose bytes are being read. value: the SHA-256 that they must have."""
+        """The id of an image whose data is being read. value: the SHA-256 that it must have."""
         image = daemon.image()
         data = {} if value is None else {"os_hash_algo": "sha256", "os_hash_value": value}
         body = json.dumps({"url": self.site.url("/disk"), "validation_data": data})
@@ -51,7 +51,7 @@ class HashingTests(DaemonTestCase):
         self.assertEqual(daemon.get(image_id), DATA)
 
     def begun(self, daemon: Daemon) -> tuple[str, str, str]:
-        """Images with the right digest, with another, and with none, all being read."""
+        """Images with the right digest, a wrong one, and none, all being read."""
         right, wrong = (self.register(daemon, hashlib.sha256(data).hexdigest()) for data in (DATA, b"other"))
         plain = self.register(daemon, None)
         self.assertEqual(
@@ -68,7 +68,7 @@ class HashingTests(DaemonTestCase):
         self.assertEqual(daemon.put(wrong, b"mine"), 204)
 
     def test_killed(self) -> None:
-        """The next daemon goes on: no image stays importing, and every one is judged by all of its bytes."""
+        """The next daemon goes on. No image stays importing, and each is judged by all of its data."""
         daemon = self.daemon(self.toml)
         images = self.begun(daemon)
         daemon.kill()
@@ -77,7 +77,7 @@ class HashingTests(DaemonTestCase):
         self.assert_ended(daemon.start(), *images)
 
     def test_stopped(self) -> None:
-        """A daemon that is told to stop does so at once, with status 0, and leaves its tasks to the next one."""
+        """A daemon stops at once, with status 0, and leaves its tasks to the next one."""
         daemon = self.daemon(self.toml)
         images = self.begun(daemon)
         self.assertEqual(daemon.stop(), 0)
@@ -86,7 +86,7 @@ class HashingTests(DaemonTestCase):
         self.assert_ended(daemon.start(), *images)
 
     def test_another_process(self) -> None:
-        """A daemon beside the one that died takes its tasks over."""
+        """A daemon beside a dead one takes its tasks over."""
         first = self.daemon(self.toml)
         images = self.begun(first)
         second = self.daemon(self.toml, "second", data=first.data)
