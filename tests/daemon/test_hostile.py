@@ -1,4 +1,4 @@
-"""The daemon under hostile clients, over real sockets: what the kernel makes of closes, resets and full buffers."""
+"""The daemon with hostile clients over real sockets: closes, resets and full buffers as the kernel delivers them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENDLESS = bytes(MIB)
 
 
 class HostileTestCase(DaemonTestCase):
-    """A daemon, which must serve and have logged no traceback after the test, and a client by hand."""
+    """A daemon that must serve and have logged no traceback after the test, and a client by hand."""
 
     toml = ""
     listen = "tcp:0:interface=127.0.0.1"
@@ -42,7 +42,7 @@ class HostileTestCase(DaemonTestCase):
         self.addCleanup(self.assert_well)
 
     def assert_well(self) -> None:
-        """The daemon serves, and nothing went wrong that nobody expected."""
+        """The daemon serves, and no unexpected error was logged."""
         self.assertEqual(self.ask(self.head("GET /healthcheck")).status, 200)
         for text in ("Traceback", "Unhandled", " 500 "):
             self.assertNotIn(text, self.server.log())
@@ -60,7 +60,7 @@ class HostileTestCase(DaemonTestCase):
         return connection
 
     def ask(self, *pieces: bytes) -> Answer:
-        """The answer to these pieces, read."""
+        """Send these pieces. Returns the response."""
         connection = self.connect()
         for piece in pieces:
             connection.sendall(piece)
@@ -71,7 +71,7 @@ class HostileTestCase(DaemonTestCase):
             connection.close()
 
     def answer(self, connection: socket.socket) -> Answer:
-        """The next answer on a connection, interim ones apart. Raises EOFError if it is cut short."""
+        """The next final response on a connection. Raises EOFError if it is cut."""
         file = self.files.setdefault(connection, connection.makefile("rb"))
         head = b""
         while not head.endswith(b"\r\n\r\n"):
@@ -107,11 +107,11 @@ class HostileTestCase(DaemonTestCase):
         return image_id
 
     def show(self, image_id: str) -> Any:
-        """The image as it is now."""
+        """The current image."""
         return json.loads(self.ask(self.head(f"GET /v2/images/{image_id}")).body)
 
     def stream(self, connection: socket.socket, pieces: Iterable[bytes]) -> int:
-        """Only write, until there is no more or the server makes an end; how many bytes went out."""
+        """Only write, until the data is sent or the server ends the connection. Returns the number of bytes sent."""
         sent = 0
         try:
             for piece in pieces:
@@ -125,7 +125,7 @@ class HostileTestCase(DaemonTestCase):
         return sent
 
     def assert_undone(self, image_id: str) -> None:
-        """The image becomes queued, and takes other data; nothing else is kept."""
+        """The image becomes queued and takes other data, and nothing else is kept."""
         again = self.put(image_id, OCTETS, "Content-Length: 5"), b"again"
         self.wait(lambda: self.ask(*again).status == 204, f"{image_id} takes data")
         self.assertEqual(self.ask(self.head(f"GET /v2/images/{image_id}/file")).body, b"again")
@@ -133,7 +133,7 @@ class HostileTestCase(DaemonTestCase):
         self.wait(lambda: [name for name in files(images) if image_id in name] == [image_id], "no more is kept")
 
     def assert_ends(self, connection: socket.socket, within: float) -> None:
-        """The server ends the connection in this time, and sends nothing before."""
+        """The server ends the connection within this time, and sends nothing before."""
         connection.settimeout(within)
         with contextlib.suppress(ConnectionResetError):
             self.assertEqual(connection.recv(1), b"")
@@ -146,7 +146,7 @@ def reset(connection: socket.socket) -> None:
 
 
 def together(function: Callable[..., None], calls: Iterable[tuple[Any, ...]]) -> None:
-    """Make these calls at the same time. An error of one is the error of all."""
+    """Make these calls at the same time. The error of one is raised."""
     with ThreadPoolExecutor(16) as threads:
         for ended in [threads.submit(function, *arguments) for arguments in calls]:
             ended.result(PATIENCE)
@@ -164,7 +164,7 @@ class RefusalTests(HostileTestCase):
     toml = '[images]\nsize_cap = "8 GiB"\n'
 
     def test_client_that_only_writes(self) -> None:
-        """A client that writes a huge body without a look at the answer is stopped, and then finds it."""
+        """A client that sends a huge body without reading is stopped, and then finds the response."""
         active, fresh = self.image(b"x"), self.image()
         cases: list[tuple[int, bytes, Iterable[bytes]]] = [
             (409, self.put(active, OCTETS, f"Content-Length: {1 << 30}"), [ENDLESS] * 1024),
@@ -192,14 +192,14 @@ class RefusalTests(HostileTestCase):
         self.assert_undone(fresh)
 
     def test_client_that_stops_at_the_answer(self) -> None:
-        """A client that reads while it writes has the whole answer at once, and then an orderly end."""
+        """A client that reads while it sends gets the whole response at once, and then an orderly end."""
         connection = self.connect()
         connection.sendall(self.put(self.image(b"x"), OCTETS, f"Content-Length: {1 << 30}") + bytes(100_000))
         self.assertEqual(self.answer(connection).status, 409)
         self.assertEqual(connection.recv(1), b"")  # in less than the time-out of 60 s
 
     def test_expect(self) -> None:
-        """A refusal comes instead of 100 Continue, a 100 Continue before an upload that is wanted."""
+        """A refusal comes instead of 100 Continue, and 100 Continue comes before an accepted upload."""
         active, fresh = self.image(b"x"), self.image()
         lines = OCTETS, "Content-Length: 5", "Expect: 100-continue"
         connection = self.connect()
@@ -234,7 +234,7 @@ class RefusalTests(HostileTestCase):
         self.assertIs(connection.sock, first)
 
     def test_no_head(self) -> None:
-        """What is no request at all is refused in words, also when more of it comes than is read."""
+        """Bytes that are not a request get a refusal, also if more of them come than are read."""
         for noise in (b"\x16\x03\x01" + bytes(MIB), b"x" * MIB, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 100_000):
             connection = self.connect()
             self.stream(connection, [noise])
@@ -242,10 +242,10 @@ class RefusalTests(HostileTestCase):
 
 
 class EndTests(HostileTestCase):
-    """Connections that end in all the ways there are."""
+    """Connections that end in every way."""
 
     def test_half_close_after_a_whole_upload(self) -> None:
-        """A client that closes its half after the last byte still gets its 204."""
+        """A client that half-closes after the last byte of its upload still gets its 204."""
         for framing, body in [
             ("Content-Length: 5", b"hello"),
             ("Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"),
@@ -260,7 +260,7 @@ class EndTests(HostileTestCase):
             self.assertEqual(self.show(image_id)["status"], "active")
 
     def test_half_close_after_a_request_for_data(self) -> None:
-        """A client that closes its half after its request still gets all the data."""
+        """A client that half-closes after its request still gets all the data."""
         data = bytes(range(256)) * 40_000
         image_id = self.image(data)
         connection = self.connect()
@@ -269,7 +269,7 @@ class EndTests(HostileTestCase):
         self.assertEqual(self.answer(connection).body, data)
 
     def test_ends_within_an_upload(self) -> None:
-        """A FIN, a half-close or a RST, at the head, in the body or at its last byte but one: queued, nothing kept."""
+        """After a FIN, a half-close or a RST, in the head or the body, the image is queued and nothing is kept."""
         for framing, body in [
             ("Content-Length: 3000000", bytes(2_999_999)),
             ("Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n"),
@@ -305,7 +305,7 @@ class EndTests(HostileTestCase):
         self.assert_undone(image_id)
 
     def test_reset_within_a_download(self) -> None:
-        """Readers that go away in the midst leave nothing behind."""
+        """Clients that disconnect within a download leave nothing behind."""
         image_id = self.image(bytes(20 * MIB))
         descriptors = Path(f"/proc/{self.server.pid}/fd")
         before = len(list(descriptors.iterdir()))
@@ -317,7 +317,7 @@ class EndTests(HostileTestCase):
         self.wait(lambda: len(list(descriptors.iterdir())) <= before + 2, "all is closed")
 
     def test_reset_after_a_refusal(self) -> None:
-        """A client that resets when it sees the refusal leaves nothing behind."""
+        """A client that resets the connection at a refusal leaves nothing behind."""
         active = self.image(b"x")
         for _ in range(20):
             connection = self.connect()
@@ -340,7 +340,7 @@ class EndTests(HostileTestCase):
 
 
 class MemoryTests(HostileTestCase):
-    """What clients can make the daemon hold."""
+    """How much memory clients can make the daemon hold."""
 
     listen = "tcp:0:interface=127.0.0.1:backlog=1000"
 
@@ -351,19 +351,19 @@ class MemoryTests(HostileTestCase):
         self.before = self.memory("VmRSS")
 
     def memory(self, name: str) -> int:
-        """Bytes of the daemon's memory."""
+        """The memory of the daemon in bytes."""
         for line in Path(f"/proc/{self.server.pid}/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) << 10
         raise AssertionError(name)
 
     def assert_grown_less(self, size: int) -> None:
-        """At no moment since the test began did the daemon hold so many bytes more."""
+        """Since the test began, the memory of the daemon has never grown by this many bytes."""
         grown = self.memory("VmHWM") - self.before
         self.assertLess(grown, size, f"{grown / MIB:.1f} MiB more")
 
     def test_json(self) -> None:
-        """A body of 1 GiB for a route of JSON, announced or not, costs no more than the limit of such bodies."""
+        """A body of 1 GiB for a JSON route, with a length or without, costs no more than the limit of such bodies."""
 
         def post(framing: str, body: Iterable[bytes]) -> None:
             connection = self.connect()
@@ -376,7 +376,7 @@ class MemoryTests(HostileTestCase):
         self.assert_grown_less(16 * MIB)
 
     def test_one_byte_chunks(self) -> None:
-        """Millions of chunks of a byte are an upload like any other, beside which others are served."""
+        """An upload of millions of one-byte chunks works, and others are served meanwhile."""
         image_id = self.image()
         size = 2_000_000
         body = b"1\r\nx\r\n" * size + b"0\r\n\r\n"
@@ -396,7 +396,7 @@ class MemoryTests(HostileTestCase):
         self.assert_grown_less(32 * MIB)
 
     def test_half_heads(self) -> None:
-        """A thousand connections that send the half of a head each cost no more than what they have sent."""
+        """A thousand connections that each send half a head cost no more than the bytes that they have sent."""
         head = self.head("GET /", "X: " + "y" * 8000)[:-2]
         connections = [self.connect() for _ in range(1000)]
         for connection in connections:
@@ -407,7 +407,7 @@ class MemoryTests(HostileTestCase):
             reset(connection)
 
     def test_requests_ahead(self) -> None:
-        """Who asks for a lot and reads nothing of it is not read either."""
+        """A client that asks for much and does not read is not read either."""
         image_id = self.image(bytes(20 * MIB))
         connection = self.connect(receive_buffer=4096)
         connection.settimeout(3)
@@ -417,7 +417,7 @@ class MemoryTests(HostileTestCase):
         reset(connection)
 
     def test_answers_ahead(self) -> None:
-        """Who has its small requests answered, with bodies or without, and reads no answer, is read no more."""
+        """A client whose small requests are answered, and that reads no response, is not read any more."""
 
         def ask(request: bytes) -> None:
             connection = self.connect(receive_buffer=4096)
@@ -431,23 +431,23 @@ class MemoryTests(HostileTestCase):
 
 
 NESTED = b'{"a": [' + b",".join([b"[" * 400 + b"]" * 400] * 1200) + b"]}"
-"""0.96 MB that are half a million arrays: work for seconds, most of it the garbage collector's."""
+"""0.96 MB with half a million arrays: seconds of work, mostly for the garbage collector."""
 PATCH = "Content-Type: application/openstack-images-v2.1-json-patch"
 MEMBER = ("X-Identity-Status: Confirmed", "X-Project-Id: blue", "X-Roles: member,reader")
 READER = ("X-Identity-Status: Confirmed", "X-Project-Id: blue", "X-Roles: reader")
 
 
 class JsonTests(HostileTestCase):
-    """JSON that is more work than it is bytes."""
+    """JSON that causes more work than its size suggests."""
 
     toml = '[identity]\nmode = "proxy"\n'
 
     def asked(self, line: str, body: bytes, *headers: str) -> Answer:
-        """The answer to a request with a body."""
+        """The response to a request with a body."""
         return self.ask(self.head(line, f"Content-Length: {len(body)}", *headers), body)
 
     def test_many_at_once(self) -> None:
-        """It is refused for its structure, by its bytes alone, from many clients at once, and others are served."""
+        """It is refused for its structure, without parsing, from many clients at once, and others are served."""
         made = self.asked("POST /v2/images", b"{}", *MEMBER)
         image = f"/v2/images/{json.loads(made.body)['id']}"
         operations = [{"op": "add", "path": f"/k{number}", "value": "v"} for number in range(4_000)]
@@ -471,7 +471,7 @@ class JsonTests(HostileTestCase):
         )
 
     def test_not_asked_for(self) -> None:
-        """Of who may not, and for what is not there, no byte is asked for, and what comes unasked is not parsed."""
+        """If a request is refused before its body, no byte is requested, and bytes that come anyway are not parsed."""
         for line, status, headers in (
             ("POST /v2/images", 403, READER),
             ("PATCH /v2/images/absent", 404, (PATCH, *MEMBER)),
@@ -498,7 +498,7 @@ class TimeTests(HostileTestCase):
     toml = '[server]\nidle_timeout = "1 s"\nsend_timeout = "1 s"\n'
 
     def test_slow_head(self) -> None:
-        """A head that trickles is cut off after the time-out of the whole."""
+        """A head that comes too slowly is cut after the time-out for the whole head."""
         connection = self.connect()
         with self.assertRaises((BrokenPipeError, ConnectionResetError)):
             for byte in self.head("GET /healthcheck", "X: " + "y" * 200):  # for 25 s, were it not cut off
@@ -506,7 +506,7 @@ class TimeTests(HostileTestCase):
                 time.sleep(0.1)  # the client is slow
 
     def test_idle(self) -> None:
-        """A connection that is new, or kept after an answer, is closed when nothing comes."""
+        """A silent connection is closed, whether it is new or kept after a response."""
         kept = self.connect()
         kept.sendall(self.head("GET /healthcheck"))
         self.answer(kept)
@@ -514,7 +514,7 @@ class TimeTests(HostileTestCase):
             self.assert_ends(connection, PATIENCE)
 
     def test_silent_upload(self) -> None:
-        """An upload that stops is cut off, and the image queued."""
+        """An upload that stops is cut, and the image is queued."""
         for framing, body in [("Content-Length: 5", b"hell"), ("Transfer-Encoding: chunked", b"5\r\nhello\r\n")]:
             image_id = self.image()
             connection = self.connect()
@@ -523,7 +523,7 @@ class TimeTests(HostileTestCase):
             self.assert_undone(image_id)
 
     def test_stalled_download(self) -> None:
-        """A reader that takes nothing is cut off, before the end of what it asked for."""
+        """A client that does not read its download is cut before the end."""
         size = 40 * MIB
         image_id = self.image(bytes(size))
         connection = self.connect(receive_buffer=4096)
@@ -533,7 +533,7 @@ class TimeTests(HostileTestCase):
             self.answer(connection)
 
     def test_stalled_list(self) -> None:
-        """A client that takes none of many small answers is cut off."""
+        """A client that reads none of many small responses is cut."""
         connection = self.connect(receive_buffer=4096)
         connection.setblocking(False)
         with self.assertRaises(BlockingIOError):
@@ -542,14 +542,14 @@ class TimeTests(HostileTestCase):
         self.stall_until_cut(connection)
 
     def stall_until_cut(self, connection: socket.socket) -> None:
-        """Take nothing until the server has reset the connection."""
+        """Do not read until the server has reset the connection."""
         poll = select.poll()
         poll.register(connection, 0)  # which leaves POLLERR and POLLHUP
         self.assertNotEqual(poll.poll(PATIENCE * 1000), [], "the connection stays")
 
 
 class TlsTestCase(HostileTestCase):
-    """A daemon that speaks TLS, and such a client."""
+    """A daemon with TLS, and a client for it."""
 
     def setUp(self) -> None:
         self.certificates = Path(tempfile.mkdtemp(prefix="imgsvc-"))
@@ -580,24 +580,24 @@ class TlsTestCase(HostileTestCase):
 
 
 class TlsTests(TlsTestCase):
-    """The same over TLS."""
+    """Some of these tests over TLS."""
 
     toml = '[server]\nidle_timeout = "3 s"\n'
 
     def test_no_http_2(self) -> None:
-        """HTTP/2 is not chosen."""
+        """HTTP/2 is not negotiated."""
         connection: Any = self.connect()
         self.assertEqual(connection.selected_alpn_protocol(), "http/1.1")
 
     def test_transfer(self) -> None:
-        """Bytes go up and come down whole."""
+        """Data is uploaded and downloaded completely."""
         data = bytes(range(256)) * 60_000
         image_id = self.image(data)
         answer = self.ask(self.head(f"GET /v2/images/{image_id}/file"))
         self.assertEqual(answer.body, data)
 
     def test_refusal(self) -> None:
-        """The refusal of a huge upload can be read, and the rest of the upload is not."""
+        """The client can read the refusal of a huge upload, and the server does not read its rest."""
         active = self.image(b"x")
 
         def put(framing: str) -> None:
@@ -610,7 +610,7 @@ class TlsTests(TlsTestCase):
         together(put, [(f"Content-Length: {1 << 30}",), ("Transfer-Encoding: chunked",)])
 
     def test_refusal_of_a_client_that_writes(self) -> None:
-        """A client that has written a part of its body before it looks finds the refusal."""
+        """A client that has sent a part of its body before it reads finds the refusal."""
         active = self.image(b"x")
         connection = self.connect()
         connection.sendall(self.put(active, OCTETS, f"Content-Length: {1 << 30}"))
@@ -618,7 +618,7 @@ class TlsTests(TlsTestCase):
         self.assertEqual(self.answer(connection).status, 409)
 
     def test_cut_upload(self) -> None:
-        """An upload that ends in the midst, with the connection under it, leaves nothing."""
+        """An upload whose TCP connection ends leaves nothing behind."""
         image_id = self.image()
         connection = self.connect()
         connection.sendall(self.put(image_id, OCTETS, "Content-Length: 1000000") + bytes(500_000))
@@ -626,7 +626,9 @@ class TlsTests(TlsTestCase):
         self.assert_undone(image_id)
 
     def test_no_handshake(self) -> None:
-        """Who never speaks TLS, or stops in the midst of a handshake, is cut off; who speaks HTTP is told nothing."""
+        """A client that never begins TLS, or stops within the handshake, is cut. A client that speaks HTTP gets
+        no response.
+        """
         for noise in (b"", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
             connection = super().connect()
             connection.sendall(noise)

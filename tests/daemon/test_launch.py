@@ -1,4 +1,4 @@
-"""Whoever starts the daemon learns what became of it: by its files, its exit status and a line on the terminal."""
+"""Whoever starts the daemon learns the outcome from its files, its exit status and a line on the terminal."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LOCAL = ("--listen", "tcp:0:interface=127.0.0.1")
 
 
 class PidFileTests(DaemonTestCase):
-    """The file with the process id, which twistd would make in any case."""
+    """The file with the process id, which twistd itself would always write."""
 
     def start(self, *before: str) -> subprocess.Popen[bytes]:
-        """A daemon that serves in the foreground, or whose start has failed."""
+        """A daemon in the foreground that serves, or whose start has failed."""
         with (self.folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [*TWISTD, "-n", *before, "imgsvc", *LOCAL],
@@ -36,8 +36,8 @@ class PidFileTests(DaemonTestCase):
         return (self.folder / "log").read_text()
 
     def test_foreground(self) -> None:
-        """In the foreground there is none, and one of a process that lives does not matter: in a container every
-        daemon is process 1, and one that was killed has left its file.
+        """In the foreground there is no such file, and an existing one with the id of a running process is
+        ignored: in a container every daemon is process 1, and a killed one has left its file.
         """
         (self.folder / "twistd.pid").write_text(str(os.getpid()))
         process = self.start()
@@ -45,7 +45,7 @@ class PidFileTests(DaemonTestCase):
         self.assertEqual((self.folder / "twistd.pid").read_text(), str(os.getpid()))
 
     def test_asked_for(self) -> None:
-        """One that is asked for is made, and looked at first, also when it has the name that twistd would give it."""
+        """With --pidfile the file is checked and written, also if it has twistd's default name."""
         process = self.start("--pidfile", "twistd.pid")
         self.assertEqual((self.folder / "twistd.pid").read_text(), str(process.pid))
         second = subprocess.run(
@@ -55,7 +55,7 @@ class PidFileTests(DaemonTestCase):
         self.assertIn(b"Another twistd server is running", second.stderr)
 
     def test_background(self) -> None:
-        """In the background there is one, and no second daemon beside it."""
+        """In the background the file is written, and a second daemon is refused."""
         self.assertEqual(twistd(self.folder, *LOCAL, before=()), (0, ""))
         pid = int((self.folder / "twistd.pid").read_text())
         self.addCleanup(kill, pid)
@@ -86,7 +86,7 @@ class BackgroundTests(DaemonTestCase):
             (self.folder / "log").unlink()
 
     def refused(self, toml: str, reason: str, *arguments: str) -> None:
-        """A start that fails does so on the terminal, and leaves nothing but its log."""
+        """A failed start is reported on the terminal, and leaves only its log."""
         (self.folder / "imgsvc.toml").write_text(toml)
         status, text = twistd(self.folder, "-c", "imgsvc.toml", *(arguments or LOCAL), before=self.background)
         self.assertEqual(status, 1, text)
@@ -95,7 +95,7 @@ class BackgroundTests(DaemonTestCase):
         self.assertEqual(set(os.listdir(self.folder)) - {"file"}, {"imgsvc.toml", "log"})
 
     def test_address_in_use(self) -> None:
-        """A port that another process listens on."""
+        """Another process listens on the port."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             listen = f"tcp:{other.getsockname()[1]}:interface=127.0.0.1"
             for workers in (1, 2):
@@ -103,7 +103,7 @@ class BackgroundTests(DaemonTestCase):
                 self.refused(toml, f"server.listen = '{listen}': .*Address already in use", "--listen", listen)
 
     def test_store(self) -> None:
-        """A store whose folder cannot be, in the daemon and in a worker."""
+        """The folder of a store cannot be created, in the daemon and in a worker."""
         (self.folder / "file").write_text("")
         for workers in (1, 2):
             self.refused(
@@ -112,7 +112,7 @@ class BackgroundTests(DaemonTestCase):
             )
 
     def test_killed(self) -> None:
-        """A start that is cut short has not succeeded."""
+        """A start that is killed counts as failed."""
         process = subprocess.Popen(
             [
                 *("strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:signal=SIGKILL"),
@@ -127,7 +127,7 @@ class BackgroundTests(DaemonTestCase):
 
 
 class MistakeTests(DaemonTestCase):
-    """What somebody writes who has not read the documents."""
+    """Mistakes of people who have not read the documentation."""
 
     def said(self, *arguments: str) -> str:
         status, text = twistd(self.folder, *arguments)
@@ -135,7 +135,7 @@ class MistakeTests(DaemonTestCase):
         return text
 
     def test_listen(self) -> None:
-        """A mere number, or an address as it is in URLs."""
+        """A mere number, or an address as in URLs."""
         expected = "imgsvc: server.listen = '{}': must be an endpoint, as tcp:9522:interface=127.0.0.1\n"
         for text in ("9522", "127.0.0.1:9522", "http://127.0.0.1:9522"):
             self.assertEqual(self.said("--listen", text), expected.format(text))
@@ -145,21 +145,21 @@ class MistakeTests(DaemonTestCase):
         self.assertEqual(self.said("--log-format", "xml"), "imgsvc: --log-format = 'xml': must be text or json\n")
 
     def test_certificate(self) -> None:
-        """A certificate that is not there."""
+        """A certificate that does not exist."""
         text = self.said("--listen", "ssl:9522:interface=127.0.0.1:privateKey=absent.pem")
         self.assertRegex(text, r"^imgsvc: server\.listen = 'ssl:.*': .*No such file or directory: .*absent\.pem'\n$")
 
     def test_version(self) -> None:
-        """The version is that of imgsvc."""
+        """`--version` prints the version of imgsvc."""
         self.assertEqual(twistd(self.folder, "--version"), (0, f"imgsvc {__version__}\n"))
 
     def test_ipv6(self) -> None:
-        """The log has URLs, in which addresses of IPv6 stand in brackets."""
+        """The log has URLs, with IPv6 addresses in brackets."""
         daemon = self.daemon(listen=r"tcp6:0:interface=\:\:1")
         self.assertRegex(daemon.log(), r" on http://\[::1\]:\d+;")
 
 
 def kill(pid: int) -> None:
-    """SIGKILL, if it is still there."""
+    """Send SIGKILL, if the process still exists."""
     if is_running(pid):
         os.kill(pid, signal.SIGKILL)

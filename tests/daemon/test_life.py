@@ -1,4 +1,4 @@
-"""The start and the end of the daemon."""
+"""The start and the stop of the daemon."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MIB = 1 << 20
 
 
 class StartTests(DaemonTestCase):
-    """What the daemon serves, and what it says of it."""
+    """What the daemon serves, and what its log says at the start."""
 
     def test_defaults(self) -> None:
-        """Without options it is to serve on port 9292 of the loopback address, from ./imgsvc-data."""
+        """Without options it serves on port 9292 of the loopback address, from ./imgsvc-data."""
         here = Path.cwd()
         self.addCleanup(os.chdir, here)
         os.chdir(self.folder)
@@ -58,9 +58,10 @@ class StartTests(DaemonTestCase):
         return process
 
     def test_first_lines(self) -> None:
-        """The log begins with the version, the addresses, the database, the stores and the identity; no more noise.
+        """The log begins with the version, the addresses, the database, the stores and the identity, and nothing
+        else.
 
-        Of the first start it also tells that catalogue and store are new.
+        At the first start it also says that catalogue and store are new.
         """
         daemon = self.daemon()
         lines = daemon.log().splitlines()
@@ -79,7 +80,7 @@ class StartTests(DaemonTestCase):
         self.assertEqual(len(daemon.log(start).splitlines()), 4)
 
     def test_json(self) -> None:
-        """With --log-format json every line is an object."""
+        """With --log-format json every line is a JSON object."""
         process = self.started("--log-format", "json")
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(PATIENCE), 0)
@@ -87,7 +88,7 @@ class StartTests(DaemonTestCase):
             self.assertLessEqual({"time", "level", "namespace", "message"}, json.loads(line).keys())
 
     def test_several_addresses(self) -> None:
-        """It serves on all endpoints, unix sockets too."""
+        """It serves on all endpoints, also unix sockets."""
         daemon = self.daemon(f'[server]\nlisten = ["unix:{self.folder}/socket"]\n', listen=f"unix:{self.folder}/socket")
         connection = http.client.HTTPConnection("x")
         connection.sock = socket.socket(socket.AF_UNIX)
@@ -99,7 +100,7 @@ class StartTests(DaemonTestCase):
         self.assertFalse((self.folder / "socket").exists())
 
     def test_proxy_identity(self) -> None:
-        """In mode proxy the headers of a listed peer say who calls; without them nobody does."""
+        """In mode `proxy` the headers of a listed peer identify the caller. Without them there is no caller."""
         daemon = self.daemon('[identity]\nmode = "proxy"\n[identity.proxy]\npeers = ["127.0.0.1"]\n')
         self.assertEqual(daemon.request("GET", "/v2/images")[0], 401)
         caller = {
@@ -120,7 +121,7 @@ class StartTests(DaemonTestCase):
 
 
 class RefusedStartTests(DaemonTestCase):
-    """A start that cannot succeed ends with one clear line and a status that tells."""
+    """A start that fails ends with one clear line and a status."""
 
     def refused(self, toml: str, *patterns: str, arguments: tuple[str, ...] = ()) -> None:
         (self.folder / "imgsvc.toml").write_text(toml)
@@ -138,7 +139,7 @@ class RefusedStartTests(DaemonTestCase):
         self.refused("[server]\nportt = 1\n", r"^imgsvc: server\.portt: no such option")
 
     def test_wrong_type(self) -> None:
-        """A value of another type."""
+        """A value of the wrong type."""
         self.refused('[server]\nworkers = "many"\n', r"^imgsvc: server\.workers = 'many': must be")
 
     def test_not_toml(self) -> None:
@@ -146,12 +147,12 @@ class RefusedStartTests(DaemonTestCase):
         self.refused("[server\n", r"^imgsvc: imgsvc\.toml: is not TOML")
 
     def test_no_file(self) -> None:
-        """A file that is not there."""
+        """A file that does not exist."""
         status, text = twistd(self.folder, "--config", "nothing.toml")
         self.assertEqual((status, text), (1, "imgsvc: nothing.toml: cannot be read: No such file or directory\n"))
 
     def test_data_folder(self) -> None:
-        """A data folder that cannot be."""
+        """A data folder that cannot be created."""
         (self.folder / "file").write_text("")
         for data in ("file", "file/data"):
             status, text = twistd(self.folder, "--data", data)
@@ -159,7 +160,7 @@ class RefusedStartTests(DaemonTestCase):
             self.assertRegex(text, rf"^imgsvc: --data = '.*/{data}': .*/file is a file; must be a folder\n$")
 
     def test_data_folder_of_other_bytes(self) -> None:
-        """A data folder whose name the catalogue's URL and the log cannot have, also for workers."""
+        """A data folder whose name cannot be in the catalogue's URL and in the log, also with workers."""
         for toml in ("", "[server]\nworkers = 2\n"):
             (self.folder / "imgsvc.toml").write_text(toml)
             name = os.fsdecode(b"d\xff")
@@ -186,7 +187,9 @@ class RefusedStartTests(DaemonTestCase):
         self.refused('[stores.a]\nkind = "file"\nbucket = "b"\n', r"^imgsvc: stores\.a\.bucket: no such option")
 
     def test_memory_of_several(self) -> None:
-        """Workers that would not see each other's objects, be they images or data of the server's own."""
+        """A store in memory with several workers, which would not see each other's objects, also for reserved
+        stores.
+        """
         for tables in ("[stores.fast]", '[stores.local]\nkind = "file"\n[stores.fast]\npurpose = "cache"'):
             self.refused(
                 f'[server]\nworkers = 2\n{tables}\nkind = "memory"\n',
@@ -194,7 +197,7 @@ class RefusedStartTests(DaemonTestCase):
             )
 
     def test_store_path(self) -> None:
-        """A folder of images that cannot be written."""
+        """A folder for images that cannot be written."""
         mount = self.mount()
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
         self.refused(
@@ -204,7 +207,7 @@ class RefusedStartTests(DaemonTestCase):
         )
 
     def test_address_in_use(self) -> None:
-        """A port that another process listens on."""
+        """Another process listens on the port."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             self.refused(
@@ -215,7 +218,7 @@ class RefusedStartTests(DaemonTestCase):
             )
 
     def test_endpoint(self) -> None:
-        """A text that is no endpoint."""
+        """A text that is not an endpoint."""
         for text, pattern in (
             ("nonsense:80", r"must be an endpoint, as tcp:80:interface=nonsense$"),
             ("nonsense:80:more=1", r"Unknown endpoint type.*; must be an endpoint, as tcp:9292"),
@@ -227,7 +230,7 @@ class RefusedStartTests(DaemonTestCase):
             )
 
     def test_no_place_to_listen(self) -> None:
-        """An endpoint whose port, path or address cannot be; with workers too."""
+        """An endpoint whose port, path or address cannot be used, also with workers."""
         for listen in (
             "tcp:99999:interface=127.0.0.1",
             "unix:",
@@ -242,7 +245,7 @@ class RefusedStartTests(DaemonTestCase):
                 )
 
     def test_database(self) -> None:
-        """A file of the database that is none."""
+        """A database file that is not a database."""
         (self.folder / "imgsvc-data").mkdir()
         (self.folder / "imgsvc-data" / "imgsvc.sqlite").write_bytes(b"something else" * 1000)
         status, text = twistd(self.folder, "--listen", "tcp:0:interface=127.0.0.1")
@@ -251,18 +254,18 @@ class RefusedStartTests(DaemonTestCase):
         self.assertRegex(text, r"critical imgsvc\.daemon\.process cannot start: .*not a database")
 
     def test_database_url(self) -> None:
-        """A URL that is none."""
+        """An invalid URL of the database."""
         self.refused(
             '[database]\nurl = "nonsense"\n', r"^imgsvc: database\.url: must be a URL"
         )  # it may hold a password
 
     def test_open_to_all(self) -> None:
-        """Identity `none` on an address that others reach."""
+        """Identity `none` on an address that other machines reach."""
         self.refused("", r"^imgsvc: server\.listen = 'tcp:0'", arguments=("--listen", "tcp:0"))
 
 
 class BackgroundTests(DaemonTestCase):
-    """Without -n."""
+    """A daemon without -n."""
 
     def start(self, *arguments: str) -> tuple[int, int]:
         """The process id and the port."""
@@ -292,12 +295,12 @@ class BackgroundTests(DaemonTestCase):
         self.wait(lambda: not is_running(pid), "the end")
 
     def test_text(self) -> None:
-        """It goes to the background, with its process id and its log in files."""
+        """It runs in the background, with its process id and its log in files."""
         self.check(*self.start())
         self.assertRegex((self.folder / "log").read_text(), r"(?m)^\S+Z info imgsvc.daemon.server stopped$")
 
     def test_json(self) -> None:
-        """The log is in JSON there too."""
+        """The log in the background can be JSON too."""
         self.check(*self.start("--log-format", "json"))
         entries = [json.loads(line) for line in (self.folder / "log").read_text().splitlines()]
         self.assertIn("stopped", [entry["message"] for entry in entries])
@@ -310,7 +313,7 @@ class BackgroundTests(DaemonTestCase):
         self.assertRegex((self.folder / "log").read_text(), r"worker \d+: stopped")
 
     def test_refused(self) -> None:
-        """A configuration that cannot be used is refused before it leaves the terminal."""
+        """An invalid configuration is refused before the daemon leaves the terminal."""
         (self.folder / "imgsvc.toml").write_text("[server]\nportt = 1\n")
         status, text = twistd(self.folder, "--config", "imgsvc.toml", before=("--pidfile=pid", "--logfile=log"))
         self.assertEqual(status, 1)
@@ -321,7 +324,7 @@ class StopTests(DaemonTestCase):
     """SIGTERM."""
 
     def test_idle(self) -> None:
-        """Without anything to do it ends at once, with status 0."""
+        """An idle daemon stops at once, with status 0."""
         daemon = self.daemon()
         idle = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
         idle.request("GET", "/healthcheck")
@@ -332,13 +335,13 @@ class StopTests(DaemonTestCase):
         self.assert_no_traceback(daemon)
 
     def test_transfers_finish(self) -> None:
-        """Transfers that are under way finish, while new connections are refused and idle ones are closed."""
+        """Running transfers finish, new connections are refused, and idle ones are closed."""
         daemon = self.daemon()
         coming, data = self.stop_within_transfers(daemon)
         self.assertEqual(daemon.start().show(coming)["os_hash_value"], hashlib.sha512(data).hexdigest())
 
     def cut(self, daemon: Daemon, signals: int) -> float:
-        """Stop with an upload and a download that do not end; the seconds that it took."""
+        """Stop during an upload and a download that do not end. Returns the seconds until the end."""
         data = os.urandom(16 * MIB)
         there, coming = daemon.image(), daemon.image()
         self.assertEqual(daemon.put(there, data), 204)
@@ -363,7 +366,7 @@ class StopTests(DaemonTestCase):
         return taken
 
     def test_grace(self) -> None:
-        """Transfers that take longer than the grace are cut and undone; the status is still 0."""
+        """Transfers that take longer than the grace are cut and undone. The status is still 0."""
         taken = self.cut(self.daemon('[server]\ngrace = "1 s"\n'), 1)
         self.assertTrue(1 <= taken < 30, taken)
 
@@ -388,7 +391,7 @@ class StopTests(DaemonTestCase):
             self.assertNotIn("Traceback", text)
 
     def test_interrupt(self) -> None:
-        """SIGINT stops in the same way; twistd then ends by that signal, as a terminal expects."""
+        """SIGINT stops the daemon in the same way. twistd then ends by that signal, as a terminal expects."""
         daemon = self.daemon()
         daemon.signal(signal.SIGINT)
         assert daemon.process is not None

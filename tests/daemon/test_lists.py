@@ -14,16 +14,16 @@ from tests.support.waiting import PATIENCE
 MIB = 1 << 20
 BUDGET = 16
 SLACK = 150
-"""MiB: what is for bytes in flight, and what else a process may take beside it."""
+"""MiB: the memory budget, and the most that a process may use besides."""
 READERS = 40
 IMAGES = 40
 
 
 class ListMemoryTests(DaemonTestCase):
-    """40 images of 0.9 MiB each, and 40 clients that ask for all of them and take nothing: 1,400 MiB of answers."""
+    """40 images of 0.9 MiB each, and 40 clients that ask for all of them and do not read: 1,400 MiB of responses."""
 
     def test_slow_readers(self) -> None:
-        """What they hold is bounded, others go on, and who reads after all gets a whole page."""
+        """Their memory is limited, others are served, and a client that reads in the end gets a whole page."""
         daemon = self.daemon(
             f"[server]\nmemory_budget = '{BUDGET} MiB'\n[stores.local]\nkind = 'file'\nfsync = false\n"
         )
@@ -61,7 +61,7 @@ class ListMemoryTests(DaemonTestCase):
 
 
 def memory(daemon: Daemon) -> int:
-    """MiB that it holds, or has held at the most."""
+    """The largest memory so far, in MiB."""
     for line in Path(f"/proc/{daemon.pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) // 1024

@@ -1,4 +1,4 @@
-"""Metadata definitions in a daemon of several processes."""
+"""Metadata definitions in a daemon with several processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLIENTS = 12
 
 
 class TogetherTests(SynchronousTestCase):
-    """Many clients at once, two processes."""
+    """Many clients at once, with two processes."""
 
     def setUp(self) -> None:
         folder = Path(self.mktemp()).absolute()
@@ -25,7 +25,7 @@ class TogetherTests(SynchronousTestCase):
         self.daemon.start()
 
     def together(self, method: str, targets: list[str], documents: list[Any]) -> list[int]:
-        """The statuses of requests that are made at the same time."""
+        """The statuses of concurrent requests."""
 
         def send(target: str, document: Any) -> int:
             body = None if document is None else json.dumps(document).encode()
@@ -38,7 +38,7 @@ class TogetherTests(SynchronousTestCase):
         return json.loads(self.daemon.request("GET", f"{ROOT}{path}")[2])
 
     def test_one_name(self) -> None:
-        """Of all that make one name one does, with what is in it; the others learn of it."""
+        """Of all requests that create one name, one succeeds with its contents, and the others get an error."""
         for number in range(5):
             name = f"name {number}"
             documents = [{"namespace": name, "tags": [{"name": f"tag {tag}"}]} for tag in range(CLIENTS)]
@@ -49,7 +49,7 @@ class TogetherTests(SynchronousTestCase):
             self.assertEqual(len(self.read(f"/{each['namespace'].replace(' ', '%20')}/tags")["tags"]), 1)
 
     def test_one_namespace(self) -> None:
-        """All that change one namespace have their effect."""
+        """All changes of one namespace take effect."""
         self.daemon.request("POST", ROOT, body=b'{"namespace": "one"}')
         tags = [f"{ROOT}/one/tags/{number}" for number in range(CLIENTS)]
         self.assertEqual(self.together("POST", tags, [None] * CLIENTS), [201] * CLIENTS)

@@ -1,4 +1,4 @@
-"""Folders of stores that are not there, or not the store's own: nothing in them is gone, and no answer lies."""
+"""Folders of stores that are missing, or that belong to others. Nothing in them is lost, and no response is false."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class MountTestCase(DaemonTestCase):
     """A store at a mount point."""
 
     medium: Path
-    """What is mounted there, or is not."""
+    """What is mounted, or None."""
 
     def on(self, folder: Path, name: str = "daemon", data: Path | None = None) -> Daemon:
         """A daemon with its images there."""
         return self.daemon(f'{QUICK}[stores.local]\nkind = "file"\npath = "{folder}"\n', name, data)
 
     def filled(self) -> tuple[Daemon, Path, str]:
-        """A daemon that has stopped, the mount point of its store, and an image that is there while it is mounted."""
+        """A stopped daemon, the mount point of its store, and an image that is there while the medium is mounted."""
         self.medium, mount = self.mount(name="medium"), self.folder / "mount"
         self.attach(mount)
         daemon = self.on(mount)
@@ -35,13 +35,13 @@ class MountTestCase(DaemonTestCase):
         return daemon, mount, image_id
 
     def attach(self, mount: Path) -> None:
-        """Mount the medium there."""
+        """Mount the medium."""
         mount.mkdir(exist_ok=True)
         subprocess.run(["mount", "--bind", str(self.medium), str(mount)], check=True)
         self.addCleanup(subprocess.run, ["umount", "-lq", str(mount)], check=False)
 
     def detach(self, mount: Path) -> None:
-        """Have it there no more, though files of it are open."""
+        """Unmount the medium, although files of it are open."""
         subprocess.run(["umount", "-l", str(mount)], check=True)
 
     def get(self, daemon: Daemon, image_id: str) -> int:
@@ -49,11 +49,11 @@ class MountTestCase(DaemonTestCase):
         return daemon.request("GET", f"/v2/images/{image_id}/file")[0]
 
     def delete(self, daemon: Daemon, image_id: str) -> int:
-        """The status of a delete."""
+        """The status of a deletion."""
         return daemon.request("DELETE", f"/v2/images/{image_id}")[0]
 
     def assert_away(self, daemon: Daemon, image_id: str) -> None:
-        """Nothing that is in the store can be had, deleted or added to; all else goes on."""
+        """Nothing in the store can be read, deleted or added to. All else works."""
         self.assertEqual(self.get(daemon, image_id), 503)
         self.assertEqual(self.delete(daemon, image_id), 503)
         self.assertEqual(daemon.show(image_id)["status"], "active")
@@ -68,7 +68,7 @@ class MountTestCase(DaemonTestCase):
         self.assert_no_traceback(daemon)
 
     def assert_there(self, daemon: Daemon, image_id: str) -> None:
-        """It gives its images, takes others, and deletes them."""
+        """The store gives its images, takes others, and deletes them."""
         self.wait(lambda: "store local: OK" in detail(daemon), "the end of the finding")
         self.assertEqual(daemon.get(image_id), DATA)
         other = daemon.image()
@@ -78,7 +78,7 @@ class MountTestCase(DaemonTestCase):
         self.assert_no_traceback(daemon)
 
     def adopt(self, daemon: Daemon, *options: str) -> tuple[int, str]:
-        """`imgsvc-admin store adopt local`, beside the daemon."""
+        """Run `imgsvc-admin store adopt local` beside the daemon."""
         ran = subprocess.run(
             [
                 sys.executable,
@@ -96,10 +96,10 @@ class MountTestCase(DaemonTestCase):
 
 
 class MissingMountTests(MountTestCase):
-    """A mount that is not there."""
+    """A mount that is missing."""
 
     def test_at_the_start(self) -> None:
-        """The daemon starts, and its store is back when the mount is."""
+        """The daemon starts, and its store is back when the medium is mounted."""
         daemon, mount, image_id = self.filled()
         self.detach(mount)
         daemon.start()
@@ -110,7 +110,7 @@ class MissingMountTests(MountTestCase):
         self.wait_for_files(mount, set())
 
     def test_while_it_runs(self) -> None:
-        """So is it when the mount vanishes meanwhile; a delete that waits for the reaper waits on."""
+        """The same holds if the mount disappears later. A deletion that waits for the reaper keeps waiting."""
         daemon, mount, image_id = self.filled()
         daemon.start()
         pending = daemon.image()
@@ -129,7 +129,7 @@ class MissingMountTests(MountTestCase):
         self.wait_for_files(mount, set())
 
     def test_upload_of_a_dead_process(self) -> None:
-        """Its image need not wait for the mount; what was stored is removed when that is back."""
+        """The image of a dead upload is queued without the mount. Its object is removed when the medium is back."""
         daemon, mount, image_id = self.filled()
         daemon.start()
         saving = daemon.image()
@@ -149,7 +149,7 @@ class FolderTests(MountTestCase):
     """Folders that belong to others, or to nobody."""
 
     def test_two_catalogues(self) -> None:
-        """Of two daemons with different databases on one folder one has it; the other harms none of its uploads."""
+        """Of two daemons with different databases on one folder, one has it. The other harms none of its uploads."""
         folder = self.folder / "shared"
         first = self.on(folder)
         coming, image_id = first.image(), first.image()
@@ -169,7 +169,9 @@ class FolderTests(MountTestCase):
         self.assertEqual(first.get(image_id), DATA)
 
     def test_changed_path(self) -> None:
-        """A store that is told to be elsewhere takes nothing for gone; where its folder was moved to, it goes on."""
+        """After its path was changed, a store does not count its images as lost. It works where its folder was
+        moved to.
+        """
         daemon, mount, image_id = self.filled()
         config = daemon.config.read_text()
         daemon.config.write_text(config.replace(str(mount), str(self.folder / "elsewhere")))
@@ -180,7 +182,7 @@ class FolderTests(MountTestCase):
         self.assert_there(daemon, image_id)
 
     def test_earlier_version(self) -> None:
-        """The folder of an earlier version, with its empty mark, is taken over; not so an empty one."""
+        """A folder of an earlier version, with an empty mark, is accepted. An empty folder is not."""
         daemon, mount, image_id = self.filled()
         (mount / ".imgsvc-lock").write_bytes(b"")
         self.detach(mount)
@@ -194,7 +196,7 @@ class FolderTests(MountTestCase):
         self.assertIn(b'"store": "local"', (mount / ".imgsvc-lock").read_bytes())
 
     def test_folder_of_glance(self) -> None:
-        """A folder that Glance has filled is used when it is adopted, while the daemon runs."""
+        """A folder that Glance has filled is used after it was adopted, while the daemon runs."""
         folder = self.folder / "glance"
         folder.mkdir()
         of_glance = "11111111-2222-3333-4444-555555555555"
@@ -211,7 +213,7 @@ class FolderTests(MountTestCase):
         self.assertEqual(self.adopt(daemon)[1].split("\n")[-2], "It is store local's own already.")
 
     def test_adoption_of_the_wrong_folder(self) -> None:
-        """A folder with none of the images is not adopted but by force, after which they count as lost."""
+        """A folder with none of the images is adopted only with --force. After that the images count as lost."""
         daemon, mount, image_id = self.filled()
         self.detach(mount)
         daemon.start()

@@ -1,4 +1,4 @@
-"""nginx and HAProxy in front of the daemon, as the examples have them."""
+"""nginx and HAProxy in front of the daemon, configured as in the examples."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Client:
         self._file = self._socket.makefile("rb")
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all the bytes."""
         self._socket.sendall(data)
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the next answer, interim ones too."""
+        """Status, headers and body of the next response, also of interim ones."""
         status = int(self._file.readline().split()[1])
         headers = {}
         while line := self._file.readline().strip().decode():
@@ -59,7 +59,7 @@ class Client:
     def request(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
-        """The answer to a whole request."""
+        """The response to a whole request."""
         lines = {"Host": "images.example.org", "Content-Length": str(len(body)), **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
@@ -88,11 +88,11 @@ class ProxyTestCase(DaemonTestCase):
         self.wait(lambda: listens(self.port), "the proxy listens")
 
     def proxy(self) -> list[str]:
-        """The command of the proxy."""
+        """The command that runs the proxy."""
         raise NotImplementedError
 
     def example(self, name: str, *replaced: tuple[str, str]) -> Path:
-        """A file with an example's text; what is replaced stands in it once."""
+        """A file with the text of an example. Each replaced text must be in it once."""
         text = (EXAMPLES / name).read_text()
         for old, new in (*replaced, ("127.0.0.1:9292", f"127.0.0.1:{self.server.port}")):
             self.assertEqual(text.count(old), 1, old)
@@ -102,7 +102,7 @@ class ProxyTestCase(DaemonTestCase):
         return file
 
     def program(self, name: str) -> str:
-        """Where a program is."""
+        """The path of a program."""
         found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
         assert found is not None, f"{name} is missing (tests/run installs it)"
         return found
@@ -131,7 +131,7 @@ class ProxyTestCase(DaemonTestCase):
         return "".join(f"{line}\r\n" for line in (*head, "")).encode()
 
     def stored(self) -> int:
-        """Bytes that the store has, of finished uploads and others."""
+        """The number of bytes in the store, of finished uploads and others."""
         return sum(file.stat().st_size for file in (self.server.data / "images").iterdir())
 
     def assert_nothing_kept(self) -> None:
@@ -139,10 +139,10 @@ class ProxyTestCase(DaemonTestCase):
 
 
 class TransferTests(ProxyTestCase):
-    """TLS outside, plain HTTP inside, and nothing kept in between."""
+    """TLS outside, plain HTTP inside, and no buffering between."""
 
     def test_transfers(self) -> None:
-        """Bytes arrive while the client still sends, with a length and without; ranges come back."""
+        """Bytes arrive while the client still sends, with a length and without. Ranges work."""
         client = self.client()
         data = os.urandom(8 * MIB)
         image = self.image(client)
@@ -171,7 +171,7 @@ class TransferTests(ProxyTestCase):
         self.assert_nothing_kept()
 
     def test_refusals(self) -> None:
-        """An upload that is refused early is answered, though the client has not sent all; one that breaks off ends."""
+        """An upload that is refused early gets its response before the client has sent all. One that is cut ends."""
         client = self.client()
         image = self.image(client)
         self.server.put(image, b"data")
@@ -188,7 +188,7 @@ class TransferTests(ProxyTestCase):
         self.wait(lambda: self.server.show(image)["status"] == "queued", "the upload ends")
 
     def test_headers(self) -> None:
-        """Links, CORS and health are those of the client's side; what clients say of forwarding is lost."""
+        """Links, CORS and health work as seen by the client. Forwarding headers of clients are dropped."""
         client = self.client()
         status, _, body = client.request("GET", "/versions", b"", {"Forwarded": "host=evil.example;proto=http"})
         self.assertEqual(status, 200)
@@ -208,12 +208,12 @@ class TransferTests(ProxyTestCase):
 
 
 class IdentityTests(ProxyTestCase):
-    """A daemon that believes the proxy who the caller is."""
+    """A daemon that trusts the proxy to identify the caller."""
 
     toml = TOML.replace("allow_remote = true", 'mode = "proxy"')
 
     def test_lost(self) -> None:
-        """What clients say themselves of who they are is lost on the way."""
+        """Identity headers of clients are dropped by the proxy."""
         headers = {"X-Identity-Status": "Confirmed", "X-Roles": "admin", "X-Project-Id": "p", "X-User-Id": "u"}
         self.assertEqual(self.client().request("GET", "/v2/images", b"", headers)[0], 401)
         self.assertEqual(self.server.request("GET", "/v2/images", headers)[0], 200)
@@ -224,7 +224,7 @@ class Nginx(ProxyTestCase):
 
     @property
     def kept(self) -> list[Path]:
-        """Where it would keep bodies."""
+        """The folders where nginx would keep bodies."""
         return [self.folder / name for name in ("client_body_temp", "proxy_temp")]
 
     def proxy(self) -> list[str]:
@@ -250,7 +250,7 @@ class Nginx(ProxyTestCase):
 
 
 class Haproxy(ProxyTestCase):
-    """HAProxy, which has no place to keep bodies at."""
+    """HAProxy, which cannot keep bodies in files."""
 
     def proxy(self) -> list[str]:
         """See ProxyTestCase."""

@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 class ReloadTestCase(DaemonTestCase):
-    """Each test with the daemon alone, and with workers."""
+    """Each test runs with the daemon alone, and with workers."""
 
     workers = 1
 
@@ -30,7 +30,7 @@ class ReloadTestCase(DaemonTestCase):
         return f"server.workers = {self.workers}\n{toml}"
 
     def hang_up(self, daemon: Daemon, told: int) -> str:
-        """SIGHUP; what the log says then, when `told` processes have told how it went."""
+        """Send SIGHUP. Returns the log after it, when `told` processes have logged the outcome."""
         start = len(daemon.log())
         daemon.signal(signal.SIGHUP)
         said = ("reloaded", "not reloaded")
@@ -38,12 +38,12 @@ class ReloadTestCase(DaemonTestCase):
         return daemon.log(start)
 
     def reload(self, daemon: Daemon, toml: str) -> str:
-        """Another configuration; what the log says."""
+        """Write another configuration and reload. Returns the log."""
         (daemon.folder / "imgsvc.toml").write_text(self.configuration(toml))
         return self.hang_up(daemon, 1)
 
     def everywhere(self, daemon: Daemon, path: str, status: int) -> None:
-        """Every process answers so, soon: ten connections in a row, which go to any of them."""
+        """Every process soon gives this response: on ten connections in a row, which go to any of them."""
 
         def is_so() -> bool:
             return {daemon.request("GET", path)[0] for _ in range(10)} == {status}
@@ -55,7 +55,7 @@ class ReloadTests(ReloadTestCase):
     """The daemon alone."""
 
     def test_configuration(self) -> None:
-        """What can change does, what cannot is named, and the daemon is the same process with the same workers."""
+        """Reloadable options change, others are named, and the daemon keeps its process and its workers."""
         daemon = self.start()
         workers = children(daemon.pid)
         self.everywhere(daemon, "/v2/images", 200)
@@ -68,7 +68,7 @@ class ReloadTests(ReloadTestCase):
         self.assertEqual(daemon.stop(), 0)
 
     def test_new_worker(self) -> None:
-        """A worker that takes the place of another one has the new configuration."""
+        """A worker that replaces another has the new configuration."""
         daemon = self.start()
         self.reload(daemon, 'identity.mode = "proxy"\n')
         for worker in children(daemon.pid):
@@ -78,7 +78,7 @@ class ReloadTests(ReloadTestCase):
         self.everywhere(daemon, "/v2/images", 401)
 
     def test_broken(self) -> None:
-        """A configuration that cannot be used leaves the old one, and the log says why."""
+        """After an invalid configuration the old one stays, and the log says why."""
         daemon = self.start()
         for toml, reason in (
             ("server.portt = 1\n", r"server\.portt: no such option"),
@@ -91,7 +91,7 @@ class ReloadTests(ReloadTestCase):
         self.assert_no_traceback(daemon)
 
     def test_transfers(self) -> None:
-        """Transfers under way go on to their end."""
+        """Running transfers go on to their end."""
         data = os.urandom(16 * MIB)
         daemon = self.start()
         there, coming = daemon.image(), daemon.image()
@@ -106,7 +106,9 @@ class ReloadTests(ReloadTestCase):
         self.assertEqual(first + download.rest(), data)
 
     def test_log_file(self) -> None:
-        """After a rotation the log goes on in a new file, that of workers too, though the configuration be broken."""
+        """After a rotation the log goes on in a new file, also that of workers, even if the configuration is
+        invalid.
+        """
         log = self.folder / "daemon" / "own.log"
         daemon = Daemon(self.folder / "daemon", self.configuration(""), twistd=("--logfile", str(log)))
         daemon.log_file = log
@@ -128,7 +130,7 @@ class ReloadTests(ReloadTestCase):
         self.assertEqual(log.with_suffix(".1").stat().st_size, size)
 
     def test_certificate(self) -> None:
-        """New connections are shown the new certificate, those that are open go on; a broken one is not taken."""
+        """New connections get the new certificate, and open ones go on. An invalid certificate is not used."""
         pem = self.folder / "server.pem"
         write_certificate(pem)
         before = pem.read_bytes()
@@ -149,7 +151,7 @@ class ReloadTests(ReloadTestCase):
         self.assertTrue(trusted(daemon, renewed))
 
     def test_many(self) -> None:
-        """SIGHUP from the first moment on, and to the whole group, ends nothing."""
+        """SIGHUP ends nothing, from the first moment on and also to the whole process group."""
         daemon = self.start()
         workers = children(daemon.pid)
         for _ in range(20):
@@ -168,7 +170,7 @@ class WorkersReloadTests(ReloadTests):
 
 
 def trusting(daemon: Daemon, pem: Path) -> ssl.SSLSocket:
-    """A connection by somebody who trusts this certificate alone. Raises ssl.SSLError."""
+    """A connection of a client that trusts only this certificate. Raises ssl.SSLError."""
     context = ssl.create_default_context(cafile=str(pem))
     plain = socket.create_connection(("127.0.0.1", daemon.port), 30)
     try:
@@ -179,7 +181,7 @@ def trusting(daemon: Daemon, pem: Path) -> ssl.SSLSocket:
 
 
 def trusted(daemon: Daemon, pem: Path) -> bool:
-    """Whether the daemon shows this certificate, in ten connections in a row."""
+    """Whether the daemon uses this certificate, on ten connections in a row."""
     try:
         for _ in range(10):
             trusting(daemon, pem).close()

@@ -1,4 +1,4 @@
-"""Tests of the whole API by what its description says it takes and gives (schemathesis)."""
+"""Tests of the whole API by its description (schemathesis)."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ kind = "file"
 path = "images"
 """
 PATIENCE = 600.0
-"""Seconds. A quiet machine takes a tenth of them."""
+"""Seconds. A quiet machine needs a tenth of them."""
 
 
 class SchemathesisTests(DaemonTestCase):
     """The real daemon."""
 
     def test_all_operations(self) -> None:
-        """No request, valid or not, gets an answer that the description does not have, or 500."""
+        """No request, valid or not, gets a response that the description does not have, or 500."""
         daemon = self.daemon(CONFIGURATION)
         tried = subprocess.run(
             [

@@ -1,4 +1,4 @@
-"""`imgsvc-admin store verify` beside a daemon that works."""
+"""`imgsvc-admin store verify` beside a running daemon."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DATA = os.urandom(1 << 16)
 
 
 class VerifyTests(DaemonTestCase):
-    """What it says of a folder that a daemon uses."""
+    """The findings about a folder that a daemon uses."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -30,7 +30,7 @@ class VerifyTests(DaemonTestCase):
         return image_id
 
     def begin(self, *options: str) -> subprocess.Popen[str]:
-        """The command, under way."""
+        """The running command."""
         daemon: Daemon = self.running
         running = subprocess.Popen(
             [
@@ -44,7 +44,7 @@ class VerifyTests(DaemonTestCase):
         return running
 
     def verify(self, *options: str, meanwhile: Callable[[subprocess.Popen[str]], object] = lambda running: None) -> Any:
-        """The problem of each name; and the status."""
+        """The problem of each name, and the exit status."""
         running = self.begin(*options)
         meanwhile(running)
         output, _ = running.communicate(timeout=120)
@@ -53,7 +53,7 @@ class VerifyTests(DaemonTestCase):
         return {line["name"]: line["problem"] for line in lines[:-1]}, running.returncode
 
     def test_damage(self) -> None:
-        """What was done to the folder is found, and what is well is not; the daemon gives what is well."""
+        """Damage to the folder is found, and nothing else. The daemon gives the undamaged data."""
         well, missing, short, flipped = (self.active() for _ in range(4))
         (self.images / missing).unlink()
         os.truncate(self.images / short, 1000)
@@ -73,7 +73,7 @@ class VerifyTests(DaemonTestCase):
         self.assertEqual(self.verify("--digests"), ({}, 0))
 
     def test_under_way(self) -> None:
-        """Uploads and deletes that begin, go on and end during the look are not reported, nor harmed by a repair."""
+        """Uploads and deletions that begin, run or end meanwhile are not reported, nor harmed by a repair."""
         going, kept = self.active(), self.active()
         slow, coming = self.running.image(), self.running.image()
         upload = Transfer(self.running, slow, len(DATA)).send(DATA[:100])
@@ -94,7 +94,7 @@ class VerifyTests(DaemonTestCase):
         self.assert_no_traceback(self.running)
 
     def test_upload_of_a_dead_daemon(self) -> None:
-        """An upload is no finding as long as it is claimed, though its daemon died."""
+        """An upload is not a finding while it is claimed, even if its daemon has died."""
         saving = self.running.image()
         upload = Transfer(self.running, saving, len(DATA)).send(DATA[:100])
         part = self.part(saving, self.images)

@@ -32,25 +32,25 @@ class WorkersTests(DaemonTestCase):
     """A daemon with two workers."""
 
     def workers(self, toml: str = TWO, **options: str) -> Daemon:
-        """The daemon, once both of its workers serve."""
+        """The daemon, as soon as both of its workers serve."""
         daemon = self.daemon(toml, **options)
         self.wait_for_workers(daemon, 2)
         return daemon
 
     def wait_for_workers(self, daemon: Daemon, number: int, start: int = 0) -> None:
-        """Wait until so many workers have said in the log that they serve."""
+        """Wait until so many workers have logged that they serve."""
         self.wait(lambda: len(re.findall(r"worker \d+: imgsvc \S+ on", daemon.log(start))) >= number, "workers")
 
     def health(self, daemon: Daemon) -> int:
         return daemon.request("GET", "/healthcheck")[0]
 
     def sockets(self, pid: int) -> list[str]:
-        """What a process has open of them."""
+        """The sockets that a process has open."""
         links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
         return [link for link in links if link.startswith("socket:")]
 
     def test_both_accept(self) -> None:
-        """What arrives at once is shared."""
+        """Both workers accept connections that arrive at once."""
         daemon = self.workers()
         connections = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(400)]
         for connection in connections:
@@ -65,7 +65,7 @@ class WorkersTests(DaemonTestCase):
         self.assertGreater(min(counted.values()), 20)
 
     def test_one_killed(self) -> None:
-        """A worker that dies is replaced; the others go on meanwhile."""
+        """A worker that dies is replaced. The others go on meanwhile."""
         daemon = self.workers()
         image_id = daemon.image()
         self.assertEqual(daemon.put(image_id, b"x" * MIB), 204)
@@ -101,11 +101,13 @@ class WorkersTests(DaemonTestCase):
         self.assertEqual(daemon.stop(), 0)
 
     def test_stop(self) -> None:
-        """SIGTERM: transfers finish, new connections are refused, idle ones end, status 0."""
+        """At SIGTERM transfers finish, new connections are refused, idle ones are closed, and the status is 0."""
         self.stop_within_transfers(self.workers())
 
     def cut(self, daemon: Daemon, number: int, group: bool = False) -> float:
-        """Send SIGTERM so many times during an upload that does not end; the seconds until the daemon has ended."""
+        """Send SIGTERM so many times during an upload that does not end. Returns the seconds until the end of
+        the daemon.
+        """
         image_id = daemon.image()
         upload = Transfer(daemon, image_id, 2 * MIB).send(b"x" * MIB)
         self.wait_for_status(daemon, image_id, "saving")
@@ -128,7 +130,7 @@ class WorkersTests(DaemonTestCase):
         return taken
 
     def test_grace(self) -> None:
-        """What does not finish within the grace is cut and undone, also when every process gets the signal."""
+        """Transfers that exceed the grace are cut and undone, also if every process gets the signal."""
         taken = self.cut(self.workers('[server]\nworkers = 2\ngrace = "2 s"\n'), 1, group=True)
         self.assertTrue(2 <= taken < 30, taken)
 
@@ -137,7 +139,7 @@ class WorkersTests(DaemonTestCase):
         self.assertLess(self.cut(self.workers('[server]\nworkers = 2\ngrace = "1 h"\n'), 2), 30)
 
     def test_signals_in_one_breath(self) -> None:
-        """Workers that hear of both signals at once stop, and wait for nothing."""
+        """Workers that get both signals at once stop, and wait for nothing."""
         daemon = self.workers('[server]\nworkers = 2\ngrace = "1 h"\n')
         workers = children(daemon.pid)
         for worker in workers:
@@ -151,7 +153,7 @@ class WorkersTests(DaemonTestCase):
         self.assert_no_traceback(daemon)
 
     def test_interrupt_of_the_group(self) -> None:
-        """Ctrl-C, which the terminal sends to all processes: the workers are stopped by their parent only."""
+        """Ctrl-C, which the terminal sends to all processes, reaches the workers through their parent only."""
         daemon = self.workers()
         begun, data = daemon.image(), os.urandom(2 * MIB)
         upload = Transfer(daemon, begun, len(data)).send(data[:MIB])
@@ -168,7 +170,7 @@ class WorkersTests(DaemonTestCase):
         self.assert_no_traceback(daemon)
 
     def test_parent_gone_before_it_serves(self) -> None:
-        """A worker that has nobody to tell that it serves ends without a traceback."""
+        """A worker whose parent ends before it serves ends without a traceback."""
         told = {
             "config": to_json(Config(server=Server(listen=("tcp:0:interface=127.0.0.1",)))),
             "data_folder": str(self.folder),
@@ -195,7 +197,7 @@ class WorkersTests(DaemonTestCase):
         self.assertNotIn("Traceback", text)
 
     def test_stop_among_connections(self) -> None:
-        """The parent does not take the port away from workers that have not heard of its stop yet."""
+        """The parent does not close the port before the workers know of the stop."""
         daemon = self.workers()
         workers = children(daemon.pid)
         for worker in workers:
@@ -210,7 +212,7 @@ class WorkersTests(DaemonTestCase):
         self.assertNotIn("critical", daemon.log())
 
     def test_parent_killed(self) -> None:
-        """Workers whose parent is dead end by themselves, and free the port."""
+        """Workers whose parent was killed end by themselves, and free the port."""
         daemon = self.workers()
         workers = children(daemon.pid)
         daemon.kill()
@@ -220,13 +222,13 @@ class WorkersTests(DaemonTestCase):
             socket.create_connection(("127.0.0.1", daemon.port))
 
     def test_hung(self) -> None:
-        """A worker that does not move is killed when its time is over."""
+        """A worker that hangs is killed when its time is over."""
         daemon = self.workers('[server]\nworkers = 2\ngrace = "0 s"\n')
         os.kill(children(daemon.pid)[0], signal.SIGSTOP)
         self.assertEqual(daemon.stop(), 0)
 
     def test_logs(self) -> None:
-        """What workers log is in the parent's log, with the level and the request's id."""
+        """Log entries of workers are in the parent's log, with the level and the request's id."""
         daemon = self.workers()
         request_id = daemon.request("GET", "/v2/images/nothing")[1]["x-openstack-request-id"]
         line = self.wait_for_log(daemon, "/v2/images/nothing")
@@ -235,7 +237,7 @@ class WorkersTests(DaemonTestCase):
         )
 
     def test_unix_socket(self) -> None:
-        """A unix socket keeps its permissions and stays while a worker is replaced."""
+        """A unix socket keeps its permissions, and stays while a worker is replaced."""
         path = self.folder / "socket"
         daemon = self.workers(listen=f"unix:{path}:mode=600")
         start = len(daemon.log())
@@ -253,7 +255,7 @@ class WorkersTests(DaemonTestCase):
         self.assert_no_traceback(daemon)
 
     def test_cannot_start(self) -> None:
-        """When no worker can start the daemon ends, and says once why."""
+        """If no worker can start, the daemon ends, and says once why."""
         mount = self.mount()
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
         (self.folder / "imgsvc.toml").write_text(f'{TWO}[stores.local]\nkind = "file"\npath = "{mount}/images"\n')
@@ -266,7 +268,7 @@ class WorkersTests(DaemonTestCase):
         )
 
     def test_address_in_use(self) -> None:
-        """A port that another process listens on stops the start with one line."""
+        """If another process listens on the port, the start ends with one line."""
         (self.folder / "imgsvc.toml").write_text(TWO)
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
@@ -278,7 +280,7 @@ class WorkersTests(DaemonTestCase):
         self.assertIn("Address already in use", lines[0])
 
     def test_many_at_once(self) -> None:
-        """1,000 images made and filled at a time: no error, and no record lost."""
+        """1,000 images are created and filled concurrently without an error, and no record is lost."""
         daemon = self.workers("[server]\nworkers = 2\naccess_log = false\n")
         data = os.urandom(20_000)
         headers = {"Content-Type": "application/octet-stream"}
