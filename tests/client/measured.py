@@ -1,4 +1,4 @@
-"""Run the command and note the most memory that it held: python -m tests.client.measured FILE ARGUMENT..."""
+"""Run the command and write down its largest memory: python -m tests.client.measured FILE ARGUMENT..."""
 
 import re
 import sys

@@ -1,6 +1,6 @@
-"""A small Image API in memory that speaks the contract over loopback, and breaks as it is told.
+"""A small Image API in memory that follows the contract over loopback, and fails as a test says.
 
-It runs in threads of its own and blocks where it likes, so it is independent of the reactor under test.
+It has its own threads and may block, so it does not depend on the reactor under test.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from attrs import define, field
 
 BLOCK = 256 * 1024
 KEPT = 100_000_000
-"""Longer uploads are only digested."""
+"""Longer uploads are digested, but not kept."""
 
 
 @define
 class Data:
-    """The bytes of an image: given ones, or `size` zeros that take no memory."""
+    """The data of an image: given bytes, or `size` zeros that take no memory."""
 
     size: int
     content: bytes | None
@@ -46,7 +46,7 @@ class Data:
 
 @define
 class Seen:
-    """A request, as it came."""
+    """A request, as it was received."""
 
     method: str
     path: str
@@ -55,38 +55,38 @@ class Seen:
 
 @define
 class Faults:
-    """What goes wrong; each number counts down as it happens."""
+    """The faults of the server. Each number counts down when the fault occurs."""
 
     refuse_data: tuple[int, str] | None = None
-    """Answer a PUT of data with this before reading its body."""
+    """Answer a PUT of data with this before its body is read."""
     cut_uploads_after: int | None = None
     """Close the connection of a PUT after so many bytes."""
     cut_uploads: int = -1
-    """So many times; below 0 always."""
+    """How often to do so; below 0: always."""
     stall_uploads_after: int | None = None
     store_wrong: bool = False
-    """Pretend to have stored other bytes."""
+    """Store other bytes than the received ones."""
     unavailable: int = 0
     """Answer so many GETs of data with 503."""
     cut_downloads: list[int] = field(factory=list)
     """Cut the next GETs of data after so many bytes of their bodies."""
     stall_downloads_after: int | None = None
     send_wrong: bool = False
-    """Turn the first byte of every answer."""
+    """Change the first byte of every response."""
     no_ranges: bool = False
     refuse_ranges: bool = False
     no_etag: bool = False
     stall_deletes: bool = False
     lose_answers: int = 0
-    """Take so many PUTs of data whole, and close their connections without an answer."""
+    """Receive so many PUTs of data completely, and close their connections without a response."""
     saving: int = 0
-    """Show an image as saving so many times, whatever it is."""
+    """Show an image as saving so many times, whatever its status."""
     busy: int = 0
     """Answer so many requests of any kind with 503."""
     busy_after_upload: int = 0
-    """What `busy` becomes when an upload is whole, before it is answered."""
+    """The value of `busy` when an upload is complete, before its response."""
     retry_after: str | None = None
-    """Said with each 503."""
+    """The Retry-After of each 503."""
     refuse_all: tuple[int, str] | None = None
     """Answer every request with this."""
 
@@ -105,7 +105,7 @@ class MemoryImageApi(ThreadingHTTPServer):
         self.data: dict[str, Data] = {}
         self.stores: list[dict[str, str]] = []
         self.members: dict[str, dict[str, str]] = {}
-        """What projects say to an image, by its id."""
+        """The statuses that projects give an image, by its id."""
         self.seen: list[Seen] = []
         self.faults = Faults()
         self.stopping = threading.Event()
@@ -124,10 +124,10 @@ class MemoryImageApi(ThreadingHTTPServer):
         self._thread.join()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are part of the tests."""
+        """Ignore clients that disconnect, because tests do so."""
 
     def add(self, content: bytes | None = None, *, algorithm: str = "sha512", **fields: Any) -> dict[str, Any]:
-        """An image, active when it has content."""
+        """Add an image; it is active if it has content."""
         document = self.create(fields)
         if content is not None:
             self.fill(document["id"], Data.of(content, algorithm), algorithm)
@@ -178,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: MemoryImageApi
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Silent."""
+        """Log nothing."""
 
     def handle_one_request(self) -> None:
         try:
@@ -432,7 +432,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(204)
 
     def _whole_body(self, image: dict[str, Any]) -> Iterator[bytes]:
-        """The blocks of the body; if it is cut, the image waits for bytes again."""
+        """The blocks of the body. If it is cut, the image is queued again."""
         try:
             yield from self._body()
         except (OSError, ValueError):
@@ -463,7 +463,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
 
     def _linger(self) -> None:
-        """Say that nothing more comes, and give the client a moment to hear it before its bytes are refused."""
+        """Half-close the connection, and give the client a moment to read before its bytes are refused."""
         self.wfile.flush()
         self.connection.shutdown(socket.SHUT_WR)
         self.connection.settimeout(1)

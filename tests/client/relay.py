@@ -1,4 +1,4 @@
-"""Stands between the client and a server, and holds an upload where a test wants it."""
+"""A relay between the client and a server, which holds an upload where a test wants it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ BLOCK = 64 * 1024
 class Relay:
     """Passes connections on to `port` of the loopback address, which may change.
 
-    hold_data_after: bytes of a PUT of data after which no more of it is passed on; hold_answer: no answer to it is.
-    Both count for the first such PUT only, and until its server is gone. held: set when something is held.
+    hold_data_after: bytes of a PUT of data after which the rest is held; hold_answer: its response is held. Both apply
+    to the first such PUT only, until its server has ended. held: set when something is held.
     """
 
     def __init__(self, port: int, *, hold_data_after: int | None = None, hold_answer: bool = False) -> None:
@@ -27,7 +27,7 @@ class Relay:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
@@ -64,7 +64,7 @@ class Relay:
             server.shutdown(socket.SHUT_WR)
 
     def _pass_back(self, server: socket.socket, client: socket.socket, hold: bool) -> None:
-        """Until the server is gone; then the client's connection is gone, too."""
+        """Pass bytes back until the server has ended. Then close the client's connection too."""
         with suppress(OSError):
             while block := server.recv(BLOCK):
                 if hold:

@@ -1,4 +1,4 @@
-"""What the command and the examples do for a user, against any Image API."""
+"""Scenarios of the command and the examples, for any Image API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ else:
 
 
 def environment() -> dict[str, str]:
-    """This process's, so that children import this tree and take nothing from the user's settings."""
+    """The environment of this process, changed so that children import this tree and ignore the user's settings."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "IMGSVC_"))}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -40,7 +40,7 @@ class ClientProcesses(Base):
     endpoint: str
 
     def prepare(self) -> None:
-        """Make the folder that the children work in."""
+        """Create the folder that the children work in."""
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
 
@@ -62,7 +62,7 @@ class ClientProcesses(Base):
     def imgsvc(
         self, *arguments: str | Path, code: int = 0, text: bool = True, given: bytes | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command; it must end with `code`. given: its standard input."""
+        """Run the command, which must end with `code`. given: its standard input."""
         done = self.python("-m", "imgsvc.client", "--endpoint", self.endpoint, *arguments, text=text, given=given)
         self.assertEqual(done.returncode, code, f"{arguments}: {done.stderr!r}")
         return done
@@ -85,10 +85,10 @@ class ClientProcesses(Base):
 
 
 class ClientScenarios(ClientProcesses):
-    """What must hold of every Image API. Mixed in as ClientProcesses is."""
+    """Tests for every Image API. Mixed in like ClientProcesses."""
 
     def test_round_trip(self) -> None:
-        """A file comes back as it was, by id and by name."""
+        """A file is uploaded and downloaded unchanged, by id and by name."""
         content = os.urandom(5_000_001)
         image_id = self.upload(content, "--name", "round trip")
         done = self.imgsvc("download", "round trip")
@@ -100,7 +100,7 @@ class ClientScenarios(ClientProcesses):
         self.assertEqual(sorted(os.listdir(self.folder)), sorted(["source", f"{image_id}.raw", "other"]))
 
     def test_large(self) -> None:
-        """An image of several pieces comes back over several connections."""
+        """An image of several pieces is downloaded over several connections."""
         path = self.file("source", b"")
         with path.open("r+b") as file:
             for offset in range(0, 80_000_000, 7_000_000):
@@ -111,7 +111,7 @@ class ClientScenarios(ClientProcesses):
         self.assertEqual((self.folder / "copy").read_bytes() == path.read_bytes(), True)
 
     def test_fields(self) -> None:
-        """What the options say is what the image has."""
+        """The image has the values of the options."""
         options = "--name n --tag a --tag b --property os_distro=debian --property empty= --visibility private"
         options += " --min-disk 3 --min-ram 512 --container-format bare"
         image = self.document(self.upload(qcow2(1 << 30), *options.split()))
@@ -122,14 +122,14 @@ class ClientScenarios(ClientProcesses):
         self.assertEqual((image["status"], image["size"]), ("active", 262144))
 
     def test_empty(self) -> None:
-        """An empty file makes an active, empty image."""
+        """An empty file becomes an active, empty image."""
         image_id = self.upload(b"")
         self.assertEqual((self.document(image_id)["size"], self.document(image_id)["status"]), (0, "active"))
         self.imgsvc("download", image_id, "-o", "empty")
         self.assertEqual((self.folder / "empty").read_bytes(), b"")
 
     def test_standard_input(self) -> None:
-        """What comes through a pipe becomes an image of the format that it begins with."""
+        """Data from a pipe becomes an image in the format of its first bytes."""
         content = qcow2(1 << 30) + os.urandom(3_000_000)
         for options, disk_format in (([], "qcow2"), (["--disk-format", "qcow2", "--name", "piped"], "qcow2")):
             done = self.imgsvc("upload", "-", *options, given=content)
@@ -141,13 +141,13 @@ class ClientScenarios(ClientProcesses):
         self.assertEqual(fetched == content, True)
 
     def test_empty_input(self) -> None:
-        """A program that gives nothing makes no image."""
+        """A pipe without data creates no image."""
         done = self.imgsvc("upload", "-", given=b"", code=6)
         self.assertEqual((done.stdout, done.stderr), ("", "standard input: ended before its first byte\n"))
         self.assertEqual(json.loads(self.imgsvc("list", "--json").stdout), [])
 
     def test_folder(self) -> None:
-        """A folder as the output gets the file inside; one that is not there is told."""
+        """If the output is a folder, the file is written into it. A missing folder is reported."""
         image_id = self.upload(b"abc")
         (self.folder / "images").mkdir()
         for output in ("images", "images/"):
@@ -157,7 +157,7 @@ class ClientScenarios(ClientProcesses):
         self.assertEqual(done.stderr, "missing/: there is no such folder\n")
 
     def test_continue_what_is_there(self) -> None:
-        """A finished file that is right is told to be so, and one that is wrong is replaced."""
+        """A complete file with the right data is reported as such, and one with wrong data is replaced."""
         image_id = self.upload(b"abc" * 1000)
         self.imgsvc("download", image_id, "-o", "out")
         before = os.stat(self.folder / "out").st_ino
@@ -169,13 +169,13 @@ class ClientScenarios(ClientProcesses):
         self.assertEqual((self.folder / "out").read_bytes(), b"abc" * 1000)
 
     def test_unknown_store(self) -> None:
-        """A store that the server cannot put the image into is told, and no image is made."""
+        """A store that the server cannot use is reported, and no image is created."""
         done = self.imgsvc("upload", self.file("source", b"x"), "--store", "nowhere", code=1)
         self.assertIn("'nowhere'", done.stderr)
         self.assertEqual(json.loads(self.imgsvc("list", "--json").stdout), [])
 
     def test_deactivate(self) -> None:
-        """Images are deactivated and reactivated, by name too."""
+        """Images are deactivated and reactivated, also by name."""
         image_id = self.upload(b"x", "--name", "resting")
         for command, status in (("deactivate", "deactivated"), ("reactivate", "active")):
             done = self.imgsvc(command, "resting")
@@ -184,7 +184,7 @@ class ClientScenarios(ClientProcesses):
         self.assertIn("was not deactivated", self.imgsvc("deactivate", "nobody", code=1).stderr)
 
     def test_sharing(self) -> None:
-        """An image is shared with projects, whose answers are listed, and with one of them no more."""
+        """An image is shared with projects, their statuses are listed, and one project is removed."""
         image_id = self.upload(b"x", "--name", "ours", "--visibility", "shared")
         self.assertIn("shared with no project", self.imgsvc("members", "ours").stderr)
         self.imgsvc("share", "ours", "blue", "red")
@@ -203,7 +203,7 @@ class ClientScenarios(ClientProcesses):
         self.assertIn("(404)", self.imgsvc("unshare", image_id, "red", code=1).stderr)
 
     def test_chosen_id(self) -> None:
-        """A chosen id is taken; an image that has data does not take them twice, and is not harmed."""
+        """A chosen id is used. An image that has data takes no other data, and is not harmed."""
         image_id = str(uuid.uuid4())
         self.assertEqual(self.upload(b"once", "--id", image_id), image_id)
         done = self.imgsvc("upload", self.file("again", b"twice"), "--id", image_id, code=1)
@@ -217,7 +217,7 @@ class ClientScenarios(ClientProcesses):
         self.assertIn("403", self.imgsvc("delete", image_id, code=1).stderr)
 
     def test_update(self) -> None:
-        """What the options say is what the image has then; what they do not speak of stays."""
+        """The image gets the values of the options. Everything else stays."""
         before = "--name old --tag a --tag b --property one=1 --property two=2"
         image_id = self.upload(b"x", *before.split())
         options = "--name new --visibility private --protected --hidden --min-disk 3 --min-ram 512 --owner somebody"
@@ -236,7 +236,7 @@ class ClientScenarios(ClientProcesses):
         self.imgsvc("delete", image_id)
 
     def test_update_refused(self) -> None:
-        """A property or a tag that is not there is refused, and so is an image that is not there."""
+        """Removing a missing property or tag is refused, and so is a change of a missing image."""
         image_id = self.upload(b"x", "--name", "same")
         done = self.imgsvc("update", image_id, "--name", "other", "--remove-property", "absent", code=1)
         self.assertIn("409", done.stderr)
@@ -244,7 +244,7 @@ class ClientScenarios(ClientProcesses):
         self.imgsvc("update", "nobody", "--name", "x", code=1)
 
     def test_list(self) -> None:
-        """Images are listed by name and status, as many as wanted, for people and for programs."""
+        """Images are listed by name and status, with a limit, for people and for programs."""
         ids = {self.upload(b"x", "--name", "twin") for _ in range(3)}
         table = self.imgsvc("list", "--name", "twin").stdout.splitlines()
         self.assertEqual({line.split()[0] for line in table[1:]}, ids)
@@ -258,7 +258,9 @@ class ClientScenarios(ClientProcesses):
         self.assertIn("Several images", self.imgsvc("show", "twin", code=1).stderr)
 
     def test_list_filters(self) -> None:
-        """Images are listed by visibility, owner, tags, properties and name, in any order; hidden ones apart."""
+        """Images are listed by visibility, owner, tags, properties and name, in any order. Hidden images are
+        listed separately.
+        """
         options = "--name a:b --tag one --tag two --property os_distro=debian"
         first = self.upload(b"x", *options.split())
         options = "--name c --tag one --visibility private --property os_distro=fedora"
@@ -285,7 +287,7 @@ class ClientScenarios(ClientProcesses):
         self.assertEqual(line.index("a:b"), heading.index("NAME"))
 
     def test_show(self) -> None:
-        """All fields are shown, one a line."""
+        """All fields are shown, one per line."""
         image_id = self.upload(b"x", "--property", "color=red")
         lines = dict(line.split(None, 1) for line in self.imgsvc("show", image_id).stdout.splitlines())
         self.assertEqual(
@@ -293,7 +295,7 @@ class ClientScenarios(ClientProcesses):
         )
 
     def test_delete(self) -> None:
-        """Images are deleted; one that is not there does not keep the others."""
+        """Images are deleted. A missing one does not prevent the deletion of the others."""
         ids = [self.upload(b"x", "--name", name) for name in ("old", "odd")]
         missing = str(uuid.uuid4())
         said = self.imgsvc("delete", "old", missing, ids[1], code=1).stderr.splitlines()
@@ -305,18 +307,18 @@ class ClientScenarios(ClientProcesses):
             self.imgsvc("show", image_id, code=1)
 
     def test_stores(self) -> None:
-        """Stores are listed, or it is said that there is only one."""
+        """Stores are listed, or a message says that there is only one."""
         done = self.imgsvc("stores")
         self.assertTrue(done.stdout or "one store only" in done.stderr)
 
     def test_no_such_image(self) -> None:
-        """An image that is not there is refused, and no file is left."""
+        """A missing image is refused, and no file is left."""
         done = self.imgsvc("download", "nobody", code=1)
         self.assertEqual((done.stdout, done.stderr), ("", "There is no image with the id or name 'nobody'.\n"))
         self.assertEqual(os.listdir(self.folder), [])
 
     def test_usage(self) -> None:
-        """A wrong command line is told as such, before anything is sent."""
+        """A wrong command line is reported before anything is sent."""
         for arguments in (
             ["upload", "missing"],
             ["upload", str(self.file("f", b"")), "--property", "nonsense"],
@@ -344,13 +346,13 @@ class ClientScenarios(ClientProcesses):
             self.imgsvc("--endpoint", endpoint, "list", code=2)
 
     def test_unreachable(self) -> None:
-        """No server is told as such, with its address."""
+        """An unreachable server is reported with its address."""
         done = self.python("-m", "imgsvc.client", "--endpoint", "http://127.0.0.1:1", "list")
         self.assertEqual(done.returncode, 3)
         self.assertIn("http://127.0.0.1:1", done.stderr)
 
     def test_local_file(self) -> None:
-        """A folder that cannot be written is told, with its name."""
+        """A folder that cannot be written is reported with its name."""
         image_id = self.upload(b"x")
         done = self.imgsvc("download", image_id, "-o", "missing/file", code=6)
         self.assertIn("missing/file.part: No such file or directory", done.stderr)
@@ -361,12 +363,12 @@ class ClientScenarios(ClientProcesses):
         self.assertEqual((status, size, self.document(image_id)["name"]), ("active", "3", "mine"))
 
     def test_example_range(self) -> None:
-        """The example gets the bytes that it asks for."""
+        """The example downloads the range."""
         image_id = self.upload(b"0123456789")
         self.assertEqual(self.example("download_range.py", image_id, "2", "5"), "2345")
 
     def test_example_list(self) -> None:
-        """The example lists images with the digest of their data."""
+        """The example lists images with the digests of their data."""
         image_id = self.upload(b"abc", "--name", "listed")
         [line] = self.example("list_images.py", "name=listed").splitlines()
         digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,4 +1,4 @@
-"""What is read from the server's answers, and from files, without a server."""
+"""What the client reads from responses and files, without a server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HTML = b"""<html>
 
 class ErrorMessageTests(SynchronousTestCase):
     def test_shapes(self) -> None:
-        """The message comes out of every shape that servers and proxies send."""
+        """The message is found in every form of an error that servers and proxies send."""
         for content_type, body, message in (
             ("text/html; charset=UTF-8", HTML, "No image found with ID <x>."),
             (
@@ -54,17 +54,17 @@ class ErrorMessageTests(SynchronousTestCase):
             self.assertEqual(error_message(content_type, body), message)
 
     def test_long(self) -> None:
-        """A page without an end is not shown whole."""
+        """A very long page is cut."""
         self.assertLess(len(error_message("text/plain", b"word " * 100_000)), 600)
 
     @settings(derandomize=True, deadline=None, max_examples=200)
     @given(st.sampled_from(["text/html", "application/json", ""]), st.binary(max_size=200))
     def test_any(self, content_type: str, body: bytes) -> None:
-        """No body fails to be shown, and none moves the terminal."""
+        """Any body can be shown, and none controls the terminal."""
         self.assertTrue(error_message(content_type, body).isprintable())
 
     def test_printable(self) -> None:
-        """Line ends and escapes become blanks."""
+        """Line ends and escape characters become blanks."""
         self.assertEqual(printable(" a\n\tb\x1b[31mc\x07 é "), "a b [31mc é")
 
 
@@ -77,7 +77,7 @@ class Answer:
 
 class RetryAfterTests(SynchronousTestCase):
     def test_values(self) -> None:
-        """Seconds and dates are understood; anything else is not said."""
+        """Seconds and dates of Retry-After are read. Anything else counts as absent."""
         for value, seconds in (
             ("0", 0),
             ("120", 120),
@@ -93,7 +93,7 @@ class RetryAfterTests(SynchronousTestCase):
 
 class ImageViewTests(SynchronousTestCase):
     def test_nonsense(self) -> None:
-        """What is no image is an error of the client's, not of Python's."""
+        """A document that is not an image is an error of the client, not a Python exception."""
         for document in (None, [], {}, {"id": 3}, {"id": "x", "size": "3"}, {"id": "x", "size": -1}):
             self.assertIsInstance(self.assertRaises(BadResponse, ImageView.from_document, document), ClientError)
 
@@ -105,7 +105,7 @@ class InspectionTests(SynchronousTestCase):
         return str(path)
 
     def test_contents(self) -> None:
-        """Formats are known by their content; what is not recognised is raw."""
+        """Formats are recognised by their content. Everything else is raw."""
         iso = bytes(32768) + b"\x01CD001\x01" + bytes(2041) + b"\xffCD001\x01" + bytes(100_000)
         table = bytearray(2_000_000)
         table[446:462] = bytes((0, 0, 2, 0, 0xEE, 255, 255, 255)) + (1).to_bytes(4, "little") + bytes([255] * 4)
@@ -126,7 +126,7 @@ class InspectionTests(SynchronousTestCase):
             self.assertEqual(guess_format_of_bytes(content[:1_048_576], "standard input"), wanted)
 
     def test_real_images(self) -> None:
-        """What qemu-img makes is recognised."""
+        """The files of qemu-img are recognised."""
         qemu = shutil.which("qemu-img")
         self.assertIsNotNone(qemu, "these tests need qemu-img (Debian: qemu-utils)")
         for made, wanted in (("qcow2", "qcow2"), ("vmdk", "vmdk"), ("vdi", "vdi"), ("vpc", "vhd"), ("vhdx", "vhdx")):
@@ -135,21 +135,21 @@ class InspectionTests(SynchronousTestCase):
             self.assertEqual(guess_disk_format(path), wanted)
 
     def test_unknown_to_the_api(self) -> None:
-        """A format that the Image API has no name for is refused, and so is a file that is not there."""
+        """A format that the Image API does not have is refused, and so is a missing file."""
         path = self.mktemp()
         subprocess.run(["qemu-img", "create", "-q", "-f", "qed", path, "10M"], check=True)
         self.assertIn("qed", str(self.assertRaises(LocalFileError, guess_disk_format, path)))
         self.assertRaises(LocalFileError, guess_disk_format, "/nonexistent")
 
     def test_several(self) -> None:
-        """What looks like two formats is refused: nobody can say which of them a program would take it for."""
+        """Data that fits two formats is refused, because programs could take it for either."""
         content = qcow2(1 << 30)
         both = self.path(content[:32769] + b"CD001" + content[32774:])
         problem = self.assertRaises(LocalFileError, guess_disk_format, both)
         self.assertIn("several formats at once: iso, qcow2", str(problem))
 
     def test_no_file(self) -> None:
-        """What has no size is refused at once, though nobody writes to the pipe."""
+        """A pipe has no size and is refused at once, even if nobody writes to it."""
         pipe = self.mktemp()
         os.mkfifo(pipe)
         for path in (pipe, "/dev/zero", os.path.dirname(pipe) or "."):

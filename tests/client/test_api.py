@@ -1,4 +1,4 @@
-"""ImageClient against an Image API over loopback."""
+"""ImageClient with an Image API over loopback."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SOME = os.urandom(3_000_000)
 
 
 class ApiTestCase(TestCase):
-    """A client and the API that it talks to."""
+    """A client and its API."""
 
     timeout = 60
 
@@ -63,7 +63,7 @@ class ApiTestCase(TestCase):
             return file.read()
 
     async def cancel_after(self, count: int, transfer: Callable[..., Coroutine[Any, Any, object]]) -> None:
-        """Begin a transfer, cancel it when `count` bytes have moved, and see that it ends."""
+        """Begin a transfer, cancel it after `count` bytes, and check that it ends."""
         running: Deferred[object] = Deferred()
 
         def moved(stage: str, done: int, total: int | None) -> None:
@@ -87,7 +87,7 @@ class MetadataTests(ApiTestCase):
         self.assertEqual(shown.properties, {"os_distro": "cirros"})
 
     async def test_credentials(self) -> None:
-        """Token, headers and user go with every request."""
+        """Token, headers and user are sent with every request."""
         client = ImageClient(
             self.api.endpoint + "/v2/", reactor, token="secret", headers={"X-Roles": "member"}, auth=("ann", "pw")
         )
@@ -98,7 +98,7 @@ class MetadataTests(ApiTestCase):
         self.assertEqual(headers["authorization"], "Basic " + base64.b64encode(b"ann:pw").decode())
 
     async def test_pages(self) -> None:
-        """All pages are read, each when its first image is asked for."""
+        """All pages are read, each when its first image is needed."""
         wanted = [self.api.add(name=f"image {number}")["id"] for number in range(7)]
         self.assertEqual([image.id async for image in self.client.images(page_size=3)], wanted)
         self.assertEqual(len(self.api.seen), 3)
@@ -107,21 +107,21 @@ class MetadataTests(ApiTestCase):
         self.assertEqual(len(self.api.seen), 4)
 
     async def test_filters(self) -> None:
-        """Filters are passed on, and kept from page to page."""
+        """Filters are sent, and kept from page to page."""
         self.api.add(name="a b&c")
         wanted = [self.api.add(b"x", name="d")["id"] for _ in range(3)]
         found = [image.id async for image in self.client.images(page_size=2, status="active")]
         self.assertEqual(found, wanted)
 
     async def test_find(self) -> None:
-        """An image is found by its id, and by its name, also one that looks like an operator or a path."""
+        """An image is found by its id and by its name, also if the name looks like an operator or a path."""
         for name in ("cirros", "ubuntu:22.04", 'in:"a",b', "a/b", "späti"):
             image = self.api.add(name=name)
             self.assertEqual((await self.client.find(image["id"])).id, image["id"])
             self.assertEqual((await self.client.find(name)).id, image["id"])
 
     async def test_find_fails(self) -> None:
-        """A name that nobody or several have is an error of its own."""
+        """A name that no image or several have is an error of its own."""
         twins = [self.api.add(name="twin")["id"] for _ in range(2)]
         with self.assertRaises(NoSuchImage):
             await self.client.find("nobody")
@@ -130,7 +130,7 @@ class MetadataTests(ApiTestCase):
         self.assertEqual(caught.exception.ids, tuple(twins))
 
     async def test_update_and_delete(self) -> None:
-        """Fields are changed; a protected image is not deleted; an unprotected one is."""
+        """Fields are changed. A protected image cannot be deleted, an unprotected one can."""
         image = self.api.add()
         self.assertIs((await self.client.update(image["id"], protected=True)).document["protected"], True)
         with self.assertRaises(RequestRefused) as caught:
@@ -144,7 +144,7 @@ class MetadataTests(ApiTestCase):
         self.assertEqual(self.api.images, {})
 
     async def test_update_properties(self) -> None:
-        """Properties of any name are set and removed; one that is not there is refused."""
+        """Properties of any name are set and removed. Removing a missing one is refused."""
         image_id = self.api.add(old="x")["id"]
         image = await self.client.update(image_id, ["old"], **{"a/b~c": "1", "remove": "2", "image_id": "3"})
         self.assertEqual(image.properties, {"a/b~c": "1", "remove": "2", "image_id": "3"})
@@ -155,7 +155,7 @@ class MetadataTests(ApiTestCase):
         self.assertEqual(image.properties, {})
 
     async def test_tags(self) -> None:
-        """Tags of any text are added and removed one by one; one that is not there is refused."""
+        """Tags of any text are added and removed one by one. Removing a missing one is refused."""
         image_id = self.api.add(tags=["kept"])["id"]
         await self.client.add_tag(image_id, "a/b \u00fc?")
         self.assertEqual((await self.client.show(image_id)).tags, ("a/b \u00fc?", "kept"))
@@ -166,14 +166,14 @@ class MetadataTests(ApiTestCase):
         self.assertEqual(caught.exception.status, 404)
 
     async def test_stores_and_info(self) -> None:
-        """The stores are listed; a server that has only one lists none."""
+        """The stores are listed. For a server with one store the list is empty."""
         self.assertEqual(await self.client.stores(), [])
         self.api.stores = [{"id": "fast", "default": "true"}, {"id": "cheap"}]
         self.assertEqual(await self.client.stores(), self.api.stores)
         self.assertEqual((await self.client.info())["import-methods"]["value"], ["web-download"])
 
     async def test_members(self) -> None:
-        """An image is shared with projects, which answer; it is shared with them no more."""
+        """An image is shared with projects, their statuses change, and one project is removed."""
         image_id = self.api.add()["id"]
         self.assertEqual((await self.client.share(image_id, "a/b")).status, "pending")
         await self.client.share(image_id, "c")
@@ -187,7 +187,7 @@ class MetadataTests(ApiTestCase):
         self.assertEqual([member.project for member in await self.client.members(image_id)], ["c"])
 
     async def test_deactivate(self) -> None:
-        """An image is deactivated and reactivated; one without data is not."""
+        """An image is deactivated and reactivated. One without data is refused."""
         image_id = self.api.add(b"x")["id"]
         for act, status in ((self.client.deactivate, "deactivated"), (self.client.reactivate, "active")):
             await act(image_id)
@@ -197,7 +197,7 @@ class MetadataTests(ApiTestCase):
             await self.client.deactivate(self.api.add()["id"])
 
     async def test_retry_after(self) -> None:
-        """A server that says how long it is busy is asked again after that; but not if that is long."""
+        """A busy server is asked again after its Retry-After, unless that is long."""
         image_id = self.api.add(b"x")["id"]
         self.api.faults.busy, self.api.faults.retry_after = 1, "0"
         self.assertEqual((await self.client.show(image_id)).size, 1)
@@ -209,7 +209,7 @@ class MetadataTests(ApiTestCase):
         self.assertEqual(len(self.api.seen), 4)
 
     async def test_no_image_api(self) -> None:
-        """A server that knows no images is no Image API; one that knows only not this image is."""
+        """A server without images is not an Image API. One that only lacks this image is."""
         self.api.faults.refuse_all = (404, "Nothing here.")
         with self.assertRaises(BadResponse):
             await self.client.create(name="x")
@@ -219,20 +219,20 @@ class MetadataTests(ApiTestCase):
             await self.client.show("x")
 
     async def test_unreachable(self) -> None:
-        """No server at all is told apart from one that answers badly."""
+        """An unreachable server is distinguished from one with bad responses."""
         client = ImageClient("http://127.0.0.1:1", reactor)
         with self.assertRaises(Unreachable):
             await client.show("x")
 
     def test_bad_endpoint(self) -> None:
-        """An endpoint that is no URL is refused at once."""
+        """An endpoint that is not a URL is refused at once."""
         for endpoint in ("127.0.0.1:9292", "ftp://host", "http://"):
             self.assertRaises(ValueError, ImageClient, endpoint, reactor)
 
 
 class UploadTests(ApiTestCase):
     async def test_upload(self) -> None:
-        """A file's bytes arrive; size, store and the known digest are announced."""
+        """The bytes of a file arrive. Size, store and the known digest are sent in headers."""
         self.api.stores = [{"id": "fast"}]
         for size in (0, 1, 1024 * 1024, len(SOME)):
             content = SOME[:size]
@@ -254,7 +254,7 @@ class UploadTests(ApiTestCase):
             self.assertEqual([moved[1] for moved in shown[-1:]], [size] if size else [])
 
     async def test_producer(self) -> None:
-        """A producer's bytes arrive, and the digest that is known of them is compared."""
+        """The bytes of a producer arrive, and its known digest is compared."""
         for right in (True, False):
             digest = hashlib.sha512(SOME if right else b"").hexdigest()
             image = self.api.add()
@@ -266,7 +266,7 @@ class UploadTests(ApiTestCase):
                     await uploading
 
     async def test_blocks(self) -> None:
-        """Blocks of any length arrive, chunked, and are digested on the way."""
+        """Blocks of any length arrive in chunks, and are digested meanwhile."""
 
         async def blocks() -> AsyncIterator[bytes]:
             for start, stop in ((0, 0), (0, 1), (1, 1_500_000), (1_500_000, len(SOME))):
@@ -283,7 +283,7 @@ class UploadTests(ApiTestCase):
             await self.client.upload(self.api.add()["id"], blocks())
 
     async def test_slow_blocks(self) -> None:
-        """A source that gives nothing for longer than a server may be silent is waited for, and each block is sent."""
+        """A source that pauses for longer than the time-out of a server is waited for, and each block is sent."""
         client = ImageClient(self.api.endpoint, reactor, stall_limit=0.2)
         self.addCleanup(lambda: Deferred.fromCoroutine(client.close()))
         sent: list[int] = []
@@ -301,7 +301,7 @@ class UploadTests(ApiTestCase):
         self.assertEqual((image.size, sent, shown), (11, [1], [5, 11]))
 
     async def test_cancel_blocks(self) -> None:
-        """An upload that is cancelled gives up the block that it waits for."""
+        """A cancelled upload stops waiting for its next block."""
         waited: Deferred[Exception] = Deferred()
 
         async def blocks() -> AsyncIterator[bytes]:
@@ -316,7 +316,7 @@ class UploadTests(ApiTestCase):
         await waited
 
     async def test_lost_answer(self) -> None:
-        """An upload whose answer was lost is done when the image is active with the right bytes, also after a while."""
+        """An upload whose response was lost has succeeded if the image is active with the right data, also later."""
         for source in (self.file(SOME), FileBodyProducer(BytesIO(SOME))):
             self.api.faults.lose_answers, self.api.faults.saving = 1, 3
             known = {"sha512": hashlib.sha512(SOME).hexdigest()}
@@ -325,19 +325,19 @@ class UploadTests(ApiTestCase):
         self.assertEqual(len(self.sent("PUT")), 2)
 
     async def test_lost_answer_of_nothing_known(self) -> None:
-        """Bytes of which no digest is known cannot be found again: the broken connection is told."""
+        """Without a known digest the lost upload cannot be recognised, so the broken connection is reported."""
         self.api.faults.lose_answers = 1
         with self.assertRaises(TransferInterrupted):
             await self.client.upload(self.api.add()["id"], FileBodyProducer(BytesIO(SOME)))
 
     async def test_lost_answer_of_wrong_bytes(self) -> None:
-        """What is active with other bytes is not taken for the upload."""
+        """An image that is active with other data does not count as the upload."""
         self.api.faults.lose_answers, self.api.faults.store_wrong = 1, True
         with self.assertRaises(VerificationFailed):
             await self.client.upload(self.api.add()["id"], self.file(SOME))
 
     async def test_away_after_the_answer(self) -> None:
-        """A server that is away between its answer and the question for the image is asked again."""
+        """A server that is unreachable between its response and the check of the image is asked again."""
         self.api.faults.busy_after_upload = 2
         told: list[tuple[type[ClientError], float]] = []
         client = ImageClient(
@@ -348,7 +348,7 @@ class UploadTests(ApiTestCase):
         self.assertEqual((image.status, told), ("active", [(Unsettled, longest_wait(SETTLE_RETRIES))] * 2))
 
     async def test_retries(self) -> None:
-        """A broken upload of a file is begun again as often as is said; one of blocks is not."""
+        """A broken upload of a file is repeated so many times. One of blocks is not."""
         self.api.faults.cut_uploads_after = 1
         self.api.faults.cut_uploads = 2
         image = await self.client.upload(self.api.add()["id"], self.file(SOME), retries=2)
@@ -367,14 +367,14 @@ class UploadTests(ApiTestCase):
         self.assertEqual(len(self.sent("PUT")), 1)
 
     async def test_refusal_is_final(self) -> None:
-        """A refusal that no retry mends is not tried again."""
+        """A refusal that no retry can change is not retried."""
         self.api.faults.refuse_data = (413, "The quota is used up.")
         with self.assertRaises(RequestRefused):
             await self.client.upload(self.api.add()["id"], self.file(SOME), retries=5)
         self.assertEqual(len(self.sent("PUT")), 1)
 
     async def test_store(self) -> None:
-        """A store that the server does not have, or cannot choose, is told before any byte is sent."""
+        """A store that the server does not have, or cannot choose, is reported before any byte is sent."""
         image_id = self.api.add()["id"]
         with self.assertRaises(NoSuchStore) as caught:
             await self.client.upload(image_id, self.file(SOME), store="fast")
@@ -387,14 +387,14 @@ class UploadTests(ApiTestCase):
         self.assertEqual(self.sent("PUT"), [])
 
     async def test_wrong_digest(self) -> None:
-        """A server that stored something else is found out."""
+        """A server that stored other data is detected."""
         self.api.faults.store_wrong = True
         with self.assertRaises(VerificationFailed) as caught:
             await self.client.upload(self.api.add()["id"], self.file(SOME))
         self.assertEqual(caught.exception.algorithm, "sha512")
 
     async def test_early_refusal(self) -> None:
-        """A refusal that comes while bytes are still sent is heard, and ends the sending."""
+        """A refusal during the upload is read, and ends the sending."""
         path = self.mktemp()
         with open(path, "wb") as file:
             file.truncate(500_000_000)
@@ -405,13 +405,13 @@ class UploadTests(ApiTestCase):
             self.assertEqual((caught.exception.status, caught.exception.message), (status, words))
 
     async def test_cut(self) -> None:
-        """A connection that is lost in the middle is told as such."""
+        """A connection that is lost in the middle is reported."""
         self.api.faults.cut_uploads_after = 1_000_000
         with self.assertRaises(TransferInterrupted):
             await self.client.upload(self.api.add()["id"], self.file(SOME * 10))
 
     async def test_stall(self) -> None:
-        """A server that takes nothing any more is given up."""
+        """A server that stops reading is given up."""
         self.api.faults.stall_uploads_after = 1
         client = ImageClient(self.api.endpoint, reactor, stall_limit=0.3)
         path = self.mktemp()
@@ -423,7 +423,7 @@ class UploadTests(ApiTestCase):
         await client.close()
 
     async def test_file_shrinks(self) -> None:
-        """A file that becomes shorter while it is sent is named."""
+        """A file that becomes shorter during the upload is named in the error."""
         path = self.file(SOME * 10)
 
         def shrink(stage: str, done: int, total: int | None) -> None:
@@ -434,7 +434,7 @@ class UploadTests(ApiTestCase):
         self.assertEqual(caught.exception.path, path)
 
     async def test_no_file(self) -> None:
-        """A file that cannot be read is told before anything is sent."""
+        """A file that cannot be read is reported before anything is sent."""
         for path in ("/nonexistent", "/dev/null/x"):
             with self.assertRaises(LocalFileError):
                 await self.client.upload("x", path)
@@ -462,14 +462,14 @@ class DownloadTests(ApiTestCase):
         return sorted(entry[len(name) :] for entry in os.listdir(folder) if entry.startswith(name))
 
     async def test_parallel(self) -> None:
-        """The file is put together of ranges, under its name only when it is whole."""
+        """The file is assembled from ranges, and gets its name only when it is complete."""
         algorithm = await self.client.download(self.image, self.path, piece_size=500_000)
         self.assertEqual((algorithm, self.content(self.path) == SOME), ("sha512", True))
         self.assertEqual(len(self.ranges()), 6)
         self.assertEqual(self.leftovers(), [""])
 
     async def test_verified_on_the_way(self) -> None:
-        """What has arrived is digested while the rest is still to come."""
+        """Received data is digested while the rest is still to come."""
         image = self.api.add(SOME * 4)["id"]
         self.api.faults.stall_downloads_after = 7_000_000
         verified: Deferred[None] = Deferred()
@@ -487,14 +487,14 @@ class DownloadTests(ApiTestCase):
         await self.assertFailure(downloading, CancelledError)
 
     async def test_sizes(self) -> None:
-        """Empty and one-byte images come too."""
+        """Images of 0 and 1 bytes can be downloaded."""
         for content in (b"", b"x"):
             image = self.api.add(content)["id"]
             await self.client.download(image, self.path)
             self.assertEqual(self.content(self.path), content)
 
     async def test_other_digests(self) -> None:
-        """What cannot be computed here is left for MD5; without any digest nothing is compared."""
+        """If the digest's algorithm is unknown, MD5 is compared. Without any digest nothing is compared."""
         for algorithm, used in (("sha256", "sha256"), ("unheard-of", "md5"), (None, "md5")):
             self.api.images[self.image]["os_hash_algo"] = algorithm
             self.api.images[self.image]["os_hash_value"] = hashlib.sha256(SOME).hexdigest()
@@ -503,7 +503,7 @@ class DownloadTests(ApiTestCase):
         self.assertIsNone(await self.client.download(self.image, self.path))
 
     async def test_breaks(self) -> None:
-        """Pieces that break are taken up where they broke; a store that is away for a moment is waited for."""
+        """Broken pieces continue where they broke, and a store that is down for a moment is waited for."""
         self.api.faults.cut_downloads = [1, 300_000, 0, 262_144]
         self.api.faults.unavailable = 1
         await self.client.download(self.image, self.path, piece_size=1_000_000, connections=2)
@@ -520,7 +520,7 @@ class DownloadTests(ApiTestCase):
             setattr(self.api.faults, fault, False)
 
     async def test_continue(self) -> None:
-        """A download that was cancelled goes on where it was, and fetches nothing twice."""
+        """A cancelled download continues where it was, and fetches nothing twice."""
         self.api.faults.stall_downloads_after = 400_000
         download = partial(self.client.download, self.image, self.path, connections=1)
         await self.cancel_after(400_000, partial(download, piece_size=1_000_000))
@@ -535,7 +535,7 @@ class DownloadTests(ApiTestCase):
         self.assertTrue(0 < begins[0] < 1_000_000)
 
     async def test_continue_changed(self) -> None:
-        """What was left of other data is not gone on with."""
+        """The rest of other data is not continued."""
         self.api.images[self.image]["os_hash_algo"] = None
         self.api.images[self.image]["checksum"] = None
         await self.cancel_after(600_000, partial(self.client.download, self.image, self.path, piece_size=500_000))
@@ -545,7 +545,7 @@ class DownloadTests(ApiTestCase):
         self.assertEqual(self.content(self.path) == other, True)
 
     async def test_changed(self) -> None:
-        """Data that change during a download are not mixed."""
+        """Data that changes during a download is not mixed."""
 
         def change(stage: str, done: int, total: int | None) -> None:
             self.api.data[self.image] = self.api.data[self.image].of(bytes(reversed(SOME)))
@@ -555,7 +555,7 @@ class DownloadTests(ApiTestCase):
         self.assertNotIn("", self.leftovers())
 
     async def test_mismatch(self) -> None:
-        """Wrong bytes are kept under another name, and the name that was asked for stays as it was."""
+        """Wrong data is kept under another name, and an existing file is not changed."""
         self.api.faults.send_wrong = True
         with open(self.path, "wb") as file:
             file.write(b"before")
@@ -566,7 +566,7 @@ class DownloadTests(ApiTestCase):
         self.assertEqual(self.leftovers(), ["", ".bad"])
 
     async def test_refused(self) -> None:
-        """No data, no image: told at once, and nothing is left."""
+        """A missing image, or one without data, is reported at once, and nothing is left."""
         with self.assertRaises(NoData):
             await self.client.download(self.api.add()["id"], self.path)
         with self.assertRaises(RequestRefused) as caught:
@@ -575,7 +575,7 @@ class DownloadTests(ApiTestCase):
         self.assertEqual(self.leftovers(), [])
 
     async def test_verify(self) -> None:
-        """A file is told to be the image's data by its digest, which needs no download."""
+        """A file is recognised as the image's data by its digest, without a download."""
         for content, known in ((SOME, "sha512"), (SOME[:-1], None), (bytes(len(SOME)), None)):
             self.assertEqual(await self.client.verify(self.image, self.file(content)), known)
         self.assertIsNone(await self.client.verify(self.image, self.path))
@@ -601,7 +601,7 @@ class DownloadTests(ApiTestCase):
         await self.assertFailure(first, CancelledError)
 
     async def test_stall(self) -> None:
-        """A server that sends nothing any more counts as broken."""
+        """A server that stops sending counts as broken."""
         self.api.faults.stall_downloads_after = 1
         client = ImageClient(self.api.endpoint, reactor, stall_limit=0.2)
         body = await client.open_range(self.image)
@@ -612,7 +612,7 @@ class DownloadTests(ApiTestCase):
         await client.close()
 
     async def test_stream(self) -> None:
-        """Bytes come in order, one block at a time, over breaks."""
+        """Bytes come in order, one block at a time, despite breaks."""
         self.api.faults.cut_downloads = [700_000, 1]
         taken: list[bytes] = []
         running = 0
@@ -629,7 +629,7 @@ class DownloadTests(ApiTestCase):
         self.assertEqual(b"".join(taken) == SOME, True)
 
     async def test_open_range(self) -> None:
-        """A range is that range, and the answer says where it begins and how long the whole is."""
+        """`open_range` gives the range, its start and the whole size."""
         body = await self.client.open_range(self.image, 5, 10)
         self.assertEqual((body.whole, body.start, body.total), (False, 5, len(SOME)))
         self.assertEqual(b"".join([block async for block in body]), SOME[5:15])

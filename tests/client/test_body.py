@@ -1,4 +1,4 @@
-"""Body: blocks taken from a response, and the pressure back to the server."""
+"""Body: the blocks of a response, and backpressure to the server."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class BodyTests(SynchronousTestCase):
         return Deferred.fromCoroutine(self.body.__anext__())
 
     def test_transport(self) -> None:
-        """The transport that the tests lend is a producer as the real one is."""
+        """The fake transport is a producer like the real one."""
         self.assertTrue(verifyObject(IPushProducer, self.transport))
 
     def test_blocks(self) -> None:
@@ -62,14 +62,14 @@ class BodyTests(SynchronousTestCase):
         self.failureResultOf(self.take(), StopAsyncIteration)
 
     def test_back_pressure(self) -> None:
-        """When nobody takes, the server is made to wait; it goes on when blocks are taken."""
+        """While nobody takes blocks, the transport is paused. It is resumed when blocks are taken."""
         self.send(HIGH_WATER)
         self.assertEqual(self.transport.producerState, "paused")
         self.successResultOf(self.take())
         self.assertEqual(self.transport.producerState, "producing")
 
     def test_waiting_is_no_stall(self) -> None:
-        """A server that was made to wait is not blamed for its silence."""
+        """A paused transport does not count as stalled."""
         self.send(HIGH_WATER)
         self.clock.advance(100)
         self.assertFalse(self.transport.disconnecting)
@@ -80,21 +80,21 @@ class BodyTests(SynchronousTestCase):
         self.assertTrue(self.transport.disconnecting)
 
     def test_bytes_put_off_the_stall(self) -> None:
-        """Every byte gives the server its time anew."""
+        """Each byte restarts the time-out."""
         for _ in range(5):
             self.clock.advance(9)
             self.send(1, 1)
         self.assertFalse(self.transport.disconnecting)
 
     def test_cut(self) -> None:
-        """What came before a cut is given out, then the cut is told."""
+        """Bytes before a cut are delivered, then the cut is reported."""
         self.send(10, 10)
         self.end(ResponseFailed([Failure(ConnectionLost())]))
         self.assertEqual(len(self.successResultOf(self.take())), 10)
         self.failureResultOf(self.take(), TransferInterrupted)
 
     def test_close(self) -> None:
-        """Closing ends the connection and the watch, any number of times, also after the end."""
+        """Closing ends the connection and the timer, any number of times, also after the end."""
         self.body.close()
         self.body.close()
         self.assertTrue(self.transport.disconnecting)

@@ -1,4 +1,4 @@
-"""The command as a process, against an Image API that also breaks."""
+"""The command as a process, with an Image API that also fails."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Terminal:
         self.shown = b""
 
     def read_until(self, wanted: bytes) -> None:
-        """Wait until `wanted` stands on the terminal."""
+        """Wait until the terminal shows `wanted`."""
         while wanted not in self.shown:
             self.shown += os.read(self._master, 4096)
 
     def end(self) -> int:
-        """Wait for the end. The exit code."""
+        """Wait for the end. Returns the exit code."""
         try:
             while more := os.read(self._master, 4096):
                 self.shown += more
@@ -66,12 +66,12 @@ class Terminal:
 
 
 class CommandTests(ClientScenarios, CommandTestCase):
-    """All scenarios against the API in memory."""
+    """All scenarios with the API in memory."""
 
 
 class FaultTests(CommandTestCase):
     def test_refused_upload(self) -> None:
-        """A refusal is shown in the server's words, and the new image is deleted again."""
+        """A refusal is shown with the server's message, and the new image is deleted."""
         self.api.faults.refuse_data = (413, "The <b>quota</b> is\x1b[31m used up.")
         path = self.file("source", b"")
         os.truncate(path, 300_000_000)
@@ -81,7 +81,7 @@ class FaultTests(CommandTestCase):
         self.assertEqual((self.api.images, done.stdout), ({}, ""))
 
     def test_keep(self) -> None:
-        """With --keep the image stays, and takes the bytes of a later upload."""
+        """With --keep the image stays, and takes the data of a later upload."""
         self.api.faults.refuse_data = (413, "Full.")
         self.imgsvc("upload", self.file("source", b"abc"), "--keep", code=1)
         [image_id] = self.api.images
@@ -90,7 +90,7 @@ class FaultTests(CommandTestCase):
         self.assertEqual(self.api.images[image_id]["status"], "active")
 
     def test_broken_upload(self) -> None:
-        """An upload whose connection breaks is incomplete, and the new image is deleted again."""
+        """An upload whose connection breaks is incomplete, and the new image is deleted."""
         self.api.faults.cut_uploads_after = 1
         source = self.file("source", bytes(5_000_000))
         said = self.imgsvc("upload", source, "--retries", "0", "--protected", code=5).stderr.splitlines()
@@ -99,7 +99,7 @@ class FaultTests(CommandTestCase):
         self.assertEqual(self.api.images, {})
 
     def test_broken_once(self) -> None:
-        """A broken upload is begun again, and the user is told why; one of standard input is not."""
+        """A broken upload of a file is repeated, and the user is told why. One of standard input is not."""
         self.api.faults.cut_uploads_after = self.api.faults.cut_uploads = 1
         done = self.imgsvc("upload", self.file("source", bytes(5_000_000)))
         self.assertIn("was lost", done.stderr.splitlines()[0])
@@ -110,7 +110,7 @@ class FaultTests(CommandTestCase):
         self.assertEqual(list(self.api.images), [done.stdout.strip()])
 
     def test_lost_answer(self) -> None:
-        """An upload whose answer was lost succeeds when the image is active with the right bytes."""
+        """An upload whose response was lost succeeds if the image is active with the right data."""
         self.api.faults.lose_answers, self.api.faults.saving = 1, 2
         image_id = self.imgsvc("upload", self.file("source", b"abc")).stdout.strip()
         self.assertEqual(self.api.images[image_id]["status"], "active")
@@ -118,7 +118,7 @@ class FaultTests(CommandTestCase):
         self.assertEqual(self.imgsvc("upload", "-", given=b"abc").stdout.strip() in self.api.images, True)
 
     def test_still_saving(self) -> None:
-        """While the server does not know yet that an upload is over, the user is told once how long that may last."""
+        """While the server has not noticed the end of an upload, the user is told once how long this may last."""
         self.api.faults.cut_uploads_after = self.api.faults.cut_uploads = 1
         self.api.faults.saving = 6
         done = self.imgsvc("upload", self.file("source", bytes(5_000_000)))
@@ -133,7 +133,7 @@ class FaultTests(CommandTestCase):
         self.assertIn("Trying again in 0.5 s.", again)
 
     def test_wrong_upload(self) -> None:
-        """An image with wrong bytes is not deleted but deactivated, and the exit code tells; with --keep it stays."""
+        """An image with wrong data is deactivated, not deleted, and the exit code tells. With --keep it stays."""
         self.api.faults.store_wrong = True
         done = self.imgsvc("upload", self.file("source", b"abc"), "--protected", code=4)
         self.assertIn("does not verify", done.stderr)
@@ -144,7 +144,7 @@ class FaultTests(CommandTestCase):
         self.assertEqual([image["status"] for image in self.api.images.values()], ["active"])
 
     def test_unknown_who_asks(self) -> None:
-        """A server that wants to know who asks makes every command name the options, once."""
+        """If the server requires credentials, every command names their options, once."""
         self.api.faults.refuse_all = (401, "Authentication required.")
         source = self.file("source", b"abc")
         for arguments in (
@@ -157,7 +157,7 @@ class FaultTests(CommandTestCase):
             self.assertIn("(401)", done.stderr.splitlines()[0])
 
     def test_not_now(self) -> None:
-        """A server that says when to come again is asked again then; one that asks for too much is told of."""
+        """A Retry-After is respected. If it is too long, it is reported."""
         self.api.add(b"x")
         self.api.faults.busy, self.api.faults.retry_after = 1, "1"
         done = self.imgsvc("list")
@@ -168,7 +168,7 @@ class FaultTests(CommandTestCase):
         self.assertIn("It asks to try again in 7200 s.", self.imgsvc("list", code=1).stderr)
 
     def test_store(self) -> None:
-        """A store that the server has is taken; the others are named to who asks for one that it has not."""
+        """A store of the server is used. An unknown store is refused with the names of the stores."""
         self.api.stores = [{"id": "fast", "default": "true"}, {"id": "cheap"}]
         self.imgsvc("upload", self.file("source", b"abc"), "--store", "cheap")
         [put] = [seen for seen in self.api.seen if seen.method == "PUT"]
@@ -178,20 +178,20 @@ class FaultTests(CommandTestCase):
         self.assertEqual(len(self.api.images), 1)
 
     def test_stores(self) -> None:
-        """Stores are shown for people, and with --json as the server gives them."""
+        """Stores are shown for people, and with --json as the server sends them."""
         self.assertEqual(json.loads(self.imgsvc("stores", "--json").stdout), [])
         self.api.stores = [{"id": "fast", "default": "true"}, {"id": "web", "read-only": "true", "description": "Wéb"}]
         self.assertEqual(self.imgsvc("stores").stdout, "fast  default\nweb  read-only  Wéb\n")
         self.assertEqual(json.loads(self.imgsvc("stores", "--json").stdout), self.api.stores)
 
     def test_one_store(self) -> None:
-        """A server with one store lets nobody choose, and the option to leave out is named."""
+        """A server with one store refuses a choice, and the message says to leave the option out."""
         done = self.imgsvc("upload", self.file("source", b"abc"), "--store", "slow", code=1)
         self.assertIn("one store only, so 'slow' cannot be chosen.\nLeave out the option --store.\n", done.stderr)
         self.assertEqual(self.api.images, {})
 
     def test_unknown_choices(self) -> None:
-        """What a list cannot be filtered or sorted by is refused, with what it can be."""
+        """An unknown filter or sort key of a list is refused, with the allowed ones."""
         for option, allowed in (
             *(("--status", "'queued'"), ("--member-status", "'pending'"), ("--visibility", "'public'")),
             ("--sort", "created_at"),
@@ -202,14 +202,14 @@ class FaultTests(CommandTestCase):
         self.assertEqual(self.api.seen, [])
 
     def test_accept_own(self) -> None:
-        """Who sees one member only, itself, need not say who it is."""
+        """A caller that sees only itself as a member need not name its project."""
         image_id = self.api.add(b"x", name="theirs")["id"]
         self.api.members[image_id] = {"blue": "pending"}
         self.assertEqual(self.imgsvc("accept", "theirs").stderr, f"Image {image_id} (theirs) is accepted by blue.\n")
         self.assertEqual(self.api.members[image_id], {"blue": "accepted"})
 
     def test_no_room(self) -> None:
-        """An output that is full is told, without a traceback."""
+        """A full standard output is reported without a traceback."""
         image_id = self.api.add(b"abc")["id"]
         for arguments in (["list"], ["list", "--json"], ["download", image_id, "-o", "-"]):
             command = [sys.executable, "-m", "imgsvc.client", "--endpoint", self.endpoint, *arguments]
@@ -245,7 +245,7 @@ class FaultTests(CommandTestCase):
                 self.assertEqual((done.returncode, messages), (1, said + why), name)
 
     def test_full_disk(self) -> None:
-        """A disk that becomes full ends a download, which goes on when there is room."""
+        """A full disk ends a download, which continues when there is room."""
         content = os.urandom(4_000_000)
         image_id = self.api.add(content)["id"]
         mount = self.folder / "mount"
@@ -261,7 +261,7 @@ class FaultTests(CommandTestCase):
         self.assertEqual((mount / "out").read_bytes() == content, True)
 
     def test_unreadable(self) -> None:
-        """A file that is in no format of the API, or that changes its length, is told, and no image stays."""
+        """A file in a format that the API lacks, or that changes its length, is reported, and no image stays."""
         done = self.imgsvc("upload", self.file("source", b"QED\0" + bytes(1_000_000)), code=6)
         self.assertIn("source: is in the format qed", done.stderr)
         self.assertEqual(self.api.images, {})
@@ -277,7 +277,7 @@ class FaultTests(CommandTestCase):
         )
 
     def test_wrong_download(self) -> None:
-        """A download that does not verify keeps its bytes under another name."""
+        """A download that fails verification keeps its data under another name."""
         image_id = self.api.add(b"abc")["id"]
         self.api.faults.send_wrong = True
         done = self.imgsvc("download", image_id, "-o", "out", code=4)
@@ -286,13 +286,13 @@ class FaultTests(CommandTestCase):
         self.imgsvc("download", image_id, "-o", "-", code=4)
 
     def test_hostile_format(self) -> None:
-        """What the server says does not lead to another folder."""
+        """No value from the server leads to another folder."""
         image_id = self.api.add(b"abc", disk_format="/../../x")["id"]
         self.imgsvc("download", image_id)
         self.assertEqual(os.listdir(self.folder), [f"{image_id}._______x"])
 
     def test_closed_output(self) -> None:
-        """A reader that goes away ends the command, without a traceback."""
+        """The command ends without a traceback when the reader of its output has gone."""
         image_id = self.api.add(os.urandom(3_000_000))["id"]
         for number in range(500):
             self.api.add(name=f"image {number}" * 20)
@@ -310,7 +310,7 @@ class FaultTests(CommandTestCase):
             self.assertEqual((process.wait(LIMIT), b"Traceback" in message), (6, False), message)
 
     def test_no_output(self) -> None:
-        """Without a standard output an image cannot be written there."""
+        """An image cannot be written to a closed standard output."""
         image_id = self.api.add(b"abc")["id"]
         command = [sys.executable, "-m", "imgsvc.client", "--endpoint", self.endpoint, "download", image_id, "-o", "-"]
         done = subprocess.run(
@@ -323,7 +323,7 @@ class FaultTests(CommandTestCase):
         self.assertEqual((done.returncode, done.stderr), (6, b"standard output: closed\n"))
 
     def test_odd_name(self) -> None:
-        """A file whose name is not UTF-8 makes an image whose name is."""
+        """A file whose name is not UTF-8 becomes an image with a UTF-8 name."""
         path = os.path.join(os.fsencode(self.folder), b"\xff.img")
         with open(path, "wb"):
             pass
@@ -332,7 +332,7 @@ class FaultTests(CommandTestCase):
         self.assertEqual(image["name"], "\ufffd.img")
 
     def test_endpoint_variables(self) -> None:
-        """The endpoint and the credentials are taken from the environment."""
+        """The endpoint and the credentials are read from the environment."""
         for variable in ("IMGSVC_ENDPOINT", "OS_IMAGE_ENDPOINT", "OS_ENDPOINT"):
             settings = {variable: self.endpoint, "OS_TOKEN": "secret", "IMGSVC_USER": "ann", "IMGSVC_PASSWORD": "pw"}
             subprocess.run(
@@ -355,12 +355,12 @@ class Interrupting:
 sys.meta_path.insert(0, Interrupting())
 {begin}
 """
-"""A command, interrupted when it imports the first module that is neither Python's nor ours."""
+"""Runs a command that is interrupted when it imports the first module that belongs neither to Python nor to imgsvc."""
 
 
 class InterruptionTests(CommandTestCase):
     def test_interrupted_at_the_start(self) -> None:
-        """Ctrl-C while a command is still imported ends it at once, and nothing is said."""
+        """Ctrl-C during the imports ends a command at once, without output."""
         for begin in (
             "from imgsvc.entry import client; client()",
             "from imgsvc.entry import admin; admin()",
@@ -394,7 +394,7 @@ class InterruptionTests(CommandTestCase):
             self.assertEqual((done.returncode, done.stdout, done.stderr), (3, "", ""), end)
 
     def test_progress(self) -> None:
-        """A terminal sees how far it is; a pipe does not."""
+        """The progress is shown on a terminal, but not on a pipe."""
         image_id = self.api.add(bytes(3_000_000))["id"]
         terminal = Terminal(self, "download", image_id, "-o", "out")
         self.assertEqual(terminal.end(), 0)
@@ -404,7 +404,7 @@ class InterruptionTests(CommandTestCase):
         self.assertNotIn("%", self.imgsvc("download", image_id, "-o", "out").stderr)
 
     def begin_download(self) -> tuple[str, bytes, Terminal]:
-        """A download that hangs after some bytes of its one piece."""
+        """Begin a download that hangs after some bytes of its only piece."""
         content = os.urandom(5_000_000)
         image_id = self.api.add(content)["id"]
         self.api.faults.stall_downloads_after = 2_000_000
@@ -414,7 +414,7 @@ class InterruptionTests(CommandTestCase):
         return image_id, content, terminal
 
     def test_interrupted_download(self) -> None:
-        """Ctrl-C keeps what has arrived and says how to go on, which then fetches only the rest."""
+        """Ctrl-C keeps the received data and says how to continue. That fetches only the rest."""
         for number in (signal.SIGINT, signal.SIGTERM):
             image_id, content, terminal = self.begin_download()
             terminal.process.send_signal(number)
@@ -431,7 +431,7 @@ class InterruptionTests(CommandTestCase):
             os.unlink(self.folder / "out")
 
     def test_killed_download(self) -> None:
-        """A download that was killed goes on too."""
+        """A killed download can be continued too."""
         image_id, content, terminal = self.begin_download()
         terminal.process.kill()
         terminal.end()
@@ -464,7 +464,7 @@ class InterruptionTests(CommandTestCase):
         self.assertEqual([image["status"] for image in self.api.images.values()], ["active"])
 
     def test_interrupted_pipe(self) -> None:
-        """Ctrl-C ends an upload whose standard input gives nothing any more."""
+        """Ctrl-C ends an upload whose standard input is silent."""
         ours, theirs = os.pipe()
         terminal = Terminal(self, "upload", "-", "--disk-format", "raw", stdin=ours)
         os.close(ours)
@@ -477,7 +477,7 @@ class InterruptionTests(CommandTestCase):
         self.assertEqual(self.api.images, {})
 
     def test_terminal_as_input(self) -> None:
-        """A terminal is no image."""
+        """A terminal as standard input is refused."""
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
         self.addCleanup(os.close, theirs)
@@ -486,7 +486,7 @@ class InterruptionTests(CommandTestCase):
         self.assertIn(b"Standard input is a terminal", terminal.shown)
 
     def test_interrupted_twice(self) -> None:
-        """A second Ctrl-C does not wait for a server that does not let the first one clean up."""
+        """A second Ctrl-C does not wait for a server that does not answer the cleanup."""
         self.api.faults.stall_uploads_after = 1
         self.api.faults.stall_deletes = True
         path = self.file("source", b"")
@@ -501,7 +501,7 @@ class InterruptionTests(CommandTestCase):
 
 
 class MemoryTests(CommandTestCase):
-    """The size of an image does not show in the size of the process."""
+    """The memory of the process does not depend on the size of the image."""
 
     BOUND = 24 * MEBIBYTE
 
@@ -511,14 +511,14 @@ class MemoryTests(CommandTestCase):
         return int((self.folder / "peak").read_text()) * 1024
 
     def test_upload(self) -> None:
-        """Uploading 1 GiB takes hardly more memory than uploading a byte."""
+        """Uploading 1 GiB takes hardly more memory than uploading one byte."""
         small = self.peak("upload", self.file("small", b"x"))
         path = self.file("large", b"")
         os.truncate(path, 1024 * MEBIBYTE)
         self.assertLess(self.peak("upload", path) - small, self.BOUND)
 
     def test_download(self) -> None:
-        """Downloading 1 GiB takes hardly more memory than downloading a byte."""
+        """Downloading 1 GiB takes hardly more memory than downloading one byte."""
         size = 1024 * MEBIBYTE
         zeros = "cd573cfaace07e7949bc0c46028904ff"
         image_id = self.api.add()["id"]

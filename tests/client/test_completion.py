@@ -1,4 +1,4 @@
-"""What a shell completes of the command."""
+"""Shell completion of the command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 
 class CompletionTests(SynchronousTestCase):
-    """The command is the one that is installed beside this Python."""
+    """Runs the command that is installed beside this Python."""
 
     def output(self, *command: str, **variables: str) -> str:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -39,7 +39,7 @@ class CompletionTests(SynchronousTestCase):
         return self.output("bash", "-c", script).split()
 
     def test_bash(self) -> None:
-        """Bash completes subcommands, options and what these can be, as docs/client.md says."""
+        """Bash completes subcommands, options and their values, as docs/client.md says."""
         self.assertEqual(self.in_bash("de"), ["deactivate", "delete"])
         self.assertEqual(self.in_bash("list", "--vis"), ["--visibility"])
         self.assertEqual(self.in_bash("list", "--visibility", "p"), ["public", "private"])
@@ -48,13 +48,13 @@ class CompletionTests(SynchronousTestCase):
         self.assertEqual(self.in_bash("list", "--sort", "name,s"), ["name,status", "name,size"])
 
     def test_files(self) -> None:
-        """Where a file is wanted, the shell is told to complete files."""
+        """Where a file is expected, the shell completes files."""
         for words in ("imgsvc upload ", "imgsvc download x -o "):
             count = str(len(words.split()))
             variables = {"_IMGSVC_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": count}
             self.assertEqual(self.output("imgsvc", **variables), "file,\n")
 
     def test_other_shells(self) -> None:
-        """zsh and fish get a script, too."""
+        """zsh and fish get a script too."""
         for shell, beginning in (("zsh", "#compdef imgsvc"), ("fish", "function _imgsvc_completion")):
             self.assertTrue(self.output("imgsvc", _IMGSVC_COMPLETE=f"{shell}_source").startswith(beginning))

@@ -1,4 +1,4 @@
-"""The command and the examples against the real daemon."""
+"""The command and the examples with the real daemon."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROXIED = "[identity]\nmode = 'proxy'\n"
 
 
 class DaemonScenarioTests(ClientScenarios, SynchronousTestCase):
-    """All scenarios, and what only a server with bytes on a disk can show."""
+    """All scenarios, and tests that need a server with data on a disk."""
 
     def setUp(self) -> None:
         self.prepare()
@@ -32,7 +32,7 @@ class DaemonScenarioTests(ClientScenarios, SynchronousTestCase):
         self.endpoint = daemon.start().endpoint
 
     def test_wrong_format(self) -> None:
-        """Bytes that are not what they are said to be are refused, and the new image is deleted again."""
+        """Data in another format than declared is refused, and the new image is deleted."""
         source = self.file("source", os.urandom(1_000_000))
         done = self.imgsvc("upload", source, "--disk-format", "qcow2", code=1)
         self.assertIn("The server refused (415)", done.stderr)
@@ -40,7 +40,7 @@ class DaemonScenarioTests(ClientScenarios, SynchronousTestCase):
         self.assertEqual(self.imgsvc("list", "--json").stdout, "[]\n")
 
     def test_formats(self) -> None:
-        """The formats of an image are changed as long as it has no data."""
+        """The formats of an image can be changed as long as it has no data."""
         image_id = str(uuid.uuid4())
         self.imgsvc("upload", self.file("source", b"x"), "--disk-format", "qcow2", "--id", image_id, code=1)
         self.imgsvc("update", image_id, "--disk-format", "raw", "--container-format", "docker")
@@ -50,19 +50,19 @@ class DaemonScenarioTests(ClientScenarios, SynchronousTestCase):
         self.assertIn("403", self.imgsvc("update", image_id, "--disk-format", "iso", code=1).stderr)
 
     def test_wrong_path(self) -> None:
-        """A path that the server does not know is no Image API."""
+        """A path that the server does not know is not an Image API."""
         done = self.imgsvc("--endpoint", f"{self.endpoint}/elsewhere", "list", code=3)
         self.assertIn(f"There is no Image API at {self.endpoint}/elsewhere", done.stderr)
 
     def test_early_refusal(self) -> None:
-        """A refusal is heard although most of a large file was not sent."""
+        """The client reads a refusal although most of a large file was not sent."""
         image_id = self.upload(b"x")
         source = self.file("large", b"")
         os.truncate(source, 1_000_000_000)
         self.assertIn("(409)", self.imgsvc("upload", source, "--id", image_id, code=1).stderr)
 
     def test_wrong_format_of_a_large_file(self) -> None:
-        """The daemon need not get all of a file to refuse it."""
+        """The daemon refuses a file without reading all of it."""
         source = self.file("large", b"")
         os.truncate(source, 1_000_000_000)
         done = self.imgsvc("upload", source, "--disk-format", "qcow2", code=1)
@@ -98,7 +98,7 @@ class RestartTests(ClientProcesses, SynchronousTestCase):
         return process
 
     def assert_uploaded(self, process: subprocess.Popen[str], content: bytes) -> str:
-        """The upload succeeds, and the image has these bytes. What was said."""
+        """The upload succeeds, and the image has this data. Returns the messages."""
         output, said = process.communicate(timeout=LIMIT)
         self.assertEqual(process.returncode, 0, said)
         self.assertIn("verified", said)
@@ -106,13 +106,13 @@ class RestartTests(ClientProcesses, SynchronousTestCase):
         return said
 
     def test_in_the_middle(self) -> None:
-        """An upload whose server starts again before it has all bytes is begun again."""
+        """An upload whose server restarts in the middle is repeated."""
         content = os.urandom(8_000_000)
         process = self.upload_over_restart(content, Relay(self.daemon.port, hold_data_after=3_000_000))
         self.assertIn("Trying again", self.assert_uploaded(process, content))
 
     def test_at_the_end(self) -> None:
-        """An upload whose answer was lost in a restart is found to be done: it is neither sent twice nor deleted."""
+        """An upload whose response was lost in a restart is recognised as done. It is neither repeated nor deleted."""
         content = os.urandom(3_000_000)
         relay = Relay(self.daemon.port, hold_answer=True)
         said = self.assert_uploaded(self.upload_over_restart(content, relay, "--retries", "0"), content)
@@ -129,7 +129,7 @@ class SeveralStoresTests(ClientProcesses, SynchronousTestCase):
         self.endpoint = daemon.start().endpoint
 
     def test_store(self) -> None:
-        """An image is put into the store that is asked for; one that is not there is refused beforehand."""
+        """An image is put into the chosen store. An unknown store is refused beforehand."""
         self.assertEqual(self.document(self.upload(b"x", "--store", "other"))["stores"], "other")
         done = self.imgsvc("upload", self.file("source", b"x"), "--store", "another", code=1)
         self.assertIn("there are local, other", done.stderr)
@@ -150,7 +150,7 @@ class ProjectsTests(ClientProcesses, SynchronousTestCase):
         return self.imgsvc(*options, *arguments, code=code)
 
     def test_sharing(self) -> None:
-        """What is shared is listed by the other project when it has accepted, which it does by the image's name."""
+        """The other project lists a shared image after it has accepted the image by name."""
         image_id = self.as_project("blue", "upload", self.file("source", b"abc"), "--name", "ours").stdout.strip()
         self.as_project("blue", "share", "ours", "red", "green")
         listed = ["list", "--json", "--visibility", "shared"]
@@ -164,5 +164,5 @@ class ProjectsTests(ClientProcesses, SynchronousTestCase):
         self.assertIn("(403)", self.as_project("red", "delete", image_id, code=1).stderr)
 
     def test_nobody(self) -> None:
-        """Who says not who asks is told by which options it is said."""
+        """A caller without credentials is told which options to use."""
         self.assertIn("Say who you are, before the subcommand: --token", self.imgsvc("list", code=1).stderr)

@@ -1,4 +1,4 @@
-"""Downloads, put together of pieces that break in every way, without a network."""
+"""Downloads from pieces that break in every way, without a network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from imgsvc.client.view import ImageView
 
 
 def run(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-    """Threads that have done it before one can look."""
+    """Threads whose calls are done at once."""
     return maybeDeferred(function, *arguments)
 
 
@@ -42,7 +42,7 @@ def view_of(content: bytes) -> ImageView:
 
 @define
 class MemoryBody:
-    """A body in memory; after `breaks` bytes it breaks off."""
+    """A body in memory that breaks after `breaks` bytes."""
 
     content: bytes
     whole: bool
@@ -66,7 +66,7 @@ class MemoryBody:
 
 @define
 class MemorySource:
-    """Gives ranges of `content`. breaks: after how many bytes the next bodies break; None: not."""
+    """Gives ranges of `content`. breaks: after how many bytes the next bodies break; None: never."""
 
     content: bytes
     block: int = 7
@@ -95,7 +95,7 @@ class DownloadTestCase(SynchronousTestCase):
         self.clock = Clock()
 
     def finish(self, coroutine: Any) -> Deferred[Any]:
-        """Run to the end, letting all pauses pass at once."""
+        """Run to the end. All pauses end at once."""
         running = Deferred.fromCoroutine(coroutine)
         while not running.called and self.clock.getDelayedCalls():
             self.clock.advance(1)
@@ -126,7 +126,7 @@ class ExactnessTests(DownloadTestCase):
         ranges=st.booleans(),
     )
     def test_file(self, size: int, piece_size: int, connections: int, block: int, breaks: Any, ranges: bool) -> None:
-        """Whatever the sizes and the breaks are, the file is the image, and every body is closed."""
+        """For any sizes and breaks, the file has the image's data, and every body is closed."""
         content = bytes(number % 251 for number in range(size))
         # Fewer breaks in a row than patience, so that each download ends well.
         source = MemorySource(content, block, breaks[:RETRIES], ranges)
@@ -149,7 +149,7 @@ class ExactnessTests(DownloadTestCase):
         torn=st.integers(0, 5),
     )
     def test_continue(self, size: int, piece_size: int, connections: int, sent: list[int], torn: int) -> None:
-        """A download that gave up goes on, also with a state whose end was torn off, and gives the image."""
+        """A download that gave up continues, also if the end of its state was torn off, and gives the image."""
         content = bytes(number % 251 for number in range(size))
         folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, folder)
@@ -199,14 +199,14 @@ class PatienceTests(DownloadTestCase):
         self.path = self.mktemp()
 
     def test_gives_up(self) -> None:
-        """Patience ends after so many tries in a row without a byte, and what came before is kept."""
+        """A download gives up after so many attempts in a row without a byte, and keeps what it has."""
         self.source.breaks = [None, *[0] * 100]
         self.failureResultOf(self.download(self.source, self.path), TransferInterrupted)
         self.assertEqual(len(self.source.asked), 1 + 1 + RETRIES)
         self.assertTrue(os.path.exists(self.path + ".part"))
 
     def test_pauses_grow(self) -> None:
-        """Each pause is twice the one before."""
+        """Each pause is twice as long as the one before."""
         self.source.breaks = [0] * 3
         running = Deferred.fromCoroutine(
             download_to_file(
@@ -228,24 +228,24 @@ class PatienceTests(DownloadTestCase):
         self.successResultOf(running)
 
     def test_progress_renews_patience(self) -> None:
-        """A piece that gets on, however little, is not given up."""
+        """A piece that makes any progress is not given up."""
         self.source.breaks = [1] * 50
         self.successResultOf(self.download(self.source, self.path, piece_size=100))
 
     def test_final_refusal(self) -> None:
-        """A refusal that no retry mends is told at once, and leaves nothing."""
+        """A refusal that no retry can change is reported at once, and leaves nothing."""
         self.source.refusals = [403]
         self.assertEqual(self.failureResultOf(self.download(self.source, self.path), RequestRefused).value.status, 403)
         self.assertEqual(len(self.source.asked), 1)
         self.assertFalse(os.path.exists(self.path + ".part"))
 
     def test_passing_refusal(self) -> None:
-        """A store that is away for a moment is asked again."""
+        """A store that is down for a moment is asked again."""
         self.source.refusals = [503, 502]
         self.successResultOf(self.download(self.source, self.path))
 
     def test_restart(self) -> None:
-        """A server that starts again meanwhile is waited for, but not one that was not there at all."""
+        """A server that restarts is waited for, but not one that was never there."""
 
         class Restarting(MemorySource):
             async def open_range(self, *arguments: Any, **options: Any) -> MemoryBody:
@@ -260,7 +260,7 @@ class PatienceTests(DownloadTestCase):
         self.failureResultOf(self.download(source, self.path), Unreachable)
 
     def test_no_file(self) -> None:
-        """What is there and is no file is not replaced, and nothing is fetched for it."""
+        """An existing path that is not a file is not replaced, and nothing is fetched for it."""
         os.mkfifo(self.path)
         for path in (self.path, "."):
             self.failureResultOf(self.download(self.source, path), LocalFileError)
@@ -268,7 +268,7 @@ class PatienceTests(DownloadTestCase):
         self.assertEqual(self.source.asked, [])
 
     def test_wrong_range(self) -> None:
-        """A part that was not asked for is not taken for the one that was."""
+        """A response with another range than requested is refused."""
 
         class Shifted(MemorySource):
             async def open_range(self, image_id: str, start: int = 0, *arguments: Any, **options: Any) -> MemoryBody:

@@ -16,7 +16,7 @@ from imgsvc.client.following import BLOCK, FollowingDigest
 
 
 class Threads:
-    """Threads that run what they are given when the test says so, or at once."""
+    """Threads that run calls when the test says so, or at once."""
 
     def __init__(self) -> None:
         self.at_once = True
@@ -47,7 +47,7 @@ class FollowingTests(SynchronousTestCase):
         return Deferred.fromCoroutine(self.following.finish())
 
     def test_follows(self) -> None:
-        """Whole blocks are digested as soon as they are there, the rest at the end, and no byte is read twice."""
+        """Whole blocks are digested as soon as they are written, the rest at the end, and no byte is read twice."""
         self.following.reach(BLOCK - 1)
         self.assertEqual(self.moved, [])
         self.following.reach(BLOCK + 5)
@@ -58,7 +58,7 @@ class FollowingTests(SynchronousTestCase):
         self.assertEqual(len(self.moved), 4)
 
     def test_later(self) -> None:
-        """What arrives while a block is read is read after it, one block at a time."""
+        """Data that arrives while a block is read is read after it, one block at a time."""
         self.threads.at_once = False
         self.following.reach(BLOCK)
         self.following.reach(len(self.content))
@@ -72,13 +72,13 @@ class FollowingTests(SynchronousTestCase):
         self.assertEqual(self.moved[-1], len(self.content))
 
     def test_shrunk(self) -> None:
-        """A file that lacks bytes that were written is told, at the end."""
+        """A file that lacks written bytes is reported at the end."""
         os.truncate(self.fd, BLOCK)
         self.following.reach(len(self.content))
         self.failureResultOf(self.finish(), LocalFileError)
 
     def test_stop(self) -> None:
-        """It reads no more when it is stopped, and whoever waits is told."""
+        """After `stop` nothing is read, and whoever waits gets an error."""
         self.threads.at_once = False
         self.following.reach(len(self.content))
         finished = self.finish()
@@ -88,5 +88,5 @@ class FollowingTests(SynchronousTestCase):
         self.assertEqual(len(self.threads.waiting), 1)
 
     def test_empty(self) -> None:
-        """Nothing has a digest, too."""
+        """An empty file has a digest too."""
         self.assertEqual(self.successResultOf(self.finish()), hashlib.sha256().hexdigest())

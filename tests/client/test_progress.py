@@ -1,4 +1,4 @@
-"""The line that shows how far a transfer is."""
+"""The line that shows the progress of a transfer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FormatTests(SynchronousTestCase):
             self.assertEqual(format_size(size), text)
 
     def test_times(self) -> None:
-        """Times are read as a clock is."""
+        """Times have the form of a clock."""
         for seconds, text in ((0.4, "0:00"), (61, "1:01"), (3723, "1:02:03")):
             self.assertEqual(format_time(seconds), text)
 
@@ -38,7 +38,7 @@ class ProgressLineTests(SynchronousTestCase):
         return [text.rstrip() for text in self.stream.getvalue().split("\r")[1:]]
 
     def test_line(self) -> None:
-        """Share, bytes, rate and time left stand on one line."""
+        """Percentage, bytes, rate and remaining time are on one line."""
         self.line("upload", 0, 400_000_000)
         self.clock.advance(2)
         self.line("upload", 100_000_000, 400_000_000)
@@ -49,7 +49,7 @@ class ProgressLineTests(SynchronousTestCase):
         self.assertTrue(self.stream.getvalue().endswith("\n"))
 
     def test_seldom(self) -> None:
-        """Many steps are one line; the last of them is shown also if no other follows."""
+        """Many steps in a short time update the line once. The last step is shown even if no other follows."""
         for done in range(100):
             self.line("download", done, 1000)
         self.assertEqual(len(self.shown()), 1)
@@ -61,7 +61,7 @@ class ProgressLineTests(SynchronousTestCase):
         self.line.end()
 
     def test_continued(self) -> None:
-        """What an earlier transfer brought does not count for the rate."""
+        """Bytes of an earlier transfer do not count for the rate."""
         self.line("download", 500_000_000, None)
         self.clock.advance(1)
         self.line("download", 510_000_000, None)
@@ -69,7 +69,7 @@ class ProgressLineTests(SynchronousTestCase):
         self.assertEqual(self.shown()[-1], "Downloading  510 MB  10.0 MB/s")
 
     def test_current_rate(self) -> None:
-        """The rate is that of the last seconds: it falls when nothing moves, and does not remember a fast beginning."""
+        """The rate is that of the last seconds: it falls when nothing moves, and forgets a fast beginning."""
         self.line("upload", 0, 1_000_000_000)
         self.clock.advance(1)
         self.line("upload", 500_000_000, 1_000_000_000)
@@ -85,7 +85,7 @@ class ProgressLineTests(SynchronousTestCase):
         self.line.end()
 
     def test_verified(self) -> None:
-        """What is verified stands in the same line and in the same bar, and has it alone when all has arrived."""
+        """Verified bytes are shown in the same line and bar, and alone when all has arrived."""
         self.line("download", 800, 1000)
         self.line("verify", 400, 1000)
         self.clock.advance(INTERVAL)
@@ -98,7 +98,7 @@ class ProgressLineTests(SynchronousTestCase):
         self.assertEqual(self.stream.getvalue().count("\n"), 1)
 
     def test_alone(self) -> None:
-        """A file that was there already is only verified; and what follows has a line of its own."""
+        """An existing file is only verified. What follows has a line of its own."""
         self.line("verify", 500, 1000)
         self.line.end()
         self.line("download", 10, 1000)
@@ -108,7 +108,7 @@ class ProgressLineTests(SynchronousTestCase):
         self.assertEqual(self.stream.getvalue().count("\n"), 2)
 
     def test_again(self) -> None:
-        """An upload that is begun again begins at nothing, with a new rate."""
+        """A repeated upload begins at 0, with a new rate."""
         self.line("upload", 900, 1000)
         self.clock.advance(1)
         self.line("upload", 0, 1000)
@@ -131,7 +131,7 @@ class ProgressLineTests(SynchronousTestCase):
             self.assertEqual("[" in stream.getvalue(), columns >= 69)
 
     def test_no_terminal(self) -> None:
-        """What is no terminal stays empty."""
+        """Nothing is written if standard error is not a terminal."""
         stream = StringIO()
         line = ProgressLine(stream, self.clock)
         line("upload", 1, 2)

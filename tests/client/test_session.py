@@ -1,4 +1,4 @@
-"""The session of a client: what becomes of the failures of its connections."""
+"""The session of a client, and the errors that failed connections cause."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imgsvc.client.session import Session, check_endpoint
 
 @implementer(IAgent)
 class FailingAgent:
-    """Every request fails the same way."""
+    """Every request fails in the same way."""
 
     def __init__(self, cause: Exception, kind: type[ResponseFailed] = ResponseNeverReceived) -> None:
         self._cause = cause
@@ -31,7 +31,7 @@ class FailingAgent:
 
 @implementer(IAgent)
 class DeafAgent:
-    """Never answers. uris: what it was asked for."""
+    """Never responds. uris: the requested ones."""
 
     def __init__(self) -> None:
         self.uris: list[bytes] = []
@@ -48,7 +48,7 @@ def session(endpoint: str, agent: IAgent) -> Session:
 
 class EndpointTests(SynchronousTestCase):
     def test_requests(self) -> None:
-        """Requests go below the endpoint, which may be written with a version, and with an address of IPv6."""
+        """Requests go below the endpoint, which may have a version or an IPv6 address."""
         for endpoint, root in (
             ("http://images.example", b"http://images.example"),
             ("http://images.example:9292/", b"http://images.example:9292"),
@@ -63,7 +63,7 @@ class EndpointTests(SynchronousTestCase):
             self.assertEqual(agent.uris, [root + b"/v2/images?name=%C3%BC%2F"])
 
     def test_unusable(self) -> None:
-        """What no request can go to is refused, and so is a password where it would be shown."""
+        """An endpoint that cannot be used is refused, and so is one with a password, because it would be shown."""
         for endpoint in (
             *("", "images.example", "ftp://images.example", "http://", "http://images.example:99999"),
             *("http://no name", "http://\udcff", "http://images.example?x", "http://images.example/#x"),
@@ -78,21 +78,21 @@ class ExplainTest(SynchronousTestCase):
         return Deferred.fromCoroutine(session("http://127.0.0.1:1", FailingAgent(cause)).request("GET", "/v2/images"))
 
     def test_cancelled(self) -> None:
-        """A request that was cancelled while it was sent is cancelled, whatever its connection makes of it."""
+        """A request that is cancelled while it is sent is cancelled, whatever the error of its connection is."""
         self.failureResultOf(self.request(CancelledError()), CancelledError)
 
     def test_lost(self) -> None:
-        """One whose connection ended is broken off."""
+        """A request whose connection ended is interrupted."""
         self.failureResultOf(self.request(ConnectionDone()), TransferInterrupted)
 
     def test_nothing_said_yet(self) -> None:
-        """As long as the server has not answered anything, it may be no Image API: it cannot be reached."""
+        """Before its first response, the server may not be an Image API. So it counts as unreachable."""
         endless = session("http://127.0.0.1:1", FailingAgent(ConnectionDone()))
         asking = Deferred.fromCoroutine(endless.document("GET", "/v2/images"))
         self.assertIn("is http or https right?", str(self.failureResultOf(asking, Unreachable).value))
 
     def test_no_http(self) -> None:
-        """What answers, but not in HTTP, is no Image API."""
+        """A response that is not HTTP is not from an Image API."""
         agent = FailingAgent(ValueError("wrong number of parts"), ResponseFailed)
         asking = Deferred.fromCoroutine(session("http://127.0.0.1:1", agent).request("GET", "/v2/images"))
         self.assertIn("does not speak HTTP", str(self.failureResultOf(asking, BadResponse).value))

@@ -40,7 +40,7 @@ class TlsTests(SynchronousTestCase):
         return done
 
     def test_round_trip(self) -> None:
-        """Bytes go and come over TLS."""
+        """Data is uploaded and downloaded over TLS."""
         content = os.urandom(3_000_000)
         (self.folder / "source").write_bytes(content)
         image_id = self.imgsvc("upload", "source").stdout.strip()
@@ -48,14 +48,14 @@ class TlsTests(SynchronousTestCase):
         self.assertEqual((self.folder / "copy").read_bytes() == content, True)
 
     def test_early_refusal(self) -> None:
-        """A refusal is heard over TLS too while bytes are sent."""
+        """A refusal during an upload is read over TLS too."""
         self.api.faults.refuse_data = (413, "Full.")
         (self.folder / "source").touch()
         os.truncate(self.folder / "source", 300_000_000)
         self.assertIn("The server refused (413): Full.", self.imgsvc("upload", "source", code=1).stderr)
 
     def test_untrusted(self) -> None:
-        """A server whose certificate is not trusted counts as one that cannot be reached."""
+        """A server with an untrusted certificate counts as unreachable."""
         done = self.imgsvc("list", code=3, trusted=False)
         self.assertIn(f"{self.api.endpoint}: TLS: certificate verify failed.\n", done.stderr)
         self.assertEqual(self.api.seen, [])
