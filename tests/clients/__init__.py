@@ -1,1 +1,1 @@
-"""The clients that people use, against the real daemon."""
+"""Clients of other projects, with the real daemon."""

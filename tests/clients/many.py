@@ -1,7 +1,7 @@
-"""Run as a script: makes many calls of one command line in one process.
+"""Run as a script, this makes many calls of one command line in one process.
 
-The first argument is `glance` or `openstack`. Standard input holds a JSON list of lists of arguments; standard output
-gets a JSON list of what each call said: its status, its output, and its errors.
+The first argument is `glance` or `openstack`. Standard input has a JSON list of lists of arguments. Standard output
+gets a JSON list with the status, the output and the errors of each call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def glance(arguments: list[str]) -> int:
-    """As the command `glance`."""
+    """Call the command `glance`."""
     from glanceclient.shell import OpenStackImagesShell
 
     OpenStackImagesShell().main(arguments)
@@ -23,14 +23,14 @@ def glance(arguments: list[str]) -> int:
 
 
 def openstack(arguments: list[str]) -> int:
-    """As the command `openstack`."""
+    """Call the command `openstack`."""
     from openstackclient.shell import main
 
     return int(main(arguments))
 
 
 def call(command: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str, str]:
-    """What one call says."""
+    """The status, the output and the errors of one call."""
     output, errors = io.StringIO(), io.StringIO()
     with redirect_stdout(output), redirect_stderr(errors):
         try:

@@ -1,4 +1,4 @@
-"""The command lines of other projects, run against a daemon."""
+"""Runs the command lines of other projects with a daemon."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MANY = Path(__file__).with_name("many.py")
 
 @frozen
 class Run:
-    """What a command has said."""
+    """The result of a command."""
 
     status: int
     output: str
@@ -46,7 +46,9 @@ class ClientTestCase(SynchronousTestCase):
         self.daemon.start()
 
     def try_command(self, program: str, *arguments: str, **environment: str) -> Run:
-        """Run a program of this Python's environment, on a terminal: what is not one is taken for image data."""
+        """Run a program of this Python's environment on a terminal, because any other standard input is taken
+        for image data.
+        """
         path = Path(sys.executable).parent / program
         if not path.exists():
             raise AssertionError(f"{path} is missing: install imgsvc[test] (tests/run does)")
@@ -69,13 +71,15 @@ class ClientTestCase(SynchronousTestCase):
         return Run(done.returncode, done.stdout, done.stderr)
 
     def command(self, program: str, *arguments: str, **environment: str) -> Run:
-        """As `try_command`, for what must succeed."""
+        """Like `try_command`, for a command that must succeed."""
         run = self.try_command(program, *arguments, **environment)
         self.assertEqual(0, run.status, f"{program} {' '.join(arguments)}: {run.output} {run.error}")
         return run
 
     def many(self, program: str, options: list[str], calls: list[list[str]]) -> list[Run]:
-        """What each call of a command line says. All are made in one process: to start one takes a second and more."""
+        """The results of many calls of a command line. All are made in one process, because a start takes over
+        a second.
+        """
         done = subprocess.run(
             [sys.executable, MANY, program],
             input=json.dumps([[*options, *call] for call in calls]),
@@ -90,18 +94,18 @@ class ClientTestCase(SynchronousTestCase):
         return [Run(*each) for each in json.loads(done.stdout)]
 
     def succeed(self, program: str, options: list[str], calls: list[list[str]]) -> list[Run]:
-        """As `many`, for what must succeed."""
+        """Like `many`, for calls that must succeed."""
         runs = self.many(program, options, calls)
         for call, run in zip(calls, runs, strict=True):
             self.assertEqual(run.status, 0, f"{call}: {run.output} {run.error}")
         return runs
 
     def images(self) -> list[dict[str, Any]]:
-        """What the daemon lists."""
+        """The images that the daemon lists."""
         _, _, body = self.daemon.request("GET", "/v2/images")
         listed: list[dict[str, Any]] = json.loads(body)["images"]
         return listed
 
     def assert_iso(self, path: Path) -> None:
-        """A file that was saved is the medium."""
+        """A saved file is equal to the medium."""
         self.assertEqual(ISO.bytes(), path.read_bytes())

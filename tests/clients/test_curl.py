@@ -1,4 +1,4 @@
-"""curl, as the README shows it."""
+"""curl, used as in the README."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.images.rigs import Curl
 
 
 class CurlTests(ClientTestCase):
-    """Create, upload, download, ranges and resumption."""
+    """Create, upload, download, ranges and resumed downloads."""
 
     def setUp(self) -> None:
         super().setUp()
         self.curl = Curl(self.daemon, self.folder)
 
     def create(self) -> str:
-        """The id of an image that curl made."""
+        """The id of an image that curl has created."""
         document = json.dumps({"name": "ipxe", "disk_format": "iso", "container_format": "bare"})
         answer = self.curl.run("/v2/images", "-H", "Content-Type: application/json", "-d", document)
         self.assertEqual(201, answer.status, answer.body)
@@ -30,7 +30,7 @@ class CurlTests(ClientTestCase):
         return image
 
     def test_life(self) -> None:
-        """Created, uploaded, downloaded, deleted."""
+        """An image is created, uploaded, downloaded and deleted."""
         image = self.filled()
         saved = self.folder / "saved"
         self.assertEqual(200, self.curl.download(image, saved))
@@ -39,7 +39,7 @@ class CurlTests(ClientTestCase):
         self.assertEqual(404, self.curl.run(f"/v2/images/{image}").status)
 
     def test_expect(self) -> None:
-        """curl waits for 100 before it sends a large body, and gets it; a refusal comes in its place."""
+        """curl waits for 100 Continue before it sends a large body. A refusal comes instead of it."""
         image = self.create()
         for expected in (("HTTP/1.1 100", "HTTP/1.1 204"), ("HTTP/1.1 409",)):
             path = f"{self.daemon.endpoint}/v2/images/{image}/file"
@@ -50,7 +50,7 @@ class CurlTests(ClientTestCase):
             self.assertEqual(list(expected), lines, done.stderr)
 
     def test_ranges(self) -> None:
-        """Parts from the start, from the middle, to the end, and of the last bytes."""
+        """Ranges from the start, from the middle, to the end, and of the last bytes."""
         image, data = self.filled(), ISO.bytes()
         for span, content in (
             ("0-0", data[:1]),
@@ -64,7 +64,7 @@ class CurlTests(ClientTestCase):
         self.assertEqual(416, self.curl.run(f"/v2/images/{image}/file", "-r", f"{len(data)}-").status)
 
     def test_resume(self) -> None:
-        """A download that was cut off goes on where it ended."""
+        """A download that was cut continues where it ended."""
         image, data = self.filled(), ISO.bytes()
         partial = self.folder / "partial"
         for have in (1, 777_777, len(data) - 1):
@@ -74,7 +74,7 @@ class CurlTests(ClientTestCase):
             self.assert_iso(partial)
 
     def test_pipe(self) -> None:
-        """Data of unknown length come from a pipe."""
+        """Data of unknown length comes from a pipe."""
         image = self.create()
         command = ["curl", "-sS", "-f", "-H", "Content-Type: application/octet-stream", "-T", "-"]
         subprocess.run(

@@ -1,4 +1,4 @@
-"""Programs that ask with HEAD before they download, and save under the name that the server gives."""
+"""Programs that send HEAD before they download, and save under the name that the server gives."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class DownloadToolTests(ClientTestCase):
     """curl, wget and qemu-img at the URL of an image's data."""
 
     def url(self, path: Path, name: str, disk_format: str) -> str:
-        """Where the file is as the data of an image of that name."""
+        """The URL of the file as the data of an image with this name."""
         image = self.daemon.image(name=name, disk_format=disk_format)
         self.assertEqual(204, Curl(self.daemon, self.folder).upload(image, path).status)
         return f"{self.daemon.endpoint}/v2/images/{image}/file"
 
     def run_tool(self, package: str, program: str, *arguments: str) -> str:
-        """The output of a program that must succeed, run in the folder."""
+        """The output of a program that must succeed. It runs in the folder."""
         if shutil.which(program) is None:
             raise AssertionError(f"{program} is missing: install the Debian package {package} (tests/run does)")
         done = subprocess.run(
@@ -32,7 +32,7 @@ class DownloadToolTests(ClientTestCase):
         return done.stdout
 
     def test_curl(self) -> None:
-        """curl -I shows the size, and that ranges are served; curl -OJ saves under the image's name."""
+        """curl -I shows the size, and that ranges work. curl -OJ saves under the image's name."""
         url = self.url(ISO.path, "boot", "iso")
         lines = self.run_tool("curl", "curl", "-sSI", url).lower().splitlines()
         self.assertIn("http/1.1 200 ok", lines)
@@ -44,14 +44,14 @@ class DownloadToolTests(ClientTestCase):
         self.assert_iso(self.folder / "boot.iso")
 
     def test_wget(self) -> None:
-        """wget --spider asks with HEAD; wget --content-disposition saves under the image's name."""
+        """wget --spider sends HEAD. wget --content-disposition saves under the image's name."""
         url = self.url(ISO.path, "ipxe 1.21", "iso")
         self.run_tool("wget", "wget", "-q", "--spider", url)
         self.run_tool("wget", "wget", "-q", "--content-disposition", url)
         self.assert_iso(self.folder / "ipxe 1.21.iso")
 
     def test_qemu(self) -> None:
-        """qemu-img looks into an image, and copies it, where it lies."""
+        """qemu-img inspects and copies an image at its URL."""
         path = self.folder / "disk.qcow2"
         qemu_img("convert", "-f", "raw", "-O", "qcow2", str(ISO.path), str(path))
         url = self.url(path, "disk", "qcow2")

@@ -18,7 +18,7 @@ class GlanceCommandTests(ClientTestCase):
         return self.command("glance", "--os-image-url", self.daemon.endpoint, "--os-auth-token", "any", *arguments)
 
     def test_life(self) -> None:
-        """Created with its data, shown, listed, downloaded and deleted."""
+        """An image is created with its data, shown, listed, downloaded and deleted."""
         self.glance(
             *("image-create", "--name", "debian:12", "--disk-format", "iso", "--container-format", "bare"),
             *("--file", ISO.file, "--property", "os_distro=debian", "--tags", "stable"),
@@ -48,7 +48,9 @@ class GlanceCommandTests(ClientTestCase):
         self.assertEqual([], self.images())
 
     def test_upload(self) -> None:
-        """Data may come later; a wrong format is refused with its reason, and the image takes the right data then."""
+        """Data may be uploaded later. A wrong format is refused with its reason, and then the image takes the
+        right data.
+        """
         wrong, right = self.daemon.image(disk_format="qcow2"), self.daemon.image(disk_format="iso")
         run = self.try_command(
             *("glance", "--os-image-url", self.daemon.endpoint, "--os-auth-token", "any"),
@@ -61,7 +63,7 @@ class GlanceCommandTests(ClientTestCase):
         self.assertEqual("active", self.daemon.show(right)["status"])
 
     def test_update(self) -> None:
-        """Fields and properties are set and removed, tags too; what is not named stays."""
+        """Fields, properties and tags are set and removed. All others stay."""
         image = self.daemon.image(name="old", tags=["kept"], one="1", two="2")
         self.glance(
             *("image-update", image, "--name", "new", "--min-ram", "512", "--property", "one=3"),
@@ -82,7 +84,7 @@ class GlanceCommandTests(ClientTestCase):
         self.assertIn(image, self.glance("image-list", "--tag", "lts").output)
 
     def test_properties(self) -> None:
-        """Every option that stands for a field, and keys that are escaped in a patch, are set and taken away."""
+        """Every option for a field, and keys that are escaped in a patch, are set and removed."""
         image, other = self.daemon.image(disk_format="vmdk", container_format="ovf"), self.daemon.image()
         self.glance(
             *("image-update", image, "--container-format", "bare", "--disk-format", "raw", "--min-disk", "7"),
@@ -101,7 +103,7 @@ class GlanceCommandTests(ClientTestCase):
         self.assertEqual(self.daemon.show(image).keys() & keys.keys(), set())
 
     def test_deactivate(self) -> None:
-        """An image is taken out of use, and put into use again."""
+        """An image is deactivated and reactivated."""
         image = self.daemon.image()
         self.daemon.put(image, b"data")
         self.glance("image-deactivate", image)
@@ -111,14 +113,14 @@ class GlanceCommandTests(ClientTestCase):
 
 
 class GlanceLibraryTests(ClientTestCase):
-    """What Nova, Cinder and Heat call."""
+    """The calls of Nova, Cinder and Heat."""
 
     def setUp(self) -> None:
         super().setUp()
         self.glance = Client("2", endpoint=self.daemon.endpoint, token="any")
 
     def test_life(self) -> None:
-        """Created, filled in chunks, read back with its digest checked, deleted."""
+        """An image is created, filled in chunks, read with its digest checked, and deleted."""
         image = self.glance.images.create(name="disk", disk_format="iso", container_format="bare", os_distro="debian")
         self.assertEqual("queued", image.status)
         self.assertIsNone(self.glance.images.data(image.id).wrapped)
@@ -133,7 +135,7 @@ class GlanceLibraryTests(ClientTestCase):
             self.glance.images.get(image.id)
 
     def test_update(self) -> None:
-        """The library compares what it has been told with the schema, and sends what differs."""
+        """The library checks changes against the schema, and sends the differences."""
         image = self.daemon.image(name="old", tags=["a"], one="1", two="2")
         updated = self.glance.images.update(
             image, remove_props=["two"], name="new", tags=["b", "c"], one="3", min_disk=7, os_hidden=True
@@ -152,7 +154,7 @@ class GlanceLibraryTests(ClientTestCase):
             self.glance.images.reactivate(image)
 
     def test_errors(self) -> None:
-        """Each refusal is the library's own exception, with our words."""
+        """Each refusal is the library's own exception, with our message."""
         with self.assertRaisesRegex(exc.HTTPNotFound, "No image found with ID nothing"):
             self.glance.images.get("nothing")
         image = self.glance.images.create(name="disk", disk_format="raw", container_format="bare")
@@ -163,7 +165,7 @@ class GlanceLibraryTests(ClientTestCase):
             self.glance.images.upload(image.id, BytesIO(b"data"))
 
     def test_many(self) -> None:
-        """All pages are read, sorted as asked."""
+        """All pages are read, in the requested order."""
         for number in range(30):
             self.daemon.image(name=f"image {number:02}")
         names = [image.name for image in self.glance.images.list(page_size=7, sort="name:asc")]

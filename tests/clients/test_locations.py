@@ -1,4 +1,4 @@
-"""Clients of others that register images by their location, and change locations."""
+"""Clients of other projects that register images by their location, and change locations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.website import RealSite
 
 
 class LocationTestCase(ClientTestCase):
-    """A daemon with a file store and one that reads from a site."""
+    """A daemon with a file store and a store that reads from a site."""
 
     def setUp(self) -> None:
         self.site = RealSite()
@@ -29,11 +29,11 @@ class LocationTestCase(ClientTestCase):
         super().setUp()
 
     def show(self, image_id: str) -> dict[str, Any]:
-        """The image as the daemon has it."""
+        """The image as the daemon shows it."""
         return self.daemon.show(image_id)
 
     def assert_hashed(self, image_id: str) -> None:
-        """The image has the digests of the medium, at some time soon."""
+        """The image soon has the digests of the medium."""
         wait_for(lambda: self.show(image_id)["checksum"], f"{image_id} hashed")
         shown = self.show(image_id)
         self.assertEqual(("active", md5(ISO.bytes()).hexdigest()), (shown["status"], shown["checksum"]))
@@ -47,15 +47,15 @@ class GlanceTests(LocationTestCase):
         return self.command("glance", "--os-image-url", self.daemon.endpoint, "--os-auth-token", "any", *arguments)
 
     def urls(self, image_id: str) -> list[str]:
-        """Of the image's locations."""
+        """The URLs of the image's locations."""
         return [location["url"] for location in self.show(image_id)["locations"]]
 
     def files(self, image_id: str) -> list[str]:
-        """What the store has of an image."""
+        """The files of an image in the store."""
         return [path.name for path in (self.daemon.data / "images").iterdir() if image_id in path.name]
 
     def test_old_commands(self) -> None:
-        """location-add, location-update and location-delete."""
+        """location-add, location-update and location-delete work."""
         image = self.daemon.image(disk_format="iso")
         self.glance("location-add", "--url", self.url, "--metadata", '{"rack": "7"}', image)
         self.glance("location-add", "--url", self.copy, image)
@@ -69,7 +69,7 @@ class GlanceTests(LocationTestCase):
         self.assert_iso(saved)
 
     def test_old_command_with_digests(self) -> None:
-        """location-add of digests: those that are given are kept, and the download is checked by them."""
+        """location-add keeps the given digests, and the download is checked by them."""
         image = self.daemon.image(disk_format="iso")
         data = ISO.bytes()
         self.glance(
@@ -82,7 +82,7 @@ class GlanceTests(LocationTestCase):
         self.assert_iso(saved)
 
     def test_new_command(self) -> None:
-        """add-location, with a digest and without."""
+        """add-location works with a digest and without."""
         image = self.daemon.image(disk_format="iso")
         self.glance("add-location", "--url", self.url, image)
         self.assert_hashed(image)
@@ -92,7 +92,7 @@ class GlanceTests(LocationTestCase):
         self.assert_hashed(image)
 
     def test_library(self) -> None:
-        """add_image_location and get_image_locations, and what they raise."""
+        """add_image_location and get_image_locations work, and raise the library's exceptions."""
         glance = Client("2", endpoint=self.daemon.endpoint, token="any")
         image = self.daemon.image(disk_format="iso")
         glance.images.add_image_location(image, self.url)
@@ -108,7 +108,7 @@ class GlanceTests(LocationTestCase):
             glance.images.delete_locations(image, {self.url})
 
     def test_stores(self) -> None:
-        """stores-info, and stores-delete of one copy."""
+        """stores-info works, and stores-delete of one copy."""
         self.assertIn("web", self.glance("stores-info").output)
         self.assertIn("http", self.glance("stores-info", "--detail").output)
         image = self.daemon.image(disk_format="iso")
@@ -126,7 +126,7 @@ class OpenstackSdkTests(LocationTestCase):
     """openstacksdk"""
 
     def test_location(self) -> None:
-        """add_image_location and image_locations."""
+        """add_image_location and image_locations work."""
         connection = openstack.connect(
             auth_type="none", endpoint=self.daemon.endpoint, load_envvars=False, load_yaml_config=False
         )

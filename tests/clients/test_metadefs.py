@@ -1,4 +1,4 @@
-"""`glance md-...` and `openstack image metadef ...`: metadata definitions by the command lines of other projects."""
+"""`glance md-...` and `openstack image metadef ...`: metadata definitions with command lines of other projects."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ WHOLE = {
 
 
 class MetadefClientTestCase(ClientTestCase):
-    """With a look at what the calls have done."""
+    """Looks up the effects of calls."""
 
     def api(self, method: str, path: str, document: Any = None) -> Any:
-        """What the daemon answers to a request; None: it is not there."""
+        """The response of the daemon to a request; None: 404."""
         body = None if document is None else json.dumps(document).encode()
         status, _, answer = self.daemon.request(method, f"/v2/metadefs/{path}", body=body)
         if status == 404:
@@ -30,21 +30,21 @@ class MetadefClientTestCase(ClientTestCase):
         return json.loads(answer) if answer else {}
 
     def namespace(self, name: str) -> Any:
-        """As it is now, less dates and links; None if there is none."""
+        """The namespace without dates and links; None if there is none."""
         found = self.api("GET", f"namespaces/{name}")
         return found and {key: found[key] for key in found if key not in ("created_at", "updated_at", "self", "schema")}
 
 
 class GlanceTests(MetadefClientTestCase):
-    """All commands `md-...` of glanceclient, but for `--append`, which ends in an error of its own."""
+    """All commands `md-...` of glanceclient except `--append`, which fails in the client."""
 
     def glance(self, *calls: list[str]) -> list[Run]:
-        """Calls that must succeed."""
+        """The results of calls that must succeed."""
         options = ["--os-image-url", self.daemon.endpoint, "--os-auth-token", "any"]
         return self.succeed("glance", options, list(calls))
 
     def test_namespaces(self) -> None:
-        """Created, imported, listed page by page, shown with prefixes, updated, deleted."""
+        """Namespaces are created, imported, listed page by page, shown with prefixes, updated and deleted."""
         file = self.folder / "namespace.json"
         file.write_text(json.dumps(WHOLE))
         created, _, listed, filtered, shown, _, _ = self.glance(
@@ -65,7 +65,7 @@ class GlanceTests(MetadefClientTestCase):
         self.assertEqual((self.namespace("one"), self.namespace("imported")), (None, None))
 
     def test_definitions(self) -> None:
-        """Properties, objects, associations and tags: created, updated, shown, listed."""
+        """Properties, objects, associations and tags are created, updated, shown and listed."""
         self.api("POST", "namespaces", {"namespace": "one"})
         _, _, shown, listed, _, _, object_shown, property_shown, objects, _, types, associations, _, tags, _, tag = (
             self.glance(
@@ -102,7 +102,7 @@ class GlanceTests(MetadefClientTestCase):
         self.assertEqual((found["objects"][0]["name"], found["objects"][0]["required"]), ("n", ["x"]))
 
     def test_removed(self) -> None:
-        """One by one, and all of a kind."""
+        """Definitions are removed one by one, and all of a kind."""
         for name in ("one", "two"):
             self.api("POST", "namespaces", {**WHOLE, "namespace": name})
         self.glance(
@@ -122,7 +122,7 @@ class GlanceTests(MetadefClientTestCase):
         self.assertEqual(two, {"namespace": "two", **bare})
 
     def test_refused(self) -> None:
-        """A refusal reaches the user in our words."""
+        """The user sees our message of a refusal."""
         self.api("POST", "namespaces", {"namespace": "one", "protected": True})
         options = ["--os-image-url", self.daemon.endpoint, "--os-auth-token", "any"]
         calls = [["md-namespace-create", "one"], ["md-namespace-show", "two"], ["md-namespace-delete", "one"]]
@@ -139,13 +139,13 @@ class OpenstackTests(MetadefClientTestCase):
     """All commands `image metadef ...` of openstackclient."""
 
     def openstack(self, *calls: list[str], succeed: bool = True) -> list[Run]:
-        """Calls that must succeed, unless told otherwise."""
+        """The results of calls that must succeed, unless the status is given."""
         options = ["--os-auth-type", "none", "--os-endpoint", self.daemon.endpoint]
         run = self.succeed if succeed else self.many
         return run("openstack", options, [["image", "metadef", *call] for call in calls])
 
     def test_namespaces(self) -> None:
-        """Created, listed, shown, changed, tagged, untagged, deleted."""
+        """Namespaces are created, listed, shown, changed, tagged, untagged and deleted."""
         self.api("POST", "namespaces", WHOLE)
         created, listed, public, by_type, _ = self.openstack(
             [*("namespace", "create", "-f", "json", "two", "--display-name", "Two"), "--public", "--protected"],
@@ -171,7 +171,7 @@ class OpenstackTests(MetadefClientTestCase):
         self.assertEqual((self.namespace("two"), self.namespace("imported")), (None, None))
 
     def test_definitions(self) -> None:
-        """Properties and objects: created, listed, shown, changed, removed."""
+        """Properties and objects are created, listed, shown, changed and removed."""
         self.api("POST", "namespaces", {**WHOLE, "namespace": "one"})
         schema = '{"enum": ["a"]}'
         _, _, properties, _, shown, _, objects, _, object_shown, property_shown = self.openstack(
@@ -204,7 +204,7 @@ class OpenstackTests(MetadefClientTestCase):
         self.assertFalse({"properties", "objects"} & self.namespace("one").keys())
 
     def test_resource_types(self) -> None:
-        """Associated, listed, and no more; by force also where the namespace is protected."""
+        """Resource types are associated, listed and removed; with --force also if the namespace is protected."""
         self.api("POST", "namespaces", {**WHOLE, "namespace": "one", "protected": True})
         created, types, listed, refused, forced = self.openstack(
             [

@@ -8,14 +8,14 @@ from tests.clients.rigs import ISO, ClientTestCase, Run
 
 
 class OpenstackClientTests(ClientTestCase):
-    """With the address on the command line, in the environment and in clouds.yaml."""
+    """The address is on the command line, in the environment or in clouds.yaml."""
 
     def openstack(self, *arguments: str) -> Run:
         """A call that must succeed."""
         return self.command("openstack", "--os-auth-type", "none", "--os-endpoint", self.daemon.endpoint, *arguments)
 
     def test_life(self) -> None:
-        """Created with its data, properties and tags, under a name with a colon; shown, listed, saved, deleted."""
+        """An image with data, properties, tags and a colon in its name is created, shown, listed, saved and deleted."""
         name = "ubuntu:22.04"
         created = self.openstack(
             *("image", "create", "-f", "json", "--disk-format", "iso", "--file", ISO.file),
@@ -45,7 +45,7 @@ class OpenstackClientTests(ClientTestCase):
         self.assertEqual([], self.images())
 
     def test_set(self) -> None:
-        """Fields, properties and tags are set and taken away; what is not named stays."""
+        """Fields, properties and tags are set and removed. All others stay."""
         image = self.daemon.image(name="old", tags=["kept"], one="1", two="2")
         self.openstack(
             *("image", "set", "--name", "new", "--min-ram", "512", "--property", "one=3", "--protected"),
@@ -66,7 +66,7 @@ class OpenstackClientTests(ClientTestCase):
         )
 
     def test_properties(self) -> None:
-        """Every option that stands for a property, and keys that are escaped in a patch, are set and taken away."""
+        """Every option for a property, and keys that are escaped in a patch, are set and removed."""
         image, other = self.daemon.image(name="used", disk_format="vmdk", container_format="ovf"), self.daemon.image()
         self.openstack(
             *("image", "set", "--container-format", "bare", "--disk-format", "raw", "--min-disk", "7", "--community"),
@@ -85,7 +85,7 @@ class OpenstackClientTests(ClientTestCase):
         self.assertEqual(self.daemon.show(image).keys() & keys.keys(), set())
 
     def test_deactivate(self) -> None:
-        """An image is taken out of use, and put into use again."""
+        """An image is deactivated and reactivated."""
         image = self.daemon.image(name="used")
         self.daemon.put(image, b"data")
         for option, status in (("--deactivate", "deactivated"), ("--activate", "active")):
@@ -93,7 +93,7 @@ class OpenstackClientTests(ClientTestCase):
             self.assertEqual(status, self.daemon.show(image)["status"])
 
     def test_refused(self) -> None:
-        """A wrong format is refused with a reason that its user reads, and the client deletes the image again."""
+        """A wrong format is refused, the user sees the reason, and the client deletes the image."""
         run = self.try_command(
             *("openstack", "--os-auth-type", "none", "--os-endpoint", self.daemon.endpoint, "image", "create"),
             *("--disk-format", "qcow2", "--file", ISO.file, "wrong"),
@@ -103,7 +103,7 @@ class OpenstackClientTests(ClientTestCase):
         self.assertEqual([], self.images())
 
     def test_missing(self) -> None:
-        """A name that no image has is said to be unknown."""
+        """A name that no image has is reported as unknown."""
         run = self.try_command(
             *("openstack", "--os-auth-type", "none", "--os-endpoint", self.daemon.endpoint, "image", "show", "nothing")
         )
@@ -120,7 +120,7 @@ class OpenstackClientTests(ClientTestCase):
         self.assertEqual(["kept"], [image["name"] for image in self.images()])
 
     def test_environment(self) -> None:
-        """The address may stand in the environment."""
+        """The address may be in the environment."""
         self.daemon.image(name="one")
         listed = self.command(
             *("openstack", "image", "list", "-f", "json"), OS_AUTH_TYPE="none", OS_ENDPOINT=self.daemon.endpoint
@@ -128,7 +128,7 @@ class OpenstackClientTests(ClientTestCase):
         self.assertEqual(["one"], [image["Name"] for image in listed])
 
     def test_clouds_file(self) -> None:
-        """The address may stand in clouds.yaml."""
+        """The address may be in clouds.yaml."""
         self.daemon.image(name="one")
         clouds = self.folder / "clouds.yaml"
         clouds.write_text(
@@ -140,7 +140,7 @@ class OpenstackClientTests(ClientTestCase):
         self.assertEqual(["one"], [image["Name"] for image in listed])
 
     def test_pages(self) -> None:
-        """More images than a page holds are all listed."""
+        """All images are listed if there are more than a page holds."""
         for number in range(30):
             self.daemon.image(name=f"image {number}")
         listed = self.openstack("image", "list", "-f", "json").json

@@ -22,7 +22,9 @@ class OpenstackSdkTests(ClientTestCase):
         self.image = self.connection.image
 
     def test_life(self) -> None:
-        """Created with its data, found by a name with a colon, downloaded with its digest checked, deleted."""
+        """An image with a colon in its name is created with its data, found, downloaded with its digest
+        checked, and deleted.
+        """
         made = self.image.create_image(
             *("fedora:40",),
             filename=ISO.file,
@@ -45,7 +47,7 @@ class OpenstackSdkTests(ClientTestCase):
         self.assertIsNone(self.image.find_image("fedora:40"))
 
     def test_deletes_what_it_lists(self) -> None:
-        """Page by page, each deleted before the next one is asked for."""
+        """Images are listed page by page, and each is deleted before the next page is requested."""
         for number in range(12):
             self.image.create_image(f"old {number}")
         names = []
@@ -56,7 +58,7 @@ class OpenstackSdkTests(ClientTestCase):
         self.assertEqual([], list(self.image.images()))
 
     def test_update(self) -> None:
-        """Fields and properties are set, tags added and removed, images taken out of use and back."""
+        """Fields and properties are set, tags added and removed, and images deactivated and reactivated."""
         made = self.image.create_image("old", data=b"data", disk_format="raw", container_format="bare", one="1")
         updated = self.image.update_image(made.id, name="new", visibility="community", min_ram=512, one="3", two="2")
         self.assertEqual(
@@ -76,7 +78,7 @@ class OpenstackSdkTests(ClientTestCase):
         self.assertEqual(403, caught.exception.status_code)
 
     def test_validate_checksum(self) -> None:
-        """The client compares its own digest with the server's: after a wrong one it deletes the image."""
+        """The client compares its own digest with the server's, and deletes the image after a wrong one."""
         data = ISO.bytes()
         options = {"filename": ISO.file, "disk_format": "iso", "container_format": "bare", "validate_checksum": True}
         self.image.create_image("right", md5=md5(data).hexdigest(), **options)
@@ -85,14 +87,14 @@ class OpenstackSdkTests(ClientTestCase):
         self.assertEqual(["right"], [image["name"] for image in self.images()])
 
     def test_refused(self) -> None:
-        """The reason of a refusal is in the exception, and the image is deleted."""
+        """The exception has the reason of a refusal, and the image is deleted."""
         with self.assertRaisesRegex(exceptions.HttpException, "its content is iso") as caught:
             self.image.create_image("wrong", filename=ISO.file, disk_format="vmdk", container_format="bare")
         self.assertEqual(415, caught.exception.status_code)
         self.assertEqual([], self.images())
 
     def test_refused_early(self) -> None:
-        """The reason comes through also when most of a large body was not read."""
+        """The exception has the reason too if most of a large body was not read."""
         large = self.folder / "large"
         large.write_bytes(bytes(32 << 20))
         with self.assertRaisesRegex(exceptions.HttpException, "its content is raw"):
@@ -100,7 +102,7 @@ class OpenstackSdkTests(ClientTestCase):
         self.assertEqual([], self.images())
 
     def test_bytes(self) -> None:
-        """Bytes in memory are an image too; an image without data can be filled later."""
+        """Bytes in memory can be uploaded. An image without data can be filled later."""
         made = self.image.create_image("memory", data=b"some bytes", disk_format="raw", container_format="bare")
         self.assertEqual(b"some bytes", self.daemon.get(made.id))
         later = self.image.create_image("later", disk_format="raw", container_format="bare")
@@ -109,7 +111,7 @@ class OpenstackSdkTests(ClientTestCase):
         self.assertEqual(b"more", self.daemon.get(later.id))
 
     def test_stream(self) -> None:
-        """A download may be read piece by piece."""
+        """A download can be read piece by piece."""
         made = self.image.create_image("disk", filename=ISO.file, disk_format="iso", container_format="bare")
         answer = self.image.download_image(made, stream=True)
         self.assertEqual(ISO.bytes(), b"".join(answer.iter_content(64 << 10)))

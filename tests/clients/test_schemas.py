@@ -1,4 +1,4 @@
-"""python-glanceclient builds its model of images from the schemas that it is given, an operator's own in them."""
+"""python-glanceclient builds its model of images from the published schemas, with an operator's properties."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SchemaTests(SynchronousTestCase):
         self.glance: Any = Client("2", endpoint=self.daemon.endpoint, token="any")
 
     def test_model(self) -> None:
-        """Base and custom properties are told apart, and the model refuses what the server would."""
+        """Base and custom properties are distinguished, and the model refuses what the server would refuse."""
         schema = self.glance.schemas.get("image")
         for name, base, core in (
             ("name", True, True),
@@ -54,7 +54,7 @@ class SchemaTests(SynchronousTestCase):
         self.assertEqual(list(self.glance.images.list()), [])
 
     def test_life(self) -> None:
-        """Images with and without such properties are made, listed, shown and changed."""
+        """Images with and without such properties are created, listed, shown and changed."""
         image = self.glance.images.create(name="disk", os_type="linux", os_distro="debian", min_disk=3)
         changed = self.glance.images.update(image.id, os_type="windows", more="text", remove_props=["os_distro"])
         self.assertEqual((changed.os_type, changed.more, changed.min_disk), ("windows", "text", 3))

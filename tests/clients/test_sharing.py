@@ -1,4 +1,4 @@
-"""Sharing between two projects, and lists, by the clients of others behind a proxy that knows who they are."""
+"""Sharing between two projects, and lists, with clients of other projects behind an identifying proxy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SERVER = """
 
 
 class SharingTestCase(ClientTestCase):
-    """A daemon, and for each project a port of a proxy at which everybody is a member of that project."""
+    """A daemon, and for each project a port of a proxy where everybody is a member of that project."""
 
     toml = ClientTestCase.toml + "[identity]\nmode = 'proxy'\n"
 
@@ -64,7 +64,7 @@ class SharingTestCase(ClientTestCase):
         wait_for(lambda: all(map(listens, self.ports.values())), "the proxy listens")
 
     def endpoint(self, project: str) -> str:
-        """Where a project finds the images."""
+        """The URL of the API for a project."""
         return f"http://127.0.0.1:{self.ports[project]}"
 
 
@@ -72,12 +72,12 @@ class GlanceSharingTests(SharingTestCase):
     """python-glanceclient."""
 
     def glance(self, project: str, *calls: tuple[str, ...]) -> list[Run]:
-        """Calls of the command by a project, which must succeed."""
+        """Calls of the command by a project. They must succeed."""
         options = ["--os-image-url", self.endpoint(project), "--os-auth-token", "any"]
         return self.succeed("glance", options, [[*call] for call in calls])
 
     def test_command(self) -> None:
-        """Shared, seen, accepted, listed, taken back."""
+        """An image is shared, seen, accepted, listed and unshared."""
         blue, red = (Client("2", endpoint=self.endpoint(project), token="any") for project in ("blue", "red"))
         image = blue.images.create(name="disk").id
         created, listed = self.glance("blue", ("member-create", image, "red"), ("member-list", "--image-id", image))
@@ -107,7 +107,7 @@ class GlanceSharingTests(SharingTestCase):
             red.images.get(image)
 
     def test_lists(self) -> None:
-        """Its filters, orders and pages find what they should."""
+        """Filters, orders and pages of lists work."""
         blue = Client("2", endpoint=self.endpoint("blue"), token="any")
         for number in range(5):
             blue.images.create(
@@ -147,12 +147,14 @@ class OpenstackSharingTests(SharingTestCase):
     """python-openstackclient."""
 
     def openstack(self, project: str, *calls: tuple[str, ...]) -> list[Run]:
-        """Calls by a project, which must succeed."""
+        """Calls by a project. They must succeed."""
         options = ["--os-auth-type", "none", "--os-endpoint", self.endpoint(project)]
         return self.succeed("openstack", options, [[*call] for call in calls])
 
     def test_life(self) -> None:
-        """`image add project`, `image member list`, `image set --accept`, `image list --member-status`, and back."""
+        """`image add project`, `image member list`, `image set --accept`, `image list --member-status` and the
+        reverse work.
+        """
         created, added, members = self.openstack(
             "blue",
             ("image", "create", "-f", "json", "--shared", "disk"),
@@ -187,7 +189,7 @@ class OpenstackSharingTests(SharingTestCase):
         self.assertNotEqual(0, gone.status)
 
     def test_lists(self) -> None:
-        """Its filters, orders and pages find what they should, and names that look like something else are found."""
+        """Filters, orders and pages of lists work, and unusual names are found."""
         blue, red = (Client("2", endpoint=self.endpoint(project), token="any") for project in ("blue", "red"))
         for number, name in enumerate(("a", "b", "in:a", "c,d", 'e"f', "g;h&i")):
             blue.images.create(name=name, tags=["even" if number % 2 == 0 else "odd"], os_hidden=name == "b", os=name)

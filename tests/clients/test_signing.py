@@ -1,4 +1,4 @@
-"""Images that openstacksdk signs as `openstack image create --sign-key-path` does, and certificates from Barbican."""
+"""Images that openstacksdk signs like `openstack image create --sign-key-path`, with certificates from Barbican."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DATA = b"the bytes of an image" * 10_000
 
 
 class SigningTestCase(TestCase):
-    """The daemon, and a server that speaks Barbican's API. patience: of the daemon with that."""
+    """The daemon, and a server with Barbican's API. patience: the daemon's time-out for it."""
 
     patience = "60 s"
 
@@ -53,7 +53,7 @@ class SigningTestCase(TestCase):
         self.daemon.start()
 
     def create(self, method: str = "SHA-256", sign: str = "image") -> Any:
-        """A new image of the file `image`, with the signature of the file `sign`. Blocks."""
+        """Create an image of the file `image`, with the signature of the file `sign`. Blocks."""
         connection = openstack.connect(
             auth_type="none", endpoint=self.daemon.endpoint, load_envvars=False, load_yaml_config=False
         )
@@ -77,26 +77,26 @@ class SigningTests(SigningTestCase):
     """Signatures of a client."""
 
     async def test_signed(self) -> None:
-        """What the client signs, the server verifies, with every hash method."""
+        """The server verifies what the client signs, with every hash method."""
         for method in ("SHA-224", "SHA-256", "SHA-384", "SHA-512"):
             image = await deferToThread(self.create, method)
             self.assertEqual(self.daemon.show(image.id)["status"], "active")
         self.assertEqual(len(self.barbican.asked), 8)
 
     async def test_mismatch(self) -> None:
-        """A signature of other bytes is refused, and the client says why."""
+        """A signature of other data is refused, and the client says why."""
         (self.folder / "other").write_bytes(DATA + b".")
         with self.assertRaisesRegex(exceptions.BadRequestException, "its bytes are not what was signed"):
             await deferToThread(self.create, sign="other")
 
 
 class SilenceTests(SigningTestCase):
-    """A server of certificates that is silent."""
+    """A Barbican that does not respond."""
 
     patience = "1 s"
 
     async def test_no_barbican(self) -> None:
-        """A Barbican that does not answer is 503 when its time is over."""
+        """If Barbican does not respond, the upload is 503 after the time-out."""
         self.barbican.broken = "hang"
         properties = {**signature_properties(DATA), CERTIFICATE: self.certificate}
         image = self.daemon.image(**properties)

@@ -23,7 +23,7 @@ HEAD = RequestHead("GET", "/v2/images", Headers(), IPv4Address("TCP", "127.0.0.1
 
 @implementer(IIdentity)
 class Known:
-    """Always the same answer, at once or in a Deferred."""
+    """Always identifies the same caller, at once or in a Deferred."""
 
     challenge = "Somehow"
 
@@ -38,7 +38,7 @@ class Known:
 
 
 class AdministratorsTests(SynchronousTestCase):
-    """The policy says who is an administrator."""
+    """The policy decides who is an administrator."""
 
     def identify(self, answer: Any, rule: str = "role:chief and user_id:u") -> Any:
         path = Path(self.mktemp())
@@ -46,13 +46,13 @@ class AdministratorsTests(SynchronousTestCase):
         return Administrators(Known(answer), Policy(path)).identify(HEAD)
 
     def test_interface(self) -> None:
-        """It provides IIdentity and has the other identity's challenge."""
+        """It provides IIdentity, with the challenge of the other identity."""
         identity = Administrators(Known(None), Policy())
         verifyObject(IIdentity, identity)
         self.assertEqual(identity.challenge, "Somehow")
 
     def test_judged(self) -> None:
-        """Whoever the rule holds for is one, and nobody else, whatever the role is called."""
+        """Callers for whom the rule holds are administrators, and nobody else, whatever the role is called."""
         for caller, expected in (
             (Caller("u", "p", frozenset({"chief"})), True),
             (Caller("v", "p", frozenset({"chief"})), False),
@@ -62,12 +62,12 @@ class AdministratorsTests(SynchronousTestCase):
             self.assertIs(self.successResultOf(self.identify(succeed(caller))).is_admin, expected)
 
     def test_default(self) -> None:
-        """By default it is the role admin; such callers are passed on as they are."""
+        """By default the role is `admin`. Such callers are returned unchanged."""
         identity = Administrators(Known(caller := Caller("u", "p", frozenset({"admin"}))), Policy())
         self.assertIs(identity.identify(HEAD), caller)
 
     def test_refused(self) -> None:
-        """Who is not identified is not judged."""
+        """Without a caller the policy is not asked."""
         self.assertRaises(Unauthenticated, self.identify, Unauthenticated("Who?"))
         failed: Deferred[Caller] = Deferred()
         failed.errback(Unauthenticated("Who?"))

@@ -16,15 +16,15 @@ PEER = IPv4Address("TCP", "127.0.0.1", 1)
 
 
 def head(headers: Headers, peer: IAddress = PEER) -> RequestHead:
-    """Of a request."""
+    """The head of a request."""
     return RequestHead("GET", "/v2/images", headers, peer)
 
 
 class LocalAdministratorTests(SynchronousTestCase):
-    """Identity is not asked for."""
+    """Callers without an identity are administrators."""
 
     def test_interface(self) -> None:
-        """It provides IIdentity and challenges nobody."""
+        """It provides IIdentity and has no challenge."""
         identity = LocalAdministrator()
         verifyObject(IIdentity, identity)
         self.assertIsNone(identity.challenge)
@@ -38,7 +38,7 @@ class LocalAdministratorTests(SynchronousTestCase):
         self.assertEqual(caller.roles, {"admin", "member", "reader"})
 
     def allows(self, identity: LocalAdministrator, host: str, origin: str | None = None) -> bool:
-        """Whether a request with these headers is taken."""
+        """Whether a request with these headers is allowed."""
         headers = Headers({"Host": [host], **({"Origin": [origin]} if origin else {})})
         try:
             caller = identity.identify(head(headers))
@@ -48,7 +48,7 @@ class LocalAdministratorTests(SynchronousTestCase):
         return True
 
     def test_names(self) -> None:
-        """Addresses and names without a dot are names of the server, others only if it was told so."""
+        """Addresses and names without a dot name the server. Other names must be configured."""
         identity = LocalAdministrator(names=["Images.example"])
         for host in (
             "",
@@ -72,7 +72,7 @@ class LocalAdministratorTests(SynchronousTestCase):
         self.assertTrue(self.allows(LocalAdministrator(names=["*"]), "evil.example"))
 
     def test_origins(self) -> None:
-        """Pages of the server itself and of listed origins are let in, others are not."""
+        """Pages of the server itself and of listed origins are allowed, others are not."""
         identity = LocalAdministrator(["https://Dashboard.example"])
         for origin in ("http://127.0.0.1:9292", "https://dashboard.example"):
             self.assertTrue(self.allows(identity, "127.0.0.1:9292", origin), origin)
@@ -81,6 +81,6 @@ class LocalAdministratorTests(SynchronousTestCase):
         self.assertTrue(self.allows(LocalAdministrator(["*"]), "127.0.0.1", "http://evil.example"))
 
     def test_unix(self) -> None:
-        """No browser comes by a unix socket, and clients there name the server as they like."""
+        """Browsers cannot use unix sockets. Clients there may use any name of the server."""
         headers = Headers({"Host": ["evil.example"], "Origin": ["http://evil.example"]})
         self.assertEqual(LocalAdministrator().identify(head(headers, UNIXAddress(""))), LOCAL_ADMINISTRATOR)

@@ -1,4 +1,4 @@
-"""Tests of imgsvc.identity.policy: the table of Glance's default policies, spelled out, and rules of operators."""
+"""Tests of imgsvc.identity.policy: Glance's default policies, written out, and rules of operators."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def image(visibility: Visibility, owner: str | None = "own", *members: str) -> I
 
 
 class PolicyTestCase(SynchronousTestCase):
-    """What callers may do by a policy."""
+    """What callers may do under a policy."""
 
     def setUp(self) -> None:
         self.policy = Policy()
@@ -54,14 +54,14 @@ class PolicyTestCase(SynchronousTestCase):
 
 
 class DefaultPolicyTests(PolicyTestCase):
-    """Who may do what."""
+    """The default rules."""
 
     def test_interface(self) -> None:
         """It provides IPolicy."""
         verifyObject(IPolicy, self.policy)
 
     def test_private(self) -> None:
-        """A private image of a project: its readers look, its members change, all others see nothing."""
+        """A private image of a project: its readers may read, its members may change, others see nothing."""
         expected = {
             "get_image": {"admin", "local", "member", "reader"},
             "get_image_location": {"admin", "local", "member", "reader"},
@@ -79,7 +79,7 @@ class DefaultPolicyTests(PolicyTestCase):
             self.assertEqual(self.allowed(action, image(Visibility.PRIVATE)), names, action)
 
     def test_visible_to_all(self) -> None:
-        """Public and community images of others are read and downloaded, not changed."""
+        """Public and community images of others may be read and downloaded, not changed."""
         for visibility in (Visibility.PUBLIC, Visibility.COMMUNITY):
             target = image(visibility)
             self.assertEqual(self.allowed("get_image", target), READERS)
@@ -90,7 +90,7 @@ class DefaultPolicyTests(PolicyTestCase):
                 self.assertLessEqual(self.allowed(action, target), OWNERS, action)
 
     def test_shared(self) -> None:
-        """An image that is shared with a project is read, downloaded and answered to by it."""
+        """Members of a shared image may read and download it, and answer."""
         target = image(Visibility.SHARED, "own", "friend")
         owners_side = {"admin", "local", "member", "reader"}
         self.assertEqual(self.allowed("get_image", target), owners_side | {"consumer"})
@@ -101,27 +101,27 @@ class DefaultPolicyTests(PolicyTestCase):
             self.assertLessEqual(self.allowed(action, target), OWNERS, action)
 
     def test_without_owner(self) -> None:
-        """What nobody owns is changed by administrators only, also if a caller has no project either."""
+        """Only administrators change an image without an owner, also if a caller has no project either."""
         target = image(Visibility.PUBLIC, None)
         self.assertEqual(self.allowed("get_image", target), READERS)
         for action in OWNERS_ACTIONS | {"modify_member"}:
             self.assertEqual(self.allowed(action, target), ADMINS, action)
 
     def test_owner_of_nothing(self) -> None:
-        """Who has no project is not the owner, or a member, of what has none."""
+        """A caller without a project is neither the owner nor a member of an image without one."""
         orphan = image(Visibility.SHARED, None, "friend")
         for action in ("add_image_location", "get_image_location", "get_members", "get_member", "modify_image"):
             self.assertNotIn("unscoped", self.allowed(action, orphan), action)
 
     def test_without_image(self) -> None:
-        """Without an image, one that the caller's own project would own is meant."""
+        """Without an image, the decision is for one that the caller's own project would own."""
         self.assertEqual(self.allowed("add_image"), {"admin", "local", "member", "consumer", "stranger"})
         self.assertEqual(self.allowed("get_images"), READERS)
         self.assertEqual(self.allowed("stores_info_detail"), {"admin", "local", "service"})
         self.assertEqual(self.allowed("tasks_api_access"), ADMINS)
 
     def test_metadefs(self) -> None:
-        """Metadefs are read by readers, those of others if they are public, and written by administrators."""
+        """Readers read their own and public namespaces, and administrators write them."""
 
         @frozen
         class Namespace:
@@ -140,17 +140,17 @@ class DefaultPolicyTests(PolicyTestCase):
                     self.assertEqual(self.allowed(action, public), READERS if read else ADMINS, action)
 
     def test_nobody(self) -> None:
-        """Who has no role may do nothing at all."""
+        """A caller without a role may do nothing."""
         for action in ACTIONS:
             for target in (None, *map(image, Visibility)):
                 self.assertTrue(self.allowed(action, target).isdisjoint({"system", "anonymous", "nobody"}), action)
 
     def test_unknown_action(self) -> None:
-        """An action without a rule is a mistake of the program."""
+        """An action without a rule is an error of the program."""
         self.assertRaises(KeyError, self.policy.allows, "fly", CALLERS["admin"])
 
     def test_bounded(self) -> None:
-        """However many projects come, no more than so many decisions are kept, and they stay right."""
+        """The number of kept decisions is limited for any number of projects, and they stay correct."""
         self.patch(policy, "MOST_KEPT", 5)
         target = image(Visibility.PRIVATE)
         for number in range(20):
@@ -161,7 +161,7 @@ class DefaultPolicyTests(PolicyTestCase):
 
 
 class OperatorsPolicyTests(PolicyTestCase):
-    """Rules of a file take the place of the defaults."""
+    """Rules of a file replace the defaults."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -176,21 +176,21 @@ class OperatorsPolicyTests(PolicyTestCase):
         self.policy = Policy(self.path, self.clock.seconds)
 
     def later(self, text: str) -> None:
-        """The file is replaced, and the policy asked again after its interval."""
+        """Replace the file, and ask the policy again after its interval."""
         self.write(text)
         self.stamp += 1
         os.utime(self.path, ns=(self.stamp, self.stamp))  # the clock of the file system may stand still meanwhile
         self.clock.advance(1)
 
     def test_own_rules(self) -> None:
-        """A rule of the file counts, all others stay."""
+        """A rule of the file counts, and all others stay."""
         self.load("delete_image: role:admin\ndownload_image: rule:trusted\ntrusted: user_id:s or user_id:m\n")
         self.assertEqual(self.allowed("delete_image", image(Visibility.PUBLIC)), ADMINS)
         self.assertEqual(self.allowed("download_image", image(Visibility.PUBLIC)), {"stranger", "member"})
         self.assertEqual(self.allowed("modify_image", image(Visibility.PUBLIC)), OWNERS)
 
     def test_bounds(self) -> None:
-        """No rule lets anybody act on an image that they cannot see, or change one of another project."""
+        """No rule allows an action on an image that the caller cannot see, or a change of another project's image."""
         self.load("".join(f'{action}: "@"\n' for action in ACTIONS))
         self.assertEqual(self.allowed("get_image", image(Visibility.PRIVATE)), {*ADMINS, "member", "reader", "nobody"})
         self.assertEqual(self.allowed("download_image", image(Visibility.PUBLIC)), set(CALLERS))
@@ -201,7 +201,7 @@ class OperatorsPolicyTests(PolicyTestCase):
         )
 
     def test_attributes(self) -> None:
-        """A rule sees the image's attributes and its custom properties."""
+        """A rule can use the image's attributes and its custom properties."""
         self.load("download_image: \"'raw':%(disk_format)s and user_id:%(tester)s and not True:%(protected)s\"\n")
         target = evolve(image(Visibility.PUBLIC), disk_format="raw", properties={"tester": "m"})
         self.assertEqual(self.allowed("download_image", target), {"member"})
@@ -214,7 +214,9 @@ class OperatorsPolicyTests(PolicyTestCase):
             self.assertNotIn("member", self.allowed("download_image", evolve(target, **change)), change)
 
     def test_before_the_target_is_known(self) -> None:
-        """Whoever may do nothing is known beforehand; whoever may under some condition of the image is not refused."""
+        """Callers that may never act are refused before the image is known. Callers that may act on some images
+        are not.
+        """
 
         def might() -> set[str]:
             return {name for name, caller in CALLERS.items() if self.policy.might_allow("add_image", caller)}
@@ -230,21 +232,21 @@ class OperatorsPolicyTests(PolicyTestCase):
         self.assertEqual(might(), set())
 
     def test_is_admin(self) -> None:
-        """A caller who is told to be an administrator is one for the bounds, and for rules that ask for it."""
+        """A caller that the identity marks as an administrator is one for the bounds, and for rules that ask for it."""
         self.load('delete_image: "is_admin:True"\n')
         chief = Caller("c", "other", frozenset({"chief"}), is_admin=True)
         self.assertTrue(self.policy.allows("delete_image", chief, image(Visibility.PRIVATE)))
         self.assertFalse(self.policy.allows("delete_image", CALLERS["member"], image(Visibility.PRIVATE)))
 
     def test_reload(self) -> None:
-        """A changed file counts within a second, and decisions that were made by the old one do not."""
+        """A changed file takes effect within a second, and older decisions are dropped."""
         self.load("get_image: '!'\n")
         self.assertEqual(self.allowed("get_image", image(Visibility.PUBLIC)), set())
         self.later("get_image: role:reader\n")
         self.assertEqual(self.allowed("get_image", image(Visibility.PUBLIC)), READERS - {"admin"})
 
     def test_looks_once_a_second(self) -> None:
-        """The file is not looked at for every decision."""
+        """The file is not checked for every decision."""
         self.load("get_image: '!'\n")
         self.write("get_image: '@' \n")
         self.assertEqual(self.allowed("get_image", image(Visibility.PUBLIC)), set())
@@ -252,7 +254,7 @@ class OperatorsPolicyTests(PolicyTestCase):
         self.assertEqual(self.allowed("get_image", image(Visibility.PUBLIC)), set(CALLERS))
 
     def test_broken_reload(self) -> None:
-        """A broken file leaves the rules as they were, until a good one comes."""
+        """An invalid file leaves the rules unchanged until a valid one comes."""
         self.load("get_image: role:member\n")
         for text in ("get_image: [", "get_image: rule:nowhere\n"):
             self.later(text)
@@ -264,31 +266,31 @@ class OperatorsPolicyTests(PolicyTestCase):
         self.assertEqual(self.allowed("get_image", image(Visibility.PUBLIC)), {"service"})
 
     def test_absent(self) -> None:
-        """A file that is not there is an error at start."""
+        """A missing file is an error at the start."""
         error = self.assertRaises(ConfigurationError, Policy, self.path)
         self.assertEqual(str(error), f"policy.file {self.path}: cannot be read: No such file or directory")
 
 
 class SeesTests(SynchronousTestCase):
-    """Who sees which image."""
+    """Which callers see which images."""
 
     def seen(self, target: Image) -> set[str]:
         return {name for name, caller in CALLERS.items() if sees(caller, target)}
 
     def test_owned(self) -> None:
-        """Public and community images are for all, shared and private ones for the owner and administrators."""
+        """Everybody sees public and community images. The owner and administrators see shared and private ones."""
         for visibility in (Visibility.PUBLIC, Visibility.COMMUNITY):
             self.assertEqual(self.seen(image(visibility)), set(CALLERS))
         for visibility in (Visibility.SHARED, Visibility.PRIVATE):
             self.assertEqual(self.seen(image(visibility)), {"admin", "local", "member", "reader", "nobody"})
 
     def test_members(self) -> None:
-        """Projects that a shared image is shared with see it; members of a private one do not."""
+        """Members see a shared image. Members of a private image do not see it."""
         self.assertIn("consumer", self.seen(image(Visibility.SHARED, "own", "friend")))
         self.assertNotIn("consumer", self.seen(image(Visibility.PRIVATE, "own", "friend")))
 
     def test_without_owner(self) -> None:
-        """An image without owner is seen by all, unless it is private: then by administrators only."""
+        """Everybody sees an image without an owner, unless it is private. Then only administrators do."""
         for visibility in (Visibility.PUBLIC, Visibility.COMMUNITY, Visibility.SHARED):
             self.assertEqual(self.seen(image(visibility, None)), set(CALLERS))
         self.assertEqual(self.seen(image(Visibility.PRIVATE, None)), {"admin", "local"})

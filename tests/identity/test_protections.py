@@ -47,12 +47,12 @@ class ProtectionsTestCase(SynchronousTestCase):
         return Protections.load(self.path, rules, policy or Policy())
 
     def allowed(self, protections: Protections, caller: Caller, key: str) -> str:
-        """The initials of what the caller may do."""
+        """The initials of the allowed operations."""
         return "".join(name[0] for name in OPERATIONS if protections.allows(name, caller, key))
 
 
 class DecisionTests(ProtectionsTestCase):
-    """Who may do what to which property."""
+    """Which callers may do what with which property."""
 
     def test_interface(self) -> None:
         """It provides IProtections."""
@@ -66,7 +66,7 @@ class DecisionTests(ProtectionsTestCase):
         self.assertEqual(loaded.merged(MEMBER, {"a": "1"}, {"b": "2"}), {"b": "2"})
 
     def test_empty(self) -> None:
-        """With an empty one everything is: no section says that anybody may do anything."""
+        """With an empty file everything is protected, because no section allows anything."""
         loaded = self.load("# [.*]\n")
         self.assertEqual(self.allowed(loaded, ADMIN, "any"), "")
         self.assertEqual(loaded.readable(ADMIN, {"a": "1"}), {})
@@ -74,7 +74,7 @@ class DecisionTests(ProtectionsTestCase):
         self.assertRaises(Forbidden, loaded.merged, ADMIN, {"a": "1"}, {"b": "2"})
 
     def test_roles(self) -> None:
-        """Roles, in any case, decide; `@` is everybody, `!` and an empty list nobody."""
+        """Roles decide, in any case. `@` is everybody; `!` and an empty list are nobody."""
         loaded = self.load(BY_ROLES)
         self.assertEqual(self.allowed(loaded, ADMIN, "x_billing_id"), "cru")
         self.assertEqual(self.allowed(loaded, BILLING, "x_billing_id"), "cr")
@@ -83,17 +83,17 @@ class DecisionTests(ProtectionsTestCase):
         self.assertEqual(self.allowed(loaded, BILLING, "x_other"), "cr")
 
     def test_service_roles(self) -> None:
-        """The roles of a service that passes the request on count, too."""
+        """The roles of a service that passes the request on count too."""
         self.assertEqual(self.allowed(self.load(BY_ROLES), HELPED, "x_billing_id"), "cr")
 
     def test_first_section(self) -> None:
-        """The first section that matches decides, wherever in the key it matches."""
+        """The first matching section decides, wherever in the key it matches."""
         loaded = self.load(BY_ROLES)
         self.assertEqual(self.allowed(loaded, MEMBER, "x_license"), "cru")
         self.assertEqual(self.allowed(loaded, MEMBER, "my_license"), "rud")
 
     def test_no_section(self) -> None:
-        """What no section matches is denied, to administrators too."""
+        """A property that no section matches is denied, also to administrators."""
         self.assertEqual(self.allowed(self.load(BY_ROLES), ADMIN, "other"), "")
 
     def test_own(self) -> None:
@@ -111,7 +111,7 @@ class DecisionTests(ProtectionsTestCase):
         self.assertEqual(self.allowed(loaded, ADMIN, "a"), "ru")
 
     def test_many_keys(self) -> None:
-        """However many keys are asked for, no more than so many are remembered."""
+        """The number of remembered keys is limited, however many are asked for."""
         self.patch(protections, "MOST_KEPT", 3)
         loaded = self.load(BY_ROLES)
         for number in range(10):
@@ -120,7 +120,7 @@ class DecisionTests(ProtectionsTestCase):
 
 
 class MergingTests(ProtectionsTestCase):
-    """What becomes of an image's properties when a caller writes them."""
+    """The properties of an image when a caller writes them."""
 
     def setUp(self) -> None:
         self.protections = self.load(BY_ROLES)
@@ -130,19 +130,19 @@ class MergingTests(ProtectionsTestCase):
         return str(self.assertRaises(Forbidden, self.protections.merged, caller, self.before, after))
 
     def test_readable(self) -> None:
-        """What may not be read is not there."""
+        """Properties that may not be read are left out."""
         self.assertEqual(self.protections.readable(MEMBER, self.before), {"x_a": "1", "my_license": "free"})
         self.assertEqual(self.protections.readable(BILLING, self.before), self.before)
 
     def test_hidden_stay(self) -> None:
-        """What the caller may not read stays as it is, whatever the caller makes of the rest."""
+        """Properties that the caller may not read stay unchanged, whatever it does with the rest."""
         after = {"x_a": "2", "x_new": "3"}
         self.assertEqual(
             self.protections.merged(MEMBER, self.before, after), {"x_billing_id": "secret", "x_a": "2", "x_new": "3"}
         )
 
     def test_refused(self) -> None:
-        """Creating, changing and removing are allowed one by one."""
+        """Creating, changing and removing are allowed separately."""
         free = {"x_a": "1", "my_license": "free"}
         self.assertEqual(
             self.refused(MEMBER, {"my_license": "free"}), "You are not permitted to delete the property 'x_a'."
@@ -157,7 +157,7 @@ class MergingTests(ProtectionsTestCase):
         self.assertEqual(self.protections.merged(MEMBER, self.before, free), self.before)
 
     def test_guessing(self) -> None:
-        """A hidden property is not told by writing the value that it has."""
+        """Writing the value that a hidden property has does not reveal it."""
         free = {"x_a": "1", "my_license": "free"}
         for value in ("secret", "other"):
             self.assertEqual(
@@ -166,14 +166,14 @@ class MergingTests(ProtectionsTestCase):
             )
 
     def test_hidden_and_creatable(self) -> None:
-        """One that may be created, but not read, is not overwritten by it."""
+        """A hidden property that the caller may create is not overwritten."""
         loaded = self.load("[.*]\ncreate = @\nread = admin\nupdate = admin\ndelete = @\n")
         self.assertEqual(loaded.merged(MEMBER, {}, {"a": "1"}), {"a": "1"})
         self.assertRaises(Forbidden, loaded.merged, MEMBER, {"a": "1"}, {"a": "1"})
 
 
 class BadFileTests(ProtectionsTestCase):
-    """Files that are refused, in one line that names the section."""
+    """Invalid files are refused in one line that names the section."""
 
     def refusal(self, text: str, rules: str = "roles") -> str:
         message = str(self.assertRaises(ConfigurationError, self.load, text, rules))
@@ -183,7 +183,7 @@ class BadFileTests(ProtectionsTestCase):
         return message.removeprefix(start)
 
     def test_sections(self) -> None:
-        """Each is a regular expression, and has all four operations."""
+        """Each section is a regular expression, and has all four operations."""
         whole = "create = a\nread = a\nupdate = a\n"
         self.assertIn("section [a(] is not a regular expression: missing )", self.refusal(f"[a(]\n{whole}delete = a\n"))
         self.assertEqual(self.refusal(f"[a]\n{whole}"), "section [a] has no 'delete'")
@@ -201,12 +201,12 @@ class BadFileTests(ProtectionsTestCase):
         )
 
     def test_form(self) -> None:
-        """What is no such file is refused."""
+        """A file of another form is refused."""
         self.assertIn("no section headers", self.refusal("create = a\n"))
         self.assertIn("already exists", self.refusal("[a]\ncreate = a\n[a]\n"))
 
     def test_absent(self) -> None:
-        """A file that is not there is refused."""
+        """A missing file is refused."""
         error = self.assertRaises(ConfigurationError, Protections.load, Path("/nowhere"), "roles", Policy())
         self.assertEqual(
             str(error), "policy.property_protection_file /nowhere: cannot be read: No such file or directory"

@@ -18,7 +18,7 @@ CONFIRMED = {"X-Identity-Status": "Confirmed"}
 
 
 class ProxyTests(SynchronousTestCase):
-    """Identity comes from a proxy's headers."""
+    """Identity from the headers of a proxy."""
 
     def identify(
         self, headers: dict[str, str], peer: IAddress = PEER, peers: tuple[str, ...] = ("127.0.0.1",)
@@ -30,18 +30,18 @@ class ProxyTests(SynchronousTestCase):
         return str(self.assertRaises(Unauthenticated, self.identify, headers, peer, peers))
 
     def test_interface(self) -> None:
-        """It provides IIdentity and has no challenge of its own."""
+        """It provides IIdentity and has no challenge."""
         identity = Proxy(["127.0.0.1"])
         verifyObject(IIdentity, identity)
         self.assertIsNone(identity.challenge)
 
     def test_caller(self) -> None:
-        """User, project and roles are those of the headers; roles are compared in lower case."""
+        """User, project and roles come from the headers. Roles are compared in lower case."""
         headers = {**CONFIRMED, "X-User-Id": "u", "X-Project-Id": "p", "X-Roles": "Member, reader,,ADMIN "}
         self.assertEqual(self.identify(headers), Caller("u", "p", frozenset({"member", "reader", "admin"})))
 
     def test_blanks(self) -> None:
-        """Blanks and tabs around values are not part of them; whatever else looks like one is."""
+        """Blanks and tabs around values are removed, and nothing else."""
         for blank in "\u00a0\u2003\u3000\x0b\x0c\x85":
             headers = {
                 **CONFIRMED,
@@ -52,7 +52,7 @@ class ProxyTests(SynchronousTestCase):
             self.assertEqual(self.identify(headers), Caller(None, f"{blank}p", roles))
 
     def test_old_names(self) -> None:
-        """The old header names count when the new ones are absent."""
+        """The old names of the headers count if the new ones are absent."""
         headers = {**CONFIRMED, "X-Tenant-Id": "old", "X-Role": "member"}
         self.assertEqual(self.identify(headers), Caller(None, "old", frozenset({"member"})))
         headers |= {"X-Project-Id": "new", "X-Roles": "reader"}
@@ -61,7 +61,7 @@ class ProxyTests(SynchronousTestCase):
         self.assertEqual(self.identify(headers), Caller())
 
     def test_no_project(self) -> None:
-        """A token without project makes a caller without one; an empty header is an absent one."""
+        """A token without a project makes a caller without one. An empty header counts as absent."""
         self.assertEqual(self.identify({**CONFIRMED, "X-Project-Id": " "}), Caller())
 
     def test_system_scope(self) -> None:
@@ -70,12 +70,12 @@ class ProxyTests(SynchronousTestCase):
         self.assertEqual(self.identify(headers).roles, frozenset())
 
     def test_not_confirmed(self) -> None:
-        """Only `Confirmed` is an identity."""
+        """Only the status `Confirmed` is an identity."""
         for headers in ({}, {"X-Identity-Status": "Invalid"}, {"X-Identity-Status": "confirmed"}):
             self.assertIn("no confirmed identity", self.refusal({**headers, "X-Roles": "admin"}))
 
     def test_twice(self) -> None:
-        """A header that is there twice may be the client's, and is refused."""
+        """A repeated header may come from the client, and is refused."""
         headers = Headers({"X-Identity-Status": ["Confirmed"], "X-Roles": ["reader", "admin"]})
         error = self.assertRaises(
             Unauthenticated, Proxy(["127.0.0.1"]).identify, RequestHead("GET", "/", headers, PEER)
@@ -91,7 +91,7 @@ class ProxyTests(SynchronousTestCase):
         self.assertIn("X-User-Id", str(error))
 
     def test_peers(self) -> None:
-        """Headers count from listed addresses and networks, and from unix sockets only if they are listed."""
+        """Headers of listed addresses and networks count. Those of unix sockets count only if listed."""
         peers = ("192.0.2.1", "10.0.0.0/8", "2001:db8::/32", "fe80::1", "unix")
         tcp4, tcp6 = (lambda host: IPv4Address("TCP", host, 1)), (lambda host: IPv6Address("TCP", host, 1))
         listed: list[IAddress] = [
@@ -110,7 +110,7 @@ class ProxyTests(SynchronousTestCase):
         self.assertIn("not accepted from this address", self.refusal(CONFIRMED, UNIXAddress(b"/a"), ("0.0.0.0/0",)))
 
     def test_wrong_peers(self) -> None:
-        """A peer that is no address and no network is refused at the start."""
+        """A peer that is not an address or a network is refused at the start."""
         for text in ("proxy.example", "10.0.0.1/8", "", "127.0.0.1:80"):
             error = self.assertRaises(ConfigurationError, Proxy, ["127.0.0.1", text])
             self.assertIn(f"identity.proxy.peers = {text!r}: must be", str(error))

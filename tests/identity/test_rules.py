@@ -1,4 +1,4 @@
-"""Tests of imgsvc.identity.rules, and of the decisions that are kept, against oslo.policy's own enforcer."""
+"""Tests of imgsvc.identity.rules, and of the kept decisions, compared with oslo.policy's own enforcer."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class SightsTests(SynchronousTestCase):
-    """What rules can see is read off them."""
+    """The attributes that a rule uses are found in it."""
 
     def inputs(self, text: Any, **others: Any) -> Inputs:
         return Rules({"it": text, **others}).inputs("it")
 
     def test_of_caller(self) -> None:
-        """Attributes of the caller stand before the colon, unless a constant does."""
+        """Attributes of the caller come before the colon, unless a constant does."""
         self.assertEqual(self.inputs("role:admin").credentials, {"roles"})
         self.assertEqual(self.inputs("user_id:x and not project_id:y").credentials, {"user_id", "project_id"})
         self.assertEqual(self.inputs("service_roles:service or 'public':%(visibility)s").credentials, {"service_roles"})
         self.assertEqual(self.inputs("True:%(protected)s or 5:%(min_disk)s or None:%(owner)s").credentials, set())
 
     def test_of_target(self) -> None:
-        """Attributes of the target stand in %(...)s."""
+        """Attributes of the target are in %(...)s."""
         self.assertEqual(self.inputs("user_id:%(a)s-%(b)s%%").target, {"a", "b"})
         self.assertEqual(self.inputs("role:%(needed)s").target, {"needed"})
         self.assertEqual(self.inputs("@").target, set())
 
     def test_through_references(self) -> None:
-        """A rule sees what the rules see that it refers to."""
+        """A rule also uses the attributes of the rules that it refers to."""
         inputs = self.inputs("not rule:other", other="rule:third and user_id:%(a)s", third="role:x")
         self.assertEqual(inputs, Inputs(frozenset({"roles", "user_id"}), frozenset({"a"})))
 
     def test_lists(self) -> None:
-        """Rules in the old form of lists are read too."""
+        """Rules in the old form of lists are searched too."""
         self.assertEqual(self.inputs([["role:a", "user_id:%(x)s"], "role:b"]).target, {"x"})
 
 
@@ -84,19 +84,19 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(set(self.load("# nothing\n")), set(DEFAULT_RULES))
 
     def test_json(self) -> None:
-        """JSON is YAML."""
+        """JSON is accepted, because it is YAML."""
         rules = self.load(json.dumps({"get_image": "role:x"}))
         self.assertEqual((rules.text("get_image"), rules.text("get_images")), ("role:x", DEFAULT_RULES["get_images"]))
         self.assertEqual(dict(rules.own), {"get_image": "role:x"})
 
     def test_no_mapping(self) -> None:
-        """What is no mapping of names to rules is refused."""
+        """A file that is not a mapping of names to rules is refused."""
         self.assertIn("is not YAML", self.refusal("get_image: [1\nb: }"))
         self.assertEqual(self.refusal("- role:x"), "must be a mapping from names to rules")
         self.assertEqual(self.refusal("5: role:x"), "must be a mapping from names to rules")
 
     def test_rules_that_are_none(self) -> None:
-        """A rule that oslo.policy would take for nobody or everybody, because it cannot be understood, is refused."""
+        """A rule that oslo.policy cannot parse, and would treat as nobody or everybody, is refused."""
         for text in ("foo", "role:x and", "! and", "(role:x", "role:a role:b", "not", " "):
             self.assertEqual(self.refusal(json.dumps({"a": text})), f"rule 'a': {text!r} is not a rule")
         self.assertEqual(self.refusal("a: !\n"), "rule 'a': None must be text in quotes: '' allows all, '!' nobody")
@@ -105,18 +105,18 @@ class FileTests(SynchronousTestCase):
         self.assertIn("is not a rule", self.refusal('{"a": [5]}'))
 
     def test_nobody_and_everybody(self) -> None:
-        """They can be said."""
+        """Rules can name nobody and everybody."""
         for text in ("!", "(!)", "not (role:x or !)", "role:x and !", "", "@"):
             self.load(json.dumps({"a": text}))
         self.load('{"a": [["role:x", "!"], "@"]}')
 
     def test_references(self) -> None:
-        """A rule that refers to nothing, or to itself, is refused."""
+        """A rule that refers to a missing rule, or to itself, is refused."""
         self.assertEqual(self.refusal("a: rule:b"), "rule 'a': refers to rule:b, which does not exist")
         self.assertEqual(self.refusal("a: rule:b\nb: not rule:a"), "rule 'a': refers to itself: a -> b -> a")
 
     def test_what_cannot_be_seen(self) -> None:
-        """Checks of other servers, and attributes that are not known here, are refused."""
+        """Checks of other servers, and unknown attributes, are refused."""
         self.assertIn("http: is a check of other servers", self.refusal("a: http://host/%(id)s"))
         self.assertIn("https: is a check of other servers", self.refusal("a: https://host/"))
         self.assertIn("does not know domain_id", self.refusal("a: domain_id:x"))
@@ -126,7 +126,7 @@ class FileTests(SynchronousTestCase):
         self.assertIn("neither a constant nor the name", self.refusal("a: 1a:x"))
 
     def test_warnings(self) -> None:
-        """A rule that nothing uses is reported in one line, and does no harm."""
+        """An unused rule is reported in one line, and does no harm."""
         self.assertEqual(
             self.logged("".join(f"{name}: role:x\n" for name in sorted(RETIRED))),
             ["nothing uses add_task, get_task, get_tasks, modify_task any more"],
@@ -194,7 +194,7 @@ FILES = st.dictionaries(st.sampled_from([*ACTIONS[:30], "default"]), TEXTS | st.
 
 
 def credentials(caller: Caller) -> dict[str, Any]:
-    """A caller as Glance tells oslo.policy of it."""
+    """A caller in the form that Glance gives to oslo.policy."""
     return {
         "user_id": caller.user_id,
         "user": caller.user_id,
@@ -208,7 +208,7 @@ def credentials(caller: Caller) -> dict[str, Any]:
 
 
 def target(caller: Caller, image: Image | None) -> dict[str, Any]:
-    """An image as Glance tells oslo.policy of it."""
+    """An image in the form that Glance gives to oslo.policy."""
     if image is None:
         return {"project_id": caller.project_id, "owner": caller.project_id}
     member = caller.project_id if caller.project_id in image.members else None
@@ -227,7 +227,7 @@ def target(caller: Caller, image: Image | None) -> dict[str, Any]:
 
 
 class OracleTests(SynchronousTestCase):
-    """The decisions are those of oslo.policy, with the defaults registered and the same file."""
+    """The decisions are those of oslo.policy with the same defaults and file."""
 
     def enforcer(self, path: Path) -> oslo.Enforcer:
         config = cfg.ConfigOpts()
@@ -239,7 +239,7 @@ class OracleTests(SynchronousTestCase):
     @settings(max_examples=60, deadline=None, derandomize=True)
     @given(FILES, TEXTS.filter(lambda text: "rule:" not in text), st.data())
     def test_same_decisions(self, own: dict[str, str], helper: str, data: st.DataObject) -> None:
-        """Whatever the file says, whoever asks, about whatever image."""
+        """They are the same for any file, caller and image."""
         path = Path(self.mktemp())
         path.write_text(json.dumps({**own, "helper": helper}))
         enforcer, policy = self.enforcer(path), Policy(path)
@@ -258,7 +258,7 @@ class OracleTests(SynchronousTestCase):
                         self.assert_out_of_bounds(action, caller, image)
 
     def assert_out_of_bounds(self, action: str, caller: Caller, image: Image | None) -> None:
-        """What a rule allows is refused only to those who do not see the image, or do not own it."""
+        """An allowed action is refused only to callers that do not see the image, or do not own it."""
         self.assertFalse(caller.is_admin)
         if image is None:
             self.assertEqual((action in OWNERS_ACTIONS, caller.project_id), (True, None))
@@ -269,7 +269,7 @@ class OracleTests(SynchronousTestCase):
 
 
 class DefaultsTests(SynchronousTestCase):
-    """The defaults are evaluated without oslo.policy, and to the same end."""
+    """The default rules are evaluated without oslo.policy, with the same results."""
 
     def setUp(self) -> None:
         path = Path(self.mktemp())
@@ -278,7 +278,7 @@ class DefaultsTests(SynchronousTestCase):
         self.without = Policy()
 
     def test_which(self) -> None:
-        """A policy without a file has them, and all say the same of themselves."""
+        """A policy without a file has exactly these rules, with the same texts."""
         self.assertIsInstance(self.with_oslo.rules, Rules)
         self.assertIsInstance(self.without.rules, DefaultRules)
         self.assertEqual(list(self.without.rules), list(self.with_oslo.rules))
@@ -287,7 +287,7 @@ class DefaultsTests(SynchronousTestCase):
             self.assertEqual(name in self.without.rules, name in self.with_oslo.rules)
 
     def test_sights(self) -> None:
-        """Every rule sees the same."""
+        """Every rule uses the same attributes."""
         for name in DEFAULT_RULES:
             self.assertEqual(self.without.rules.inputs(name), self.with_oslo.rules.inputs(name), name)
         self.assertRaises(KeyError, self.without.rules.inputs, "nothing")
@@ -295,7 +295,7 @@ class DefaultsTests(SynchronousTestCase):
     @settings(max_examples=150, deadline=None, derandomize=True)
     @given(CALLERS, st.none() | IMAGES)
     def test_decisions(self, caller: Caller, image: Image | None) -> None:
-        """Every rule decides the same, whoever asks, about whatever image."""
+        """Every rule decides the same for any caller and image."""
         for name in DEFAULT_RULES:
             self.assertEqual(
                 self.without.permits(name, caller, image), self.with_oslo.permits(name, caller, image), (name, caller)
