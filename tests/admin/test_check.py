@@ -17,7 +17,7 @@ from tests.support.certificates import write_certificate
 
 
 class CheckTests(SynchronousTestCase):
-    """What it finds, and that it leaves all as it is."""
+    """Its findings. It changes nothing."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -25,7 +25,7 @@ class CheckTests(SynchronousTestCase):
         self.data = self.folder / "data"
 
     def check(self, toml: str = "") -> tuple[int, dict[str, str]]:
-        """The status, and what is said of each thing."""
+        """The status, and the finding about each thing."""
         config = self.folder / "imgsvc.toml"
         config.write_text(toml)
         before = self.everything()
@@ -35,14 +35,14 @@ class CheckTests(SynchronousTestCase):
         return result.exit_code, dict(line.split(": ", 1) for line in lines)
 
     def everything(self) -> dict[str, tuple[int, bytes]]:
-        """All that is in the folder: names, permissions and contents."""
+        """Everything in the folder: names, permissions and contents."""
         return {
             str(path): (path.stat().st_mode, path.read_bytes() if path.is_file() else b"")
             for path in self.folder.rglob("*")
         }
 
     def assert_bad(self, name: str, pattern: str, toml: str) -> None:
-        """Only this is not well."""
+        """Only this is reported as bad."""
         status, found = self.check(toml)
         self.assertEqual(status, 1, found)
         self.assertEqual([each for each in found if not found[each].startswith("ok: ")], [name], found)
@@ -54,7 +54,7 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(upgraded.exit_code, 0, upgraded.output)
 
     def test_nothing_yet(self) -> None:
-        """Before the first start all is well, and nothing is made."""
+        """Before the first start all is well, and nothing is created."""
         status, found = self.check()
         self.assertEqual(status, 0, found)
         names = (
@@ -70,7 +70,7 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(found["database"], f"ok: {self.data}/imgsvc.sqlite, which the daemon makes")
 
     def test_all_there(self) -> None:
-        """What is there is named, the version of the database too."""
+        """Existing things are named, also the version of the database."""
         self.upgrade()
         (self.data / "images").mkdir()
         status, found = self.check()
@@ -79,7 +79,7 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(found["store local"], f"ok: {self.data}/images")
 
     def test_configuration(self) -> None:
-        """A file that cannot be read as a configuration is one line."""
+        """An invalid configuration file is reported in one line."""
         config = self.folder / "imgsvc.toml"
         config.write_text("server.portt = 1")
         result = CliRunner().invoke(imgsvc_admin, ["--config", str(config), "check"])
@@ -87,7 +87,7 @@ class CheckTests(SynchronousTestCase):
         self.assertRegex(result.output, r"^Error: server\.portt: no such option.*\n$")
 
     def test_stores(self) -> None:
-        """Options of a store that cannot be used are told with the configuration; its folder by itself."""
+        """Invalid options of a store are reported with the configuration, and its folder separately."""
         self.assert_bad_stores('kind = "tape"', "configuration", r"stores\.local\.kind")
         (self.folder / "file").write_text("")
         self.assert_bad(
@@ -100,7 +100,7 @@ class CheckTests(SynchronousTestCase):
         self.assertRegex(found[name], f"^NOT OK: {pattern}")
 
     def test_stores_of_one_process(self) -> None:
-        """Stores that several processes cannot share, reserved ones too."""
+        """Stores that several processes cannot share are reported, also reserved ones."""
         for more in ("", '[stores.b]\nkind = "file"\n[stores]\ndefault = "b"\n'):
             purpose = 'purpose = "cache"\n' if more else ""
             toml = f'[server]\nworkers = 2\n[stores.a]\nkind = "memory"\n{purpose}{more}'
@@ -108,7 +108,7 @@ class CheckTests(SynchronousTestCase):
             self.assert_bad("configuration", pattern, toml)
 
     def test_marks(self) -> None:
-        """A folder with the mark of another, or with none where images must be, is not well; nothing is changed."""
+        """A folder with a foreign mark, or without a mark although images must be there, is bad. Nothing is changed."""
         self.upgrade()
         images, mark = self.data / "images", self.data / "images" / ".imgsvc-lock"
         with closing(sqlite3.connect(self.data / "imgsvc.sqlite")) as database, database:
@@ -133,14 +133,14 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(self.everything().keys(), before.keys() | {str(self.folder / "imgsvc.toml")})
 
     def test_data_folder(self) -> None:
-        """A file in the place of the data folder."""
+        """A file in the place of the data folder is reported."""
         self.data.write_text("")
         status, found = self.check()
         self.assertEqual(status, 1)
         self.assertRegex(found["data folder"], "^NOT OK: .*/data is not a folder$")
 
     def test_policy(self) -> None:
-        """A policy that cannot be used does not hide what else is wrong."""
+        """An invalid policy does not hide other faults."""
         self.data.mkdir()
         (self.data / "policy.yaml").write_text('"get_image": "rule:absent"')
         self.assert_bad("policy", ".*get_image", 'policy.file = "policy.yaml"')
@@ -149,7 +149,7 @@ class CheckTests(SynchronousTestCase):
         self.assertRegex(found["configuration"], "^NOT OK: .*absent")
 
     def test_certificate(self) -> None:
-        """A listener whose certificate can be used, and one whose cannot."""
+        """A listener with a valid certificate is well, and one with an invalid certificate is not."""
         pem = self.folder / "server.pem"
         write_certificate(pem)
         listen = f"ssl:9292:interface=127.0.0.1:privateKey={pem}"
@@ -162,7 +162,7 @@ class CheckTests(SynchronousTestCase):
         self.assertIn("NOT OK: server.listen", found[f"listener {listen}"])
 
     def test_database(self) -> None:
-        """A database of a later version, and a file that is none."""
+        """A database of a later version, and a file that is not a database, are reported."""
         self.upgrade()
         file = self.data / "imgsvc.sqlite"
         with closing(sqlite3.connect(file)) as connection, connection:

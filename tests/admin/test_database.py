@@ -1,4 +1,4 @@
-"""Tests of `imgsvc-admin database`, on SQLite; tests/daemon/test_databases.py has servers."""
+"""Tests of `imgsvc-admin database` on SQLite. tests/daemon/test_databases.py has other databases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MetaData.create_all = interrupted
 from imgsvc.entry import admin
 admin()
 """
-"""The command, interrupted when it makes the tables."""
+"""Runs the command, which is interrupted while it creates the tables."""
 
 
 class DatabaseCommandTests(SynchronousTestCase):
@@ -37,12 +37,12 @@ class DatabaseCommandTests(SynchronousTestCase):
         self.file = self.folder / "imgsvc.sqlite"
 
     def run_command(self, *arguments: str, folder: Path | None = None) -> tuple[int, str]:
-        """Status and output."""
+        """Status and output of the command."""
         result = CliRunner().invoke(imgsvc_admin, ["--data", str(folder or self.folder), "database", *arguments])
         return result.exit_code, result.output
 
     def test_life(self) -> None:
-        """Tables are made once; to ask for their version changes nothing, and makes no file."""
+        """Tables are created once. Showing their version changes nothing, and creates no file."""
         self.assertEqual(self.run_command("version"), (1, f"empty, needed {Schema.head}\n"))
         self.assertFalse(self.file.exists())
         self.assertEqual(self.run_command("upgrade"), (0, f"empty -> {Schema.head}\n"))
@@ -50,7 +50,7 @@ class DatabaseCommandTests(SynchronousTestCase):
         self.assertEqual(self.run_command("version"), (0, f"{Schema.head}, needed {Schema.head}\n"))
 
     def test_interrupted(self) -> None:
-        """Ctrl-C ends an upgrade that is under way with 130 and without a word, and nothing is made."""
+        """Ctrl-C ends a running upgrade with 130 and without output, and nothing is created."""
         done = subprocess.run(
             [sys.executable, "-c", INTERRUPTED, "--data", str(self.folder), "database", "upgrade"],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
@@ -65,7 +65,7 @@ class DatabaseCommandTests(SynchronousTestCase):
         self.assertEqual(self.run_command("version"), (1, f"empty, needed {Schema.head}\n"))
 
     def test_later(self) -> None:
-        """Tables of a later version are left as they are."""
+        """Tables of a later version are not changed."""
         self.run_command("upgrade")
         with closing(sqlite3.connect(self.file)) as connection, connection:
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -76,7 +76,7 @@ class DatabaseCommandTests(SynchronousTestCase):
         self.assertEqual(self.run_command("version")[0], 1)
 
     def test_wrong(self) -> None:
-        """A folder that is not there, and a file that is no database, are told in one line."""
+        """A missing folder, and a file that is not a database, are reported in one line."""
         nowhere = self.folder / "nowhere"
         self.assertEqual(
             self.run_command("upgrade", folder=nowhere), (1, f"Error: database.url: there is no folder {nowhere}\n")

@@ -1,4 +1,4 @@
-"""Tests for `imgsvc-admin metadefs`, and for what it loads."""
+"""Tests of `imgsvc-admin metadefs`, and of the definitions that it loads."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DOCUMENTS = {
 
 
 class LoadingTests(MetadefTestCase):
-    """What becomes of a namespace that is there."""
+    """Loading a namespace that exists."""
 
     def load(self, existing: Existing, documents: Any = DOCUMENTS, **fields: Any) -> Outcome:
         loading = load_namespace(self.metadefs, {**FIELDS, **fields}, documents, existing, LATER)
@@ -59,7 +59,7 @@ class LoadingTests(MetadefTestCase):
         return set(self.read("one").definitions)
 
     def test_added(self) -> None:
-        """One that is not there is added, whatever would become of one that is."""
+        """A missing namespace is added, whatever the mode."""
         for existing in Existing:
             name = f"new {existing}"
             self.assertEqual(self.load(existing, name=name), Outcome.ADDED)
@@ -67,13 +67,13 @@ class LoadingTests(MetadefTestCase):
             self.assertEqual((set(found.definitions), found.created_at), (set(DOCUMENTS), LATER))
 
     def test_skip(self) -> None:
-        """It stays as it is."""
+        """The existing namespace stays unchanged."""
         before = self.keep(new_namespace("one", *THERE))
         self.assertEqual(self.load(Existing.SKIP), Outcome.UNCHANGED)
         self.assertEqual(self.read("one"), before)
 
     def test_merge(self) -> None:
-        """It gets what it lacks, and nothing of it changes."""
+        """Missing parts are added, and nothing is changed."""
         before = self.keep(new_namespace("one", *THERE, owner="blue", protected=True))
         self.assertEqual(self.load(Existing.MERGE), Outcome.CHANGED)
         after = self.read("one")
@@ -82,7 +82,7 @@ class LoadingTests(MetadefTestCase):
         self.assertEqual(self.load(Existing.MERGE), Outcome.UNCHANGED)
 
     def test_prefer_new(self) -> None:
-        """It gets what is loaded, and keeps what is not; what is the same keeps its dates."""
+        """Loaded parts replace existing ones, others stay, and equal parts keep their dates."""
         self.keep(new_namespace("one", *THERE, owner="blue"))
         self.assertEqual(self.load(Existing.PREFER_NEW), Outcome.CHANGED)
         after = self.read("one")
@@ -97,7 +97,7 @@ class LoadingTests(MetadefTestCase):
         self.assertEqual(self.load(Existing.PREFER_NEW), Outcome.UNCHANGED)
 
     def test_replace(self) -> None:
-        """It becomes what is loaded."""
+        """The loaded namespace replaces the existing one."""
         self.keep(new_namespace("one", *THERE))
         self.assertEqual(self.load(Existing.REPLACE), Outcome.CHANGED)
         self.assertEqual(self.keys(), set(DOCUMENTS))
@@ -107,20 +107,20 @@ class LoadingTests(MetadefTestCase):
         self.assertEqual(self.read("one"), now)
 
     def test_dates(self) -> None:
-        """A change of definitions alone is none of the namespace's own fields."""
+        """A change of definitions alone does not change the date of the namespace."""
         self.keep(new_namespace("one", *THERE, display_name="One", visibility=Visibility.PUBLIC))
         self.assertEqual(self.load(Existing.REPLACE), Outcome.CHANGED)
         self.assertEqual(self.read("one").updated_at, NOON)
 
     def test_unload(self) -> None:
-        """It is removed, protected or not."""
+        """A namespace is removed, also a protected one."""
         self.keep(new_namespace("one", *THERE, protected=True))
         self.successResultOf(Deferred.fromCoroutine(unload_namespace(self.metadefs, "one")))
         self.failureResultOf(self.metadefs.namespace("one"), NotFound)
         self.failureResultOf(Deferred.fromCoroutine(unload_namespace(self.metadefs, "one")), NotFound)
 
     def test_all(self) -> None:
-        """All namespaces are walked through, however many, in the order of their names, with their definitions."""
+        """All namespaces are read, however many, sorted by name, with their definitions."""
         names = [f"{number:03}" for number in range(201)]
         for name in names:
             self.keep(new_namespace(name, definition(Kind.TAG, "t")))
@@ -146,7 +146,9 @@ class FileTests(SynchronousTestCase):
         return path
 
     def test_read(self) -> None:
-        """A folder's files in the order of their names, or one file; who does not say who sees it means everybody."""
+        """A folder's files are read in the order of their names, or one file. A namespace without visibility is
+        public.
+        """
         self.write("b.json", {"namespace": "first", "visibility": "private"})
         second = self.write("c.json", {"namespace": "second", "tags": [{"name": "t"}]})
         self.write("a.txt", "no JSON")
@@ -158,7 +160,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(list(read_files(second)), expected[1:])
 
     def test_wrong(self) -> None:
-        """What is wrong with a file is told with its name."""
+        """An invalid file is reported with its name."""
         for document, text in (
             ("{", "Expecting"),
             ("[]", "object"),
@@ -174,7 +176,7 @@ class FileTests(SynchronousTestCase):
         self.assertRaises(ConfigurationError, list, read_files(self.folder))
 
     def test_twice(self) -> None:
-        """A namespace that is in two files is told with the names of both."""
+        """A namespace that is in two files is reported with the names of both."""
         first, second = (self.write(name, {"namespace": "n"}) for name in ("a.json", "b.json"))
         with self.assertRaisesRegex(ConfigurationError, f"{second}: namespace 'n' is in {first}, too"):
             list(read_files(self.folder))
@@ -187,7 +189,7 @@ class OwnCatalogueTests(SynchronousTestCase):
         self.documents = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(OWN.glob("*.json"))}
 
     def properties(self) -> dict[str, Any]:
-        """Of all namespaces, of objects too."""
+        """The properties of all namespaces, also of their objects."""
         return {
             f"{document['namespace']} {name}": value
             for document in self.documents.values()
@@ -196,7 +198,7 @@ class OwnCatalogueTests(SynchronousTestCase):
         }
 
     def test_read(self) -> None:
-        """Each is valid, public, and protected; no two have one name."""
+        """Each is valid, public and protected, and all have different names."""
         loaded = list(read_files(OWN))
         self.assertGreaterEqual(len(loaded), 30)
         self.assertEqual(len({fields["name"] for fields, _ in loaded}), len(loaded))
@@ -216,7 +218,7 @@ class OwnCatalogueTests(SynchronousTestCase):
         )
 
     def test_associated(self) -> None:
-        """Each is for some type of resource."""
+        """Each is associated with a resource type."""
         types = {
             *("OS::Glance::Image", "OS::Nova::Flavor", "OS::Cinder::Volume"),
             *("OS::Nova::Aggregate", "OS::Nova::Server", "OS::Trove::Instance"),
@@ -226,7 +228,7 @@ class OwnCatalogueTests(SynchronousTestCase):
             self.assertTrue(associated and associated <= types, path)
 
     def test_properties(self) -> None:
-        """Each says what it is, its bounds are of its type, and its default is one of its values."""
+        """Each property has a description, its limits have its type, and its default is one of its values."""
         for name, prop in self.properties().items():
             self.assertTrue(prop["title"] and prop["description"].endswith("."), name)
             bounds = {"minimum", "maximum"} & prop.keys()
@@ -238,7 +240,7 @@ class OwnCatalogueTests(SynchronousTestCase):
                 re.compile(prop["pattern"])
 
     def test_keys(self) -> None:
-        """On a type of resource the properties have the keys that Nova and Cinder know."""
+        """With a resource type, the properties have the keys that Nova and Cinder know."""
         keys = {
             each["name"]: {
                 known.get("prefix", "") + name
@@ -282,7 +284,7 @@ class OwnCatalogueTests(SynchronousTestCase):
 
 
 class CommandTests(SynchronousTestCase):
-    """The command, on a database of its own."""
+    """The command, with its own database."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -290,7 +292,7 @@ class CommandTests(SynchronousTestCase):
         Schema(config.Database(), self.folder).upgrade()
 
     def run_command(self, *arguments: str | Path) -> tuple[int, str]:
-        """Its status, and what it says."""
+        """Status and output of the command."""
         code = "from imgsvc.admin.command import main; main()"
         done = subprocess.run(
             [sys.executable, "-c", code, "--data", self.folder, "metadefs", *arguments],
@@ -304,7 +306,7 @@ class CommandTests(SynchronousTestCase):
         return done.returncode, (done.stdout + done.stderr).strip()
 
     def test_life(self) -> None:
-        """Loaded, loaded again, exported, unloaded, and loaded from what was exported: it is what it was."""
+        """Namespaces are loaded, loaded again, exported, unloaded, and loaded from the export, without a difference."""
         number = len(list(OWN.glob("*.json")))
         self.assertEqual(self.run_command("load"), (0, f"{number} added"))
         self.assertEqual(self.run_command("load", "--replace"), (0, f"{number} unchanged"))
@@ -324,7 +326,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(self.run_command("export", again), (0, "0 written"))
 
     def test_wrong_file(self) -> None:
-        """A wrong file is told in one line, and nothing is loaded of the others either."""
+        """An invalid file is reported in one line, and nothing is loaded from the others either."""
         files_folder = self.folder / "files"
         files_folder.mkdir()
         (files_folder / "a.json").write_text('{"namespace": "n"}')
@@ -335,7 +337,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(self.run_command("export", self.folder / "exported"), (0, "0 written"))
 
     def test_wrong_folder(self) -> None:
-        """A folder that cannot be written is told in one line."""
+        """A folder that cannot be written is reported in one line."""
         (self.folder / "file").touch()
         for folder in ("file/folder", "/proc/folder"):
             status, text = self.run_command("export", self.folder / folder)
@@ -343,7 +345,7 @@ class CommandTests(SynchronousTestCase):
             self.assertRegex(text, "^Error: .*folder: (Not a directory|No such file or directory)$")
 
     def test_names(self) -> None:
-        """Namespaces whose names make the same file name have files of their own."""
+        """Namespaces whose names give the same file name are written to separate files."""
         files_folder = self.folder / "files"
         files_folder.mkdir()
         names = ["a::b", "a/b", "A::B", "..", "\u00e9"]
@@ -356,10 +358,10 @@ class CommandTests(SynchronousTestCase):
 
 
 class PortableTests(SynchronousTestCase):
-    """What a file says of a namespace."""
+    """The document of a namespace in a file."""
 
     def test_portable(self) -> None:
-        """All that a client may set, and nothing else."""
+        """It has everything that a client may set, and nothing else."""
         namespace = new_namespace(
             "one",
             definition(Kind.PROPERTY, "p", {"title": "T", "type": "string"}),

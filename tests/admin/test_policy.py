@@ -12,7 +12,7 @@ from imgsvc.identity.actions import ACTIONS, DEFAULT_RULES
 
 
 class PolicyCommandTests(SynchronousTestCase):
-    """The rules in force, and what they say."""
+    """The rules in force, and their decisions."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
@@ -32,7 +32,7 @@ class PolicyCommandTests(SynchronousTestCase):
         return self.run_command("check", *arguments).output.splitlines()
 
     def test_list(self) -> None:
-        """Every rule is shown, and whether it stands in the file."""
+        """Every rule is listed, and whether it is in the file."""
         rows = [line.split("\t") for line in self.run_command("list").stdout.splitlines()]
         rules = {name: (origin, text) for name, origin, text in rows}
         self.assertEqual(set(rules), {*DEFAULT_RULES, "chiefs"})
@@ -41,7 +41,7 @@ class PolicyCommandTests(SynchronousTestCase):
         self.assertEqual(rules["default"], ("default", "@"))
 
     def test_list_warnings(self) -> None:
-        """What has no effect is told beside the list."""
+        """Rules without effect are reported beside the list."""
         self.write("delete_imagse: '!'\nget_task: ''\n")
         listed = self.run_command("list")
         path = (self.folder / "policy.yaml").absolute()
@@ -57,7 +57,7 @@ class PolicyCommandTests(SynchronousTestCase):
         )
 
     def test_check(self) -> None:
-        """What a caller may do, and by which rule or bound."""
+        """What a caller may do, and which rule or bound decides."""
         mine = ("--project", "p", "--owner", "p", "--visibility", "private")
         self.assertEqual(self.check("--role", "chief", *mine, "delete_image"), ["delete_image\tyes\tfile: role:chief"])
         self.assertEqual(self.check("--role", "member", *mine, "delete_image"), ["delete_image\tno\tfile: role:chief"])
@@ -74,7 +74,7 @@ class PolicyCommandTests(SynchronousTestCase):
         )
 
     def test_members_and_admins(self) -> None:
-        """Projects that an image is shared with are named, and roles in any case; an administrator may more."""
+        """Projects that an image is shared with can be given, and roles in any case. An administrator may do more."""
         shared = ("--owner", "q", "--visibility", "shared", "--member", "p")
         self.assertIn("\tyes\t", self.check("--role", "Member", "--project", "p", *shared, "download_image")[0])
         self.assertIn("\tno\t", self.check("--role", "member", "--project", "x", *shared, "download_image")[0])
@@ -84,7 +84,7 @@ class PolicyCommandTests(SynchronousTestCase):
         self.assertIn("\tno\t", self.check("--role", "admin", *shared, "modify_image")[0])
 
     def test_status(self) -> None:
-        """A refusal of a named action is told by the status, too."""
+        """The status tells a refusal of a named action too."""
         self.assertEqual(self.run_command("check", "--role", "guest", "get_images").exit_code, 1)
         self.assertEqual(
             self.run_command("check", "--role", "reader", "--project", "p", "get_images", "get_image").exit_code, 0
@@ -92,11 +92,11 @@ class PolicyCommandTests(SynchronousTestCase):
         self.assertEqual(self.run_command("check", "--all").exit_code, 0)
 
     def test_all(self) -> None:
-        """Every action can be asked for."""
+        """Every action can be checked."""
         self.assertEqual([line.split("\t")[0] for line in self.check("--all")], list(ACTIONS))
 
     def test_wrong(self) -> None:
-        """What cannot be asked is said in a line."""
+        """A wrong argument is reported in one line."""
         for arguments, message in (
             (("fly",), "Error: There is no action 'fly'; `imgsvc-admin policy list` shows all.\n"),
             (("--property", "a", "get_image"), "Error: 'a' is not of the form KEY=VALUE.\n"),

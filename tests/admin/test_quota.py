@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class QuotaCommandTests(SynchronousTestCase):
-    """Limits of single projects. A command that opens the database ends its process."""
+    """Limits of single projects. The reactor runs once in a process, so each command is a process."""
 
     def setUp(self) -> None:
         folder = Path(self.mktemp()).absolute()
@@ -26,7 +26,7 @@ class QuotaCommandTests(SynchronousTestCase):
         self.config.write_text("[quotas]\nunified = true\n")
 
     def run_command(self, *arguments: str) -> tuple[int, str]:
-        """Status and output."""
+        """Status and output of the command."""
         command = [sys.executable, "-c", "from imgsvc.admin.command import main; main()"]
         result = subprocess.run(
             [*command, "--config", str(self.config), "--data", self.folder, "quota", *arguments],
@@ -39,7 +39,7 @@ class QuotaCommandTests(SynchronousTestCase):
         return result.returncode, result.stdout
 
     def test_kept(self) -> None:
-        """What is set is listed until it is unset."""
+        """A limit is listed until it is unset."""
         Schema(Database(), Path(self.folder)).upgrade()
         self.assertEqual(self.run_command("set", "blue", "image_size_total", "10 GiB"), (0, ""))
         self.assertEqual(self.run_command("set", "red", "image_count_total", "unlimited"), (0, ""))
@@ -60,14 +60,14 @@ class QuotaCommandTests(SynchronousTestCase):
         )
 
     def test_no_database(self) -> None:
-        """A folder without a database gets none: it is mistyped."""
+        """A folder without a database is an error, and gets none: the name may be mistyped."""
         status, output = self.run_command("set", "blue", "image_count_total", "1")
         self.assertEqual((status, output.count("\n")), (1, 1))
         self.assertIn(f"Error: there is no database {self.folder}/imgsvc.sqlite", output)
         self.assertEqual([path.name for path in Path(self.folder).iterdir()], ["imgsvc.toml"])
 
     def test_wrong(self) -> None:
-        """A value that is none is refused before the database is opened."""
+        """An invalid value is refused before the database is opened."""
         for name, value, message in (
             ("image_count_total", "10 GiB", "image_count_total = '10 GiB': must be a number up to 9223372036854775807"),
             ("image_count_total", "9223372036854775808", "must be a number up to 9223372036854775807, or unlimited"),

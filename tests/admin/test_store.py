@@ -1,4 +1,4 @@
-"""Tests of `imgsvc-admin store`. What it does beside a daemon is in tests/daemon/test_mounts.py."""
+"""Tests of `imgsvc-admin store`. tests/daemon/test_mounts.py runs it beside a daemon."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STORES = '[stores]\ndefault = "local"\n[stores.local]\nkind = "file"\npath = "im
 
 
 class AdoptTests(SynchronousTestCase):
-    """`store adopt`. A command that opens the database ends its process."""
+    """`store adopt`. The reactor runs once in a process, so each command is a process."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -25,7 +25,7 @@ class AdoptTests(SynchronousTestCase):
         self.config.write_text(STORES)
 
     def adopt(self, *arguments: str) -> tuple[int, str]:
-        """Status and output."""
+        """Status and output of the command."""
         command = [sys.executable, "-c", "from imgsvc.admin.command import main; main()"]
         result = subprocess.run(
             [*command, "--config", str(self.config), "--data", str(self.folder), "store", "adopt", *arguments],
@@ -38,7 +38,7 @@ class AdoptTests(SynchronousTestCase):
         return result.returncode, result.stdout
 
     def test_refused(self) -> None:
-        """One line for what cannot be adopted, and nothing is made."""
+        """A store that cannot be adopted is reported in one line, and nothing is created."""
         status, said = self.adopt("local")
         self.assertEqual(status, 1)
         self.assertIn("there is no database", said)
@@ -49,7 +49,7 @@ class AdoptTests(SynchronousTestCase):
         self.assertFalse((self.folder / "images").exists())
 
     def test_another_s(self) -> None:
-        """The folder of another catalogue is taken by force only."""
+        """The folder of another catalogue is adopted only with --force."""
         Schema(Database(), self.folder).upgrade()
         (self.folder / "images").mkdir()
         mark = self.folder / "images" / ".imgsvc-lock"

@@ -20,7 +20,7 @@ STORES = '[stores]\ndefault = "local"\n[stores.local]\nkind = "file"\n[stores.we
 
 
 class VerifyCommandTests(SynchronousTestCase):
-    """What it says, and with which status it ends."""
+    """The output and the status of the command."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -30,7 +30,7 @@ class VerifyCommandTests(SynchronousTestCase):
         Schema(Database(), self.folder).upgrade()
 
     def begin(self, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
-        """The command, under way."""
+        """The running command."""
         return subprocess.Popen(
             [
                 *(sys.executable, "-c", "from imgsvc.admin.command import main; main()"),
@@ -44,13 +44,13 @@ class VerifyCommandTests(SynchronousTestCase):
         )
 
     def verify(self, *arguments: str) -> tuple[int, list[str], str]:
-        """Its status, the lines of its output, and what it says on standard error."""
+        """Its status, the lines of its output, and its standard error."""
         running = self.begin(*arguments)
         output, errors = running.communicate(timeout=60)
         return running.returncode, output.splitlines(), errors
 
     def test_well(self) -> None:
-        """All stores that can be looked at, one line each; nothing else is said where there is no terminal."""
+        """Each store that can be read has one line. Without a terminal there is no other output."""
         (self.folder / "imgsvc.toml").write_text(STORES + '[stores.play]\nkind = "memory"\n')
         lines = [
             "store local: ok: 0 records and 0 objects looked at, 0 findings, 0 repaired",
@@ -60,7 +60,7 @@ class VerifyCommandTests(SynchronousTestCase):
         self.assertEqual(self.verify("web"), (0, lines[1:], ""))
 
     def test_found_and_repaired(self) -> None:
-        """A line for each finding, for people or programs; what was moved is in the folder that is named."""
+        """Each finding has a line, for people or programs. Repaired objects are in the named folder."""
         self.verify()
         (self.images / "stray").write_bytes(b"bytes")
         status, (line, summary), _ = self.verify("local")
@@ -81,7 +81,7 @@ class VerifyCommandTests(SynchronousTestCase):
         self.assertEqual(self.verify("local")[0], 0)
 
     def test_away(self) -> None:
-        """A store that is away is not looked at, the others are."""
+        """A store that is away is skipped, the others are not."""
         self.verify()
         (self.images / ".imgsvc-lock").write_text('{"catalogue": "x", "store": "y"}\n')
         status, (line, other), _ = self.verify()
@@ -93,7 +93,7 @@ class VerifyCommandTests(SynchronousTestCase):
         self.assertEqual((status, set(json.loads(line))), (2, {"store", "error"}))
 
     def test_refused(self) -> None:
-        """What cannot be looked at for other reasons is one line, too, and the same status."""
+        """A store that cannot be read for another reason has one line too, and the status is the same."""
         for arguments, message in (
             (["nothing"], "Error: There is no store 'nothing': the stores are local, web.\n"),
             (["--older-than", "soon"], "Error: --older-than 'soon': must be a time in seconds, as 60 or \"1 h\"\n"),
@@ -110,7 +110,7 @@ class VerifyCommandTests(SynchronousTestCase):
         self.assertIn("there is no database", errors)
 
     def test_interrupted(self) -> None:
-        """On a terminal it says how far it has come. Ctrl-C ends it, with what was looked at so far."""
+        """On a terminal it shows its progress. Ctrl-C ends it with a summary of what it has read."""
         self.verify()
         (self.images / "stray").write_bytes(b"bytes")
         terminal, other_end = os.openpty()

@@ -1,4 +1,4 @@
-"""Tests of imgsvc.certificates.barbican, against a server that speaks as much of its API."""
+"""Tests of imgsvc.certificates.barbican, with a server that has the needed part of its API."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PATH = f"/v1/secrets/{ID}"
 def client(
     endpoint: str, agent: IAgent, clock: Any, timeout: float = 10.0, tokens: TokenSource | None = None
 ) -> Barbican:
-    """Of a Barbican at a URL."""
+    """A client of the Barbican at a URL."""
     service = JsonService(
         "Barbican", endpoint, agent, clock, limits(timeout), option="signatures.barbican", tokens=tokens
     )
@@ -54,7 +54,7 @@ class OwnToken:
 
 @implementer(IAgent)
 class Lost:
-    """Finds no host, as Agent says it."""
+    """Finds no host, and fails like Agent."""
 
     def request(self, *arguments: Any, **more: Any) -> Deferred[IResponse]:
         return fail(DNSLookupError())
@@ -79,7 +79,7 @@ class BarbicanTests(SynchronousTestCase):
         return found
 
     def pass_pauses(self) -> None:
-        """Let it be tried as often as it is, which takes less than the time-out."""
+        """Let all attempts be made, which takes less than the time-out."""
         for _ in range(9):
             self.clock.advance(0.5)
             self.agent.flush()
@@ -95,7 +95,7 @@ class BarbicanTests(SynchronousTestCase):
         verifyObject(ICertificates, self.certificates)
 
     def test_asked(self) -> None:
-        """It asks with the caller's token what the secret is, and then for the payload as it was stored."""
+        """The secret's description is requested with the caller's token, and then its payload in the stored type."""
         for content_type in ("application/pkix-cert", "application/octet-stream", "text/plain"):
             self.server.asked.clear()
             self.server.secrets[ID] = Secret(b"certificate", content_type)
@@ -106,11 +106,11 @@ class BarbicanTests(SynchronousTestCase):
             )
 
     def test_upper_case(self) -> None:
-        """Ids are asked for in lower case."""
+        """Ids are requested in lower case."""
         self.assertEqual(self.get(ID.upper()), b"certificate")
 
     def test_own_token(self) -> None:
-        """Who has no token is served with the service's; without any there is none in the request."""
+        """A caller without a token is served with the server's token. If there is none, the request has none."""
         self.server.tokens |= {None}
         self.assertEqual(self.get(caller=Caller()), b"certificate")
         self.assertEqual(self.server.asked[-1][3], None)
@@ -119,7 +119,7 @@ class BarbicanTests(SynchronousTestCase):
         self.assertEqual(self.server.asked[-1][3], "token")
 
     def test_absent(self) -> None:
-        """A secret that is not there; what is no id is not asked for."""
+        """A missing secret is NoSuchCertificate. A text that is not an id is not requested."""
         self.server.secrets.clear()
         self.assertRaises(NoSuchCertificate, self.get)
         self.server.asked.clear()
@@ -128,14 +128,14 @@ class BarbicanTests(SynchronousTestCase):
         self.assertEqual(self.server.asked, [])
 
     def test_refused(self) -> None:
-        """A token that is not valid, or may not read the secret, is the client's fault."""
+        """A token that is invalid, or may not read the secret, is the client's error."""
         for token in ("bad", "other"):
             error = self.assertRaises(BadSignature, self.get, ID, Caller(token=token))
             self.assertNotIsInstance(error, NoSuchCertificate)
             self.assertIn("does not give certificate", str(error))
 
     def test_no_certificate(self) -> None:
-        """A secret of another kind, without a payload, or not active."""
+        """A secret of another type, without a payload, or not active, is refused."""
         for secret in (
             Secret(b"x", "application/pkcs8"),
             Secret(b"x", None),
@@ -147,12 +147,12 @@ class BarbicanTests(SynchronousTestCase):
         self.assertIn("holds no certificate", str(self.assertRaises(BadSignature, self.get)))
 
     def test_too_large(self) -> None:
-        """What is too large for a certificate is not read to its end."""
+        """A payload that is too large for a certificate is not read to its end."""
         self.server.secrets[ID] = Secret(b"x" * (1 << 20))
         self.assertIn("has more than 65536 bytes", str(self.assertRaises(BadSignature, self.get)))
 
     def test_fault(self) -> None:
-        """A fault of Barbican's own, and a redirect, which is not followed with the token."""
+        """An error of Barbican is reported as such, and so is a redirect, which is not followed with the token."""
         for broken, code, attempts in (("fault", 500, 3), ("redirect", 302, 1)):
             self.server.broken = broken
             self.server.asked.clear()
@@ -161,7 +161,7 @@ class BarbicanTests(SynchronousTestCase):
             self.assertEqual(len(self.server.asked), attempts)
 
     def test_fault_that_passes(self) -> None:
-        """A fault of Barbican's own that is over when it is asked again."""
+        """A temporary error of Barbican is retried."""
         self.server.broken = "fault"
         found = self.begin()
         self.server.broken = ""
@@ -169,7 +169,7 @@ class BarbicanTests(SynchronousTestCase):
         self.assertEqual(fired(found), b"certificate")
 
     def test_endpoint(self) -> None:
-        """The endpoint must be a URL of http, which may have a path."""
+        """The endpoint must be an http or https URL, which may have a path."""
         for endpoint in ("barbican.example", "ftp://barbican.example", "http://", "http://a/?b", "http://a b"):
             error = self.assertRaises(ConfigurationError, client, endpoint, self.agent, self.clock)
             self.assertIn(f"signatures.barbican = {endpoint!r}", str(error))
@@ -178,12 +178,12 @@ class BarbicanTests(SynchronousTestCase):
         self.assertEqual(self.server.asked[-1][1], f"/key-manager{PATH}")
 
     def test_no_such_host(self) -> None:
-        """The name of its host is not found: that is not the client's fault, nor one of this server."""
+        """A host name that is not found is an outage, not an error of the client."""
         self.certificates = client("http://barbican.example", Lost(), self.clock)
         self.assertRaises(CertificatesUnavailable, self.get_after_pauses)
 
     def test_hang(self) -> None:
-        """One time-out for all of it, at whichever request; the connection is given up."""
+        """One time-out holds for all requests, and the connection is closed."""
         for broken, asked in (("hang", 1), ("hang-payload", 2)):
             self.server.broken = broken
             self.server.asked.clear()
@@ -200,14 +200,14 @@ class BarbicanTests(SynchronousTestCase):
 
 
 class BrokenConnectionTests(TestCase):
-    """What only a real connection does."""
+    """Failures that need a real connection."""
 
     def certificates(self, port: int) -> Barbican:
         agent = Agent(reactor, pool=HTTPConnectionPool(reactor, False))
         return client(f"http://127.0.0.1:{port}", agent, reactor, 5.0)
 
     async def test_refused(self) -> None:
-        """Nobody listens."""
+        """Nothing listens at the address."""
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             await self.assertFailure(
@@ -215,7 +215,7 @@ class BrokenConnectionTests(TestCase):
             )
 
     async def test_broken_off(self) -> None:
-        """The connection ends in the middle of an answer, or before it."""
+        """The connection ends within a response, or before it."""
 
         class Breaker(Protocol):
             def dataReceived(self, data: bytes) -> None:

@@ -34,7 +34,7 @@ class FolderTests(SynchronousTestCase):
         verifyObject(ICertificates, self.certificates)
 
     def test_files(self) -> None:
-        """A certificate is a file with the id's name, in PEM or DER, whatever the case of the id."""
+        """A certificate is a file with the id as its name, in PEM or DER, whatever the case of the id."""
         (self.folder / f"{ID}.der").write_bytes(b"der")
         self.assertEqual(self.get(ID), b"der")
         (self.folder / f"{ID}.pem").write_bytes(b"pem")
@@ -42,11 +42,11 @@ class FolderTests(SynchronousTestCase):
         self.assertEqual(self.get(ID.upper()), b"pem")
 
     def test_absent(self) -> None:
-        """What is not there."""
+        """A certificate that does not exist is NoSuchCertificate."""
         self.assertRaises(NoSuchCertificate, self.get, ID)
 
     def test_no_way_out(self) -> None:
-        """Nothing but an id names a file, whatever there is outside or inside of the folder."""
+        """Only an id can name a file, whatever is outside or inside the folder."""
         (self.folder.parent / "secret.pem").write_bytes(b"secret")
         (self.folder / "name.pem").write_bytes(b"name")
         for name in (
@@ -66,13 +66,13 @@ class FolderTests(SynchronousTestCase):
         self.assertRaises(BadSignature, self.get, ID)
 
     def test_unreadable(self) -> None:
-        """What cannot be read is no fault of the client's."""
+        """A file that cannot be read is not the client's error."""
         (self.folder / f"{ID}.pem").mkdir()
         error = self.assertRaises(CertificatesUnavailable, self.get, ID)
         self.assertIn("Is a directory", str(error))
         self.assertNotIn(str(self.folder), str(error))
 
     def test_no_folder(self) -> None:
-        """The folder must be there at start."""
+        """The folder must exist at the start."""
         error = self.assertRaises(ConfigurationError, CertificateFolder, self.folder / "x", ImmediateThreads())
         self.assertIn("signatures.certificates = ", str(error))

@@ -15,7 +15,7 @@ from tests.support.signing import KnownCertificates
 
 
 class SeveralTests(SynchronousTestCase):
-    """The first place that has it."""
+    """The first source that has a certificate gives it."""
 
     def setUp(self) -> None:
         self.first, self.second = KnownCertificates({"a": b"1"}), KnownCertificates({"a": b"2", "b": b"3"})
@@ -26,14 +26,14 @@ class SeveralTests(SynchronousTestCase):
         return found
 
     def test_order(self) -> None:
-        """Places are asked in their order, until one has it."""
+        """Sources are asked in their order, until one has it."""
         verifyObject(ICertificates, self.places)
         self.assertEqual([self.get("a"), self.get("b")], [b"1", b"3"])
         self.assertEqual((len(self.first.callers), len(self.second.callers)), (2, 1))
         self.assertRaises(NoSuchCertificate, self.get, "c")
 
     def test_unavailable(self) -> None:
-        """A place that cannot answer might have had it: the next one is not asked."""
+        """If a source fails, the next is not asked, because the first might have had it."""
         self.first.waiting = Deferred()
         self.first.waiting.errback(CertificatesUnavailable("down"))
         self.assertRaises(CertificatesUnavailable, self.get, "b")

@@ -32,7 +32,7 @@ CALLER = Caller()
 
 @implementer(IPolicy)
 class Allowed:
-    """Allows these actions."""
+    """A policy that allows these actions."""
 
     def __init__(self, *actions: str) -> None:
         self.actions = set(actions)
@@ -57,13 +57,13 @@ def with_tag_and_property(number: int) -> Callable[[Image], Image]:
 
 
 def same(image: Image) -> Image:
-    """A change that is none."""
+    """A change without effect."""
     return evolve(image)
 
 
 @implementer(IThreads)
 class Writer(HeldThreads):
-    """Calls at once, but holds calls while `holding`."""
+    """Makes calls at once, except while `holding`."""
 
     holding = False
 
@@ -72,7 +72,7 @@ class Writer(HeldThreads):
 
 
 class ChangesTestCase(CatalogueTestCase):
-    """Gives `self.changes`, on `self.catalogue`, whose writes wait in `self.writer` if `held`."""
+    """Has `self.changes` on `self.catalogue`. Its writes wait in `self.writer` if `held`."""
 
     held = False
 
@@ -90,7 +90,7 @@ class ChangesTestCase(CatalogueTestCase):
         return super().open_database(writer_threads=self.writer, **options)
 
     def changes_on(self, catalogue: Catalogue) -> Changes:
-        """Of another process, when the catalogue is another."""
+        """Changes of another process, if the catalogue is another."""
         return Changes(Access(catalogue, self.policy), catalogue, Events(Clock()))
 
     def change(
@@ -100,14 +100,14 @@ class ChangesTestCase(CatalogueTestCase):
         return Deferred.fromCoroutine(self.changes.change(CALLER, image_id or self.image.id, function, action))
 
     def release_all(self) -> None:
-        """Let all writes happen."""
+        """Do all writes that wait."""
         while self.writer.held:
             self.writer.release()
         self.writer.holding = False
         self.assertEqual(self.changes._turns, {})
 
     def tags(self) -> tuple[str, ...]:
-        """What the image has."""
+        """The tags of the image."""
         return self.get(self.image.id).tags
 
 
@@ -115,7 +115,7 @@ class ChangeTests(ChangesTestCase):
     """One change."""
 
     def test_change(self) -> None:
-        """The image is kept as the function gives it, a moment later; the caller gets what is kept."""
+        """The result of the function is written, with a later time, and returned as it is kept."""
         changed, pending = self.successResultOf(self.change(lambda image: evolve(image, name="new", tags=("z", "a"))))
         self.assertEqual(changed, self.get(self.image.id))
         self.assertEqual((changed.name, changed.tags, pending), ("new", ("a", "z"), []))
@@ -123,13 +123,13 @@ class ChangeTests(ChangesTestCase):
         self.assertEqual(self.changes._turns, {})
 
     def test_no_change(self) -> None:
-        """An equal image is not written."""
+        """An unchanged image is not written."""
         changed, pending = self.successResultOf(self.change(same))
         self.assertEqual((changed, pending), (self.image, []))
         self.assertEqual(self.get(self.image.id), self.image)
 
     def test_lost_locations(self) -> None:
-        """The caller gets the locations that the change took away."""
+        """The caller gets the locations that the change removed."""
         image = self.add_active()
         changed, pending = self.successResultOf(self.change(lambda image: evolve(image, locations=()), image.id))
         self.assertEqual(changed.locations, ())
@@ -139,7 +139,7 @@ class ChangeTests(ChangesTestCase):
         self.assertEqual(self.successResultOf(moved)[0].locations, (location,))
 
     def test_refused_by_function(self) -> None:
-        """What the function raises is raised, nothing has changed, and the next change goes on."""
+        """An error of the function is raised, nothing changes, and the next change goes on."""
 
         def refuse(image: Image) -> Image:
             raise Invalid("no")
@@ -150,7 +150,9 @@ class ChangeTests(ChangesTestCase):
         self.assertEqual(self.tags(), ("a", "first"))
 
     def test_access(self) -> None:
-        """NoSuchImage for who may not see it, Forbidden for who may only do that; the function is not asked."""
+        """NoSuchImage for callers that do not see the image, Forbidden for those that only see it. The function
+        is not called.
+        """
         self.failureResultOf(self.change(self.fail, "absent"), NoSuchImage)
         self.failureResultOf(self.change(self.fail, action="deactivate"), Forbidden)
         self.policy.actions.clear()
@@ -164,7 +166,7 @@ class TurnTests(ChangesTestCase):
     held = True
 
     def test_two(self) -> None:
-        """The second begins when the first is kept, and is made on top of it."""
+        """The second change begins when the first is kept, and is based on it."""
         first, second = self.change(with_tag("a")), self.change(with_tag("b"))
         self.assertEqual(len(self.writer.held), 1)
         self.writer.release()
@@ -190,7 +192,7 @@ class TurnTests(ChangesTestCase):
             self.successResultOf(result)
 
     def add_held(self) -> str:
-        """One more image."""
+        """Add another image while writes are held."""
         image = new_image()
         adding = self.catalogue.add(image)
         self.writer.release()
@@ -198,7 +200,7 @@ class TurnTests(ChangesTestCase):
         return image.id
 
     def test_order(self) -> None:
-        """They go on in the order in which they came."""
+        """They are made in the order in which they came."""
         order: list[int] = []
 
         def number(index: int) -> Callable[[Image], Image]:
@@ -216,7 +218,7 @@ class TurnTests(ChangesTestCase):
         self.assertEqual(set(self.tags()), {"first", *map(str, range(20))})
 
     def test_cancelled_while_waiting(self) -> None:
-        """One that waits and is given up holds nobody up, and changes nothing."""
+        """A change that is cancelled while it waits holds up no other, and has no effect."""
         first, second, third = (self.change(with_tag(tag)) for tag in "abc")
         second.cancel()
         self.failureResultOf(second, CancelledError)
@@ -226,7 +228,7 @@ class TurnTests(ChangesTestCase):
         self.assertEqual(self.tags(), ("a", "c", "first"))
 
     def test_last_cancelled_while_waiting(self) -> None:
-        """Nothing is remembered of the image when the one before it ends."""
+        """If the only waiting change is cancelled, nothing about the image is kept in memory."""
         first, second = self.change(with_tag("a")), self.change(with_tag("b"))
         second.cancel()
         self.failureResultOf(second, CancelledError)
@@ -235,7 +237,7 @@ class TurnTests(ChangesTestCase):
         self.assertEqual(self.changes._turns, {})
 
     def test_cancelled_while_writing(self) -> None:
-        """One that is given up while it is written lets the next go on, which does not undo it."""
+        """If a change is cancelled while it is written, the next goes on and does not undo it."""
         first, second = self.change(with_tag("a")), self.change(with_tag("b"))
         first.cancel()
         self.failureResultOf(first, CancelledError)
@@ -244,7 +246,7 @@ class TurnTests(ChangesTestCase):
         self.assertEqual(self.tags(), ("a", "b", "first"))
 
     def test_failed(self) -> None:
-        """One that fails lets the next go on."""
+        """After a change that fails, the next goes on."""
 
         def refuse(image: Image) -> Image:
             raise Invalid("no")
@@ -257,7 +259,7 @@ class TurnTests(ChangesTestCase):
         self.assertEqual(self.tags(), ("a", "c", "first"))
 
     def test_many_without_a_write(self) -> None:
-        """However many wait, and end as soon as it is their turn, the stack does not grow."""
+        """The stack does not grow, however many changes wait and end at once."""
         first = self.change(with_tag("a"))
         rest = [self.change(same) for _ in range(5000)]
         self.writer.release()
@@ -267,7 +269,7 @@ class TurnTests(ChangesTestCase):
         self.assertEqual(self.changes._turns, {})
 
     def test_one_after_the_other(self) -> None:
-        """One that begins when another has ended finds a turn, and leaves none."""
+        """A change that begins after another has ended gets a turn, and leaves nothing in memory."""
         first, second = self.change(with_tag("a")), self.change(same)
         more: list[Deferred[Any]] = []
         second.addCallback(lambda result: more.append(self.change(with_tag("b"))))
@@ -285,12 +287,12 @@ class OtherProcessTests(ChangesTestCase):
         self.other = self.changes_on(self.open_catalogue(self.open_database()))
 
     def change_there(self, function: Callable[[Image], Image]) -> None:
-        """A change by the other process."""
+        """A change by another process."""
         changing = self.other.change(CALLER, self.image.id, function, "modify_image")
         self.successResultOf(Deferred.fromCoroutine(changing))
 
     def test_overtaken(self) -> None:
-        """A change that finds another one kept meanwhile is made again, on top of it."""
+        """A change that was overtaken by another is repeated on its result."""
         calls: list[tuple[str, ...]] = []
 
         def overtaken(image: Image) -> Image:
@@ -305,7 +307,7 @@ class OtherProcessTests(ChangesTestCase):
         self.assertEqual(self.tags(), changed.tags)
 
     def test_overtaken_by_a_refusal(self) -> None:
-        """What is permitted is asked again for the image as it is then."""
+        """The policy is asked again for the changed image."""
 
         def overtaken(image: Image) -> Image:
             self.policy.actions.remove("modify_image")
@@ -325,7 +327,7 @@ class OtherProcessTests(ChangesTestCase):
         self.failureResultOf(self.change(overtaken), NoSuchImage)
 
     def test_always_overtaken(self) -> None:
-        """ImageChanged after many attempts."""
+        """ImageChanged is raised after many attempts."""
         calls: list[int] = []
 
         def overtaken(image: Image) -> Image:
@@ -340,16 +342,16 @@ class OtherProcessTests(ChangesTestCase):
 
 
 class RaceTests(TestCase):
-    """Changes in real threads, by two processes' worth of catalogues on one database."""
+    """Changes in real threads, by catalogues of two processes on one database."""
 
     NUMBER = 50
 
     def database(self) -> config.Database:
-        """Where it is. SQLite makes its tables itself."""
+        """The options of the database. SQLite creates its tables itself."""
         return config.Database(url=f"sqlite:///{Path(self.mktemp()).absolute()}")
 
     async def test_nothing_is_lost(self) -> None:
-        """Of many changes at once, each of which adds a tag and a property, every one is kept."""
+        """Of many concurrent changes that each add a tag and a property, all are kept."""
         options = self.database()
         catalogues = [Catalogue(open_database(options, Path(), self.make_threads, reactor)) for _ in range(2)]
         for catalogue in catalogues:
@@ -377,28 +379,28 @@ class RaceTests(TestCase):
                 await catalogue.stop()
 
     def make_threads(self, name: str, size: int) -> IThreads:
-        """Real ones."""
+        """Make real threads."""
         threads = ReactorThreads(reactor, name, size)
         self.addCleanup(threads.stop)
         return threads
 
 
 class PostgreSQLRaceTests(RaceTests):
-    """The same on a server."""
+    """The same test on PostgreSQL."""
 
     def database(self) -> config.Database:
         return empty_database(postgresql())
 
 
 class MariaDBRaceTests(RaceTests):
-    """The same on a server."""
+    """The same test on MariaDB."""
 
     def database(self) -> config.Database:
         return empty_database(mariadb())
 
 
 def empty_database(server: DatabaseServer) -> config.Database:
-    """A new one, with tables."""
+    """A new database with tables."""
     options = config.Database(url=server.url(server.new_database()))
     Schema(options, Path()).upgrade()
     return options

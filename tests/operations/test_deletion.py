@@ -1,4 +1,4 @@
-"""The end of images and of their bytes."""
+"""Deletion of images and of their data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ABSENT = "11111111-2222-3333-4444-555555555555"
 
 
 class HeldCatalogue:
-    """A catalogue that deletes no image before `go_on` fires."""
+    """A catalogue whose deletion of an image waits until `go_on` fires."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -39,11 +39,11 @@ class DeletionTests(ApiTestCase):
         return image
 
     def delete(self, image_id: str) -> int:
-        """The status."""
+        """The status of the response."""
         return self.server.request("DELETE", f"/v2/images/{image_id}").status
 
     def test_bytes_go(self) -> None:
-        """204 without a body, and neither image nor bytes are there any more."""
+        """204 without a body. Image and data are gone."""
         image = self.made()
         answer = self.server.request("DELETE", f"/v2/images/{image}")
         self.assertEqual((answer.status, answer.body), (204, b""))
@@ -54,25 +54,25 @@ class DeletionTests(ApiTestCase):
         self.assertEqual(self.server.request("GET", "/v2/images").json["images"], [])
 
     def test_queued(self) -> None:
-        """An image without data is deleted too; one that never was is 404."""
+        """An image without data is deleted too. One that never existed is 404."""
         self.assertEqual(self.delete(self.server.image()["id"]), 204)
         self.assertEqual(self.delete(ABSENT), 404)
 
     def test_protected(self) -> None:
-        """A protected image is 403, and stays."""
+        """A protected image is 403 and stays."""
         image = self.server.image(protected=True)["id"]
         self.server.put(image, b"data")
         self.assertEqual(self.delete(image), 403)
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
 
     def test_body(self) -> None:
-        """A request with a body is 400, and deletes nothing."""
+        """A request with a body is 400, and nothing is deleted."""
         image = self.made()
         self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}", body=b"{}").status, 400)
         self.assertEqual(self.status(image), "active")
 
     def test_store_that_cannot_now(self) -> None:
-        """The image is deleted all the same and does not come back; the reaper removes the bytes."""
+        """If the store is down, the image is deleted and does not come back. The reaper removes the data."""
         image = self.made()
         store = self.server.store()
         store.fail("delete", StoreUnavailable("local", "x"))
@@ -88,7 +88,7 @@ class DeletionTests(ApiTestCase):
         self.assertNotIn("delete", store.calls)
 
     def hanging_delete(self, image: str) -> tuple[Any, Connection]:
-        """The store, which does not answer, and the connection of who waits for it to delete the image."""
+        """A store that does not respond, and the connection of a client that waits for its deletion."""
         store = self.server.store()
         store.hang("delete")
         connection = self.server.connect()
@@ -96,7 +96,7 @@ class DeletionTests(ApiTestCase):
         return store, connection
 
     def test_store_that_refuses(self) -> None:
-        """403 or 409; the image is as it was, also for the reaper, and can be deleted when the store allows it."""
+        """403 or 409. The image is unchanged, also by the reaper, and can be deleted when the store allows it."""
         for error, status in (
             (StoreForbidden("local", "x"), 403),
             (ObjectInUse("local", "x"), 409),
@@ -118,7 +118,7 @@ class DeletionTests(ApiTestCase):
             self.assert_nothing_kept()
 
     def test_store_that_is_away(self) -> None:
-        """503 before anything is done: the record was never gone, and no store was asked to delete."""
+        """503 before anything is done. The record stays, and no store was asked to delete."""
         image = self.made()
         store = self.server.store()
         before = self.show(image)
@@ -131,14 +131,14 @@ class DeletionTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_store_that_cannot_say(self) -> None:
-        """A store of which cannot be told whether it is there, but which is not away, is asked to delete."""
+        """A store whose check fails without being away is asked to delete."""
         image = self.made()
         self.server.store().fail("check", StoreUnavailable("local", "x"))
         self.assertEqual(self.delete(image), 204)
         self.assert_nothing_kept()
 
     def test_store_that_is_no_more(self) -> None:
-        """503 while the store of its bytes is not configured: they are still there."""
+        """503 while the store of the data is not configured, because the data still exists."""
         image = self.made()
         stores = self.server.server.core.stores._stores
         store = stores.pop("local")
@@ -149,7 +149,7 @@ class DeletionTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_reaper_meanwhile(self) -> None:
-        """The reaper leaves alone what is being deleted."""
+        """The reaper does not touch an image that is being deleted."""
         image = self.made()
         store, connection = self.hanging_delete(image)
         self.server.run_reaper()
@@ -159,7 +159,7 @@ class DeletionTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_refusal_that_nobody_waits_for(self) -> None:
-        """An image whose store refuses comes back, though the client is gone."""
+        """An image whose store refuses comes back, even if the client has disconnected."""
         image = self.made()
         store, connection = self.hanging_delete(image)
         connection.lose()
@@ -169,7 +169,7 @@ class DeletionTests(ApiTestCase):
         self.assertEqual(self.status(image), "active")
 
     def test_client_gone_before_the_record(self) -> None:
-        """Nor does it matter when the client goes."""
+        """A client that disconnects before the record is deleted makes no difference either."""
         image = self.made()
         held = HeldCatalogue(self.server.server.core.catalogue)
         self.server.server.core.deletion.catalogue = held  # type: ignore[assignment]
@@ -182,7 +182,7 @@ class DeletionTests(ApiTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").status, 200)
 
     def test_bytes_that_are_gone_already(self) -> None:
-        """Bytes that the store does not have need not be deleted again."""
+        """Data that is already missing in the store need not be deleted."""
         image = self.made()
         store = self.server.store()
         store.fail("delete", ObjectMissing("local", "x"), done=True)
@@ -192,7 +192,7 @@ class DeletionTests(ApiTestCase):
         self.assertNotIn("delete", store.calls)
 
     def test_client_gone(self) -> None:
-        """A client that does not wait for the store changes nothing of it."""
+        """A client that does not wait for the store makes no difference."""
         image = self.made()
         store, connection = self.hanging_delete(image)
         connection.lose()
@@ -203,12 +203,14 @@ class DeletionTests(ApiTestCase):
 
 
 class PermissionTests(ApiTestCase):
-    """Who may delete."""
+    """Which callers may delete images."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
 
     def test_each(self) -> None:
-        """Members of the owning project and administrators; who only sees the image is 403, all others 404."""
+        """Members of the owning project and administrators may delete. Others who see the image get 403, the
+        rest 404.
+        """
         body = b'{"visibility": "%s"}'
         for visibility, stranger in ((b"community", 403), (b"shared", 404), (b"private", 404)):
             image = self.server.request("POST", "/v2/images", MEMBER, body % visibility).json["id"]

@@ -1,4 +1,4 @@
-"""Which of an image's copies is read."""
+"""The choice of the copy that a download reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TAPE = "tape"
 
 
 class TapeStore(FaultyStore):
-    """The store `tape` gives whole objects only; others are as they are."""
+    """The store `tape` gives only whole objects. Other stores are unchanged."""
 
     def __init__(self, inner: IStore) -> None:
         super().__init__(inner)
@@ -37,13 +37,13 @@ class TapeStore(FaultyStore):
 
 
 class PartTests(ApiTestCase):
-    """Parts of images that have a copy in a store which has no parts."""
+    """Ranges of images with a copy in a store that has no ranges."""
 
     tables: ClassVar[dict[str, Any]] = {"stores": {"default": TAPE, TAPE: {**MEMORY, "weight": 9}, "disk": MEMORY}}
     wrap_store = TapeStore
 
     def image(self, copies: int) -> str:
-        """The path of an image on tape, and with two copies on the disk as well."""
+        """The path of an image on tape, which may also have two copies on disk."""
         image_id = str(self.server.image()["id"])
         self.assertEqual(self.server.put(image_id, b"0123456789").status, 204)
         if copies == 2:
@@ -55,30 +55,30 @@ class PartTests(ApiTestCase):
         return f"/v2/images/{image_id}/file"
 
     def asked(self) -> list[str]:
-        """What the tape was asked for."""
+        """The spans that the tape was asked for."""
         return [call for call in self.server.store(TAPE).calls if call in ("reader", "part")]
 
     def test_part(self) -> None:
-        """A part is read from another store, be it lighter; the tape is not even asked."""
+        """A range is read from another store, even one with a lower weight. The tape is not asked."""
         path = self.image(copies=2)
         answer = self.server.request("GET", path, {"Range": "bytes=2-4"})
         self.assertEqual((answer.status, answer.body), (206, b"234"))
         self.assertEqual([], self.asked())
 
     def test_whole(self) -> None:
-        """The whole is read from the heaviest store as ever."""
+        """The whole is read from the store with the highest weight, as always."""
         path = self.image(copies=2)
         self.assertEqual(b"0123456789", self.server.request("GET", path).body)
         self.assertEqual(["reader"], self.asked())
 
     def test_no_other_copy(self) -> None:
-        """400 where there is none that has parts."""
+        """400 if no copy supports ranges."""
         path = self.image(copies=1)
         self.assertEqual(400, self.server.request("GET", path, {"Range": "bytes=2-4"}).status)
         self.assertEqual(["part"], self.asked())
 
     def test_other_copy_fails(self) -> None:
-        """503 when the other copy cannot be had now: it may be later."""
+        """503 if the other copy cannot be read now."""
         path = self.image(copies=2)
         self.server.store("disk").fail("reader", StoreUnavailable("disk", "does not answer."))
         self.assertEqual(503, self.server.request("GET", path, {"Range": "bytes=2-4"}).status)

@@ -1,4 +1,4 @@
-"""Which facts the calls of the API publish."""
+"""The events that the calls of the API publish."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 
 
 class PublishedTests(ApiTestCase):
-    """A server, and all that it publishes."""
+    """A server, and all events that it publishes."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE}
 
@@ -30,11 +30,11 @@ class PublishedTests(ApiTestCase):
         return names
 
     def statuses(self) -> list[str]:
-        """Of the images of these events."""
+        """The statuses of the images of these events."""
         return [event.image.status.value for event in self.latest if isinstance(event, ImageEvent)]
 
     def test_life(self) -> None:
-        """An image that is made, filled, read, changed, taken out of use and back, and deleted."""
+        """The events of an image that is created, filled, read, changed, deactivated, reactivated and deleted."""
         image_id = self.server.image()["id"]
         self.assertEqual(self.published(), ["ImageCreated"])
         self.assertEqual(self.server.put(image_id, b"data").status, 204)
@@ -64,7 +64,7 @@ class PublishedTests(ApiTestCase):
         self.assertEqual(self.published(), ["ImageDeleted"])
 
     def test_failed_upload(self) -> None:
-        """An upload that fails leaves the image queued."""
+        """A failed upload publishes that the image is queued."""
         image_id = self.server.image()["id"]
         self.published()
         self.server.store().fail("write", StoreUnavailable("local", "does not answer."))
@@ -74,7 +74,7 @@ class PublishedTests(ApiTestCase):
         self.assertEqual(self.statuses(), ["saving", "queued"])
 
     def test_refused(self) -> None:
-        """What is refused publishes nothing."""
+        """A refused request publishes nothing."""
         image_id = self.server.image()["id"]
         self.published()
         self.server.request("DELETE", f"/v2/images/{image_id}/tags/none")
@@ -83,7 +83,7 @@ class PublishedTests(ApiTestCase):
         self.assertEqual(self.published(), [])
 
     def test_members(self) -> None:
-        """A project that the image is shared with, that accepts it, and that it is no longer shared with."""
+        """The events of a member that is added, accepts, and is removed."""
         image_id = self.server.image()["id"]
         self.published()
         members = f"/v2/images/{image_id}/members"
@@ -102,7 +102,7 @@ class PublishedTests(ApiTestCase):
         self.assertEqual(removed.member_id, "guests")
 
     def test_store(self) -> None:
-        """A store that does not answer for its health, and then does again."""
+        """The events of a store that fails its health check, and then passes it."""
         self.server.store().fail("usage", StoreUnavailable("local", "does not answer."))
         self.server.request("GET", "/healthcheck?detail")
         self.assertEqual(self.published(), ["StoreDown"])

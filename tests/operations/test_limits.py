@@ -1,4 +1,4 @@
-"""Tests of imgsvc.operations.limits, and of the tags of an image that many add to at once."""
+"""Tests of imgsvc.operations.limits, and of concurrent additions of tags."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULTS = ProjectLimits("", size_total=100, count_total=3)
 
 
 class QuotasTests(CatalogueTestCase):
-    """Which limits hold for whom."""
+    """Which limits hold for which project."""
 
     def quotas(self, **options: Any) -> Quotas:
         return Quotas(self.catalogue, size_cap=1000, **options)
@@ -34,11 +34,11 @@ class QuotasTests(CatalogueTestCase):
         return self.successResultOf(Deferred.fromCoroutine(coroutine))
 
     def limit(self, name: str, value: int) -> None:
-        """Set one of the project `me`."""
+        """Set a limit of the project `me`."""
         self.successResultOf(self.database.write(lambda connection: projects.set_limit(connection, "me", name, value)))
 
     def test_none(self) -> None:
-        """Without limits there are none, and for images without an owner neither."""
+        """Without limits, and for images without an owner, nothing is limited."""
         self.assertIsNone(self.result(self.quotas().limits("me")))
         for options in ({"user_storage": 5}, {"unified": True, "defaults": DEFAULTS}):
             quotas = self.quotas(**options)
@@ -47,7 +47,7 @@ class QuotasTests(CatalogueTestCase):
             self.result(quotas.before_lookup(None, 2**50))
 
     def test_user_storage(self) -> None:
-        """The storage of every owner counts where projects have no limits; limits that were set do not."""
+        """Without `unified`, the storage of every owner is limited, and limits of projects have no effect."""
         self.limit("image_size_total", 7)
         self.add_active({"size": 10}, owner="me")
         quotas = self.quotas(user_storage=50, defaults=DEFAULTS)
@@ -57,7 +57,7 @@ class QuotasTests(CatalogueTestCase):
         self.result(quotas.before_lookup("me", 2**50))
 
     def test_unified(self) -> None:
-        """Where projects have limits, those that were set for one take the place of the defaults, one by one."""
+        """With `unified`, each limit of a project replaces the default."""
         quotas = self.quotas(unified=True, defaults=DEFAULTS, user_storage=1)
         self.assertEqual(self.result(quotas.limits("me")), ProjectLimits("me", size_total=100, count_total=3))
         for name, value in (("image_size_total", -1), ("image_count_uploading", 0), ("of_a_later_version", 5)):
@@ -66,7 +66,7 @@ class QuotasTests(CatalogueTestCase):
         self.assertEqual(self.result(quotas.limits("you")), ProjectLimits("you", size_total=100, count_total=3))
 
     def test_before_lookup(self) -> None:
-        """A project whose bytes are used up, or would be by what is announced, is refused before anything else."""
+        """A project whose bytes are used up, or would be by the announced size, is refused before any other check."""
         quotas = self.quotas(unified=True, defaults=DEFAULTS)
         self.add_active({"size": 60}, owner="me")
         self.result(quotas.before_lookup("me", 40))
@@ -83,10 +83,10 @@ class QuotasTests(CatalogueTestCase):
 
 
 class TagRaceTests(RaceTestCase):
-    """Tags that many add at once, through two processes' worth of catalogues."""
+    """Concurrent additions of tags through catalogues of two processes."""
 
     async def test_tags(self) -> None:
-        """Of 30 tags at once exactly 10 are added, if there may be 10."""
+        """Of 30 concurrent tags exactly 10 are added, if the limit is 10."""
         catalogues = await self.catalogues()
         image = new_image(owner="me")
         await catalogues[0].add(image)

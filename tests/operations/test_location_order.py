@@ -1,4 +1,4 @@
-"""Where the data of an image are read from."""
+"""The order in which the locations of an image are read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class StoreOfTests(SynchronousTestCase):
     """The store of a location."""
 
     def test_reserved(self) -> None:
-        """Images that were put into a store before it was reserved are still read and deleted there."""
+        """Images in a store that was reserved later can still be read and deleted."""
         budget = Budget(1 << 20)
         stores = [
             MemoryStore(StoreSettings("local"), 0, budget),

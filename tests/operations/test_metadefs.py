@@ -1,4 +1,4 @@
-"""Tests for imgsvc.operations.metadefs: what happens when others come in between, and what operators' rules change."""
+"""Tests of imgsvc.operations.metadefs: concurrent changes, and rules of operators."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ PROPERTY = {(Kind.PROPERTY, "p"): {"title": "P", "type": "string"}}
 
 @implementer(IMetadefCatalogue)
 class Meddled:
-    """A catalogue in which others make a change between every read of a namespace and the write that follows it.
+    """A catalogue in which others change a namespace between each read and the following write.
 
-    meddle: how they change it. times: how often they do.
+    meddle: makes their change. times: how often it is made.
     """
 
     def __init__(self, inner: MetadefCatalogue, meddle: Callable[[Namespace], Namespace], times: int) -> None:
@@ -66,7 +66,7 @@ class Meddled:
 
 
 class MetadefTestCase(SynchronousTestCase):
-    """With a namespace `one` that has a property and a tag."""
+    """A namespace `one` with a property and a tag."""
 
     def setUp(self) -> None:
         threads = {"writer_threads": ImmediateThreads(), "reader_threads": ImmediateThreads()}
@@ -83,7 +83,7 @@ class MetadefTestCase(SynchronousTestCase):
         return Metadefs(catalogue, policy or Policy(), now=lambda: self.now)
 
     def meddled(self, meddle: Callable[[Namespace], Namespace], times: int = 1) -> Metadefs:
-        """Operations that others come in between of."""
+        """Operations on a Meddled catalogue."""
         return self.operations(Meddled(self.catalogue, meddle, times))
 
     def result(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -93,7 +93,7 @@ class MetadefTestCase(SynchronousTestCase):
         self.failureResultOf(Deferred.fromCoroutine(work), error)
 
     def rules(self) -> Path:
-        """An operator's, for people who look after definitions."""
+        """An operator's rules for people who look after definitions."""
         path = Path(self.mktemp())
         path.write_text('"metadef_admin": "role:admin or role:curator"\n')
         return path
@@ -113,21 +113,21 @@ def described(namespace: Namespace) -> Namespace:
 
 
 class TogetherTests(MetadefTestCase):
-    """Others come in between."""
+    """Concurrent changes."""
 
     def test_provided(self) -> None:
-        """The meddled catalogue is what the interface says."""
+        """The Meddled catalogue provides the interface."""
         verifyObject(IMetadefCatalogue, Meddled(self.catalogue, described, 0))
 
     def test_both(self) -> None:
-        """A change is made on what is there then: both have their effect."""
+        """A change is based on the current state, so both changes take effect."""
         self.result(self.meddled(described, 3).add(ADMIN, "one", {(Kind.TAG, "new"): {}}))
         found = self.read()
         self.assertEqual([each.name for each in found.of_kind(Kind.TAG)], ["new", "t"])
         self.assertEqual(found.description, "None+++")
 
     def test_protected_meanwhile(self) -> None:
-        """A protection that was set in between holds."""
+        """A protection that was set meanwhile is respected."""
         for remove in (
             lambda metadefs: metadefs.delete(ADMIN, "one"),
             lambda metadefs: metadefs.remove(ADMIN, "one", Kind.TAG, "t"),
@@ -139,7 +139,7 @@ class TogetherTests(MetadefTestCase):
             self.successResultOf(self.catalogue.update(found, evolve(found, protected=False)))
 
     def test_hidden_meanwhile(self) -> None:
-        """What became invisible in between is not there."""
+        """A namespace that became invisible meanwhile is not found."""
         policy = Policy(self.rules())
 
         def hidden(namespace: Namespace) -> Namespace:
@@ -150,7 +150,7 @@ class TogetherTests(MetadefTestCase):
         self.assertEqual(len(self.read().definitions), 2)
 
     def test_taken_meanwhile(self) -> None:
-        """A name that was taken in between is taken."""
+        """A name that was used meanwhile is a conflict."""
 
         def tagged(namespace: Namespace) -> Namespace:
             tag = evolve(namespace.definitions[Kind.TAG, "t"], name="new")
@@ -160,16 +160,16 @@ class TogetherTests(MetadefTestCase):
         self.assertEqual(len(self.read().definitions), 3)
 
     def test_without_end(self) -> None:
-        """Who never gets through gives up at last."""
+        """A change that is always overtaken is given up in the end."""
         self.assert_refused(NamespaceChanged, self.meddled(described, MOST_ATTEMPTS).delete(ADMIN, "one"))
         self.result(self.meddled(described, MOST_ATTEMPTS - 1).delete(ADMIN, "one"))
 
 
 class DateTests(MetadefTestCase):
-    """What is dated when."""
+    """Which dates change."""
 
     def test_dates(self) -> None:
-        """A change of a definition dates that one; a change of fields, the namespace."""
+        """A change of a definition updates its own date. A change of fields updates that of the namespace."""
         self.now = NOON + timedelta(days=1)
         self.result(self.metadefs.change(ADMIN, "one", Kind.PROPERTY, "p", "q", {"title": "Q", "type": "string"}))
         found = self.read()
@@ -189,7 +189,7 @@ class RulesTests(MetadefTestCase):
         self.metadefs = self.operations(self.catalogue, Policy(self.rules()))
 
     def test_curator(self) -> None:
-        """Another role may be allowed to write, within what it sees and for its own project."""
+        """Another role may be allowed to write, in namespaces that it sees and for its own project."""
         self.result(self.metadefs.create(CURATOR, {"name": "two"}, PROPERTY))
         self.assertEqual(self.read("two").owner, "blue")
         self.assert_refused(Forbidden, self.metadefs.create(CURATOR, {"name": "three", "owner": "red"}, {}))
@@ -199,7 +199,7 @@ class RulesTests(MetadefTestCase):
         self.assert_refused(NotFound, self.metadefs.delete(CURATOR, "hidden"))
 
     def test_each_action(self) -> None:
-        """Every kind of definitions has rules of its own; a namespace with all of them needs all of these."""
+        """Each kind of definitions has its own rules. A namespace with all kinds needs all of them."""
         path = Path(self.mktemp())
         path.write_text(
             '"metadef_admin": "role:curator"\n"add_metadef_tag": "role:admin"\n"get_metadef_tags": "role:admin"\n'

@@ -1,4 +1,4 @@
-"""Stores that keep each object in an account of the caller's."""
+"""Stores that keep each object in an account of the caller."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.web.rigs import ADMIN, BEHIND_PROXY, MEMBER, ONE_STORE, ApiTestCase
 
 @implementer(IStore)
 class TenantStore:
-    """Puts an object into the account of the caller's project, and gives it to callers who show a token.
+    """Puts an object into the account of the caller's project, and gives it to callers with a token.
 
-    accounts: whose account each object is in. tokens: those that readers have shown.
+    accounts: the account of each object. tokens: those of the readers so far.
     """
 
     def __init__(self, inner: IStore) -> None:
@@ -49,7 +49,7 @@ class TenantStore:
 
 
 class TenantTests(ApiTestCase):
-    """Uploads and downloads tell the store whose they are."""
+    """Uploads and downloads pass the caller to the store."""
 
     tables: ClassVar[dict[str, Any]] = {"identity": BEHIND_PROXY, "stores": ONE_STORE}
     wrap_store = TenantStore
@@ -61,7 +61,9 @@ class TenantTests(ApiTestCase):
         return image_id
 
     def test_caller(self) -> None:
-        """The project of an upload has the object; a download shows the token of who asks, be it another project."""
+        """The project of an upload owns the object. A download passes the token of its caller, also of another
+        project.
+        """
         owner, reader = {**MEMBER, "X-Auth-Token": "blue secret"}, {**ADMIN, "X-Auth-Token": "ops secret"}
         image = self.queued(owner)
         self.assertEqual(self.server.put(image, b"data", **owner).status, 204)
@@ -72,7 +74,7 @@ class TenantTests(ApiTestCase):
         self.assertEqual(store.tokens, ["blue secret", "ops secret"])
 
     def test_without_token(self) -> None:
-        """A caller without one is told that the store refuses; nothing is kept."""
+        """A caller without a token gets the refusal of the store, and nothing is kept."""
         image = self.queued(MEMBER)
         self.assertEqual(self.server.put(image, b"data", **MEMBER).status, 503)
         self.assertEqual(self.show(image, MEMBER)["status"], "queued")

@@ -1,4 +1,4 @@
-"""Requests to servers that clients have named."""
+"""Requests to servers that clients name."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ class FetchTestCase(SynchronousTestCase):
     def begin(
         self, url: str = "http://images.test/disk", method: str = "GET", **headers: str
     ) -> Deferred[RemoteResponse]:
-        """A request that has come as far as it comes at once."""
+        """Begin a request, and let it go as far as it can at once."""
         asking = Deferred.fromCoroutine(self.fetcher.open(method, url, headers))
         self.network.advance(0)
         return asking
 
     def open(self, url: str = "http://images.test/disk", method: str = "GET", **headers: str) -> RemoteResponse:
-        """The answer to a request."""
+        """The response to a request."""
         return self.successResultOf(self.begin(url, method, **headers))
 
     def refused(self, url: str) -> str:
-        """Why a URL is not asked for."""
+        """The reason for which a URL is refused."""
         error = self.failureResultOf(self.begin(url), UrlRefused).value
         assert isinstance(error, UrlRefused)
         return error.why
 
     def serve(self, *pieces: bytes, close: bool = True, host: str = HOST) -> list[Exchange]:
-        """Answer with these bytes from now on; the exchanges."""
+        """Answer with these bytes from now on. Returns the exchanges."""
         exchanges: list[Exchange] = []
 
         def serve(exchange: Exchange) -> None:
@@ -76,10 +76,10 @@ class FetchTestCase(SynchronousTestCase):
 
 
 class RequestTests(FetchTestCase):
-    """What is asked, of whom, and when that is given up."""
+    """Which requests are sent, to which servers, and when they are given up."""
 
     def test_get(self) -> None:
-        """The answer comes with its headers; the body is read when it is asked for, and the connection ends with it."""
+        """The response comes with its headers. Its body is read on demand, and the connection ends with it."""
         got = self.open(Range="bytes=1-9")
         verifyObject(IPushProducer, got)
         self.assertEqual((got.status, got.length), (206, 9))
@@ -96,7 +96,7 @@ class RequestTests(FetchTestCase):
         self.assertEqual([call for call in self.network.getDelayedCalls() if call.active()], [])
 
     def test_head(self) -> None:
-        """An answer without a body has its headers all the same."""
+        """A response without a body has its headers too."""
         got = self.open(method="HEAD")
         self.assertEqual((got.status, got.header("content-length")), (200, str(len(DATA))))
         got.stopProducing()
@@ -104,18 +104,18 @@ class RequestTests(FetchTestCase):
         self.assertTrue(self.network.exchanges[0].closed)
 
     def test_any_status(self) -> None:
-        """Errors of the server are answers."""
+        """Errors of the server are responses."""
         self.site.status = 503
         got = self.open()
         self.assertEqual((got.status, self.read(got)), (503, b""))
 
     def test_any_bytes(self) -> None:
-        """A header that is no text is one all the same."""
+        """A header that is not text is returned too."""
         self.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Range: \xff\xfe\r\n\r\n")
         self.assertEqual(self.open().header("content-range"), "\xff\xfe")
 
     def test_refused_before_anything(self) -> None:
-        """A URL that may not be asked for leads to no look-up and no connection."""
+        """A refused URL causes no look-up and no connection."""
         for url in ("http://127.0.0.1/", "http://images.test:22/", "file:///etc/passwd"):
             self.refused(url)
         self.assertEqual((self.network.lookups, self.network.connected), ([], []))
@@ -126,20 +126,20 @@ class RequestTests(FetchTestCase):
         self.assertEqual(self.network.lookups, [])
 
     def test_inside(self) -> None:
-        """A name that means an address inside is refused without a connection."""
+        """A name that resolves to an internal address is refused without a connection."""
         for addresses in (["127.0.0.1"], ["10.0.0.1", "::1"], ["::ffff:93.184.215.14"], ["169.254.169.254"]):
             self.network.names["inside.test"] = addresses
             self.failureResultOf(self.begin("http://inside.test/"), RemoteUnavailable)
         self.assertEqual(self.network.connected, [])
 
     def test_some_inside(self) -> None:
-        """Of several addresses only those are tried that may be."""
+        """Of several addresses only allowed ones are tried."""
         self.network.names["both.test"] = ["10.0.0.1", HOST]
         self.assertEqual(self.read(self.open("http://both.test/disk")), DATA)
         self.assertEqual(self.network.connected, [(HOST, 80)])
 
     def test_rebinding(self) -> None:
-        """The address that was looked at is the one that is connected to, although the next look-up gives another."""
+        """The connection goes to the checked address, although the next look-up gives another."""
         self.network.names["rebound.test"] = [[HOST], ["127.0.0.1"]]
         self.assertEqual(self.read(self.open("http://rebound.test/disk")), DATA)
         self.assertEqual(self.network.lookups, ["rebound.test"])
@@ -147,7 +147,7 @@ class RequestTests(FetchTestCase):
         self.assertEqual(self.network.connected, [(HOST, 80)])
 
     def test_next_address(self) -> None:
-        """An address that refuses is followed by the next, but not for ever."""
+        """If an address refuses, the next is tried, but only some of them."""
         self.network.names["many.test"] = [SECOND, "2606:4700::1", HOST]
         self.assertEqual(self.read(self.open("http://many.test/disk")), DATA)
         self.network.names["many.test"] = [f"93.184.216.{number}" for number in range(100)]
@@ -156,11 +156,11 @@ class RequestTests(FetchTestCase):
         self.assertEqual(len(self.network.connected), 4)
 
     def test_no_name(self) -> None:
-        """A name that is not there."""
+        """A name that does not exist is refused."""
         self.failureResultOf(self.begin("http://nothing.test/"), RemoteUnavailable)
 
     def test_one_text(self) -> None:
-        """No text tells which names mean something inside, or whether something answers there; the log does."""
+        """No message tells which names exist inside, or whether a server responds there. The log does."""
         self.network.names |= {"inside.test": ["10.0.0.1"], "closed.test": [SECOND], "silent.test": ["93.184.215.16"]}
         self.network.silent.add("93.184.215.16")
         events: list[Any] = []
@@ -177,7 +177,7 @@ class RequestTests(FetchTestCase):
         self.assertEqual(len(set(told.values())), len(told))
 
     def test_never_connected(self) -> None:
-        """The time is up for all addresses together."""
+        """The time-out is for all addresses together."""
         self.network.names["silent.test"] = [SECOND, HOST]
         self.network.silent |= {SECOND, HOST}
         asking = self.begin("http://silent.test/disk")
@@ -188,7 +188,7 @@ class RequestTests(FetchTestCase):
         self.assertEqual(self.network.getDelayedCalls(), [])
 
     def test_never_answered(self) -> None:
-        """A server that accepts and says nothing, or only the beginning of something, is given up."""
+        """A server that accepts and sends nothing, or only the beginning of a response, is given up."""
         for piece in (b"", b"HTTP/1.1 200 OK\r\nContent-Le"):
             exchanges = self.serve(piece, close=False)
             asking = self.begin()
@@ -199,7 +199,7 @@ class RequestTests(FetchTestCase):
             self.assertTrue(exchanges[0].closed)
 
     def test_no_http(self) -> None:
-        """What is no answer is none; the connection is closed."""
+        """Bytes that are not HTTP are no response, and the connection is closed."""
         for text in (b"", b"\x00\x01\r\n\r\n", b"SSH-2.0-x\r\n", b"HTTP/1.1 x\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-"):
             exchanges = self.serve(text)
             self.failureResultOf(self.begin(), RemoteUnavailable)
@@ -207,7 +207,7 @@ class RequestTests(FetchTestCase):
             self.assertTrue(exchanges[0].closed)
 
     def test_endless_head(self) -> None:
-        """A head that does not end is broken off, of whatever it is made."""
+        """An endless head is cut, whatever it contains."""
         line = b"X-Filler: " + b"y" * 1000 + b"\r\n"
         for head in (
             b"HTTP/1.1 200 OK\r\n" + line * (2 * LARGEST_HEAD // len(line)),
@@ -220,7 +220,7 @@ class RequestTests(FetchTestCase):
             self.assertTrue(exchanges[0].closed)
 
     def test_cancelled(self) -> None:
-        """Who does not wait any more leaves no connection behind, at whatever point."""
+        """A request that is cancelled at any point leaves no connection."""
         self.network.silent.add(HOST)
         asking = self.begin()
         asking.cancel()
@@ -236,14 +236,14 @@ class RequestTests(FetchTestCase):
 
 
 class RedirectTests(FetchTestCase):
-    """Answers that send to somewhere else."""
+    """Responses with redirects."""
 
     def redirect(self, to: str, status: int = 302, host: str = HOST) -> None:
         """Answer with a redirect from now on."""
         self.serve(answer(status, b"", f"Location: {to}"), host=host)
 
     def test_followed(self) -> None:
-        """Each status that names a place is followed, relative places too; the same is asked there."""
+        """Each redirecting status is followed, also to relative targets, with the same method."""
         self.network.names["far.test"] = [SECOND]
         self.network.servers[SECOND, 80] = WebSite({"/disk": DATA, "/x/disk": DATA})
         for status in (301, 302, 303, 307, 308):
@@ -255,7 +255,7 @@ class RedirectTests(FetchTestCase):
         self.failureResultOf(self.begin(), RemoteUnavailable)  # a third one
 
     def test_checked(self) -> None:
-        """Where a redirect leads is checked as the URL itself."""
+        """The target of a redirect is checked like the URL itself."""
         self.network.names["inside.test"] = ["10.0.0.1"]
         for to in (
             *(
@@ -280,7 +280,7 @@ class RedirectTests(FetchTestCase):
         self.assertTrue(all(exchange.closed for exchange in self.network.exchanges))
 
     def test_any_bytes(self) -> None:
-        """A place that is no text is none, and the connection is closed."""
+        """A target that is not text is refused, and the connection is closed."""
         exchanges = self.serve(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /\xff\r\n\r\n", close=False)
         self.refused("http://images.test/disk")
         self.network.advance(0)
@@ -293,12 +293,12 @@ class RedirectTests(FetchTestCase):
         self.assertEqual(len(self.network.exchanges), 3)
 
     def test_without_a_place(self) -> None:
-        """A redirect that leads nowhere is an answer."""
+        """A redirect without a target is a response."""
         self.site.status = 302
         self.assertEqual(self.open().status, 302)
 
     def test_off(self) -> None:
-        """None is followed where none is allowed."""
+        """No redirect is followed if none is allowed."""
         self.fetcher = Fetcher(self.network, Guard(self.rules, "x"), FetchLimits(redirects=0))
         self.redirect("http://images.test/other")
         self.failureResultOf(self.begin(), RemoteUnavailable)
@@ -306,10 +306,10 @@ class RedirectTests(FetchTestCase):
 
 
 class BodyTests(FetchTestCase):
-    """The body of an answer, as a producer."""
+    """The body of a response, as a producer."""
 
     def test_backpressure(self) -> None:
-        """While the consumer waits the server does, and nothing is written."""
+        """While the consumer is paused, the server has to wait, and nothing is written."""
         got = self.open()
         consumer = Consumer(pausing=True)
         reading = got.startProducing(consumer)
@@ -325,7 +325,7 @@ class BodyTests(FetchTestCase):
         self.assertEqual(consumer.registrations, 1)
 
     def test_paused_at_every_piece(self) -> None:
-        """A consumer that pauses at each write gets every byte, in order, and none while it waits."""
+        """A consumer that pauses at each write gets every byte, in order, and none while it is paused."""
         got = self.open()
 
         class Pausing(Consumer):
@@ -344,7 +344,7 @@ class BodyTests(FetchTestCase):
         self.assertFalse(consumer.written_while_paused)
 
     def broken(self, got: RemoteResponse) -> bytes:
-        """What came of a body before it failed."""
+        """The bytes of a body before it failed."""
         consumer = Consumer()
         reading = got.startProducing(consumer)
         self.network.pump([1] * 12)
@@ -363,7 +363,7 @@ class BodyTests(FetchTestCase):
         self.assertEqual(self.broken(self.open()), b"hello")
 
     def test_stalled(self) -> None:
-        """A body that does not go on fails when the time is up, and not before."""
+        """A body that stops fails after the time-out, and not before."""
         self.serve(answer(200, DATA)[:-1], close=False)
         got = self.open()
         consumer = Consumer()
@@ -375,7 +375,7 @@ class BodyTests(FetchTestCase):
         self.assertTrue(self.network.exchanges[-1].closed)
 
     def test_unknown_length(self) -> None:
-        """A body whose length is not told is as long as it comes, unless something is expected of it."""
+        """A body of unknown length ends with the connection, unless a length is expected."""
         for head, tail in ((b"Transfer-Encoding: chunked\r\n\r\n5\r\n", b"\r\n0\r\n\r\n"), (b"\r\n", b"")):
             self.serve(b"HTTP/1.1 200 OK\r\n" + head + b"hello" + tail)
             got = self.open()
@@ -390,7 +390,7 @@ class BodyTests(FetchTestCase):
             self.assertEqual(self.read(got), b"hello")
 
     def test_stopped(self) -> None:
-        """Who stops gets no more, and the connection is closed; before, during and after."""
+        """After a stop nothing more is written, and the connection is closed: before, during and after the body."""
         for begun in (False, True):
             got = self.open()
             consumer = Consumer(pausing=True)

@@ -1,4 +1,4 @@
-"""Where the server may be sent by a client."""
+"""Which servers a client may make this server connect to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANY_PORT: tuple[int, ...] = ()
 
 
 def guard(**rules: object) -> Guard:
-    """A guard by these rules."""
+    """A guard with these rules."""
     return Guard(GuardRules(**rules), "stores.web")  # type: ignore[arg-type]
 
 
@@ -24,12 +24,12 @@ class AddressTests(SynchronousTestCase):
     """may_connect"""
 
     def test_public(self) -> None:
-        """Hosts of the Internet."""
+        """Hosts of the Internet are allowed."""
         for text in ("1.1.1.1", "9.9.9.9", "93.184.215.14", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00::1"):
             self.assertTrue(may_connect(ip_address(text), False), text)
 
     def test_private(self) -> None:
-        """Private and loopback addresses only where they are allowed."""
+        """Private and loopback addresses are refused, unless they are allowed by a rule."""
         for text in (
             *("10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.1.1"),
             *("127.0.0.1", "127.255.255.254", "100.64.0.1", "::1", "fc00::1", "fd12:3456::1"),
@@ -38,7 +38,9 @@ class AddressTests(SynchronousTestCase):
             self.assertTrue(may_connect(ip_address(text), True), text)
 
     def test_never(self) -> None:
-        """Metadata, link-local, multicast, unspecified, reserved, and IPv4 in IPv6's clothes."""
+        """Metadata, link-local, multicast, unspecified and reserved addresses are always refused, also IPv4
+        within IPv6.
+        """
         for text in (
             *("169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254"),
             *("fd00:ec2::23", "fd20:ce::254", "169.254.170.23"),
@@ -53,17 +55,17 @@ class AddressTests(SynchronousTestCase):
     @given(st.ip_addresses())
     @settings(max_examples=300, deadline=None, derandomize=True)
     def test_as_the_library_has_it(self, address: IPv4Address | IPv6Address) -> None:
-        """Nothing is connected to that Python's own table calls private, reserved or multicast."""
+        """Addresses that Python's own table calls private, reserved or multicast are refused."""
         if may_connect(address, False):
             self.assertTrue(address.is_global)
             self.assertFalse(address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
 class UrlTests(SynchronousTestCase):
-    """Guard.check without rules of an operator"""
+    """Guard.check without rules"""
 
     def test_taken(self) -> None:
-        """A URL is taken apart, and written in one way."""
+        """A URL is parsed, and normalised."""
         for url, parts in (
             ("http://images.test/disk", ("http", "images.test", 80, "http://images.test/disk")),
             ("HTTPS://Images.Test", ("https", "images.test", 443, "https://images.test/")),
@@ -85,7 +87,7 @@ class UrlTests(SynchronousTestCase):
             self.assertEqual(again, target)
 
     def test_refused(self) -> None:
-        """What is no URL of ours, or what programs read in different ways."""
+        """Invalid URLs, and those that programs read in different ways, are refused."""
         for url in (
             *("", "x", "//images.test/", "/etc/passwd", "http:", "http:/", "http://", "http:///x", "http:images.test"),
             *("file:///etc/passwd", "filesystem:///x", "ftp://images.test/", "gopher://images.test/", "data:,x"),
@@ -120,7 +122,7 @@ class UrlTests(SynchronousTestCase):
             self.assertIsInstance(refused.exception, Invalid)
 
     def test_odd_addresses(self) -> None:
-        """Spellings of IPv4 addresses but for the usual one are refused, whatever address they mean."""
+        """Unusual spellings of IPv4 addresses are refused, whatever address they mean."""
         for host in (
             *("127.1", "127.0.1", "2130706433", "017700000001", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "127.0.0.01"),
             *(
@@ -141,7 +143,7 @@ class UrlTests(SynchronousTestCase):
                 guard(allow_private=True).check(f"http://{host}/")
 
     def test_addresses(self) -> None:
-        """Addresses that are not connected to are refused at once."""
+        """Addresses that are not allowed are refused at once."""
         for host in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "0.0.0.0", "[::1]", "[::]", "[::ffff:1.1.1.1]"):
             with self.assertRaises(UrlRefused, msg=host):
                 guard().check(f"http://{host}/")
@@ -152,7 +154,7 @@ class UrlTests(SynchronousTestCase):
     @given(st.text(alphabet="htps:/@[]#?%.\\ 0127xabc\n", max_size=30))
     @settings(max_examples=500, deadline=None, derandomize=True)
     def test_any_text(self, text: str) -> None:
-        """Whatever follows http://, it is refused, or leads to a public address or to a name."""
+        """Any text after http:// is refused, or leads to a public address or to a name."""
         try:
             target = guard(allowed_ports=ANY_PORT).check(f"http://{text}")
         except UrlRefused:
@@ -165,10 +167,10 @@ class UrlTests(SynchronousTestCase):
 
 
 class RuleTests(SynchronousTestCase):
-    """What operators allow and deny."""
+    """The rules of operators."""
 
     def takes(self, rules: Guard, url: str) -> bool:
-        """Whether the guard lets a URL pass."""
+        """Whether the guard allows a URL."""
         try:
             rules.check(url)
         except UrlRefused:
@@ -176,7 +178,7 @@ class RuleTests(SynchronousTestCase):
         return True
 
     def test_ports(self) -> None:
-        """Without rules those of http and https; denied ones win over allowed ones."""
+        """Without rules the ports of http and https are allowed. Denied ports win over allowed ones."""
         for rules, ports in (
             ({}, {80, 443}),
             ({"allowed_ports": (8080,)}, {8080}),
@@ -189,14 +191,14 @@ class RuleTests(SynchronousTestCase):
             self.assertEqual(taken, ports, rules)
 
     def test_schemes(self) -> None:
-        """One of both may be denied."""
+        """One of the two schemes may be denied."""
         rules = guard(allowed_schemes=("https",))
         self.assertEqual(
             [self.takes(rules, url) for url in ("http://images.test/", "https://images.test/")], [False, True]
         )
 
     def test_names(self) -> None:
-        """Names are compared as DNS does; a leading dot means all that is below."""
+        """Names are compared as in DNS. A leading dot means all names below."""
         allowed = guard(allowed_hosts=("Images.Test", ".mirror.test"))
         for host, takes in (
             *(("images.test", True), ("IMAGES.TEST.", True), ("a.mirror.test", True), ("a.b.mirror.test", True)),
@@ -215,7 +217,7 @@ class RuleTests(SynchronousTestCase):
             self.assertEqual(denied.admits(host, ip_address("1.1.1.1")), takes, host)
 
     def test_networks(self) -> None:
-        """Addresses and networks count for what a name resolves to."""
+        """Addresses and networks are compared with the addresses of a name."""
         allowed = guard(allowed_hosts=("192.168.7.0/24", "2606:4700::/32"), allow_private=True)
         self.assertTrue(self.takes(allowed, "http://images.test/"))
         for address, admits in (
@@ -231,7 +233,7 @@ class RuleTests(SynchronousTestCase):
         self.assertTrue(denied.admits("images.test", ip_address("1.1.2.7")))
 
     def test_denied_wins(self) -> None:
-        """What is allowed and denied is denied; what is allowed by name is still no private address."""
+        """What is both allowed and denied is denied. An allowed name does not allow a private address."""
         both = guard(allowed_hosts=(".images.test", "10.0.0.0/8"), denied_hosts=("bad.images.test",))
         self.assertFalse(self.takes(both, "http://bad.images.test/"))
         self.assertFalse(both.admits("bad.images.test", ip_address("1.1.1.1")))
@@ -239,7 +241,7 @@ class RuleTests(SynchronousTestCase):
         self.assertFalse(both.admits("good.images.test", ip_address("10.1.1.1")))
 
     def test_configuration(self) -> None:
-        """A host that is none is told by its key."""
+        """An invalid host is reported with its key."""
         for host in ("", ".", "a b", "http://x.test", "10.0.0.1/33", "1.2.3", "x:80", "*.test"):
             for key in ("allowed_hosts", "denied_hosts"):
                 with self.assertRaisesRegex(ConfigurationError, f"^stores.web.{key} = ", msg=host):

@@ -1,4 +1,4 @@
-"""Tests of imgsvc.remote.json_service, against a server on a real port."""
+"""Tests of imgsvc.remote.json_service, with a server on a real port."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tests.support.certificates import write_certificate
 from tests.support.json_website import Behaviour, JsonWebsite, cut, document, half, nonsense, silence
 
 REQUEST = RequestContext("req-1", Caller(), traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
-"""The one that the service is asked for."""
+"""The request for which the service is called."""
 AT_ONCE = ServiceLimits(pause=0.0)
 GET = ServiceRequest("GET", "/v3/things")
 POST = ServiceRequest("POST", "/v3/things", document={"name": "thing"})
 
 
 class Tokens:
-    """A TokenSource with some tokens, the next one when one was refused."""
+    """A TokenSource with some tokens. It gives the next one after one was refused."""
 
     def __init__(self, *tokens: str | None) -> None:
         self._tokens = list(tokens)
@@ -56,10 +56,10 @@ class Tokens:
 
 
 class ServiceTestCase(TestCase):
-    """A service whose answers are chosen by `serve`."""
+    """A service whose responses are chosen by `serve`."""
 
     def serve(self, *behaviours: Behaviour, limits: ServiceLimits = AT_ONCE, **more: Any) -> JsonService:
-        """The client of a server with these answers."""
+        """The client of a server with these responses."""
         self.website = JsonWebsite(*behaviours)
         self.addCleanup(self.website.close)
         service = connect("Thing", f"{self.website.url}/base/", reactor, limits, option="thing.url", **more)
@@ -67,17 +67,17 @@ class ServiceTestCase(TestCase):
         return service
 
     async def fails(self, call: Deferred[ServiceAnswer]) -> str:
-        """What the ServiceUnavailable says that a call fails with."""
+        """The message of the ServiceUnavailable with which a call fails."""
         error: Any = await self.assertFailure(call, ServiceUnavailable)
         self.assertEqual(error.service, "Thing")
         return str(error)
 
 
 class AnswerTests(ServiceTestCase):
-    """Services that answer."""
+    """Services that respond."""
 
     async def test_get(self) -> None:
-        """A request has what it was made of; its answer is JSON."""
+        """The request has its method, path and headers, and the response is JSON."""
         service = self.serve(document({"a": [1]}))
         request = ServiceRequest("GET", "/v3/things?x=1", token="secret", headers={"X-More": "y"})
         with working_for(REQUEST):
@@ -97,21 +97,21 @@ class AnswerTests(ServiceTestCase):
             self.assertEqual(asked.headers[name], value)
 
     async def test_post(self) -> None:
-        """A document is sent as JSON; what a request lacks is no header."""
+        """A document is sent as JSON. Absent values cause no headers."""
         await self.serve(document({}, 201)).ask(POST)
         [asked] = self.website.asked
         self.assertEqual((asked.body, asked.headers["content-type"]), (b'{"name": "thing"}', "application/json"))
         self.assertFalse(asked.headers.keys() & {"x-auth-token", "x-openstack-request-id"})
 
     async def test_client_errors(self) -> None:
-        """What is wrong with the request is for the caller to judge, at once."""
+        """An error of the client is returned at once."""
         for status in (400, 401, 403, 404, 409, 499):
             service = self.serve(document({"error": {}}, status))
             self.assertEqual((await service.ask(GET)).status, status)
             self.assertEqual(len(self.website.asked), 1)
 
     async def test_connection_kept(self) -> None:
-        """Calls one after the other share a connection, and no cookies."""
+        """Successive calls share a connection, but no cookies."""
         service = self.serve(document({}, set_cookie="session=1"))
         for _ in range(3):
             await service.ask(GET)
@@ -119,7 +119,7 @@ class AnswerTests(ServiceTestCase):
         self.assertNotIn("cookie", self.website.asked[-1].headers)
 
     async def test_nonsense(self) -> None:
-        """A body that is not JSON, or nested beyond all reason."""
+        """A body that is not JSON, or is nested too deeply, is an error."""
         deep: Behaviour = lambda request: b"[" * 100_000  # noqa: E731
         for behaviour in (nonsense, deep):
             answer = await self.serve(behaviour).ask(GET)
@@ -127,7 +127,7 @@ class AnswerTests(ServiceTestCase):
             self.assertEqual(str(error), "The answer of Thing is not JSON.")
 
     async def test_compressed(self) -> None:
-        """A body that comes compressed is not unpacked: a few bytes can stand for very many."""
+        """A compressed body is not decompressed, because a few bytes can become very many."""
 
         def bomb(request: Request) -> bytes:
             request.setHeader("content-encoding", "gzip")
@@ -138,7 +138,7 @@ class AnswerTests(ServiceTestCase):
         self.assertRaises(ServiceUnavailable, answer.document)
 
     async def test_huge(self) -> None:
-        """A body beyond the bound is not read to its end, and its connection ended."""
+        """A body over the limit is not read to its end, and its connection is closed."""
         largest = ServiceLimits(largest=1000)
         exact: Behaviour = lambda request: b"x" * 1000  # noqa: E731
         self.assertEqual(len((await self.serve(exact, limits=largest).ask(GET)).body), 1000)
@@ -156,20 +156,20 @@ class FailureTests(ServiceTestCase):
     """Services that fail."""
 
     async def test_then_good(self) -> None:
-        """What fails once is asked again: a fault, too many requests, a connection that ends."""
+        """A server error, 429 and a lost connection are retried."""
         for bad in (document({}, 500), document({}, 503), document({}, 429), cut):
             answer = await self.serve(bad, document({"good": True})).ask(GET)
             self.assertEqual(answer.document(), {"good": True})
             self.assertEqual(len(self.website.asked), 2)
 
     async def test_never_good(self) -> None:
-        """After as many attempts as may be, the last one's failure counts."""
+        """After the last attempt its failure is raised."""
         service = self.serve(cut, document({}, 500), document({}, 503))
         self.assertEqual(await self.fails(service.ask(GET)), "Thing has answered 503.")
         self.assertEqual(len(self.website.asked), 3)
 
     async def test_not_repeated(self) -> None:
-        """What may do harm when it is done twice is sent once, unless it is said to do none."""
+        """A request that is not idempotent is sent once, unless it is marked as repeatable."""
         for bad in (document({}, 503), cut):
             await self.fails(self.serve(bad, document({})).ask(POST))
             self.assertEqual(len(self.website.asked), 1)
@@ -177,7 +177,7 @@ class FailureTests(ServiceTestCase):
             self.assertEqual((await self.serve(bad, document({})).ask(repeatable)).status, 200)
 
     async def test_redirect(self) -> None:
-        """A redirect is not followed, nor tried again: it could take the token elsewhere."""
+        """A redirect is neither followed nor retried, because it could send the token elsewhere."""
         elsewhere = JsonWebsite(document({}))
         self.addCleanup(elsewhere.close)
         service = self.serve(document({}, 302, location=elsewhere.url))
@@ -185,7 +185,7 @@ class FailureTests(ServiceTestCase):
         self.assertEqual((len(self.website.asked), elsewhere.asked), (1, []))
 
     async def test_refused(self) -> None:
-        """Nobody listens."""
+        """Nothing listens at the address."""
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -193,7 +193,7 @@ class FailureTests(ServiceTestCase):
             self.assertIn("Thing cannot be reached: ConnectionRefused", await self.fails(service.ask(POST)))
 
     async def test_no_http(self) -> None:
-        """Something else than HTTP is spoken."""
+        """The server does not speak HTTP."""
 
         class Other(Protocol):
             def dataReceived(self, data: bytes) -> None:
@@ -209,7 +209,7 @@ class FailureTests(ServiceTestCase):
         self.assertIn("Thing does not answer as it should", await self.fails(service.ask(GET)))
 
     async def test_log(self) -> None:
-        """The log tells which request it was for, and neither the token nor the query."""
+        """The log has the request id, and neither the token nor the query."""
         service = self.serve(document({}, 503))
         request = ServiceRequest("GET", "/v3/things?secret=1", token="secret")
         ours: list[LogEvent] = []
@@ -234,14 +234,14 @@ class TokenTests(ServiceTestCase):
     """The server's own token."""
 
     async def test_own(self) -> None:
-        """It is shown for who has none."""
+        """The server's token is sent for callers without one."""
         service = self.serve(document({}), tokens=Tokens("own"))
         await service.ask(GET)
         await service.ask(ServiceRequest("GET", "/", token="caller"))
         self.assertEqual([asked.headers["x-auth-token"] for asked in self.website.asked], ["own", "caller"])
 
     async def test_renewed(self) -> None:
-        """One that is refused is forgotten, and the next one shown, once."""
+        """A refused token is dropped, and the next one is tried once."""
         tokens = Tokens("old", "new", "newer")
         service = self.serve(document({}, 401), document({}), tokens=tokens)
         self.assertEqual((await service.ask(GET)).status, 200)
@@ -249,14 +249,14 @@ class TokenTests(ServiceTestCase):
         self.assertEqual(self.website.asked[-1].headers["x-auth-token"], "new")
 
     async def test_refused(self) -> None:
-        """Where there is no other token, or that is refused too, the answer is 401."""
+        """If there is no other token, or that is refused too, the status is 401."""
         for tokens, asked in ((Tokens("same"), 1), (Tokens(None), 1), (Tokens("a", "b", "c"), 2)):
             service = self.serve(document({}, 401), tokens=tokens)
             self.assertEqual((await service.ask(GET)).status, 401)
             self.assertEqual(len(self.website.asked), asked)
 
     async def test_caller(self) -> None:
-        """That of a caller is not replaced by the server's own."""
+        """A caller's token is not replaced by the server's own."""
         tokens = Tokens("own", "other")
         answer = await self.serve(document({}, 401), tokens=tokens).ask(ServiceRequest("GET", "/", token="caller"))
         self.assertEqual((answer.status, len(self.website.asked), tokens.forgotten), (401, 1, []))
@@ -266,7 +266,7 @@ class EndTests(ServiceTestCase):
     """Calls that do not end by themselves."""
 
     def slow(self, *behaviours: Behaviour) -> tuple[JsonService, Clock]:
-        """A client whose time a test makes pass, of a real server."""
+        """A client with a test's clock, and a real server."""
         self.website = JsonWebsite(*behaviours)
         self.addCleanup(self.website.close)
         clock = Clock()
@@ -274,7 +274,7 @@ class EndTests(ServiceTestCase):
         return JsonService("Thing", self.website.url, agent, clock, ServiceLimits(10.0), option="thing.url"), clock
 
     async def test_late(self) -> None:
-        """Who does not answer, or not to the end, is given up with its connection when the time is over."""
+        """A service that does not respond completely is given up with its connection after the time-out."""
         for behaviour in (silence, half):
             service, clock = self.slow(behaviour)
             call = service.ask(GET)
@@ -286,7 +286,7 @@ class EndTests(ServiceTestCase):
             self.assertEqual((len(self.website.asked), clock.getDelayedCalls()), (1, []))
 
     async def test_cancelled(self) -> None:
-        """Who does not wait any more ends the call and its connection, and nothing is tried again."""
+        """Cancelling ends the call and its connection, and nothing is retried."""
         for behaviour in (silence, half):
             service, clock = self.slow(behaviour)
             call = service.ask(GET)
@@ -298,7 +298,7 @@ class EndTests(ServiceTestCase):
             self.assertEqual((len(self.website.asked), clock.getDelayedCalls()), (1, []))
 
     async def test_stopped(self) -> None:
-        """The end of the service ends its calls, its connections, and refuses further calls."""
+        """`stop` ends the calls and the connections, and further calls fail."""
         service = self.serve(document({}), silence)
         await service.ask(GET)
         call = service.ask(GET)
@@ -311,7 +311,7 @@ class EndTests(ServiceTestCase):
         self.assertIn("the server ends", await self.fails(service.ask(GET)))
 
     async def test_stopped_idle(self) -> None:
-        """A connection that is kept for the next call ends, too."""
+        """A connection that is kept for the next call is closed too."""
         service = self.serve(document({}))
         await service.ask(GET)
         ended = self.website.idle()
@@ -319,7 +319,7 @@ class EndTests(ServiceTestCase):
         await ended
 
     async def test_silent_under_tls(self) -> None:
-        """A peer that neither reads nor writes any more cannot keep a connection open, under TLS either."""
+        """A peer that neither reads nor writes cannot keep a connection open, also under TLS."""
         path = Path(self.mktemp())
         write_certificate(path)
         silent: list[Any] = []
@@ -350,14 +350,14 @@ class EndTests(ServiceTestCase):
 
 
 def _connected_to(port: int) -> list[Any]:
-    """The sockets of the reactor that are connected to a port of this machine, as clients."""
+    """The reactor's client sockets that are connected to a port of this machine."""
     readers: Any = reactor
     return [each for each in readers.getReaders() if isinstance(each, tcp.Client) and each.getPeer().port == port]
 
 
 @implementer(IAgent)
 class Telling:
-    """Another agent. answered: fires when the head of an answer is there, and its body is being read."""
+    """Another agent. answered: fires when the head of a response has come, and its body is being read."""
 
     def __init__(self, agent: IAgent) -> None:
         self._agent = agent
@@ -374,7 +374,7 @@ class Telling:
 
 @implementer(IAgent)
 class Refused:
-    """Connects to nobody. calls: how often it was asked to."""
+    """Never connects. calls: how often it was asked to."""
 
     calls = 0
 
@@ -394,7 +394,7 @@ class Silent:
 
 
 class Busy(Resource):
-    """Answers 503, and when to ask again. asked: how often it was asked."""
+    """Answers 503 with a Retry-After. asked: how often it was asked."""
 
     isLeaf = True
 
@@ -412,14 +412,14 @@ class Busy(Resource):
 
 
 class PauseTests(SynchronousTestCase):
-    """Pauses between attempts, by a clock of the test."""
+    """Pauses between attempts, with a test's clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.agent = Refused()
 
     def service(self, limits: ServiceLimits, endpoint: str = "http://thing.example") -> JsonService:
-        """A client of a server that is not there."""
+        """A client of a server that does not exist."""
         return JsonService("Thing", endpoint, self.agent, self.clock, limits, option="thing.url")
 
     def test_doubled(self) -> None:
@@ -434,7 +434,7 @@ class PauseTests(SynchronousTestCase):
         self.assertEqual((self.agent.calls, self.clock.getDelayedCalls()), (4, []))
 
     def test_asked_for(self) -> None:
-        """A pause is as long as the service asks for, if that is longer. A date, or another text, does not count."""
+        """A pause lasts as long as Retry-After says, if that is longer. A date or another text does not count."""
         for text, early, late in (("3", 2.9, 0.2), ("Mon, 30 Nov 2026 08:00:00 GMT", 0.9, 0.2), ("-1", 0.9, 0.2)):
             site = Busy(text)
             agent = RequestTraversalAgent(site)
@@ -485,14 +485,14 @@ class PauseTests(SynchronousTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cancelled(self) -> None:
-        """A call that is cancelled in a pause makes no further attempt."""
+        """A call that is cancelled in a pause makes no other attempt."""
         call = self.service(ServiceLimits()).ask(GET)
         call.cancel()
         self.failureResultOf(call, CancelledError)
         self.assertEqual((self.agent.calls, self.clock.getDelayedCalls()), (1, []))
 
     def test_endpoint(self) -> None:
-        """The endpoint must be a URL of http, which may have a path."""
+        """The endpoint must be an http or https URL, which may have a path."""
         for endpoint in ("thing.example", "ftp://thing.example", "http://", "http://a/?b", "http://a b"):
             error = self.assertRaises(ConfigurationError, self.service, ServiceLimits(), endpoint)
             self.assertIn(f"thing.url = {endpoint!r}", str(error))
