@@ -28,8 +28,8 @@ SHORTEST: Final = 0.0001
 """Seconds that are not waited for. The sums of times are not exact."""
 RECENT: Final = 0.02
 """A stream that had pieces less than so many seconds ago is expected to get more soon."""
-MOST_IN_COMMON: Final = 5 << 18
-"""Bytes of each stream in a call for several: a block of an upload (1 MiB), and what came with its last read."""
+MOST_IN_COMMON: Final = 2 << 20
+"""Bytes of each stream in a call while there are others: as many as one read of an upload gives, at most."""
 
 
 @define(eq=False)
@@ -48,7 +48,7 @@ class DigestScheduler:
 
     - While all threads are busy, the streams with pieces wait, and are gathered. When a thread is idle, the next call
       takes as many of them as the hasher has lanes, in the order in which they began to wait. A stream whose pieces are
-      more than MOST_IN_COMMON waits with the rest behind the others.
+      more than MOST_IN_COMMON waits with the rest behind the others, if there are any.
     - While a thread is idle, pieces wait for others for PATIENCE at most, and only if enough streams had pieces lately.
     - Fewer streams than `common_from` get calls of their own.
 
@@ -175,9 +175,9 @@ class DigestScheduler:
 
     def _call(self, streams: Sequence[Digests]) -> None:
         """Hash the next pieces of streams."""
-        most = MOST_IN_COMMON if self._gathers else None
-        work = [(stream.running, stream.take(most)) for stream in streams]
         self._in_calls += len(streams)
+        most = MOST_IN_COMMON if self._gathers and self._expected() > 1 else None
+        work = [(stream.running, stream.take(most)) for stream in streams]
         started = _Round(streams)
         calls: list[Callable[[], None]] = []
         try:
@@ -193,10 +193,8 @@ class DigestScheduler:
 
     def _idle_threads(self) -> int:
         """Threads for one call more. The streams that wait need threads, too."""
-        idle = self._size - self._calls
-        if self._gathers:
-            idle = min(idle, round(min(self._size, self._cores.left(self._used))))
-        return max(1, idle - len(self._waiting))
+        usable = round(min(self._size, self._cores.left(self._used))) if self._gathers else self._size
+        return max(1, usable - self._calls - len(self._waiting))
 
     def _called(self, result: float | Failure, ended: _Round) -> None:
         self._calls -= 1

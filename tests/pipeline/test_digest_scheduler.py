@@ -68,15 +68,16 @@ class AloneTests(SchedulerTestCase):
     def test_at_once(self) -> None:
         """It is hashed at once, in the turn in which its pieces come, and never in company."""
         [stream] = self.streams(1)
-        for size in (1, 5, 100_000):
+        sizes = (1, 5, 100_000, 3 * MOST_IN_COMMON)
+        for size in sizes:
             done = stream.consume([bytes(size)])
             self.assertEqual((len(self.threads), self.clock.getDelayedCalls()), (1, []))
             self.assertNoResult(done)
             self.threads.finish()
             self.assertIsNone(self.successResultOf(done))
-        self.assertEqual(self.hasher.sizes, [[1], [5], [100_000]])
-        self.assertEqual(stream.hexdigest("md5"), hashlib.md5(bytes(100_006)).hexdigest())
-        self.assertEqual(stream.digest("sha512"), hashlib.sha512(bytes(100_006)).digest())
+        self.assertEqual(self.hasher.sizes, [[size] for size in sizes])
+        self.assertEqual(stream.hexdigest("md5"), hashlib.md5(bytes(sum(sizes))).hexdigest())
+        self.assertEqual(stream.digest("sha512"), hashlib.sha512(bytes(sum(sizes))).digest())
 
     def test_two(self) -> None:
         """Too few for the lanes to pay: each has a thread."""
@@ -316,7 +317,7 @@ class EndTests(SchedulerTestCase):
 
     def test_failure_drops_the_rest(self) -> None:
         """Pieces for the next rounds are dropped."""
-        [stream] = self.streams(1)
+        stream, _ = self.active(2)
         self.hasher.fails = lambda hashes: True
         done = stream.consume([bytes(3 * MOST_IN_COMMON)])
         self.threads.finish()
@@ -339,7 +340,7 @@ class EndTests(SchedulerTestCase):
 
     def test_cancel_in_a_call(self) -> None:
         """A call cannot be ended: the owner is told when it has ended, and the rest of the pieces is dropped."""
-        [stream] = self.streams(1)
+        stream, _ = self.active(2)
         done = stream.consume([bytes(3 * MOST_IN_COMMON)])
         done.cancel()
         done.cancel()
