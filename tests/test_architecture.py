@@ -1,4 +1,4 @@
-"""The arrows between packages, and other rules that hold for every module, read from the sources."""
+"""The allowed imports between packages, and other rules for every module, read from the sources."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ ARROWS = {
     "client": {"image_fields", "interrupts", "model", "output", "producers", "response_body"},
     "admin": GROUND | {"config", "daemon", "options", "output", "catalogue", "identity", "operations", "tasks", "web"},
 }
-"""Which packages and modules each of them may import beside itself, `logger` and the version in `imgsvc`.
+"""The packages and modules that each of them may import, besides itself, `logger` and the version in `imgsvc`.
 
-Those that are not named may import all.
+Those that are not listed may import all.
 """
 
 COMPOSERS = {"daemon", "tap"}
-"""Those that wire the others together. Only `admin`, which looks after a daemon, imports one of them."""
+"""The packages that wire the others together. Only `admin`, which looks after a daemon, imports one of them."""
 
 CALM = {
     "background",
@@ -88,7 +88,7 @@ CALM = {
     "reload",
     "tls",
 }
-"""Modules of `daemon` that know nothing of what is served."""
+"""Modules of `daemon` that know nothing of the server that they run."""
 
 DAEMON_ARROWS = {
     **{name: {"config", "endpoints", "errors", "logger"} for name in CALM},
@@ -109,7 +109,9 @@ DAEMON_FLOORS = (
     {"service"},
     {"worker"},
 )
-"""The modules of `daemon`: each may import those of its own floor and below, but `parent` only what is calm."""
+"""The modules of `daemon`. Each may import those of its own level and of those before, but `parent` only those
+in CALM.
+"""
 
 LIBRARIES = {
     "klein": {"web"},
@@ -127,7 +129,7 @@ LIBRARIES = {
     "twisted.internet.asyncioreactor": set(),
     "asyncio": set(),
 }
-"""The modules that may import a library that belongs in one place."""
+"""Libraries that only these modules may import."""
 
 LONGEST = 400
 
@@ -140,7 +142,7 @@ class Module:
 
     @property
     def package(self) -> str:
-        """The package or module directly in imgsvc; empty for imgsvc itself."""
+        """The package or module directly below imgsvc; empty for imgsvc itself."""
         first = self.path.relative_to(PACKAGE).parts[0]
         return "" if first == "__init__.py" else first.removesuffix(".py")
 
@@ -149,7 +151,7 @@ class Module:
         return str(self.path.relative_to(ROOT))
 
     def imports(self) -> Iterator[str]:
-        """The full names of all that the module imports: `a.b.c` also for `from a.b import c`."""
+        """The full names of all imports of the module: `a.b.c` also for `from a.b import c`."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
@@ -176,14 +178,14 @@ class ArchitectureTests(SynchronousTestCase):
         self.modules = modules()
 
     def test_all_are_read(self) -> None:
-        """The modules that the rules speak of are found, and their imports too."""
+        """The modules in the rules are found, and so are their imports."""
         packages = {module.package for module in self.modules}
         self.assertTrue(packages >= {"", "config", "errors", "identity", "interfaces", "model"}, packages)
         policy = next(module for module in self.modules if module.name == "imgsvc/identity/policy.py")
         self.assertIn("imgsvc.interfaces.IPolicy", set(policy.imports()))
 
     def test_arrows(self) -> None:
-        """A package imports only those that it may."""
+        """A package imports only allowed packages."""
         wrong = []
         for module in self.modules:
             if module.package not in ARROWS:
@@ -201,12 +203,14 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_packages_are_known(self) -> None:
-        """Every package has its arrows, except those that wire the others."""
+        """Every package has its allowed imports, except those that wire the others."""
         packages = {module.package for module in self.modules} - {""}
         self.assertEqual(packages - ARROWS.keys() - COMPOSERS, set())
 
     def test_daemon(self) -> None:
-        """Within `daemon`, too: what serves is wired above what is calm, and the parent knows nothing of it."""
+        """The rules within `daemon`: the modules that serve are wired above the CALM ones, and the parent
+        imports none of them.
+        """
         floors = {name: number for number, names in enumerate(DAEMON_FLOORS) for name in names}
         inside = {module.path.stem: module for module in self.modules if module.package == "daemon"}
         self.assertEqual(inside.keys() - {"__init__"}, floors.keys())
@@ -226,7 +230,7 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_no_circles(self) -> None:
-        """No modules import each other, directly or by way of others, not even for types or when they are called."""
+        """No modules import each other, directly or through others, not even for types or within functions."""
         modules = {".".join(module.path.relative_to(ROOT).with_suffix("").parts): module for module in self.modules}
         imported = {
             name: {
@@ -242,7 +246,7 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(sorted(imported), [])
 
     def test_libraries(self) -> None:
-        """A library with one place in the code is imported there only."""
+        """A library with one place in the code is imported only there."""
         wrong = []
         for module in self.modules:
             for name in module.imports():
@@ -252,7 +256,7 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_length(self) -> None:
-        """A module has at most so many lines: past that it does more than one job."""
+        """A module has at most so many lines. A longer one does more than one job."""
         self.assertEqual([module.name for module in self.modules if module.lines > LONGEST], [])
 
     def test_no_print(self) -> None:
@@ -267,7 +271,7 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_no_bare_except(self) -> None:
-        """No handler takes everything, exits of the process included."""
+        """No handler catches everything, including exits of the process."""
         wrong = [
             f"{module.name}:{node.lineno}"
             for module in self.modules
@@ -277,7 +281,7 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_future_annotations(self) -> None:
-        """Every module that defines something does so with annotations that are not evaluated."""
+        """Every module with definitions has `from __future__ import annotations`."""
         wrong = [
             module.name
             for module in self.modules
@@ -288,15 +292,15 @@ class ArchitectureTests(SynchronousTestCase):
 
 
 def anchor(heading: str) -> str:
-    """What a link to a heading ends with, as GitHub makes it."""
+    """The end of a link to a heading, as GitHub makes it."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 class DocumentTests(SynchronousTestCase):
-    """What is written down beside the code is true of it."""
+    """The documents beside the code are correct."""
 
     def test_files_to_touch(self) -> None:
-        """The files that docs/extending.md names are there, but for those whose names the reader chooses."""
+        """The files that docs/extending.md names exist, except those whose names the reader chooses."""
         named = set(
             re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.(?:py|md|toml))`", (ROOT / "docs" / "extending.md").read_text())
         )
@@ -304,7 +308,7 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual({name for name in named if not (ROOT / name).exists()}, set())
 
     def test_tree(self) -> None:
-        """The tree of docs/architecture.md names every module, and none that is not there."""
+        """The tree of docs/architecture.md names every module, and no others."""
         text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
         tree = text.partition("```")[2].partition("```")[0]
         named = set(re.findall(r"\b[a-z_0-9]+\.py\b", tree))

@@ -1,4 +1,4 @@
-"""What works by itself beside the requests."""
+"""The work beside the requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BackgroundTests(SynchronousTestCase):
         self.background.add(lambda: self.done.append(f"start {name}"), stop)
 
     def test_order(self) -> None:
-        """The last one that was started is stopped first, and those before it wait for its end."""
+        """The part that was started last is stopped first, and those before it wait for its end."""
         last: Deferred[None] = Deferred()
         self.add("first", succeed(None))
         self.add("last", last)
@@ -42,7 +42,7 @@ class BackgroundTests(SynchronousTestCase):
         self.successResultOf(stopped)
 
     def test_bound(self) -> None:
-        """A part that does not stop, or fails to, keeps none of the others from stopping."""
+        """A part that does not stop, or fails to stop, does not keep the others from stopping."""
         self.add("first", succeed(None))
         self.add("hangs", Deferred())
         failing: Deferred[None] = Deferred()

@@ -1,4 +1,4 @@
-"""How the collector of cycles is set when a process serves."""
+"""The settings of the garbage collector in a process that serves."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ print(gc.isenabled(), sum(isinstance(one, Ring) for one in gc.get_objects()))
 
 
 class CollectorTests(SynchronousTestCase):
-    """In a process of its own."""
+    """Runs a process of its own."""
 
     def test_tuned(self) -> None:
-        """What the start has made and left is looked at no more, and later cycles are still found."""
+        """Objects of the start are not examined any more, and later cycles are still collected."""
         shown = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True).stdout
         self.assertEqual(shown, f"{THRESHOLDS} True 0\nTrue 1\n")

@@ -36,7 +36,7 @@ class Sample:
 
 
 class StructureTests(SynchronousTestCase):
-    """A table becomes an options class, or one line says what is wrong with it."""
+    """A table becomes an options class, or one line says what is wrong."""
 
     def sample(self, **table: object) -> Sample:
         return structure(Sample, {"path": "images", **table}, "stores.local")
@@ -47,11 +47,11 @@ class StructureTests(SynchronousTestCase):
         return message
 
     def test_defaults(self) -> None:
-        """What the table leaves out has its default."""
+        """Options that are not in the table have their defaults."""
         self.assertEqual(self.sample(), Sample(path="images"))
 
     def test_values(self) -> None:
-        """Values of every type are taken."""
+        """Values of every type are accepted."""
         table = {
             "flag": True,
             "count": 3,
@@ -65,7 +65,7 @@ class StructureTests(SynchronousTestCase):
         self.assertEqual(self.sample(**table), Sample("images", True, 3, 2.0, 1024, 3.0, ("a", "b"), "blue", Inner(4)))
 
     def test_unknown_key(self) -> None:
-        """An unknown key is named with its path, beside those that exist."""
+        """An unknown key is named with its path, and the message has the existing ones."""
         message = self.refusal(pth="x")
         self.assertTrue(message.startswith("stores.local.pth: no such option; there are path, flag, count"), message)
 
@@ -75,7 +75,7 @@ class StructureTests(SynchronousTestCase):
         self.assertEqual(str(error), "stores.local.path: must be given: a string")
 
     def test_wrong_types(self) -> None:
-        """Nothing is turned into another type: not text into numbers, numbers into text, nor either into a bool."""
+        """No value is converted to another type: not text to numbers, numbers to text, or either to a bool."""
         wrong: dict[str, tuple[object, ...]] = {
             "path": (1, None, ["a"], True, "a\0b"),
             "flag": (0, 1, "true", None),
@@ -94,7 +94,7 @@ class StructureTests(SynchronousTestCase):
                 )
 
     def test_out_of_range(self) -> None:
-        """A value below the least one and one that is not among the choices are refused, also in inner tables."""
+        """A value below the minimum, or not among the choices, is refused, also in inner tables."""
         self.assertEqual(self.refusal(count=0), "stores.local.count = 0: must be an integer, at least 1")
         self.assertEqual(self.refusal(colour="green"), "stores.local.colour = 'green': must be one of red, blue")
         for wrong in (("green",), ("red", "green"), ("Red",)):
@@ -107,12 +107,12 @@ class StructureTests(SynchronousTestCase):
         self.assertEqual(self.refusal(inner={"depht": 0}), "stores.local.inner.depht: no such option; there are depth")
 
     def test_not_a_table(self) -> None:
-        """A value in the place of the table is refused."""
+        """A value in the place of a table is refused."""
         error = self.assertRaises(ConfigurationError, structure, Sample, 3, "stores.local")  # type: ignore[arg-type]
         self.assertEqual(str(error), "stores.local = 3: must be a table")
 
     def test_units(self) -> None:
-        """Sizes and times are read with their units."""
+        """Sizes and times are parsed with their units."""
         sizes = {"0": 0, "12": 12, "12 B": 12, "1KiB": 1024, "1.5 MiB": 1572864, "10 GB": 10**10, "2 TiB": 2 * 1024**4}
         for text, size in sizes.items():
             self.assertEqual(self.sample(size=text).size, size)
@@ -123,7 +123,7 @@ class StructureTests(SynchronousTestCase):
     @given(st.integers(0, 2**20), st.sampled_from([("B", 1), ("KiB", 2**10), ("MB", 10**6), ("TiB", 2**40)]))
     @settings(derandomize=True, deadline=None, max_examples=50)
     def test_any_size(self, number: int, unit: tuple[str, int]) -> None:
-        """A whole number of a unit is exactly so many bytes."""
+        """A whole number of a unit is exactly as many bytes."""
         self.assertEqual(self.sample(size=f"{number} {unit[0]}").size, number * unit[1])
 
 
@@ -145,7 +145,7 @@ class ConfigTests(SynchronousTestCase):
         self.assertEqual(Config().stores.stores, {"local": Store(kind="file", options={"path": "images"})})
 
     def test_file(self) -> None:
-        """The file's values are taken, and what a store's kind must read is left as it is."""
+        """The file's values are used. The options of a store's kind are left as they are."""
         config = self.load(
             """
             [server]
@@ -173,7 +173,7 @@ class ConfigTests(SynchronousTestCase):
         self.assertRaises(ConfigurationError, load, None, ("tcp:80",))
 
     def test_not_readable(self) -> None:
-        """A file that is missing or no TOML is refused with its path, and the place of the fault."""
+        """A file that is missing or not TOML is refused with its path, and the place of the fault."""
         path = Path(self.mktemp())
         error = self.assertRaises(ConfigurationError, load, path)
         self.assertEqual(str(error), f"{path}: cannot be read: No such file or directory")
@@ -182,7 +182,7 @@ class ConfigTests(SynchronousTestCase):
         self.assertIn("is not TOML", str(self.assertRaises(ConfigurationError, load, path)))
 
     def test_only_store_is_default(self) -> None:
-        """One store needs no `default`; of several, one must be named."""
+        """A single store needs no `default`. Of several, one must be the default."""
         self.assertEqual(self.load('[stores.a]\nkind = "memory"').stores.default, "a")
         text = '[stores.a]\nkind = "memory"\n[stores.b]\nkind = "memory"\n'
         self.assertEqual(self.refusal(text), "stores.default = 'local': must be one of a, b")
@@ -201,7 +201,7 @@ class ConfigTests(SynchronousTestCase):
         )
 
     def test_wrong_stores(self) -> None:
-        """A store without kind, with a name that clients could not write, or which is no table, is refused."""
+        """A store without a kind, with an invalid name, or that is not a table, is refused."""
         self.assertEqual(self.refusal("[stores.a]\npath = 'x'"), "stores.a.kind: must be given: a string")
         self.assertEqual(self.refusal("[stores]\na = 1"), "stores.a = 1: must be a table")
         self.assertEqual(self.refusal("stores = 1"), "stores = 1: must be a table")
@@ -215,11 +215,11 @@ class ConfigTests(SynchronousTestCase):
             self.assertIn("the name must be", self.refusal(f"[stores.'{name}']\nkind = 'memory'"))
 
     def test_limits(self) -> None:
-        """A page may not be larger by default than at most."""
+        """The default size of a page may not be larger than the maximum."""
         self.assertIn("api.limit_default = 50: must be at most", self.refusal("[api]\nlimit_default=50\nlimit_max=10"))
 
     def test_json(self) -> None:
-        """A configuration survives its way to another process."""
+        """A configuration is passed to another process unchanged."""
         config = Config(
             server=Server(listen=("unix:/a", "unix:/b"), grace=1.5),
             stores=Stores("a", {"a": Store("s3", "text", -1, {"bucket": "x", "nested": {"a": [1, 2.5, True]}})}),
@@ -234,7 +234,7 @@ class ImagesTests(SynchronousTestCase):
     """[images]"""
 
     def test_what_nothing_can_check(self) -> None:
-        """Types of VMDK that no image can have, and checks that there are not, are refused at start."""
+        """Types of VMDK that no image can have, and checks that do not exist, are refused at the start."""
         for wrong in ("monolithicFlat", "vmfs", "streamoptimized", ""):
             with self.assertRaisesRegex(ConfigurationError, "images.vmdk_allowed_types = .*: must be a list of"):
                 structure(Config, {"images": {"vmdk_allowed_types": ["monolithicSparse", wrong]}}, "")
@@ -245,7 +245,7 @@ class ImagesTests(SynchronousTestCase):
 
 
 class LocalTests(SynchronousTestCase):
-    """Without identity the server is reached from its own machine only."""
+    """Without identity the server listens only for its own machine."""
 
     local = (
         "tcp:9292:interface=127.0.0.1",
@@ -274,14 +274,14 @@ class LocalTests(SynchronousTestCase):
     )
 
     def test_is_local(self) -> None:
-        """Loopback addresses and unix sockets are local; whatever cannot be told is not."""
+        """Loopback addresses and unix sockets are local. Addresses that cannot be classified are not."""
         for endpoint in self.local:
             self.assertTrue(is_local(endpoint), endpoint)
         for endpoint in self.remote:
             self.assertFalse(is_local(endpoint), endpoint)
 
     def test_refused(self) -> None:
-        """One endpoint that others reach is enough to refuse, unless it is allowed or there is an identity."""
+        """One endpoint for other machines is refused, unless it is allowed or there is an identity."""
         server = Server(listen=("unix:/a", "tcp:80"))
         error = self.assertRaises(ConfigurationError, Config, server=server)
         self.assertIn("server.listen = 'tcp:80': with identity.mode = 'none'", str(error))
@@ -289,5 +289,5 @@ class LocalTests(SynchronousTestCase):
             self.assertEqual(Config(server=server, identity=identity).server, server)
 
     def test_holds_for_changed_copies(self) -> None:
-        """The rule holds however a configuration is made."""
+        """The rule holds for changed copies of a configuration too."""
         self.assertRaises(ConfigurationError, evolve, Config(), server=Server(listen=("tcp:80",)))

@@ -1,4 +1,4 @@
-"""The request that code works for, across waits, threads and callbacks."""
+"""The current request, across waits, threads and callbacks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ContextTests(SynchronousTestCase):
     """Coroutines and callbacks."""
 
     def test_coroutines(self) -> None:
-        """Two that wait for each other's events keep their own requests, and what they call has theirs."""
+        """Two coroutines that wait for each other keep their own requests, and so do the functions that they call."""
         seen: list[tuple[str, str | None]] = []
         gates: list[Deferred[None]] = [Deferred(), Deferred()]
 
@@ -59,7 +59,7 @@ class ContextTests(SynchronousTestCase):
         self.assertIsNone(current_request())
 
     def test_bound(self) -> None:
-        """A bound function has the request of who bound it, and leaves the caller its own."""
+        """A bound function has the request of its binding, and does not change that of its caller."""
         with working_for(FIRST):
             call = bound(_request_id)
         self.assertIsNone(_request_id())
@@ -70,7 +70,7 @@ class ContextTests(SynchronousTestCase):
         self.assertIs(bound(_request_id), _request_id, "there is nothing to remember")
 
     def test_shielded(self) -> None:
-        """What becomes of a call that was given up is said for the request that made it."""
+        """The disposal of a cancelled call belongs to the request that made the call."""
         seen: list[str | None] = []
         work: Deferred[None] = Deferred()
         with working_for(FIRST):
@@ -80,7 +80,7 @@ class ContextTests(SynchronousTestCase):
         self.assertEqual(seen, ["req-1"])
 
     def test_intake(self) -> None:
-        """What takes the bytes of an upload has its request, though connections and timers call it."""
+        """The consumers of an upload have its request, although connections and timers call them."""
         seen: list[str | None] = []
 
         def consume(pieces: list[Piece]) -> Deferred[None]:
@@ -94,7 +94,7 @@ class ContextTests(SynchronousTestCase):
         self.assertEqual(seen, ["req-1"] * 3)
 
     def test_read_ahead(self) -> None:
-        """Reads of a download work for its request, though the client's connection calls for them."""
+        """Reads of a download have its request, although the client's connection triggers them."""
         seen: list[str | None] = []
 
         def read(offset: int, size: int) -> Deferred[bytes]:
@@ -108,7 +108,7 @@ class ContextTests(SynchronousTestCase):
         self.assertEqual(set(seen), {"req-1"})
 
     def test_headers(self) -> None:
-        """A trusted service is told the request's id, and its trace if it has one."""
+        """A trusted service gets the request's id, and its trace if there is one."""
         self.assertEqual(headers_for_services(), {})
         with working_for(FIRST):
             self.assertEqual(headers_for_services(), {"X-Openstack-Request-Id": "req-1"})
@@ -140,7 +140,7 @@ class ThreadTests(TestCase):
     """Calls in threads."""
 
     async def test_threads(self) -> None:
-        """Each call has the request of who made it, and one without any has none."""
+        """Each call has the request of its caller, or none."""
         threads = ReactorThreads(reactor, "test", 1)
         self.addCleanup(threads.stop)
         calls = []

@@ -1,4 +1,4 @@
-"""What somebody meant who wrote no endpoint."""
+"""Advice for texts that are not endpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AdviceTests(SynchronousTestCase):
     """imgsvc.endpoints.advice"""
 
     def test_meant(self) -> None:
-        """For ways that are common elsewhere it says what to write here, and that is an endpoint."""
+        """For forms that are common elsewhere there is advice, and the advised text is an endpoint."""
         for text, meant in MEANT.items():
             self.assertEqual(advice(text), meant)
             self.assertIsNone(advice(meant))
@@ -36,12 +36,12 @@ class AdviceTests(SynchronousTestCase):
                 listen_endpoints(None, [meant])
 
     def test_endpoints(self) -> None:
-        """Endpoints are left alone, and so is what nobody could guess."""
+        """There is no advice for endpoints, and for texts whose meaning cannot be guessed."""
         for text in ("tcp:9292", "tcp6:9292", "ssl:9292", "unix:/a:mode=660", "systemd:domain=INET:index=0", "", "a b"):
             self.assertIsNone(advice(text))
 
     def test_refused(self) -> None:
-        """The configuration says it, whoever may connect."""
+        """The configuration gives the advice."""
         for identity in (Identity(), Identity(allow_remote=True), Identity("proxy")):
             error = self.assertRaises(
                 ConfigurationError,

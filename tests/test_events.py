@@ -1,4 +1,4 @@
-"""The hand-over of facts from those who publish them to those who have subscribed."""
+"""The delivery of events to subscribers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imgsvc.interfaces import IEvents
 
 
 class EventsTests(SynchronousTestCase):
-    """Events, driven by a clock."""
+    """Events with a test's clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -21,7 +21,7 @@ class EventsTests(SynchronousTestCase):
         self.seen: list[Event] = []
 
     def test_later(self) -> None:
-        """Who publishes goes on before any subscriber is called."""
+        """The publisher goes on before any subscriber is called."""
         self.events.subscribe(StoreUp, self.seen.append)
         self.events.publish(StoreUp("a"))
         self.assertEqual(self.seen, [])
@@ -29,7 +29,7 @@ class EventsTests(SynchronousTestCase):
         self.assertEqual(self.seen, [StoreUp("a")])
 
     def test_kinds(self) -> None:
-        """A subscriber gets events of its kind and of derived ones, in their order, and no others."""
+        """A subscriber gets events of its class and of subclasses, in order, and no others."""
         self.events.subscribe(StoreEvent, self.seen.append)
         ups: list[Event] = []
         self.events.subscribe(StoreUp, ups.append)
@@ -41,7 +41,7 @@ class EventsTests(SynchronousTestCase):
         self.assertEqual(ups, [StoreUp("a"), StoreUp("c")])
 
     def test_failure(self) -> None:
-        """What one subscriber raises is logged; the others get the event, and it the next one."""
+        """An error of a subscriber is logged. The others get the event, and it gets the next one."""
 
         def fail(event: StoreUp) -> None:
             self.seen.append(event)
@@ -58,7 +58,7 @@ class EventsTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_unsubscribed(self) -> None:
-        """After the end of a subscription nothing more is delivered; a second end does nothing."""
+        """After the end of a subscription no later event is delivered. Ending it twice has no effect."""
         end = self.events.subscribe(StoreUp, self.seen.append)
         end()
         end()
@@ -66,7 +66,7 @@ class EventsTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_many(self) -> None:
-        """Many events take several turns, so that requests come in between."""
+        """Many events take several turns, so that requests are handled between."""
         self.events.subscribe(StoreUp, self.seen.append)
         for number in range(2 * DELIVERED_AT_ONCE + 1):
             self.events.publish(StoreUp(str(number)))
@@ -95,7 +95,7 @@ class EventsTests(SynchronousTestCase):
         self.assertEqual(self.seen, [StoreUp("a"), StoreUp("b")])
 
     def test_stop(self) -> None:
-        """The end delivers what still waits, at once, and leaves no timer."""
+        """`stop` delivers waiting events at once, and leaves no timer."""
         self.events.subscribe(StoreUp, self.seen.append)
         for number in range(DELIVERED_AT_ONCE + 1):
             self.events.publish(StoreUp(str(number)))

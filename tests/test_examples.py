@@ -1,4 +1,4 @@
-"""The examples, as somebody tries them first."""
+"""The examples, without a server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class UsageTests(SynchronousTestCase):
     """Without arguments."""
 
     def test_usage(self) -> None:
-        """Each says how it is called, and nothing else, and ends with status 2."""
+        """Each prints its usage, and nothing else, and ends with status 2."""
         scripts = sorted(EXAMPLES.glob("*.py"))
         self.assertTrue(scripts)
         for script in scripts:
@@ -27,10 +27,10 @@ class UsageTests(SynchronousTestCase):
 
 
 class FailureTests(SynchronousTestCase):
-    """With what cannot be done."""
+    """Arguments that cannot work."""
 
     def assert_told(self, script: str, *arguments: str) -> str:
-        """It ends with status 1. The one line that it says."""
+        """The example ends with status 1. Returns the only line that it prints."""
         command = [sys.executable, str(EXAMPLES / script), *arguments]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         self.assertEqual((ended.returncode, ended.stdout), (1, ""), ended.stderr)
@@ -50,5 +50,5 @@ class FailureTests(SynchronousTestCase):
                 self.assertIn("Cannot reach", self.assert_told(script, endpoint, *arguments))
 
     def test_no_file(self) -> None:
-        """A file that is not there is named."""
+        """A missing file is named."""
         self.assertIn("missing: ", self.assert_told("upload_image.py", "http://127.0.0.1:9", "missing"))

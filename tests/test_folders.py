@@ -1,4 +1,4 @@
-"""Folders that a start makes, and takes away again."""
+"""Folders that a start creates, and removes again if it fails."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class FoldersTests(SynchronousTestCase):
         return [stat.S_IMODE((self.top / name).stat().st_mode) for name in names]
 
     def test_made(self) -> None:
-        """All that are missing are made for their owner alone; what is there stays as it is."""
+        """Missing folders are created for their owner only. Existing ones are not changed."""
         self.folders.make(self.top / "a" / "b")
         self.folders.make(self.top / "a" / "b")
         self.folders.make(self.top)
         self.assertEqual(self.modes("", "a", "a/b"), [0o755, 0o700, 0o700])
 
     def test_mode(self) -> None:
-        """Permissions that are given hold whatever the umask is; without any, the umask does."""
+        """Given permissions hold for any umask. Without any, the umask decides."""
         os.umask(0o077)
         self.folders.make(self.top / "shared", 0o750)
         os.umask(0o027)
@@ -47,7 +47,7 @@ class FoldersTests(SynchronousTestCase):
             self.assertRaises(NotADirectoryError, self.folders.make, self.top / path)
 
     def test_undo(self) -> None:
-        """What was made goes with the files in it; what was there, or has folders of others in it, stays."""
+        """Created folders are removed with their files. Existing ones, and those with folders of others, stay."""
         (self.top / "there").mkdir()
         self.folders.make(self.top / "there")
         self.folders.make(self.top / "a" / "b")
@@ -58,7 +58,7 @@ class FoldersTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.top / "there"), ["file"])
 
     def test_undo_of_what_others_use(self) -> None:
-        """What another process has begun to use stays."""
+        """A folder that another process uses stays."""
         self.folders.make(self.top / "a")
         (self.top / "a" / "file").write_text("")
         other = Folders()
@@ -68,7 +68,7 @@ class FoldersTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.top / "a"), ["file"])
 
     def test_folder_of_another_within(self) -> None:
-        """A folder in it that another has made stays, and so does it."""
+        """A folder that another process has created within stays, and so does its parent."""
         self.folders.make(self.top / "a")
         (self.top / "a" / "other").mkdir()
         (self.top / "a" / "other" / "file").write_text("")
@@ -76,7 +76,7 @@ class FoldersTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.top / "a" / "other"), ["file"])
 
     def test_let_go(self) -> None:
-        """No descriptor is kept by one that nobody holds any more."""
+        """No descriptor stays open after its object is gone."""
         before = set(os.listdir("/proc/self/fd"))
         Folders().make(self.top / "a")
         self.assertEqual(set(os.listdir("/proc/self/fd")), before)

@@ -1,4 +1,4 @@
-"""The table of the fields of an image, and that nobody goes another way than it says."""
+"""The table of the fields of an image, and the code that must agree with it."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ FILTERED: dict[FilterForm, tuple[list[str], list[str]]] = {
     FilterForm.NUMBER: (["1"], ["x"]),
     FilterForm.TIME: (["gt:2026-01-31T12:00:00Z"], ["x"]),
 }
-"""Values of filters that are taken, and those that are refused."""
+"""Accepted and refused values of filters."""
 
 OF_IMAGES = set(FIELDS) - {
     *("id", "name", "status", "visibility", "protected", "owner", "created_at", "updated_at", "self", "schema")
 }
-"""The names that nothing else has, as namespaces, members and tasks have names and owners."""
+"""Field names that only images have. Namespaces, members and tasks have names and owners too."""
 LISTS = {
     "imgsvc/image_fields.py",  # the table
     "imgsvc/client/command/uploading.py",  # the options of a command, each with its own text
@@ -57,10 +57,10 @@ def sample(field: ImageField) -> Any:
 
 
 class TableTests(SynchronousTestCase):
-    """The table says the same as the values and tables that cannot be made of it."""
+    """The table agrees with the values and tables that cannot be made of it."""
 
     def test_image(self) -> None:
-        """Image has an attribute for each field that is one, and it may be None where the field may be null."""
+        """Image has an attribute for each field, and it may be None where the field may be null."""
         attributes = attrs.fields_dict(Image)
         self.assertEqual(set(attributes) - {"properties", "members"}, set(names_of(lambda field: field.is_attribute)))
         for name, attribute in attributes.items():
@@ -68,18 +68,18 @@ class TableTests(SynchronousTestCase):
                 self.assertEqual("None" in str(attribute.type), FIELDS[name].nullable, name)
 
     def test_columns(self) -> None:
-        """The table of images has a column for each field that is one, which may be NULL where the field may be."""
+        """The table of images has a column for each field, which may be NULL where the field may be null."""
         self.assertEqual(COLUMNS, tuple(name for name in attrs.fields_dict(Image) if name in images.c))
         self.assertEqual(set(COLUMNS), set(names_of(lambda field: field.source is Source.COLUMN)))
         for name in COLUMNS:
             self.assertEqual(images.c[name].nullable, FIELDS[name].nullable, name)
 
     def test_client(self) -> None:
-        """The client takes all of them for fields, and nothing else."""
+        """The client treats exactly these as fields."""
         self.assertEqual(BASE_FIELDS, set(FIELDS))
 
     def test_no_other_list(self) -> None:
-        """No module lists the fields by itself: it asks the table."""
+        """No module lists the fields by itself. All use the table."""
         found = {
             f"{module.name}:{node.lineno}"
             for module in modules()
@@ -91,7 +91,7 @@ class TableTests(SynchronousTestCase):
 
 
 def _texts(node: ast.AST) -> Iterator[str]:
-    """The texts that a list, tuple, set or dict in the source has for elements or keys; of a dict with values too."""
+    """The texts in a list, tuple, set or dict of the source, as elements or keys; of a dict also its values."""
     elements: list[Any] = []
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         elements = node.elts
@@ -108,32 +108,32 @@ class ListTests(SynchronousTestCase):
     """`test_no_other_list` can fail."""
 
     def test_found(self) -> None:
-        """Names in each kind of collection are found, also in a part of it that is unpacked."""
+        """Names in each kind of collection are found, also in a part that is unpacked."""
         for source in ("['id', 'name']", "{'id', *('name',)}", "{'id': 1, 'name': 2}"):
             self.assertEqual(set(_texts(ast.parse(source, mode="eval").body)), {"id", "name"})
 
 
 class ApiTests(ApiTestCase):
-    """The API does with each field what the table says."""
+    """The API treats each field as the table says."""
 
     tables = {"stores": THREE_STORES, "images": {"show_locations": True, "show_direct_url": True}}
 
     def post(self, document: dict[str, Any]) -> int:
-        """The status of the answer to a new image."""
+        """The status of the response to a new image."""
         return self.server.request("POST", "/v2/images", body=json.dumps(document).encode()).status
 
     def patch(self, image_id: str, field: ImageField) -> int:
-        """The status of the answer to a change of one field."""
+        """The status of the response to a change of one field."""
         operation = {"op": "replace", "path": f"/{field.name}", "value": sample(field)}
         headers = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
         return self.server.request("PATCH", f"/v2/images/{image_id}", headers, json.dumps([operation]).encode()).status
 
     def list(self, query: str) -> int:
-        """The status of the answer to a list."""
+        """The status of the response to a list."""
         return self.server.request("GET", f"/v2/images?{query}").status
 
     def test_shown(self) -> None:
-        """A new image shows the fields that are always shown; one with data may show all."""
+        """A new image shows the fields that are always shown. One with data may show all."""
         image = self.server.image()
         optional = set(names_of(lambda field: not field.always_shown))
         self.assertEqual(set(image), set(FIELDS) - optional | {"locations"})
@@ -141,19 +141,19 @@ class ApiTests(ApiTestCase):
         self.assertEqual(set(self.server.show(image["id"])), set(FIELDS))
 
     def test_null(self) -> None:
-        """What is not nullable is never null."""
+        """A field that is not nullable is never null."""
         image = self.server.request("POST", "/v2/images", body=b"{}").json
         self.assertLessEqual({name for name, value in image.items() if value is None}, _nullable())
         self.assertLessEqual(_nullable() - {"owner"}, {name for name, value in image.items() if value is None})
 
     def test_made(self) -> None:
-        """A new image takes those that a client may set then."""
+        """A new image accepts the fields that a client may set at creation."""
         for name, field in FIELDS.items():
             allowed = field.setting in (Setting.CREATION, Setting.CLIENT)
             self.assertEqual(self.post({name: sample(field)}), 201 if allowed else 403, name)
 
     def test_changed(self) -> None:
-        """A patch takes those that a client may set at any time."""
+        """A patch accepts the fields that a client may set at any time."""
         for name, field in FIELDS.items():
             image_id = self.server.image()["id"]
             allowed = field.setting is Setting.CLIENT
@@ -161,7 +161,7 @@ class ApiTests(ApiTestCase):
                 self.assertEqual(self.patch(image_id, field), 200 if allowed else 403, name)
 
     def test_schema(self) -> None:
-        """The published schema has all of them in this order, before what is custom."""
+        """The published schema has all fields in this order, before the custom properties."""
         properties = self.server.request("GET", "/v2/schemas/image").json["properties"]
         self.assertEqual([name for name, schema in properties.items() if schema.get("is_base", True)], list(FIELDS))
         for name, field in FIELDS.items():
@@ -171,12 +171,12 @@ class ApiTests(ApiTestCase):
             self.assertEqual("null" in schema["type"], field.nullable, name)
 
     def test_sorted(self) -> None:
-        """Lists are sorted by those that are sortable, and refuse the others."""
+        """Lists are sorted by the sortable fields, and refuse others."""
         for name in FIELDS:
             self.assertEqual(self.list(f"sort={name}"), 200 if name in SORT_KEYS else 400, name)
 
     def test_filtered(self) -> None:
-        """Lists take the filters of each field in its form; the other names stand for custom properties."""
+        """Lists accept the filters of each field. Other names stand for custom properties."""
         properties = dict.fromkeys(("min_min", "name_min"), "x")
         self.server.image(**properties)
         for name, field in FIELDS.items():

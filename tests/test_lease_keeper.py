@@ -16,7 +16,7 @@ STALL = STALLED_LEASES * RENEWALS_IN_A_LEASE
 
 
 class LeaseKeeperTests(SynchronousTestCase):
-    """`self.keeper` keeps the lease of work that is `self.moved` far."""
+    """`self.keeper` keeps the lease of work whose progress is `self.moved`."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -46,7 +46,7 @@ class LeaseKeeperTests(SynchronousTestCase):
             self.clock.advance(STEP)
 
     def test_renewed(self) -> None:
-        """Some times in each lease, until it is stopped."""
+        """A lease is renewed several times in its duration, until the keeper is stopped."""
         self.pass_steps(4)
         self.assertEqual(self.renewed, 4)
         self.keeper.stop()
@@ -55,7 +55,7 @@ class LeaseKeeperTests(SynchronousTestCase):
         self.assertEqual((self.renewed, self.clock.getDelayedCalls()), (4, []))
 
     def test_not_renewed(self) -> None:
-        """A failure is no loss: it is tried again."""
+        """A failed renewal does not count as a loss. It is tried again."""
         self.answer = fail(CatalogueUnavailable("x"))
         self.pass_steps(1)
         self.answer = None
@@ -63,13 +63,13 @@ class LeaseKeeperTests(SynchronousTestCase):
         self.assertEqual((self.renewed, self.lost), (2, []))
 
     def test_lost(self) -> None:
-        """The work is told."""
+        """The work is told of a lost lease."""
         self.answer = fail(LeaseLost("image"))
         self.pass_steps(1)
         self.assertEqual(len(self.lost), 1)
 
     def test_ended_meanwhile(self) -> None:
-        """A renewal that finds no lease, because the work has ended it, is neither a loss nor logged as one."""
+        """A renewal that finds no lease because the work has ended is neither a loss nor logged as one."""
         self.answer = answer = Deferred()
         logged: list[LogEvent] = []
         globalLogPublisher.addObserver(logged.append)
@@ -80,7 +80,7 @@ class LeaseKeeperTests(SynchronousTestCase):
         self.assertEqual((self.lost, logged), ([], []))
 
     def test_stalls(self) -> None:
-        """Work that does not come to its first step, or stands still in one, is told, and told again; and renewed."""
+        """Work without progress is told so repeatedly, and its lease is renewed."""
         for _ in range(2):
             self.pass_steps(STALL - 1)
             self.assertEqual(self.stalled, 0)
@@ -92,13 +92,13 @@ class LeaseKeeperTests(SynchronousTestCase):
         self.assertEqual((self.stalled, self.renewed), (2, 4 * STALL))
 
     def test_stopped_by_a_stall(self) -> None:
-        """Work that stops the keeper for it has no further renewal."""
+        """If stalled work stops the keeper, there is no further renewal."""
         self.gives_up = True
         self.pass_steps(STALL + 2)
         self.assertEqual((self.stalled, self.renewed), (1, STALL - 1))
 
     def test_moves(self) -> None:
-        """Work that moves, or waits for what has an end of its own, does not stall."""
+        """Work with progress, or that waits for something with its own limit, does not stall."""
         self.keeper.watch(self.movement)
         self.pass_steps(3 * STALL, moving=True)
         self.keeper.watch(waiting)

@@ -37,7 +37,7 @@ class ObserverTests(SynchronousTestCase):
         return entry
 
     def test_interface(self) -> None:
-        """Both are observers, and so is what the factories for twistd give."""
+        """Both classes provide ILogObserver, and so do the results of the factories for twistd."""
         for observer in (make_observer(LogOutput("text", self.stream)), make_observer(LogOutput("json", self.stream))):
             verifyObject(ILogObserver, observer)
         self.patch(sys, "stdout", self.stream)
@@ -50,19 +50,19 @@ class ObserverTests(SynchronousTestCase):
         )
 
     def test_legacy(self) -> None:
-        """What Twisted says of opened ports is left out, its errors are not."""
+        """Twisted's messages about opened ports are dropped, its errors are not."""
         for level in (LogLevel.info, LogLevel.critical):
             self.write("text", log_namespace="log_legacy", log_level=level, log_format="Site starting")
         self.assertEqual(self.stream.getvalue(), "2025-11-24T16:00:00.062Z critical log_legacy Site starting\n")
 
     def test_client(self) -> None:
-        """Twisted's HTTP client does not tell of every connection, but of what goes wrong."""
+        """Twisted's HTTP client logs errors, but not every connection."""
         for level in (LogLevel.info, LogLevel.critical):
             self.write("text", log_namespace="twisted.web.client._X", log_level=level, log_format="Starting")
         self.assertEqual(self.stream.getvalue(), "2025-11-24T16:00:00.062Z critical twisted.web.client._X Starting\n")
 
     def test_json(self) -> None:
-        """An entry has time, level, namespace and the formatted message, and nothing that is not there."""
+        """An entry has time, level, namespace and the formatted message, and no empty fields."""
         self.assertEqual(
             self.entry(log_format="{size:.1f} of {name}", size=2, name="ü\n\u2028"),
             {
@@ -74,7 +74,7 @@ class ObserverTests(SynchronousTestCase):
         )
 
     def test_request(self) -> None:
-        """The id of the request is told if there is one."""
+        """An entry has the id of the request if there is one."""
         self.assertEqual(self.entry(log_format="", request_id="req-1")["request_id"], "req-1")
 
     def test_text(self) -> None:
@@ -85,16 +85,16 @@ class ObserverTests(SynchronousTestCase):
         )
 
     def test_text_forges_no_line(self) -> None:
-        """A value with line breaks in it cannot look like an entry of its own."""
+        """A value with line breaks cannot look like an entry of its own."""
         self.assertTrue(self.write("text", log_format="{name}", name="a\r\nb\n").endswith(" a\\r\n\tb\n"))
 
     def test_text_controls_no_terminal(self) -> None:
-        """Control characters in a value are written as what they are called."""
+        """Control characters in a value are written as their names."""
         line = self.write("text", log_format="{name}", name="a\x1b[2J\x07\x9b\t\u2028\u202eü", request_id="req-\x1bc")
         self.assertTrue(line.endswith(" [req-\\x1bc] a\\x1b[2J\\x07\\x9b\t\\u2028\\u202eü\n"), line)
 
     def test_failure(self) -> None:
-        """A traceback stands in its own field, or in further lines."""
+        """A traceback is in its own field, or in more lines."""
         failure = Failure(ValueError("no good"))
         self.assertIn(
             "ValueError: no good", self.entry(log_format="it {what}", what="broke", log_failure=failure)["traceback"]
@@ -106,7 +106,7 @@ class ObserverTests(SynchronousTestCase):
         self.assertIn("no good", others[-1])
 
     def test_unformattable(self) -> None:
-        """An event whose message cannot be made is logged all the same."""
+        """An event whose message cannot be formatted is logged too."""
 
         class Broken:
             def __str__(self) -> str:
@@ -117,13 +117,13 @@ class ObserverTests(SynchronousTestCase):
             self.assertIn("Unable to format event", self.entry(**event)["message"])
 
     def test_called_values(self) -> None:
-        """Twisted's own way to call a value in a format still works, and so do events without a format."""
+        """Twisted's old way to call a value in a format works, and so do events without a format."""
         self.assertEqual(self.entry(log_format="{value()}", value=lambda: 3)["message"], "3")
         self.stream = StringIO()
         self.assertEqual(self.entry()["message"], "")
 
     def test_from_logger(self) -> None:
-        """What a logger emits arrives."""
+        """Events of a logger are written."""
         self.logger("json").error("{count} lost", count=3)
         entry = json.loads(self.stream.getvalue())
         self.assertEqual((entry["level"], entry["message"]), ("error", "3 lost"))
@@ -131,10 +131,10 @@ class ObserverTests(SynchronousTestCase):
 
 
 class LevelTests(SynchronousTestCase):
-    """What is below the level is not logged."""
+    """Events below the level are dropped."""
 
     def test_level(self) -> None:
-        """Debug is silent until it is asked for, also for loggers that exist already."""
+        """Debug events are dropped until the level changes, also for existing loggers."""
         events: list[LogEvent] = []
         logger = txaio.make_logger(observer=events.append)
         logger.debug("a")

@@ -29,17 +29,17 @@ print(imgsvc.__file__, *sorted(maker.kind for maker in getPlugins(IStoreMaker)))
 
 
 class DependencyTests(SynchronousTestCase):
-    """What pyproject.toml asks for."""
+    """The dependencies in pyproject.toml."""
 
     def declared(self, *extras: str) -> dict[str, str]:
-        """Names of packages, and the lowest version of each."""
+        """The names of packages, and the lowest version of each."""
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         lines = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
         found = [re.fullmatch(r"([A-Za-z0-9.-]+)(?:\[\w+\])?>=([0-9.]+)", line) for line in lines]
         return {match[1].lower(): match[2] for match in found if match}
 
     def test_imported(self) -> None:
-        """All that is imported is asked for, and not left to what others ask for."""
+        """Every imported package is declared, even if another one depends on it."""
         packages = packages_distributions()
         (hook,) = (ROOT / "imgsvc").rglob("hatch_build.py")
         self.assertEqual(_libraries([hook]), {"hatchling"})
@@ -48,7 +48,7 @@ class DependencyTests(SynchronousTestCase):
             self.assertTrue(found & self.declared("server").keys(), (name, found))
 
     def test_client(self) -> None:
-        """What the client imports is asked for without any extra."""
+        """The packages that the client imports are declared without an extra."""
         packages = packages_distributions()
         # tests/test_architecture.py knows that the client imports no other module of ours.
         names = ("__init__", "extras", "image_fields", "interrupts", "logger", "model")
@@ -59,20 +59,20 @@ class DependencyTests(SynchronousTestCase):
             self.assertTrue({package.lower() for package in packages[name]} & self.declared().keys(), name)
 
     def test_server(self) -> None:
-        """Every package of the extra `server` is looked for before the server starts."""
+        """Every package of the extra `server` is checked before the server starts."""
         packages = packages_distributions()
         looked_for = {package.lower() for name in SERVER_MODULES for package in packages[name]}
         self.assertEqual(looked_for, self.declared("server").keys() - self.declared().keys())
 
     def test_floors(self) -> None:
-        """No version is allowed that has a hole known to matter here."""
+        """No version with a vulnerability that matters here is allowed."""
         declared = self.declared("server", "mariadb")
         for name, floor in (("pymysql", (1, 1, 1)), ("cryptography", (44, 0, 1)), ("werkzeug", (3, 0, 6))):
             self.assertGreaterEqual(tuple(map(int, declared[name].split("."))), floor, name)
 
 
 def _libraries(paths: Iterable[Path]) -> set[str]:
-    """The top-level names of what these modules import of others."""
+    """The top-level names of the libraries that these modules import."""
     names = {name for path in paths for node in ast.walk(ast.parse(path.read_text())) for name in _imported(node)}
     return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"imgsvc"}
 
@@ -84,11 +84,11 @@ def _imported(node: ast.AST) -> list[str]:
 
 
 OURS = ("imgsvc/", "twisted/plugins/imgsvc_")
-"""How the names of all code in the wheel begin."""
+"""The beginnings of the names of all code in the wheel."""
 
 
 class WheelTests(SynchronousTestCase):
-    """What is installed is all that is needed, and twistd finds it."""
+    """The installed wheel has all that is needed, and twistd finds it."""
 
     def run_in(self, folder: Path, *command: str | Path, status: int = 0, **environment: str) -> str:
         """The output of a command that must end with this status."""
@@ -115,7 +115,7 @@ class WheelTests(SynchronousTestCase):
         return wheel
 
     def build(self) -> tuple[Path, Path, Path]:
-        """A folder, a wheel in it, and the Python of an empty environment in it."""
+        """A folder with a wheel, and the Python of an empty environment in it."""
         wheel = self.build_wheel()
         folder = wheel.parent
         self.run_in(folder, sys.executable, "-m", "venv", "--without-pip", "venv")
@@ -145,7 +145,7 @@ class WheelTests(SynchronousTestCase):
         self.assertEqual(sorted(path.name for path in folder.iterdir()), sorted([wheel.name, "venv"]))
 
     def test_installed(self) -> None:
-        """A wheel in an environment of its own gives twistd the service, and the server both kinds of stores."""
+        """A wheel in an environment of its own gives twistd the service, and the server the kinds of stores."""
         folder, wheel, python = self.build()
         self.check_names(zipfile.ZipFile(wheel).namelist())
         site = Path(self.run_in(folder, python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
@@ -175,7 +175,7 @@ class WheelTests(SynchronousTestCase):
         self.run_in(ROOT, *command, status=1, CC="/nowhere/cc", IMGSVC_BUILD_KERNELS="require")
 
     def check_names(self, names: list[str]) -> None:
-        """Nothing but imgsvc and the entry of its commands, and in Twisted's package nothing but plugins."""
+        """The wheel has only imgsvc and the entry points of its commands, and only plugins in Twisted's package."""
         code = [name for name in names if ".dist-info/" not in name]
         self.assertEqual([name for name in code if not name.startswith(OURS)], [])
         self.assertEqual([name for name in code if name.endswith((".pyc", ".cache", ".c", ".h", "hatch_build.py"))], [])
@@ -185,10 +185,10 @@ class WheelTests(SynchronousTestCase):
 
 
 class CheckoutTests(SynchronousTestCase):
-    """The service is found from the sources too."""
+    """The service is found in a checkout too."""
 
     def test_checkout(self) -> None:
-        """With the checkout on the path, twistd lists the service."""
+        """If the checkout is on the path, twistd lists the service."""
         result = subprocess.run(
             [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--help"],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},

@@ -1,4 +1,4 @@
-"""What the kernel tells at once."""
+"""What the kernel has in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PageCacheTests(SynchronousTestCase):
         self.addCleanup(os.close, self.fd)
 
     def make_cold(self) -> None:
-        """Have the kernel forget the bytes of the file."""
+        """Make the kernel drop the bytes of the file."""
         os.fsync(self.fd)
         os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -39,7 +39,7 @@ class PageCacheTests(SynchronousTestCase):
         self.assertFalse(os.get_inheritable(fd))
 
     def test_open_nothing(self) -> None:
-        """A file that is not there, or not for us, is not opened."""
+        """A missing file, or one without permission, is not opened."""
         self.assertIsNone(page_cache.open_cached(f"{self.path}.not"))
 
         def check() -> None:
@@ -50,7 +50,7 @@ class PageCacheTests(SynchronousTestCase):
         in_child(check)
 
     def test_open_cold(self) -> None:
-        """A name that would have to be looked for on the disk is not opened until somebody else looked for it."""
+        """A name that must be read from the disk is not opened until it was looked up by another call."""
 
         def check() -> None:
             own_mounts()
@@ -67,15 +67,15 @@ class PageCacheTests(SynchronousTestCase):
         in_child(check)
 
     def test_resident(self) -> None:
-        """Bytes are in memory after they were read, page by page, and are not when the kernel forgot them."""
+        """Bytes are in memory page by page after they were read, and not after the kernel dropped them."""
         self.check(page_cache.resident)
 
     def test_in_core(self) -> None:
-        """A kernel that knows no quicker way tells the same."""
+        """A kernel without the quicker call gives the same answer."""
         self.check(page_cache.in_core)
 
     def check(self, resident: Callable[[int, int, int], bool]) -> None:
-        """What both ways of asking have to answer."""
+        """Check the answers of both calls."""
         self.assertTrue(resident(self.fd, 0, SIZE))
         self.assertTrue(resident(self.fd, 12345, 1))
         self.assertFalse(resident(self.fd, 0, SIZE + 4096), "what is not in the file")
@@ -94,7 +94,7 @@ class PageCacheTests(SynchronousTestCase):
         self.assertTrue(page_cache.resident(self.fd, 12345, 0))
 
     def test_cached_pages(self) -> None:
-        """Pages are counted as they come in."""
+        """Pages are counted while they are loaded."""
         self.assertEqual(SIZE // mmap.PAGESIZE, page_cache.cached_pages(self.fd, 0, SIZE))
         self.make_cold()
         os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
@@ -103,7 +103,7 @@ class PageCacheTests(SynchronousTestCase):
         self.assertIsNone(page_cache.cached_pages(-1, 0, SIZE))
 
     def test_resident_of_others(self) -> None:
-        """Of a file of another user the kernel does not tell, and nothing is believed."""
+        """The kernel does not tell about files of other users, and then nothing counts as in memory."""
 
         def check() -> None:
             become_nobody()
@@ -113,20 +113,20 @@ class PageCacheTests(SynchronousTestCase):
         in_child(check)
 
     def test_resident_bad_descriptor(self) -> None:
-        """What cannot be mapped is not in memory."""
+        """A descriptor that cannot be mapped does not count as in memory."""
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         self.addCleanup(os.close, folder)
         self.assertFalse(page_cache.resident(folder, 0, 1))
 
     def test_read_cached(self) -> None:
-        """Bytes in memory are read; if some of them are not, none is."""
+        """Bytes in memory are read. If some are not in memory, none is read."""
         self.assertEqual(self.content[100:70000], page_cache.read_cached(self.fd, 100, 69900))
         self.assertIsNone(page_cache.read_cached(self.fd, SIZE - 1, 2))
         self.make_cold()
         self.assertIsNone(page_cache.read_cached(self.fd, 0, 100))
 
     def test_read_cached_elsewhere(self) -> None:
-        """A file system that cannot tell whether it would wait is not read."""
+        """A file system that cannot tell whether a read would wait is not read."""
 
         def check() -> None:
             own_mounts()
@@ -140,6 +140,6 @@ class PageCacheTests(SynchronousTestCase):
         in_child(check)
 
     def test_is_local(self) -> None:
-        """Disks of this machine are local; what a process or another machine serves is not."""
+        """Disks of this machine are local. File systems of a process or another machine are not."""
         self.assertTrue(page_cache.is_local(str(self.path)))
         self.assertFalse(page_cache.is_local("/proc"))

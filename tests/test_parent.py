@@ -1,4 +1,4 @@
-"""The parent of workers, and a worker as it sees it."""
+"""The parent of workers, and its view of a worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from imgsvc.log import LogOutput
 
 
 class Pipe:
-    """The process of a worker: keeps what it is told."""
+    """The process of a worker. Keeps the lines that it gets."""
 
     pid = 1
 
@@ -33,7 +33,7 @@ class Pipe:
 
 
 class Report:
-    """Keeps what it is told of the start."""
+    """Keeps the reported outcome of the start."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -63,7 +63,7 @@ class ReloadTests(SynchronousTestCase):
         self.pipes: list[Pipe] = []
 
     def add(self) -> Worker:
-        """A worker that says nothing yet."""
+        """Add a worker that does not answer yet."""
         worker = Worker(self.clock, lambda: None, lambda *how: None)
         pipe: Any = Pipe()
         worker.makeConnection(pipe)
@@ -75,11 +75,11 @@ class ReloadTests(SynchronousTestCase):
         return Deferred.fromCoroutine(self.parent.reload(self.after))
 
     def asked(self) -> list[Worker]:
-        """The workers that were told of the configuration."""
+        """The workers that got the configuration."""
         return [worker for worker in self.parent._workers if worker._process.told]
 
     def test_accepted(self) -> None:
-        """One worker is told, and the others when it has accepted; from then on it is the parent's."""
+        """One worker gets the configuration, and the others after it has accepted. Then it is also the parent's."""
         self.add()
         self.add()
         reloaded = self.reload()
@@ -92,7 +92,7 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(self.parent.config, self.after)
 
     def test_refused(self) -> None:
-        """What one worker refuses the others do not hear of."""
+        """If one worker refuses, the others are not told."""
         self.add()
         self.add()
         reloaded = self.reload()
@@ -103,7 +103,7 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(self.parent.config, self.before)
 
     def test_no_answer(self) -> None:
-        """Where one worker hangs or ends, another is asked; a late answer is for the question that it was asked."""
+        """If one worker hangs or ends, another is asked. A late answer counts for its own question."""
         for _ in range(3):
             self.add()
         reloaded = self.reload()
@@ -118,7 +118,7 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(self.parent.config, self.after)
 
     def test_nobody(self) -> None:
-        """Where no worker answers, nothing has changed."""
+        """If no worker answers, nothing changes."""
         worker = self.add()
         reloaded = self.reload()
         worker.processEnded(Failure(ProcessDone(0)))
@@ -126,16 +126,16 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(self.parent.config, self.before)
 
     def test_too_early(self) -> None:
-        """The first worker begins with what was read before it."""
+        """The first worker starts with a configuration that was read before."""
         self.successResultOf(self.reload())
         self.assertEqual(self.parent.config, self.after)
 
 
 class StopTests(SynchronousTestCase):
-    """ParentService, when it is told to stop while its first worker starts."""
+    """A ParentService that is stopped while its first worker starts."""
 
     def test_serves_too_late(self) -> None:
-        """A worker that says that it serves after the stop has no others started, and nobody told of it."""
+        """If a worker serves only after the stop, no others are started, and nobody is told."""
         with open("log", "w") as stream:
             output = LogOutput("text", stream)
         report = Report()

@@ -1,4 +1,4 @@
-"""Listening sockets, and how many files a process may have open."""
+"""Listening sockets, and the limit of open files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ HERE = "interface=127.0.0.1"
 
 
 class BacklogTests(SynchronousTestCase):
-    """The queue of connections that wait to be accepted."""
+    """The backlog of listening sockets."""
 
     def test_longest(self) -> None:
-        """It is what the kernel allows."""
+        """The backlog is the largest that the kernel allows."""
         self.assertEqual(longest_backlog(), int(Path("/proc/sys/net/core/somaxconn").read_text()))
 
     def test_descriptions(self) -> None:
-        """Endpoints that name no backlog get the longest one, wherever the argument may stand; others stay."""
+        """Endpoints without a backlog get the largest, wherever the argument may be. Others are unchanged."""
         longest = f":backlog={longest_backlog()}"
         for description in (
             "tcp:9292", "tcp:9292:127.0.0.1", f"tcp:9292:{HERE}", "tcp:port=9292", r"tcp6:9292:interface=\:\:1",
@@ -45,7 +45,7 @@ class BacklogTests(SynchronousTestCase):
 
 
 class PortTests(SynchronousTestCase):
-    """Ports as the server makes them."""
+    """Ports of the server."""
 
     def listen(self, description: str) -> IListeningPort:
         """The port of an endpoint."""
@@ -63,14 +63,14 @@ class PortTests(SynchronousTestCase):
         return port
 
     def test_queue(self) -> None:
-        """Many clients are connected although none of them is accepted yet."""
+        """Many clients are connected although none of them was accepted yet."""
         port = self.listen(f"tcp:0:{HERE}")
         for _ in range(200):  # Twisted's own queue has 50 places, and the next one would wait for its time-out
             client = socket.create_connection(("127.0.0.1", port.getHost().port), PATIENCE)
             self.addCleanup(client.close)
 
     def test_accepts_a_few(self) -> None:
-        """A port takes no more connections in one turn, however many wait."""
+        """A port accepts a limited number of connections in one turn, however many wait."""
         for description in (f"tcp:0:{HERE}", f"unix:{self.mktemp()}"):
             port: object = self.listen(description)
             port.numberAccepts += 1000  # type: ignore[attr-defined]
@@ -81,7 +81,7 @@ class DescriptorTests(SynchronousTestCase):
     """The limit of open files."""
 
     def test_most_connections(self) -> None:
-        """Half of what is left, and no more than is sensible; what was asked for, if that is possible."""
+        """The default is half of the rest, up to a maximum. A configured number is used if possible."""
         free = descriptors.allowed() - descriptors.RESERVED
         self.assertEqual(descriptors.most_connections(0), min(free // 2, descriptors.MOST_CONNECTIONS))
         self.assertEqual(descriptors.most_connections(7), 7)
@@ -90,7 +90,7 @@ class DescriptorTests(SynchronousTestCase):
         self.assertIn(f"must be at most {free}", str(error))
 
     def test_raised(self) -> None:
-        """The soft limit becomes the hard one, as far as that is sensible."""
+        """The soft limit is raised to the hard one, up to a maximum."""
         code = (
             "import resource; from imgsvc.daemon import descriptors; "
             "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 1000)); descriptors.raise_limit(); "

@@ -1,4 +1,4 @@
-"""What every push producer promises its consumer, held by each of them."""
+"""The contract of push producers, for each of them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ from imgsvc.web.body import BodySource, RequestBody
 from tests.support.network import PIECE, Network, WebSite
 
 NUMBER = 4
-"""Pieces that each producer writes, at least."""
+"""The least number of pieces that each producer writes."""
 Act = Callable[["Consumer"], None]
 
 
 class Consumer:
-    """Keeps what it is told, in order, and does something within each write, by the number of the write.
+    """Keeps its calls in order, and does something within each write, by the number of the write.
 
-    It asserts that nothing is written while it has paused its producer, nothing within another write, and nothing after
-    the end.
+    It asserts that nothing is written while it has paused its producer, within another write, or after the end.
     """
 
     def __init__(self, producer: PushProducer, acts: dict[int, Act] | None = None) -> None:
@@ -91,7 +90,7 @@ class Early(Consumer):
 
 
 class PiecesProducer(PushProducer):
-    """The least that a producer can be."""
+    """The smallest possible producer."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         super().__init__()
@@ -100,7 +99,7 @@ class PiecesProducer(PushProducer):
         self.asked: list[str] = []
 
     def fail(self) -> None:
-        """The bytes cannot go on."""
+        """The source fails."""
         self._end(Failure(OSError()))
 
     def _next(self) -> bytes | None:
@@ -120,7 +119,7 @@ class PiecesProducer(PushProducer):
 
 
 class Connection(BodySource):
-    """A connection that takes what it is told."""
+    """A connection that accepts its calls."""
 
     def pause_body(self) -> None:
         pass
@@ -146,7 +145,7 @@ class BytesSource:
 
 
 class ContractTests(SynchronousTestCase):
-    """The promises of `PushProducer`. Each test makes one of each class anew, as often as it needs."""
+    """The contract of `PushProducer`. Each test makes a producer of each class, as often as it needs."""
 
     def setUp(self) -> None:
         self.pieces = [bytes([number]) * PIECE for number in range(1, NUMBER + 1)]
@@ -188,25 +187,25 @@ class ContractTests(SynchronousTestCase):
             test(make())
 
     def start(self, consumer: Consumer) -> Deferred[None]:
-        """Begin, and let all go on that can."""
+        """Start the producer, and let everything go on that can."""
         done = consumer.producer.startProducing(consumer)  # type: ignore[arg-type]  # a consumer by its methods
         self.network.advance(0)
         return done
 
     def go_on(self, act: Callable[[], None]) -> None:
-        """Do something, and let all go on that can."""
+        """Do something, and let everything go on that can."""
         act()
         self.network.advance(0)
 
     def assert_whole(self, consumer: Consumer, done: Deferred[None]) -> None:
-        """All was written, and the end was told once."""
+        """Everything was written, and the end was reported once."""
         self.successResultOf(done)
         self.assertEqual(consumer.data, b"".join(self.pieces))
         self.assertGreaterEqual(consumer.writes, NUMBER)
         self.assertEqual(consumer.told, ["register", "unregister"] if consumer.producer.registers else [])
 
     def assert_stopped(self, consumer: Consumer, done: Deferred[None]) -> None:
-        """The end was not told to the consumer, and to the caller if he is told."""
+        """The end was not reported to the consumer, but to a caller that waits."""
         if consumer.producer.tells_of_stop:
             self.failureResultOf(done, CancelledError)
         else:
@@ -214,11 +213,11 @@ class ContractTests(SynchronousTestCase):
         self.assertNotIn("unregister", consumer.told)
 
     def test_interface(self) -> None:
-        """Each is a push producer."""
+        """Each class is a push producer."""
         self.run_each(lambda producer: self.assertTrue(verifyObject(IPushProducer, producer)))
 
     def test_whole(self) -> None:
-        """A consumer that takes all gets all, and is registered with once."""
+        """A consumer that never pauses gets everything, and one registration."""
 
         def test(producer: PushProducer) -> None:
             consumer = Consumer(producer)
@@ -243,7 +242,7 @@ class ContractTests(SynchronousTestCase):
         self.run_each(test)
 
     def test_pause_and_resume_within_write(self) -> None:
-        """No write begins within another one, and nothing stands still after it."""
+        """No write begins within another, and nothing hangs after it."""
 
         def test(producer: PushProducer) -> None:
             consumer = Consumer(producer, dict.fromkeys(range(1, 100), Consumer.bounce))
@@ -252,7 +251,7 @@ class ContractTests(SynchronousTestCase):
         self.run_each(test)
 
     def test_resume_within_write(self) -> None:
-        """A resume that no pause came before changes nothing."""
+        """A resume without a pause has no effect."""
 
         def test(producer: PushProducer) -> None:
             consumer = Consumer(producer, dict.fromkeys(range(1, 100), Consumer.resume))
@@ -261,7 +260,7 @@ class ContractTests(SynchronousTestCase):
         self.run_each(test)
 
     def test_stop_within_write(self) -> None:
-        """Nothing is written after it, and nothing is told to the consumer, whatever it says."""
+        """After a stop nothing is written, and the consumer is not told anything."""
 
         def test(producer: PushProducer) -> None:
             consumer = Consumer(producer, {2: Consumer.stop})
@@ -274,7 +273,7 @@ class ContractTests(SynchronousTestCase):
         self.run_each(test)
 
     def test_resume_after_stop(self) -> None:
-        """A producer that was stopped while it was paused stays so."""
+        """A producer that was stopped while paused stays stopped."""
 
         def test(producer: PushProducer) -> None:
             consumer = Consumer(producer, {1: Consumer.pause})
@@ -287,7 +286,7 @@ class ContractTests(SynchronousTestCase):
         self.run_each(test)
 
     def test_pause_within_registration(self) -> None:
-        """A consumer that pauses before it is written to gets nothing until it resumes."""
+        """A consumer that pauses before the first write gets nothing until it resumes."""
 
         def test(producer: PushProducer) -> None:
             consumer = Early(producer, Consumer.pause)
@@ -301,7 +300,7 @@ class ContractTests(SynchronousTestCase):
         self.run_each(test)
 
     def test_stop_within_registration(self) -> None:
-        """A consumer that stops its producer before it is written to gets nothing."""
+        """A consumer that stops its producer before the first write gets nothing."""
 
         def test(producer: PushProducer) -> None:
             if producer.registers:
@@ -312,7 +311,7 @@ class ContractTests(SynchronousTestCase):
         self.run_each(test)
 
     def test_calls_after_the_end(self) -> None:
-        """What is called after the end changes nothing."""
+        """Calls after the end have no effect."""
 
         def test(producer: PushProducer) -> None:
             consumer = Consumer(producer)
@@ -324,7 +323,7 @@ class ContractTests(SynchronousTestCase):
         self.run_each(test)
 
     def test_cancel(self) -> None:
-        """Who gives up waiting stops the producer."""
+        """Cancelling the wait stops the producer."""
 
         def test(producer: PushProducer) -> None:
             consumer = Consumer(producer, {1: Consumer.pause})
@@ -339,10 +338,10 @@ class ContractTests(SynchronousTestCase):
 
 
 class BaseTests(SynchronousTestCase):
-    """What the base asks of its subclass."""
+    """The calls between the base class and its subclass."""
 
     def test_source(self) -> None:
-        """The source hears of a pause at once, and of a resume when all was written that there was."""
+        """The source learns of a pause at once, and of a resume after everything available was written."""
         producer = PiecesProducer([b"a", b"b", b"c"])
         consumer = Consumer(producer, {1: Consumer.pause, 2: Consumer.bounce, 3: Consumer.pause})
         producer.startProducing(consumer)  # type: ignore[arg-type]
@@ -351,7 +350,7 @@ class BaseTests(SynchronousTestCase):
         self.assertEqual(producer.asked, ["pause", "pause", "pause"])
 
     def test_source_goes_on(self) -> None:
-        """A source that was paused within a write, and resumed in it, is told to go on once, after it."""
+        """A source that was paused and resumed within a write is resumed once, after the write."""
         producer = PiecesProducer([b"a", b"b"])
         consumer = Consumer(producer, {1: Consumer.bounce})
         producer.startProducing(consumer)  # type: ignore[arg-type]
@@ -361,7 +360,7 @@ class BaseTests(SynchronousTestCase):
         self.assertEqual(producer.asked, [])
 
     def test_failure(self) -> None:
-        """A failure is told once, and what follows changes nothing."""
+        """A failure is reported once, and later calls have no effect."""
         producer = PiecesProducer([b"a", b"b"])
         consumer = Consumer(producer, {1: Consumer.pause})
         done = producer.startProducing(consumer)  # type: ignore[arg-type]
@@ -372,7 +371,7 @@ class BaseTests(SynchronousTestCase):
         self.assertEqual((consumer.data, consumer.told), (b"a", ["register", "unregister"]))
 
     def test_stopped_before(self) -> None:
-        """One that was stopped first registers with nobody; what it owns is let go of."""
+        """A producer that is stopped before it starts does not register, and releases what it owns."""
         producer = PiecesProducer([b"a"])
         producer.stopProducing()
         consumer = Consumer(producer)

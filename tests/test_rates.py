@@ -9,7 +9,7 @@ from imgsvc.rates import WINDOW, RateWatch
 
 
 class RateWatchTests(SynchronousTestCase):
-    """Ten bytes a second are wanted."""
+    """The minimum is ten bytes a second."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -20,7 +20,7 @@ class RateWatchTests(SynchronousTestCase):
         self.slow += 1
 
     def test_fast(self) -> None:
-        """Who sends enough in every minute is left alone, at whatever times of it."""
+        """A client that sends enough in every minute is not reported, whenever it sends."""
         self.watch.go()
         for _ in range(5):
             self.clock.advance(WINDOW - 1)
@@ -29,7 +29,7 @@ class RateWatchTests(SynchronousTestCase):
         self.assertEqual(self.slow, 0)
 
     def test_slow(self) -> None:
-        """Who sends too little is told of when the minute is over, and once."""
+        """A client that sends too little is reported once, at the end of the minute."""
         self.watch.go()
         self.watch.count(int(10 * WINDOW))
         self.clock.advance(WINDOW)
@@ -42,7 +42,7 @@ class RateWatchTests(SynchronousTestCase):
         self.assertEqual(self.slow, 1)
 
     def test_paused(self) -> None:
-        """Time in which nothing is asked for does not count."""
+        """Time in which the server does not read does not count."""
         for _ in range(59):
             self.watch.go()
             self.watch.go()

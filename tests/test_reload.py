@@ -26,11 +26,11 @@ class InPlaceTests(SynchronousTestCase):
     """imgsvc.daemon.reload.in_place"""
 
     def test_same(self) -> None:
-        """Where nothing differs nothing changes."""
+        """Equal configurations change nothing."""
         self.assertEqual(in_place(config(), config()), (config(), []))
 
     def test_mixed(self) -> None:
-        """What can change does, and the rest keeps its value and is named."""
+        """Reloadable options change. Others keep their values and are named."""
         wanted = config(
             server={"grace": 1, "workers": 3, "listen": ["unix:/a"]},
             identity={"proxy": {"peers": []}},
@@ -42,14 +42,14 @@ class InPlaceTests(SynchronousTestCase):
         self.assertEqual(waiting, ["server.listen", "server.workers", "database.pool_size", "stores"])
 
     def test_together(self) -> None:
-        """What does not go together with what stays is refused."""
+        """A mixture that is not valid is refused."""
         running = config(server={"listen": ["tcp:80"]}, identity={"mode": "proxy"})
         wanted = config(server={"listen": ["unix:/a"]})
         self.assertRaises(ConfigurationError, in_place, running, wanted)
 
 
 class _Service:
-    """Keeps what it was told."""
+    """Keeps its calls."""
 
     def __init__(self) -> None:
         self.reopened = 0
@@ -69,7 +69,9 @@ class ReloadingTests(SynchronousTestCase):
     """imgsvc.daemon.reload.Reloading"""
 
     def test_refused(self) -> None:
-        """After a refusal the next one starts from what is in force; the log file is opened again each time."""
+        """After a refusal, the next reload starts from the configuration in force. The log file is reopened
+        each time.
+        """
         service = _Service()
         wanted = [config(server={"grace": 1})]
         reloading = Reloading(config(), lambda: wanted[0], service)
@@ -103,7 +105,7 @@ class ServerTests(ServerTestCase):
         return self.server.request("POST", "/v2/images", body=json.dumps(document).encode()).status
 
     def test_rules(self) -> None:
-        """New requests follow the new rules: of the images, the lists, the quotas, the identity and of pages."""
+        """New requests follow the new options: of images, lists, quotas, identity and CORS."""
         image = self.server.image(tags=["one", "two"])
         self.reload(
             api={"limit_max": 1, "limit_default": 1},
@@ -121,7 +123,7 @@ class ServerTests(ServerTestCase):
         self.assertEqual(self.server.request("GET", "/v2/images").status, 401)
 
     def test_open_connection(self) -> None:
-        """A connection that is open follows them from its next request on."""
+        """An open connection follows them from its next request on."""
         connection = self.server.connect()
         head = "GET /v2/images HTTP/1.1\r\nHost: x\r\n\r\n"
         connection.send(head.encode())
@@ -130,7 +132,7 @@ class ServerTests(ServerTestCase):
         self.assertEqual([answer.status for answer in connection.answers()], [200, 401])
 
     def test_upload_under_way(self) -> None:
-        """An upload goes on by the rules that it has begun with, and the end of the server waits for it."""
+        """A running upload keeps its rules, and the stop of the server waits for it."""
         image = self.server.image()
         connection = self.server.connect()
         connection.send(
@@ -147,7 +149,7 @@ class ServerTests(ServerTestCase):
         self.assertEqual(self.server.request("PUT", path, OCTETS, b"more than one").status, 413)
 
     def test_tasks(self) -> None:
-        """Catalogue, stores, tasks and thread pools are the same as before; the tasks follow the new rules."""
+        """Catalogue, stores, tasks and thread pools stay the same. Tasks follow the new options."""
         before = self.server.server.core
         threads = list(before.threads)
         self.reload(images={"location_retries": 7})
@@ -159,7 +161,7 @@ class ServerTests(ServerTestCase):
         self.assertIs(after.deletion.at_work, before.deletion.at_work)
 
     def test_refused(self) -> None:
-        """What cannot be done changes nothing at all."""
+        """A refused configuration changes nothing."""
         before = self.server.server.core
         error = self.assertRaises(ConfigurationError, self.reload, quotas={"tags": 1}, policy={"file": "absent.yaml"})
         self.assertIn("absent.yaml", str(error))

@@ -19,7 +19,7 @@ class StopTests(ServerTestCase):
         self.hanging = MemoryServer(folder, wrap_store=FaultyStore)
 
     def test_store_that_hangs(self) -> None:
-        """What the reaper does in a store that does not answer holds up the end for a bounded time."""
+        """If a store does not respond to the reaper, the stop waits for a limited time."""
         self.hanging.store().hang("unfinished")
         self.hanging.server.core.reaper.round()
         began = self.hanging.clock.seconds()
@@ -49,7 +49,7 @@ class StopTests(ServerTestCase):
         self.assertEqual(after.show(image_id)["status"], "queued")
 
     def test_stop_now_at_once(self) -> None:
-        """Who says it before the end has begun does not wait for transfers either."""
+        """After `stop_now` a stop that begins later does not wait for transfers either."""
         image_id = self.hanging.image()
         upload = self.hanging.connect()
         head = f"PUT /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"

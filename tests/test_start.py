@@ -1,4 +1,4 @@
-"""What a start costs, as far as that can be counted: no module is imported that only few need."""
+"""The cost of a start, as far as it can be counted: modules that few configurations need are not imported."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ SELDOM = {
     "twisted.web.client",
     "yaml",
 }
-"""Modules that take long to import, or bring others that do, and that a server with the default options needs not."""
+"""Modules that take long to import, or import such modules, and that the default options do not need."""
 
 SERVING = {"fastjsonschema", "imgsvc.catalogue", "imgsvc.stores", "imgsvc.web", "klein", "sqlalchemy", "werkzeug"}
-"""Modules that only those processes need that serve."""
+"""Modules that only serving processes need."""
 
 MODELS = {"imgsvc.interfaces", "imgsvc.model", "imgsvc.event_model", "imgsvc.metadef_model", "imgsvc.stores.services"}
-"""Interfaces and values that only those processes need that serve."""
+"""Interfaces and values that only serving processes need."""
 
 
 class _Silent:
-    """Tells nobody."""
+    """A report without effect."""
 
     def begin(self) -> None:
         """Nothing to do."""
@@ -67,7 +67,7 @@ class ImportTests(SynchronousTestCase):
     """The modules of a server that is ready to start."""
 
     def modules(self, toml: str) -> set[str]:
-        """Those that are loaded when a service with this configuration has been made."""
+        """The modules that are loaded after a service with this configuration was made."""
         folder = Path(self.mktemp())
         folder.mkdir()
         (folder / "imgsvc.toml").write_text(toml)
@@ -80,19 +80,19 @@ class ImportTests(SynchronousTestCase):
         return set(said.stdout.split())
 
     def test_seldom_needed(self) -> None:
-        """What the default options do not need is imported when it is used."""
+        """Modules that the default options do not need are imported when they are used."""
         loaded = self.modules("")
         self.assertLessEqual(SERVING | {"imgsvc.daemon.server"}, loaded)
         self.assertEqual(loaded & SELDOM, set())
 
     def test_parent(self) -> None:
-        """The parent of workers, which holds ports and processes only, does not hold what serves."""
+        """The parent of workers does not import modules that serve."""
         loaded = self.modules("[server]\nworkers = 2\n")
         self.assertIn("imgsvc.daemon.parent", loaded)
         self.assertEqual(loaded & (SELDOM | SERVING | MODELS), set())
 
     def test_plugins(self) -> None:
-        """twistd's look-up of plugins, which the parent of workers makes too, imports nothing that serves."""
+        """twistd's look-up of plugins, which the parent of workers makes too, imports no modules that serve."""
         script = (
             "import sys; from twisted.application.service import IServiceMaker; from twisted.plugin import getPlugins;"
             "print(*(each.tapname for each in getPlugins(IServiceMaker)), *sorted(sys.modules))"
@@ -104,10 +104,10 @@ class ImportTests(SynchronousTestCase):
 
 
 class CollectorTests(SynchronousTestCase):
-    """The collector of cycles, which is off while the server starts."""
+    """The garbage collector, which is off while the server starts."""
 
     def test_on_again(self) -> None:
-        """It is on when the start has ended."""
+        """It is on after the start."""
         self.addCleanup(gc.enable)
 
         async def start() -> None:

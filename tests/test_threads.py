@@ -12,10 +12,10 @@ from imgsvc.threads import ReactorThreads
 
 
 class ReactorThreadsTests(TestCase):
-    """The life of a pool."""
+    """The end of a pool."""
 
     async def test_stopped(self) -> None:
-        """After its end a pool calls nothing, and tells at once: who waits for it waits for ever else."""
+        """After its end a pool makes no calls and fails at once, so that nobody waits forever."""
         calls: list[int] = []
         for used in (True, False):
             threads = ReactorThreads(reactor, "test", 1)

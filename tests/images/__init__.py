@@ -1,1 +1,1 @@
-"""Real disk images through the real daemon."""
+"""Real disk images with the real daemon."""

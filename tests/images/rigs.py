@@ -1,4 +1,4 @@
-"""A daemon, and curl to bring images to it and back."""
+"""A daemon, and curl for uploads and downloads."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ ALL_FORMATS = ("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "iso", "gpt", "luks
 
 @frozen
 class Answer:
-    """Status and body of an answer."""
+    """Status and body of a response."""
 
     status: int
     body: bytes
 
 
 class Curl:
-    """curl against one daemon."""
+    """curl with one daemon."""
 
     def __init__(self, daemon: Daemon, folder: Path) -> None:
         self._daemon = daemon
         self._body = folder / "curl.out"
 
     def run(self, path: str, *arguments: str) -> Answer:
-        """One transfer. Raises AssertionError when curl itself fails, or is not there."""
+        """Run curl once. Raises AssertionError if curl itself fails, or is missing."""
         if shutil.which("curl") is None:
             raise AssertionError("curl is missing: install the Debian package curl (tests/run does)")
         self._body.unlink(missing_ok=True)
@@ -43,21 +43,21 @@ class Curl:
         return Answer(int(done.stdout), self._body.read_bytes() if self._body.exists() else b"")
 
     def upload(self, image_id: str, path: Path, chunked: bool = False) -> Answer:
-        """PUT a file, with its length or in chunks."""
+        """PUT a file, with a length or in chunks."""
         headers = ["-H", "Content-Type: application/octet-stream"]
         if chunked:
             headers += ["-H", "Transfer-Encoding: chunked"]
         return self.run(f"/v2/images/{image_id}/file", *headers, "-T", str(path))
 
     def download(self, image_id: str, path: Path) -> int:
-        """GET into a file; the status."""
+        """GET into a file. Returns the status."""
         answer = self.run(f"/v2/images/{image_id}/file")
         self._body.replace(path)
         return answer.status
 
 
 class DaemonTestCase(SynchronousTestCase):
-    """A test with a daemon, `toml` being its configuration."""
+    """A test with a daemon. toml: its configuration."""
 
     toml = f"[images]\ndisk_formats = {json.dumps(ALL_FORMATS)}\n[stores.local]\nkind = 'file'\nfsync = false\n"
 
@@ -73,7 +73,7 @@ class DaemonTestCase(SynchronousTestCase):
         return self.daemon.image(disk_format=disk_format, **fields)
 
     def assert_stored(self, image_id: str, path: Path, virtual_size: int | None) -> None:
-        """The image is active and its data are those of the file."""
+        """The image is active, and its fields are those of the file."""
         shown = self.daemon.show(image_id)
         self.assertEqual(
             ("active", path.stat().st_size, virtual_size), (shown["status"], shown["size"], shown["virtual_size"])
@@ -84,7 +84,7 @@ class DaemonTestCase(SynchronousTestCase):
         self.assertEqual(0, done.returncode, done.stdout + done.stderr)
 
     def assert_refused(self, image_id: str, path: Path, reason: str) -> None:
-        """The data are not taken, and the image waits for others."""
+        """The data is refused, and the image is queued."""
         answer = self.curl.upload(image_id, path)
         self.assertEqual(415, answer.status, answer.body)
         self.assertIn(reason, answer.body.decode())

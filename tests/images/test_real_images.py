@@ -1,4 +1,4 @@
-"""Media that people boot from, and disks that hypervisors use, to the daemon and back."""
+"""Real boot media, and disks of hypervisors, are uploaded and downloaded."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ INSPECTED = ("qcow2", "vhd", "vhdx", "vmdk", "vdi", "iso", "gpt", "luks")
 
 
 class RealImageTests(DaemonTestCase):
-    """Each in its format, and in each other one."""
+    """Each file in its format, and in each other one."""
 
     def test_media(self) -> None:
-        """Bootable media are taken as iso and as raw, with their length and in chunks, and refused as all else."""
+        """Boot media are accepted as iso and as raw, with a length and in chunks, and refused as any other format."""
         for medium in ISOS:
             data = medium.bytes()
             # ISO 9660 (ECMA-119), 8.4.8 and 8.4.12: the volume's blocks, and bytes of a block
@@ -46,14 +46,14 @@ class RealImageTests(DaemonTestCase):
             self.assert_only(medium.path, "iso")
 
     def test_raw_disks(self) -> None:
-        """Bootable disks, and kernels, are raw."""
+        """Bootable disks and kernels are accepted as raw."""
         for medium in DISKS:
             image = self.image("raw")
             self.assertEqual(204, self.curl.upload(image, medium.path).status)
             self.assert_stored(image, medium.path, medium.path.stat().st_size)
 
     def test_kernels(self) -> None:
-        """Kernels are kernels and raw bytes, boot sector or not."""
+        """Kernels are accepted as kernels and as raw, with a boot sector or without."""
         for medium in KERNELS:
             for disk_format, virtual_size in (("aki", None), ("ari", None), ("raw", medium.path.stat().st_size)):
                 image = self.image(disk_format)
@@ -61,7 +61,7 @@ class RealImageTests(DaemonTestCase):
                 self.assert_stored(image, medium.path, virtual_size)
 
     def test_variants(self) -> None:
-        """Disks with options, and fixed ones that only a footer tells, are as large as qemu-img says."""
+        """Disks with options, and fixed ones that only have a footer, get the size that qemu-img shows."""
         for format in (*VARIANTS, *FIXED_VHDS):
             path = self.converted(ISOS[0].path, format)
             image = self.image(format.api)
@@ -70,7 +70,7 @@ class RealImageTests(DaemonTestCase):
             self.assert_stored(image, path, info(path, format.qemu)["virtual-size"])
 
     def test_udf(self) -> None:
-        """A disc with UDF alone is an iso, as large as its bytes."""
+        """A disc with only UDF is an iso with the size of its bytes."""
         path = make_udf(self.folder / "disc.udf", 4 << 20, 2048)
         for disk_format in ("iso", "raw"):
             image = self.image(disk_format)
@@ -78,7 +78,7 @@ class RealImageTests(DaemonTestCase):
             self.assert_stored(image, path, 4 << 20)
 
     def test_disks(self) -> None:
-        """A medium as a disk of every format comes back bit by bit, and qemu-img finds it whole and equal."""
+        """A medium that was converted to any format comes back unchanged, and qemu-img finds no fault or difference."""
         medium = ISOS[0]
         for format in FORMATS:
             path = self.converted(medium.path, format)
@@ -94,7 +94,7 @@ class RealImageTests(DaemonTestCase):
             self.assert_only(path, format.api)
 
     def test_raw_takes_anything(self) -> None:
-        """A disk of any format may be declared raw; it is as large as its bytes."""
+        """A disk of any format may be declared raw. Its size is that of its bytes."""
         for format in FORMATS:
             path = self.converted(ISOS[0].path, format)
             image = self.image("raw")
@@ -102,7 +102,7 @@ class RealImageTests(DaemonTestCase):
             self.assert_stored(image, path, path.stat().st_size)
 
     def test_partition_tables(self) -> None:
-        """A disk with a partition table is gpt and raw."""
+        """A disk with a partition table is accepted as gpt and as raw."""
         path = self.written("disk.gpt", gpt_disk(3 << 20))
         for disk_format in ("gpt", "raw"):
             image = self.image(disk_format)
@@ -110,16 +110,16 @@ class RealImageTests(DaemonTestCase):
             self.assert_stored(image, path, 3 << 20)
 
     def test_luks(self) -> None:
-        """An encrypted volume is as large as qemu-img says."""
+        """An encrypted volume gets the size that qemu-img shows."""
         path = create_luks(self.folder / "disk.luks", "3M")
         image = self.image("luks")
         self.assertEqual(204, self.curl.upload(image, path).status)
         self.assert_stored(image, path, 3 << 20)
 
     def test_unsafe(self) -> None:
-        """Disks that lead to other files, that nobody can check or that have no partition are refused.
+        """Disks that refer to other files, cannot be checked or have no partition are refused.
 
-        Those that lead to other files are so in other containers, too.
+        Those that refer to other files are refused in other containers too.
         """
         backing = self.converted(ISOS[0].path, FORMATS[0])
         backed = create(self.folder / "b.qcow2", "3M", "qcow2", "-b", str(backing), "-F", "qcow2")
@@ -142,21 +142,21 @@ class RealImageTests(DaemonTestCase):
                 self.assert_refused(self.image(disk_format, container_format="ovf"), path, reason)
 
     def test_empty_partition_table(self) -> None:
-        """A disk with the signature of a partition table and none behind it is raw."""
+        """A disk with the signature of a partition table, but without partitions, is raw."""
         path = self.written("empty.mbr", empty_mbr(3 << 20))
         image = self.image("raw")
         self.assertEqual(204, self.curl.upload(image, path).status)
         self.assert_stored(image, path, 3 << 20)
 
     def test_other_containers(self) -> None:
-        """Only in a bare container are other formats than the declared one refused."""
+        """A format that differs from the declared one is refused only in a bare container."""
         path = self.written("some", b"QED\0".ljust(1000, b"x"))
         image = self.image("qcow2", container_format="ovf")
         self.assertEqual(204, self.curl.upload(image, path).status)
         self.assert_stored(image, path, None)
 
     def test_next_try(self) -> None:
-        """After a refusal the image takes the right bytes, and nothing is left of the wrong ones."""
+        """After a refusal the image takes the right data, and nothing of the wrong data is left."""
         wrong, right = ISOS[0].path, self.converted(ISOS[0].path, FORMATS[0])
         image = self.image("qcow2")
         for _ in range(3):
@@ -167,7 +167,7 @@ class RealImageTests(DaemonTestCase):
         self.assertEqual({image}, set(os.listdir(self.daemon.data / "images")) - {".imgsvc-lock"})
 
     def test_tiny(self) -> None:
-        """No byte, and one, with a length and in chunks."""
+        """Files of 0 and 1 bytes, with a length and in chunks."""
         for content in (b"", b"x"):
             path = self.written("tiny", content)
             for body in (content, iter([content] if content else [])):  # http.client sends an iterator in chunks
@@ -186,7 +186,7 @@ class RealImageTests(DaemonTestCase):
     # ---
 
     def assert_only(self, path: Path, own: str) -> None:
-        """No other format that can be inspected takes the file; afterwards the image takes what it should."""
+        """No other inspected format accepts the file. Then the image takes it in its own format."""
         for disk_format in INSPECTED:
             if disk_format != own:
                 image = self.image(disk_format)
@@ -194,7 +194,7 @@ class RealImageTests(DaemonTestCase):
                 self.assertEqual(204, self.curl.upload(image, self.written("nothing", b"")).status)
 
     def converted(self, source: Path, format: Format) -> Path:
-        """The medium as a disk of this format, made once."""
+        """The medium as a disk of this format; it is converted once."""
         path = self.folder / f"{source.name}.{format}".replace(" ", ".")
         return path if path.exists() else convert(source, format, path)
 
@@ -206,12 +206,12 @@ class RealImageTests(DaemonTestCase):
 
 
 class LargeImageTests(DaemonTestCase):
-    """More than 32 bits count."""
+    """Sizes of more than 32 bits."""
 
     toml = "[stores.local]\nkind = 'file'\nfsync = false\nthin_provisioning = true\n"
 
     def test_five_gib(self) -> None:
-        """A disk of 5 GiB of holes is taken in flat memory, takes no space, and is given back as it came."""
+        """A sparse disk of 5 GiB is accepted with constant memory, takes no space, and is returned unchanged."""
         size = 5 << 30
         path = self.folder / "large.raw"
         with path.open("wb") as file:
