@@ -1,1 +1,1 @@
-"""Tests of the interfaces that the packages of the server have with each other."""
+"""Tests of the interfaces between the packages of the server."""

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT: Final = Path(__file__).parents[2]
 WRONG_USES: Final = Path(__file__).with_name("wrong_uses.py")
 MOST_SECONDS: Final = 300
-"""For one run of mypy. With nothing in its cache it takes about 20 s on a quiet core, with the cache 1 s."""
+"""Seconds for one run of mypy. Without its cache it takes about 20 s on a quiet core, with the cache 1 s."""
 
 _ERROR: Final = re.compile(r"(?P<file>[^:]+):(?P<line>\d+): error: .*\[(?P<code>[a-z-]+)\]")
 _MARK: Final = re.compile(r"  # wrong: (?P<codes>[a-z-]+(?:, [a-z-]+)*)$")
@@ -26,7 +26,7 @@ class WrongUseTests(SynchronousTestCase):
     """`wrong_uses.py` has wrong uses of every interface."""
 
     def test_found(self) -> None:
-        """mypy finds the errors that are marked, and no others.
+        """mypy finds the marked errors, and no others.
 
         Needs mypy and mypy-zope, which are in the extra `test`. Runs mypy once, in a process of its own that is ended
         after MOST_SECONDS, with the settings and the cache folder (`.mypy_cache`) of the whole repository.
@@ -55,7 +55,7 @@ class WrongUseTests(SynchronousTestCase):
         self.assertEqual(differing, {}, result.stderr)
 
     def test_every_interface(self) -> None:
-        """Every interface has a function whose first parameter is of it, and in which something is wrong."""
+        """Every interface has a function whose first parameter is of that interface, with a wrong use."""
         marked = marked_lines().keys()
         covered = set()
         for function in ast.parse(WRONG_USES.read_text()).body:
@@ -69,10 +69,10 @@ class WrongUseTests(SynchronousTestCase):
 
 
 class SignatureTests(SynchronousTestCase):
-    """What the signatures of interfaces and of handlers say."""
+    """The signatures of interfaces and of handlers."""
 
     def test_any(self) -> None:
-        """They say what everything is."""
+        """No signature has `Any`."""
         functions = [each for interface in interfaces() for each in functions_in(interface)]
         functions += [
             function
@@ -91,13 +91,13 @@ class SignatureTests(SynchronousTestCase):
 
 
 def marked_lines() -> dict[int, set[str]]:
-    """For each line that is marked as wrong, the codes of mypy's errors there."""
+    """The codes of mypy's errors for each marked line."""
     marks = ((number, _MARK.search(line)) for number, line in enumerate(WRONG_USES.read_text().splitlines(), 1))
     return {number: set(mark["codes"].split(", ")) for number, mark in marks if mark}
 
 
 def interfaces() -> Iterator[ast.ClassDef]:
-    """All that are defined in imgsvc."""
+    """All interfaces that imgsvc defines."""
     for path in (ROOT / "imgsvc").rglob("*.py"):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef) and re.match(r"I[A-Z]", node.name):
@@ -105,5 +105,5 @@ def interfaces() -> Iterator[ast.ClassDef]:
 
 
 def functions_in(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Methods too."""
+    """The functions of a module, also methods."""
     return (each for each in ast.walk(node) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))

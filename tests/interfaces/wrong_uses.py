@@ -1,7 +1,7 @@
-"""Uses of the interfaces and of routes that are wrong. Type-checked by `test_types`, never run.
+"""Wrong uses of the interfaces and of routes. `test_types` type-checks them. They never run.
 
-A comment at the end of a line names the errors that mypy must find there. No other line may have any. Every interface
-has a function here whose first parameter is of that interface: one that is added gets its own.
+A comment at the end of a line names the errors that mypy must find there. No other line may have errors. Every
+interface has a function here whose first parameter is of that interface. A new interface gets its own.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def text(value: str) -> None:
 
 
 def length(value: str) -> int:
-    """Of a text."""
+    """The length of a text."""
     return len(value)
 
 
@@ -77,14 +77,14 @@ def length(value: str) -> int:
 
 
 async def catalogue(whole: ICatalogue, image: Image) -> None:
-    """All parts are in it, and all are strict."""
+    """It has all parts, and all are strict."""
     await whole.activate(image.id, "upload", "not a StoredData", 42)  # wrong: arg-type
     text(await whole.usage("project"))  # wrong: arg-type
     number(await whole.activate(image.id, "upload", "not a StoredData"))  # wrong: arg-type, func-returns-value
 
 
 async def catalogue_database(database: ICatalogueDatabase) -> None:
-    """Opened, asked, closed."""
+    """It is opened, used and closed."""
     await database.start("sqlite:///x")  # wrong: call-arg
     number(await database.check())  # wrong: arg-type, func-returns-value
 
@@ -108,13 +108,13 @@ async def member_catalogue(members: IMemberCatalogue, image: Image) -> None:
 
 
 async def project_catalogue(projects: IProjectCatalogue) -> None:
-    """Projects have ids, and usage is counted."""
+    """Projects have ids, and their usage is counted."""
     await projects.project_limits(7)  # wrong: arg-type
     number(await projects.project_usage("project"))  # wrong: arg-type
 
 
 async def lease_catalogue(leases: ILeaseCatalogue, lease: Lease) -> None:
-    """A lease is a value, its time a number."""
+    """A lease is a value, and its duration a number."""
     await leases.renew("image", "lease", "60 s")  # wrong: arg-type
     await leases.take_over(lease.lease_id, 60)  # wrong: arg-type
     text(await leases.take_over(lease, 60))  # wrong: arg-type
@@ -130,7 +130,7 @@ async def upload_catalogue(uploads: IUploadCatalogue, data: StoredData) -> None:
 
 
 async def task_catalogue(tasks: ITaskCatalogue, image: Image, task: Task, lease: Lease) -> None:
-    """A task begins with both states of the image, and ends under its lease."""
+    """A task begins with both states of the image, and ends with its lease."""
     await tasks.begin_task(image, task, 60)  # wrong: call-arg, arg-type
     text(await tasks.begin_task(image, image, task, 60))  # wrong: arg-type
     await tasks.end_task(image, image, lease.lease_id, TaskStatus.SUCCESS)  # wrong: arg-type
@@ -139,7 +139,7 @@ async def task_catalogue(tasks: ITaskCatalogue, image: Image, task: Task, lease:
 
 
 async def task_work(work: ITaskWork, image: Image) -> None:
-    """A step is begun when it is waited for, and what came of the task is the image."""
+    """A step is begun within `wait`, and the outcome of the task is an image."""
     await work.wait(Deferred())  # wrong: arg-type
     text(await work.wait(lambda: Deferred[int]()))  # wrong: arg-type, return-value
     work.watch(7)  # wrong: arg-type
@@ -149,14 +149,14 @@ async def task_work(work: ITaskWork, image: Image) -> None:
 
 
 async def task_kind(kind: ITaskKind, work: ITaskWork) -> None:
-    """It works on what it is given, and judges errors."""
+    """It does the work of a task, and judges errors."""
     await kind.run(work.task)  # wrong: arg-type
     await kind.failed(work, "why")  # wrong: arg-type
     text(kind.judge(ValueError()))  # wrong: arg-type
 
 
 async def deletion_catalogue(deletions: IDeletionCatalogue, image: Image) -> None:
-    """What is to be deleted are locations, each with its key."""
+    """Pending deletions are locations, each with its key."""
     await deletions.restore(image.locations, Status.ACTIVE)  # wrong: arg-type
     await deletions.forget_location("key")  # wrong: arg-type
     number(await deletions.delete(image.id))  # wrong: arg-type
@@ -203,13 +203,13 @@ async def marked_store(of: IMarkedStore) -> None:
 
 
 async def listed_store(of: IListedStore, found: StoredObject) -> None:
-    """A store that tells its objects."""
+    """A store that lists its objects."""
     await of.set_aside(found.name)  # wrong: arg-type
     number(await of.object(found.name))  # wrong: arg-type
 
 
 async def resumable_store(of: IResumableStore) -> None:
-    """A store that goes on with uploads."""
+    """A store that continues uploads."""
     await of.resume("image")  # wrong: call-arg
     text(await of.resume("image", "upload"))  # wrong: arg-type
 
@@ -262,7 +262,7 @@ async def registry(stores: IStoreRegistry) -> None:
 
 
 def maker(of: IStoreMaker) -> None:
-    """Makes a store of what is said of it."""
+    """Makes a store from its settings and options."""
     of.make("name", {}, None)  # wrong: arg-type
     number(of.kind)  # wrong: arg-type
 
@@ -271,7 +271,7 @@ def maker(of: IStoreMaker) -> None:
 
 
 async def threads(pool: IThreads) -> None:
-    """Pass a function its arguments, and give what it returns."""
+    """Calls a function with arguments in a thread, and returns its result."""
     await pool.run(length, 1)  # wrong: arg-type
     await pool.run(length)  # wrong: arg-type
     text(await pool.run(length, "text"))  # wrong: arg-type
@@ -343,14 +343,14 @@ def identity(of: IIdentity, head: RequestHead) -> None:
 
 
 def policy(of: IPolicy, caller: Caller, image: Image) -> None:
-    """Decides about what has an owner."""
+    """Decides about objects with an owner."""
     of.allows("get_image", "caller", image)  # wrong: arg-type
     of.allows("get_image", caller, image.id)  # wrong: arg-type
     text(of.might_allow("get_image", caller))  # wrong: arg-type
 
 
 def protections(of: IProtections, caller: Caller) -> None:
-    """Properties are texts by texts."""
+    """Properties are a mapping of texts to texts."""
     of.readable(caller, {"key": 1})  # wrong: dict-item
     text(of.merged(caller, {}, {}))  # wrong: arg-type
 
@@ -383,27 +383,27 @@ def running_hash(of: IRunningHash, hasher: IHasher) -> None:
 
 
 async def takes_no_context(request: StreamingRequest, image_id: str) -> bytes:
-    """A handler that is not told who the caller is."""
+    """A handler without the caller."""
     return b""
 
 
 async def takes_a_context(request: StreamingRequest, context: RequestContext, image_id: str) -> bytes:
-    """A handler as it must be."""
+    """A correct handler."""
     return b""
 
 
 async def gives_a_text(request: StreamingRequest, context: RequestContext) -> str:
-    """A handler whose answer is no bytes."""
+    """A handler whose response is not bytes."""
     return ""
 
 
 def not_a_coroutine(request: StreamingRequest, context: RequestContext) -> Deferred[int]:
-    """A handler that gives a number."""
+    """A handler that returns a number."""
     return Deferred()
 
 
 def routes(describe: Describe) -> None:
-    """Handlers that no route may have, and a route that nobody describes."""
+    """Handlers that no route may have, and a route without a description."""
     Route("GET", "/right/<image_id>", takes_a_context, describe)
     Route("GET", "/wrong/<image_id>", takes_no_context, describe)  # wrong: arg-type
     Route("GET", "/wrong", gives_a_text, describe)  # wrong: arg-type

@@ -25,7 +25,7 @@ LEASE = 60.0
 
 
 class HashingTestCase(LocationTestCase):
-    """A server whose site holds its answers back."""
+    """A server, and a site that holds back its responses."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -34,7 +34,7 @@ class HashingTestCase(LocationTestCase):
     def begun(
         self, validated: bool = False, value: str | None = None, who: dict[str, str] = MEMBER, **fields: Any
     ) -> str:
-        """The id of an image whose bytes are about to be read; with a digest that it must have, or without."""
+        """The id of an image whose data is about to be read, with a digest that it must have, or without."""
         image = self.made(who, **fields)
         data = {"os_hash_algo": "sha256", "os_hash_value": value or digest("sha256")} if validated else {}
         self.assertEqual(self.post(image, {"url": URL, "validation_data": data}, who).status, 202)
@@ -42,25 +42,25 @@ class HashingTestCase(LocationTestCase):
         return image
 
     def release(self) -> None:
-        """Let the site answer."""
+        """Let the site respond."""
         self.site.release()
         self.network.advance(0)
 
     def pass_time(self, seconds: int) -> None:
-        """In steps of a second."""
+        """Let time pass in steps of a second."""
         self.network.pump([1] * seconds)
 
     @property
     def running(self) -> Any:
-        """The tasks."""
+        """The running tasks."""
         return self.server.server.core.tasks.running
 
     def claims(self) -> int:
-        """How many claims the catalogue holds."""
+        """The number of claims in the catalogue."""
         return len(self.server.query("SELECT resource_id FROM leases"))
 
     def assert_hashed(self, image_id: str, algorithm: str = "sha512") -> None:
-        """The image has its digests, and nothing is left of the task."""
+        """The image has its digests, and the task has ended."""
         shown = self.shown(image_id)
         self.assertEqual(
             ("active", digest("md5"), algorithm, digest(algorithm)),
@@ -69,36 +69,36 @@ class HashingTestCase(LocationTestCase):
         self.assert_ended(image_id)
 
     def assert_ended(self, image_id: str) -> None:
-        """Nothing is left of the task."""
+        """The task has ended, and nothing of it is left."""
         self.assertNotIn(LOCK, self.shown(image_id))
         self.assertEqual((dict(self.running), self.claims()), ({}, 0))
         self.assertTrue(all(exchange.closed for exchange in self.network.exchanges))
 
     def assert_requeued(self, image_id: str) -> None:
-        """The image takes other data, and nothing is left of the task."""
+        """The image takes other data, and the task has ended."""
         self.assert_queued(image_id, **ADMIN)
         self.assertEqual(self.shown(image_id)["locations"], [])
         self.assert_ended(image_id)
 
 
 class OutcomeTests(HashingTestCase):
-    """What comes of a task."""
+    """The outcomes of a task."""
 
     def test_right(self) -> None:
-        """With or without a digest that was given."""
+        """The data is right, with a given digest or without."""
         plain, validated = self.begun(), self.begun(validated=True)
         self.release()
         self.assert_hashed(plain)
         self.assert_hashed(validated, "sha256")
 
     def test_wrong(self) -> None:
-        """Other bytes than those that were announced."""
+        """The data does not have the given digest."""
         image = self.begun(validated=True, value=digest("sha256", b"other"))
         self.release()
         self.assert_requeued(image)
 
     def test_lock(self) -> None:
-        """While it runs the image is locked, and other locations are refused."""
+        """While the task runs, the image is locked, and other locations are refused."""
         image = self.begun(validated=True)
         self.assertTrue(self.shown(image)[LOCK])
         self.assertEqual(self.post(image, URL).status, 409)
@@ -115,7 +115,7 @@ class OutcomeTests(HashingTestCase):
         self.assertEqual(self.shown(image)["status"], "queued")
 
     def test_changed_meanwhile(self) -> None:
-        """What is changed while the bytes are read stays changed."""
+        """Changes of the image while the data is read are kept."""
         image = self.begun()
         self.assertEqual(self.patch(image, {"op": "replace", "path": "/name", "value": "new"}).status, 200)
         self.assertEqual(self.server.request("POST", f"/v2/images/{image}/actions/deactivate", ADMIN).status, 204)
@@ -128,7 +128,7 @@ class OutcomeTests(HashingTestCase):
         self.assert_ended(image)
 
     def test_changed_at_the_end(self) -> None:
-        """A change between the last look at the image and the end of the task is kept, too."""
+        """A change between the last look-up of the image and the end of the task is kept too."""
         image = self.begun()
         catalogue = self.server.server.core.catalogue
         end_task = catalogue.end_task
@@ -144,7 +144,7 @@ class OutcomeTests(HashingTestCase):
         self.assertEqual(self.shown(image)["name"], "late")
 
     def test_deleted_meanwhile(self) -> None:
-        """The task ends, and its connection with it; the image stays deleted."""
+        """The task and its connection end. The image stays deleted."""
         for validated in (False, True):
             image = self.begun(validated)
             self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}", MEMBER).status, 204)
@@ -154,14 +154,14 @@ class OutcomeTests(HashingTestCase):
             self.assertEqual(self.server.request("GET", f"/v2/images/{image}", ADMIN).status, 404)
 
     def test_deleted_by_another_process(self) -> None:
-        """Noticed when the lease is to be renewed."""
+        """The deletion is noticed when the lease is renewed."""
         image = self.begun(validated=True)
         fired(self.server.server.core.catalogue.delete(image))
         self.pass_time(21)
         self.assertEqual((dict(self.running), self.claims()), ({}, 0))
 
     def test_deleted_at_the_end(self) -> None:
-        """An image that goes just before its digests are kept."""
+        """The image is deleted just before its digests are written."""
         image = self.begun()
         fired(self.server.server.core.catalogue.delete(image))
         self.release()
@@ -169,7 +169,7 @@ class OutcomeTests(HashingTestCase):
 
 
 class InspectionTests(HashingTestCase):
-    """Bytes that are not what the image says, or unsafe in it."""
+    """Data in another format than declared, or unsafe in it."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -185,7 +185,7 @@ class InspectionTests(HashingTestCase):
         )
 
     def assert_deactivated(self, image_id: str) -> None:
-        """Nobody but administrators gets the data, and nothing is left of the task."""
+        """Only administrators get the data, and the task has ended."""
         shown = self.shown(image_id)
         self.assertEqual(
             ("deactivated", None, None, None),
@@ -196,7 +196,7 @@ class InspectionTests(HashingTestCase):
         self.assert_ended(image_id)
 
     def test_unsafe(self) -> None:
-        """A backing file, in every container in which disks are looked at."""
+        """A backing file is found in every inspected container format."""
         self.site.objects["/disk"] = QCOW2_ON_A_BACKING_FILE
         value = digest("sha256", QCOW2_ON_A_BACKING_FILE)
         for container in ("bare", "ovf", "docker", "ami"):
@@ -211,7 +211,7 @@ class InspectionTests(HashingTestCase):
             self.assertEqual(self.server.put(importing, QCOW2, **MEMBER).status, 204)
 
     def test_not_looked_at(self) -> None:
-        """An archive is not, and neither are raw bytes refused for what they look like."""
+        """An archive is not inspected, and raw data is not refused for its appearance."""
         self.site.objects["/disk"] = QCOW2_ON_A_BACKING_FILE
         for fields in ({"disk_format": "qcow2", "container_format": "ova"}, {"disk_format": "raw"}):
             self.site.holding = True
@@ -221,7 +221,7 @@ class InspectionTests(HashingTestCase):
             self.assertEqual(self.shown(image)["checksum"], digest("md5", QCOW2_ON_A_BACKING_FILE))
 
     def test_mismatch(self) -> None:
-        """Another format, which the first bytes tell, so that the rest is not read."""
+        """Another format is found in the first bytes, so the rest is not read."""
         self.site.objects["/disk"] = bytes(1 << 20)
         active, importing = self.begun(disk_format="vmdk"), self.begun(validated=True, disk_format="vmdk")
         self.release()
@@ -230,21 +230,21 @@ class InspectionTests(HashingTestCase):
         self.assert_logged(active, "its content is raw")
 
     def test_mismatch_at_the_end(self) -> None:
-        """One that only the last bytes tell."""
+        """Another format is found in the last bytes."""
         active, importing = self.begun(disk_format="vhd"), self.begun(validated=True, disk_format="vhd")
         self.release()
         self.assert_deactivated(active)
         self.assert_requeued(importing)
 
     def test_deactivated_meanwhile(self) -> None:
-        """What an administrator has deactivated stays so."""
+        """An image that an administrator has deactivated stays deactivated."""
         image = self.begun(disk_format="qcow2")
         self.assertEqual(self.server.request("POST", f"/v2/images/{image}/actions/deactivate", ADMIN).status, 204)
         self.release()
         self.assert_deactivated(image)
 
     def test_formats_changed_meanwhile(self) -> None:
-        """The formats of an image that is `importing` can be changed: its bytes are looked at for the last ones."""
+        """The formats of an `importing` image can be changed. Its data is inspected for the last ones."""
         self.site.objects["/disk"] = QCOW2_ON_A_BACKING_FILE
         image = self.begun(validated=True, value=digest("sha256", QCOW2_ON_A_BACKING_FILE))
         self.assertEqual(self.patch(image, {"op": "replace", "path": "/disk_format", "value": "qcow2"}).status, 200)
@@ -253,14 +253,14 @@ class InspectionTests(HashingTestCase):
         self.assert_logged(image, "backing_file")
 
     def test_formats_taken_away(self) -> None:
-        """An image without them cannot become active."""
+        """An image without formats cannot become active."""
         image = self.begun(validated=True)
         self.assertEqual(self.patch(image, {"op": "replace", "path": "/disk_format", "value": None}).status, 200)
         self.release()
         self.assert_requeued(image)
 
     def test_taken_over(self) -> None:
-        """Another process that goes on with a task looks, too."""
+        """A process that takes a task over inspects the data too."""
         self.site.objects["/disk"] = QCOW2_ON_A_BACKING_FILE
         image = self.begun(disk_format="qcow2")
         fired(self.server.server.core.tasks.stop())
@@ -278,7 +278,7 @@ class UncheckedTests(HashingTestCase):
     images: ClassVar[dict[str, Any]] = {"check_format": False}
 
     def test_hashed(self) -> None:
-        """Nothing is refused."""
+        """No data is refused."""
         image = self.begun(disk_format="qcow2")
         self.release()
         self.assert_hashed(image)
@@ -288,11 +288,11 @@ class FailureTests(HashingTestCase):
     """Reads that fail."""
 
     def gets(self) -> int:
-        """How often the bytes were asked for."""
+        """The number of requests for the data."""
         return sum(line.startswith("GET") for line in self.site.asked)
 
     def test_repeated(self) -> None:
-        """A read that fails is repeated after pauses that grow."""
+        """A failed read is repeated after growing pauses."""
         image = self.begun(validated=True)
         self.site.status = 503
         self.release()
@@ -306,7 +306,7 @@ class FailureTests(HashingTestCase):
         self.assert_hashed(image, "sha256")
 
     def test_given_up(self) -> None:
-        """At last the image is queued again if it was to be verified, else active without digests."""
+        """In the end the image is queued again if a digest was given. Otherwise it is active without digests."""
         validated, plain = self.begun(validated=True), self.begun()
         self.site.status = 500
         self.release()
@@ -321,7 +321,7 @@ class FailureTests(HashingTestCase):
         self.assert_ended(plain)
 
     def test_gone(self) -> None:
-        """What is not there any more is not asked for again."""
+        """A missing object is not requested again."""
         image = self.begun(validated=True)
         self.site.objects.clear()
         self.release()
@@ -329,7 +329,7 @@ class FailureTests(HashingTestCase):
         self.assert_requeued(image)
 
     def test_breaks_off(self) -> None:
-        """Digests begin anew with every attempt."""
+        """Digests are begun anew in every attempt."""
         image = self.begun(validated=True)
         (exchange,) = self.site.held
         head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(DATA)}\r\n\r\n".encode()
@@ -353,7 +353,7 @@ class FailureTests(HashingTestCase):
         self.assert_hashed(image, "sha256")
 
     def test_store_that_hangs(self) -> None:
-        """A store that does not answer for three leases counts as one that fails; the claim is kept meanwhile."""
+        """A store without progress for three leases counts as failed. The claim is kept meanwhile."""
         self.site.holding = False
         store = self.server.store("web")
         store.hang("reader")
@@ -375,7 +375,9 @@ class FailureTests(HashingTestCase):
         self.assertEqual(self.shown(image)["status"], "queued")
 
     def test_store_away(self) -> None:
-        """Bytes that are away are not gone: the image stays what it is, and the next who takes it over tries again."""
+        """If the medium is away, the image keeps its status, and the next process that takes the task over
+        tries again.
+        """
         image = self.begun(validated=True)
         self.server.store("web").fail("reader", StoreAway("web", "is away."))
         self.site.status = 500
@@ -385,7 +387,7 @@ class FailureTests(HashingTestCase):
         self.assertEqual(self.shown(image)["status"], "importing")
 
     def test_catalogue_down(self) -> None:
-        """Digests that cannot be kept are computed again by whoever takes the task over."""
+        """If digests cannot be written, the process that takes the task over computes them again."""
         image = self.begun(validated=True)
         catalogue = self.server.server.core.catalogue
         end_task, catalogue.end_task = catalogue.end_task, lambda *_: fail(CatalogueUnavailable("x"))
@@ -405,7 +407,7 @@ class ManyTests(HashingTestCase):
     more: ClassVar[dict[str, Any]] = {"quotas": {"user_storage": 0}}
 
     def test_in_turn(self) -> None:
-        """A few are read at a time; all come to their end, and one that is deleted while it waits does not run."""
+        """Only a few are read at a time. All finish, and one that is deleted while it waits does not run."""
         images = [self.begun(validated=True) for _ in range(AT_ONCE + 3)]
         self.assertEqual(len(self.site.held), AT_ONCE)
         deleted = images.pop()
@@ -417,7 +419,7 @@ class ManyTests(HashingTestCase):
         self.assertEqual(sum(line.startswith("GET") for line in self.site.asked), AT_ONCE + 2)
 
     def test_slow_servers_of_others(self) -> None:
-        """The images of one project, however slowly they are read, hold up none of another's."""
+        """Slow reads for one project hold up no images of others."""
         for _ in range(AT_ONCE + 1):
             self.begun(validated=True)
         slow, self.site.held = self.site.held, []
@@ -428,10 +430,10 @@ class ManyTests(HashingTestCase):
 
 
 class LeaseTests(HashingTestCase):
-    """Processes that end, and those that come after them."""
+    """Processes that end, and those that take over."""
 
     def other(self) -> Any:
-        """Another process on the same catalogue, that reaches the same site."""
+        """Another process with the same catalogue and site."""
         server = MemoryServer(self.server.folder, self.tables, FaultyStore, self.network)
         self.addCleanup(server.stop)
         server.run_reaper()
@@ -439,7 +441,7 @@ class LeaseTests(HashingTestCase):
         return server
 
     def test_renewed(self) -> None:
-        """As long as its process lives nobody takes a task over."""
+        """While its process lives, nobody takes a task over."""
         self.begun(validated=True)
         expires = self.server.query("SELECT expires_at FROM leases")
         self.pass_time(20)
@@ -448,7 +450,7 @@ class LeaseTests(HashingTestCase):
         self.assertEqual(other.server.core.tasks.running, {})
 
     def test_dead_process(self) -> None:
-        """Another one goes on from the beginning, and the image comes to its end; the first one does no harm."""
+        """Another process starts from the beginning and finishes the image. The first one does no harm."""
         for validated in (True, False):
             image = self.begun(validated)
             held, self.site.held = self.site.held, []
@@ -468,7 +470,7 @@ class LeaseTests(HashingTestCase):
             self.site.holding = True
 
     def test_dead_process_and_wrong_digest(self) -> None:
-        """The digest that the bytes must have is not lost with the process."""
+        """The digest that the data must have is kept when the process dies."""
         image = self.begun(validated=True, value=digest("sha256", b"other"))
         self.server.expire_leases()
         self.site.holding = False
@@ -476,7 +478,7 @@ class LeaseTests(HashingTestCase):
         self.assertEqual(self.shown(image)["status"], "queued")
 
     def test_dead_process_and_deleted_image(self) -> None:
-        """Nothing is left."""
+        """Nothing is left of the task of a deleted image."""
         image = self.begun(validated=True)
         fired(self.server.server.core.catalogue.delete(image))
         self.server.expire_leases()
@@ -484,7 +486,7 @@ class LeaseTests(HashingTestCase):
         self.assertEqual(self.claims(), 0)
 
     def test_stop(self) -> None:
-        """A server that stops ends its tasks at once, and the next one takes them over at its start."""
+        """A server that stops ends its tasks at once. The next one takes them over at its start."""
         validated, plain = self.begun(validated=True), self.begun()
         stopping: Deferred[None] = self.server.server.core.tasks.stop()
         self.network.advance(0)
@@ -499,7 +501,7 @@ class LeaseTests(HashingTestCase):
             self.assertEqual(("active", digest(algorithm)), (shown["status"], shown["os_hash_value"]))
 
     def test_stop_in_a_pause(self) -> None:
-        """Also between two attempts, and after the last one failed because of the stop."""
+        """The same holds for a stop between two attempts, and after an attempt that failed because of the stop."""
         image = self.begun(validated=True)
         self.site.status = 500
         self.release()
@@ -507,7 +509,7 @@ class LeaseTests(HashingTestCase):
         self.assertEqual((self.shown(image)["status"], self.claims()), ("importing", 1))
 
     def test_stop_in_the_last_attempt(self) -> None:
-        """A stop is no failure."""
+        """A stop does not count as a failure."""
         image = self.begun(validated=True)
         self.site.status = 500
         self.release()
@@ -520,7 +522,7 @@ class LeaseTests(HashingTestCase):
         self.assertEqual((self.shown(image)["status"], self.claims()), ("importing", 1))
 
     def test_nothing_begins_after_the_stop(self) -> None:
-        """A location that is registered while the server stops is left to the next one."""
+        """A location that is registered during the stop is left to the next server."""
         fired(self.server.server.core.tasks.stop())
         image = self.begun(validated=True)
         self.assertEqual((dict(self.running), self.claims()), ({}, 1))
@@ -531,16 +533,16 @@ class LeaseTests(HashingTestCase):
 
 
 class TaskRecordTests(HashingTestCase):
-    """What is kept of the tasks"""
+    """The records of tasks."""
 
     def task(self, image_id: str) -> Task:
-        """That of an image."""
+        """The task of an image."""
         [(task_id,)] = self.server.query(f"SELECT task_id FROM tasks WHERE image_id = '{image_id}'")
         task: Task = fired(self.server.server.core.catalogue.task(task_id))
         return task
 
     def test_under_way(self) -> None:
-        """Who asked for it and in which request, and how far it is. The image is locked by its id."""
+        """The record has the caller, the request and the progress. The image is locked by its id."""
         image = self.begun(validated=True, who={**MEMBER, "X-Openstack-Request-Id": "req-mine"})
         task = self.task(image)
         self.assertEqual((task.type, task.status), (TaskType.HASH_LOCATION, TaskStatus.PROCESSING))
@@ -553,14 +555,14 @@ class TaskRecordTests(HashingTestCase):
         self.assertEqual(self.task(image).progress, 1000)
 
     def assert_failure(self, image_id: str, why: str) -> None:
-        """The task has failed, and says so."""
+        """The task has failed, and the record says why."""
         task = self.task(image_id)
         self.assertIs(task.status, TaskStatus.FAILURE)
         self.assertIn(why, task.message)
         self.assertIsNotNone(task.expires_at)
 
     def test_outcomes(self) -> None:
-        """A success; or a failure, with what was wrong in words."""
+        """A task succeeds, or fails with a message."""
         right, wrong = self.begun(validated=True), self.begun(validated=True, value=digest("sha256", b"other"))
         refused = self.begun(disk_format="vmdk")
         self.release()
@@ -570,7 +572,7 @@ class TaskRecordTests(HashingTestCase):
         self.assert_failure(refused, "vmdk")
 
     def test_unreadable(self) -> None:
-        """A failure where a location cannot be read, too, though the image stays active."""
+        """A task whose location cannot be read fails, although the image stays active."""
         image = self.begun()
         self.site.status = 500
         self.release()
@@ -579,14 +581,16 @@ class TaskRecordTests(HashingTestCase):
         self.assertEqual(self.shown(image)["status"], "active")
 
     def test_deleted(self) -> None:
-        """And where the image is deleted."""
+        """A task whose image is deleted fails."""
         image = self.begun()
         self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}", MEMBER).status, 204)
         self.network.advance(0)
         self.assert_failure(image, "deleted")
 
     def test_cancelled(self) -> None:
-        """An image that was to be verified is queued again, one that was not stays active without digests."""
+        """The image of a cancelled task is queued again if a digest was given. Otherwise it stays active
+        without digests.
+        """
         validated, plain = self.begun(validated=True), self.begun()
         for image in (validated, plain):
             cancelling = self.server.server.core.tasks.cancel_task(self.task(image).id)
@@ -599,7 +603,7 @@ class TaskRecordTests(HashingTestCase):
 
 
 class OwnObjectTests(HashingTestCase):
-    """Objects of a store of ours, that a service registers."""
+    """Objects in our store that a service registers."""
 
     def given(self, value: str) -> str:
         """The id of an image whose object is in the store."""
@@ -612,18 +616,18 @@ class OwnObjectTests(HashingTestCase):
         return image
 
     def test_right(self) -> None:
-        """Read, hashed and active."""
+        """The object is read and hashed, and the image is active."""
         self.assert_hashed(self.given(digest("sha256")), "sha256")
 
     def test_wrong(self) -> None:
-        """Bytes that are not what they should be do not stay, so that the image takes others."""
+        """Wrong data is deleted, so that the image takes other data."""
         image = self.given(digest("sha256", b"other"))
         self.assert_requeued(image)
         self.assert_nothing_kept()
         self.assertEqual(self.server.put(image, b"mine", **MEMBER).status, 204)
 
     def test_wrong_and_not_deleted(self) -> None:
-        """Bytes that the store does not let go of now are the reaper's."""
+        """Wrong data that the store cannot delete now is left to the reaper."""
         store = self.server.store("local")
         store.fail("delete", StoreUnavailable("local", "x"))
         image = self.given(digest("sha256", b"other"))
@@ -634,7 +638,9 @@ class OwnObjectTests(HashingTestCase):
         self.assert_nothing_kept()
 
     def test_wrong_and_deletion_in_doubt(self) -> None:
-        """While the old bytes may still be deleted, the image takes no others: they would go in their place."""
+        """While the deletion of the old data is unknown, the image takes no other data, which could be deleted
+        instead.
+        """
         fault = MonkeyPatcher((Catalogue, "forget_location", lambda self, key: fail(CatalogueUnavailable("x"))))
         fault.patch()
         self.addCleanup(fault.restore)
@@ -651,17 +657,17 @@ class OwnObjectTests(HashingTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file", MEMBER).body, b"mine")
 
     def test_missing(self) -> None:
-        """An object that is gone when it is read."""
+        """The object is missing when it is read."""
         self.server.store("local").fail("reader", ObjectMissing("local", "x"))
         image = self.given(digest("sha256"))
         self.assertIs(fired(self.server.server.core.catalogue.image(image)).status, Status.QUEUED)
 
 
 class HostTests(HashingTestCase):
-    """Where the bytes are read from."""
+    """The server that the data is read from."""
 
     def test_moved_inside(self) -> None:
-        """A name that has come to mean an address inside is not read."""
+        """If the name has changed to an internal address, nothing is read."""
         image = self.begun(validated=True)
         self.site.status = 500
         self.network.names["images.test"] = ["127.0.0.1"]

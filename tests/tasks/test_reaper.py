@@ -1,4 +1,4 @@
-"""The reaper, on a real catalogue and memory stores, by a clock that the test moves."""
+"""The reaper, on a real catalogue and stores in memory, with a test's clock."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ReaperTests(CatalogueTestCase):
         self.reaper = self.made()
 
     def made(self) -> Reaper:
-        """A reaper, as every process has one."""
+        """A reaper, as in another process."""
         deletion = Deletion(Access(self.catalogue, Policy()), self.catalogue, self.stores, self.events)
         return Reaper(
             uploads=self.catalogue,
@@ -77,7 +77,7 @@ class ReaperTests(CatalogueTestCase):
         return image.id
 
     def begun(self, image_id: str, lease: float = 0, store: FaultyStore | None = None) -> tuple[Any, IStoreWriter]:
-        """Claim and writer of an upload that has written; with no lease, as its process were dead."""
+        """Claim and writer of an upload that has written data. With a lease of 0, its process counts as dead."""
         store = store or self.local
         claim = fired(self.catalogue.claim(image_id, store.store_id, lease))
         writer = fired(store.writer(image_id, claim.lease_id, None))
@@ -85,7 +85,7 @@ class ReaperTests(CatalogueTestCase):
         return claim, writer
 
     def activated(self, image_id: str, store: FaultyStore | None = None, finalize: bool = True) -> Location:
-        """Where the bytes of a whole upload are."""
+        """The location of a complete upload."""
         claim, writer = self.begun(image_id, 60, store)
         location: Location = fired(writer.commit())
         data = StoredData(4, 4, "c" * 32, "sha512", "d" * 128, location)
@@ -100,7 +100,7 @@ class ReaperTests(CatalogueTestCase):
         return status
 
     def kept(self, store: FaultyStore) -> tuple[int, int]:
-        """Uploads and bytes that a store holds."""
+        """The unfinished objects and the bytes in a store."""
         usage = fired(store.inner.usage())
         return len(fired(store.inner.unfinished())), usage.total - usage.free
 
@@ -118,7 +118,7 @@ class ReaperTests(CatalogueTestCase):
             self.assertEqual(self.kept(self.local), (0, 0))
 
     def test_event(self) -> None:
-        """That the image is queued again is published; not that of one which was deleted meanwhile."""
+        """An event says that the image is queued, but not for one that was deleted meanwhile."""
         queued: list[ImageQueued] = []
         self.events.subscribe(ImageQueued, queued.append)
         image, deleted = self.image(), self.image()
@@ -130,9 +130,9 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual([(event.image.id, event.image.status) for event in queued], [(image, Status.QUEUED)])
 
     def test_expired_unseen(self) -> None:
-        """A lease that has expired is taken over when it was not renewed for as long as a lease takes: not before.
+        """An expired lease is taken over if it was not renewed for the duration of a lease, and not before.
 
-        A clock of the database that was set forward makes all leases expire, those of uploads that run, too.
+        If the clock of the database is set forward, all leases expire, also those of running uploads.
         """
         image = self.image()
         self.begun(image, -1)
@@ -145,7 +145,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.kept(self.local), (0, 0))
 
     def test_expired_renewed(self) -> None:
-        """A lease that has expired, but is renewed while the reaper watches, is left alone."""
+        """An expired lease that is renewed while the reaper watches it is not taken over."""
         image = self.image()
         claim, _ = self.begun(image, -1000)
         for number in range(6):
@@ -156,7 +156,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertIs(self.status(image), Status.SAVING)
 
     def test_forgotten(self) -> None:
-        """The reaper remembers no leases that are not there any more."""
+        """Leases that do not exist any more are forgotten."""
         image = self.image()
         claim, _ = self.begun(image, 60)
         self.round()
@@ -165,7 +165,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.reaper._watched, {})
 
     def test_running(self) -> None:
-        """An upload whose lease is good is left alone."""
+        """An upload with a valid lease is not touched."""
         image = self.image()
         self.begun(image, 60)
         self.round()
@@ -173,14 +173,14 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.kept(self.local), (1, 4))
 
     def test_nothing_begun(self) -> None:
-        """A process that died between claim and store leaves an image that is queued again."""
+        """After a process has died between claim and store, the image is queued again."""
         image = self.image()
         fired(self.catalogue.claim(image, "local", 0))
         self.round()
         self.assertIs(self.status(image), Status.QUEUED)
 
     def test_taken_over_once(self) -> None:
-        """Of two processes one takes an upload over."""
+        """Of two processes, one takes an upload over."""
         image = self.image()
         self.begun(image)
         self.local.hang("discard")
@@ -191,7 +191,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertIs(self.status(image), Status.QUEUED)
 
     def test_deleted_meanwhile(self) -> None:
-        """The bytes go, the image stays deleted."""
+        """The data is deleted, and the image stays deleted."""
         image = self.image()
         self.begun(image)
         fired(self.catalogue.delete(image))
@@ -200,7 +200,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.kept(self.local), (0, 0))
 
     def test_store_down(self) -> None:
-        """A claim whose object cannot be removed is kept until it can; others are ended meanwhile."""
+        """A claim whose object cannot be removed is kept until it can. Others are ended meanwhile."""
         stuck, free = self.image(), self.image()
         self.begun(stuck)
         self.begun(free, store=self.other)
@@ -211,9 +211,9 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.kept(self.other), (0, 0))
 
     def test_store_that_is_no_more(self) -> None:
-        """The image of a store that the configuration no longer has is queued again, for another store.
+        """The image of a store that is not configured any more is queued again, for another store.
 
-        What was stored goes when the store is back.
+        The object is removed when the store is back.
         """
         stuck, free = self.image(), self.image()
         self.begun(stuck)
@@ -230,7 +230,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertIs(self.status(stuck), Status.ACTIVE)
 
     def test_running_in_a_store_that_is_no_more(self) -> None:
-        """An upload whose lease is good is left alone, wherever it goes."""
+        """An upload with a valid lease is not touched, whatever its store."""
         image = self.image()
         self.begun(image, 60)
         del self.stores._stores["local"]
@@ -238,7 +238,9 @@ class ReaperTests(CatalogueTestCase):
         self.assertIs(self.status(image), Status.SAVING)
 
     def test_store_away(self) -> None:
-        """So is the image of a store whose medium is away; the store's own work waits, and others are not held up."""
+        """The image of a store whose medium is away is queued too. Its object is removed later, and others are
+        not held up.
+        """
         image, pending = self.image(), self.image()
         self.begun(image)
         self.activated(pending)
@@ -256,7 +258,7 @@ class ReaperTests(CatalogueTestCase):
     # --- leases on several stores, and on none
 
     def test_several_stores(self) -> None:
-        """What an upload has begun in several stores goes, from those that are there, and the image is queued."""
+        """Objects of one upload in several stores are removed from those that are there, and the image is queued."""
         image = self.image()
         claim, _ = self.begun(image, 60)
         fired(self.catalogue.add_lease_object(image, claim.lease_id, "other", image))
@@ -268,7 +270,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual((self.kept(self.local), self.kept(self.other)), ((0, 0), (0, 0)))
 
     def test_several_stores_of_which_one_hangs(self) -> None:
-        """A store that hangs keeps only those waiting that have begun something there."""
+        """A store that hangs delays only uploads that have objects in it."""
         both, image = self.image(), self.image()
         claim, _ = self.begun(both, 60)
         fired(self.catalogue.add_lease_object(both, claim.lease_id, "other", both))
@@ -284,7 +286,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertIs(self.status(both), Status.QUEUED)
 
     def test_died_between(self) -> None:
-        """A process that dies after it took an upload over leaves what that had begun to the next one."""
+        """After a process dies that has taken an upload over, the next one removes its objects."""
         image = self.image()
         self.begun(image)
         (expired,) = fired(self.catalogue.leases())
@@ -298,7 +300,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertIn("discard", self.local.calls)
 
     def test_task(self) -> None:
-        """An expired task is gone on with, whatever its image's status is and whichever stores are down."""
+        """An expired task is continued, whatever the status of its image and whichever stores are down."""
         image = self.image()
         task = Task("t" * 36, "kind", NOON, NOON, image_id=image)
         lease = fired(self.catalogue.add_task(task, 0))
@@ -313,7 +315,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(len(self.resumed), 1)
 
     def test_forgotten_tasks(self) -> None:
-        """Records of tasks go when their time is over."""
+        """Records of tasks are deleted after their time."""
         lease = fired(self.catalogue.add_task(Task("t" * 36, "kind", NOON, NOON), 60))
         fired(self.catalogue.close_task(lease, TaskEnd(TaskStatus.SUCCESS, keep_for=-1)))
         self.round()
@@ -330,7 +332,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(fired(self.local.reader(location, Span(0, 4))).length, 4)
 
     def test_abandoned(self) -> None:
-        """An object whose claim was released is removed; so is one of an image that nobody knows."""
+        """An object whose claim was released is removed, and so is one of an unknown image."""
         image = self.image()
         claim, writer = self.begun(image, 60)
         fired(writer.commit())
@@ -340,7 +342,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.kept(self.local), (0, 0))
 
     def test_abandoned_beside_an_active_one(self) -> None:
-        """What a slow upload left goes, the object of its successor stays."""
+        """The object of a slow upload is removed, and that of its successor stays."""
         image = self.image()
         claim, _ = self.begun(image, 60)
         fired(self.catalogue.release(image, claim.lease_id))
@@ -349,7 +351,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.kept(self.local), (0, 4))
 
     def test_abandoned_in_another_store(self) -> None:
-        """What is in a store that the image has no location in is removed."""
+        """An object in a store that is not a location of its image is removed."""
         image = self.image()
         claim, writer = self.begun(image, 60, self.other)
         fired(writer.commit())
@@ -360,13 +362,15 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.kept(self.local), (0, 4))
 
     def test_abandoned_in_a_reserved_store(self) -> None:
-        """Stores that the server keeps for itself are looked at, too."""
+        """Reserved stores are cleaned up too."""
         fired(self.area.writer("unknown", "000001-a", None))
         self.round()
         self.assertEqual([], fired(self.area.unfinished()))
 
     def test_one_store_does_not_stop_another(self) -> None:
-        """A store that cannot say what it holds, or not end one object, does not keep others from being looked at."""
+        """A store that cannot list its unfinished objects, or not end one, does not keep others from being
+        cleaned up.
+        """
         for call in ("unfinished", "discard"):
             fired(self.local.writer("unknown", "000001-a", None))
             fired(self.other.writer("unknown", "000001-a", None))
@@ -378,7 +382,7 @@ class ReaperTests(CatalogueTestCase):
             self.assertEqual(self.kept(self.local)[0], 0)
 
     def test_one_object_does_not_stop_another(self) -> None:
-        """An object that cannot be ended does not keep the store's others."""
+        """An object that cannot be ended does not keep the store's others from being ended."""
         fired(self.local.writer("a", "000001-a", None))
         image = self.image()
         self.activated(image, finalize=False)
@@ -389,13 +393,13 @@ class ReaperTests(CatalogueTestCase):
     # --- locations of deleted images
 
     def pending(self, store: FaultyStore | None = None) -> None:
-        """A deleted image whose bytes are still there."""
+        """A deleted image whose data still exists. Returns its location."""
         image = self.image()
         self.activated(image, store)
         fired(self.catalogue.delete(image))
 
     def test_pending(self) -> None:
-        """They are removed, and asked for once."""
+        """Pending deletions are done, and each is requested once."""
         self.pending()
         self.round()
         self.assertEqual(self.kept(self.local), (0, 0))
@@ -403,7 +407,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.local.calls.count("delete"), 1)
 
     def test_pending_again(self) -> None:
-        """What a store cannot remove now is tried again, and keeps no other store's waiting."""
+        """A deletion that fails is tried again, and does not delay those of other stores."""
         self.pending()
         self.pending(self.other)
         self.local.fail("delete", DOWN)
@@ -414,7 +418,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.kept(self.local), (0, 0))
 
     def test_many_pending(self) -> None:
-        """However many a store cannot remove, those of others are, in the same round."""
+        """However many deletions of a store fail, those of others are done in the same round."""
         for _ in range(120):
             self.pending()
         self.pending(self.other)
@@ -427,7 +431,7 @@ class ReaperTests(CatalogueTestCase):
         self.assertEqual(self.kept(self.local), (0, 0))
 
     def test_in_use(self) -> None:
-        """An object that is in use keeps none of the same store's waiting."""
+        """An object that is in use does not delay others of the same store."""
         self.pending()
         self.pending()
         failing = self.local.inner.delete
@@ -460,7 +464,7 @@ class ReaperTests(CatalogueTestCase):
         fired(self.reaper.stop())
 
     def test_stop_waits(self) -> None:
-        """Stopping waits for the round that is under way."""
+        """A stop waits for the running round."""
         self.local.hang("unfinished")
         self.reaper.start()
         stopped = self.reaper.stop()
@@ -469,7 +473,7 @@ class ReaperTests(CatalogueTestCase):
         fired(stopped)
 
     def test_fault_that_is_no_error_of_the_domain(self) -> None:
-        """What nobody has thought of is logged, and does not end the rounds."""
+        """An unexpected error is logged, and does not end the rounds."""
         self.local.fail("unfinished", ZeroDivisionError("in a store"))
         self.reaper.start()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -481,7 +485,7 @@ class ReaperTests(CatalogueTestCase):
         self.reaper.stop()
 
     def test_store_that_hangs(self) -> None:
-        """A store that does not answer keeps the others from nothing, in this round and the next ones."""
+        """A store that does not respond does not delay others, in this round and later ones."""
         self.local.hang("unfinished")
         self.reaper.start()
         self.assertIn("unfinished", self.other.calls)

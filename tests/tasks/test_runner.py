@@ -1,4 +1,4 @@
-"""What holds for tasks of every kind, on a real catalogue, by a clock that the test moves."""
+"""Rules for tasks of every kind, on a real catalogue, with a test's clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOWN = StoreUnavailable("local", "x")
 
 @implementer(ITaskKind)
 class Kind:
-    """A kind whose runs wait for what the test does: each is in `runs` until then."""
+    """A kind of task whose runs wait for the test. `runs` has those that wait."""
 
     type = "kind"
     retries = 2
@@ -89,7 +89,7 @@ class RunnerTestCase(CatalogueTestCase):
         self.runner = self.made()
 
     def made(self) -> TaskRunner:
-        """A runner, as every process has one."""
+        """A runner, as in another process."""
         return TaskRunner(self.catalogue, {"kind": self.kind}, self.events, self.clock, LEASE)
 
     def added(self, type_: str = "kind", owner: str | None = "red") -> tuple[Task, Lease]:
@@ -106,7 +106,7 @@ class RunnerTestCase(CatalogueTestCase):
         return task
 
     def shown(self, task: Task) -> Task:
-        """The task as the catalogue has it."""
+        """The task in the catalogue."""
         shown: Task = fired(self.catalogue.task(task.id))
         return shown
 
@@ -115,11 +115,11 @@ class RunnerTestCase(CatalogueTestCase):
         return leases
 
     def pass_time(self, seconds: float) -> None:
-        """In steps of a second."""
+        """Let time pass in steps of a second."""
         self.clock.pump([1] * round(seconds))
 
     def finish(self) -> None:
-        """Let the run that began first come to its end."""
+        """Finish the run that began first."""
         self.kind.runs[0].callback(None)
 
     def fail(self, error: Exception) -> None:
@@ -127,7 +127,7 @@ class RunnerTestCase(CatalogueTestCase):
         self.kind.runs[0].errback(error)
 
     def assert_ended(self, task: Task, why: str | None = None) -> None:
-        """The task has ended, well or because of `why`, and so its image says, and nothing is left of it."""
+        """The task has ended with success, or because of `why`. Its image says so, and nothing is left of it."""
         shown = self.shown(task)
         status = TaskStatus.SUCCESS if why is None else TaskStatus.FAILURE
         self.assertEqual((shown.status, shown.message), (status, why or ""))
@@ -136,15 +136,15 @@ class RunnerTestCase(CatalogueTestCase):
         self.assertEqual(self.leases(), [])
 
     def assert_idle(self) -> None:
-        """Nothing is under way, and no timer runs."""
+        """Nothing is running, and there is no timer."""
         self.assertEqual((self.runner.running, self.kind.runs, self.clock.getDelayedCalls()), ({}, [], []))
 
 
 class RunTests(RunnerTestCase):
-    """From the begin to the end"""
+    """From the beginning to the end."""
 
     def test_success(self) -> None:
-        """A task is processing while its kind is at work, and then a success."""
+        """A task is processing while its kind works, and then a success."""
         task = self.begun()
         verifyObject(ITaskKind, self.kind)
         verifyObject(ITaskWork, self.kind.works[0])
@@ -153,7 +153,7 @@ class RunTests(RunnerTestCase):
         self.assert_ended(task)
 
     def test_progress(self) -> None:
-        """It is written down with each renewal of the lease."""
+        """Progress is written at each renewal of the lease."""
         task = self.begun()
         [before] = self.leases()
         self.kind.done = 1 << 40
@@ -164,7 +164,7 @@ class RunTests(RunnerTestCase):
         self.assert_ended(task)
 
     def test_events(self) -> None:
-        """Its progress, what it makes of its image, and its end are published."""
+        """Progress, the change of the image and the end are published."""
         task = self.begun()
         self.kind.done = 5
         self.pass_time(LEASE / 3 + 1)
@@ -179,7 +179,7 @@ class RunTests(RunnerTestCase):
         self.assertEqual((ended.task, ended.end.status), (task, TaskStatus.SUCCESS))
 
     def test_request(self) -> None:
-        """A task works for the request that asked for it, whichever process runs it."""
+        """A task has the context of the request that created it, in any process."""
         task, lease = self.added()
         self.runner.begin(evolve(task, request_id="req-asked", user_id="asker"), lease)
         [request] = self.kind.requests
@@ -189,7 +189,7 @@ class RunTests(RunnerTestCase):
         self.assertIsNone(self.kind.requests[-1])
 
     def test_begun_twice(self) -> None:
-        """A task that is under way is not begun again."""
+        """A running task is not begun again."""
         task, lease = self.added()
         self.runner.begin(task, lease)
         self.runner.begin(task, lease)
@@ -198,7 +198,7 @@ class RunTests(RunnerTestCase):
         self.assert_ended(task)
 
     def test_about_no_image(self) -> None:
-        """A task may be about none, and have a result; it knows its lease."""
+        """A task may have no image, and a result. It knows its lease."""
         leases: list[Lease] = []
 
         async def run(work: ITaskWork) -> None:
@@ -214,7 +214,7 @@ class RunTests(RunnerTestCase):
         self.assertEqual((self.shown(task).status, self.shown(task).result), (TaskStatus.SUCCESS, {"answer": 42}))
 
     def test_unknown(self) -> None:
-        """A type that this process does not know is left to those who do."""
+        """A task of an unknown type is left to processes that know it."""
         task, lease = self.added("other")
         self.runner.begin(task, lease)
         self.assert_idle()
@@ -222,7 +222,7 @@ class RunTests(RunnerTestCase):
         self.assertEqual(self.leases()[0].lease_id, lease.lease_id)
 
     def test_in_turn(self) -> None:
-        """So many of a project run at a time; those that wait keep their leases, and hold up nobody else's."""
+        """Only so many tasks of a project run at a time. Waiting ones keep their leases, and hold up no others."""
         tasks = [self.begun() for _ in range(AT_ONCE + 2)]
         other = self.begun("blue")
         self.assertEqual(self.kind.begun, [task.id for task in (*tasks[:AT_ONCE], other)])
@@ -239,10 +239,10 @@ class RunTests(RunnerTestCase):
 
 
 class FailureTests(RunnerTestCase):
-    """Runs that come to no good end"""
+    """Runs that fail."""
 
     def test_repeated(self) -> None:
-        """After pauses that grow, until it is well."""
+        """A run is repeated after growing pauses until it succeeds."""
         task = self.begun()
         for pause in (1, 2):
             self.fail(DOWN)
@@ -254,7 +254,7 @@ class FailureTests(RunnerTestCase):
         self.assert_ended(task)
 
     def test_given_up(self) -> None:
-        """When it was repeated often enough it fails."""
+        """After so many attempts the task fails."""
         task = self.begun()
         for _ in range(3):
             self.fail(DOWN)
@@ -263,13 +263,13 @@ class FailureTests(RunnerTestCase):
         self.assertEqual(len(self.kind.begun), 3)
 
     def test_at_once(self) -> None:
-        """What will be no better is not repeated."""
+        """An error with the verdict FAIL is not retried."""
         task = self.begun()
         self.fail(Invalid("no"))
         self.assert_ended(task, "no")
 
     def test_left(self) -> None:
-        """What nobody can say now is left to whoever takes the lease over."""
+        """An error with the verdict LEAVE leaves the task to the process that takes the lease over."""
         for error in (CatalogueUnavailable("x"), Conflict("y")):
             task = self.begun()
             self.fail(error)
@@ -279,7 +279,7 @@ class FailureTests(RunnerTestCase):
         self.assertEqual(self.kind.failures, [])
 
     def test_fault(self) -> None:
-        """So is what nobody has thought of."""
+        """An unexpected error leaves the task too."""
         task = self.begun()
         self.fail(ZeroDivisionError("in a kind"))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -288,7 +288,7 @@ class FailureTests(RunnerTestCase):
         self.assertEqual(len(self.leases()), 1)
 
     def test_stalled(self) -> None:
-        """A run that comes no further for three leases is broken off and repeated; one that does is left alone."""
+        """A run without progress for three leases is stopped and repeated. One with progress is not."""
         task = self.begun()
         for _ in range(12):
             self.kind.done += 1
@@ -300,17 +300,17 @@ class FailureTests(RunnerTestCase):
         self.assert_ended(task)
 
     def test_stalled_again_and_again(self) -> None:
-        """At last it fails."""
+        """After several stalled runs the task fails."""
         task = self.begun()
         self.pass_time(3 * (3 * LEASE + LEASE))
         self.assert_ended(task, str(TaskStalled(task.id)))
 
 
 class StopTests(RunnerTestCase):
-    """Tasks that are told to end"""
+    """Tasks that are stopped."""
 
     def test_stop(self) -> None:
-        """A process that stops gives the leases up, of those that wait too, and another goes on with the tasks."""
+        """A process that stops gives the leases up, also of waiting tasks, and another continues them."""
         tasks = [self.begun() for _ in range(AT_ONCE + 1)]
         fired(self.runner.stop())
         self.assert_idle()
@@ -331,7 +331,7 @@ class StopTests(RunnerTestCase):
         self.assertIs(self.shown(late).status, TaskStatus.PENDING)
 
     def test_stop_in_a_pause(self) -> None:
-        """Between two runs, too."""
+        """The same holds between two attempts."""
         task = self.begun()
         self.fail(DOWN)
         fired(self.runner.stop())
@@ -340,7 +340,7 @@ class StopTests(RunnerTestCase):
         self.assertEqual(self.leases()[0].expires_at, 0)
 
     def test_stop_in_two_steps(self) -> None:
-        """A kind may wait for several steps at a time: all of them are broken off."""
+        """If a kind waits for several steps at a time, all of them are stopped."""
         steps: list[Deferred[None]] = [Deferred(), Deferred()]
 
         async def run(work: ITaskWork) -> None:
@@ -356,7 +356,7 @@ class StopTests(RunnerTestCase):
             self.assertTrue(step.called)
 
     def test_cancelled(self) -> None:
-        """The kind undoes what there is to be undone, and the task is a failure."""
+        """The kind undoes its work, and the task fails."""
         task = self.begun()
         self.assertTrue(fired(Deferred.fromCoroutine(self.runner.cancel_task(task.id))))
         self.assert_ended(task, str(TaskCancelled(task.id)))
@@ -364,7 +364,7 @@ class StopTests(RunnerTestCase):
         self.assertFalse(fired(Deferred.fromCoroutine(self.runner.cancel_task(task.id))))
 
     def test_cancelled_elsewhere(self) -> None:
-        """Whoever is asked: it is noticed when the lease is renewed."""
+        """A cancellation by any process is noticed at the next renewal of the lease."""
         task = self.begun()
         self.assertTrue(fired(Deferred.fromCoroutine(self.made().cancel_task(task.id))))
         self.assertIs(self.shown(task).status, TaskStatus.PROCESSING)
@@ -372,7 +372,7 @@ class StopTests(RunnerTestCase):
         self.assert_ended(task, str(TaskCancelled(task.id)))
 
     def test_cancelled_while_nobody_is_at_work(self) -> None:
-        """Whoever goes on with it ends it, and runs nothing."""
+        """A process that takes over a cancelled task ends it, and runs nothing."""
         task, lease = self.added()
         self.assertTrue(fired(Deferred.fromCoroutine(self.made().cancel_task(task.id))))
         self.runner.begin(task, lease)
@@ -380,7 +380,7 @@ class StopTests(RunnerTestCase):
         self.assertEqual(self.kind.begun, [])
 
     def test_cancelled_while_it_waits(self) -> None:
-        """A task that waits for its turn is ended at once, and takes nobody's turn."""
+        """A cancelled task that waits for its turn ends at once, and takes no turn."""
         tasks = [self.begun() for _ in range(AT_ONCE + 2)]
         self.assertTrue(fired(Deferred.fromCoroutine(self.runner.cancel_task(tasks[-2].id))))
         self.assertIs(self.shown(tasks[-2]).status, TaskStatus.FAILURE)
@@ -392,7 +392,7 @@ class StopTests(RunnerTestCase):
         self.assert_ended(tasks[-1])
 
     def test_taken_over_from_itself(self) -> None:
-        """A process that was stopped for long may take over a lease of its own: the task goes on under the new one."""
+        """A process that was stopped for long may take over its own lease. The task goes on with the new one."""
         task = self.begun()
         [lease] = self.leases()
         fired(self.catalogue.renew(lease.resource_id, lease.lease_id, 0))
@@ -404,7 +404,7 @@ class StopTests(RunnerTestCase):
         self.assert_ended(task)
 
     def test_lost(self) -> None:
-        """A task whose lease another process has ends here at its next renewal, and is left alone."""
+        """A task whose lease was lost ends at its next renewal, without a change."""
         task = self.begun()
         [lease] = self.leases()
         fired(self.catalogue.renew(lease.resource_id, lease.lease_id, 0))
@@ -419,7 +419,7 @@ class StopTests(RunnerTestCase):
         self.assertEqual([event for event in self.published if isinstance(event, TaskEnded)], [])
 
     def test_lost_at_the_end(self) -> None:
-        """What a run brings whose lease another has is not kept."""
+        """The result of a run whose lease was lost is not written."""
         task = self.begun()
         [lease] = self.leases()
         fired(self.catalogue.renew(lease.resource_id, lease.lease_id, 0))
@@ -430,7 +430,9 @@ class StopTests(RunnerTestCase):
         self.assertIs(self.shown(task).status, TaskStatus.PROCESSING)
 
     def test_image_deleted(self) -> None:
-        """The task of an image that is deleted ends at once where it is told so, else at its next renewal."""
+        """The task of a deleted image ends at once in the process that deleted it, and elsewhere at its next
+        renewal.
+        """
         for told in (True, False):
             task = self.begun()
             fired(self.catalogue.delete(task.image_id))

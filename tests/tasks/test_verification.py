@@ -1,4 +1,4 @@
-"""The comparison of a store with the catalogue, on a real catalogue, by a clock that the test moves."""
+"""The comparison of a store with the catalogue, on a real catalogue, with a test's clock."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tests.support.store_contract import put, result_of, store_services, write
 
 DATA = b"data of an image" * 100
 FAR = 1e12
-"""A time at which everything is old."""
+"""A time at which all objects are old."""
 
 
 class Meddled:
-    """A store, and what others do at the moment in which it is asked: `before` is called with the name of each call."""
+    """A store that others use while it is asked: `before` is called with the name of each call."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -58,7 +58,7 @@ class MeddledMemoryStore(Meddled, MemoryStore):
 
 
 class VerificationTests(CatalogueTestCase):
-    """What is found in a store, and what is not, whatever goes on meanwhile."""
+    """The findings about a store, whatever happens meanwhile."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -73,13 +73,13 @@ class VerificationTests(CatalogueTestCase):
     # --- what others do
 
     def active(self, data: bytes = DATA, lease_id: str | None = None) -> tuple[str, Location]:
-        """The id of an image with data, and where these are."""
+        """The id of an image with data, and its location."""
         image_id = self.add().id
         claim = fired(self.catalogue.claim(image_id, "local", 60))
         return image_id, self.activated(image_id, claim.lease_id, data)
 
     def activated(self, image_id: str, lease_id: str, data: bytes = DATA) -> Location:
-        """Where the data of an upload are, which has ended."""
+        """The location of a finished upload."""
         location: Location = result_of(put(self.store, image_id, lease_id, data))
         self.activate(image_id, lease_id, location, data)
         return location
@@ -89,13 +89,13 @@ class VerificationTests(CatalogueTestCase):
         fired(self.catalogue.activate(image_id, lease_id, StoredData(len(data), None, *digests, location)))
 
     def delete(self, image_id: str, location: Location) -> None:
-        """All of a delete."""
+        """Delete an image completely."""
         for pending in fired(self.catalogue.delete(image_id)):
             fired(self.store.delete(location))
             fired(self.catalogue.forget_location(pending.key))
 
     def replaced(self, data: bytes) -> str:
-        """The id of an image that had other data when it was uploaded."""
+        """The id of an image whose object was replaced after the upload."""
         image_id, location = self.active()
         fired(self.store.delete(location))
         result_of(put(self.store, image_id, "000001-other", data))
@@ -104,7 +104,7 @@ class VerificationTests(CatalogueTestCase):
     # --- what is found
 
     def begin(self, store: Any = None, **rules: Any) -> tuple[Deferred[None], Findings, list[Finding]]:
-        """A look that is under way, and what it finds."""
+        """A running verification, and its findings."""
         found: list[Finding] = []
         findings = Findings(found.append)
         look = Verification(
@@ -122,7 +122,7 @@ class VerificationTests(CatalogueTestCase):
         return Deferred.fromCoroutine(look.run()), findings, found
 
     def found(self, meanwhile: Callable[[], object] = lambda: None, **rules: Any) -> list[tuple[str, str, bool]]:
-        """Problem, name and whether it was repaired. meanwhile: is called between first and second look."""
+        """Problem, name, and whether it was repaired. meanwhile: called between the first check and the second."""
         running, findings, found = self.begin(**rules)
         meanwhile()
         for _ in range(3):
@@ -134,11 +134,11 @@ class VerificationTests(CatalogueTestCase):
         return sorted((each.problem.value, each.name, each.repaired) for each in found)
 
     def names(self) -> set[str]:
-        """Of the objects in the store."""
+        """The names of the objects in the store."""
         return set(result_of(objects(self.store)))
 
     def test_nothing(self) -> None:
-        """A store with what it must have is well, and its look takes no time; images without data too."""
+        """A correct store has no findings, and needs no pause. Images without data have none either."""
         self.active(), self.active(b""), self.add()
         running, findings, found = self.begin(digests=True)
         fired(running)
@@ -146,7 +146,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual((found, tally.records, tally.objects, tally.read), ([], 2, 2, len(DATA)))
 
     def test_missing(self) -> None:
-        """A record without its object; the image stays, whatever is repaired."""
+        """A record without its object is a finding. The image stays, whatever is repaired."""
         self.active()
         image_id, location = self.active()
         fired(self.store.delete(location))
@@ -155,20 +155,20 @@ class VerificationTests(CatalogueTestCase):
         self.assertIs(self.get(image_id).status, Status.ACTIVE)
 
     def test_wrong_size(self) -> None:
-        """An object that was cut off or grew."""
+        """An object that has become shorter or longer is a finding."""
         ids = [self.replaced(DATA[1:]), self.replaced(DATA + b"x")]
         self.assertEqual(self.found(repair=True), sorted(("wrong-size", each, False) for each in ids))
         self.assertIn(f"{len(DATA) - 1} bytes, its record says {len(DATA)}", self.texts)
 
     def test_wrong_digest(self) -> None:
-        """One byte that is another is found by reading all."""
+        """One changed byte is found if all data is read."""
         image_id = self.replaced(b"D" + DATA[1:])
         self.assertEqual(self.found(), [])
         self.assertEqual(self.found(digests=True), [("wrong-digest", image_id, False)])
         self.assertRegex(self.texts[0], "^md5 is .{32}, its record says .{32}; sha512 is .{128}, its record says")
 
     def test_left_over(self) -> None:
-        """An object without a record stays, unless it is to be repaired: then it is kept elsewhere."""
+        """An object without a record stays, unless it is to be repaired. Then it is set aside."""
         self.active()
         result_of(put(self.store, "stray", "1", DATA))
         self.assertEqual(self.found(), [("left-over", "stray", False)])
@@ -177,7 +177,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual(self.found(repair=True), [])
 
     def test_left_over_of_a_deleted_image(self) -> None:
-        """So does one of an image that was deleted; not while the delete may still want it."""
+        """The same holds for an object of a deleted image, but not while the deletion is pending."""
         image_id, _ = self.active()
         (pending,) = fired(self.catalogue.delete(image_id))
         self.assertEqual(self.found(repair=True), [])
@@ -185,7 +185,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual(self.found(repair=True), [("left-over", image_id, True)])
 
     def test_left_over_that_stays(self) -> None:
-        """What is young is not moved, nor what an image could be given, nor what is moved in vain."""
+        """A young object is not moved, nor one that an image could still get. If a move fails, the object stays."""
         queued = self.add().id
         result_of(put(self.store, queued, "1", DATA))
         self.assertEqual(self.found(repair=True), [("left-over", queued, False)])
@@ -204,7 +204,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual(self.names(), {queued, "twice"})
 
     def test_unfinished(self) -> None:
-        """What an upload has left that nobody is at work on is ended as the reaper does."""
+        """Unfinished objects without a lease are ended as by the reaper."""
         queued, known = self.add().id, self.active()[0]
         result_of(write(self.store, queued, "000001-a", DATA))
         result_of(write(self.store, known, "000000-a", DATA))
@@ -214,7 +214,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual((fired(self.store.unfinished()), self.names()), ([], {known}))
 
     def test_unfinished_object(self) -> None:
-        """The object of such an upload is its own, not one that was left over."""
+        """The object of such an upload is unfinished, not left over."""
         writer = result_of(write(self.store, self.add().id, "000001-a", DATA))
         fired(writer.commit())
         self.assertEqual([problem for problem, *_ in self.found(repair=True)], ["unfinished"])
@@ -223,7 +223,7 @@ class VerificationTests(CatalogueTestCase):
     # --- what goes on meanwhile
 
     def test_under_way(self) -> None:
-        """Uploads at every step, and deletes, are no findings and not harmed."""
+        """Uploads at every step, and deletions, are no findings and not harmed."""
         begun, committed, activated = (self.add().id for _ in range(3))
         claims = {
             each: fired(self.catalogue.claim(each, "local", 60)).lease_id for each in (begun, committed, activated)
@@ -247,7 +247,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual(self.names(), {committed, activated, coming})
 
     def test_gone_meanwhile(self) -> None:
-        """What looked wrong at first and is right, or not there, a moment later is no finding."""
+        """A suspicion that is gone at the second check is no finding."""
         lost, wrong = self.active(), self.replaced(b"")
         fired(self.store.delete(lost[1]))
         result_of(put(self.store, "stray", "1", DATA))
@@ -262,7 +262,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual(self.found(go_on), [])
 
     def test_registered_meanwhile(self) -> None:
-        """An object that was left over, and has become an image's a moment later, is none any more."""
+        """An object that belongs to an image at the second check is not left over."""
         stray = "11111111-2222-3333-4444-555555555555"
         location = result_of(put(self.store, stray, "1", DATA))
 
@@ -273,7 +273,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual(self.found(register), [])
 
     def test_deleted_when_it_is_looked_at(self) -> None:
-        """An image that is deleted between a look at its record and one at its object is not missing."""
+        """An image that is deleted between the checks of its record and its object is not missing."""
         image_id, location = self.active()
         fired(self.store.delete(location))
 
@@ -285,7 +285,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual(self.found(lambda: self.meddle(forget)), [])
 
     def test_replaced_when_it_is_looked_at(self) -> None:
-        """A name that has another object than the one that was listed has one that nobody knows yet."""
+        """A name whose object was replaced after the list is not a finding yet."""
         result_of(put(self.store, "stray", "1", DATA))
 
         def replace(call: str) -> None:
@@ -297,7 +297,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertIn("stray", self.names())
 
     def test_wanted_when_it_is_moved(self) -> None:
-        """An object that becomes an image's while it is moved aside is put back."""
+        """An object that becomes an image's while it is set aside is put back."""
         stray = "11111111-2222-3333-4444-555555555555"
         result_of(put(self.store, stray, "1", DATA))
         calls = []
@@ -312,13 +312,13 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual((calls[-1], self.names()), ("set_aside", {stray}))
 
     def meddle(self, before: Callable[[str], object]) -> None:
-        """From now on others do this whenever the store is asked."""
+        """From now on, let others do this whenever the store is asked."""
         self.store.before = before
 
     # --- what cannot be looked at
 
     def test_away(self) -> None:
-        """A store that is away, or goes away meanwhile, has no findings: it cannot be looked at."""
+        """A store that is away, or goes away meanwhile, has no findings and is reported as unreadable."""
         _, location = self.active()
         fired(self.store.delete(location))
         for call in ("check", "size", "unfinished"):
@@ -336,7 +336,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual(found, [])
 
     def test_unreadable(self) -> None:
-        """A single object that the store does not give is a finding, the others are looked at all the same."""
+        """A single object that the store cannot read is a finding. The others are checked."""
         image_id, _ = self.active()
         faulty = FaultyStore(self.store)
         faulty.fail("reader", StoreUnavailable("local", "cannot read the object: EIO."))
@@ -348,7 +348,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual(finding.text, "cannot read the object: EIO.")
 
     def test_cancelled(self) -> None:
-        """It ends at once when it is told to, at whatever it is."""
+        """A cancelled verification ends at once, at any point."""
         before = self.clock.getDelayedCalls()
         result_of(put(self.store, "stray", "1", DATA))
         running, _, found = self.begin()
@@ -363,7 +363,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual((found, self.clock.getDelayedCalls()), ([], before))
 
     def test_pages(self) -> None:
-        """More records and doubts than are held at a time."""
+        """More records and suspicions than are kept at a time."""
         self.patch(record_check, "PAGE", 3)
         self.patch(doubts, "MOST", 2)
         missing = []
@@ -388,7 +388,7 @@ class MeddledFileStore(Meddled, FileStore):
 
 
 class FileVerificationTests(VerificationTests):
-    """The same on a folder."""
+    """The same tests on a folder."""
 
     def made(self) -> Any:
         services = store_services(Path(self.mktemp()).absolute(), clock=self.clock, holdings=self.catalogue)
