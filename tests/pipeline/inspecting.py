@@ -1,4 +1,4 @@
-"""What the tests of inspection have in common: verdicts, and images that are made once."""
+"""Helpers for the tests of inspection: verdicts, and images that are created once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = 3 << 20
 
 
 def inspect(data: bytes, disk_format: str, pieces: int = UNIT, bare: bool = True, **rules: Any) -> int | None:
-    """The virtual size of bytes that come in pieces of a size."""
+    """The virtual size of data that comes in pieces of one size."""
     inspection = Inspection("an-image", disk_format, evolve(RULES, **rules), bare=bare)
     for start in range(0, len(data), pieces):
         inspection.feed(data[start : start + pieces])
@@ -27,7 +27,7 @@ def inspect(data: bytes, disk_format: str, pieces: int = UNIT, bare: bool = True
 
 
 def verdict(data: bytes, disk_format: str, pieces: int = UNIT, bare: bool = True, **rules: Any) -> int | str | None:
-    """As `inspect`, or the reason of the refusal."""
+    """Like `inspect`, but returns the reason of a refusal."""
     try:
         return inspect(data, disk_format, pieces, bare, **rules)
     except FormatMismatch as refusal:
@@ -36,7 +36,7 @@ def verdict(data: bytes, disk_format: str, pieces: int = UNIT, bare: bool = True
 
 @cache
 def folder() -> Path:
-    """Where the images of this module are made, once."""
+    """The folder for the images of this module, created once."""
     made = tempfile.TemporaryDirectory(prefix="imgsvc-images-")
     _folders.append(made)
     return Path(made.name)
@@ -46,7 +46,7 @@ _folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def clean_up() -> None:
-    """Remove all that was made."""
+    """Remove the folder."""
     while _folders:
         _folders.pop().cleanup()
     folder.cache_clear()
@@ -55,7 +55,7 @@ def clean_up() -> None:
 
 @cache
 def image(format: Format) -> Path:
-    """A disk of 3 MiB that is neither empty nor full, in this format."""
+    """A disk of 3 MiB that is partly filled, in this format."""
     raw = folder() / "disk.raw"
     if not raw.exists():
         raw.write_bytes((bytes(range(256)) * 2048).ljust(SIZE, b"\0"))

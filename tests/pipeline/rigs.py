@@ -1,4 +1,4 @@
-"""Producers, lanes and sinks that a test moves by hand."""
+"""Producers, lanes and sinks that a test controls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imgsvc.interfaces import IResponseSink
 
 
 class ManualLane:
-    """A consumer of blocks that is done when the test says so, or at once."""
+    """A consumer of blocks that finishes when the test says so, or at once."""
 
     def __init__(self, at_once: bool = False) -> None:
         self.at_once = at_once
@@ -25,7 +25,7 @@ class ManualLane:
         self._working: Deferred[None] | None = None
 
     def consume(self, pieces: list[Piece]) -> Deferred[None]:
-        """Takes a list of pieces, and refuses a second call meanwhile."""
+        """Accepts a list of pieces, and refuses a second call meanwhile."""
         assert self._working is None, "a call before the last one was done"
         self.calls.append(list(pieces))
         for piece in pieces:
@@ -38,11 +38,11 @@ class ManualLane:
 
     @property
     def working(self) -> bool:
-        """Whether a call is under way."""
+        """Whether a call is running."""
         return self._working is not None
 
     def finish(self, result: Failure | None = None) -> None:
-        """End the call that is under way."""
+        """End the running call."""
         done, self._working = self._working, None
         assert done is not None
         done.callback(result)  # type: ignore[arg-type]  # a Failure makes it fail
@@ -50,7 +50,7 @@ class ManualLane:
 
 @implementer(IBodyProducer, IPushProducer)
 class Client:
-    """Sends when it is told to, and keeps what is sent while it is paused."""
+    """Sends when the test says so. What is sent while it is paused waits."""
 
     length = UNKNOWN_LENGTH
 
@@ -89,22 +89,22 @@ class Client:
 
     @property
     def open(self) -> bool:
-        """Whether it may still send."""
+        """Whether it can still send."""
         return self._done is not None and not self._ending
 
     def send(self, data: bytes) -> None:
-        """Send now, or as soon as it is resumed."""
+        """Send now, or when resumed."""
         self.sent += data
         self._waiting.append(data)
         self._flow()
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """End the data."""
         self._ending = True
         self._flow()
 
     def lose(self, failure: Failure) -> None:
-        """The connection is lost."""
+        """Lose the connection."""
         self._waiting.clear()
         self._fire(failure)
 
@@ -125,7 +125,7 @@ class Client:
 
 @implementer(IResponseSink)
 class Sink:
-    """Keeps what is written. transport: what it lends; None: it has no plain socket."""
+    """Keeps what is written. transport: the transport that it lends; None: it has no plain socket."""
 
     def __init__(self, transport: Any = None) -> None:
         self.data = bytearray()
@@ -134,7 +134,7 @@ class Sink:
         self.was_cut = 0
         self.counted = 0
         self.took_back: int | None = None
-        """Bytes that were counted since it was lent."""
+        """Bytes that were counted since the transport was lent."""
         self._transport = transport
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:

@@ -1,4 +1,4 @@
-"""How JSON bodies and answers share the memory of a process."""
+"""How JSON bodies and responses share the memory of a process."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ MIB = 1 << 20
 
 
 class AnswerBudgetTests(SynchronousTestCase):
-    """Who waits, who does not, and in which order."""
+    """Which reservations wait, and in which order they are granted."""
 
     def setUp(self) -> None:
         self.budget = AnswerBudget(4 * MIB)
 
     def reserved(self, size: int) -> Reservation:
-        """A reservation that was granted at once."""
+        """A reservation that is granted at once."""
         reservation: Reservation = self.successResultOf(self.budget.reserve(size))
         return reservation
 
     def test_interfaces(self) -> None:
-        """Both provide what they say."""
+        """Both classes provide their interfaces."""
         verifyObject(IAnswerBudget, self.budget)
         verifyObject(IReservation, self.reserved(1))
 
     def test_small(self) -> None:
-        """Small ones never wait, not even where nothing is left and others wait; they are counted."""
+        """Small reservations never wait, even if no memory is left and others wait. They are counted."""
         self.reserved(4 * MIB)
         self.assertNoResult(self.budget.reserve(SMALL + 1))
         for _ in range(100):
@@ -41,7 +41,7 @@ class AnswerBudgetTests(SynchronousTestCase):
         self.assertEqual(4 * MIB + 100 * SMALL, self.budget.held)
 
     def test_order(self) -> None:
-        """Large ones are granted in the order in which they came; one that would fit does not overtake."""
+        """Large reservations are granted in their order. One that would fit does not overtake."""
         first = self.reserved(3 * MIB)
         second, third = self.budget.reserve(2 * MIB), self.budget.reserve(MIB)
         self.assertNoResult(second)
@@ -52,7 +52,7 @@ class AnswerBudgetTests(SynchronousTestCase):
         self.assertEqual(3 * MIB, self.budget.held)
 
     def test_larger_than_the_whole(self) -> None:
-        """One that is larger than the whole is granted when no other large one is held."""
+        """A reservation that is larger than the budget is granted when no other large one is held."""
         first = self.reserved(MIB)
         huge, last = self.budget.reserve(5 * MIB), self.budget.reserve(MIB)
         self.assertNoResult(huge)
@@ -62,7 +62,7 @@ class AnswerBudgetTests(SynchronousTestCase):
         self.successResultOf(last)
 
     def test_small_ones_keep_nobody_waiting(self) -> None:
-        """However much small ones hold, one large one at a time is granted."""
+        """However much small ones hold, one large reservation at a time is granted."""
         for _ in range(1000):
             self.reserved(SMALL)
         first = self.reserved(MIB)
@@ -72,7 +72,7 @@ class AnswerBudgetTests(SynchronousTestCase):
         self.successResultOf(second)
 
     def test_cancelled(self) -> None:
-        """One that is cancelled while it waits leaves the queue, and those behind it move up."""
+        """A reservation that is cancelled while it waits leaves the queue, and those behind it move up."""
         self.reserved(3 * MIB)
         second, third = self.budget.reserve(2 * MIB), self.budget.reserve(MIB)
         second.cancel()
@@ -81,7 +81,7 @@ class AnswerBudgetTests(SynchronousTestCase):
         self.assertEqual((4 * MIB, 0), (self.budget.held, self.budget.waiting))
 
     def test_resize(self) -> None:
-        """One that turns out to need less makes room for others, and one that needs more is counted."""
+        """A reservation that shrinks makes room for others, and one that grows is counted."""
         first = self.reserved(4 * MIB)
         second = self.budget.reserve(MIB)
         first.resize(3 * MIB)
@@ -90,7 +90,7 @@ class AnswerBudgetTests(SynchronousTestCase):
         self.assertEqual((5 * MIB, 6 * MIB), (first.size, self.budget.held))
 
     def test_close(self) -> None:
-        """A second close gives nothing back, and a closed one is not counted again."""
+        """A second close releases nothing, and a closed reservation is not counted again."""
         first = self.reserved(MIB)
         first.close()
         first.close()
@@ -98,7 +98,7 @@ class AnswerBudgetTests(SynchronousTestCase):
         self.assertEqual((0, 0), (self.budget.held, self.budget.large))
 
     def test_granted_within_a_grant(self) -> None:
-        """Many that are closed as soon as they are granted are no recursion."""
+        """Many reservations that are closed when granted cause no recursion."""
         first = self.reserved(4 * MIB)
         waiting = [self.budget.reserve(3 * MIB).addCallback(lambda one: one.close()) for _ in range(5000)]
         first.close()
@@ -109,7 +109,7 @@ class AnswerBudgetTests(SynchronousTestCase):
     @settings(derandomize=True, deadline=None, max_examples=100)
     @given(st.lists(st.tuples(st.sampled_from(["reserve", "close", "cancel", "resize"]), st.integers(0, 3 * MIB))))
     def test_any_order(self, steps: list[tuple[str, int]]) -> None:
-        """Whatever they do, the count is right, large ones hold no more than the whole, and nobody waits in vain."""
+        """In any order, the count is right, large ones hold at most the whole budget, and none waits in vain."""
         budget = AnswerBudget(2 * MIB)
         held: list[Any] = []
         waiting: list[Any] = []

@@ -22,15 +22,15 @@ from imgsvc.pipeline.budget import (
 
 
 class BudgetTests(SynchronousTestCase):
-    """Room, blocks and those who wait."""
+    """Room, the size of blocks, and transfers that wait."""
 
     def test_interfaces(self) -> None:
-        """Budget and Share provide what they say."""
+        """Budget and Share provide their interfaces."""
         verifyObject(IBudget, Budget(MIB))
         verifyObject(IShare, Budget(MIB).share())
 
     def test_blocks_shrink(self) -> None:
-        """Blocks are a MiB for few transfers, and 64 KiB for many; a power of two between."""
+        """Blocks are 1 MiB for few transfers, and 64 KiB for many, and a power of two between."""
         budget = Budget(256 * MIB)
         sizes = []
         for _ in range(1000):
@@ -50,7 +50,7 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(LARGEST_BLOCK, budget.block_size)
 
     def test_part_of_a_share(self) -> None:
-        """A transfer has room for what keeps its lanes busy, also when it is alone."""
+        """A single transfer has room only for what keeps its lanes busy."""
         share = Budget(256 * MIB).share()
         share.hold(BLOCKS_IN_FLIGHT * LARGEST_BLOCK - 1)
         self.assertTrue(share.has_room())
@@ -58,7 +58,7 @@ class BudgetTests(SynchronousTestCase):
         self.assertFalse(share.has_room())
 
     def test_equal_parts(self) -> None:
-        """The parts of all together are no more than the whole."""
+        """The shares of all transfers together are at most the budget."""
         budget = Budget(256 * MIB)
         shares = [budget.share() for _ in range(64)]
         for share in shares:
@@ -67,7 +67,7 @@ class BudgetTests(SynchronousTestCase):
         self.assertLessEqual(budget.held, budget.size)
 
     def test_bound(self) -> None:
-        """However many share it, no more is held than the whole and the last piece of each."""
+        """However many transfers share it, at most the budget and the last piece of each are held."""
         for count in (1, 10, 1000, 5000):
             budget = Budget(16 * MIB)
             shares = [budget.share() for _ in range(count)]
@@ -77,7 +77,7 @@ class BudgetTests(SynchronousTestCase):
             self.assertLess(budget.held, budget.size + SMALLEST_BLOCK)
 
     def test_waiting(self) -> None:
-        """Those who wait are woken in the order in which they came, once, and only while there is room."""
+        """Waiting transfers are woken once, in their order, and only while there is room."""
         budget = Budget(MIB)
         greedy, others = budget.share(), [budget.share() for _ in range(3)]
         greedy.hold(MIB)
@@ -99,7 +99,7 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual([0, 1, 2], woken)
 
     def test_woken_again(self) -> None:
-        """One that is woken and waits again is not called in a circle."""
+        """A transfer that waits again when it is woken is not called in a loop."""
         budget = Budget(MIB)
         first, second = budget.share(), budget.share()
         first.hold(10)
@@ -114,7 +114,7 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(["again"], calls)
 
     def test_woken_frees(self) -> None:
-        """One that is woken and gives up wakes those behind it, each once."""
+        """A transfer that closes when it is woken wakes those behind it, each once."""
         budget = Budget(MIB)
         first, second, third = budget.share(), budget.share(), budget.share()
         first.hold(MIB)
@@ -125,7 +125,9 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(["second", "third"], calls)
 
     def test_lenders(self) -> None:
-        """Who needs room has others give back what they have lent, no more of them than it takes, the oldest first."""
+        """A transfer that needs room makes others give up what they have lent: no more than needed, the oldest
+        first.
+        """
         budget = Budget(4 * MIB)
         shares = [budget.share() for _ in range(4)]
         asked: list[int] = []
@@ -156,7 +158,7 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(({}, [2]), (budget.lenders, asked))
 
     def test_close(self) -> None:
-        """A closed share gives all back, and what is freed later counts no more."""
+        """A closed share releases everything, and bytes that are freed later do not count."""
         budget = Budget(MIB)
         share = budget.share()
         share.hold(1000)
@@ -167,7 +169,7 @@ class BudgetTests(SynchronousTestCase):
 
 
 class BudgetMachine(RuleBasedStateMachine):
-    """Transfers that come, hold, wait, free and go in any order."""
+    """Transfers that come, hold, wait, free and close in any order."""
 
     shares = Bundle("shares")
 
@@ -238,15 +240,15 @@ class BudgetMachineTests(SynchronousTestCase):
     """The machine above, run by trial."""
 
     def test_any_order(self) -> None:
-        """Counts, the bound and the order of waking hold whatever transfers do."""
+        """Counts, limits and the order of waking hold for any sequence of calls."""
         BudgetMachine.TestCase("runTest").runTest()
 
 
 class PartsTests(SynchronousTestCase):
-    """The parts of the whole."""
+    """The parts of the memory budget."""
 
     def test_parts(self) -> None:
-        """The parts are no more than the whole, and none is left without anything."""
+        """The parts together are at most the budget, and none is empty."""
         for size in (MIB, 3 * MIB + 1, 256 * MIB):
             budgets = Budgets(size)
             parts = [budgets.uploads.size, budgets.downloads.size, budgets.answers.size]
@@ -254,7 +256,7 @@ class PartsTests(SynchronousTestCase):
             self.assertGreater(min(parts), SMALLEST_BLOCK)
 
     def test_apart(self) -> None:
-        """Downloads that hold all that they may leave uploads and answers their room."""
+        """Downloads that use all of their part leave uploads and responses theirs."""
         budgets = Budgets(256 * MIB)
         share = budgets.downloads.share()
         share.hold(budgets.downloads.size)
@@ -263,7 +265,7 @@ class PartsTests(SynchronousTestCase):
         self.successResultOf(budgets.answers.reserve(MIB))
 
     def test_downloads(self) -> None:
-        """A thousand downloads have blocks of their own, smaller ones than uploads."""
+        """A thousand downloads each have blocks, smaller ones than uploads."""
         budgets = Budgets(256 * MIB)
         shares = [budgets.downloads.share() for _ in range(1200)]
         for share in shares:

@@ -1,4 +1,4 @@
-"""Copies from store to store, by the kernel and by way of this process."""
+"""Copies from store to store, by the kernel and through this process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class CopyTestCase(SynchronousTestCase):
         return store
 
     def copy(self, source: IStore, target: IStore, data: bytes = DATA) -> Copy:
-        """A copy that is whole, committed and finalized, as it must be."""
+        """A complete copy that is committed and finalized."""
         location = result_of(put(source, NAME, EARLIER, data))
         writer = result_of(target.writer(NAME, LATER, len(data)))
         copy = Copy(source, location, len(data), writer, self.services.budget)
@@ -61,23 +61,23 @@ class CopyTestCase(SynchronousTestCase):
 
 
 class KernelTests(CopyTestCase):
-    """From file to file."""
+    """Copies from file to file."""
 
     def test_interface(self) -> None:
-        """Writers of files provide it."""
+        """Writers of files provide the interface."""
         writer = result_of(self.near.writer(NAME, EARLIER, None))
         verifyObject(ICopyingWriter, writer)
         result_of(writer.abort())
 
     def test_nothing_passes(self) -> None:
-        """This process does not see the bytes."""
+        """This process does not read the bytes."""
         for data in (DATA, b"", b"x"):
             self.assertEqual(0, self.copy(self.near, self.far, data).passed)
             for store in (self.near, self.far):
                 result_of(store.delete(Location(store.store_id, f"file:///{NAME}")))
 
     def test_parts(self) -> None:
-        """A writer takes a bounded part at a time, of any span, behind what it has already."""
+        """A writer copies a limited part of any span at a time, after what it already has."""
         path = self.folder / "near" / NAME
         size = MOST_COPIED + 5000
         with open(path, "wb") as large:
@@ -96,7 +96,7 @@ class KernelTests(CopyTestCase):
         self.assertEqual(expected, (self.folder / "far" / copied.url.rpartition("/")[2]).read_bytes())
 
     def test_holes(self) -> None:
-        """A store that leaves holes copies them as holes: at the begin, in the middle, at the end, and nothing else."""
+        """A store that leaves holes copies holes: at the beginning, in the middle, at the end, and nothing else."""
         path = self.folder / "near" / NAME
         for runs in ((), (0,), (MIB,), (0, 2 * MIB), (MIB, 5 * MIB), (7 * MIB,)):
             with open(path, "wb") as source:
@@ -115,7 +115,7 @@ class KernelTests(CopyTestCase):
             result_of(self.thin.delete(location))
 
     def test_missing(self) -> None:
-        """An object that is not there, or ends early, fails the copy; the writer can be aborted."""
+        """An object that is missing, or ends early, fails the copy. The writer can be aborted."""
         location = result_of(put(self.near, NAME, EARLIER, DATA))
         writer = result_of(self.far.writer(NAME, LATER, None))
         copy = Copy(self.near, location, len(DATA) + 1, writer, self.services.budget)
@@ -128,7 +128,7 @@ class KernelTests(CopyTestCase):
         self.assert_memory_is_free()
 
     def test_full(self) -> None:
-        """A file that may not become so large refuses the rest, and the writer is of no use any more."""
+        """A file that reaches its size limit refuses the rest, and its writer cannot go on."""
         location = result_of(put(self.near, NAME, EARLIER, DATA))
 
         def fill() -> None:
@@ -144,10 +144,10 @@ class KernelTests(CopyTestCase):
 
 
 class PassedTests(CopyTestCase):
-    """By way of this process, where nothing else is possible."""
+    """Copies through this process, if nothing else is possible."""
 
     def test_any_stores(self) -> None:
-        """Into memory and out of it; a writer of files says that it cannot, and takes the bytes."""
+        """Into memory and out of it. A writer of files refuses to copy, and takes the bytes."""
         for source, target in ((self.near, self.memory), (self.memory, self.far)):
             self.assertEqual(len(DATA), self.copy(source, target).passed)
             for store, scheme in ((source, "x"), (target, "y")):
@@ -164,7 +164,7 @@ class PassedTests(CopyTestCase):
         self.assert_memory_is_free()
 
     def test_other_file_system(self) -> None:
-        """Between file systems of two kinds the kernel does it or refuses; the bytes arrive either way."""
+        """Between two kinds of file systems the kernel copies or refuses. The bytes arrive in both cases."""
 
         def mount_and_copy() -> None:
             own_mounts()
@@ -176,7 +176,7 @@ class PassedTests(CopyTestCase):
 
 
 class StopTests(CopyTestCase):
-    """Copies that are given up."""
+    """Copies that are cancelled."""
 
     def start(self, source: IStore, target: IStore) -> tuple[Copy, Deferred[None]]:
         location = result_of(put(self.near, NAME, EARLIER, DATA))
@@ -185,7 +185,7 @@ class StopTests(CopyTestCase):
         return copy, Deferred.fromCoroutine(copy.run())
 
     def test_while_it_reads(self) -> None:
-        """It ends when the store has answered, and reads no more."""
+        """A cancelled copy ends when the store has answered, and reads no more."""
         source, target = FaultyStore(self.near), FaultyStore(self.memory)
         source.hang("reader")
         copy, running = self.start(source, target)
@@ -197,7 +197,7 @@ class StopTests(CopyTestCase):
         self.assert_memory_is_free()
 
     def test_while_it_writes(self) -> None:
-        """It ends when the write is answered."""
+        """A cancelled copy ends when the write is done."""
         target = FaultyStore(self.memory)
         target.hang("write")
         copy, running = self.start(self.near, target)
@@ -209,7 +209,7 @@ class StopTests(CopyTestCase):
         self.assert_memory_is_free()
 
     def test_between_parts(self) -> None:
-        """The kernel is not asked for a further part."""
+        """The kernel copies no further part."""
         source = FaultyStore(self.near)
         source.hang("reader")
         self.patch(file_writer, "MOST_COPIED", 1000)
@@ -221,7 +221,7 @@ class StopTests(CopyTestCase):
         self.assert_memory_is_free()
 
     def test_source_fails(self) -> None:
-        """A source that does not answer fails the copy, also by the kernel."""
+        """A source that does not answer fails the copy, also a copy by the kernel."""
         for target in (self.memory, self.far):
             source = FaultyStore(self.near)
             source.fail("reader", StoreUnavailable("near", "does not answer."))

@@ -1,4 +1,4 @@
-"""The bytes of a store's reader on their way to a client, through this process."""
+"""The bytes of a store's reader are sent to a client through this process."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class DeliveryTestCase(SynchronousTestCase):
         return ReadAhead("local", read or read_data, self._close, span, self.budget)
 
     def send(self, reader: Any) -> Deferred[None]:
-        """Begin."""
+        """Begin to send."""
         return Deferred.fromCoroutine(self.delivery.send(reader, self.sink))
 
     def _close(self) -> None:
         self.closed += 1
 
     def assert_clean(self) -> None:
-        """The reader was closed once, no memory is held, no timer runs, and the sink has no producer."""
+        """The reader was closed once, no memory is held, there is no timer, and the sink has no producer."""
         self.assertEqual((1, 0, 0), (self.closed, self.budget.held, self.budget.shares))
         self.assertEqual([], self.clock.getDelayedCalls())
         self.assertIsNone(self.sink.producer)
@@ -65,7 +65,7 @@ class ProduceTests(DeliveryTestCase):
     """Readers that write to the sink."""
 
     def test_interfaces(self) -> None:
-        """The sink of the tests is one; what stands before it is a consumer and a producer."""
+        """The sink of the tests provides IResponseSink, and what is registered with it is a consumer and a producer."""
         verifyObject(IResponseSink, self.sink)
         watched = _WatchedSink(self.sink, StallTimer(self.clock, 1, self.fail))
         verifyObject(IConsumer, watched)
@@ -74,7 +74,7 @@ class ProduceTests(DeliveryTestCase):
     @settings(derandomize=True, deadline=None, max_examples=40)
     @given(st.integers(0, len(DATA)), st.integers(0, len(DATA)))
     def test_any_span(self, start: int, length: int) -> None:
-        """Every span arrives as it is."""
+        """Every span arrives unchanged."""
         self.setUp()
         span = Span(start, min(length, len(DATA) - start))
         self.successResultOf(self.send(self.reader(span)))
@@ -83,7 +83,7 @@ class ProduceTests(DeliveryTestCase):
         self.assert_clean()
 
     def test_pause(self) -> None:
-        """A paused sink gets nothing, then the rest."""
+        """A paused sink gets nothing. After it is resumed it gets the rest."""
         blocks: list[tuple[int, int, Deferred[bytes]]] = []
 
         def read(offset: int, size: int) -> Deferred[bytes]:
@@ -106,7 +106,7 @@ class ProduceTests(DeliveryTestCase):
         self.assert_clean()
 
     def test_stalled(self) -> None:
-        """A client that takes nothing for the time-out is cut off; who learns of that cancels."""
+        """A client that takes nothing for the time-out is cut. The caller that learns of it cancels."""
         pausing = self.sink.write
         self.sink.write = lambda data: (pausing(data), self.sink.producer.pauseProducing())  # type: ignore[method-assign,assignment,return-value]
         sent = self.send(self.reader())
@@ -124,7 +124,7 @@ class ProduceTests(DeliveryTestCase):
         self.assert_clean()
 
     def test_store_fails(self) -> None:
-        """A store that fails after the first byte: the connection is cut, and the error raised."""
+        """If a store fails after the first byte, the connection is cut, and the error is raised."""
 
         def read(offset: int, size: int) -> Deferred[bytes]:
             return fail(StoreUnavailable("local", "gone")) if offset else succeed(DATA[:size])
@@ -135,7 +135,7 @@ class ProduceTests(DeliveryTestCase):
         self.assert_clean()
 
     def test_short_object(self) -> None:
-        """An object that ends early: the connection is cut; what was sent is not padded."""
+        """If an object ends early, the connection is cut and the body is not padded."""
         reader = self.reader(Span(0, len(DATA) + 1))
         self.failureResultOf(self.send(reader), ObjectDamaged)
         self.assertEqual(1, self.sink.was_cut)
@@ -143,7 +143,7 @@ class ProduceTests(DeliveryTestCase):
         self.assert_clean()
 
     def test_stopped_by_the_sink(self) -> None:
-        """A connection that is lost fails nothing by itself: who learns of it cancels, and so ends the reader."""
+        """A lost connection raises nothing by itself. The caller that learns of it cancels, and so ends the reader."""
         pausing = self.sink.write
         self.sink.write = lambda data: (pausing(data), self.sink.producer.pauseProducing())  # type: ignore[method-assign,assignment,return-value]
         sent = self.send(self.reader())
@@ -157,7 +157,7 @@ class ProduceTests(DeliveryTestCase):
 
 @implementer(IFileBacked)
 class BackedReader(ReadAhead):
-    """A reader that says that its bytes are in a file."""
+    """A reader whose bytes are in a file."""
 
     def __init__(self, fd: int, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -168,7 +168,7 @@ class BackedReader(ReadAhead):
 
 
 class SmallFileTests(DeliveryTestCase):
-    """Spans of files that go out with the headers, and files for connections that cannot take them as they are."""
+    """Spans that are sent with the headers, and files for connections without a plain socket."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -198,19 +198,19 @@ class SmallFileTests(DeliveryTestCase):
             self.assert_clean()
 
     def test_large(self) -> None:
-        """Without a plain socket a file is produced as any other reader."""
+        """Without a plain socket a file is sent like any other reader."""
         self.successResultOf(self.send(self.backed(Span(3, len(DATA) - 3))))
         self.assertEqual(DATA[3:], self.sink.data)
         self.assert_clean()
 
     def test_beyond_the_end(self) -> None:
-        """A small span beyond the end of the file is damage, not fewer bytes."""
+        """A small span beyond the end of the file is damage, not a shorter body."""
         self.failureResultOf(self.send(self.backed(Span(len(DATA) - 5, 6))), ObjectDamaged)
         self.assertEqual((0, b""), (self.sink.was_cut, self.sink.data))
         self.assert_clean()
 
     def test_bad_descriptor(self) -> None:
-        """A file that cannot be read, before the first byte: the error is raised, and the connection whole."""
+        """If a file cannot be read before the first byte, the error is raised, and the connection is kept."""
 
         def read(offset: int, size: int) -> Deferred[bytes]:
             return fail(StoreUnavailable("local", os.strerror(errno.EIO)))

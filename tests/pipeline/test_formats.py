@@ -1,4 +1,4 @@
-"""Which bytes are in a format, and what makes an image in it unsafe: beyond what oslo.utils looks at."""
+"""Recognition of formats, and unsafe images, beyond the checks of oslo.utils."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ SPARSE_VMDK = Format("vmdk", "vmdk", "subformat=monolithicSparse")
 
 
 def with_text(vmdk: bytes, text: str, sectors: int = 20) -> bytes:
-    """A VMDK with another text, and that length in its header."""
+    """A VMDK with another descriptor, and its length in the header."""
     written = text.encode("latin-1").ljust(20 * 512, b"\0")
     return vmdk[:36] + struct.pack("<Q", sectors) + vmdk[44:512] + written + vmdk[512 + 20 * 512 :]
 
 
 def text_of(vmdk: bytes) -> str:
-    """The text of a VMDK."""
+    """The descriptor of a VMDK."""
     return vmdk[512 : 512 + 20 * 512].rstrip(b"\0").decode()
 
 
 def with_footer(footer: bytes, kind: int, size: int | None = None) -> bytes:
-    """The footer of a VHD with another kind, size, and with the right checksum."""
+    """The footer of a VHD with another kind and size, and the right checksum."""
     changed = bytearray(footer)
     struct.pack_into(">I", changed, 60, kind)
     if size is not None:
@@ -61,10 +61,10 @@ def with_footer(footer: bytes, kind: int, size: int | None = None) -> bytes:
 
 
 class VariantTests(SynchronousTestCase):
-    """What qemu-img makes with options."""
+    """Images of qemu-img with options."""
 
     def test_each(self) -> None:
-        """Taken, with the size that it tells."""
+        """Each is accepted, with the size that qemu-img shows."""
         for format in VARIANTS:
             path = image(format)
             size = info(path, format.qemu)["virtual-size"]
@@ -75,19 +75,19 @@ class Qcow2Tests(SynchronousTestCase):
     """qcow2"""
 
     def test_encrypted(self) -> None:
-        """Encrypted ones of both versions."""
+        """Encrypted images of both versions are refused."""
         for options in ("encrypt.format=luks,encrypt.iter-time=10", "encrypt.format=luks,compat=0.10"):
             path = encrypted(folder() / "secret.qcow2", "3M", "qcow2", f"{options},encrypt.key-secret=s")
             self.assertEqual(SIZE, inspect(path.read_bytes(), "qcow2"), options)
 
     def test_version_two(self) -> None:
-        """Version 2 has no features: what stands in their place is something else."""
+        """Version 2 has no features; the field has other contents."""
         data = bytearray(image(Format("qcow2", "qcow2", "compat=0.10")).read_bytes())
         data[72:80] = struct.pack(">II", 0x6803F857, 0x44)
         self.assertEqual(SIZE, inspect(bytes(data), "qcow2"))
 
     def test_features(self) -> None:
-        """Of the features of version 3, five are known, and one of them is a data file."""
+        """Five features of version 3 are known, and one of them is an external data file."""
         data = bytearray(image(FORMATS[0]).read_bytes())
         for bit in range(64):
             data[72:80] = struct.pack(">Q", 1 << bit)
@@ -108,45 +108,45 @@ class VmdkTests(SynchronousTestCase):
         self.text = text_of(self.data)
 
     def refused(self, text: str, sectors: int = 20) -> str:
-        """Why a VMDK with such a text is refused."""
+        """The reason why a VMDK with such a descriptor is refused."""
         return str(verdict(with_text(self.data, text, sectors), "vmdk"))
 
     def test_parent(self) -> None:
-        """One that holds what differs from another file."""
+        """A VMDK that depends on another file is refused."""
         base = image(SPARSE_VMDK)
         path = create(folder() / "delta.vmdk", "3M", "vmdk", "-b", str(base), "-F", "vmdk")
         self.assertIn("Image has a parent", str(verdict(path.read_bytes(), "vmdk")))
 
     def test_parent_behind_the_text(self) -> None:
-        """Programs look for a parent in all of the text, also behind the length that the header tells."""
+        """Programs look for a parent in the whole descriptor, also beyond the length in the header."""
         long = self.text + "# " + "x" * (512 - len(self.text) - 2)
         self.assertEqual(SIZE, inspect(with_text(self.data, long, 1), "vmdk"))
         self.assertIn("Image has a parent", self.refused(f'{long}\nPARENTFileNameHint="/etc/x"\n', 1))
         self.assertIn("Image has a parent", self.refused(f'# parentFileNameHint="/etc/x"\n{self.text}'))
 
     def test_other_types(self) -> None:
-        """Programs differ about which of two types counts."""
+        """Programs differ in which of two types counts."""
         self.assertIn("not one createType", self.refused(f'createType="streamOptimized"\n{self.text}'))
 
     def test_other_extents(self) -> None:
-        """More than one, or one that is another file."""
+        """Several extents, or one in another file, are refused."""
         extent = next(line for line in self.text.splitlines() if line.startswith("RW"))
         for other in (f"{extent}\n{extent}", f"{extent}\nRW 1 FLAT secret 0", 'RW 6144 FLAT "secret" 0', "RW 6144"):
             self.assertIn("not one sparse extent", self.refused(self.text.replace(extent, other)), other)
         self.assertEqual(SIZE, inspect(with_text(self.data, self.text.replace(extent, f"  {extent}\r")), "vmdk"))
 
     def test_text_alone(self) -> None:
-        """A text of the right type that leads to another file."""
+        """A descriptor alone, of an allowed type, that refers to another file is refused."""
         self.assertIn("descriptor without a disk", str(verdict(self.text.encode(), "vmdk")))
 
     def test_names(self) -> None:
-        """Names of files in any language."""
+        """Names of files may be in any language."""
         text = self.text.replace("vmdk-", "")
         for name in ("d\xefsk", "\xe3\x83\x87\xe3\x82\xa3"):
             self.assertEqual(SIZE, inspect(with_text(self.data, text.replace('SPARSE "', f'SPARSE "{name}')), "vmdk"))
 
     def test_lines(self) -> None:
-        """So many lines that to look at them would take long."""
+        """A descriptor with very many lines is checked quickly."""
         data = bytearray(self.data)
         data[36:44] = struct.pack("<Q", 100)
         data[512 : 512 + 100 * 512] = (self.text + "\n" * 2000).encode().ljust(100 * 512, b"\0")
@@ -157,7 +157,7 @@ class VhdTests(SynchronousTestCase):
     """VHD and VHDX"""
 
     def test_fixed(self) -> None:
-        """A fixed one has nothing but a footer; it is as large as that says, in whatever pieces it comes."""
+        """A fixed VHD has only a footer, which has its size, in whatever pieces it comes."""
         for format in FIXED_VHDS:
             data = image(format).read_bytes()
             for pieces in PIECES:
@@ -165,7 +165,7 @@ class VhdTests(SynchronousTestCase):
             self.assertEqual(len(data), inspect(data, "raw"))
 
     def test_contents_of_fixed(self) -> None:
-        """It holds a disk with partitions, an encrypted volume, or a disc."""
+        """It may contain a disk with partitions, an encrypted volume, or a disc."""
         for content in (gpt_disk(SIZE), luks_volume(), ISOS[0].bytes(), b"\xeb" * 510 + b"\x55\xaa"):
             raw = folder() / "content.raw"
             raw.write_bytes(content)
@@ -173,7 +173,7 @@ class VhdTests(SynchronousTestCase):
             self.assertEqual(len(content), inspect(path.read_bytes(), "vhd"))
 
     def test_no_fixed(self) -> None:
-        """A footer that is damaged, of another kind, of a larger disk, or not at the end makes no VHD."""
+        """A footer that is damaged, of another kind, of a larger disk, or not at the end is not a VHD."""
         data = image(FIXED_VHDS[1]).read_bytes()
         disk, footer = data[:-512], data[-512:]
         for wrong in (
@@ -194,7 +194,7 @@ class VhdTests(SynchronousTestCase):
         self.assertEqual(SIZE - 512, inspect(smaller, "vhd"))
 
     def test_footer_behind_another_format(self) -> None:
-        """A disk of another format does not become one by a footer."""
+        """A footer does not make a disk of another format a VHD."""
         footer = image(FIXED_VHDS[1]).read_bytes()[-512:]
         for format in FORMATS:
             if format.api != "vhd":
@@ -202,7 +202,7 @@ class VhdTests(SynchronousTestCase):
                 self.assertIn(f"its content is {format.api}", str(verdict(data, "vhd")))
 
     def test_parent(self) -> None:
-        """One that holds what differs from another file, as its first or its last bytes say."""
+        """A differencing VHD is refused, whether its first or its last bytes show it."""
         data = image(Format("vhd", "vpc")).read_bytes()
         changed = with_footer(data[:512], DIFFERENCING)
         for wrong in (changed + data[512:], data[:-512] + changed, changed + data[512:-512] + changed):
@@ -210,13 +210,13 @@ class VhdTests(SynchronousTestCase):
         self.assertIn("Image has a parent", str(verdict(bytes(SIZE) + changed, "vhd")))
 
     def test_resized(self) -> None:
-        """It is as large as it is now, not as it was made."""
+        """Its size is the current one, not the original one."""
         data = image(Format("vhd", "vpc")).read_bytes()
         footer = with_footer(data[:512], 3, 5 << 20)
         self.assertEqual(5 << 20, inspect(footer + data[512:-512] + footer, "vhd"))
 
     def test_vhdx_parent(self) -> None:
-        """A VHDX whose metadata name a parent."""
+        """A VHDX whose metadata names a parent is refused."""
         data = bytearray(image(Format("vhdx", "vhdx")).read_bytes())
         start = data.index(b"metadata")
         (count,) = struct.unpack_from("<H", data, start + 10)
@@ -228,7 +228,7 @@ class VhdTests(SynchronousTestCase):
     @settings(derandomize=True, deadline=None, max_examples=100)
     @given(st.binary(min_size=1, max_size=2000), st.lists(st.integers(1, 700), max_size=20))
     def test_any_footer(self, data: bytes, sizes: list[int]) -> None:
-        """The last 512 bytes are read as they came, however they were cut."""
+        """The last 512 bytes are found however the data is split."""
         footer = image(FIXED_VHDS[1]).read_bytes()[-512:]
         whole = data + with_footer(footer, 2, len(data))
         for size in sizes or [1]:
@@ -239,7 +239,7 @@ class VdiTests(SynchronousTestCase):
     """VDI"""
 
     def test_parent(self) -> None:
-        """Undo and differencing images hold what differs from another one."""
+        """Undo and differencing images are refused, because they depend on another image."""
         data = bytearray(image(Format("vdi", "vdi")).read_bytes())
         for kind, is_taken in ((1, True), (2, True), (3, False), (4, False), (0, False)):
             struct.pack_into("<I", data, 0x4C, kind)
@@ -259,7 +259,7 @@ class DiscTests(SynchronousTestCase):
         return tree
 
     def test_udf(self) -> None:
-        """A disc with UDF alone is as large as its bytes, whatever its blocks are."""
+        """The size of a disc with only UDF is that of its bytes, whatever its blocks are."""
         for block in (512, 2048, 4096):
             data = make_udf(folder() / f"{block}.udf", 4 << 20, block).read_bytes()
             for pieces in PIECES:
@@ -268,21 +268,21 @@ class DiscTests(SynchronousTestCase):
             self.assertIn("its content is iso", str(verdict(data, "qcow2")))
 
     def test_no_udf(self) -> None:
-        """What begins as UDF and goes on as something else is no disc."""
+        """Data that only begins like UDF is not a disc."""
         data = make_udf(folder() / "2048.udf", 4 << 20, 2048).read_bytes()
         self.assertIn("its content is raw", str(verdict(data.replace(b"NSR03", b"NSR99"), "iso")))
         self.assertIn("its content is raw", str(verdict(data.replace(b"BEA01", b"BEA99"), "iso")))
         self.assertIn("its content is raw", str(verdict(data[: 34 << 10], "iso")))
 
     def test_variants(self) -> None:
-        """Joliet, Rock Ridge, El Torito, and UDF beside ISO 9660."""
+        """Joliet, Rock Ridge, El Torito, and UDF beside ISO 9660 are recognised."""
         boot = ("-b", "boot", "-no-emul-boot")
         for options in ((), ("-J", "-R"), boot, ("-udf", "-J"), ("-udf", *boot)):
             data = make_iso(folder() / "made.iso", self.tree(), *options).read_bytes()
             self.assertEqual(len(data), inspect(data, "iso"), options)
 
     def test_small_iso_in_a_large_udf(self) -> None:
-        """Where the files are in UDF, what ISO 9660 says of the size is not enough."""
+        """If the files are in UDF, the size in ISO 9660 is not enough."""
         data = bytearray(make_iso(folder() / "bridge.iso", self.tree(), "-udf").read_bytes())
         struct.pack_into("<L", data, 0x8050, 20)
         self.assertEqual(len(data), inspect(bytes(data), "iso"))
@@ -296,17 +296,17 @@ class DiscTests(SynchronousTestCase):
 
 
 class BootSectorTests(SynchronousTestCase):
-    """Bytes whose first sector ends in 55 AA."""
+    """Data whose first sector ends in 55 AA."""
 
     def test_kernels(self) -> None:
-        """Kernels and ramdisks are not partitioned, and neither is what else has such a sector."""
+        """Kernels and ramdisks are not partitioned disks, nor is other data with such a sector."""
         for medium in KERNELS:
             for disk_format in ("aki", "ari", "ami"):
                 self.assertIsNone(inspect(medium.bytes(), disk_format), medium.file)
             self.assertEqual(len(medium.bytes()), inspect(medium.bytes(), "raw"), medium.file)
 
     def test_partitions(self) -> None:
-        """A partitioned disk is no kernel."""
+        """A partitioned disk is not a kernel."""
         mbr = bytearray(empty_mbr(SIZE))
         struct.pack_into("<B3BB3BII", mbr, 446, 0x80, 0, 1, 1, 0x83, 9, 9, 9, 2048, 4096)
         for data in (bytes(mbr), gpt_disk(SIZE)):
@@ -315,7 +315,7 @@ class BootSectorTests(SynchronousTestCase):
             self.assertEqual(SIZE, inspect(data, "raw"))
 
     def test_file_systems(self) -> None:
-        """NTFS, exFAT and FAT on a floppy disk: code and texts where a partition table would be."""
+        """NTFS, exFAT and FAT on a floppy disk have code and text in the place of a partition table."""
         for begin in (
             b"\xeb\x52\x90NTFS    ",
             b"\xeb\x76\x90EXFAT   ",
@@ -329,13 +329,13 @@ class BootSectorTests(SynchronousTestCase):
     @settings(derandomize=True, deadline=None, max_examples=200)
     @given(st.binary(min_size=510, max_size=510), st.integers(0, 2000))
     def test_any_bytes(self, sector: bytes, more: int) -> None:
-        """Whatever a first sector holds, the bytes are raw, unless they say that they are a GPT."""
+        """Data with any first sector is raw, unless it has a GPT."""
         assume(0xEE not in [sector[start] for start in (450, 466, 482, 498)])
         data = sector + b"\x55\xaa" + bytes(more)
         self.assertEqual(len(data), inspect(data, "raw"))
 
     def test_random_bytes(self) -> None:
-        """Random and encrypted bytes are raw."""
+        """Random and encrypted data is raw."""
         source = random.Random(1)
         for _ in range(300):
             data = source.randbytes(510) + b"\x55\xaa" + source.randbytes(2000)

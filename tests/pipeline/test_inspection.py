@@ -1,4 +1,4 @@
-"""What the bytes of real, broken and hostile images are taken for."""
+"""The verdicts about real, broken and hostile images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.real_images import (
 
 
 def with_footer(vmdk: bytes) -> bytes:
-    """A stream-optimised VMDK as VMware's tools write it: its header says that the true one is at the end."""
+    """A stream-optimised VMDK as VMware's tools write it. Its header says that the true header is at the end."""
     marker = struct.pack("<QII496x", 1, 0, 3)
     return vmdk[:56] + b"\xff" * 8 + vmdk[64:] + marker + vmdk[:512] + bytes(512)
 
@@ -39,10 +39,10 @@ def unprotected(disk: bytes) -> bytes:
 
 
 class FormatTests(SynchronousTestCase):
-    """What each format is told by."""
+    """The recognition of each format."""
 
     def test_each_format(self) -> None:
-        """Images of qemu-img are accepted as what they are, with the virtual size that qemu-img tells."""
+        """Images of qemu-img are accepted in their format, with the virtual size that qemu-img shows."""
         for format in FORMATS:
             path = image(format)
             self.assertEqual(
@@ -50,7 +50,7 @@ class FormatTests(SynchronousTestCase):
             )
 
     def test_each_other_format(self) -> None:
-        """Images of qemu-img are refused as anything else but raw; raw is as large as its bytes."""
+        """Images of qemu-img are refused in any other format, except raw. The size of raw is that of the bytes."""
         for format in FORMATS:
             data = image(format).read_bytes()
             for other in INSPECTABLE - {format.api, "raw"} | {"ami", "aki", "ari", "ploop"}:
@@ -58,7 +58,7 @@ class FormatTests(SynchronousTestCase):
             self.assertEqual(len(data), inspect(data, "raw"))
 
     def test_iso(self) -> None:
-        """Bootable media are ISO images as large as their volume, although they have a partition table too."""
+        """Boot media are ISO images with the size of their volume, although they have a partition table too."""
         for medium in ISOS:
             data = medium.bytes()
             blocks, size = struct.unpack_from("<L", data, 0x8050)[0], struct.unpack_from("<H", data, 0x8080)[0]
@@ -67,40 +67,40 @@ class FormatTests(SynchronousTestCase):
             self.assertIn("its content is iso", str(verdict(data, "gpt")), medium.file)
 
     def test_bootable_disks(self) -> None:
-        """Bootable disks and kernels are raw disks."""
+        """Bootable disks and kernels are accepted as raw."""
         for medium in DISKS:
             data = medium.bytes()
             self.assertEqual(len(data), inspect(data, "raw"), medium.file)
             self.assertIn("declared as qcow2", str(verdict(data, "qcow2")), medium.file)
 
     def test_gpt(self) -> None:
-        """A disk with a protective MBR is gpt, or raw, and as large as its bytes."""
+        """A disk with a protective MBR is gpt or raw, with the size of its bytes."""
         data = gpt_disk(SIZE)
         self.assertEqual((SIZE, SIZE), (inspect(data, "gpt"), inspect(data, "raw")))
         self.assertIn("its content is gpt", str(verdict(data, "vhd")))
         self.assertIn("its content is raw", str(verdict(bytes(SIZE), "gpt")))
 
     def test_luks(self) -> None:
-        """A LUKS volume is as large as what follows its header; its second version is not accepted."""
+        """The size of a LUKS volume is that of the data after its header. Version 2 is not accepted."""
         data = luks_volume()
         self.assertEqual(2 << 20, inspect(data, "luks"))
         second = data[:6] + b"\0\2" + data[8:]
         self.assertIn("LUKS version 2 is not supported", str(verdict(second, "luks")))
 
     def test_fat(self) -> None:
-        """A file system of FAT in a disk without partitions is not taken for a partition table."""
+        """A FAT file system on a disk without partitions is not taken for a partition table."""
         sector = bytearray(empty_mbr(512))
         sector[0x10], sector[0x15] = 2, 0xF8
         self.assertEqual(SIZE, inspect(bytes(sector).ljust(SIZE, b"\0"), "raw"))
 
     def test_nothing(self) -> None:
-        """No bytes at all are accepted in every format."""
+        """An empty file is accepted in every format."""
         self.assertEqual(0, inspect(b"", "raw"))
         for disk_format in (INSPECTABLE | {"ami", "ploop"}) - {"raw"}:
             self.assertIsNone(inspect(b"", disk_format), disk_format)
 
     def test_few_bytes(self) -> None:
-        """A byte or a sector of zeros is raw and nothing else."""
+        """One byte, or a sector of zeros, is raw and nothing else."""
         for size in (1, 63, 64, 511, 512):
             self.assertEqual(size, inspect(bytes(size), "raw"))
             self.assertIsNone(inspect(bytes(size), "aki"))
@@ -108,18 +108,18 @@ class FormatTests(SynchronousTestCase):
                 self.assertIn("its content is raw", str(verdict(bytes(size), disk_format)))
 
     def test_uninspectable(self) -> None:
-        """Formats that cannot be inspected take what is not recognised, with no virtual size."""
+        """Formats that cannot be inspected accept unrecognised data, without a virtual size."""
         for disk_format in ("ami", "aki", "ari", "ploop"):
             self.assertIsNone(inspect(b"\x7fELF" + bytes(SIZE), disk_format))
 
     def test_qed(self) -> None:
-        """A QED image is refused, also as a raw disk."""
+        """A QED image is refused, also as raw."""
         path = create(folder() / "qed.img", "3M", "qed")
         for disk_format in ("raw", "qcow2", "ploop"):
             self.assertIn("its content is qed", str(verdict(path.read_bytes(), disk_format)))
 
     def test_two_formats(self) -> None:
-        """Bytes that are two formats at once are refused as both, and accepted as a raw disk."""
+        """Data that is two formats at once is refused as both, and accepted as raw."""
         data = bytearray(image(Format("qcow2", "qcow2")).read_bytes())
         data[0x8001:0x8006] = b"CD001"
         for disk_format in ("qcow2", "iso", "ami"):
@@ -127,7 +127,7 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(len(data), inspect(bytes(data), "raw"))
 
     def test_not_enforced(self) -> None:
-        """Without enforcement nothing is refused; only a true declaration gives a virtual size."""
+        """Without enforcement nothing is refused. Only a correct declaration gives a virtual size."""
         data = image(Format("qcow2", "qcow2")).read_bytes()
         self.assertEqual(SIZE, inspect(data, "qcow2", enforce=False))
         self.assertIsNone(inspect(data, "vmdk", enforce=False))
@@ -136,7 +136,7 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(512, inspect(b"QED\0".ljust(512, b"\0"), "raw", enforce=False))
 
     def test_early(self) -> None:
-        """A wrong format is refused by the first unit, an unsafe one by the second."""
+        """A wrong format is refused after the first unit, an unsafe one after the second."""
         inspection = Inspection("an-image", "qcow2", RULES)
         inspection.feed(bytes(UNIT - 1))
         with self.assertRaises(FormatMismatch):
@@ -148,7 +148,7 @@ class FormatTests(SynchronousTestCase):
 
 
 class SafetyTests(SynchronousTestCase):
-    """Images that would read other files of a host, or that nobody can check."""
+    """Images that would read other files of a host, or that cannot be checked."""
 
     def test_backing_file(self) -> None:
         """A qcow2 with a backing file is refused."""
@@ -163,14 +163,14 @@ class SafetyTests(SynchronousTestCase):
         self.assertIn("data_file: Image has data_file set", str(verdict(path.read_bytes(), "qcow2")))
 
     def test_unknown_features(self) -> None:
-        """A qcow2 with a feature that the inspector does not know is refused."""
+        """A qcow2 with an unknown feature is refused."""
         data = bytearray(image(FORMATS[0]).read_bytes())
         for bit in (5, 17, 63):
             data[72:80] = struct.pack(">Q", 1 << bit)
             self.assertIn("unknown_features", str(verdict(bytes(data), "qcow2")), f"bit {bit}")
 
     def test_vmdk_extents(self) -> None:
-        """A VMDK whose bytes are in other files, or in files with a path, is refused."""
+        """A VMDK whose data is in other files, or in files with a path, is refused."""
         flat = create(folder() / "flat.vmdk", "3M", "vmdk", "-o", "subformat=monolithicFlat")
         self.assertIn("Unsupported subformat", str(verdict(flat.read_bytes(), "vmdk")))
         sparse = image(Format("vmdk", "vmdk", "subformat=monolithicSparse"))
@@ -187,7 +187,7 @@ class SafetyTests(SynchronousTestCase):
             self.assertIn(f"a vmdk of type {kind.lower()} is not accepted", str(refusal))
 
     def test_vmdk_footer(self) -> None:
-        """A streamOptimized VMDK that is cut short of its footer is refused."""
+        """A streamOptimized VMDK without its footer is refused."""
         data = with_footer(image(Format("vmdk", "vmdk", "subformat=streamOptimized")).read_bytes())
         for pieces in (len(data), UNIT, 1000):
             self.assertEqual(SIZE, inspect(data, "vmdk", pieces))
@@ -201,12 +201,12 @@ class SafetyTests(SynchronousTestCase):
         self.assertIsNone(inspect(bytes(data), "vmdk", enforce=False))
 
     def test_partition_table(self) -> None:
-        """A partition table without a partition is none: it is refused as gpt, and part of a raw disk."""
+        """A partition table without partitions is refused as gpt, and accepted as raw."""
         self.assertIn("no partitions defined", str(verdict(empty_mbr(SIZE), "gpt")))
         self.assertEqual(SIZE, inspect(empty_mbr(SIZE), "raw"))
 
     def test_unprotected_gpt(self) -> None:
-        """A GPT that is not protected as it must be is refused, also in a raw disk."""
+        """A GPT without the required protective MBR is refused, also as raw."""
         for data in (unprotected(gpt_disk(SIZE)), unprotected(gpt_disk(SIZE)).replace(b"EFI PART", bytes(8))):
             for disk_format in ("gpt", "raw"):
                 self.assertIn("GPT MBR has invalid start CHS", str(verdict(data, disk_format)))
@@ -216,17 +216,17 @@ class SafetyTests(SynchronousTestCase):
         self.assertIn("no partitions defined", str(verdict(large_sectors, "raw")))
 
     def test_nonfatal_partition_table(self) -> None:
-        """The check of the partition table may be made a matter of the log."""
+        """The operator may have a failed check of the partition table only logged."""
         for disk_format in ("gpt", "raw"):
             for data in (empty_mbr(SIZE), unprotected(gpt_disk(SIZE))):
                 self.assertEqual(SIZE, inspect(data, disk_format, nonfatal_gpt=("mbr",)))
 
 
 class ChunkingTests(SynchronousTestCase):
-    """Equal bytes get equal verdicts, in whatever pieces they come."""
+    """Equal data gets equal verdicts, however it is split."""
 
     def test_sizes(self) -> None:
-        """Fed whole, by the unit, by more and by odd sizes, every image gets the same verdict in every format."""
+        """Whole, in units, in larger or in odd pieces, every image gets the same verdict in every format."""
         images = {str(format): image(format).read_bytes() for format in FORMATS}
         images["flat"] = create(folder() / "f.vmdk", "3M", "vmdk", "-o", "subformat=monolithicFlat").read_bytes()
         images["iso"] = ISOS[0].bytes()
@@ -238,14 +238,14 @@ class ChunkingTests(SynchronousTestCase):
                     self.assertEqual(expected, verdict(data, disk_format, pieces), f"{name} as {disk_format}")
 
     def test_bytes(self) -> None:
-        """A text that describes a VMDK is told byte by byte too."""
+        """A text that describes a VMDK is also recognised byte by byte."""
         data = create(folder() / "b.vmdk", "3M", "vmdk", "-o", "subformat=monolithicFlat").read_bytes()
         self.assertIn("Unsupported subformat", str(verdict(data, "vmdk", 1)))
 
     @settings(derandomize=True, deadline=None, max_examples=60)
     @given(st.sampled_from(FORMATS), st.lists(st.integers(1, 400_000), min_size=1, max_size=12), st.booleans())
     def test_any_pieces(self, format: Format, sizes: list[int], copied: bool) -> None:
-        """Any cutting gives the verdict of the whole."""
+        """Any split gives the same verdict as the whole."""
         data = image(format).read_bytes()
         inspection = Inspection("an-image", format.api, RULES)
         start = 0
@@ -257,7 +257,7 @@ class ChunkingTests(SynchronousTestCase):
 
 
 class HostileTests(SynchronousTestCase):
-    """Headers that are made to cost memory, time or a crash."""
+    """Headers that are made to cost memory or time, or to cause a crash."""
 
     @settings(derandomize=True, deadline=None, max_examples=300)
     @given(
@@ -265,7 +265,7 @@ class HostileTests(SynchronousTestCase):
         st.lists(st.tuples(st.integers(0, 1100), st.binary(min_size=1, max_size=16)), min_size=1, max_size=6),
     )
     def test_any_damage(self, format: Format, damage: list[tuple[int, bytes]]) -> None:
-        """Whatever is written over a header, the verdict is a size that a catalogue can keep, None or a refusal."""
+        """For any damage to a header, the verdict is a size that a catalogue can keep, None or a refusal."""
         data = bytearray(image(format).read_bytes()[: 5 * UNIT])
         for offset, what in damage:
             data[offset : offset + len(what)] = what
@@ -276,7 +276,7 @@ class HostileTests(SynchronousTestCase):
             self.assertEqual(result, verdict(bytes(data), disk_format, 7777))
 
     def test_sizes_that_are_none(self) -> None:
-        """A virtual size that no database can hold is not known."""
+        """A virtual size that no database can keep counts as unknown."""
         data = bytearray(image(FORMATS[0]).read_bytes())
         data[24:32] = b"\xff" * 8
         self.assertIsNone(inspect(bytes(data), "qcow2"))
@@ -284,7 +284,7 @@ class HostileTests(SynchronousTestCase):
         self.assertIsNone(inspect(luks[:104] + b"\xff" * 4 + luks[108:], "luks"))
 
     def test_region_table(self) -> None:
-        """A VHDX with the longest region table that leads nowhere is read once, not for every piece."""
+        """A VHDX with the longest possible region table is parsed once, not for every piece."""
         head = bytearray(4 * UNIT)
         head[:8] = b"vhdxfile"
         struct.pack_into("<IIII", head, 3 * UNIT, 0x69676572, 0, 2047, 0)
@@ -298,7 +298,7 @@ class HostileTests(SynchronousTestCase):
         self.assertIsNone(inspection.finish())
 
     def test_metadata_far_away(self) -> None:
-        """A VHDX whose metadata never come is refused in the end."""
+        """A VHDX whose metadata never comes is refused in the end."""
         head = bytearray(4 * UNIT)
         head[:8] = b"vhdxfile"
         struct.pack_into("<IIII", head, 3 * UNIT, 0x69676572, 0, 1, 0)
@@ -307,7 +307,7 @@ class HostileTests(SynchronousTestCase):
         self.assertIn("cannot be checked", str(verdict(bytes(head) + bytes(SIZE), "vhdx")))
 
     def test_broken_vhdx(self) -> None:
-        """A VHDX without a region table is refused when that should have come."""
+        """A VHDX without a region table is refused at the place of the table."""
         inspection = Inspection("an-image", "vhdx", RULES)
         with self.assertRaisesRegex(FormatMismatch, "it is broken"):
             inspection.feed(b"vhdxfile".ljust(4 * UNIT, b"\0"))
@@ -324,7 +324,7 @@ class HostileTests(SynchronousTestCase):
                 self.assertLess(kept + len(inspection._unit), 5 * UNIT, str(format))
 
     def test_cost(self) -> None:
-        """After the decision a GiB costs less than a fiftieth of a second."""
+        """After the verdict, 1 GiB costs less than a fiftieth of a second."""
         for disk_format, data in (("raw", bytes(512)), ("qcow2", image(FORMATS[0]).read_bytes())):
             inspection = Inspection("an-image", disk_format, RULES)
             inspection.feed(data.ljust(4 * UNIT, b"\0"))
@@ -337,12 +337,12 @@ class HostileTests(SynchronousTestCase):
             self.assertLess(min(costs), 0.02)
 
     def test_no_word_of_the_library(self) -> None:
-        """What the library logs of a hostile image is not written to standard error."""
+        """Log messages of the library about a hostile image are not written to standard error."""
         self.assertTrue(logging.getLogger("oslo_utils.imageutils.format_inspector").hasHandlers())
 
 
 class CheckTests(SynchronousTestCase):
-    """That what the tests above call an image is one."""
+    """The images of the tests above are valid."""
 
     def test_images(self) -> None:
         """qemu-img finds no fault in the images of this module."""

@@ -1,4 +1,4 @@
-"""What is refused of an image by its container, and by the operator's rules."""
+"""Refusals that depend on an image's container, and on the operator's rules."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def backed() -> bytes:
 
 
 class RulesTests(SynchronousTestCase):
-    """Which images are looked at, and how."""
+    """Which images are inspected, and how."""
 
     def refused(self, container_format: str | None, disk_format: str | None, data: bytes) -> str:
-        """Why the bytes are refused; empty if they are not."""
+        """The reason why the data is refused; empty if it is not."""
         shown = Image(
             id="an-image",
             created_at=NOW,
@@ -53,7 +53,7 @@ class RulesTests(SynchronousTestCase):
         return ""
 
     def test_unsafe(self) -> None:
-        """What is unsafe in the declared format is refused in every container that holds a disk."""
+        """Data that is unsafe in the declared format is refused in every container for disks."""
         for container in ("bare", *OTHER_CONTAINERS):
             self.assertIn("backing_file", self.refused(container, "qcow2", backed()), container)
         for container in ("ova", "compressed", None):
@@ -61,19 +61,19 @@ class RulesTests(SynchronousTestCase):
         self.assertEqual("", self.refused("ovf", None, backed()))
 
     def test_mismatch(self) -> None:
-        """Bytes of another format are refused in `bare` only."""
+        """Data of another format is refused only in `bare`."""
         for data in (bytes(SIZE), image(FORMATS[0]).read_bytes(), ISOS[0].bytes()):
             self.assertIn("its content is ", self.refused("bare", "vdi", data))
             for container in (*OTHER_CONTAINERS, "ova"):
                 self.assertEqual("", self.refused(container, "vdi", data), container)
 
     def test_raw(self) -> None:
-        """Raw bytes refer to nothing, whatever they look like."""
+        """Raw data refers to nothing, whatever it looks like."""
         for container in ("bare", *OTHER_CONTAINERS):
             self.assertEqual("", self.refused(container, "raw", backed()))
 
     def test_not_enforced(self) -> None:
-        """Nothing is refused where nothing is enforced."""
+        """Without enforcement nothing is refused."""
         rules = evolve(RULES, enforce=False, refuse_disguised=True)
         for disk_format in ("qcow2", "raw", "vmdk", "vhd"):
             for bare in (True, False):
@@ -86,14 +86,14 @@ class OtherContainerTests(SynchronousTestCase):
     """Disks in a container that is not `bare`."""
 
     def test_each_format(self) -> None:
-        """A disk in the declared format is taken, and how large it is is not told."""
+        """A disk in the declared format is accepted, without a virtual size."""
         for format in (*FORMATS, *FIXED_VHDS):
             self.assertIsNone(inspect(image(format).read_bytes(), format.api, bare=False), str(format))
         for data, disk_format in ((ISOS[0].bytes(), "iso"), (luks_volume(), "luks"), (gpt_disk(SIZE), "gpt")):
             self.assertIsNone(inspect(data, disk_format, bare=False))
 
     def test_each_other_format(self) -> None:
-        """So is any other."""
+        """A disk in another format is accepted too."""
         for format in FORMATS:
             data = image(format).read_bytes()
             for other in INSPECTABLE | {"ami", "aki", "ari", "ploop"}:
@@ -103,7 +103,7 @@ class OtherContainerTests(SynchronousTestCase):
                 self.assertIsNone(inspect(data, other, bare=False))
 
     def test_unsafe(self) -> None:
-        """Each format's own way to refer elsewhere."""
+        """The unsafe references of each format are refused."""
         flat = create(folder() / "flat.vmdk", "3M", "vmdk", "-o", "subformat=monolithicFlat").read_bytes()
         vhd = bytearray(image(Format("vhd", "vpc")).read_bytes())
         struct.pack_into(">I", vhd, 60, 4)
@@ -121,7 +121,7 @@ class OtherContainerTests(SynchronousTestCase):
                 self.assertIn("fails the safety checks", str(verdict(data, disk_format, pieces, bare=False)))
 
     def test_what_cannot_be_checked(self) -> None:
-        """Bytes that programs read as the declared format, and the inspectors do not, are refused."""
+        """Data that programs read as the declared format, but the inspectors cannot parse, is refused."""
         vmdk = image(Format("vmdk", "vmdk", "subformat=monolithicSparse")).read_bytes()
         elsewhere = vmdk[:28] + struct.pack("<Q", 9) + vmdk[36:]
         padded = create(folder() / "flat.vmdk", "3M", "vmdk", "-o", "subformat=monolithicFlat").read_bytes() + bytes(9)
@@ -136,7 +136,7 @@ class OtherContainerTests(SynchronousTestCase):
             self.assertIn("cannot be checked", str(verdict(data, disk_format, bare=False)), data[:20])
 
     def test_vmdk_types(self) -> None:
-        """The operator's types of VMDK hold in every container."""
+        """The operator's allowed types of VMDK hold in every container."""
         data = image(Format("vmdk", "vmdk", "subformat=streamOptimized")).read_bytes()
         refusal = verdict(data, "vmdk", bare=False, vmdk_types=("monolithicSparse",))
         self.assertIn("a vmdk of type streamoptimized is not accepted", str(refusal))
@@ -146,11 +146,11 @@ class DisguiseTests(SynchronousTestCase):
     """`refuse_disguised`"""
 
     def disguised(self, data: bytes, disk_format: str, pieces: int = UNIT, bare: bool = True) -> str:
-        """Why bytes are refused, with the option."""
+        """The reason why data is refused, with the option."""
         return str(verdict(data, disk_format, pieces, bare, refuse_disguised=True))
 
     def test_each_format(self) -> None:
-        """Disks of other formats are no raw ones, in any container; without the option they are."""
+        """Disks of other formats are refused as raw, in any container. Without the option they are accepted."""
         for format in (*FORMATS, *FIXED_VHDS):
             data = image(format).read_bytes()
             for bare in (True, False):
@@ -161,7 +161,7 @@ class DisguiseTests(SynchronousTestCase):
                     self.assertEqual(None if not bare else len(data), inspect(data, disk_format, bare=bare))
 
     def test_others(self) -> None:
-        """Also those that no inspector reads."""
+        """The same holds for formats that cannot be inspected."""
         raw = folder() / "some.raw"
         raw.write_bytes(bytes(SIZE))
         for format, name in ((Format("ploop", "parallels"), "ploop"), (Format("", "qed"), "qed")):
@@ -177,17 +177,17 @@ class DisguiseTests(SynchronousTestCase):
         self.assertIn("read as qcow2 or vdi", self.disguised(bytes(two), "raw"))
 
     def test_contents(self) -> None:
-        """A raw disk may have partitions, be encrypted, or be a disc, or anything else."""
+        """A raw disk may have partitions, be encrypted, be a disc, or anything else."""
         for data in (gpt_disk(SIZE), luks_volume(), ISOS[0].bytes(), bytes(SIZE), b"x", b"", b"text\n" * 3000):
             self.assertEqual(len(data), inspect(data, "raw", refuse_disguised=True))
             self.assertIsNone(inspect(data, "aki", bare=False, refuse_disguised=True))
 
     def test_declared(self) -> None:
-        """What a disk says it is it may be."""
+        """A disk in its declared format is accepted."""
         for format in (*FORMATS, *FIXED_VHDS):
             data = image(format).read_bytes()
             self.assertEqual(inspect(data, format.api), inspect(data, format.api, refuse_disguised=True))
 
     def test_default(self) -> None:
-        """Off."""
+        """The option is off by default."""
         self.assertFalse(InspectionRules().refuse_disguised)

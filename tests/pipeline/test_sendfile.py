@@ -1,4 +1,4 @@
-"""Files that go to a socket without passing through this process: real files, real sockets, the real reactor."""
+"""Files that are sent to a socket without passing through this process: real files, sockets and reactor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAME, UPLOAD = "6f1ed002-ab5c-4b9c-8f4f-2a7b4b0a4c1e", "0000000001-aa"
 
 
 class RecordingThreads(ReactorThreads):
-    """Threads that remember which calls they were given."""
+    """Threads that note their calls."""
 
     def __init__(self, calls: list[str], name: str, size: int) -> None:
         super().__init__(reactor, name, size)
@@ -48,7 +48,7 @@ class RecordingThreads(ReactorThreads):
 
 
 class Receiver(Protocol):
-    """The client's end."""
+    """The client's end of a connection."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -76,7 +76,7 @@ class Receiver(Protocol):
 
 
 class Sender(Protocol):
-    """The server's end. Like klein, it cancels what is sent when the client is gone."""
+    """The server's end. Like Klein, it cancels the sending when the client has disconnected."""
 
     def __init__(self, made: Deferred[Sender]) -> None:
         self._made = made
@@ -93,7 +93,7 @@ class Sender(Protocol):
 
 
 class SendfileTests(TestCase):
-    """What arrives at the client's end of a connection."""
+    """The bytes that arrive at the client."""
 
     async def setUp(self) -> None:
         folder = Path(self.mktemp())
@@ -134,7 +134,7 @@ class SendfileTests(TestCase):
         return str(self.folder / "images" / NAME)
 
     def evict(self) -> None:
-        """Have the kernel forget the file's bytes."""
+        """Make the kernel drop the bytes of the file."""
         fd = os.open(self.object_path(), os.O_RDONLY)
         try:
             os.fsync(fd)
@@ -144,7 +144,7 @@ class SendfileTests(TestCase):
             os.close(fd)
 
     async def send(self, span: Span) -> Deferred[None]:
-        """Begin to send a span of the object. What fires is caught by `Sender` too."""
+        """Begin to send a span of the object. `Sender` catches the result too."""
         reader = await self.store.reader(self.location, span)
         verifyObject(IFileBacked, reader)
         self.calls.clear()
@@ -152,7 +152,7 @@ class SendfileTests(TestCase):
         return self.sender.sending
 
     async def assert_arrives(self, span: Span) -> None:
-        """The span comes after the headers, and the connection is free again."""
+        """The span arrives after the headers, and the connection is free again."""
         before = len(self.client.data)
         await (await self.send(span))
         await self.client.received(before + len(HEAD) + span.length)
@@ -162,12 +162,12 @@ class SendfileTests(TestCase):
         self.assertEqual([], self.clock.getDelayedCalls())
 
     async def test_whole(self) -> None:
-        """A whole file, more than a window long; nothing passes through a thread when it is in memory."""
+        """A whole file of more than one window is sent. Nothing passes through a thread if it is in memory."""
         await self.assert_arrives(Span(0, len(DATA)))
         self.assertEqual([], self.calls)
 
     async def test_spans(self) -> None:
-        """Spans one after the other on one connection, across pages and windows."""
+        """Spans are sent one after the other on one connection, across pages and windows."""
         for start, length in (
             (0, 65 << 10),
             (4095, 65537),
@@ -178,18 +178,18 @@ class SendfileTests(TestCase):
             await self.assert_arrives(Span(start, length))
 
     async def test_cold(self) -> None:
-        """Bytes that are not in memory are first loaded in a thread of the store, a window at a time."""
+        """Bytes that are not in memory are first loaded by a thread of the store, one window at a time."""
         self.evict()
         await self.assert_arrives(Span(0, len(DATA)))
         self.assertIn(len(self.calls), range(1, 10))  # the kernel reads ahead of them
 
     async def test_cold_and_small(self) -> None:
-        """Those of a small span come as well, whether the kernel or a thread is faster to bring them into memory."""
+        """A small span arrives too, whether the kernel or a thread loads it first."""
         self.evict()
         await self.assert_arrives(Span(5 << 20, 1000))
 
     async def test_truncated(self) -> None:
-        """A file that ends early: the connection is cut after what there is, and the error raised."""
+        """If a file ends early, the connection is cut after the existing bytes, and the error is raised."""
         reader = await self.store.reader(self.location, Span(0, len(DATA)))
         os.truncate(self.object_path(), 6 << 20)
         self.sender.sending = sending = Deferred.fromCoroutine(self.delivery.send(reader, self.sink))
@@ -202,7 +202,7 @@ class SendfileTests(TestCase):
         self.assertEqual([], self.clock.getDelayedCalls())
 
     async def test_client_gone(self) -> None:
-        """A client that goes away ends it; the file is closed."""
+        """If the client disconnects, the sending ends and the file is closed."""
         sending = await self.send(Span(0, len(DATA)))
         self.client.transport.pauseProducing()
         self.client.transport.abortConnection()
@@ -214,7 +214,7 @@ class SendfileTests(TestCase):
         self.assertEqual([], self.clock.getDelayedCalls())
 
     async def test_client_stalls(self) -> None:
-        """A client that takes nothing for the time-out is cut off; one that takes something is not."""
+        """A client that takes nothing for the time-out is cut. One that takes something is not."""
         self.client.transport.pauseProducing()
         sending = await self.send(Span(0, len(DATA)))
         for size in (1 << 20, 2 << 20, 3 << 20):
@@ -233,7 +233,7 @@ class SendfileTests(TestCase):
         self.assertLess(len(self.client.data), len(HEAD + DATA))
 
     async def test_load_fails_late(self) -> None:
-        """A load that fails after the client has gone is nobody's error."""
+        """A load that fails after the client has disconnected is no error."""
         reader = await self.store.reader(self.location, Span(0, len(DATA)))
         self.addCleanup(reader.stopProducing)
         loading: Deferred[None] = Deferred()
@@ -252,7 +252,7 @@ class SendfileTests(TestCase):
         stall.stop()
 
     async def test_load_fails(self) -> None:
-        """A store that cannot load: the connection is cut, and its error raised."""
+        """If the store cannot load the bytes, the connection is cut, and its error is raised."""
         reader = await self.store.reader(self.location, Span(0, len(DATA)))
         loading: Deferred[None] = Deferred()
         reader.load = lambda offset, length: loading

@@ -1,4 +1,4 @@
-"""Large JSON answers are held no longer than the client takes."""
+"""Large JSON responses are held no longer than the client needs to read them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 
 class Sink:
-    """Takes what fits, and then has the producer wait, as a transport does."""
+    """Takes what fits, and then pauses the producer, like a transport."""
 
     def __init__(self, room: int = 0) -> None:
         self.room = room
@@ -48,7 +48,7 @@ class Sink:
 
 
 class AnswersTests(SynchronousTestCase):
-    """With a clock that the test moves."""
+    """Tests with a test's clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -56,16 +56,16 @@ class AnswersTests(SynchronousTestCase):
         self.answers = Answers(self.budget, self.clock, 60.0)
 
     def send(self, blocks: list[bytes], sink: Any) -> Deferred[None]:
-        """Begin to send, with a reservation of its own."""
+        """Begin to send, with its own reservation."""
         self.reservation = self.successResultOf(self.answers.reserve(sum(map(len, blocks))))
         return Deferred.fromCoroutine(self.answers.send(blocks, sink, self.reservation))
 
     def test_interface(self) -> None:
-        """It provides what it says."""
+        """It provides its interface."""
         verifyObject(IAnswers, self.answers)
 
     def test_gives_back(self) -> None:
-        """What the client has taken is counted no more."""
+        """Bytes that the client has taken are not counted any more."""
         sink = Sink()
         blocks = [b"a" * MIB, b"", b"b" * MIB]
         sent = self.send(blocks, sink)
@@ -84,13 +84,13 @@ class AnswersTests(SynchronousTestCase):
         self.assertEqual(0, self.budget.held)
 
     def test_at_once(self) -> None:
-        """A transport that takes all gets all."""
+        """A transport that takes everything gets everything."""
         sink = Sink(room=10 * MIB)
         self.successResultOf(self.send([b"a" * MIB], sink))
         self.assertEqual(MIB, len(sink.taken))
 
     def test_stalls(self) -> None:
-        """A client that takes nothing for the time-out is cut; one that takes a little now and then is not."""
+        """A client that takes nothing for the time-out is cut. One that takes a little now and then is not."""
         sink = Sink()
         sent = self.send([b"a" * 3 * MIB], sink)
         for _ in range(5):
@@ -104,7 +104,7 @@ class AnswersTests(SynchronousTestCase):
         self.failureResultOf(sent, CancelledError)
 
     def test_too_slow(self) -> None:
-        """A client that takes a little now and then, but the whole in no time to wait for, is cut."""
+        """A client that takes a little now and then, but is too slow for the whole, is cut."""
         sink = Sink()
         sent = self.send([b"a" * 64 * SLOWEST], sink)
         seconds = 0
@@ -118,7 +118,7 @@ class AnswersTests(SynchronousTestCase):
         self.failureResultOf(sent, CancelledError)
 
     def test_waits_too_long(self) -> None:
-        """Waiting for memory has an end."""
+        """The wait for memory has a limit."""
         held = self.successResultOf(self.answers.reserve(4 * MIB))
         waiting = self.answers.reserve(MIB)
         self.clock.advance(59.0)
@@ -132,7 +132,7 @@ class AnswersTests(SynchronousTestCase):
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_given_up(self) -> None:
-        """After the connection is lost nothing is written, and no timer runs."""
+        """After the connection is lost nothing is written, and there is no timer."""
         sink = Sink()
         sent = self.send([b"a" * MIB], sink)
         producer, taken = sink.producer, sink.taken

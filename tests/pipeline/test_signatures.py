@@ -77,14 +77,14 @@ class SignatureTestCase(SynchronousTestCase):
 
 
 class VerifyTests(SignatureTestCase):
-    """Bytes and signatures."""
+    """Data and signatures."""
 
     def test_interface(self) -> None:
-        """The certificates of tests are what the interface says."""
+        """KnownCertificates provides the interface."""
         verifyObject(ICertificates, self.known)
 
     def test_every_kind(self) -> None:
-        """A signature of every key type and hash method fits its own bytes, and no others."""
+        """A signature of every key type and hash method fits its own data, and no other."""
         for key_type in USABLE_TYPES:
             for method in HASH_METHODS:
                 properties = signature_properties(DATA, key_type, method)
@@ -93,7 +93,7 @@ class VerifyTests(SignatureTestCase):
                 self.assertEqual(str(error), "Image an-image: its bytes are not what was signed.")
 
     def test_empty(self) -> None:
-        """No bytes at all are signed as well."""
+        """Empty data can be signed."""
         self.check(signature_properties(b""), b"")
         self.assertRaises(BadSignature, self.check, signature_properties(DATA), b"")
 
@@ -105,34 +105,34 @@ class VerifyTests(SignatureTestCase):
             self.assertRaises(BadSignature, self.check, properties)
 
     def test_other_method(self) -> None:
-        """The hash method is part of what was signed."""
+        """A signature is made for one hash method, and does not fit with another."""
         properties = signature_properties(DATA, method="SHA-256") | {HASH_METHOD: "SHA-512"}
         self.assertRaises(BadSignature, self.check, properties)
 
     @settings(derandomize=True, deadline=None, max_examples=60)
     @given(st.sampled_from(USABLE_TYPES), st.binary(max_size=80))
     def test_nonsense(self, key_type: str, raw: bytes) -> None:
-        """Bytes that are no signature are refused as one that does not fit."""
+        """Bytes that are not a signature are refused like a signature that does not fit."""
         properties = signature_properties(DATA, key_type) | {SIGNATURE: base64.b64encode(raw).decode()}
         self.assertRaises(BadSignature, self.check, properties)
 
     def test_in_lines(self) -> None:
-        """Base64 may be broken into lines."""
+        """Base64 may have line breaks."""
         properties = signature_properties(DATA)
         text = properties[SIGNATURE]
         self.check(properties | {SIGNATURE: text[:64] + "\n" + text[64:] + "\n"})
 
     def test_caller(self) -> None:
-        """Certificates are asked for in the name of the caller."""
+        """Certificates are requested for the caller."""
         self.verifier(signature_properties(DATA))
         self.assertEqual(self.known.callers, [CALLER])
 
 
 class PropertyTests(SignatureTestCase):
-    """What the four properties may be."""
+    """The values of the four properties."""
 
     def test_fewer(self) -> None:
-        """An image that lacks one of the four is not verified, and no certificate is asked for."""
+        """An image that lacks one of the four is not verified, and no certificate is requested."""
         for name in PROPERTIES:
             properties = signature_properties(DATA)
             del properties[name]
@@ -140,7 +140,7 @@ class PropertyTests(SignatureTestCase):
         self.assertEqual(self.known.callers, [])
 
     def test_unusable(self) -> None:
-        """What a property may not be is said, and no certificate is asked for."""
+        """An invalid property is reported, and no certificate is requested."""
         for changed, text in (
             ({HASH_METHOD: "MD5"}, "img_signature_hash_method 'MD5' is not one of SHA-224, SHA-256"),
             ({HASH_METHOD: "sha-256"}, "not one of"),
@@ -160,43 +160,43 @@ class PropertyTests(SignatureTestCase):
         self.assertEqual(self.known.callers, [])
 
     def test_nowhere(self) -> None:
-        """A server that has no certificates takes no signed image."""
+        """A server without certificates refuses signed images."""
         self.known = None  # type: ignore[assignment]
         self.assertIn("this server has no certificates", self.refusal(signature_properties(DATA)))
 
     def test_all_types_have_names(self) -> None:
-        """The names of the API are those of Glance."""
+        """The names of the key types are those of Glance."""
         self.assertEqual(KEY_TYPES[:2], ("RSA-PSS", "DSA"))
         self.assertEqual(KEY_TYPES[-1], "ECC_SECP384R1")
         self.assertEqual(len(KEY_TYPES), 8)
 
 
 class CertificateTestCase(SignatureTestCase):
-    """A test that makes a certificate of its own."""
+    """A test that creates its own certificate."""
 
     def put(self, encoded: bytes, key_type: str = "ECC_SECP384R1") -> dict[str, str]:
-        """Properties of an image, and the certificate that they name."""
+        """The properties of an image, and the certificate that they name."""
         properties = signature_properties(DATA, key_type)
         self.known.certificates[properties[CERTIFICATE]] = encoded
         return properties
 
 
 class CertificateTests(CertificateTestCase):
-    """What certificates may be."""
+    """Valid and invalid certificates."""
 
     def test_forms(self) -> None:
-        """PEM, with text around it, and DER are taken."""
+        """PEM, with text around it, and DER are accepted."""
         made = certificate(private_key("DSA"))
         for encoded in (pem(made), b"issued by me\n" + pem(made) + b"\n", der(made)):
             self.check(self.put(encoded, "DSA"))
 
     def test_none(self) -> None:
-        """A certificate that does not exist."""
+        """A certificate that does not exist is refused."""
         refusal = self.refusal(signature_properties(DATA) | {CERTIFICATE: "00000000-0000-0000-0000-000000000000"})
         self.assertIn("there is no certificate 00000000-0000-0000-0000-000000000000.", refusal)
 
     def test_unreadable(self) -> None:
-        """What is no certificate."""
+        """Bytes that are not a certificate are refused."""
         made = certificate(private_key("DSA"))
         for encoded in (
             b"",
@@ -211,21 +211,21 @@ class CertificateTests(CertificateTestCase):
     @settings(derandomize=True, deadline=None, max_examples=150)
     @given(st.integers(min_value=0), st.integers(0, 255))
     def test_damaged(self, position: int, value: int) -> None:
-        """A certificate with a wrong byte is taken or refused; nothing else comes of it."""
+        """A certificate with a changed byte is accepted or refused, without another effect."""
         encoded = bytearray(der(certificate(private_key("ECC_SECP384R1"))))
         encoded[position % len(encoded)] = value
         with contextlib.suppress(BadSignature):
             self.check(self.put(bytes(encoded)))
 
     def test_time(self) -> None:
-        """It must be valid now."""
+        """The certificate must be valid now."""
         properties = self.put(pem(certificate(private_key("ECC_SECP384R1"))))
         self.assertIsNotNone(self.verifier(properties, now=NOW + DAY))
         self.assertIn("its certificate has expired.", self.refusal(properties, now=NOW + 2 * DAY))
         self.assertIn("its certificate is not valid yet.", self.refusal(properties, now=NOW - 2 * DAY))
 
     def test_wrong_key(self) -> None:
-        """Its key is of the type that the image says, the curve included."""
+        """The key must have the type in the image's properties, including the curve."""
         for key_type, other in (("RSA-PSS", "DSA"), ("DSA", "RSA-PSS"), ("ECC_SECP384R1", "ECC_SECP521R1")):
             properties = self.put(pem(certificate(private_key(other))), key_type)
             self.assertIn(f"the key of its certificate is not of type {key_type}.", self.refusal(properties))
@@ -233,21 +233,21 @@ class CertificateTests(CertificateTestCase):
             self.assertIn("not of type", self.refusal(self.put(pem(certificate(private_key(other))))))
 
     def test_curves_of_the_library(self) -> None:
-        """A curve that the library has lost cannot be used, and an image with it is refused."""
+        """A curve that the library does not have any more cannot be used, and an image with it is refused."""
         for curve in set(CURVES) - set(KNOWN_CURVES):
             properties = self.put(pem(certificate(private_key("ECC_SECP384R1"))))
             refusal = self.refusal(properties | {KEY_TYPE: f"ECC_{curve}"})
             self.assertIn(f"not of type ECC_{curve}.", refusal)
 
     def test_unavailable(self) -> None:
-        """That certificates cannot be had now is no fault of the signature."""
+        """If certificates are unavailable, that is not an error of the signature."""
         self.known.waiting = Deferred()
         self.known.waiting.errback(CertificatesUnavailable("down"))
         self.assertRaises(CertificatesUnavailable, self.verifier, signature_properties(DATA))
 
 
 class AuthorityTests(CertificateTestCase):
-    """Only certificates of some issuers are trusted."""
+    """Only certificates of some issuers are accepted."""
 
     authority_key = private_key("ECC_SECP384R1", 9)
 
@@ -259,12 +259,14 @@ class AuthorityTests(CertificateTestCase):
         return certificate(self.authority_key, **{"name": "root", "is_authority": True, **more})
 
     def test_issued(self) -> None:
-        """A certificate of one of the authorities is taken."""
+        """A certificate of one of the authorities is accepted."""
         other = certificate(private_key("DSA"), name="other", is_authority=True)
         self.assertIsNotNone(self.verifier(self.issued(), authorities=[other, self.authority()]))
 
     def test_not_issued(self) -> None:
-        """Others are not: of nobody known, by another key in the authority's name, by what is none, or is expired."""
+        """Certificates of other issuers are refused, also with an authority's name and another key, and of
+        expired authorities.
+        """
         for issuer, authorities in (
             ({}, []),
             ({"issuer": private_key("DSA", 3)}, [self.authority()]),
@@ -277,12 +279,12 @@ class AuthorityTests(CertificateTestCase):
             self.assertIn("was not issued by an authority that is trusted here.", refusal)
 
     def test_signed_by_itself(self) -> None:
-        """A certificate that signs itself is not trusted for that."""
+        """A self-signed certificate is not accepted for that."""
         properties = self.put(pem(certificate(private_key("ECC_SECP384R1"))))
         self.assertIn("trusted", self.refusal(properties, authorities=[self.authority()]))
 
     def test_file(self) -> None:
-        """Authorities come from a PEM file with any number of certificates; what is none is told at start."""
+        """Authorities are in a PEM file with any number of certificates. An invalid file is refused at the start."""
         file = self._file(pem(self.authority()) + pem(certificate(private_key("DSA"))))
         self.assertEqual(len(load_authorities(file, "signatures.trusted_ca")), 2)
         for content in (b"", b"nonsense"):

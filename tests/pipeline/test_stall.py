@@ -1,4 +1,4 @@
-"""Transfers that no longer move."""
+"""Transfers that make no progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imgsvc.pipeline.stall import StallTimer
 
 
 class StallTimerTests(SynchronousTestCase):
-    """When it calls, and that it leaves nothing behind."""
+    """When the timer calls, and that it leaves nothing behind."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -17,13 +17,13 @@ class StallTimerTests(SynchronousTestCase):
         self.timer = StallTimer(self.clock, 10, lambda: self.stalled.append(self.clock.seconds()))
 
     def test_stalled(self) -> None:
-        """Called once after the time-out."""
+        """It calls once, after the time-out."""
         self.clock.pump([9.9, 0.1, 50])
         self.assertEqual([10], [round(moment) for moment in self.stalled])
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_moved(self) -> None:
-        """Called a whole time-out after the last movement."""
+        """It calls a whole time-out after the last progress."""
         for _ in range(7):
             self.clock.advance(6)
             self.timer.moved()
@@ -33,13 +33,13 @@ class StallTimerTests(SynchronousTestCase):
         self.assertEqual([52], self.stalled)
 
     def test_one_timer(self) -> None:
-        """Movement makes no timers."""
+        """Progress creates no timers."""
         for _ in range(100):
             self.timer.moved()
         self.assertEqual(1, len(self.clock.getDelayedCalls()))
 
     def test_stop(self) -> None:
-        """Stopped, it is never called, and no timer is left; also after it was called."""
+        """After a stop it never calls, and no timer is left, also if it has called."""
         self.timer.stop()
         self.timer.stop()
         self.assertEqual([], self.clock.getDelayedCalls())
