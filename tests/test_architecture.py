@@ -64,7 +64,8 @@ ARROWS = {
     "certificates": GROUND | {"config", "options", "remote"},
     "output": set(),
     "client": {"image_fields", "interrupts", "model", "output", "producers", "response_body"},
-    "admin": GROUND | {"config", "daemon", "options", "output", "catalogue", "identity", "operations", "tasks", "web"},
+    "admin": GROUND
+    | {"config", "daemon", "hashing", "options", "output", "catalogue", "identity", "operations", "tasks", "web"},
 }
 """The packages and modules that each of them may import, besides itself, `logger` and the version in `imgsvc`.
 

@@ -17,6 +17,8 @@ from imgsvc.catalogue import Schema, sqlite_file, without_password
 from imgsvc.daemon.listening import read_certificates
 from imgsvc.daemon.server import Server
 from imgsvc.errors import CatalogueUnavailable, ConfigurationError, ImgsvcError
+from imgsvc.hashing.choose import choose_hasher
+from imgsvc.hashing.speed import measure_speed
 from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
 from imgsvc.interfaces import IMarkedStore, IStore
@@ -24,6 +26,8 @@ from imgsvc.interfaces import IMarkedStore, IStore
 __all__ = ["check"]
 
 
+MEASURED_FOR: Final = 0.2
+"""Seconds of processor time for measuring the digests."""
 NEW: Final = "which the daemon makes"
 """Said of something that does not exist yet."""
 
@@ -66,6 +70,7 @@ def _findings(setting: Setting) -> Iterator[Finding]:
     yield policy
     # An error of the policy was reported: check the rest without the policy.
     rest = config if policy.is_well else evolve(config, policy=configuration.Policy())
+    yield _looked_at("digests", partial(_digests, config.images))
     stores: list[IStore] = []
     yield _looked_at("configuration", partial(_wire, rest, folder, stores))
     yield _looked_at("database", partial(_database, setting))
@@ -101,6 +106,19 @@ def _policy(setting: Setting) -> str:
     path = options.property_protection_file
     Protections.load(setting.data_folder / path if path else None, options.property_protection_rules, policy)
     return ", ".join(each for each in (options.file or "the default rules", path) if each)
+
+
+def _digests(options: configuration.Images) -> str:
+    """Say what computes the digests of uploads, and measure how fast."""
+    choice = choose_hasher(options.accelerated_hashing)
+    algorithms = {"md5", options.hash}
+    counts = sorted({1, choice.hasher.lanes})
+    speeds = [
+        f"{measure_speed(choice.hasher, algorithms, count, MEASURED_FOR / len(counts)) / 1e6:.0f} MB/s of"
+        f" {'one stream' if count == 1 else f'{count} streams together'}"
+        for count in counts
+    ]
+    return f"{choice}, on one core {', '.join(speeds)}"
 
 
 def _wire(config: configuration.Config, folder: Path, stores: list[IStore]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.admin.command import imgsvc_admin
 from imgsvc.catalogue import Schema
+from imgsvc.hashing.choose import choose_hasher
 from imgsvc.stores.mark import Mark
 from tests.support.certificates import write_certificate
 
@@ -61,6 +63,7 @@ class CheckTests(SynchronousTestCase):
             "data folder",
             "listener tcp:9292:interface=127.0.0.1",
             "policy",
+            "digests",
             "configuration",
             "database",
             "store local",
@@ -77,6 +80,15 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(status, 0, found)
         self.assertEqual(found["database"], f"ok: {self.data}/imgsvc.sqlite, version {Schema.head}")
         self.assertEqual(found["store local"], f"ok: {self.data}/images")
+
+    def test_digests(self) -> None:
+        """It says what computes digests and how fast, and why that is not the accelerator."""
+        speed = r"on one core \d+ MB/s of one stream"
+        pattern = rf"^ok: hashlib \(images\.accelerated_hashing = false\), {speed}$"
+        self.assertRegex(self.check("[images]\naccelerated_hashing = false\n")[1]["digests"], pattern)
+        choice = choose_hasher(True)
+        together = rf", \d+ MB/s of {choice.hasher.lanes} streams together" if choice.hasher.lanes > 1 else ""
+        self.assertRegex(self.check()[1]["digests"], rf"^ok: {re.escape(str(choice))}, {speed}{together}$")
 
     def test_configuration(self) -> None:
         """An invalid configuration file is reported in one line."""
