@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IListeningPort
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from imgsvc.daemon.records import JoiningFactory
 from imgsvc.endpoints import endpoint_parts
 
 ACCEPTED_AT_ONCE: Final = 16
@@ -65,7 +65,7 @@ class ListeningReactor:
         self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
     ) -> IListeningPort:
         """See IReactorSSL."""
-        listening: Any = self.listenTCP(port, TLSMemoryBIOFactory(contextFactory, False, factory), backlog, interface)
+        listening: Any = self.listenTCP(port, JoiningFactory(contextFactory, False, factory), backlog, interface)
         listening._type = "TLS"  # as the reactor does
         return listening  # type: ignore[no-any-return]
 

@@ -13,7 +13,6 @@ from typing import Any
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IListeningPort, IReadDescriptor
 from twisted.logger import globalLogBeginner
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -23,6 +22,7 @@ from imgsvc.daemon.clock import go_by_time_passed
 from imgsvc.daemon.listening import listen_endpoints
 from imgsvc.daemon.ports import longest_backlog
 from imgsvc.daemon.process import stop
+from imgsvc.daemon.records import JoiningFactory
 from imgsvc.daemon.server import Server
 from imgsvc.daemon.service import ServerService
 from imgsvc.errors import ConfigurationError
@@ -168,7 +168,7 @@ class AdoptingReactor:
         self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
     ) -> IListeningPort:
         """See IReactorSSL."""
-        adopted: Any = self._adopt(TLSMemoryBIOFactory(contextFactory, False, factory))
+        adopted: Any = self._adopt(JoiningFactory(contextFactory, False, factory))
         adopted._type = "TLS"  # as the reactor does
         return adopted  # type: ignore[no-any-return]
 

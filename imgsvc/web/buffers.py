@@ -22,6 +22,8 @@ LARGEST_BODY_READ: Final = 2 << 20
 SMALLEST_BODY_READ: Final = 64 << 10
 BODY_READS: Final = 16 << 20
 """Bytes that all connections together may read from their sockets in one turn of the reactor: some milliseconds."""
+SECURE_PART: Final = 4
+"""With TLS, a connection may read this part of what it may read without, because decryption takes longer."""
 UNSENT: Final = 1 << 20
 UNSENT_OF_MANY: Final = 256 << 10
 """Bytes that the kernel may hold unsent for a connection whose client has no room for them.
@@ -41,10 +43,11 @@ def body_read_size(expected: float, part: int, secure: bool) -> int:
     """Bytes of one read of a body.
 
     expected: bytes of the body that will probably arrive. part: bytes that this connection may read in one turn of the
-    reactor. secure: whether the bytes come by TLS, which takes ten times as long to read.
+    reactor. secure: whether the bytes come by TLS.
     """
-    wanted = BODY_READ_SIZE if secure else min(LARGEST_BODY_READ, max(BODY_READ_SIZE, expected))
-    return int(min(wanted, max(SMALLEST_BODY_READ, part)))
+    divisor = SECURE_PART if secure else 1
+    most = max(SMALLEST_BODY_READ, min(LARGEST_BODY_READ, part) // divisor)
+    return int(min(most, max(BODY_READ_SIZE, expected)))
 
 
 def bound_unsent(transport: Any, connections: int) -> None:

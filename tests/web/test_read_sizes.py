@@ -21,15 +21,17 @@ class SizeTests(SiteTestCase):
     """The size of a read."""
 
     def test_rule(self) -> None:
-        """Long bodies are read in large pieces, but not with TLS, and not when many connections are busy."""
+        """Long bodies are read in large pieces, but in smaller ones with TLS, and when many connections are busy."""
         for expected, part, secure, size in (
             (LONG, BODY_READS, False, LARGEST_BODY_READ),
             (float("inf"), BODY_READS, False, LARGEST_BODY_READ),
             (BODY_READ_SIZE + 1, BODY_READS, False, BODY_READ_SIZE + 1),
             (5, BODY_READS, False, BODY_READ_SIZE),
-            (LONG, BODY_READS, True, BODY_READ_SIZE),
+            (LONG, BODY_READS, True, LARGEST_BODY_READ // 4),
+            (5, BODY_READS, True, BODY_READ_SIZE),
+            (LONG, 1 << 20, True, 256 << 10),
             (LONG, 100_000, False, 100_000),
-            (LONG, 100_000, True, 100_000),
+            (LONG, 100_000, True, SMALLEST_BODY_READ),
             (LONG, 1, False, SMALLEST_BODY_READ),
         ):
             self.assertEqual(body_read_size(expected, part, secure), size)
