@@ -1,4 +1,6 @@
-"""Child processes of a test: with other rights, other mounts, or stopped and killed in the middle of what they do."""
+"""Child processes of a test: with other permissions, other mounts, or stopped and killed in the middle of their
+work.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ class Child:
         os.close(output)
 
     def is_stopped(self) -> bool:
-        """Wait until the child has stopped or ended. Whether it has stopped."""
+        """Wait until the child has stopped or ended. Returns whether it has stopped."""
         result = os.waitid(os.P_PID, self._pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         assert result is not None
         return result.si_code == os.CLD_STOPPED
@@ -72,7 +74,9 @@ def in_child(function: Callable[[], Any]) -> None:
 
 
 def stop_at(count: int, folder: str) -> None:
-    """Stop this process before the `count`th system call from now that opens, locks, links or unlinks in `folder`."""
+    """Stop this process before the `count`th system call from now on that opens, locks, links or unlinks in
+    `folder`.
+    """
     seen = 0
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -86,7 +90,7 @@ def stop_at(count: int, folder: str) -> None:
 
 
 def become_nobody() -> None:
-    """Give up the rights of root, for which permissions do not count."""
+    """Give up the permissions of root, which ignores those of files."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(NOBODY)
@@ -94,7 +98,7 @@ def become_nobody() -> None:
 
 
 def own_mounts() -> None:
-    """Let this process mount what nobody else sees, and what is gone when it ends."""
+    """Give this process its own mounts, which end with it."""
     user, group = os.geteuid(), os.getegid()
     flags = _CLONE_NEWNS if user == 0 else _CLONE_NEWNS | _CLONE_NEWUSER
     if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:
@@ -113,7 +117,7 @@ def mount_tmpfs(folder: Path, options: str) -> None:
 
 
 def mount_disk(folder: Path, source: Path) -> None:
-    """Mount an ext4 image with what is in `source`. Needs own_mounts, and root."""
+    """Mount an ext4 image with the files of `source`. Needs own_mounts, and root."""
     folder.mkdir(parents=True, exist_ok=True)
     image = f"{folder}.ext4"
     subprocess.run(["mkfs.ext4", "-q", "-d", str(source), image, "8M"], check=True)

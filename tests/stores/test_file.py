@@ -1,4 +1,4 @@
-"""The store in a folder: the contract, its layout and its options."""
+"""The file store: the contract, its layout and its options."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FileStoreTests(ListingContract, ResumeContract, StoreProperties, Synchrono
 
 
 class ListingTests(SynchronousTestCase):
-    """What of a folder is an object."""
+    """Which files of a folder are objects."""
 
     def setUp(self) -> None:
         services = store_services(Path(self.mktemp()).absolute())
@@ -67,7 +67,7 @@ class ListingTests(SynchronousTestCase):
         self.addCleanup(self.store.stop)
 
     def test_many(self) -> None:
-        """More objects than come at a time, one of which vanishes while they are listed."""
+        """There are more objects than are listed at a time, and one disappears meanwhile."""
         for number in range(2500):
             (self.images / f"{number}").touch()
 
@@ -82,7 +82,7 @@ class ListingTests(SynchronousTestCase):
         self.assertEqual(result_of(vanish()), {str(number) for number in range(2500)})
 
     def test_others(self) -> None:
-        """Folders and what has another name than an object are none; a link is what it leads to."""
+        """Folders, and files with other names than objects have, are not objects. A link stands for its target."""
         (self.images / "folder").mkdir()
         (self.images / "x.img").touch()
         (self.images / "broken").symlink_to("nowhere")
@@ -94,7 +94,7 @@ class ListingTests(SynchronousTestCase):
         self.assertEqual(os.readlink(self.images / ".imgsvc-left-over/link"), "x.img")
 
     def test_away(self) -> None:
-        """Nothing is listed or moved of a folder that is not the store's."""
+        """Nothing is listed or moved in a folder that is not the store's."""
         (self.images / "x").touch()
         found = result_of(self.store.object("x"))
         (self.images / ".imgsvc-lock").unlink()
@@ -106,14 +106,14 @@ class ListingTests(SynchronousTestCase):
 
 
 class SparseFileStoreTests(ResumeContract, StoreProperties, SynchronousTestCase):
-    """The file store keeps the contract when it leaves holes and does not flush."""
+    """The file store keeps the contract with holes and without flushes."""
 
     def make_store(self, services: StoreServices) -> IStore:
         return make(StoreSettings("local"), {"thin_provisioning": True, "fsync": False}, services)
 
 
 class RemoteFileStoreTests(StoreContract, SynchronousTestCase):
-    """The file store keeps the contract on a file system that other machines serve."""
+    """The file store keeps the contract on a remote file system."""
 
     def make_store(self, services: StoreServices) -> IStore:
         return make(StoreSettings("local"), {}, services)
@@ -123,7 +123,7 @@ class RemoteFileStoreTests(StoreContract, SynchronousTestCase):
         self.store._disk.local = False
 
     def test_is_not_file_backed(self) -> None:
-        """A file that another machine serves is not offered to the reactor's thread."""
+        """A file on a remote file system is not read in the reactor thread."""
         location = result_of(put(self.store, NAME, EARLIER, DATA))
         reader = result_of(self.store.reader(location, Span(0, 1)))
         self.assertFalse(IFileBacked.providedBy(reader))
@@ -131,7 +131,7 @@ class RemoteFileStoreTests(StoreContract, SynchronousTestCase):
 
 
 class FileTests(SynchronousTestCase):
-    """What only the file store does."""
+    """Behaviour of the file store only."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -146,20 +146,20 @@ class FileTests(SynchronousTestCase):
         return store
 
     def names(self) -> set[str]:
-        """What is in the folder beside the lock."""
+        """The names in the folder, except the lock."""
         return set(os.listdir(self.images)) - {".imgsvc-lock"}
 
     # --- layout
 
     def test_layout(self) -> None:
-        """An object is a file named by its image, at the URL that Glance would give it."""
+        """An object is a file with the image's id as its name, at the URL that Glance would give it."""
         location = result_of(put(self.start(), NAME, EARLIER, DATA))
         self.assertEqual(Location("local", f"file://{self.images}/{NAME}"), location)
         self.assertEqual({NAME}, self.names())
         self.assertEqual(DATA, (self.images / NAME).read_bytes())
 
     def test_file_of_glance(self) -> None:
-        """A file that Glance wrote is read and deleted by either scheme of its URLs."""
+        """A file of Glance is read and deleted with both schemes of its URLs."""
         store = self.start()
         for scheme in ("file", "filesystem"):
             (self.images / NAME).write_bytes(DATA)
@@ -169,7 +169,9 @@ class FileTests(SynchronousTestCase):
             self.assertEqual(set(), self.names())
 
     def test_unfinished_part(self) -> None:
-        """While an upload is under way its file is hidden and carries its id; then both names are one file."""
+        """The file of a running upload is hidden and has its id in its name. After the commit both names are
+        one file.
+        """
         writer = result_of(write(self.start(), NAME, EARLIER, DATA))
         part = f".{NAME}.{EARLIER}.part"
         self.assertEqual({part}, self.names())
@@ -178,7 +180,7 @@ class FileTests(SynchronousTestCase):
         self.assertTrue(os.path.samefile(self.images / NAME, self.images / part))
 
     def test_foreign_locations(self) -> None:
-        """A location means a file of the folder and nothing else, whoever wrote it."""
+        """Any location refers to a file of the folder, or to nothing."""
         store = self.start()
         (self.folder / NAME).write_bytes(b"secret")
         for url in (
@@ -194,7 +196,7 @@ class FileTests(SynchronousTestCase):
                     result_of(call(Location("local", url)))
 
     def test_impossible_names(self) -> None:
-        """Names that would leave the folder or be taken for something else are refused."""
+        """Names that would leave the folder, or have another meaning, are refused."""
         store = self.start()
         for name, lease_id in (("../x", "1"), ("a/b", "1"), (".x", "1"), ("", "1"), ("x", ""), ("x", "a/b")):
             for call in (store.discard, store.finalize, lambda name, upload: store.writer(name, upload, None)):
@@ -202,12 +204,12 @@ class FileTests(SynchronousTestCase):
                     result_of(call(name, lease_id))
 
     def test_existing_folder(self) -> None:
-        """A store begins with what is in its folder: two of them share it."""
+        """A store uses the existing objects of its folder. Two stores can share it."""
         location = result_of(put(self.start(), NAME, EARLIER, DATA))
         self.assertEqual(DATA, result_of(read(self.start(), location)))
 
     def test_same_upload_twice(self) -> None:
-        """An upload id is used once: what it has written is not written over."""
+        """An upload id can be used once. What it has written is not overwritten."""
         store = self.start()
         writer = result_of(write(store, NAME, EARLIER, DATA))
         with self.assertRaises(StoreUnavailable):
@@ -218,7 +220,7 @@ class FileTests(SynchronousTestCase):
     # --- reading
 
     def test_file_backed(self) -> None:
-        """A reader offers its file for as long as it is not stopped."""
+        """A reader offers its file until it is stopped."""
         store = self.start()
         location = result_of(put(store, NAME, EARLIER, DATA))
         reader = result_of(store.reader(location, Span(100, 50)))
@@ -231,7 +233,7 @@ class FileTests(SynchronousTestCase):
             os.fstat(reader.fd)
 
     def test_deleted_while_read(self) -> None:
-        """A download goes on to its end when the object is deleted meanwhile, and its file is closed then."""
+        """A download continues to its end if the object is deleted meanwhile, and then its file is closed."""
         store = self.start()
         location = result_of(put(store, NAME, EARLIER, DATA))
         reader = result_of(store.reader(location, Span(0, len(DATA))))
@@ -246,7 +248,7 @@ class FileTests(SynchronousTestCase):
             os.fstat(reader.fd)
 
     def test_truncated_while_read(self) -> None:
-        """A file that ends earlier than it did is damaged, and no byte is made up for those that miss."""
+        """A file that became shorter is damaged, and the missing bytes are not padded."""
         store = self.start()
         content = DATA * 4
         location = result_of(put(store, NAME, EARLIER, content))
@@ -264,7 +266,7 @@ class FileTests(SynchronousTestCase):
         reader.stopProducing()
 
     def test_no_descriptor_is_left(self) -> None:
-        """Uploads and downloads, ended in any way, leave no file open."""
+        """Uploads and downloads leave no file open, however they end."""
         store = self.start()
         before = set(os.listdir("/proc/self/fd"))
         location = result_of(put(store, NAME, EARLIER, DATA))
@@ -280,25 +282,25 @@ class FileTests(SynchronousTestCase):
     # --- options
 
     def test_properties(self) -> None:
-        """The store tells of itself what Glance's file store does."""
+        """The store shows the same properties as Glance's file store."""
         expected = {"data_dir": str(self.images), "chunk_size": 65536, "thin_provisioning": False}
         self.assertEqual(expected, dict(self.start().info.properties))
 
     def test_absolute_path(self) -> None:
-        """A path that is absolute is taken as it is."""
+        """An absolute path is used unchanged."""
         elsewhere = Path(self.mktemp()).absolute() / "deep" / "er"
         location = result_of(put(self.start(path=str(elsewhere)), NAME, EARLIER, DATA))
         self.assertEqual(f"file://{elsewhere}/{NAME}", location.url)
 
     def test_permissions(self) -> None:
-        """Files get the permissions of the options; 0 is what the umask leaves."""
+        """Files get the permissions of the options. 0 leaves it to the umask."""
         self.addCleanup(os.umask, os.umask(0o027))
         for number, (given, expected) in enumerate(((0, 0o640), ("0604", 0o604), ("0o444", 0o444), (0o600, 0o600))):
             result_of(put(self.start(file_perm=str(given) if given == 0 else given), f"object{number}", "1", b""))
             self.assertEqual(expected, stat.S_IMODE((self.images / f"object{number}").stat().st_mode))
 
     def test_permissions_by_default(self) -> None:
-        """Without an option only the owner may read files and enter the folders that are made for them."""
+        """Without an option, only the owner may read files and enter the created folders."""
         self.addCleanup(os.umask, os.umask(0o022))
         store = self.start(path="deep/er")
         writer = result_of(write(store, NAME, EARLIER, DATA))
@@ -311,13 +313,13 @@ class FileTests(SynchronousTestCase):
         )
 
     def test_permissions_before_the_end(self) -> None:
-        """While an upload is not whole nobody else may read it."""
+        """Nobody else may read the file of a running upload."""
         self.addCleanup(os.umask, os.umask(0o022))
         result_of(write(self.start(file_perm="0644"), NAME, EARLIER, DATA))
         self.assertEqual(0o600, stat.S_IMODE((self.images / f".{NAME}.{EARLIER}.part").stat().st_mode))
 
     def test_new_folder_permissions(self) -> None:
-        """The folders that are made let those enter who may read the files, or whom the umask lets."""
+        """Created folders can be entered by those who may read the files, or by those whom the umask allows."""
         self.addCleanup(os.umask, os.umask(0o077))
         for number, (given, expected) in enumerate((("0640", 0o710), ("0644", 0o711), ("0", 0o700))):
             self.start(file_perm=given, path=f"{number}/images")
@@ -325,7 +327,7 @@ class FileTests(SynchronousTestCase):
                 self.assertEqual(expected, stat.S_IMODE((self.images.parent / folder).stat().st_mode))
 
     def test_folder_permissions(self) -> None:
-        """Who may read the files may enter the folder."""
+        """Whoever may read the files may enter the folder."""
         self.images.mkdir(parents=True, mode=0o700)
         self.start(file_perm="0600")
         self.assertEqual(0o700, stat.S_IMODE(self.images.stat().st_mode))
@@ -333,7 +335,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(0o711, stat.S_IMODE(self.images.stat().st_mode))
 
     def test_thin_provisioning(self) -> None:
-        """With thin provisioning stretches of zeros take no space, at the end of the file too."""
+        """With thin provisioning, ranges of zeros take no space, also at the end of the file."""
         content = bytes(1 << 20) + DATA + bytes(1 << 20)
         for thin in (False, True):
             location = result_of(put(self.start(thin_provisioning=thin), f"thin{thin}", EARLIER, content))
@@ -342,7 +344,7 @@ class FileTests(SynchronousTestCase):
         self.assertLess((self.images / "thinTrue").stat().st_blocks * 512, len(DATA) + (256 << 10))
 
     def test_wrong_options(self) -> None:
-        """A wrong option is refused with its path, its value and what is allowed."""
+        """An invalid option is refused with its path, its value and what is allowed."""
         for options, complaint in (
             ({"paht": "images"}, r"stores\.local\.paht: .*path"),
             ({"path": 1}, r"stores\.local\.path = 1: must be a string"),
@@ -366,14 +368,14 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(set(), self.names())
 
     def test_min_free(self) -> None:
-        """Uploads are refused that would leave less free than the operator wants."""
+        """Uploads that would leave less free space than the operator wants are refused."""
         store = self.start(min_free=1 << 62)
         for size, told in ((None, "more bytes"), (5, "5 bytes")):
             with self.assertRaisesRegex(StoreFull, f"^Store local: {told} do not fit.$"):
                 result_of(store.writer(NAME, EARLIER, size))
 
     def test_min_free_meanwhile(self) -> None:
-        """Uploads end when others have taken the room that the operator wants free."""
+        """Uploads fail when others have used the space that the operator wants free."""
         store = self.start()
         writer = result_of(store.writer(NAME, EARLIER, None))
         result_of(writer.write([b"before"]))
@@ -386,7 +388,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(set(), self.names())
 
     def test_room_of_catalogue(self) -> None:
-        """On the file system of the catalogue, room stays free for it; on another, none does."""
+        """On the file system of the catalogue, space stays free for it. On another, none does."""
         for lease_id, catalogue, kept in (
             (EARLIER, None, 0),
             (LATER, self.folder, ROOM_OF_CATALOGUE),
@@ -398,7 +400,7 @@ class FileTests(SynchronousTestCase):
             self.assertEqual(result_of(store.writer(NAME, lease_id, None))._options.min_free, kept)
 
     def test_no_file(self) -> None:
-        """What is no file in the place of an object is damaged, and nobody waits for what a FIFO may bring."""
+        """An object that is not a regular file is damaged, and nobody waits for data of a FIFO."""
         store = self.start()
         location = result_of(put(store, NAME, EARLIER, DATA))
         (self.images / NAME).unlink()
@@ -412,7 +414,7 @@ class FileTests(SynchronousTestCase):
                 result_of(store.reader(location, Span(0, len(DATA)), len(DATA)))
 
     def test_unlimited(self) -> None:
-        """A medium that does not tell its size is not full."""
+        """A medium that does not tell its size does not count as full."""
         self.images.mkdir(parents=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=0", "imgsvc-test", str(self.images)], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", str(self.images)], check=True)
@@ -426,7 +428,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(figures.f_blocks * figures.f_frsize, result_of(self.start().usage()).total)
 
     def test_not_mounted(self) -> None:
-        """When the medium is away its objects are not missing: the store is not available."""
+        """While the medium is away, its objects are not missing, but the store is unavailable."""
         store = self.start()
         location = result_of(put(store, NAME, EARLIER, DATA))
         writer = result_of(write(store, NAME, "2", DATA))
@@ -454,7 +456,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual({NAME}, self.names())
 
     def test_unusable_folder(self) -> None:
-        """A folder that cannot be is refused at the start, with the path of the option."""
+        """A folder that cannot be created is refused at the start, with the path of the option."""
         self.folder.mkdir()
         self.images.write_text("in the way")
         store = make(StoreSettings("local"), {}, self.services)
@@ -463,7 +465,7 @@ class FileTests(SynchronousTestCase):
         result_of(store.stop())
 
     def test_not_running(self) -> None:
-        """A store that is not running is not available."""
+        """A store that is not running is unavailable."""
         store = make(StoreSettings("local"), {}, self.services)
         with self.assertRaises(StoreUnavailable):
             result_of(store.usage())

@@ -1,4 +1,4 @@
-"""The file store on media that fail: real ones."""
+"""The file store on real media that fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIB = 1 << 20
 
 
 class FaultTests(SynchronousTestCase):
-    """Every fault is told by its kind, and leaves nothing behind."""
+    """Every fault raises its own error, and leaves nothing behind."""
 
     def setUp(self) -> None:
         # Not below the folder of the tests, which others than its owner may not be able to enter.
@@ -42,7 +42,7 @@ class FaultTests(SynchronousTestCase):
         return set(os.listdir(self.images)) - {".imgsvc-lock"}
 
     def assert_fails(self, store: IStore, error: type[Exception], size: int) -> None:
-        """An upload of `size` bytes fails with `error` and leaves nothing once it is aborted."""
+        """An upload of `size` bytes fails with `error`, and leaves nothing after it is aborted."""
         before = self.names()
         block = os.urandom(MIB)
         writer = result_of(store.writer(NAME, EARLIER, None))
@@ -56,7 +56,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(before, self.names())
 
     def test_medium_full(self) -> None:
-        """A medium that fills up in the middle is full, and has its space again after the abort."""
+        """A medium that becomes full in the middle is full, and has its space again after the abort."""
 
         def check() -> None:
             own_mounts()
@@ -73,7 +73,7 @@ class FaultTests(SynchronousTestCase):
         in_child(check)
 
     def test_no_inode_left(self) -> None:
-        """A medium that takes no more files is full."""
+        """A medium without inodes is full."""
 
         def check() -> None:
             own_mounts()
@@ -91,7 +91,7 @@ class FaultTests(SynchronousTestCase):
         in_child(check)
 
     def test_read_only_medium(self) -> None:
-        """A medium that became read-only refuses uploads and deletions, and is still read."""
+        """A medium that became read-only refuses uploads and deletions, and can still be read."""
 
         def check() -> None:
             own_mounts()
@@ -121,7 +121,7 @@ class FaultTests(SynchronousTestCase):
         in_child(check)
 
     def test_file_too_large(self) -> None:
-        """A file that grows over what its file system takes is as good as a full medium."""
+        """A file that exceeds the limit of its file system counts as a full medium."""
 
         def check() -> None:
             store = self.start()
@@ -131,7 +131,7 @@ class FaultTests(SynchronousTestCase):
         in_child(check)
 
     def test_permission_denied(self) -> None:
-        """A folder that may not be written any more refuses uploads and deletions, and is still read."""
+        """A folder without permission to write refuses uploads and deletions, and can still be read."""
 
         def check() -> None:
             become_nobody()
@@ -155,7 +155,7 @@ class FaultTests(SynchronousTestCase):
         in_child(check)
 
     def test_unreadable_object(self) -> None:
-        """An object that may not be read is not missing."""
+        """An object without permission to read is not missing."""
 
         def check() -> None:
             become_nobody()
@@ -169,7 +169,7 @@ class FaultTests(SynchronousTestCase):
 
 
 class InjectedFaultTests(SynchronousTestCase):
-    """Errors of single system calls, which strace makes the kernel return."""
+    """Errors of single system calls, injected by strace."""
 
     _script = dedent(
         """
@@ -198,7 +198,7 @@ class InjectedFaultTests(SynchronousTestCase):
     )
 
     def outcome(self, injection: str, mebibytes: int = 2, **options: object) -> str:
-        """What became of an upload whose file met the injected fault. Nothing may be left of it."""
+        """The outcome of an upload whose file has the injected fault. Nothing of it may be left."""
         folder = Path(self.mktemp()).absolute()
         part = folder / "images" / ".image.1.part"
         images = folder / "images"
@@ -216,18 +216,18 @@ class InjectedFaultTests(SynchronousTestCase):
         return ran.stdout
 
     def test_write(self) -> None:
-        """An error of a write is told by its kind."""
+        """An error of a write raises its own error."""
         for error, expected in (("EIO", "StoreUnavailable"), ("EDQUOT", "StoreFull"), ("EROFS", "StoreWriteDenied")):
             outcome = self.outcome(f"pwritev,pwritev2:error={error}:when=2")
             self.assertEqual(f"{expected} Store local: cannot write the object: {error}.\n", outcome)
 
     def test_short_write(self) -> None:
-        """What a write did not take is written by the next one, where it belongs."""
+        """The rest of a short write is written by the next one, in its place."""
         # The kernel writes nothing here and says that it wrote 4096 bytes, which are a hole then.
         self.assertEqual("True\n", self.outcome("pwritev,pwritev2:retval=4096:when=1"))
 
     def test_sync(self) -> None:
-        """An error that only the last flush shows, of the file or of the folder, fails the commit."""
+        """An error of the last flush, of the file or of the folder, fails the commit."""
         # The first fsync is that of the folder at the start.
         for when, error, expected in (
             (2, "EIO", "StoreUnavailable Store local: cannot finish"),
@@ -238,12 +238,12 @@ class InjectedFaultTests(SynchronousTestCase):
             self.assertEqual(f"{expected} the object: {error}.\n", outcome)
 
     def test_flush_beside(self) -> None:
-        """An error that a flush beside the writes shows is not lost, though the kernel tells it once."""
+        """An error of a flush beside the writes is kept, because the kernel reports it only once."""
         outcome = self.outcome("fdatasync:error=EIO:when=1", mebibytes=66)
         self.assertEqual("StoreUnavailable Store local: cannot flush the object: EIO.\n", outcome)
 
     def test_close(self) -> None:
-        """An error that only close shows, as a network file system may, fails the commit."""
+        """An error of close, as on a network file system, fails the commit."""
         outcome = self.outcome("close:error=EDQUOT:when=1", fsync=False)
         self.assertEqual("StoreFull Store local: cannot finish the object: EDQUOT.\n", outcome)
 
@@ -254,5 +254,5 @@ class InjectedFaultTests(SynchronousTestCase):
 
 
 def _environment() -> dict[str, str]:
-    """For a child that imports what this process does."""
+    """The environment for a child that imports the same modules."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}

@@ -1,4 +1,4 @@
-"""The file store when processes are stopped or killed anywhere in an upload and others go on."""
+"""The file store when processes are stopped or killed at any point of an upload, and others go on."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.stores.children import Child, stop_at
 from tests.support.store_contract import DATA, EARLIER, LATER, NAME, put, read, result_of, store_services, write
 
 FEWEST_POINTS = 10
-"""System calls on names that an upload makes at least: the file, lock, link, and the same for its undo."""
+"""The least number of system calls on names in an upload: file, lock, link, and those of its undo."""
 
 
 class FencingTests(SynchronousTestCase):
-    """An upload that lost its lease and its successor, in two processes.
+    """An upload that has lost its lease, and its successor, in two processes.
 
     Each test goes through every point at which the first process may be stopped.
     """
@@ -41,14 +41,14 @@ class FencingTests(SynchronousTestCase):
         return store
 
     def patiently(self, call: Deferred[None]) -> None:
-        """The result of a call that may wait for a lock, as long as it does."""
+        """The result of a call, which is repeated while another process holds the lock."""
         for _ in range(round(LOCK_PATIENCE / LOCK_RETRY) + 2):
             if not call.called:
                 self.clock.advance(LOCK_RETRY)
         result_of(call)
 
     def stale_upload(self, count: int) -> None:
-        """In a child: an upload that stops at the `count`th point, and on going on learns that it is not wanted."""
+        """In a child: an upload that stops at the `count`th point, and learns after it that its lease is lost."""
         store = self.open_store()
         stop_at(count, str(self.folder))
         with contextlib.suppress(StoreError):
@@ -59,7 +59,7 @@ class FencingTests(SynchronousTestCase):
                 result_of(writer.abort())
 
     def at_every_point(self, check: Callable[[Child], None]) -> None:
-        """Call `check` with a child stopped at each of the points of an upload and its undo, in turn."""
+        """Call `check` with a child that is stopped at each point of an upload and its undo, in turn."""
         count = 0
         while True:
             count += 1
@@ -75,15 +75,15 @@ class FencingTests(SynchronousTestCase):
         self.assertGreater(count, FEWEST_POINTS)
 
     def succeed(self) -> None:
-        """The upload of the successor, from its beginning to its end."""
+        """The whole upload of the successor."""
         location = result_of(put(self.store, NAME, LATER, DATA))
         self.assertEqual(DATA, result_of(read(self.store, location)))
 
     def test_stopped_and_discarded(self) -> None:
-        """A stopped upload is discarded, its successor finalizes, and it goes on: the successor's object stays.
+        """A stopped upload is discarded, its successor finalizes, and it goes on. The successor's object stays.
 
-        Where it was stopped with the lock in its hands the discard gives up after a while, and there is no successor
-        before it goes on.
+        If it was stopped while it held the lock, the discard gives up after a while, and there is no successor before
+        it goes on.
         """
         busy = []
 
@@ -104,7 +104,7 @@ class FencingTests(SynchronousTestCase):
         self.assertTrue(0 < len(busy) < FEWEST_POINTS)
 
     def test_stopped_before_successor_finalizes(self) -> None:
-        """A stopped upload goes on when its successor has committed and not finalized: the object stays."""
+        """A stopped upload goes on after its successor has committed, but not finalized. The object stays."""
 
         def check(child: Child) -> None:
             writer = result_of(write(self.store, NAME, LATER, DATA))
@@ -123,7 +123,7 @@ class FencingTests(SynchronousTestCase):
         self.at_every_point(check)
 
     def test_killed_without_discard(self) -> None:
-        """What a killed upload left, object and lock, does not stand in its successor's way."""
+        """The object and the lock of a killed upload do not block its successor."""
 
         def check(child: Child) -> None:
             child.kill()
@@ -133,7 +133,7 @@ class FencingTests(SynchronousTestCase):
         self.at_every_point(check)
 
     def test_killed_and_discarded(self) -> None:
-        """What a killed upload left can be discarded by its name, wherever it died."""
+        """The remains of a killed upload can be discarded by its name, at whatever point it died."""
 
         def check(child: Child) -> None:
             child.kill()

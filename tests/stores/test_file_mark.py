@@ -1,4 +1,4 @@
-"""Whose the folder of a file store is."""
+"""The mark in the folder of a file store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OURS, OTHERS = Mark("a-catalogue", "local"), Mark("another", "local")
 
 
 class FileMarkTests(MarkContract, SynchronousTestCase):
-    """The file store keeps the contract, and knows the folders of Glance and of earlier versions."""
+    """The file store keeps the contract, and recognises the folders of Glance and of earlier versions."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -48,7 +48,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         (self.images / name).write_bytes(DATA)
 
     def old(self, *names: str) -> Any:
-        """A store that starts on a folder of an earlier version, with these files."""
+        """A store that starts on a folder of an earlier version with these files."""
         self.images.mkdir(parents=True)
         for name in names:
             (self.images / name).write_bytes(DATA)
@@ -56,12 +56,12 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         return self.start()
 
     def test_text(self) -> None:
-        """The mark is JSON that names catalogue and store."""
+        """The mark is JSON with the ids of catalogue and store."""
         self.start()
         self.assertEqual('{"catalogue": "a-catalogue", "store": "local"}\n', self.mark.read_text())
 
     def test_no_folder(self) -> None:
-        """A folder that is not there is not made while the catalogue has images in it."""
+        """A missing folder is not created if the catalogue has images in it."""
         self.holdings.objects.add(NAME)
         store = self.start()
         self.assert_away(store)
@@ -71,14 +71,14 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         result_of(store.check())
 
     def test_other_files(self) -> None:
-        """Files and folders that are no objects do not keep a folder from being new."""
+        """A folder with other files and folders, but no objects, is new."""
         (self.images / "lost+found").mkdir(parents=True)
         (self.images / "folder").mkdir()
         (self.images / "README.txt").write_text("")
         result_of(self.start().check())
 
     def test_old_and_known(self) -> None:
-        """The empty mark of earlier versions is taken over if one object, or upload, of the catalogue is there."""
+        """The empty mark of earlier versions is accepted if one object or upload of the catalogue is there."""
         self.holdings.objects.add(NAME)
         for name in (NAME, f".{NAME}.{EARLIER}.part"):
             store = self.old(name, "unknown")
@@ -87,7 +87,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
             os.rename(self.images, self.folder / name)
 
     def test_old_and_unknown(self) -> None:
-        """It is not if there are only others; nor, with images in the catalogue, if there is nothing at all."""
+        """It is not accepted with other objects only, or in an empty folder if the catalogue has images."""
         store = self.old("unknown")
         self.assert_away(store)
         self.holdings.objects.add(NAME)
@@ -97,11 +97,11 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         self.assertEqual(b"", self.mark.read_bytes())
 
     def test_old_and_empty(self) -> None:
-        """It is if there is nothing at all, and nothing in the catalogue."""
+        """It is accepted in an empty folder if the catalogue has no images."""
         result_of(self.old().check())
 
     def test_old_and_late(self) -> None:
-        """A folder of an earlier version is taken over also if it comes up later than the daemon."""
+        """A folder of an earlier version is also accepted if it is mounted after the start of the daemon."""
         self.holdings.objects.add(NAME)
         used, idle = self.start(), self.start()
         self.assert_away(used)
@@ -113,7 +113,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
             result_of(store.check())
 
     def test_new_and_late(self) -> None:
-        """An empty folder is never marked later than at the start, whatever it has."""
+        """An empty folder is marked only at the start, never later."""
         self.holdings.objects.add(NAME)
         store = self.start()
         self.holdings.objects.clear()
@@ -125,14 +125,14 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         self.assertEqual(b"", self.mark.read_bytes())
 
     def test_broken_mark(self) -> None:
-        """A mark that says nothing that can be read is another's."""
+        """An unreadable mark counts as that of another store."""
         self.start_with_object()
         for text in (b"x", b"[]", b'{"catalogue": "a-catalogue"}', b'{"catalogue": 1, "store": 2}', b"\xff"):
             self.mark.write_bytes(text)
             self.assert_away(self.start())
 
     def test_changed_mark(self) -> None:
-        """A mark that is replaced while the store runs counts at once."""
+        """A mark that is replaced while the store runs takes effect at once."""
         store, location = self.start_with_object()
         self.mark.write_bytes(OTHERS.encode())
         self.assert_away(store, location)
@@ -140,7 +140,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         self.assert_there(store, location)
 
     def test_moved(self) -> None:
-        """A folder that was moved with its mark is the store's, and its objects are found by their names."""
+        """A folder that was moved with its mark belongs to the store, and its objects are found by their names."""
         _, location = self.start_with_object()
         elsewhere = self.folder / "elsewhere"
         os.rename(self.images, elsewhere)
@@ -153,7 +153,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         self.assertFalse((elsewhere / NAME).exists())
 
     def test_other_path(self) -> None:
-        """Where only the path was changed, no object is taken for gone."""
+        """If only the path was changed, no object counts as missing."""
         _, location = self.start_with_object()
         services = self.make_services()
         changed = make(StoreSettings("local"), {"path": "elsewhere"}, services)
@@ -164,18 +164,18 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         self.assertEqual(DATA, (self.images / NAME).read_bytes())
 
     def make_services(self) -> StoreServices:
-        """Those of one more process."""
+        """The services of another process."""
         return store_services(self.folder, clock=self.clock, holdings=self.holdings)
 
     def test_unusable(self) -> None:
-        """A folder that cannot be made is refused at the start, as ever."""
+        """A folder that cannot be created is refused at the start, as always."""
         self.folder.mkdir()
         self.images.write_text("in the way")
         with self.assertRaises(ConfigurationError):
             self.start()
 
     def test_kind_of_file_system(self) -> None:
-        """What can be done at once on the folder is found out anew when it is back."""
+        """The capabilities of the file system are determined again when the folder is back."""
         store, location = self.start_with_object()
         self.remove_medium()
         late = self.start()
@@ -187,7 +187,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
             reader.stopProducing()
 
     def test_object_without_mark(self) -> None:
-        """An object is not given from a folder without the mark, though it is there and in memory."""
+        """An object in a folder without the mark is not read, although it is there and in memory."""
         store, location = self.start_with_object()
         self.mark.unlink()
         self.clock.advance(LOOKS)
@@ -209,7 +209,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         self.assertEqual(DATA, result_of(read(store, location)))
 
     def test_stopped(self) -> None:
-        """A store that is stopped looks no more."""
+        """A store that was stopped does not check its folder any more."""
         store = self.start()
         self.assertEqual(1, len(self.clock.getDelayedCalls()))
         result_of(store.stop())
@@ -217,10 +217,10 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
 
 
 class RaceTests(SynchronousTestCase):
-    """Many that mark the same folder at once."""
+    """Many processes that mark the same folder at once."""
 
     def race(self, folder: Path, before: bytes | None) -> list[MarkFile]:
-        """Those of many that succeed; every other one belongs to another catalogue."""
+        """The successful ones of many, of which each belongs to one of two catalogues."""
         marks = [MarkFile(f"{folder}/.imgsvc-lock", OTHERS if number % 2 else OURS) for number in range(16)]
         meeting = Barrier(len(marks))
 
@@ -236,7 +236,7 @@ class RaceTests(SynchronousTestCase):
             return [mark for mark, succeeded in zip(marks, threads.map(write, marks), strict=True) if succeeded]
 
     def test_one_succeeds(self) -> None:
-        """One of them does, in a new folder and in one of an earlier version, and nothing is left of the others."""
+        """One succeeds, in a new folder and in one of an earlier version, and the others leave nothing."""
         for before in (None, b""):
             folder = Path(self.mktemp()).absolute()
             folder.mkdir()

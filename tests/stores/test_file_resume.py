@@ -1,4 +1,4 @@
-"""Going on with an upload of the store in a folder whose process died, or may not have died."""
+"""Resumed uploads of the file store, after their process has died or stopped."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class OtherProcessTests(SynchronousTestCase):
         return child
 
     def test_killed(self) -> None:
-        """All that a killed process has written is there, and what comes is appended to it."""
+        """All that a killed process has written is there, and new data is appended."""
         self.begun().kill()
         writer = result_of(self.store.resume(NAME, EARLIER))
         self.assertEqual(len(DATA), writer.size)
@@ -57,7 +57,7 @@ class OtherProcessTests(SynchronousTestCase):
         self.assertEqual(DATA + b"more", result_of(read(self.store, location)))
 
     def test_stopped(self) -> None:
-        """What a stopped process has begun stays its own: it may go on at any time."""
+        """A stopped process keeps its upload, because it may go on at any time."""
         child = self.begun()
         with self.assertRaises(ObjectInUse):
             result_of(self.store.resume(NAME, EARLIER))
@@ -72,7 +72,7 @@ class OtherProcessTests(SynchronousTestCase):
         result_of(writer.commit())
 
     def test_stopped_in_commit(self) -> None:
-        """So does what it is about to publish, wherever it is stopped: nobody may change the object afterwards."""
+        """A process that is stopped in a commit keeps its upload too, because nobody may change the object later."""
         refusals = []
         while True:
             child = Child(partial(self.stop_in_commit, len(refusals) + 1))
@@ -91,7 +91,7 @@ class OtherProcessTests(SynchronousTestCase):
         self.assertIn(StoreUnavailable, refusals)  # it has the lock of the name, too
 
     def test_died_again_and_again(self) -> None:
-        """A process that died holds no lock: the next one goes on at once, again and again."""
+        """A dead process holds no lock. The next one goes on at once, again and again."""
         for round in range(3):
             in_child(partial(self.append, round))
         writer = result_of(self.store.resume(NAME, EARLIER))
@@ -99,13 +99,13 @@ class OtherProcessTests(SynchronousTestCase):
         result_of(writer.abort())
 
     def append(self, round: int) -> None:
-        """In a child: one byte more, and die with the file open."""
+        """In a child: write one more byte, and die with the file open."""
         store = self.open_store()
         writer = result_of(store.resume(NAME, EARLIER) if round else store.writer(NAME, EARLIER, None))
         result_of(writer.write([b"x"]))
 
     def test_full(self) -> None:
-        """An upload that the disk refuses to take more of can be suspended no more, and is aborted."""
+        """An upload whose last write failed cannot be suspended, and is aborted."""
 
         def fill() -> None:
             limit_file_size(1000)

@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 
 class Threaded:
-    """A file store in `threads` threads."""
+    """A file store with `threads` threads."""
 
     timeout = 60
     threads = 8
@@ -36,7 +36,7 @@ class Threaded:
         return make(StoreSettings("local"), {"threads": self.threads}, services)
 
     def make_cold(self) -> None:
-        """Have the kernel forget the bytes of the object."""
+        """Make the kernel drop the bytes of the object."""
         fd = os.open(self.images / NAME, os.O_RDONLY)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(fd)
@@ -50,7 +50,7 @@ class ThreadedFileStoreTests(Threaded, ResumeContract, StoreContract, TestCase):
     """The file store keeps the contract in threads."""
 
     async def test_large_object(self) -> None:
-        """An object that is flushed in the middle is written and read whole, from the disk too."""
+        """An object that is flushed in the middle is written and read completely, also from the disk."""
         block = os.urandom(MIB)
         writer = await self.store.writer(NAME, EARLIER, None)
         for _ in range(140):
@@ -62,7 +62,7 @@ class ThreadedFileStoreTests(Threaded, ResumeContract, StoreContract, TestCase):
         self.assertEqual(block[-5:] + block + block[:5], await read(self.store, location, Span(MIB - 5, MIB + 10)))
 
     async def test_many_at_once(self) -> None:
-        """Uploads and downloads side by side, more of them than threads, do not mix."""
+        """Concurrent uploads and downloads, more of them than threads, do not mix."""
 
         async def round_trip(number: int) -> None:
             content = bytes([number]) * number + DATA
@@ -73,7 +73,7 @@ class ThreadedFileStoreTests(Threaded, ResumeContract, StoreContract, TestCase):
         self.assert_memory_is_free()
 
     async def test_abort_beside_write(self) -> None:
-        """An abort that overtakes a write waits for it, and then leaves nothing."""
+        """An abort during a write waits for it, and then leaves nothing."""
         writer = await self.store.writer(NAME, EARLIER, None)
         writing = writer.write([bytes(8 * MIB)])
         await writer.abort()
@@ -83,17 +83,17 @@ class ThreadedFileStoreTests(Threaded, ResumeContract, StoreContract, TestCase):
 
 
 class OneThreadTests(Threaded, StoreContract, TestCase):
-    """The file store keeps the contract in a single thread, in which calls are done in the order they were made."""
+    """The file store keeps the contract with one thread, which makes calls in their order."""
 
     threads = 1
 
     async def rest(self) -> None:
-        """Wait until all calls under way have ended: each round trip lets every one of them make a step."""
+        """Wait until all running calls have ended. In each round trip each of them makes a step."""
         for _ in range(10):
             await self.store.usage()
 
     async def test_abandoned_calls(self) -> None:
-        """Whoever stops waiting for a writer or a reader leaves nothing open, and nothing on the disk."""
+        """A cancelled wait for a writer or a reader leaves nothing open, and nothing on the disk."""
         location = await put(self.store, NAME, EARLIER, DATA)
         self.store._disk.local = False  # so that opening takes a thread
         before = set(os.listdir("/proc/self/fd"))
@@ -106,7 +106,7 @@ class OneThreadTests(Threaded, StoreContract, TestCase):
         self.assertEqual([], await self.store.unfinished())
 
     async def test_stop_while_reading(self) -> None:
-        """A reader that is stopped while threads read keeps its file open for these, and no longer."""
+        """A reader that is stopped while threads read keeps its file open for them, and no longer."""
         location = await put(self.store, NAME, EARLIER, DATA)
         before = set(os.listdir("/proc/self/fd"))
         self.make_cold()

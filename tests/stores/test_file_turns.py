@@ -1,4 +1,4 @@
-"""The order in which the file store does what is asked of it at once, with threads that a test lets go on by hand."""
+"""The order of concurrent calls of the file store, with threads that a test controls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.threads import ImmediateThreads
 
 @implementer(IThreads)
 class SlowThreads(ImmediateThreads):
-    """Calls at once, until it is told to be busy; then when it is told to go on."""
+    """Makes calls at once, or, while it is busy, when the test says so."""
 
     def __init__(self) -> None:
         self.busy = False
@@ -36,7 +36,7 @@ class SlowThreads(ImmediateThreads):
         return self.waiting[-1][0]
 
     def go_on(self) -> None:
-        """Do all that waits, whether or not somebody waits for it."""
+        """Make all waiting calls, whether or not somebody waits for them."""
         self.busy = False
         while self.waiting:
             answer, function, arguments = self.waiting.pop(0)
@@ -44,7 +44,7 @@ class SlowThreads(ImmediateThreads):
 
 
 class TurnsTests(SynchronousTestCase):
-    """Calls that come while others are not answered."""
+    """Calls that come while others are running."""
 
     def setUp(self) -> None:
         self.pools: dict[str, SlowThreads] = {}
@@ -63,7 +63,7 @@ class TurnsTests(SynchronousTestCase):
         return sorted(os.listdir(self.folder / "images"))
 
     def test_abort_waits_for_write(self) -> None:
-        """An abort comes after the write that is under way, also if nobody waits for that any more."""
+        """An abort waits for the running write, also if that was cancelled."""
         writer = result_of(self.store.writer(NAME, EARLIER, None))
         self.threads.busy = True
         writing = writer.write([DATA])
@@ -76,7 +76,7 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual([".imgsvc-lock"], self.names())
 
     def test_abort_ends_commit(self) -> None:
-        """A commit that was overtaken by an abort gives the object no name."""
+        """A commit that was overtaken by an abort does not publish the object."""
         writer = result_of(write(self.store, NAME, EARLIER, DATA))
         self.threads.busy = True
         committing = writer.commit()
@@ -87,7 +87,7 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual([".imgsvc-lock"], self.names())
 
     def _flushing_writer(self) -> Any:
-        """A writer with a flush under way."""
+        """A writer with a running flush."""
         self.flushers.busy = True
         writer = result_of(self.store.writer(NAME, EARLIER, None))
         self.successResultOf(writer.write([bytes(FLUSH_EVERY)]))
@@ -95,14 +95,14 @@ class TurnsTests(SynchronousTestCase):
         return writer
 
     def test_commit_waits_for_flush(self) -> None:
-        """Writes do not wait for a flush beside them; the commit does, for its descriptor is in use."""
+        """Writes do not wait for a running flush. The commit does, because the flush uses its descriptor."""
         committing = self._flushing_writer().commit()
         self.assertNoResult(committing)
         self.flushers.go_on()
         self.assertEqual(FLUSH_EVERY + 4, result_of(self.store.size(self.successResultOf(committing))))
 
     def test_abort_waits_for_flush(self) -> None:
-        """The abort waits for a flush, for its descriptor is in use."""
+        """The abort waits for a flush, which uses its descriptor."""
         aborting = self._flushing_writer().abort()
         self.assertNoResult(aborting)
         self.flushers.go_on()
@@ -110,7 +110,7 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual([".imgsvc-lock"], self.names())
 
     def test_cancelled_load(self) -> None:
-        """The file of a stopped reader stays open for a thread that works on it, though nobody waits for that."""
+        """The file of a stopped reader stays open for a thread that uses it, though nobody waits for that."""
         reader = result_of(self.store.reader(result_of(put(self.store, NAME, EARLIER, DATA)), Span(0, len(DATA))))
         self.threads.busy = True
         loading = reader.load(0, len(DATA))

@@ -1,4 +1,4 @@
-"""The store that reads from web servers, in a network of the test."""
+"""The store that reads from web servers, in a network in memory."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class HttpStoreTestCase(SynchronousTestCase):
         return make(StoreSettings("web"), options, store_services(self.folder, clock=self.network))
 
     def result(self, deferred: Deferred[Any]) -> Any:
-        """What a call gives, when nothing more happens."""
+        """The result of a call that is complete without more events."""
         self.network.advance(0)
         return self.successResultOf(deferred)
 
     def error(self, deferred: Deferred[Any], kind: type[Exception]) -> str:
-        """How a call fails."""
+        """The error of a call."""
         self.network.advance(0)
         return str(self.failureResultOf(deferred, kind).value)
 
@@ -68,18 +68,18 @@ class HttpStoreTestCase(SynchronousTestCase):
         return consumer.data
 
     def serve(self, data: bytes) -> None:
-        """Answer so from now on, and close."""
+        """Send this response from now on, and close."""
         self.network.servers[HOST, 80] = lambda exchange: (exchange.send(data), exchange.close())
 
     def assert_idle(self) -> None:
-        """No connection is open, and no timer runs."""
+        """No connection is open, and there is no timer."""
         self.network.advance(0)
         self.assertTrue(all(exchange.closed for exchange in self.network.exchanges))
         self.assertEqual(self.network.getDelayedCalls(), [])
 
 
 class StoreTests(HttpStoreTestCase):
-    """What the contract says of a store, as far as it goes for one that only reads."""
+    """The parts of the contract for a store that only reads."""
 
     def test_interfaces(self) -> None:
         """The store and its readers provide their interfaces."""
@@ -90,7 +90,7 @@ class StoreTests(HttpStoreTestCase):
         self.assert_idle()
 
     def test_attributes(self) -> None:
-        """It reads only, and has nothing to tell."""
+        """It is read-only, and has no properties."""
         info = self.store.info
         self.assertEqual((info.kind, info.read_only, dict(info.properties)), ("http", True, {}))
         self.assertEqual((info.scope, info.schemes, info.medium), (Scope.CLUSTER, ("http", "https"), None))
@@ -105,13 +105,13 @@ class StoreTests(HttpStoreTestCase):
         self.result(self.store.stop())
 
     def test_delete(self) -> None:
-        """Nothing is asked of the site, and its object stays."""
+        """The site is not asked, and its object stays."""
         self.result(self.store.delete(LOCATION))
         self.assertEqual(self.site.asked, [])
         self.assertEqual(self.read(), DATA)
 
     def test_locate(self) -> None:
-        """http and https URLs are the store's, as they are written; others are not; some are refused."""
+        """http and https URLs belong to the store, unchanged. Others do not, and some are refused."""
         for url in (URL, f"{URL}#2", "https://images.test/disk?x=%20", "HTTP://Images.Test/disk"):
             self.assertEqual(self.store.locate(url, "any"), Location("web", url))
         for url in ("file:///disk", "memory:///any", "ftp://images.test/disk", "http:/images.test", ""):
@@ -121,14 +121,14 @@ class StoreTests(HttpStoreTestCase):
                 self.store.locate(url, "any")
 
     def test_spans(self) -> None:
-        """Any part is read, asked for as a range."""
+        """Any part is read, requested as a range."""
         for start, length in ((0, len(DATA)), (0, 1), (len(DATA) - 1, 1), (100, 1000), (0, 0), (5, 0)):
             self.assertEqual(self.read(Span(start, length)), DATA[start : start + length])
             self.assert_idle()
         self.assertEqual(len(self.site.asked), 4)
 
     def test_missing(self) -> None:
-        """404 and 410 are an object that is not there."""
+        """404 and 410 mean that the object is missing."""
         for status in (404, 410):
             self.site.status = status
             self.error(self.store.reader(LOCATION, WHOLE), ObjectMissing)
@@ -136,7 +136,7 @@ class StoreTests(HttpStoreTestCase):
             self.assert_idle()
 
     def test_unavailable(self) -> None:
-        """Every other status is a fault of the server."""
+        """Any other status is an error of the server."""
         for status in (301, 400, 401, 403, 500, 503, 204, 201):
             self.site.status = status
             self.error(self.store.reader(LOCATION, WHOLE), StoreUnavailable)
@@ -144,7 +144,7 @@ class StoreTests(HttpStoreTestCase):
             self.assert_idle()
 
     def test_not_reached(self) -> None:
-        """A server that is not there, and a URL that is no longer allowed."""
+        """A server that does not exist, and a URL that is not allowed any more, are errors."""
         del self.network.servers[HOST, 80]
         self.error(self.store.reader(LOCATION, WHOLE), StoreUnavailable)
         self.store = self.make(denied_hosts=["images.test"])
@@ -164,24 +164,24 @@ class StoreTests(HttpStoreTestCase):
 
 
 class SizeTests(HttpStoreTestCase):
-    """How large an object is."""
+    """The size of an object."""
 
     def test_head(self) -> None:
-        """HEAD tells."""
+        """HEAD gives the size."""
         self.assertEqual(self.result(self.store.size(LOCATION)), len(DATA))
         self.assertEqual(self.result(self.store.size(Location("web", "http://images.test/empty"))), 0)
         self.assertEqual({line.split()[0] for line in self.site.asked}, {"HEAD"})
         self.assert_idle()
 
     def test_get(self) -> None:
-        """Where it does not, GET does, and its body is not read."""
+        """If HEAD does not, GET does, and its body is not read."""
         self.site.head = False
         self.assertEqual(self.result(self.store.size(LOCATION)), len(DATA))
         self.assertEqual([line.split()[0] for line in self.site.asked], ["HEAD", "GET"])
         self.assert_idle()
 
     def test_untold(self) -> None:
-        """A server that tells no size, or none that is a number, has nothing for us."""
+        """A server that gives no size, or an invalid one, is refused."""
         for line in (
             b"Connection: close",
             b"Content-Length: x",
@@ -194,7 +194,7 @@ class SizeTests(HttpStoreTestCase):
 
 
 class LyingTests(HttpStoreTestCase):
-    """Servers that do not send what was asked for."""
+    """Servers that send something else than requested."""
 
     def opened(self, kind: type[Exception], span: Span = WHOLE) -> None:
         """The reader does not open, and nothing stays open."""
@@ -202,7 +202,7 @@ class LyingTests(HttpStoreTestCase):
         self.assert_idle()
 
     def broken(self, span: Span = WHOLE) -> bytes:
-        """What a reader gives before it fails."""
+        """The bytes of a reader before it fails."""
         reader = self.result(self.store.reader(LOCATION, span))
         consumer = Consumer()
         reading = reader.startProducing(consumer)
@@ -212,14 +212,14 @@ class LyingTests(HttpStoreTestCase):
         return consumer.data
 
     def test_no_ranges(self) -> None:
-        """The whole may be read of a server without ranges, and no part."""
+        """From a server without ranges the whole can be read, but no part."""
         self.site.ranges = False
         self.assertEqual(self.read(), DATA)
         self.opened(PartUnavailable, Span(0, 10))
         self.opened(PartUnavailable, Span(10, len(DATA) - 10))
 
     def test_other_range(self) -> None:
-        """A range that was not asked for, or none, or several."""
+        """Another range, none, or several ranges are errors."""
         size = len(DATA)
         for line in (
             *(f"bytes 1-{size}/{size}", f"bytes 0-{size - 2}/{size}", f"bytes 0-{size}/{size}", "bytes 0-5/*"),
@@ -233,7 +233,7 @@ class LyingTests(HttpStoreTestCase):
         self.opened(StoreUnavailable)
 
     def test_unknown_total(self) -> None:
-        """The size of the whole may be left open, and the length of the range untold."""
+        """The size of the whole may be unknown, and the length of the range missing."""
         head = f"HTTP/1.1 206 x\r\nContent-Range: bytes 0-{len(DATA) - 1}/*\r\n\r\n".encode()
         self.serve(head + DATA)
         self.assertEqual(self.read(), DATA)
@@ -241,14 +241,14 @@ class LyingTests(HttpStoreTestCase):
         self.assertEqual(self.broken(), DATA[:-1])
 
     def test_shorter(self) -> None:
-        """An object that ends before the span does."""
+        """An object that ends before the span is an error."""
         self.site.objects["/disk"] = DATA[:-1]
         self.opened(ObjectDamaged)
         self.site.ranges = False
         self.opened(ObjectDamaged)
 
     def test_longer(self) -> None:
-        """An object that has grown: no server without ranges gives a part of it."""
+        """An object that has grown is an error: a server without ranges cannot give a part of it."""
         self.site.objects["/disk"] = DATA + b"x"
         self.site.ranges = False
         self.opened(PartUnavailable)
@@ -256,7 +256,7 @@ class LyingTests(HttpStoreTestCase):
         self.assertNotIn(b"x" * 2, self.broken())
 
     def test_encoded(self) -> None:
-        """What is encoded although that was not asked for is not taken for the object."""
+        """An encoded body, although none was requested, is refused."""
         self.serve(answer(200, DATA, "Content-Encoding: gzip"))
         self.opened(StoreUnavailable)
         self.error(self.store.size(LOCATION), StoreUnavailable)
@@ -264,12 +264,12 @@ class LyingTests(HttpStoreTestCase):
         self.assertEqual(self.read(), DATA)
 
     def test_short_body(self) -> None:
-        """A body that ends before its announced length."""
+        """A body that ends before its announced length is an error."""
         self.serve(answer(200, DATA)[:-7])
         self.assertEqual(self.broken(), DATA[:-7])
 
     def test_hanging_body(self) -> None:
-        """A body that does not go on."""
+        """A body that stops is an error."""
         self.network.servers[HOST, 80] = lambda exchange: exchange.send(answer(200, DATA)[:-7])
         self.assertEqual(self.broken(), DATA[:-7])
 
@@ -278,7 +278,7 @@ class OptionTests(HttpStoreTestCase):
     """[stores.NAME] with kind = "http"."""
 
     def test_guard(self) -> None:
-        """The operator's lists are the guard's."""
+        """The operator's lists are passed to the guard."""
         store = self.make(
             allowed_hosts=[".test"],
             denied_hosts=["bad.test"],
@@ -300,13 +300,13 @@ class OptionTests(HttpStoreTestCase):
         self.assertEqual(self.result(store.size(LOCATION)), len(DATA))
 
     def test_redirects(self) -> None:
-        """None are followed where there shall be none."""
+        """No redirect is followed if none is allowed."""
         self.serve(answer(302, b"", "Location: http://images.test/other"))
         self.error(self.make(redirects=0).size(LOCATION), StoreUnavailable)
         self.assertEqual(len(self.network.exchanges), 1)
 
     def test_timeout(self) -> None:
-        """A server that does not answer is given up after this time."""
+        """A server that does not respond is given up after this time."""
         self.network.silent.add(HOST)
         sizing = self.make(timeout="2 s").size(LOCATION)
         self.network.pump([0.5] * 3)
@@ -315,7 +315,7 @@ class OptionTests(HttpStoreTestCase):
         self.failureResultOf(sizing, StoreUnavailable)
 
     def test_wrong(self) -> None:
-        """What is wrong is told by its key."""
+        """An invalid option is reported with its key."""
         for options, path in (
             ({"allowed_ports": ["80"]}, "allowed_ports"),
             ({"allowed_ports": 80}, "allowed_ports"),
@@ -329,7 +329,7 @@ class OptionTests(HttpStoreTestCase):
                 self.make(**options)
 
     def test_authorities(self) -> None:
-        """A file of certificates is read at start; one that holds none is told."""
+        """A file of certificates is read at the start. One without certificates is refused."""
         self.make()
         self.folder.mkdir(parents=True)
         good, bad, none = self.folder / "good.pem", self.folder / "bad.pem", self.folder / "none.pem"

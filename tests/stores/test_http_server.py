@@ -1,4 +1,4 @@
-"""The store that reads from web servers, and real ones in this process."""
+"""The store that reads from web servers, with real servers in this process."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.support.store_contract import Consumer, read, store_services
 
 reactor: Any = installed
 DATA = bytes(range(251)) * 20_000
-"""About 5 MB: more than the buffers of a socket hold."""
+"""About 5 MB, which is more than the buffers of a socket."""
 
 
 class Endless(Resource):
-    """Sends for as long as somebody reads."""
+    """Sends as long as the client reads."""
 
     isLeaf = True
 
@@ -56,7 +56,7 @@ class Endless(Resource):
 
 
 class Cutting(Resource):
-    """Announces everything, sends a part, and goes."""
+    """Announces the whole, sends a part, and closes."""
 
     isLeaf = True
 
@@ -69,7 +69,7 @@ class Cutting(Resource):
 
 
 class Silent(Resource):
-    """Never answers."""
+    """Never responds."""
 
     isLeaf = True
 
@@ -99,15 +99,15 @@ class ServerTestCase(TestCase):
         return make(StoreSettings("web"), given, store_services(self.folder, clock=reactor))
 
     def location(self, path: str = "disk", scheme: str = "http") -> Location:
-        """Where something is on the server."""
+        """The location of an object on the server."""
         return Location("web", f"{scheme}://127.0.0.1:{self.number}/{path}")
 
 
 class HttpServerTests(ServerTestCase):
-    """Over sockets"""
+    """Tests over sockets."""
 
     async def test_whole_and_parts(self) -> None:
-        """The size, the whole and any part."""
+        """The size, the whole and any part can be read."""
         store = self.make()
         self.assertEqual(await store.size(self.location()), len(DATA))
         self.assertEqual(await read(store, self.location()), DATA)
@@ -116,14 +116,14 @@ class HttpServerTests(ServerTestCase):
             await store.size(self.location("nothing"))
 
     async def test_name(self) -> None:
-        """A name is looked up by the system, and the guard holds for what it means."""
+        """The system looks the name up, and the guard checks its addresses."""
         location = Location("web", f"http://localhost:{self.number}/disk")
         self.assertEqual(await read(self.make(), location, Span(0, 10)), DATA[:10])
         with self.assertRaises(StoreUnavailable):
             await self.make(allow_private=False).size(location)
 
     async def test_backpressure(self) -> None:
-        """A server that could send for ever is read no faster than the consumer takes, and left when it stops."""
+        """An endless body is read no faster than the consumer takes, and its connection closed after a stop."""
         endless = Endless()
         self.root.putChild(b"endless", endless)
         reader = await self.make().reader(self.location("endless"), Span(0, 1_000_000_000))
@@ -143,7 +143,7 @@ class HttpServerTests(ServerTestCase):
         self.failureResultOf(reading)
 
     async def test_cut(self) -> None:
-        """A body that is cut off fails, with the bytes that came."""
+        """A body that is cut fails, after the bytes that came."""
         self.root.putChild(b"cutting", Cutting())
         reader = await self.make().reader(self.location("cutting"), Span(0, len(DATA)))
         consumer = Consumer()
@@ -153,14 +153,14 @@ class HttpServerTests(ServerTestCase):
         reader.stopProducing()
 
     async def test_silence(self) -> None:
-        """A server that never answers is given up."""
+        """A server that never responds is given up."""
         self.root.putChild(b"silent", Silent())
         with self.assertRaises(StoreUnavailable):
             await self.make(timeout=0.3).size(self.location("silent"))
 
 
 class TlsTests(ServerTestCase):
-    """Over TLS"""
+    """Tests over TLS."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -172,13 +172,13 @@ class TlsTests(ServerTestCase):
         self.number = port.getHost().port
 
     async def test_trusted(self) -> None:
-        """A server with a certificate of an authority that the operator named."""
+        """A server with a certificate of an authority that the operator named is accepted."""
         store = self.make(ca_file=str(self.pem))
         self.assertEqual(await store.size(self.location(scheme="https")), len(DATA))
         self.assertEqual(await read(store, self.location(scheme="https")), DATA)
 
     async def test_no_way_back(self) -> None:
-        """A redirect from https to http is not followed; one to https is."""
+        """A redirect from https to http is not followed. One to https is."""
         store = self.make(ca_file=str(self.pem), allowed_ports=[])
         plain = f"http://127.0.0.1:{self.port.getHost().port}/disk"
         self.root.putChild(b"down", Redirect(plain.encode()))
@@ -188,7 +188,7 @@ class TlsTests(ServerTestCase):
             await store.size(self.location("down", "https"))
 
     async def test_not_trusted(self) -> None:
-        """Without it, or under another name, the server is not believed."""
+        """Without the authority, or with another name, the server is refused."""
         with self.assertRaises(StoreUnavailable):
             await self.make().size(self.location(scheme="https"))
         with self.assertRaises(StoreUnavailable):

@@ -22,7 +22,7 @@ class MemoryStoreTests(ListingContract, ResumeContract, StoreProperties, Synchro
         return make(StoreSettings("memory"), {}, services)
 
     def test_capacity(self) -> None:
-        """A store with a capacity is full when that is reached, by announced bytes and by those that come."""
+        """A store with a capacity is full when it is reached, by announced bytes and by received ones."""
         store = make(StoreSettings("small"), {"capacity": "1 KiB"}, self.services)
         writer = result_of(write(store, "one", "1", bytes(1000)))
         self.assertEqual(StoreUsage(1024, 24), result_of(store.usage()))

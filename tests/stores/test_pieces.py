@@ -1,4 +1,4 @@
-"""Many buffers into one file."""
+"""Many buffers are written to one file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PIECES = st.lists(st.builds(lambda size, value: bytes([value]) * size, SIZES, st
 
 
 class PiecesTests(SynchronousTestCase):
-    """Nothing is lost, misplaced or invented."""
+    """No byte is lost, misplaced or invented."""
 
     @settings(derandomize=True, deadline=None, max_examples=60)
     @given(PIECES, st.integers(0, 2 * UNIT), st.booleans())
     def test_any_pieces(self, pieces: list[bytes], offset: int, sparse: bool) -> None:
-        """All bytes stand where they belong, with and without holes."""
+        """All bytes are in their places, with and without holes."""
         content = b"".join(pieces)
         with TemporaryFile() as file:
             end = (write_sparse if sparse else write_all)(file.fileno(), offset, pieces)
@@ -32,7 +32,7 @@ class PiecesTests(SynchronousTestCase):
     @settings(derandomize=True, deadline=None, max_examples=100)
     @given(PIECES, st.integers(0, 2 * UNIT))
     def test_runs(self, pieces: list[bytes], offset: int) -> None:
-        """What is left out is zero, what is left is in order, and no aligned unit of zeros is left."""
+        """Only zeros are left out, the rest is in order, and no aligned unit of zeros is left."""
         content = b"".join(pieces)
         rebuilt = bytearray(len(content))
         position = offset
@@ -44,12 +44,12 @@ class PiecesTests(SynchronousTestCase):
         self.assertEqual(content, bytes(rebuilt))
 
     def test_aligned_zeros_are_left_out(self) -> None:
-        """Zeros that fill a unit of the file are no data."""
+        """A unit of the file that has only zeros becomes a hole."""
         pieces = [b"a" * 10, bytes(UNIT - 10), bytes(2 * UNIT), b"b"]
         self.assertEqual([(0, [b"a" * 10]), (3 * UNIT, [b"b"])], list(runs_of_data(0, pieces)))
 
     def test_more_pieces_than_one_call_takes(self) -> None:
-        """Thousands of pieces are written in several calls."""
+        """Thousands of pieces are written by several calls."""
         pieces = [b"%04d" % number for number in range(5000)]
         with TemporaryFile() as file:
             write_all(file.fileno(), 0, pieces)

@@ -1,4 +1,4 @@
-"""The producer that reads ahead, over reads that a test answers by hand."""
+"""The producer that reads ahead. The test answers its reads."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class ReadAheadTests(SynchronousTestCase):
         return ReadAhead("store", read, close, span, self.budget, depth)
 
     def answer(self, index: int = 0) -> None:
-        """Answer one of the reads that are under way."""
+        """Answer one of the running reads."""
         offset, size, answer = self.asked.pop(index)
         answer.callback(self.object[offset : offset + size])
 
     def test_interface(self) -> None:
-        """It is a reader."""
+        """It provides IStoreReader."""
         verifyObject(IStoreReader, self.reader)
 
     def test_depth(self) -> None:
-        """It asks for the next blocks before the first one is written, and for no more than its depth."""
+        """It requests the next blocks before the first is written, and at most its depth."""
         self.reader.startProducing(self.consumer)
         self.assertEqual([(0, BLOCK), (BLOCK, BLOCK)], [read[:2] for read in self.asked])
         self.answer()
@@ -57,7 +57,7 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual([BLOCK, 2 * BLOCK], [read[0] for read in self.asked])
 
     def test_order(self) -> None:
-        """Blocks are written in order, in whatever order they come."""
+        """Blocks are written in order, in whatever order the reads end."""
         producing = self.make_reader(Span(3, len(self.object) - 3), depth=4).startProducing(self.consumer)
         while self.asked:
             self.answer(len(self.asked) - 1)
@@ -66,7 +66,7 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual((0, 0), (self.budget.held, self.budget.shares))
 
     def test_pause_bounds_memory(self) -> None:
-        """While the consumer wants nothing, no more than the depth is read."""
+        """While the consumer is paused, at most the depth is read."""
         self.reader.startProducing(self.consumer)
         self.consumer.pause()
         self.answer()
@@ -78,7 +78,9 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual(2, len(self.asked))
 
     def test_budget(self) -> None:
-        """Where others hold the whole budget, one of the smallest blocks at a time is read: nobody waits for others."""
+        """While others hold the whole budget, one of the smallest blocks at a time is read, and nobody waits
+        for others.
+        """
         other = self.budget.share()
         other.hold(4 * BLOCK)
         self.reader.startProducing(self.consumer)
@@ -91,7 +93,7 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual([2 * BLOCK, 3 * BLOCK], [read[0] for read in self.asked])
 
     def test_paused_without_room(self) -> None:
-        """For a consumer that wants nothing now, nothing is read that others may need: half of the whole stays free."""
+        """For a paused consumer, nothing is read that others may need: half of the budget stays free."""
         other = self.budget.share()
         other.hold(2 * BLOCK)
         self.consumer = Consumer(pausing=True)
@@ -107,7 +109,7 @@ class ReadAheadTests(SynchronousTestCase):
         other.close()
 
     def test_dropped(self) -> None:
-        """What a paused consumer does not take is given back when others need it, and read again when it resumes."""
+        """Blocks for a paused consumer are dropped when others need the room, and read again when it resumes."""
         producing = self.reader.startProducing(self.consumer)
         self.consumer.pause()
         self.answer()
@@ -131,7 +133,7 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual((0, 0), (self.budget.held, self.budget.shares))
 
     def test_failure_of_what_was_dropped(self) -> None:
-        """A read that nobody waits for any more may fail: it is made again, and tells anew."""
+        """A read whose block was dropped may fail. It is repeated, and the new result counts."""
         producing = self.reader.startProducing(self.consumer)
         self.consumer.pause()
         self.budget.share().hold(2 * BLOCK)
@@ -142,7 +144,7 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual(0, self.asked[-1][0])
 
     def test_unsent(self) -> None:
-        """A block is counted until the consumer has let go of it, and so the reader ends only then."""
+        """A block is counted until the consumer has sent it, and the reader ends only then."""
 
         class Transport(Consumer):
             def write(self, data: bytes) -> None:
@@ -163,7 +165,7 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual((0, 0), (self.budget.held, self.budget.shares))
 
     def test_many_slow_ones(self) -> None:
-        """However many clients take little, all hold together no more than the whole and a block for each."""
+        """However many clients are slow, all hold at most the budget and a block each."""
         budget = Budget(64 * BLOCK)
         readers = []
 
@@ -187,13 +189,13 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual((0, 0), (budget.held, budget.shares))
 
     def start_and_stop(self) -> None:
-        """Begin, and stop while reads are under way."""
+        """Start, and stop while reads are running."""
         producing = self.reader.startProducing(self.consumer)
         self.reader.stopProducing()
         self.failureResultOf(producing, CancelledError)
 
     def test_stop(self) -> None:
-        """A stop closes the object once; memory is held while reads fill it, and what they bring is dropped."""
+        """A stop closes the object once. Memory is held until the running reads end, and their blocks are dropped."""
         self.start_and_stop()
         self.reader.stopProducing()
         self.assertEqual((1, 2 * BLOCK), (self.closed, self.budget.held))
@@ -203,7 +205,7 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual(([], b""), (self.asked, self.consumer.data))
 
     def test_stop_within_write(self) -> None:
-        """The consumer may stop the reader while it is being written to."""
+        """The consumer may stop the reader within a write."""
         producing = self.reader.startProducing(self.consumer)
         self.consumer.first_write.addCallback(lambda _: self.reader.stopProducing())
         self.answer()
@@ -223,7 +225,7 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual(1, self.closed)
 
     def test_failed_read(self) -> None:
-        """A read that fails ends the production as it failed, with the consumer set free."""
+        """A read that fails ends the production with its error, and the consumer is unregistered."""
         producing = self.reader.startProducing(self.consumer)
         self.asked.pop()[2].errback(StoreUnavailable("store", "is away"))
         self.failureResultOf(producing, StoreUnavailable)
@@ -232,7 +234,7 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual((b"", 0, 0), (self.consumer.data, self.budget.held, self.budget.shares))
 
     def test_short_read(self) -> None:
-        """An object that ends early is damaged; what came before is written and no more."""
+        """An object that ends early is damaged. The bytes before the end are written, and no more."""
         producing = self.reader.startProducing(self.consumer)
         self.answer()
         self.asked.pop(0)[2].callback(b"short")
@@ -241,7 +243,7 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertEqual(self.object[:BLOCK], self.consumer.data)
 
     def test_many_immediate_reads(self) -> None:
-        """Reads that answer at once are no recursion, however many they are."""
+        """Any number of reads that end at once cause no recursion."""
         size = 3000 * BLOCK
         zeros = bytes(BLOCK)
         reader = ReadAhead("store", lambda _, size: succeed(zeros[:size]), lambda: None, Span(0, size), self.budget)
@@ -261,7 +263,7 @@ class ReadAheadTests(SynchronousTestCase):
     @settings(derandomize=True, deadline=None, max_examples=100)
     @given(st.integers(0, 6 * BLOCK), st.integers(0, 6 * BLOCK), st.lists(st.integers(0, 3)), st.integers(1, 4))
     def test_any_schedule(self, start: int, length: int, steps: list[int], depth: int) -> None:
-        """Whatever the order of answers, pauses and resumptions, the span comes whole and all memory goes back."""
+        """In any order of answers, pauses and resumptions, the span is complete and all memory is released."""
         self.setUp()
         start = min(start, len(self.object))
         span = Span(start, min(length, len(self.object) - start))

@@ -21,7 +21,7 @@ from twisted import plugins
 
 
 class FragileStore(MemoryStore):
-    """Tells a list what is called, and may fail at it."""
+    """Adds its calls to a list, and may fail."""
 
     def __init__(self, store_id: str, calls: list[str], failing: str = "") -> None:
         super().__init__(StoreSettings(store_id), 0, store_services(Path()).budget)
@@ -40,7 +40,7 @@ class FragileStore(MemoryStore):
 
 
 class RegistryTests(SynchronousTestCase):
-    """From tables to running stores."""
+    """The stores of tables of the configuration."""
 
     def setUp(self) -> None:
         self.services = store_services(Path(self.mktemp()).absolute())
@@ -56,7 +56,7 @@ class RegistryTests(SynchronousTestCase):
             verifyObject(IStoreMaker, maker)
 
     def test_stores(self) -> None:
-        """Every table becomes a store, in order, with its name, description and weight."""
+        """Each table becomes a store, in order, with its name, description and weight."""
         registry = self.make(
             "b",
             a=Store(kind="file", description="slow", weight=-1, options={"path": "elsewhere"}),
@@ -75,7 +75,7 @@ class RegistryTests(SynchronousTestCase):
         self.successResultOf(registry.stop())
 
     def test_one_store(self) -> None:
-        """One store is not several."""
+        """With one store, `several` is false."""
         self.assertFalse(self.make("a", a=Store(kind="memory")).several)
 
     def test_unknown_store(self) -> None:
@@ -84,12 +84,12 @@ class RegistryTests(SynchronousTestCase):
             self.make("a", a=Store(kind="memory")).get("b")
 
     def test_unknown_kind(self) -> None:
-        """A kind that does not exist is refused, with the kinds that do."""
+        """A kind that does not exist is refused, with the existing ones."""
         with self.assertRaisesRegex(ConfigurationError, r"stores\.a\.kind = 'tape': must be one of file, http, memory"):
             self.make("a", a=Store(kind="tape"))
 
     def test_wrong_option(self) -> None:
-        """A wrong option of a store is refused."""
+        """An invalid option of a store is refused."""
         with self.assertRaisesRegex(ConfigurationError, r"stores\.a\.capacity"):
             self.make("a", a=Store(kind="memory", options={"capacity": "lots"}))
 
@@ -99,7 +99,7 @@ class RegistryTests(SynchronousTestCase):
             self.make("b", a=Store(kind="memory"))
 
     def test_folders(self) -> None:
-        """Each store has a folder of its own, whichever way leads there."""
+        """Each store needs its own folder, by whatever path."""
         folder = self.services.data_folder
         (folder / "images").mkdir(parents=True)
         (folder / "link").symlink_to("images")
@@ -112,7 +112,7 @@ class RegistryTests(SynchronousTestCase):
                 self.make("images", **stores, b=Store(kind="file", options={"path": path}))
 
     def test_reserved(self) -> None:
-        """A store that the server keeps for itself is none for images, and is found by its purpose."""
+        """A reserved store is not for images, and is found by its purpose."""
         tables = {
             "images": Store(kind="memory"),
             "area": Store(kind="file", purpose="staging", options={"path": "area"}),
@@ -135,7 +135,9 @@ class RegistryTests(SynchronousTestCase):
         self.successResultOf(registry.stop())
 
     def test_wrong_purposes(self) -> None:
-        """No default store is reserved, no reserved store is one that takes nothing, and no two have one purpose."""
+        """The default store may not be reserved, a reserved store may not be read-only, and no two may have one
+        purpose.
+        """
         images, cache = Store(kind="memory"), Store(kind="memory", purpose="cache")
         for default, tables, wrong in (
             ("a", {"a": cache}, r"^stores\.default = 'a': .*: there is none$"),
@@ -147,7 +149,7 @@ class RegistryTests(SynchronousTestCase):
                 self.make(default, **tables)
 
     def test_start_and_stop(self) -> None:
-        """Stores start in order and stop in reverse; one that does not stop does not keep the others from it."""
+        """Stores start in order and stop in reverse. One that fails to stop does not keep the others from stopping."""
         calls: list[str] = []
         registry = Registry([FragileStore("a", calls), FragileStore("b", calls, "stop")], "a")
         self.successResultOf(registry.start())
@@ -156,7 +158,7 @@ class RegistryTests(SynchronousTestCase):
         self.assertEqual(["start a", "start b", "stop b", "stop a"], calls)
 
     def test_failed_start(self) -> None:
-        """If a store does not start, those that did are stopped."""
+        """If a store does not start, the started ones are stopped."""
         calls: list[str] = []
         stores = [FragileStore("a", calls), FragileStore("b", calls, "start"), FragileStore("c", calls)]
         self.failureResultOf(Registry(stores, "a").start(), StoreUnavailable)

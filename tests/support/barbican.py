@@ -1,4 +1,4 @@
-"""What a server of certificates sees of Barbican's API (its API guide, "Secrets"), without Barbican."""
+"""The part of Barbican's API that the client of certificates uses (its API guide, "Secrets"), without Barbican."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Secret:
 
 @define(eq=False)
 class Barbican(Resource):
-    """The API on top of secrets by their ids.
+    """The API, with secrets by their ids.
 
-    tokens: those that are valid. broken: `fault`, `hang`, `hang-payload`, `redirect`, `nonsense`: what it does instead
-    of answering. asked: method, path, Accept and token of every request.
+    tokens: the valid ones. broken: `fault`, `hang`, `hang-payload`, `redirect`, `nonsense`: what it does instead of
+    answering. asked: method, path, Accept and token of every request.
     """
 
     secrets: dict[str, Secret] = field(factory=dict)

@@ -1,4 +1,4 @@
-"""Certificates for servers of tests."""
+"""Certificates for test servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def write_certificate(path: Path) -> None:
-    """A certificate for 127.0.0.1 that signs itself, and its key, in one file."""
+    """Write a self-signed certificate for 127.0.0.1, and its key, to one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "imgsvc test")])
     now = datetime.datetime.now(datetime.UTC)

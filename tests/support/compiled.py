@@ -1,7 +1,8 @@
-"""What the tests make once for a process, because it is the same for each of the hundreds of servers that they make.
+"""Objects that are equal for all of the hundreds of servers that tests make, and are therefore made once for a
+process.
 
-Made anew each time, it would be four fifths of the work of making a server. When this module is imported, Werkzeug and
-fastjsonschema begin to keep what they compile.
+Otherwise they would take four fifths of the work of making a server. The import of this module makes Werkzeug and
+fastjsonschema keep what they compile.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ DATABASE: Final = "imgsvc.sqlite"
 
 
 def _kept(make: Callable[..., Any], key: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that does as `make`, once for all arguments of which `key` says the same."""
+    """A function that calls `make` once for all arguments with the same `key`."""
     results: dict[Any, Any] = {}
 
     def kept(*arguments: Any, **options: Any) -> Any:
@@ -38,13 +39,15 @@ def _kept(make: Callable[..., Any], key: Callable[..., Any]) -> Callable[..., An
 
 
 def _rule_key(rule: Any, append_unknown: bool = True) -> tuple[Any, ...]:
-    """What the functions depend on that make a URL of a rule. We have no defaults of parts, no hosts, no subdomains."""
+    """All that the functions depend on that make a URL of a rule. We have no defaults of parts, no hosts, no
+    subdomains.
+    """
     assert not (rule.defaults or rule.host or rule.subdomain)
     return rule.rule, rule.merge_slashes, append_unknown
 
 
 def _schema_key(schema: Any, **options: Any) -> str:
-    """The order counts: a value is refused for the first thing that is wrong with it."""
+    """The order counts, because a value is refused for the first fault."""
     return json.dumps([schema, options])
 
 
@@ -55,7 +58,7 @@ fastjsonschema.compile = _kept(fastjsonschema.compile, _schema_key)
 
 @cache
 def _tables() -> bytes:
-    """A database file with the newest tables and no rows: not even that of the catalogue's identity."""
+    """A database file with the newest tables and no rows, also without the catalogue's identity."""
     folder = Path(tempfile.mkdtemp(prefix="imgsvc-"))
     try:
         Schema(config.Database(), folder).upgrade()
@@ -65,7 +68,7 @@ def _tables() -> bytes:
 
 
 def give_tables(folder: Path) -> None:
-    """Put a database with the newest tables in a data folder that has none."""
+    """Put a database with the newest tables into a data folder without one."""
     file = folder / DATABASE
     if folder.is_dir() and not file.exists():
         file.write_bytes(_tables())
@@ -75,7 +78,7 @@ _descriptions: dict[str, Description] = {}
 
 
 def description_of(key: str, document: Callable[[], Any]) -> Description:
-    """What servers of the same `key`, which is their configuration, tell of their API. document: makes it."""
+    """The description of the API of servers with the same `key`, which is their configuration. document: makes it."""
     if key not in _descriptions:
         _descriptions[key] = Description(document())
     return _descriptions[key]

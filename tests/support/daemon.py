@@ -25,8 +25,8 @@ SERVING = re.compile(r"imgsvc \S+ on (https?://(127\.0\.0\.1|\[::1\]):(?P<port>\
 class Daemon:
     """A daemon with its data in `folder`.
 
-    tables: TOML text of the configuration. listen: endpoint; its port is known once it has started. wrap: a command
-    that the daemon is run by, as strace. environment: variables that are added. twistd: options of twistd itself.
+    tables: TOML text of the configuration. listen: endpoint; its port is known after the start. wrap: a command that
+    runs the daemon, such as strace. environment: additional variables. twistd: options of twistd itself.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Daemon:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone. Any number of times."""
+        """Send SIGKILL, and wait until the process has ended. May be repeated."""
         if self.process is not None:
             if self.process.poll() is None:
                 if self._wrap:
@@ -119,7 +119,7 @@ class Daemon:
             self.process.wait()
 
     def end(self) -> None:
-        """SIGKILL, to its workers too, and wait until all are gone. Any number of times."""
+        """Send SIGKILL, also to its workers, and wait until all have ended. May be repeated."""
         is_up = self.process is not None and self.process.poll() is None
         workers = children(self.pid) if is_up else []
         self.kill()
@@ -130,7 +130,7 @@ class Daemon:
             wait_for(lambda: not is_running(worker), f"the end of worker {worker}")  # noqa: B023
 
     def stop(self, patience: float = 30.0) -> int:
-        """SIGTERM; its exit status."""
+        """Send SIGTERM. Returns the exit status."""
         assert self.process is not None
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
@@ -141,7 +141,7 @@ class Daemon:
     def request(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None, timeout: float = 60.0
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers (lower case) and body of the answer to one request."""
+        """Status, headers (lower case) and body of the response to one request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, body=body, headers=headers or {})
@@ -151,26 +151,26 @@ class Daemon:
             connection.close()
 
     def image(self, **fields: Any) -> str:
-        """The id of a new image, raw and bare unless told otherwise."""
+        """The id of a new image. The default formats are raw and bare."""
         document = {"disk_format": "raw", "container_format": "bare", **fields}
         status, _, body = self.request("POST", "/v2/images", body=json.dumps(document).encode())
         assert status == 201, body
         return str(json.loads(body)["id"])
 
     def show(self, image_id: str) -> dict[str, Any]:
-        """The image as it is now."""
+        """The current image."""
         status, _, body = self.request("GET", f"/v2/images/{image_id}")
         assert status == 200, body
         document: dict[str, Any] = json.loads(body)
         return document
 
     def put(self, image_id: str, data: Any, **headers: str) -> int:
-        """Upload; the status."""
+        """Upload. Returns the status."""
         lines = {"Content-Type": "application/octet-stream", **headers}
         return self.request("PUT", f"/v2/images/{image_id}/file", lines, data)[0]
 
     def get(self, image_id: str) -> bytes:
-        """The whole data."""
+        """Download the whole data."""
         status, _, body = self.request("GET", f"/v2/images/{image_id}/file")
         assert status == 200, status
         return body

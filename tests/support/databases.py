@@ -1,7 +1,8 @@
-"""Private database servers for tests: PostgreSQL and MariaDB of Debian, each in a temporary folder, on a unix socket.
+"""Private database servers for tests: PostgreSQL and MariaDB of Debian, each in a temporary folder, on a unix
+socket.
 
-`postgresql()` and `mariadb()` start theirs at the first call; both run to the end of the process, and not longer. They
-are set up otherwise than the catalogue needs it (order by language, latin1), because an operator's may be so, too.
+`postgresql()` and `mariadb()` start theirs at the first call. Both run until the end of the process. Their settings
+differ from what the catalogue needs (order by language, latin1), because those of an operator may differ too.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ _numbers = count()
 
 
 class DatabaseServer:
-    """A server with its files in a folder of its own. durable: what was committed would survive a power cut."""
+    """A server with its files in its own folder. durable: committed data would survive a power failure."""
 
     account: ClassVar[str]
-    """Whom it runs as where the tests are run by root, whom servers refuse."""
+    """The account of the server if root runs the tests, because servers refuse root."""
     stop_signal: ClassVar[signal.Signals]
 
     def __init__(self, durable: bool = False) -> None:
@@ -54,7 +55,7 @@ class DatabaseServer:
         self.make()
 
     def make(self) -> None:
-        """Make the files of an empty server."""
+        """Create the files of an empty server."""
         raise NotImplementedError
 
     def command(self) -> Sequence[str]:
@@ -76,7 +77,7 @@ class DatabaseServer:
         )
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start the server, and wait until it responds."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
@@ -100,13 +101,13 @@ class DatabaseServer:
                 time.sleep(0.02)  # the one way to wait for a server that says nothing
 
     def stop(self) -> None:
-        """End it in order, but with no regard to connections. Any number of times."""
+        """Stop the server in order, without waiting for connections. May be repeated."""
         self.signal(self.stop_signal)
         if self.process is not None:
             self.process.wait(START_TIME)
 
     def kill(self) -> None:
-        """As a power cut would end it."""
+        """End the server as a power failure would."""
         self.signal(signal.SIGKILL)
         if self.process is not None:
             self.process.wait()
@@ -117,19 +118,19 @@ class DatabaseServer:
             self.process.send_signal(number)
 
     def freeze(self, frozen: bool) -> None:
-        """Stop all of its processes, or let them go on: to its clients it falls silent, as a host that has failed."""
+        """Stop all of its processes, or let them go on. To its clients it looks like a host that has failed."""
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for pid in (self.process.pid, *map(int, children)):
             os.kill(pid, signal.SIGSTOP if frozen else signal.SIGCONT)
 
     def close(self) -> None:
-        """End it and remove its files."""
+        """Stop the server and remove its files."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def execute(self, statement: str, database: str = "") -> list[Any]:
-        """Run a statement as the administrator; its rows, if it gives any."""
+        """Run a statement as the administrator. Returns its rows, if any."""
         connection = self.connect(database)
         try:
             cursor = connection.cursor()
@@ -143,11 +144,11 @@ class DatabaseServer:
         raise NotImplementedError
 
     def drop_database(self, name: str) -> None:
-        """Remove a database, whoever is connected to it."""
+        """Remove a database, even if clients are connected to it."""
         raise NotImplementedError
 
     def cut_connections(self, database: str) -> int:
-        """End connections to a database from the server's side; how many."""
+        """Cut connections to a database from the server's side. Returns how many."""
         raise NotImplementedError
 
 
@@ -260,7 +261,7 @@ class MariaDB(DatabaseServer):
 
 
 def _end_with_parent() -> None:
-    """Run in the child: have the kernel end it when the tests' process dies, however it does."""
+    """Run in the child: make the kernel end it when the tests' process dies."""
     ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
 
 

@@ -1,4 +1,4 @@
-"""The description that a server gives of itself, as a judge of its answers."""
+"""Checks responses with the description that a server gives of itself."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 FOR_ALL_PATHS = frozenset({405, 501})
-"""Statuses of methods that a path does not have. The description speaks of them once, as of OPTIONS."""
+"""Statuses of methods that a path does not have. The description has them once, for OPTIONS."""
 ANY_METHOD = frozenset({"/versions"})
-"""Paths that answer to all methods alike."""
+"""Paths that respond to all methods in the same way."""
 
 
 class Description:
@@ -29,7 +29,7 @@ class Description:
         return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), path) for path in paths]
 
     def operations(self) -> dict[tuple[str, str], Any]:
-        """All that are described, by method and path."""
+        """All described operations, by method and path."""
         return {
             (method.upper(), path): operation
             for path, item in self.document["paths"].items()
@@ -38,7 +38,7 @@ class Description:
         }
 
     def complaint(self, method: str, target: str, status: int, headers: dict[str, str], body: bytes) -> str | None:
-        """What is wrong with an answer; None for answers of paths that are not described. headers: in lower case."""
+        """The fault of a response; None if there is none, or if its path is not described. headers: in lower case."""
         path = target.partition("?")[0]
         described = next((each for pattern, each in self._paths if pattern.fullmatch(path)), None)
         if described is None or status in FOR_ALL_PATHS or method == "OPTIONS":

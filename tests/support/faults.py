@@ -1,4 +1,4 @@
-"""A store that fails when it is told to, around one that does not."""
+"""A store that fails or hangs when a test says so, around another store."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ Call = Callable[[], Deferred[Any]]
 
 @implementer(IStore)
 class FaultyStore:
-    """Hands every call to `inner`, except those that were told to fail or to hang.
+    """Passes every call to `inner`, except those that are to fail or to hang.
 
-    Calls are named as the methods of IStore, and `write`, `commit`, `finalize_writer`, `abort` of its writers. `calls`
-    holds the names of all that were made.
+    Calls have the names of the methods of IStore, and `write`, `commit`, `finalize_writer`, `abort` of its writers.
+    `calls` has the names of all calls so far.
     """
 
     def __init__(self, inner: IStore) -> None:
         self.inner = inner
         self.calls: list[str] = []
         self.cut_after: int | None = None
-        """Bytes that a reader gives before it fails."""
+        """The bytes that a reader gives before it fails."""
         self._errors: dict[str, tuple[Exception, bool]] = {}
         self._hanging: set[str] = set()
         self._hung: list[tuple[Call, Deferred[Any]]] = []
 
     def fail(self, call: str, error: Exception, *, done: bool = False) -> None:
-        """From now on `call` fails with this error. done: after it was done, as when an answer gets lost."""
+        """From now on `call` fails with this error. done: after it was done, as if its response was lost."""
         self._errors[call] = error, done
 
     def hang(self, call: str) -> None:
-        """From now on `call` does not answer."""
+        """From now on `call` hangs."""
         self._hanging.add(call)
 
     def heal(self) -> None:
-        """From now on nothing fails; calls that hang are made."""
+        """From now on nothing fails, and calls that hang are made."""
         self._errors.clear()
         self._hanging.clear()
         self.cut_after = None
@@ -53,11 +53,11 @@ class FaultyStore:
 
     @property
     def hung(self) -> int:
-        """How many calls hang."""
+        """The number of calls that hang."""
         return len(self._hung)
 
     def do(self, name: str, call: Call) -> Deferred[Any]:
-        """Make a call, or not."""
+        """Make a call, or let it fail or hang."""
         self.calls.append(name)
         if name in self._hanging:
             answer: Deferred[Any] = Deferred()

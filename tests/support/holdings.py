@@ -1,4 +1,4 @@
-"""Stands for the part of the catalogue that stores ask."""
+"""Takes the place of the part of the catalogue that stores use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Holdings"]
 @implementer(IHoldings)
 @define
 class Holdings:
-    """Knows of every store the objects that a test puts into `objects`."""
+    """Knows, for every store, the objects that a test puts into `objects`."""
 
     catalogue_id: str = "a-catalogue"
     objects: set[str] = field(factory=set)

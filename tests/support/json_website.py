@@ -1,4 +1,4 @@
-"""A JSON service on a real port, whose answers a test chooses."""
+"""A JSON service on a real port. A test chooses its responses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Behaviour = Callable[[Request], bytes | int]
 
 @define
 class Asked:
-    """A request that was received. headers: the last value of each, by lower-case name."""
+    """A received request. headers: the last value of each, by lower-case name."""
 
     method: str
     target: str
@@ -29,7 +29,7 @@ class Asked:
 
 
 class _Channel(HTTPChannel):
-    """Tells the site of its begin and its end."""
+    """Tells the site when it begins and ends."""
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -42,10 +42,10 @@ class _Channel(HTTPChannel):
 
 
 class JsonWebsite(Site):
-    """Answers each request by the next of `behaviours`, and further ones by the last.
+    """Answers each request with the next of `behaviours`, and further ones with the last.
 
-    asked: the requests so far. opened: how many connections were made; open: those that are, with what fires when they
-    end.
+    asked: the requests so far. opened: the number of connections so far. open: the open connections, with Deferreds
+    that fire when they end.
     """
 
     def __init__(self, *behaviours: Behaviour) -> None:
@@ -64,7 +64,7 @@ class JsonWebsite(Site):
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The URL of the site."""
         return f"http://127.0.0.1:{self._port.getHost().port}"
 
     def has_asked(self, count: int) -> Deferred[None]:
@@ -75,11 +75,11 @@ class JsonWebsite(Site):
         return done
 
     def idle(self) -> Deferred[Any]:
-        """Fires when all connections have ended that are open now."""
+        """Fires when all connections that are open now have ended."""
         return DeferredList(list(self.open.values()))
 
     def close(self) -> Deferred[Any]:
-        """End it with all its connections."""
+        """Stop the site, and close all its connections."""
         ended = self.idle()
         for channel in list(self.open):
             channel.transport.abortConnection()
@@ -116,12 +116,12 @@ def document(value: object, status: int = 200, **headers: str) -> Behaviour:
 
 
 def silence(request: Request) -> int:
-    """Never answers."""
+    """Never responds."""
     return NOT_DONE_YET
 
 
 def half(request: Request) -> int:
-    """Answers, and stops in the body."""
+    """Responds, and stops within the body."""
     request.write(b'{"half":')
     return NOT_DONE_YET
 
@@ -132,7 +132,7 @@ def nonsense(request: Request) -> bytes:
 
 
 def cut(request: Request) -> int:
-    """Ends the connection in place of an answer."""
+    """Closes the connection instead of responding."""
     channel: Any = request.channel
     channel.transport.abortConnection()
     return NOT_DONE_YET

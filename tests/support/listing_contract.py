@@ -18,7 +18,7 @@ OTHER = NAME[::-1]
 
 
 async def objects(store: Any) -> dict[str, StoredObject]:
-    """All that a store lists, by their names, each of which comes once."""
+    """All objects that a store lists, by their names, each of which comes once."""
     found: list[StoredObject] = []
     async with aclosing(store.objects()) as batches:
         async for batch in batches:
@@ -35,7 +35,7 @@ class ListingContract:
 
     @promise
     async def test_listing_interface(self: Any) -> None:
-        """The store provides it."""
+        """The store provides the interface."""
         verifyObject(IListedStore, self.store)
 
     @promise
@@ -57,7 +57,7 @@ class ListingContract:
 
     @promise
     async def test_set_aside(self: Any) -> None:
-        """What was set aside is no object any more, and its name is free; it comes back as it was."""
+        """An object that was set aside is no object any more, and its name is free. It can be restored unchanged."""
         location = await put(self.store, NAME, EARLIER, DATA)
         found = await self.store.object(NAME)
         self.assertTrue(await self.store.set_aside(found))
@@ -72,7 +72,7 @@ class ListingContract:
 
     @promise
     async def test_set_aside_another(self: Any) -> None:
-        """Only the object that was listed is set aside, and none takes the place of another."""
+        """Only the listed object is set aside, and restoring it replaces no other."""
         location = await put(self.store, NAME, EARLIER, DATA)
         first = await self.store.object(NAME)
         await self.store.set_aside(first)

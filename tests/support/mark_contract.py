@@ -33,26 +33,26 @@ else:
     _Case = object  # or it would be taken for a test wherever it is imported
 
 LOOKS = 60.0
-"""Seconds within which a store looks again whether its medium is there."""
+"""Seconds within which a store checks again whether its medium is there."""
 
 
 class MarkContract(_Case):
-    """Every promise of IMarkedStore. Each store that is made stands for a process of its own."""
+    """Every promise of IMarkedStore. Each store stands for its own process."""
 
     def make_store(self, services: StoreServices, store_id: str) -> IMarkedStore:
-        """A store, not yet started, on the one medium of the test, which is empty at first."""
+        """A store that is not started, on the one medium of the test, which is empty at first."""
         raise NotImplementedError
 
     def remove_medium(self) -> None:
-        """Put an empty medium in the place of the one that is there."""
+        """Replace the medium with an empty one."""
         raise NotImplementedError
 
     def return_medium(self) -> None:
-        """The one that was there before."""
+        """Put the original medium back."""
         raise NotImplementedError
 
     def add_object(self, name: str) -> None:
-        """Put an object on the medium, as another program would."""
+        """Put an object on the medium, like another program."""
         raise NotImplementedError
 
     def setUp(self) -> None:
@@ -61,7 +61,7 @@ class MarkContract(_Case):
         self.holdings = Holdings()
 
     def start(self, holdings: Holdings | None = None, store_id: str = "local") -> Any:
-        """A store of a catalogue, that of the test if not said, which has started."""
+        """A started store of a catalogue; the default is that of the test."""
         services = store_services(self.folder, clock=self.clock, holdings=holdings or self.holdings)
         store = self.make_store(services, store_id)
         result_of(store.start())
@@ -69,14 +69,14 @@ class MarkContract(_Case):
         return store
 
     def start_with_object(self) -> tuple[Any, Location]:
-        """A store, and where its object of the catalogue is."""
+        """A store, and the location of its object, which the catalogue knows."""
         store = self.start()
         location = result_of(put(store, NAME, EARLIER, DATA))
         self.holdings.objects.add(NAME)
         return store, location
 
     def assert_away(self, store: Any, location: Location = Location("local", f"file:///x/{NAME}")) -> None:  # noqa: B008
-        """Whatever needs the medium fails."""
+        """Every call that needs the medium fails."""
         calls: tuple[Callable[[], Any], ...] = (
             store.check,
             lambda: store.reader(location, Span(0, 1)),
@@ -93,7 +93,7 @@ class MarkContract(_Case):
                 result_of(call())
 
     def assert_there(self, store: Any, location: Location) -> None:
-        """It gives the object that it had."""
+        """The store gives its object."""
         result_of(store.check())
         self.assertEqual(DATA, result_of(read(store, location)))
 
@@ -107,7 +107,7 @@ class MarkContract(_Case):
         self.assert_there(self.start(), location)
 
     def test_not_there_at_the_start(self) -> None:
-        """While the medium is away so is the store; it is back as soon as it is used, or by itself."""
+        """While the medium is away, so is the store. It is back as soon as it is used, or after a check."""
         _, location = self.start_with_object()
         self.remove_medium()
         used, idle = self.start(), self.start()
@@ -119,7 +119,7 @@ class MarkContract(_Case):
         self.assert_there(idle, location)
 
     def test_gone_meanwhile(self) -> None:
-        """A medium that goes away takes the store with it; no object is taken for gone, none is made."""
+        """If a medium goes away, the store does too. No object counts as missing, and none is created."""
         store, location = self.start_with_object()
         writer = result_of(write(store, NAME[::-1], EARLIER, DATA))
         self.remove_medium()
@@ -135,7 +135,7 @@ class MarkContract(_Case):
         self.assertEqual([], result_of(store.unfinished()))
 
     def test_another_catalogue(self) -> None:
-        """A medium of another catalogue is none, even if nothing is on it."""
+        """A medium of another catalogue is not accepted, even if it is empty."""
         self.start()
         for held in (set(), {NAME}):
             other = self.start(Holdings("another", set(held)))
@@ -144,12 +144,12 @@ class MarkContract(_Case):
             self.assert_away(other)
 
     def test_another_store(self) -> None:
-        """So is one of another store of the same catalogue."""
+        """A medium of another store of the same catalogue is not accepted either."""
         self.start_with_object()
         self.assert_away(self.start(store_id="other"))
 
     def test_objects_of_others(self) -> None:
-        """A medium with objects and no mark is nobody's before it is adopted, known to the catalogue or not."""
+        """A medium with objects but without a mark must be adopted, whether the catalogue knows the objects or not."""
         self.add_object(NAME)
         location = Location("local", f"file:///x/{NAME}")
         for held in (set(), {NAME}):
@@ -165,7 +165,7 @@ class MarkContract(_Case):
         result_of(store.delete(location))
 
     def test_adopted_by_another_process(self) -> None:
-        """A store that runs is back when its medium is adopted."""
+        """A running store is back after its medium was adopted."""
         self.add_object(NAME)
         running = self.start()
         self.assert_away(running)
@@ -173,7 +173,7 @@ class MarkContract(_Case):
         result_of(running.check())
 
     def test_adoption_of_what_is_another_s(self) -> None:
-        """A medium of another catalogue is adopted by force only, and is the other's no more."""
+        """A medium of another catalogue can be adopted only with force. The other catalogue then loses it."""
         owner = self.start(Holdings("another"))
         store = self.start()
         with self.assertRaises(Conflict):
@@ -184,7 +184,9 @@ class MarkContract(_Case):
         self.assert_away(owner)
 
     def test_adoption_of_what_is_empty(self) -> None:
-        """A medium with none of the catalogue's objects is adopted by force only; then they are lost."""
+        """A medium with none of the catalogue's objects can be adopted only with force. Then the objects count
+        as lost.
+        """
         _, location = self.start_with_object()
         self.remove_medium()
         store = self.start()

@@ -30,8 +30,8 @@ def _address(host: str, port: int) -> IPv4Address | IPv6Address:
 class Network(Clock):
     """A reactor whose connections lead to servers of the test.
 
-    names: to addresses; a list of lists is used up, one for each look-up, but for its last. servers: by address and
-    port. What is not there refuses connections; `silent` addresses never answer. connected: where to, in order.
+    names: addresses by name; of a list of lists, each look-up uses up one, except the last. servers: by address and
+    port. Other addresses refuse connections, and `silent` ones never answer. connected: the targets so far, in order.
     """
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class _Connector:
 
 
 class Exchange:
-    """One connection of a client, seen by the server: what it asked, and what it is sent."""
+    """One connection of a client, as the server sees it: what was received, and what is sent."""
 
     def __init__(self, network: Network, protocol: Any, serve: Serve) -> None:
         self._network = network
@@ -153,7 +153,7 @@ class Exchange:
         return sent
 
     def header(self, name: str) -> str | None:
-        """Of the request."""
+        """A header of the request."""
         for line in self.request.decode("latin-1").split("\r\n")[1:]:
             if line.lower().startswith(f"{name.lower()}: "):
                 return line.partition(": ")[2]
@@ -171,17 +171,17 @@ class Exchange:
             self._network.callLater(0, serve, self)
 
     def send(self, data: bytes) -> None:
-        """Send, as fast as the client reads."""
+        """Send as fast as the client reads."""
         self._waiting.extend(data[start : start + PIECE] for start in range(0, len(data), PIECE))
         self.move()
 
     def close(self) -> None:
-        """Close, after all was read."""
+        """Close the connection after everything was read."""
         self._closing = True
         self.move()
 
     def move(self) -> None:
-        """Go on."""
+        """Send more, if the client reads."""
         if not self._moving:
             self._moving = True
             self._network.callLater(0, self._move)
@@ -197,7 +197,7 @@ class Exchange:
             self.lost()
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """The connection was lost."""
         if not self.closed:
             self.closed = True
             self._protocol.connectionLost(Failure(ConnectionDone()))
@@ -240,14 +240,14 @@ class WebSite:
     ranges: bool = True
     head: bool = True
     status: int | None = None
-    """Answer so, whatever is asked."""
+    """The response to every request, if it is set."""
     holding: bool = False
-    """Answer HEAD only, and what else is asked when `release` is called."""
+    """Whether only HEAD is answered, and other requests wait for `release`."""
     asked: list[str] = field(factory=list)
     held: list[Exchange] = field(factory=list)
 
     def release(self) -> None:
-        """Answer what is held."""
+        """Answer the requests that wait."""
         self.holding = False
         held, self.held = self.held, []
         for exchange in held:
@@ -284,6 +284,6 @@ class WebSite:
 
 
 def answer(status: int, data: bytes = b"", *lines: str, body: bool = True) -> bytes:
-    """The bytes of an answer."""
+    """The bytes of a response."""
     head = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(data)}", *lines, "", ""]
     return "\r\n".join(head).encode() + (data if body else b"")

@@ -1,4 +1,4 @@
-"""Real disk images: media that Debian packages carry, and what qemu-img makes of them."""
+"""Real disk images: media of Debian packages, and images that qemu-img makes."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Medium:
 
     @property
     def path(self) -> Path:
-        """Where it is. Raises AssertionError with the package to install when it is not there."""
+        """The path of the medium. Raises AssertionError with the package to install if it is missing."""
         path = Path(self.file)
         if not path.is_file():
             raise AssertionError(f"{path} is missing: install the Debian package {self.package} (tests/run does)")
         return path
 
     def bytes(self) -> bytes:
-        """All of it."""
+        """All its bytes."""
         return self.path.read_bytes()
 
 
@@ -66,7 +66,7 @@ KERNELS = (
     Medium("memtest86+", "/boot/memtest86+ia32.efi"),
     Medium("ipxe", "/usr/lib/ipxe/ipxe.lkrn"),
 )
-"""What boot loaders load as a Linux kernel."""
+"""Files that boot loaders load as a Linux kernel."""
 DISKS = (
     Medium("grub-rescue-pc", "/usr/lib/grub-rescue/grub-rescue-floppy.img"),
     Medium("grub-rescue-pc", "/usr/lib/grub-rescue/grub-rescue-usb.img"),
@@ -76,7 +76,7 @@ DISKS = (
 
 @frozen
 class Format:
-    """A disk format. api: as the Image API calls it; qemu: as qemu-img does; options: what `-o` takes."""
+    """A disk format. api: its name in the Image API; qemu: its name in qemu-img; options: for `-o`."""
 
     api: str
     qemu: str
@@ -108,7 +108,7 @@ VARIANTS = (
     Format("vhdx", "vhdx", "log_size=8M,block_size=1M"),
     Format("vhd", "vpc", "subformat=dynamic,force_size=on"),
 )
-"""What else qemu-img makes, and the first bytes tell."""
+"""Other formats of qemu-img that the first bytes show."""
 FIXED_VHDS = (
     Format("vhd", "vpc", "subformat=fixed"),
     Format("vhd", "vpc", "subformat=fixed,force_size=on"),
@@ -131,7 +131,7 @@ def _run(package: str, program: str, *arguments: str) -> str:
 
 
 def make_udf(target: Path, size: int, block: int) -> Path:
-    """A disc with UDF and nothing else, in blocks of so many bytes."""
+    """A disc with UDF and nothing else, with blocks of so many bytes."""
     with target.open("wb") as file:
         file.truncate(size)
     _run("udftools", "mkudffs", "--media-type=hd", f"--blocksize={block}", str(target))
@@ -145,7 +145,7 @@ def make_iso(target: Path, tree: Path, *options: str) -> Path:
 
 
 def convert(source: Path, format: Format, target: Path) -> Path:
-    """Turn a raw disk into another format."""
+    """Convert a raw disk into another format."""
     options = ("-o", format.options) if format.options else ()
     qemu_img("convert", "-f", "raw", "-O", format.qemu, *options, str(source), str(target))
     return target
@@ -163,7 +163,9 @@ def create_luks(target: Path, size: str) -> Path:
 
 
 def encrypted(target: Path, size: str, format: str, options: str) -> Path:
-    """Make an empty image with the secret `s`. qemu-img times the processor for LUKS, and gives up on a busy one."""
+    """Create an empty image with the secret `s`. For LUKS, qemu-img measures the processor, and gives up on a
+    busy one.
+    """
     secret = ("--object", "secret,id=s,data=passphrase", "-o", options)
     for _ in range(9):
         try:

@@ -20,7 +20,7 @@ class ResumeContract:
     store: Any
 
     async def finish(self: Any, writer: IResumableWriter, data: bytes) -> Location:
-        """Commit and finalize; the object has this content then, and nothing is left of the upload."""
+        """Commit and finalize. The object then has this content, and nothing of the upload is left."""
         location = await writer.commit()
         await writer.finalize()
         await self.assert_holds(location, data)
@@ -28,7 +28,7 @@ class ResumeContract:
 
     @promise
     async def test_resume_interfaces(self: Any) -> None:
-        """The store and its writers provide their interfaces, whichever way a writer was made."""
+        """The store and its writers provide their interfaces, however a writer was made."""
         verifyObject(IResumableStore, self.store)
         writer = await self.store.writer(NAME, EARLIER, None)
         verifyObject(IResumableWriter, writer)
@@ -50,7 +50,7 @@ class ResumeContract:
 
     @promise
     async def test_resume(self: Any) -> None:
-        """An upload goes on where it was suspended, any number of times, and becomes one object."""
+        """A suspended upload can be resumed any number of times, and becomes one object."""
         writer = await self.store.writer(NAME, EARLIER, None)
         done = 0
         for end in (0, 7, 70001, 70001, len(DATA)):
@@ -64,7 +64,7 @@ class ResumeContract:
 
     @promise
     async def test_resume_zeros(self: Any) -> None:
-        """Zeros are bytes like others, at the end of a part too."""
+        """Zeros are kept like other bytes, also at the end of a part."""
         content = bytes(200000) + b"x" + bytes(300000)
         writer = await write(self.store, NAME, EARLIER, content[:131072])
         self.assertEqual(131072, await writer.suspend())
@@ -84,7 +84,7 @@ class ResumeContract:
 
     @promise
     async def test_suspended_writer(self: Any) -> None:
-        """A suspended writer takes nothing, makes no object, and does not harm what goes on without it."""
+        """A suspended writer takes nothing, makes no object, and does not harm the resumed one."""
         writer = await write(self.store, NAME, EARLIER, DATA)
         await writer.suspend()
         for call in (lambda: writer.write([b"more"]), writer.commit, writer.suspend):
@@ -106,7 +106,7 @@ class ResumeContract:
 
     @promise
     async def test_abort_after_resume(self: Any) -> None:
-        """To abort an upload that went on leaves nothing of it."""
+        """Aborting a resumed upload leaves nothing of it."""
         await (await write(self.store, NAME, EARLIER, DATA)).suspend()
         writer = await self.store.resume(NAME, EARLIER)
         await writer.write([DATA])
@@ -117,7 +117,7 @@ class ResumeContract:
 
     @promise
     async def test_suspend_after_abort(self: Any) -> None:
-        """There is nothing to be suspended of an aborted upload."""
+        """An aborted upload cannot be suspended."""
         writer = await write(self.store, NAME, EARLIER, DATA)
         await writer.abort()
         with self.assertRaises(StoreError):
@@ -140,7 +140,7 @@ class ResumeContract:
 
     @promise
     async def test_resume_committed(self: Any) -> None:
-        """A committed object is not written to any more."""
+        """A committed object cannot be resumed."""
         writer = await write(self.store, NAME, EARLIER, DATA)
         location = await writer.commit()
         with self.assertRaises(ObjectExists):
@@ -150,7 +150,7 @@ class ResumeContract:
 
     @promise
     async def test_two_writers(self: Any) -> None:
-        """No two writers are at work on one upload."""
+        """An upload has one writer at a time."""
         first = await write(self.store, NAME, EARLIER, DATA)
         with self.assertRaises(ObjectInUse):
             await self.store.resume(NAME, EARLIER)
@@ -163,7 +163,7 @@ class ResumeContract:
 
     @promise
     async def test_discarded_while_suspended(self: Any) -> None:
-        """An upload that is discarded while a writer goes on with it makes no object."""
+        """An upload that is discarded while a writer continues it makes no object."""
         await (await write(self.store, NAME, EARLIER, DATA)).suspend()
         writer = await self.store.resume(NAME, EARLIER)
         await self.store.discard(NAME, EARLIER)
@@ -176,7 +176,7 @@ class ResumeContract:
 
     @promise
     async def test_stale_resume(self: Any) -> None:
-        """An upload that goes on after a later one has its object does not replace that."""
+        """A resumed upload does not replace the object of a later one."""
         await (await write(self.store, NAME, EARLIER, DATA)).suspend()
         location = await put(self.store, NAME, LATER, b"next")
         writer = await self.store.resume(NAME, EARLIER)

@@ -31,7 +31,7 @@ from tests.support.threads import ImmediateThreads
 
 @frozen
 class Answer:
-    """One HTTP answer. headers: the last value of each, by its lower-case name."""
+    """One HTTP response. headers: the last value of each, by its lower-case name."""
 
     status: int
     headers: dict[str, str] = field(factory=dict)
@@ -46,7 +46,7 @@ class Answer:
 class Connection:
     """A client's connection, byte for byte.
 
-    What the client has sent waits while the server does not read, as it would in the kernel.
+    Bytes that the client has sent wait while the server does not read, as they would in the kernel.
     """
 
     def __init__(self, server: MemoryServer, peer: Any = None) -> None:
@@ -60,13 +60,13 @@ class Connection:
         self.channel.makeConnection(self.transport)
 
     def send(self, data: bytes) -> None:
-        """Give bytes to the server, and let it do what it does at once."""
+        """Give bytes to the server, and let it do what it can at once."""
         self._unread.append(data)
         self._read()
         self._server.clock.advance(0)
 
     def close_writing(self) -> None:
-        """Send no more; all that was sent must have been read."""
+        """Half-close the connection. The server must have read everything."""
         assert not self._unread
         self.channel.readConnectionLost()
         self._server.clock.advance(0)
@@ -78,7 +78,7 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether the server has closed the connection, or at least its half."""
+        """Whether the server has closed the connection, or half-closed it."""
         return self.transport.disconnecting or self.transport.write_closed
 
     def _read_soon(self) -> None:
@@ -99,7 +99,7 @@ class Connection:
             self._reading = False
 
     def lose(self, reason: Exception | None = None) -> None:
-        """The connection is gone."""
+        """Lose the connection."""
         if not self.lost:
             self.lost = True
             self.transport.disconnecting = True
@@ -112,7 +112,7 @@ class Connection:
         return self.transport.value()
 
     def answers(self) -> list[Answer]:
-        """The answers that the server has sent, including interim ones (100)."""
+        """The responses that the server has sent, including interim ones (100)."""
         data, answers = self.received, []
         while data:
             answer, data = parse_answer(data)
@@ -121,7 +121,7 @@ class Connection:
 
 
 class _Transport(StringTransport):
-    """A StringTransport that reads and stops as a socket does, whose half can be closed, and that can be cut."""
+    """A StringTransport that reads and stops like a socket, and can be half-closed and cut."""
 
     write_closed = False
     aborting = False
@@ -149,7 +149,7 @@ class _Transport(StringTransport):
         """Nothing to set."""
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """The latest counts; a test looks at it."""
+        """Keep the last producer for the test."""
         self.producer, self.streaming = producer, streaming
 
     def unregisterProducer(self) -> None:
@@ -157,10 +157,10 @@ class _Transport(StringTransport):
 
 
 class MemoryServer:
-    """A Server with a catalogue in `folder` and the stores of the configuration, driven by hand.
+    """A Server with a catalogue in `folder` and the stores of the configuration, controlled by the test.
 
-    tables: the configuration as it would stand in TOML; by default one memory store. wrap_store: given each store of
-    it, gives the one that takes its place. network: one that another server is in, too.
+    tables: the configuration as in TOML; the default is one store in memory. wrap_store: gets each store, and returns
+    the one that replaces it. network: one that another server uses too.
     """
 
     def __init__(
@@ -203,12 +203,12 @@ class MemoryServer:
         return self.server.core.stores.get(store_id)
 
     def expire_leases(self) -> None:
-        """Let the leases of all uploads be over by the database's clock."""
+        """Let the leases of all uploads expire by the database's clock."""
         with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection, connection:
             connection.execute("UPDATE leases SET expires_at = 0")
 
     def query(self, statement: str) -> list[Any]:
-        """The rows that a statement finds in the database."""
+        """The rows of a statement on the database."""
         with closing(sqlite3.connect(self.folder / "imgsvc.sqlite")) as connection:
             return connection.execute(statement).fetchall()
 
@@ -217,7 +217,7 @@ class MemoryServer:
         fired(self.server.core.reaper.round())
 
     def start(self) -> None:
-        """Called once."""
+        """Start the server. Called once."""
 
         async def listen(site: Any) -> list[IListeningPort]:
             return []
@@ -225,7 +225,7 @@ class MemoryServer:
         fired(Deferred.fromCoroutine(self.server.start(listen)))
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         stopping = Deferred.fromCoroutine(self.server.stop())
         for _ in range(10_000):
             if stopping.called:
@@ -240,7 +240,7 @@ class MemoryServer:
     def request(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        """One request on a connection of its own; the final answer. It must be one that the API's description has."""
+        """Send a request on its own connection. Returns the final response, which the API's description must have."""
         connection = self.connect()
         lines = {"Host": "imgsvc-test", **(headers or {})}
         if body is not None and "Transfer-Encoding" not in lines:
@@ -258,7 +258,7 @@ class MemoryServer:
         return answer
 
     def image(self, **fields: Any) -> dict[str, Any]:
-        """A new image, raw and bare unless told otherwise."""
+        """A new image. The default formats are raw and bare."""
         document = {"disk_format": "raw", "container_format": "bare", **fields}
         answer = self.request("POST", "/v2/images", body=json.dumps(document).encode())
         assert answer.status == 201, answer
@@ -266,12 +266,12 @@ class MemoryServer:
         return made
 
     def put(self, image_id: str, data: bytes, **headers: str) -> Answer:
-        """Upload."""
+        """Upload data."""
         lines = {"Content-Type": "application/octet-stream", **headers}
         return self.request("PUT", f"/v2/images/{image_id}/file", lines, data)
 
     def show(self, image_id: str) -> dict[str, Any]:
-        """The image as it is now."""
+        """The current image."""
         document: dict[str, Any] = self.request("GET", f"/v2/images/{image_id}").json
         return document
 
@@ -290,7 +290,7 @@ class ServerTestCase(SynchronousTestCase):
 
 
 def parse_answer(data: bytes) -> tuple[Answer, bytes]:
-    """The first answer in `data`, and what follows it. A body without a length goes to the end."""
+    """The first response in `data`, and what follows it. A body without a length goes to the end."""
     head, _, rest = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

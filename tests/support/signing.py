@@ -21,7 +21,7 @@ from imgsvc.model import Caller
 from imgsvc.pipeline.signatures import CERTIFICATE, CURVES, HASH_METHOD, HASH_METHODS, KEY_TYPE, SIGNATURE
 
 KNOWN_CURVES = [curve for curve in CURVES if hasattr(ec, curve)]
-"""Of the curves of the API those that the cryptography library at hand has."""
+"""Those curves of the API that the installed cryptography library has."""
 USABLE_TYPES = ["RSA-PSS", "DSA", *(f"ECC_{curve}" for curve in KNOWN_CURVES)]
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -29,7 +29,7 @@ DAY = timedelta(days=1)
 
 @lru_cache
 def private_key(key_type: str, which: int = 0) -> Any:
-    """A key of a type as `img_signature_key_type` has it. which: there may be several of a type."""
+    """A key of a type of `img_signature_key_type`. which: the number of the key, if there are several of a type."""
     if key_type == "RSA-PSS":
         return rsa.generate_private_key(65537, 2048)
     if key_type == "DSA":
@@ -47,7 +47,7 @@ def certificate(
     name: str = "signer",
     is_authority: bool = False,
 ) -> x509.Certificate:
-    """A certificate of a private key. issuer: name and key of who signs it; None: it does so itself."""
+    """A certificate of a private key. issuer: name and key of the issuer; None: it is self-signed."""
     issuer_name, issuer_key = issuer or (name, key)
     hash_method = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return (
@@ -78,7 +78,7 @@ def der(certificate: x509.Certificate) -> bytes:
 
 
 def signed(key: Any, data: bytes, method: str = "SHA-256") -> str:
-    """The signature of some bytes, as openstackclient makes it."""
+    """The signature of the data, made like openstackclient does."""
     algorithm = HASH_METHODS[method]
     if isinstance(key, rsa.RSAPrivateKey):
         raw = key.sign(data, padding.PSS(padding.MGF1(algorithm), padding.PSS.MAX_LENGTH), algorithm)
@@ -90,7 +90,7 @@ def signed(key: Any, data: bytes, method: str = "SHA-256") -> str:
 
 
 def signature_properties(data: bytes, key_type: str = "ECC_SECP384R1", method: str = "SHA-256") -> dict[str, str]:
-    """The four properties of an image of these bytes."""
+    """The four properties of an image with this data."""
     return {
         SIGNATURE: signed(private_key(key_type), data, method),
         HASH_METHOD: method,
@@ -101,7 +101,7 @@ def signature_properties(data: bytes, key_type: str = "ECC_SECP384R1", method: s
 
 @implementer(ICertificates)
 class KnownCertificates:
-    """Certificates by their ids. Remembers for whom it was asked, and waits to answer if `waiting` is set."""
+    """Certificates by their ids. Notes the callers, and answers with `waiting` if that is set."""
 
     def __init__(self, certificates: dict[str, bytes]) -> None:
         self.certificates = certificates

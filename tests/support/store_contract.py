@@ -71,7 +71,7 @@ def result_of(awaitable: Awaitable[Any]) -> Any:
 
 
 async def write(store: IStore, name: str, lease_id: str, data: bytes) -> IStoreWriter:
-    """A writer that has taken `data`, not yet committed."""
+    """A writer that has taken `data`, and is not committed."""
     writer = await store.writer(name, lease_id, None)
     await writer.write([data])
     return writer
@@ -98,7 +98,7 @@ async def read(store: IStore, location: Location, span: Span | None = None) -> b
 
 @implementer(IConsumer)
 class Consumer:
-    """Keeps what it is given; pauses its producer after the first write if told to."""
+    """Keeps what it receives. pausing: pauses its producer after the first write."""
 
     def __init__(self, pausing: bool = False) -> None:
         self.pieces: list[bytes] = []
@@ -157,11 +157,11 @@ class StoreContract:
     services: StoreServices
 
     def make_store(self, services: StoreServices) -> IStore:
-        """A store, not yet started, whose medium is empty."""
+        """A store that is not started, on an empty medium."""
         raise NotImplementedError
 
     def make_services(self) -> StoreServices:
-        """What `make_store` gets."""
+        """The services for `make_store`."""
         return store_services(Path(self.mktemp()).absolute())  # type: ignore[attr-defined]
 
     @promise
@@ -172,7 +172,7 @@ class StoreContract:
         self.addCleanup(self.store.stop)  # type: ignore[attr-defined]
 
     async def assert_unfinished(self, *expected: str) -> None:
-        """The store keeps something of these uploads and no other."""
+        """The store keeps parts of these uploads, and of no others."""
         found = await self.store.unfinished()
         self.assertEqual([UnfinishedObject(NAME, lease_id) for lease_id in expected], found)
 
@@ -206,7 +206,7 @@ class StoreContract:
 
     @promise
     async def test_info(self) -> None:
-        """The store says what it is, and nobody can change that."""
+        """The store describes itself, and nobody can change that."""
         info = self.store.info
         self.assertIsInstance(info, StoreInfo)
         self.assertIs(self.store.info, info)
@@ -242,7 +242,7 @@ class StoreContract:
 
     @promise
     async def test_caller(self) -> None:
-        """An object may be written and read in the name of a caller."""
+        """An object can be written and read for a caller."""
         caller = Caller("user", "project", frozenset({"member"}), token="secret")
         writer = await self.store.writer(NAME, EARLIER, len(DATA), caller)
         await writer.write([DATA])
@@ -299,7 +299,7 @@ class StoreContract:
 
     @promise
     async def test_expected_size(self) -> None:
-        """An announced size is a hint, not a limit: the upload watches over it."""
+        """An announced size is a hint, not a limit. The caller compares it."""
         writer = await self.store.writer(NAME, EARLIER, 10)
         await writer.write([DATA])
         location = await writer.commit()
@@ -369,7 +369,7 @@ class StoreContract:
 
     @promise
     async def test_abort_after_commit(self) -> None:
-        """An upload aborted after its commit takes its object away."""
+        """Aborting an upload after its commit removes its object."""
         writer = await write(self.store, NAME, EARLIER, DATA)
         location = await writer.commit()
         await writer.abort()
@@ -394,7 +394,7 @@ class StoreContract:
 
     @promise
     async def test_abort_after_cancelled_write(self) -> None:
-        """An upload can be aborted when nobody knows what became of a write."""
+        """An upload can be aborted when the outcome of a write is unknown."""
         writer = await self.store.writer(NAME, EARLIER, None)
         writing = writer.write([DATA])
         outcome = Deferred.fromCoroutine(_outcome(writing))
@@ -404,7 +404,7 @@ class StoreContract:
 
     @promise
     async def test_abort_after_finalize(self) -> None:
-        """An abort that comes too late does not harm the object."""
+        """An abort after finalize does not harm the object."""
         writer = await write(self.store, NAME, EARLIER, DATA)
         location = await writer.commit()
         await writer.finalize()
@@ -413,7 +413,7 @@ class StoreContract:
 
     @promise
     async def test_use_after_abort(self) -> None:
-        """An aborted upload takes no more bytes and makes no object."""
+        """An aborted upload takes no bytes and makes no object."""
         writer = await write(self.store, NAME, EARLIER, DATA)
         await writer.abort()
         with self.assertRaises(StoreError):
@@ -436,7 +436,7 @@ class StoreContract:
 
     @promise
     async def test_discard_nothing(self) -> None:
-        """To discard an upload that is unknown, finalized or discarded changes nothing."""
+        """Discarding an upload that is unknown, finalized or discarded has no effect."""
         await self.store.discard(NAME, EARLIER)
         location = await put(self.store, NAME, EARLIER, DATA)
         await self.store.discard(NAME, EARLIER)
@@ -445,7 +445,7 @@ class StoreContract:
 
     @promise
     async def test_finalize_by_name(self) -> None:
-        """A committed upload can be finalized by its name; to finalize one that is unknown changes nothing."""
+        """A committed upload can be finalized by its name. Finalizing an unknown one has no effect."""
         await self.store.finalize(NAME, EARLIER)
         location = await (await write(self.store, NAME, EARLIER, DATA)).commit()
         await self.store.finalize(NAME, LATER)
@@ -468,7 +468,9 @@ class StoreContract:
 
     @promise
     async def test_replace_not_finalized(self) -> None:
-        """A later upload replaces the object that a dead one never finalized; what is left of that may go then."""
+        """A later upload replaces the object that a dead one never finalized. The remains of the dead one may
+        then be discarded.
+        """
         await (await write(self.store, NAME, EARLIER, b"stale")).commit()
         location = await put(self.store, NAME, LATER, DATA)
         await self.assert_unfinished(EARLIER)
@@ -499,7 +501,7 @@ class StoreContract:
 
     @promise
     async def test_stale_abort_before_finalize(self) -> None:
-        """A committed upload that lost its lease leaves alone the object that replaced its own."""
+        """A committed upload that has lost its lease does not touch the object that has replaced its own."""
         stale = await write(self.store, NAME, EARLIER, b"stale")
         await stale.commit()
         writer = await write(self.store, NAME, LATER, DATA)
@@ -510,7 +512,7 @@ class StoreContract:
 
     @promise
     async def test_discarded_abort(self) -> None:
-        """A committed upload that was discarded leaves alone what its successor wrote."""
+        """A committed upload that was discarded does not touch the object of its successor."""
         stale = await write(self.store, NAME, EARLIER, b"stale")
         await stale.commit()
         await self.store.discard(NAME, EARLIER)
@@ -530,7 +532,7 @@ class StoreContract:
 
     @promise
     async def test_discarded_commit(self) -> None:
-        """An upload that was discarded in the middle makes no object, with and without a successor."""
+        """An upload that was discarded in the middle makes no object, with or without a successor."""
         first = await write(self.store, NAME, EARLIER, b"stale")
         await self.store.discard(NAME, EARLIER)
         await _outcome(first.write([b"more"]))
@@ -602,7 +604,7 @@ class StoreContract:
 
     @promise
     async def test_cancel(self) -> None:
-        """To cancel what startProducing gave stops the reader."""
+        """Cancelling the Deferred of startProducing stops the reader."""
         location = await put(self.store, NAME, EARLIER, DATA)
         reader = await self.store.reader(location, Span(0, len(DATA)))
         consumer = Consumer(pausing=True)
@@ -647,7 +649,7 @@ class StoreContract:
 
     @promise
     async def test_object_of_another_size(self) -> None:
-        """So is one that has not the size that it must have, whichever part of it is asked for."""
+        """An object with another size than given is damaged too, whichever part is requested."""
         location = await put(self.store, NAME, EARLIER, DATA)
         for size in (len(DATA) - 1, len(DATA) + 1):
             for span in (Span(0, 1), Span(0, len(DATA) - 1)):
@@ -677,7 +679,7 @@ class StoreContract:
 
 
 class StoreProperties(StoreContract):
-    """What must hold for any bytes, cut in any way. For stores that answer at once."""
+    """Tests with generated bytes and splits, for stores that answer at once."""
 
     _settings = settings(
         derandomize=True,
@@ -689,7 +691,7 @@ class StoreProperties(StoreContract):
     @_settings
     @given(st.lists(st.lists(st.integers(0, 70000), max_size=4), max_size=4), st.data())
     def test_any_pieces_any_span(self, writes: list[list[int]], data: st.DataObject) -> None:
-        """However the bytes were cut when they came, every span of them is given back."""
+        """Every span is returned, however the bytes were split when they were written."""
         content = (DATA * 4)[: sum(map(sum, writes))]
         start = data.draw(st.integers(0, len(content)))
         span = Span(start, data.draw(st.integers(0, len(content) - start)))
@@ -713,7 +715,7 @@ class StoreProperties(StoreContract):
 
 
 async def _outcome(call: Awaitable[Any]) -> None:
-    """Wait for a call which may end either way."""
+    """Wait for a call that may succeed or fail."""
     try:
         await call
     except (StoreError, CancelledError):

@@ -15,7 +15,7 @@ __all__ = ["ImmediateThreads", "ManualThreads"]
 
 @implementer(IThreads)
 class ImmediateThreads:
-    """Calls at once, in the calling thread."""
+    """Makes calls at once, in the calling thread."""
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         try:
@@ -29,17 +29,17 @@ class ImmediateThreads:
 
 @implementer(IThreads)
 class ManualThreads:
-    """Calls when the test says so. size: threads of the pool; the calls that come when all are busy wait."""
+    """Makes calls when the test says so. size: threads of the pool; calls wait while all are busy."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.most = 0
-        """Calls that were there at once, at most."""
+        """The largest number of calls at one time."""
         self._stopped = False
         self._calls: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = []
 
     def __len__(self) -> int:
-        """Calls that run, or wait for a thread."""
+        """The number of running and waiting calls."""
         return len(self._calls)
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
@@ -51,7 +51,7 @@ class ManualThreads:
         return done
 
     def finish(self, number: int = 0) -> None:
-        """Make one of the calls that run, and end it."""
+        """Make one of the running calls, and end it."""
         assert number < self.size, "no thread has begun with this call"
         done, function, arguments = self._calls.pop(number)
         try:
@@ -62,7 +62,7 @@ class ManualThreads:
             done.callback(result)
 
     def stop(self) -> None:
-        """End all that waits or runs."""
+        """Drop all calls that wait or run."""
         self._stopped = True
         calls, self._calls = self._calls, []
         for done, _, _ in calls:

@@ -1,4 +1,4 @@
-"""How tests wait for other processes, and find ports for them."""
+"""Waits for other processes, and free ports for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ PATIENCE = 30.0
 
 
 def wait_for(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
-    """What `condition` gives, once it is true. Raises AssertionError that tells `what` did not come."""
+    """Wait until `condition` is true, and return its result. Raises AssertionError with `what` if that takes
+    too long.
+    """
     until = time.monotonic() + patience
     while True:
         value = condition()
@@ -30,7 +32,7 @@ def wait_for(condition: Callable[[], T], what: str, patience: float = PATIENCE) 
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process has not ended. One that has, and that nobody has asked for its status, does not run."""
+    """Whether a process has not ended. A zombie does not run."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -39,20 +41,20 @@ def is_running(pid: int) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started, and whose status it has not asked for."""
+    """The processes that a process has started and not yet reaped."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def heed_interrupts() -> None:
     """Run in a child before its program (preexec_fn): SIGINT ends it.
 
-    Who runs the tests may have SIGINT ignored, as a shell has for what it runs in the background.
+    SIGINT may be ignored in the process that runs the tests, because shells ignore it for background commands.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def listens(port: int) -> bool:
-    """Whether somebody takes connections at a port of the loopback address."""
+    """Whether somebody accepts connections at a port of the loopback address."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -60,8 +62,8 @@ def listens(port: int) -> bool:
 def free_port() -> int:
     """A port for a server that cannot choose one itself.
 
-    Nobody listens on it. It is none of those that the kernel gives to connections and to servers that leave it the
-    choice, so that nobody gets it before the server does.
+    Nobody listens on it. It is outside the range that the kernel uses for connections and for servers without a given
+    port, so nobody takes it before the server does.
     """
     first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     others = [*range(10_000, first), *range(last + 1, 1 << 16)] or [0]

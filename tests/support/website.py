@@ -1,4 +1,4 @@
-"""A real web server in a thread of the test, for daemons that read from others."""
+"""A real web server in a thread of the test, for daemons that read from other servers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class RealSite:
-    """Serves `objects` by their path, with ranges. Ended by `stop`.
+    """Serves `objects` by their path, with ranges, until `stop`.
 
-    hold_at: bytes of a body after which a GET waits until `release` is called; None: it does not. gets: paths that were
-    asked for, in order.
+    hold_at: bytes of a body after which a GET waits until `release` is called; None: it does not. gets: the requested
+    paths, in order.
     """
 
     def __init__(self) -> None:
@@ -26,11 +26,11 @@ class RealSite:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self._server.server_address[1])
 
     def url(self, path: str) -> str:
-        """Of an object."""
+        """The URL of an object."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     @property
@@ -39,7 +39,7 @@ class RealSite:
         return f'kind = "http"\nallow_private = true\nallowed_ports = [{self.port}]\n'
 
     def wait(self) -> None:
-        """Of a body that is held: until it is released."""
+        """Wait until a body that is held is released."""
         self._released.wait(600)
 
     def release(self) -> None:
@@ -48,7 +48,7 @@ class RealSite:
         self._released.set()
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         self.release()
         self._server.shutdown()
         self._server.server_close()
@@ -91,6 +91,6 @@ def _handler(site: RealSite) -> type[BaseHTTPRequestHandler]:
             return data
 
         def log_message(self, format: str, *arguments: Any) -> None:
-            """Nothing: a test looks at `gets`."""
+            """Log nothing, because a test looks at `gets`."""
 
     return Handler
