@@ -85,6 +85,7 @@ CALM = {
     "launch",
     "listening",
     "ports",
+    "records",
     "process",
     "reload",
     "tls",
