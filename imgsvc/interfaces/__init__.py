@@ -4,7 +4,6 @@ A Deferred that a method returns may have fired already. Sizes are in bytes, tim
 the thread of the reactor.
 """
 
-from imgsvc.interfaces.answers import IAnswers, IResponseSink
 from imgsvc.interfaces.catalogue import (
     ICatalogue,
     ICatalogueDatabase,
@@ -19,7 +18,8 @@ from imgsvc.interfaces.catalogue import (
     IUploadCatalogue,
 )
 from imgsvc.interfaces.events import IEvents
-from imgsvc.interfaces.resources import IAnswerBudget, IBudget, IReservation, IShare, IThreads
+from imgsvc.interfaces.resources import IBudget, IJsonBudget, IReservation, IShare, IThreads
+from imgsvc.interfaces.responses import IAnswers, IResponseSink
 from imgsvc.interfaces.stores import (
     ICopyingWriter,
     IFileBacked,
@@ -38,7 +38,6 @@ from imgsvc.interfaces.tasks import ITaskKind, ITaskWork, Verdict
 from imgsvc.interfaces.trust import ICertificates, IIdentity, IPolicy, IProtections, Owned, RequestHead
 
 __all__ = [
-    "IAnswerBudget",
     "IAnswers",
     "IBudget",
     "ICatalogue",
@@ -52,6 +51,7 @@ __all__ = [
     "IIdentity",
     "IImageCatalogue",
     "IInventory",
+    "IJsonBudget",
     "ILeaseCatalogue",
     "IListedStore",
     "IMarkedStore",

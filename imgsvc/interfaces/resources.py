@@ -11,7 +11,7 @@ from zope.interface import Attribute, Interface
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-__all__ = ["IAnswerBudget", "IBudget", "IReservation", "IShare", "IThreads"]
+__all__ = ["IBudget", "IJsonBudget", "IReservation", "IShare", "IThreads"]
 
 
 class IThreads(Interface):
@@ -87,7 +87,7 @@ class IReservation(Interface):
         """Return the memory to the budget. May be repeated."""
 
 
-class IAnswerBudget(Interface):
+class IJsonBudget(Interface):
     """Limits the memory that the JSON bodies and responses of a process hold together."""
 
     def reserve(size: int) -> Deferred[IReservation]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from imgsvc.interfaces import IBudget, IShare
-from imgsvc.pipeline.answers import AnswerBudget
+from imgsvc.pipeline.json_budget import JsonBudget
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -154,4 +154,4 @@ class Budgets:
         """size: bytes of all parts together."""
         self.uploads = Budget(size // 2)
         self.downloads = Budget(size // 8 * 3, SMALLEST_DOWNLOAD_BLOCK, BLOCKS_OF_DOWNLOAD)
-        self.answers = AnswerBudget(size // 8)
+        self.answers = JsonBudget(size // 8)

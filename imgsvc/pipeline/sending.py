@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from imgsvc.errors import Overloaded
 from imgsvc.interfaces import IAnswers, IReservation, IResponseSink
-from imgsvc.pipeline.answers import SMALL, AnswerBudget, Reservation
+from imgsvc.pipeline.json_budget import SMALL, JsonBudget, Reservation
 from imgsvc.pipeline.stall import StallTimer
 
 SLOWEST = 16 << 10
@@ -28,7 +28,7 @@ class Answers:
     send_timeout: seconds for which a client may receive nothing, and for which a response waits for memory.
     """
 
-    budget: AnswerBudget
+    budget: JsonBudget
     clock: IReactorTime
     send_timeout: float
 

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from imgsvc.errors import BodyCut, Invalid, Overloaded, UnsupportedType
-from imgsvc.interfaces import IAnswerBudget, IReservation, IThreads
+from imgsvc.interfaces import IJsonBudget, IReservation, IThreads
 from imgsvc.shield import ignore, shielded
 from imgsvc.web.body import RequestBody, read_all, too_large
 from imgsvc.web.conditions import joined
@@ -31,7 +31,7 @@ LARGEST_JSON: Final = 1 << 20
 """Bytes of a JSON body, at most."""
 
 SMALL: Final = 64 << 10
-"""A body of up to this many bytes never waits for memory (IAnswerBudget)."""
+"""A body of up to this many bytes never waits for memory (IJsonBudget)."""
 
 QUICK: Final = 8 << 10
 """A body of up to this many bytes is processed in one turn: that takes less time than most requests."""
@@ -68,7 +68,7 @@ class JsonBodies:
     the reactor.
     """
 
-    budget: IAnswerBudget
+    budget: IJsonBudget
     threads: IThreads
     clock: IReactorTime
     turns: ReactorTurns = field(init=False)
@@ -150,7 +150,7 @@ class JsonBodies:
 class _Memory:
     """The memory that is counted for one body."""
 
-    _budget: IAnswerBudget
+    _budget: IJsonBudget
     _clock: IReactorTime
     _reservation: IReservation | None = None
     _waiting: Deferred[None] | None = None

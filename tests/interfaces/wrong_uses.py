@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IConsumer
 from imgsvc.event_model import ImageCreated, ImageSent
 from imgsvc.hashing import IHasher, IRunningHash
 from imgsvc.interfaces import (
-    IAnswerBudget,
     IAnswers,
     IBudget,
     ICatalogue,
@@ -26,6 +25,7 @@ from imgsvc.interfaces import (
     IIdentity,
     IImageCatalogue,
     IInventory,
+    IJsonBudget,
     ILeaseCatalogue,
     IListedStore,
     IMarkedStore,
@@ -296,7 +296,7 @@ def reservation(of: IReservation) -> None:
     text(of.size)  # wrong: arg-type
 
 
-async def answer_budget(of: IAnswerBudget) -> None:
+async def json_budget(of: IJsonBudget) -> None:
     """Reserves bytes."""
     of.reserve(0.5)  # wrong: arg-type
     number(await of.reserve(1))  # wrong: arg-type

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from imgsvc.errors import Overloaded
 from imgsvc.interfaces import IAnswers
-from imgsvc.pipeline.answers import SMALL, AnswerBudget
+from imgsvc.pipeline.json_budget import SMALL, JsonBudget
 from imgsvc.pipeline.sending import SLOWEST, Answers
 
 MIB = 1 << 20
@@ -52,7 +52,7 @@ class AnswersTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.budget = AnswerBudget(4 * MIB)
+        self.budget = JsonBudget(4 * MIB)
         self.answers = Answers(self.budget, self.clock, 60.0)
 
     def send(self, blocks: list[bytes], sink: Any) -> Deferred[None]:

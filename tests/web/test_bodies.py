@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from imgsvc.errors import BodyCut, BodyTooLarge, Forbidden, Invalid, Overloaded
 from imgsvc.interfaces import IThreads
-from imgsvc.pipeline.answers import AnswerBudget
+from imgsvc.pipeline.json_budget import JsonBudget
 from imgsvc.web.bodies import ARRIVAL, FEW, LARGEST_JSON, PATIENCE, QUICK, SMALL, JsonBodies
 from imgsvc.web.body import RequestBody, cut
 from tests.web.test_body import Source
@@ -61,7 +61,7 @@ class BodiesTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = Reactor()
-        self.budget = AnswerBudget(16 * MIB)
+        self.budget = JsonBudget(16 * MIB)
         self.threads = LaterThreads()
         self.bodies = JsonBodies(self.budget, self.threads, self.reactor)
         self.source = Source()
@@ -248,7 +248,7 @@ class TurnsTests(BodiesTestCase):
 
     def test_large_ones_one_after_the_other(self) -> None:
         """Of many large bodies, one is worked on in each turn of the reactor, one step at a time."""
-        self.budget = AnswerBudget(1 << 40)
+        self.budget = JsonBudget(1 << 40)
         self.bodies = JsonBodies(self.budget, self.threads, self.reactor)
         readings = [self.read(self.whole(document(QUICK + 1))) for _ in range(3)]
         for turn in range(1, 13):

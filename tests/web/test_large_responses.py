@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.model import LARGEST_PAGE
-from imgsvc.pipeline.answers import AnswerBudget
+from imgsvc.pipeline.json_budget import JsonBudget
 from imgsvc.pipeline.sending import Answers
 from imgsvc.web.large import SLICE_PIECES, SLICE_SIZE, LargeAnswers, array_pieces, object_pieces
 from imgsvc.web.turns import ReactorTurns
@@ -90,7 +90,7 @@ class SliceTests(SynchronousTestCase):
                     asked.append(place)
                     yield piece
 
-            answers = LargeAnswers(Answers(AnswerBudget(MIB), clock, 60.0), ReactorTurns(clock))
+            answers = LargeAnswers(Answers(JsonBudget(MIB), clock, 60.0), ReactorTurns(clock))
             made = Deferred.fromCoroutine(answers._made(pieces(asked)))
             before = 0
             while not made.called:

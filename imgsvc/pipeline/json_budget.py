@@ -8,7 +8,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from imgsvc.interfaces import IAnswerBudget, IReservation
+from imgsvc.interfaces import IJsonBudget, IReservation
 
 SMALL = 64 << 10
 """Reservations of up to this many bytes never wait. Nearly all requests and responses are smaller."""
@@ -17,10 +17,10 @@ SMALL = 64 << 10
 @implementer(IReservation)
 @define(eq=False)
 class Reservation:
-    """Reserved bytes of an AnswerBudget."""
+    """Reserved bytes of a JsonBudget."""
 
     size: int
-    _budget: AnswerBudget = field(repr=False)
+    _budget: JsonBudget = field(repr=False)
 
     @property
     def large(self) -> bool:
@@ -44,8 +44,8 @@ class Reservation:
             self._budget.grant()
 
 
-@implementer(IAnswerBudget)
-class AnswerBudget:
+@implementer(IJsonBudget)
+class JsonBudget:
     """Bounds the memory of all large JSON bodies and responses of a process to `size` bytes together.
 
     Reservations of up to 64 KiB are counted, and never wait. Larger ones are granted in the order of their requests.
@@ -69,7 +69,7 @@ class AnswerBudget:
         return len(self._waiting)
 
     def reserve(self, size: int) -> Deferred[IReservation]:
-        """See IAnswerBudget."""
+        """See IJsonBudget."""
         granted: Deferred[IReservation] = Deferred(self._give_up)
         if size <= SMALL:
             granted.callback(self._hold(size))

@@ -10,17 +10,17 @@ from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from imgsvc.interfaces import IAnswerBudget, IReservation
-from imgsvc.pipeline.answers import SMALL, AnswerBudget, Reservation
+from imgsvc.interfaces import IJsonBudget, IReservation
+from imgsvc.pipeline.json_budget import SMALL, JsonBudget, Reservation
 
 MIB = 1 << 20
 
 
-class AnswerBudgetTests(SynchronousTestCase):
+class JsonBudgetTests(SynchronousTestCase):
     """Which reservations wait, and in which order they are granted."""
 
     def setUp(self) -> None:
-        self.budget = AnswerBudget(4 * MIB)
+        self.budget = JsonBudget(4 * MIB)
 
     def reserved(self, size: int) -> Reservation:
         """A reservation that is granted at once."""
@@ -29,7 +29,7 @@ class AnswerBudgetTests(SynchronousTestCase):
 
     def test_interfaces(self) -> None:
         """Both classes provide their interfaces."""
-        verifyObject(IAnswerBudget, self.budget)
+        verifyObject(IJsonBudget, self.budget)
         verifyObject(IReservation, self.reserved(1))
 
     def test_small(self) -> None:
@@ -110,7 +110,7 @@ class AnswerBudgetTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.sampled_from(["reserve", "close", "cancel", "resize"]), st.integers(0, 3 * MIB))))
     def test_any_order(self, steps: list[tuple[str, int]]) -> None:
         """In any order, the count is right, large ones hold at most the whole budget, and none waits in vain."""
-        budget = AnswerBudget(2 * MIB)
+        budget = JsonBudget(2 * MIB)
         held: list[Any] = []
         waiting: list[Any] = []
 

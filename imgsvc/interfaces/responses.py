@@ -42,7 +42,7 @@ class IAnswers(Interface):
     """Sends large JSON responses."""
 
     def reserve(size: int) -> Deferred[IReservation]:
-        """Reserve memory for a response: see IAnswerBudget.
+        """Reserve memory for a response: see IJsonBudget.
 
         size: bytes. Fails with Overloaded if it has waited for too long.
         """
