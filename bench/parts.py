@@ -8,93 +8,19 @@ from contextlib import ExitStack
 from functools import partial
 from types import MappingProxyType
 
-from bench.client import Address, ask, download, side_by_side, upload
+from bench.client import Address, ask, side_by_side, upload
+from bench.digests import digests
 from bench.load import Request, drive
 from bench.neighbours import neighbours
 from bench.processes import Failed, Meter, forget_peak, memory, settle
-from bench.servers import BUDGET, IMAGE_NAME, Floor, ImageServer
-from bench.setting import MIB, Bench, Source, quieten
+from bench.servers import BUDGET, IMAGE_NAME, ImageServer
+from bench.setting import Bench
 from bench.slow import Crowd
-from bench.table import Sample, Table, Target, interleaved, median, median_ratio
+from bench.table import Sample, Table, Target, interleaved, median
+from bench.transfers import downloads, uploads
 
-GIB = 1 << 30
-WARM_UP = 16 * MIB
 RANGE = 64 << 10
 RECORDS = 1000
-
-
-def uploads(bench: Bench) -> Table:
-    """The cost of uploads, compared with the least that a server in Python needs: the floor, which hashes and writes in
-    one loop, and MD5 alone, which limits the speed of one upload. Four clients share the bytes of one.
-    """
-    table = Table("Upload")
-    for fsync in (True, False):
-        with bench.imgsvc(fsync=fsync) as imgsvc, bench.floor(fsync) as floor:
-            takers: list[ImageServer | Floor] = [imgsvc, floor, *bench.others]
-            for taker in takers:
-                upload(taker.address, taker.new_path(), bench.file, min(WARM_UP, bench.size), chunked=False)
-                taker.clear()
-            for clients, chunked in ((1, False), (1, True), (4, False)):
-                framing = "chunked" if chunked else "Content-Length"
-                case = f"{_clients(clients)}, {framing}, fsync = {'true' if fsync else 'false'}"
-                runs: dict[str, Callable[[], Sample]] = {
-                    taker.name: partial(_upload, bench, taker, clients, chunked) for taker in takers
-                }
-                results = interleaved(bench.rounds, runs | {"MD5 alone": bench.md5_alone})
-                table.add(case, results)
-                cpu = median_ratio(results["imgsvc"], results["floor"], "CPU s/GiB")
-                table.targets.append(Target(f"CPU / floor: {case}", cpu, 1.25))
-                if clients == 1:
-                    speed = median_ratio(results["imgsvc"], results["MD5 alone"], "MB/s")
-                    table.targets.append(Target(f"speed / MD5 alone: {case}", speed, 0.65, at_least=True))
-    return table
-
-
-def _upload(bench: Bench, taker: ImageServer | Floor, clients: int, chunked: bool) -> Sample:
-    share = bench.size // clients
-    calls = [
-        partial(upload, taker.address, taker.new_path(), bench.file, share, chunked, number * share)
-        for number in range(clients)
-    ]
-    quieten()
-    with Meter(taker.pid) as meter:
-        side_by_side(calls)
-    taker.clear()
-    return _throughput(meter, share * clients)
-
-
-def downloads(bench: Bench) -> Table:
-    """The cost of downloads, compared with nginx, which uses sendfile(2). Every client downloads the whole file again
-    and again; it is in the page cache. Over TLS both encrypt.
-    """
-    table = Table("Download")
-    with bench.sources() as sources:
-        for clients in (1, 4):
-            runs = {source.name: partial(_download, bench, source, source.address, clients) for source in sources}
-            results = interleaved(bench.rounds, runs)
-            table.add(_clients(clients), results)
-            nginx = results.get("nginx", [{}] * bench.rounds)
-            speed = median_ratio(results["imgsvc"], nginx, "MB/s")
-            cpu = median_ratio(results["imgsvc"], nginx, "CPU s/GiB")
-            table.targets.append(Target(f"speed / nginx: {_clients(clients)}", speed, 0.9, at_least=True))
-            table.targets.append(Target(f"CPU / nginx: {_clients(clients)}", cpu, 1.3))
-        runs = {s.name: partial(_download, bench, s, s.tls, 1) for s in sources if s.tls}
-        table.add("1 client, TLS", interleaved(bench.rounds, runs))
-    return table
-
-
-def _download(bench: Bench, source: Source, address: Address, clients: int) -> Sample:
-    sizes: list[int] = []
-
-    def again_and_again() -> None:  # one download may be too short to measure
-        until = time.monotonic() + bench.seconds / 5
-        while time.monotonic() < until:
-            download(address, source.path, bench.size)
-            sizes.append(bench.size)
-
-    with Meter(source.pid) as meter:
-        side_by_side([again_and_again] * clients)
-    return _throughput(meter, sum(sizes))
 
 
 def ranges(bench: Bench) -> Table:
@@ -297,17 +223,6 @@ def _latency(bench: Bench, server: ImageServer, request: Request, path: str, slo
     }
 
 
-def _throughput(meter: Meter, size: int) -> Sample:
-    sample = {"MB/s": size / 1e6 / meter.seconds}
-    if meter.cpu is not None:
-        sample["CPU s/GiB"] = meter.cpu / (size / GIB)
-    return sample | {"client busy %": meter.client / meter.seconds * 100}
-
-
-def _clients(number: int) -> str:
-    return "1 client" if number == 1 else f"{number} clients"
-
-
 def _connections(number: int) -> str:
     return "1 connection" if number == 1 else f"{number} connections"
 
@@ -315,6 +230,7 @@ def _connections(number: int) -> str:
 PARTS: Mapping[str, Callable[[Bench], Table]] = MappingProxyType(
     {
         "upload": uploads,
+        "digests": digests,
         "download": downloads,
         "range": ranges,
         "requests": requests,

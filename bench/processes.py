@@ -153,6 +153,18 @@ class Process:
         self._process.wait()
 
 
+def run_on_one_core(command: Sequence[str], folder: Path) -> int:
+    """Run a command to its end on one core. Returns its status."""
+    core = min(os.sched_getaffinity(0))
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    ).returncode
+
+
 def environment(tree: Path = ROOT) -> dict[str, str]:
     """The environment of Python children. They import imgsvc from a source tree, not from an installed package."""
     return {**os.environ, "PYTHONPATH": str(tree)}

@@ -26,7 +26,7 @@ class ImageServer:
     """A server of the Image API.
 
     pid: its process, whose descendants count, too; None if unknown. tls: its address with TLS, if it has one.
-    database_pid: the process of its database server, if it has one.
+    database_pid: the process of its database server, if it has one. folder: with imgsvc.toml and data; None if unknown.
     """
 
     name: str
@@ -34,6 +34,7 @@ class ImageServer:
     pid: int | None
     tls: Address | None = None
     database_pid: int | None = None
+    folder: Path | None = None
     _uploads: list[str] = field(default_factory=list)
 
     def new_image(self) -> str:
@@ -121,6 +122,10 @@ memory_budget = "{budget}MiB"
 [identity]
 mode = "{identity}"
 
+[images]
+accelerated_hashing = {accelerated}
+hash = "{hash}"
+
 [stores.local]
 kind = "file"
 path = "images"
@@ -145,12 +150,15 @@ def imgsvc(
     budget: int = BUDGET,
     identity: Mapping[str, str] | None = None,
     descriptors: int = 0,
+    accelerated: bool = True,
+    image_hash: str = "sha512",
 ) -> Iterator[ImageServer]:
     """Run the daemon with its data in the folder. Other options have their defaults, so it writes an access log.
 
     certificate: a PEM file with certificate and key; with it, the daemon also listens with TLS. database: the URL of an
     empty database. budget: MiB. identity: the headers that say who a client is; None: everybody is the administrator.
-    descriptors: the most open files of the daemon; 0: the limit of the benchmark.
+    descriptors: the most open files of the daemon; 0: the limit of the benchmark. accelerated, image_hash:
+    images.accelerated_hashing and images.hash.
     """
     folder.mkdir()
     options = IMGSVC.format(
@@ -158,6 +166,8 @@ def imgsvc(
         budget=budget,
         fsync="true" if fsync else "false",
         identity="none" if identity is None else "proxy",
+        accelerated="true" if accelerated else "false",
+        hash=image_hash,
     )
     if database:
         options += DATABASE.format(url=database)
@@ -188,7 +198,7 @@ def imgsvc(
         if workers > 1:
             process.wait_until(lambda: len(family(process.pid)) == workers + 1)
         settle(process.pid)
-        yield ImageServer("imgsvc", address, process.pid, tls)
+        yield ImageServer("imgsvc", address, process.pid, tls, folder=folder)
     finally:
         process.stop()
         shutil.rmtree(folder)

@@ -86,6 +86,8 @@ class Bench:
         budget: int = servers.BUDGET,
         identity: Mapping[str, str] | None = None,
         descriptors: int = 0,
+        accelerated: bool = True,
+        image_hash: str = "sha512",
     ) -> AbstractContextManager[servers.ImageServer]:
         """Run a new daemon. See servers.imgsvc."""
         return servers.imgsvc(
@@ -96,6 +98,8 @@ class Bench:
             budget=budget,
             identity=identity,
             descriptors=descriptors,
+            accelerated=accelerated,
+            image_hash=image_hash,
         )
 
     @contextmanager

@@ -17,6 +17,7 @@ from imgsvc.daemon.background import Background
 from imgsvc.event_model import ImageDeleted
 from imgsvc.events import Events
 from imgsvc.folders import Folders
+from imgsvc.hashing import IHasher
 from imgsvc.hashing.choose import choose_hasher
 from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
@@ -113,7 +114,7 @@ class Core:
         config, data_folder, reactor = self._config, self._data_folder, self._reactor
         self.threads: list[IThreads] = []
         self.hashing_choice = choose_hasher(config.images.accelerated_hashing)
-        size = digest_threads()
+        size = digest_threads(self.hashing_choice.hasher)
         self.digest_threads = self._own_threads("digests", size)
         self.digest_scheduler = DigestScheduler(
             self.hashing_choice.hasher, self.digest_threads, size, reactor, Cores(reactor)
@@ -285,6 +286,10 @@ def placed(path: str, data_folder: Path) -> Path | None:
     return Path(os.path.realpath(data_folder / path)) if path else None
 
 
-def digest_threads() -> int:
-    """The number of threads for digests: one for each core, and at least 2. A digest keeps one core busy."""
-    return max(2, len(os.sched_getaffinity(0)))
+def digest_threads(hasher: IHasher) -> int:
+    """The number of threads for digests: one for each core, because a call of the hasher keeps one busy.
+
+    If each digest has its own calls, there are at least 2, so that a short one need not wait for a long one. Streams that
+    are hashed together would be parted by them on one core.
+    """
+    return max(1 if hasher.lanes > 1 else 2, len(os.sched_getaffinity(0)))

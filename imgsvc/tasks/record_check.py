@@ -25,7 +25,9 @@ PAGE: Final = 1000
 ASKED_AT_ONCE: Final = 8
 """Concurrent requests for the size of an object."""
 READ_AT_ONCE: Final = 2
-"""Objects that are read concurrently, at least. There are more if more are hashed together."""
+"""Objects that are read concurrently, at least. There are twice as many as are hashed together: while those of one call
+are hashed, the pieces of the next call are read.
+"""
 
 
 @define(eq=False)
@@ -53,7 +55,7 @@ class RecordCheck:
                 await doubts.add(record)
             self.findings.tally.records += 1
 
-        at_once = max(READ_AT_ONCE, self.digest_scheduler.lanes) if self.digests else ASKED_AT_ONCE
+        at_once = max(READ_AT_ONCE, 2 * self.digest_scheduler.lanes) if self.digests else ASKED_AT_ONCE
         after = 0
         while records := await self.inventory.records(self.store.store_id, after, PAGE):
             await _each(records, look_at, at_once)
