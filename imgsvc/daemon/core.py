@@ -289,7 +289,7 @@ def placed(path: str, data_folder: Path) -> Path | None:
 def digest_threads(hasher: IHasher) -> int:
     """The number of threads for digests: one for each core, because a call of the hasher keeps one busy.
 
-    If each digest has its own calls, there are at least 2, so that a short one need not wait for a long one. Streams that
-    are hashed together would be parted by them on one core.
+    If each digest has its own calls, there are at least 2, so that a short one need not wait for a long one. Streams
+    that are hashed together would be parted by them on one core.
     """
     return max(1 if hasher.lanes > 1 else 2, len(os.sched_getaffinity(0)))
