@@ -29,7 +29,7 @@ from imgsvc.web.health import HealthRoutes
 from imgsvc.web.image_renderer import ImageRenderer
 from imgsvc.web.images import ImageRoutes
 from imgsvc.web.info import InfoRoutes
-from imgsvc.web.large import LargeAnswers
+from imgsvc.web.large import LargeResponses
 from imgsvc.web.listing import ListReader
 from imgsvc.web.locations import LocationRoutes
 from imgsvc.web.members import MemberRoutes
@@ -39,7 +39,7 @@ from imgsvc.web.openapi.routes import DescriptionRoutes
 from imgsvc.web.patch import PatchReader
 from imgsvc.web.routes import RouteGroup
 from imgsvc.web.schemas import SchemaRoutes, image_schema
-from imgsvc.web.showing import ImageAnswers
+from imgsvc.web.showing import ImageResponses
 from imgsvc.web.stores import StoreRoutes
 from imgsvc.web.tags import TagRoutes
 from imgsvc.web.update import UpdateRoutes
@@ -75,7 +75,7 @@ def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime)
         [*groups, DescriptionRoutes(groups, schemas.documents)],
         versions=versions,
         cors=Cors(server.cors_origins),
-        answers=LargeAnswers(core.answers, bodies.turns),
+        answers=LargeResponses(core.answers, bodies.turns),
         clock=clock,
         service_timeout=server.service_timeout,
     )
@@ -95,7 +95,7 @@ def _about_images(
     images = config.images
     rules = FieldRules(schema)
     renderer = ImageRenderer(core.stores, core.protections, images.show_direct_url, images.show_locations)
-    answers = ImageAnswers(core.images, renderer, core.answers)
+    answers = ImageResponses(core.images, renderer, core.answers)
     return [
         DataRoutes(core.uploads, core.downloads, core.stores.several),
         ImageRoutes(

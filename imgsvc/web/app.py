@@ -21,12 +21,12 @@ from imgsvc.model import Caller, RequestContext
 from imgsvc.web.bodies import require_identity_encoding
 from imgsvc.web.callers import Callers
 from imgsvc.web.cors import Cors
-from imgsvc.web.failures import FailureAnswers
-from imgsvc.web.large import SMALL, LargeAnswer, LargeAnswers
+from imgsvc.web.failures import FailureResponses
+from imgsvc.web.large import SMALL, LargeResponse, LargeResponses
 from imgsvc.web.paths import OUTSIDE, V2, VERSIONS, Versions, decoded, first_segment, is_utf8
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.request_ids import check_request_id, give_request_id
-from imgsvc.web.routes import Answer, OpenRoute, Route, RouteGroup
+from imgsvc.web.routes import HandlerResult, OpenRoute, Route, RouteGroup
 from imgsvc.web.tracing import traceparent_of
 from imgsvc.web.versions import VersionRoutes
 
@@ -50,7 +50,7 @@ class ImageApi(Resource):
         groups: Iterable[RouteGroup],
         versions: VersionRoutes,
         cors: Cors,
-        answers: LargeAnswers,
+        answers: LargeResponses,
         clock: IReactorTime,
         service_timeout: float,
     ) -> None:
@@ -69,7 +69,7 @@ class ImageApi(Resource):
         self._answers = answers
         self._clock = clock
         self._service_timeout = service_timeout
-        self._failures = FailureAnswers(callers)
+        self._failures = FailureResponses(callers)
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # otherwise Werkzeug answers with redirects
         self._klein.url_map.strict_slashes = True
@@ -127,7 +127,7 @@ class ImageApi(Resource):
 
     async def _handler(
         self, route: Route | OpenRoute, request: StreamingRequest, context: RequestContext
-    ) -> Callable[..., Awaitable[Answer]]:
+    ) -> Callable[..., Awaitable[HandlerResult]]:
         """The route's handler, bound to all its arguments except the parts of the path."""
         if isinstance(route, OpenRoute):
             return partial(route.handler, request)
@@ -136,15 +136,15 @@ class ImageApi(Resource):
         begin(context)
         return partial(route.handler, request, context)
 
-    async def _sent(self, request: StreamingRequest, answer: Answer) -> bytes | None:
+    async def _sent(self, request: StreamingRequest, result: HandlerResult) -> bytes | None:
         """The bytes that Klein writes; None if the response was sent here."""
-        if isinstance(answer, LargeAnswer):
-            await self._answers.send(request, answer)
+        if isinstance(result, LargeResponse):
+            await self._answers.send(request, result)
             return None
-        if answer is not None and len(answer) > SMALL:
-            await self._answers.send_bytes(request, answer)
+        if result is not None and len(result) > SMALL:
+            await self._answers.send_bytes(request, result)
             return None
-        return answer
+        return result
 
     def _failed(self, request: StreamingRequest, failure: Failure) -> bytes | Deferred[bytes]:
         """Called by Klein with the failure of a route, and when there is no route."""

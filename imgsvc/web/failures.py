@@ -25,7 +25,7 @@ ABOUT_DATA: Final = (
 
 
 @frozen
-class FailureAnswers:
+class FailureResponses:
     """Answers failed requests. An unexpected error is logged, and the client gets a 500 without details."""
 
     callers: Callers

@@ -13,14 +13,14 @@ from imgsvc.operations.images import Images
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.creation import ImageReader
 from imgsvc.web.forwarding import PublicAddress
-from imgsvc.web.large import LargeAnswer
+from imgsvc.web.large import LargeResponse
 from imgsvc.web.list_parameters import list_parameters
 from imgsvc.web.listing import ListReader
 from imgsvc.web.openapi.notation import Operation, json_answer, json_body, link, nothing, reference, schema, sent_header
 from imgsvc.web.render import answer_nothing
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.showing import ImageAnswers
+from imgsvc.web.showing import ImageResponses
 
 
 @define
@@ -33,7 +33,7 @@ class ImageRoutes:
     deletion: Deletion
     reader: ImageReader
     listing: ListReader
-    answers: ImageAnswers
+    answers: ImageResponses
     store_ids: Sequence[str]
     address: PublicAddress
     bodies: JsonBodies
@@ -47,7 +47,7 @@ class ImageRoutes:
             Route("DELETE", "/v2/images/<image_id>", self.delete, _deleting),
         ]
 
-    async def create(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeAnswer:
+    async def create(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeResponse:
         """201 with the image."""
         self.images.check_create(context.caller)
         image = await self._created(request, context.caller)
@@ -61,11 +61,11 @@ class ImageRoutes:
             request.setHeader("openstack-image-store-ids", ",".join(self.store_ids))
         return image
 
-    async def list(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeAnswer:
+    async def list(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeResponse:
         """200 with a page of images."""
         return await self.answers.page(request, self.listing.read(context.caller, request.args))
 
-    async def show(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes | LargeAnswer:
+    async def show(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes | LargeResponse:
         """200 with the image."""
         return await self.answers.one(request, context.caller, await self.images.show(context.caller, image_id))
 

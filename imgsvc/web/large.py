@@ -16,8 +16,8 @@ __all__ = [
     "SLICE_PIECES",
     "SLICE_SIZE",
     "SMALL",
-    "LargeAnswer",
-    "LargeAnswers",
+    "LargeResponse",
+    "LargeResponses",
     "array_pieces",
     "encode",
     "object_pieces",
@@ -34,10 +34,10 @@ encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @define
-class LargeAnswer:
+class LargeResponse:
     """A response that a handler returns instead of the bytes of JSON.
 
-    pieces: its text; making one piece takes some milliseconds at most. reservation: the memory for it. LargeAnswers
+    pieces: its text; making one piece takes some milliseconds at most. reservation: the memory for it. LargeResponses
     closes the reservation.
     """
 
@@ -70,23 +70,23 @@ def array_pieces(elements: Iterator[Iterator[str]]) -> Iterator[str]:
 
 
 @define
-class LargeAnswers:
+class LargeResponses:
     """Sends large responses. turns: each slice of a response is made in a turn of its own."""
 
     sender: IAnswers
     turns: ReactorTurns
 
-    async def send(self, request: StreamingRequest, answer: LargeAnswer) -> None:
+    async def send(self, request: StreamingRequest, response: LargeResponse) -> None:
         """Make the response and send it. Closes its reservation in every case."""
         try:
-            blocks = await self._made(answer.pieces)
-            del answer.pieces  # and with them the objects that they are made of
-            request.setResponseCode(answer.status)
+            blocks = await self._made(response.pieces)
+            del response.pieces  # and with them the objects that they are made of
+            request.setResponseCode(response.status)
             request.setHeader(b"content-type", b"application/json")
             request.setHeader(b"content-length", b"%d" % sum(map(len, blocks)))
-            await self.sender.send(blocks, request, answer.reservation)
+            await self.sender.send(blocks, request, response.reservation)
         finally:
-            answer.reservation.close()
+            response.reservation.close()
 
     async def send_bytes(self, request: StreamingRequest, body: bytes) -> None:
         """Send a body whose headers are set."""

@@ -15,7 +15,7 @@ from imgsvc.model import Caller, RequestContext, Visibility
 from imgsvc.operations.metadefs import Metadefs
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.forwarding import PublicAddress
-from imgsvc.web.large import SMALL, LargeAnswer, array_pieces, encode, object_pieces
+from imgsvc.web.large import SMALL, LargeResponse, array_pieces, encode, object_pieces
 from imgsvc.web.metadef_reader import read_namespace
 from imgsvc.web.metadef_view import NAMESPACES, namespace_document, namespace_path
 from imgsvc.web.metadef_words import LOCATION, NO_NAMESPACE, NOT_WRITABLE, PROTECTED, TAKEN, TOO_MUCH, by_resource_type
@@ -70,7 +70,7 @@ class MetadefRoutes:
             Route("GET", "/v2/metadefs/resource_types", self.list_resource_types, _listing_types),
         ]
 
-    async def list(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeAnswer:
+    async def list(self, request: StreamingRequest, context: RequestContext) -> bytes | LargeResponse:
         """200 with a page of the namespaces that the caller may see."""
         asked = self._asked(context.caller, request.args)
         page = await self.metadefs.page(asked.query)
@@ -86,7 +86,7 @@ class MetadefRoutes:
             reservation.close()
             raise
         pieces = array_pieces(iter((encode(namespace_document(each)),)) for each in page.namespaces)
-        return LargeAnswer(object_pieces(asked.document(page, pieces)), reservation)
+        return LargeResponse(object_pieces(asked.document(page, pieces)), reservation)
 
     async def create(self, request: StreamingRequest, context: RequestContext) -> bytes:
         """201 with the namespace and its definitions."""

@@ -8,17 +8,17 @@ from typing import ClassVar, Concatenate, Protocol
 from attrs import frozen
 
 from imgsvc.model import RequestContext
-from imgsvc.web.large import LargeAnswer
+from imgsvc.web.large import LargeResponse
 from imgsvc.web.openapi.notation import Operation
 from imgsvc.web.request import StreamingRequest
 
-Answer = bytes | LargeAnswer | None
+HandlerResult = bytes | LargeResponse | None
 """The body of a response, or a large response, or None if the handler has written the response."""
 
-Handler = Callable[Concatenate[StreamingRequest, RequestContext, ...], Awaitable[Answer]]
+Handler = Callable[Concatenate[StreamingRequest, RequestContext, ...], Awaitable[HandlerResult]]
 """Answers a request. The variable parts of the path are further arguments: str, named as in the rule."""
 
-OpenHandler = Callable[[StreamingRequest], Awaitable[Answer]]
+OpenHandler = Callable[[StreamingRequest], Awaitable[HandlerResult]]
 
 Describe = Callable[[], Operation]
 """Makes the description of one route. It is called when a client asks for the description of the API."""

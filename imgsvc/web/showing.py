@@ -12,7 +12,7 @@ from imgsvc.interfaces import IAnswers, IReservation
 from imgsvc.model import LARGEST_PAGE, Caller, Image, ImagePage
 from imgsvc.operations.images import Images
 from imgsvc.web.image_renderer import ImageRenderer
-from imgsvc.web.large import SMALL, LargeAnswer, array_pieces, encode, object_pieces
+from imgsvc.web.large import SMALL, LargeResponse, array_pieces, encode, object_pieces
 from imgsvc.web.listing import AskedList
 from imgsvc.web.render import answer_json
 from imgsvc.web.request import StreamingRequest
@@ -22,7 +22,7 @@ LARGE_IMAGE = 32 << 10
 
 
 @define
-class ImageAnswers:
+class ImageResponses:
     """Makes responses with images.
 
     A large response waits until there is memory for it. The images that were read are dropped meanwhile, and read
@@ -35,7 +35,7 @@ class ImageAnswers:
 
     async def one(
         self, request: StreamingRequest, caller: Caller, image: Image, status: int = 200
-    ) -> bytes | LargeAnswer:
+    ) -> bytes | LargeResponse:
         """The response with one image. Raises NoSuchImage: a large image was deleted while its response waited for
         memory.
         """
@@ -47,12 +47,12 @@ class ImageAnswers:
         reservation = await self.answers.reserve(SMALL + size)
         try:
             image = await self.images.show(caller, image_id)
-            return LargeAnswer(object_pieces(self.renderer.document(caller, image)), reservation, status)
+            return LargeResponse(object_pieces(self.renderer.document(caller, image)), reservation, status)
         except BaseException:
             reservation.close()
             raise
 
-    async def page(self, request: StreamingRequest, asked: AskedList) -> bytes | LargeAnswer:
+    async def page(self, request: StreamingRequest, asked: AskedList) -> bytes | LargeResponse:
         """The response with a page of images. If there is no memory for a large page, try first whether the page is
         small.
         """
@@ -66,7 +66,7 @@ class ImageAnswers:
             page = await self.images.list(asked.query)
             if page.size > SMALL:
                 document = self._document(asked, page, self._pieces(asked.query.caller, page.images))
-                return LargeAnswer(object_pieces(document), reservation)
+                return LargeResponse(object_pieces(document), reservation)
         except BaseException:
             reservation.close()
             raise

@@ -13,12 +13,12 @@ from imgsvc.model import Caller, Image, RequestContext
 from imgsvc.operations.patching import Patching
 from imgsvc.web.bodies import JsonBodies
 from imgsvc.web.body import RequestBody
-from imgsvc.web.large import LargeAnswer
+from imgsvc.web.large import LargeResponse
 from imgsvc.web.openapi.notation import Json, Operation, array, choice, fields, json_answer, schema, sent_header
 from imgsvc.web.patch import MEDIA_TYPES, MOST_OPERATIONS, V20, V21, PatchReader
 from imgsvc.web.request import StreamingRequest
 from imgsvc.web.routes import Route
-from imgsvc.web.showing import ImageAnswers
+from imgsvc.web.showing import ImageResponses
 
 LONGEST_EMPTY_PATCH: Final = 8
 """Bytes of a body that may be an empty patch, at most: `[]` and blanks."""
@@ -32,14 +32,14 @@ class UpdateRoutes:
 
     patching: Patching
     reader: PatchReader
-    answers: ImageAnswers
+    answers: ImageResponses
     bodies: JsonBodies
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
         return [Route("PATCH", "/v2/images/<image_id>", self.update, _changing, takes_body=True)]
 
-    async def update(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes | LargeAnswer:
+    async def update(self, request: StreamingRequest, context: RequestContext, image_id: str) -> bytes | LargeResponse:
         """200 with the image; 415 with the media types that are accepted.
 
         A caller who may change nothing may still send an empty patch, so a short body is read before the refusal.

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imgsvc.model import LARGEST_PAGE
 from imgsvc.pipeline.json_budget import JsonBudget
 from imgsvc.pipeline.sending import Answers
-from imgsvc.web.large import SLICE_PIECES, SLICE_SIZE, LargeAnswers, array_pieces, object_pieces
+from imgsvc.web.large import SLICE_PIECES, SLICE_SIZE, LargeResponses, array_pieces, object_pieces
 from imgsvc.web.turns import ReactorTurns
 from tests.support.server import Answer, Connection, ServerTestCase, parse_answer
 
@@ -90,7 +90,7 @@ class SliceTests(SynchronousTestCase):
                     asked.append(place)
                     yield piece
 
-            answers = LargeAnswers(Answers(JsonBudget(MIB), clock, 60.0), ReactorTurns(clock))
+            answers = LargeResponses(Answers(JsonBudget(MIB), clock, 60.0), ReactorTurns(clock))
             made = Deferred.fromCoroutine(answers._made(pieces(asked)))
             before = 0
             while not made.called:
