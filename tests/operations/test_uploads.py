@@ -1,4 +1,4 @@
-"""Uploads into stores that fail or do not move, and the leases that they hold."""
+"""Uploads into stores that fail or make no progress, and the leases of uploads."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.web.rigs import MEMORY, ONE_STORE, ApiTestCase
 LEASE = 60.0
 STALL_TIME = LEASE * STALLED_LEASES
 BIG = 9 << 20
-"""Bytes of an upload that do not all fit into one transfer's share of the memory."""
+"""The data of an upload that is larger than one transfer's share of the memory."""
 
 
 class FailingTests(ApiTestCase):
-    """Stores that fail while they take bytes."""
+    """Stores that fail during a transfer."""
 
     errors = (
         (StoreFull("local", "is full."), 413),
@@ -30,7 +30,7 @@ class FailingTests(ApiTestCase):
     )
 
     def test_write(self) -> None:
-        """The client is told what the store says, and the image is queued again."""
+        """The client gets the error of the store, and the image is queued again."""
         for error, status in self.errors:
             image = self.server.image()["id"]
             self.server.store().fail("write", error)
@@ -40,7 +40,7 @@ class FailingTests(ApiTestCase):
             self.assert_nothing_kept()
 
     def test_write_in_the_midst(self) -> None:
-        """A store that fails when half of the bytes are there is told at once, not at the end."""
+        """If a store fails after half of the data, the client is told at once, not at the end."""
         image = self.server.image()["id"]
         self.server.store().fail("write", StoreFull("local", "is full."))
         connection = self.begin_put(image, BIG, bytes(4 << 20))
@@ -49,7 +49,7 @@ class FailingTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_commit(self) -> None:
-        """The same at the end; an object that is there already is 409."""
+        """The same at the end. An object that exists already is 409."""
         for error, status in (*self.errors, (ObjectExists("local", "there is one."), 409)):
             image = self.server.image()["id"]
             self.server.store().fail("commit", error)
@@ -59,7 +59,7 @@ class FailingTests(ApiTestCase):
             self.assert_nothing_kept()
 
     def test_commit_whose_answer_is_lost(self) -> None:
-        """A commit that was done and is said to have failed leaves no object."""
+        """A commit that was done, but reported as failed, leaves no object."""
         image = self.server.image()["id"]
         self.server.store().fail("commit", StoreUnavailable("local", "the answer is lost."), done=True)
         self.assertEqual(self.server.put(image, b"data").status, 503)
@@ -67,7 +67,7 @@ class FailingTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_fault_that_is_no_error_of_the_domain(self) -> None:
-        """What nobody has thought of is 500, is logged, and is undone like the rest."""
+        """An unexpected error is 500, is logged, and the upload is undone as usual."""
         image = self.server.image()["id"]
         self.server.store().fail("write", ZeroDivisionError("in a store"))
         self.assertEqual(self.server.put(image, b"data").status, 500)
@@ -76,7 +76,7 @@ class FailingTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_abort(self) -> None:
-        """What cannot be undone now is left to the reaper: the claim stays until the store has let go."""
+        """An undo that fails is left to the reaper. The claim stays until the store has removed the object."""
         image = self.server.image()["id"]
         store = self.server.store()
         store.fail("commit", StoreUnavailable("local", "does not answer."), done=True)
@@ -93,7 +93,7 @@ class FailingTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_finalize(self) -> None:
-        """An upload whose end the store did not note is whole all the same, and the reaper notes it."""
+        """If `finalize` fails, the upload has succeeded, and the reaper finalizes it."""
         image = self.server.image()["id"]
         store = self.server.store()
         store.fail("finalize_writer", StoreUnavailable("local", "does not answer."))
@@ -107,17 +107,17 @@ class FailingTests(ApiTestCase):
 
 
 class StalledTests(ApiTestCase):
-    """Stores that do not answer."""
+    """Stores that hang."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": {"default": "local", "local": MEMORY, "other": MEMORY}}
 
     def pass_time(self, seconds: float) -> None:
-        """Let the clock go on, in steps as the renewals take."""
+        """Advance the clock in steps of the renewals."""
         for _ in range(round(seconds / (LEASE / RENEWALS_IN_A_LEASE))):
             self.server.clock.advance(LEASE / RENEWALS_IN_A_LEASE)
 
     def stall_at(self, call: str) -> None:
-        """A store that hangs in this call is 503 to its client after the stall time, and no other upload waits."""
+        """If the store hangs in this call, its client gets 503 after the stall time, and no other upload waits."""
         image, other, free = (self.server.image()["id"] for _ in range(3))
         store = self.server.store()
         store.hang(call)
@@ -132,7 +132,7 @@ class StalledTests(ApiTestCase):
         moving.lose()
 
     def assert_recovers(self) -> None:
-        """Once the store moves again nothing is left but the image that was whole."""
+        """When the store responds again, nothing is left but the complete image."""
         (image,) = self.server.request("GET", "/v2/images?status=saving").json["images"]
         self.server.expire_leases()
         self.server.store().heal()
@@ -142,12 +142,12 @@ class StalledTests(ApiTestCase):
         self.assert_nothing_kept(["local"])
 
     def test_writer(self) -> None:
-        """A store that does not begin."""
+        """A store that hangs at the beginning."""
         self.stall_at("writer")
         self.assert_recovers()
 
     def test_write(self) -> None:
-        """A store that does not take the bytes."""
+        """A store that hangs in a write."""
         self.stall_at("write")
         self.server.expire_leases()
         (image,) = self.server.request("GET", "/v2/images?status=saving").json["images"]
@@ -160,7 +160,7 @@ class StalledTests(ApiTestCase):
         self.assert_nothing_kept(["local"])
 
     def test_commit(self) -> None:
-        """A store that does not finish."""
+        """A store that hangs in the commit."""
         self.stall_at("commit")
         (image,) = self.server.request("GET", "/v2/images?status=saving").json["images"]
         self.server.expire_leases()
@@ -172,7 +172,7 @@ class StalledTests(ApiTestCase):
         self.assert_nothing_kept(["local"])
 
     def test_finalize(self) -> None:
-        """A store that does not note the end of an upload: it has no lease any more, which nobody misses."""
+        """A store that hangs in `finalize`. The upload has no lease any more, and needs none."""
         logged: list[LogEvent] = []
         globalLogPublisher.addObserver(logged.append)
         self.addCleanup(globalLogPublisher.removeObserver, logged.append)
@@ -187,7 +187,9 @@ class StalledTests(ApiTestCase):
         self.assertEqual(self.server.server.core.uploads.running, set())
 
     def test_slow_client(self) -> None:
-        """A client that sends little, but more than `server.minimum_rate`, is no stall, however long it takes."""
+        """A client that sends little, but more than `server.minimum_rate`, does not count as stalled, however
+        long it takes.
+        """
         image = self.server.image()["id"]
         piece = bytes(64 << 10)
         connection = self.begin_put(image, 12 * len(piece), piece)
@@ -198,17 +200,17 @@ class StalledTests(ApiTestCase):
 
 
 class LeaseTests(ApiTestCase):
-    """The lease of an upload under way."""
+    """The lease of a running upload."""
 
     def expiry(self) -> list[int]:
-        """When the leases of all uploads run out."""
+        """The expiry of the leases of all uploads."""
         with sqlite3.connect(self.folder / "imgsvc.sqlite") as connection:
             rows = connection.execute("SELECT expires_at FROM leases").fetchall()
         connection.close()
         return [moment for (moment,) in rows]
 
     def test_renewed(self) -> None:
-        """It is renewed as long as the upload goes on, and is gone after it."""
+        """The lease is renewed as long as the upload runs, and is gone after it."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, 4, b"da")
         self.server.expire_leases()
@@ -218,7 +220,7 @@ class LeaseTests(ApiTestCase):
         self.assertEqual(self.expiry(), [])
 
     def test_renewed_while_the_store_is_slow(self) -> None:
-        """So too while nothing moves, for less than the stall time."""
+        """It is also renewed while nothing moves, for less than the stall time."""
         image = self.server.image()["id"]
         self.server.store().hang("commit")
         connection = self.begin_put(image, 4, b"data")
@@ -229,7 +231,7 @@ class LeaseTests(ApiTestCase):
         self.assertEqual(self.final_status(connection), 204)
 
     def test_lost(self) -> None:
-        """An upload whose claim was taken ends at the next renewal, and leaves the image to its successor."""
+        """An upload whose claim was taken over ends at the next renewal, and leaves the image to its successor."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, 4, b"da")
         self.server.expire_leases()
@@ -248,7 +250,7 @@ class UnreachableCatalogueTests(ApiTestCase):
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "database": {"busy_timeout": 0}}
 
     def test_goes_on(self) -> None:
-        """An upload goes on without a renewal; the lease has more than one in it."""
+        """An upload goes on after a failed renewal, because the lease lasts for several."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, 4, b"da")
         other = sqlite3.connect(self.folder / "imgsvc.sqlite", isolation_level=None)
@@ -261,7 +263,7 @@ class UnreachableCatalogueTests(ApiTestCase):
 
 
 class DoubtfulCatalogue:
-    """A catalogue whose activation fails, after it has happened or before: its client cannot tell which."""
+    """A catalogue whose activation fails before or after it was done. Its caller cannot tell which."""
 
     def __init__(self, inner: Any, happens: bool, then: Callable[[], None] = lambda: None) -> None:
         self._inner = inner
@@ -288,7 +290,7 @@ class DoubtfulActivationTests(ApiTestCase):
     """An activation whose outcome is unknown."""
 
     def test_happened(self) -> None:
-        """The bytes of an image that has become active stay, and the client is told so."""
+        """The data of an image that has become active stays, and the client gets a success."""
         uploads = self.server.server.core.uploads
         uploads.claims = DoubtfulCatalogue(uploads.claims, happens=True)
         image = self.server.image()["id"]
@@ -299,7 +301,7 @@ class DoubtfulActivationTests(ApiTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
 
     def test_happened_and_deactivated(self) -> None:
-        """So do those of one that was deactivated before anybody looked."""
+        """The same holds for an image that was deactivated before the check."""
         uploads = self.server.server.core.uploads
         image = self.server.image()["id"]
 
@@ -313,7 +315,7 @@ class DoubtfulActivationTests(ApiTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
 
     def test_did_not(self) -> None:
-        """An image that has not is queued, and nothing is kept."""
+        """An image that has not become active is queued, and nothing is kept."""
         uploads = self.server.server.core.uploads
         uploads.claims = DoubtfulCatalogue(uploads.claims, happens=False)
         image = self.server.image()["id"]
@@ -322,7 +324,7 @@ class DoubtfulActivationTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_deleted_at_the_last_moment(self) -> None:
-        """An image that is deleted when its bytes have their name already leaves none of them."""
+        """An image that is deleted when its data has its final name leaves no data."""
         uploads = self.server.server.core.uploads
         image = self.server.image()["id"]
         inner = uploads.claims

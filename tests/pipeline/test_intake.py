@@ -1,4 +1,4 @@
-"""The way of an upload's bytes from a producer through lanes."""
+"""The path of an upload's bytes from a producer through lanes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from imgsvc.stores.memory import MemoryStore
 from tests.pipeline.rigs import Client, ManualLane
 
 DATA = bytes(range(251)) * 40_000
-"""About 10 MB, without a period of a power of two: bytes that are missing or misplaced show."""
+"""About 10 MB, without a period of a power of two, so that missing or misplaced bytes are found."""
 
 
 class IntakeTestCase(SynchronousTestCase):
@@ -45,18 +45,18 @@ class IntakeTestCase(SynchronousTestCase):
         admit: Callable[[int], None] = lambda size: None,
         look: Callable[[Piece], None] = lambda piece: None,
     ) -> Intake:
-        """An Intake with these judges."""
+        """An Intake with these checks."""
         return Intake([lane.consume for lane in self.lanes], self.share, admit, look)
 
     def work(self) -> None:
-        """Let the lanes do all that there is to do."""
+        """Let the lanes do all their work."""
         while any(lane.working for lane in self.lanes):
             for lane in self.lanes:
                 if lane.working:
                     lane.finish()
 
     def assert_whole(self) -> None:
-        """Every lane had all bytes, and none is held any more."""
+        """Every lane has got all bytes, and none is held any more."""
         for lane in self.lanes:
             self.assertEqual(self.client.sent, lane.data)
         self.assertEqual(0, self.share.held)
@@ -75,13 +75,13 @@ class OptionalLaneTests(IntakeTestCase):
         return Intake([first.consume, OptionalLane(second.consume, self.failures.append)], self.share, admit, look)
 
     def send(self) -> None:
-        """All bytes of the test, in steps, while the lanes work."""
+        """Send all bytes of the test, in steps, while the lanes work."""
         for start in range(0, len(DATA), MIB):
             self.client.send(DATA[start : start + MIB])
             self.work()
 
     def test_well(self) -> None:
-        """One that does not fail is like the others: what it has not consumed is waited for."""
+        """A lane that does not fail is waited for like the others."""
         received = self.intake.receive(self.client)
         self.send()
         self.client.send(b"the end")
@@ -94,7 +94,7 @@ class OptionalLaneTests(IntakeTestCase):
         self.assertEqual([], self.failures)
 
     def test_fails_alone(self) -> None:
-        """One that fails is told of once, gets no more, and holds nothing; the other one gets everything."""
+        """A failure is reported once. The lane gets and holds nothing more, and the other one gets everything."""
         received = self.intake.receive(self.client)
         self.client.send(DATA[: self.share.block_size])
         self.lanes[1].finish(Failure(StoreFull("far", "is full.")))
@@ -109,7 +109,7 @@ class OptionalLaneTests(IntakeTestCase):
         self.assertEqual(0, self.share.held)
 
     def test_makes_room(self) -> None:
-        """What waited for one that fails is let go of, and the client goes on."""
+        """Blocks for a failed lane are released, and the client goes on."""
         self.intake.receive(self.client)
         while not self.client.paused:
             self.client.send(DATA[:MIB])
@@ -120,7 +120,7 @@ class OptionalLaneTests(IntakeTestCase):
         self.assertFalse(self.client.paused)
 
     def test_fails_at_the_end(self) -> None:
-        """One that fails with the last block does not keep the rest from being whole."""
+        """A lane that fails with the last block does not keep the rest from being complete."""
         received = self.intake.receive(self.client)
         self.client.send(b"some bytes")
         self.client.end()
@@ -130,7 +130,7 @@ class OptionalLaneTests(IntakeTestCase):
         self.assertEqual([StoreFull], [failure.type for failure in self.failures])
 
     def test_after_the_upload_failed(self) -> None:
-        """When the upload has failed, nobody is told of a lane that fails then."""
+        """If the upload has failed, a later failure of a lane is not reported."""
         received = self.intake.receive(self.client)
         self.client.send(DATA[: self.share.block_size])
         self.intake.fail(Failure(BodyCut("The client is gone.")))
@@ -140,7 +140,7 @@ class OptionalLaneTests(IntakeTestCase):
         self.assertEqual([], self.failures)
 
     def test_the_other_fails(self) -> None:
-        """A failure of a lane that is not optional ends the upload as ever."""
+        """A failure of a lane that is not optional ends the upload."""
         received = self.intake.receive(self.client)
         self.client.send(DATA[: self.share.block_size])
         self.lanes[0].finish(Failure(StoreFull("local", "is full.")))
@@ -149,7 +149,7 @@ class OptionalLaneTests(IntakeTestCase):
         self.assertTrue(self.client.stopped)
 
     def test_ends_the_upload(self) -> None:
-        """Who is told may end the upload, as when no store is left."""
+        """The function that a failure is reported to may end the upload, for example if no store is left."""
         failed = []
 
         def fail(failure: Failure) -> None:
@@ -167,7 +167,7 @@ class OptionalLaneTests(IntakeTestCase):
         self.assertEqual((True, 0), (self.client.stopped, self.share.held))
 
     def test_stores(self) -> None:
-        """One pass fills two stores; of one that is too small nothing is left when its writer is aborted."""
+        """One pass fills two stores. One that is too small keeps nothing after its writer is aborted."""
         stores = [MemoryStore(StoreSettings(name), size, self.budget) for name, size in (("near", 0), ("far", MIB))]
         writers = [self.successResultOf(store.writer("image", "1", None)) for store in stores]
         lanes = [writers[0].write, OptionalLane(writers[1].write, self.failures.append)]
@@ -187,24 +187,26 @@ class FlowTests(IntakeTestCase):
     """Blocks, pauses and the end."""
 
     def test_interface(self) -> None:
-        """An intake is a consumer."""
+        """An intake provides IConsumer."""
         verifyObject(IConsumer, self.intake)
 
     def test_pull_producer(self) -> None:
-        """Pull producers, and second ones, are refused."""
+        """Pull producers, and second producers, are refused."""
         self.assertRaises(RuntimeError, self.intake.registerProducer, self.client, False)
         self.intake.registerProducer(self.client, True)
         self.assertRaises(RuntimeError, self.intake.registerProducer, self.client, True)
 
     def test_nothing(self) -> None:
-        """A body without bytes is complete, and no lane hears of it."""
+        """An empty body is complete, and no lane is called."""
         received = self.intake.receive(self.client)
         self.client.end()
         self.assertIsNone(self.successResultOf(received))
         self.assertEqual((0, True, []), (self.intake.size, self.intake.complete, self.lanes[0].calls))
 
     def test_blocks(self) -> None:
-        """Bytes go to the lanes when they fill a block; the rest at the end. Fires when the last lane is done."""
+        """Lanes get the bytes in full blocks, and the rest at the end. The Deferred fires when the last lane
+        has finished.
+        """
         received = self.intake.receive(self.client)
         block = self.share.block_size
         self.client.send(DATA[: block - 1])
@@ -224,7 +226,7 @@ class FlowTests(IntakeTestCase):
         self.assert_whole()
 
     def test_pause(self) -> None:
-        """At the share's limit the producer is paused, and goes on when the slowest lane has let go of a block."""
+        """At the limit of the share the producer is paused. It goes on when the slowest lane has released a block."""
         received = self.intake.receive(self.client)
         step = 256 << 10
         while not self.client.paused:
@@ -240,7 +242,7 @@ class FlowTests(IntakeTestCase):
         self.assert_whole()
 
     def test_one_byte_at_a_time(self) -> None:
-        """Many pieces of one byte weigh as much as their bytes, not as a million objects."""
+        """Many one-byte pieces take as much memory as their bytes, not as a million objects."""
         received = self.intake.receive(self.client)
         byte = b"x"
         tracemalloc.start()
@@ -258,7 +260,7 @@ class FlowTests(IntakeTestCase):
         self.assertEqual(100_000, len(self.lanes[0].data))
 
     def test_small_pieces_among_large(self) -> None:
-        """Small pieces are not put into objects that others hold."""
+        """Small pieces are not copied into objects that others hold."""
         received = self.intake.receive(self.client)
         mine = bytearray(b"z" * 10_000)
         self.intake.write(bytes(mine))
@@ -276,7 +278,7 @@ class FlowTests(IntakeTestCase):
         st.sampled_from((MIB, 4 * MIB, 64 * MIB)),
     )
     def test_any_pieces(self, sizes: list[int], turns: list[int], budget: int) -> None:
-        """However the bytes are cut, and whichever lane is faster, each has all of them in order."""
+        """However the bytes are split, and whichever lane is faster, each lane gets all of them in order."""
         self.budget_size = budget
         self.setUp()
         received = self.intake.receive(self.client)
@@ -297,13 +299,13 @@ class FlowTests(IntakeTestCase):
 
 
 class ImmediateTests(IntakeTestCase):
-    """Lanes that are done at once."""
+    """Lanes that finish at once."""
 
     at_once = True
     budget_size = MIB
 
     def test_one_large_piece(self) -> None:
-        """A piece larger than the share leaves nobody paused when its bytes are consumed at once."""
+        """A piece that is larger than the share leaves nobody paused if its bytes are consumed at once."""
         received = self.intake.receive(self.client)
         self.client.send(DATA[: 3 * MIB])
         self.client.send(DATA[: 3 * MIB])
@@ -313,7 +315,7 @@ class ImmediateTests(IntakeTestCase):
         self.assert_whole()
 
     def test_small_piece_in_the_last_room(self) -> None:
-        """Nor does a small piece, for which others have left too little room."""
+        """The same holds for a small piece when others have left too little room."""
         self.budget.share().hold(MIB - 10)
         received = self.intake.receive(self.client)
         for _ in range(3):
@@ -325,7 +327,7 @@ class ImmediateTests(IntakeTestCase):
 
 
 class RoomTests(IntakeTestCase):
-    """What others hold of the budget."""
+    """Memory that others hold."""
 
     budget_size = MIB
 
@@ -335,7 +337,7 @@ class RoomTests(IntakeTestCase):
         self.other.hold(MIB)
 
     def test_no_room_at_the_start(self) -> None:
-        """A producer is not asked for anything before others have made room."""
+        """A producer is not resumed before others have made room."""
         received = self.intake.receive(self.client)
         self.client.send(DATA[:1000])
         self.assertEqual((True, 0), (self.client.paused, self.intake.size))
@@ -347,7 +349,7 @@ class RoomTests(IntakeTestCase):
         self.assert_whole()
 
     def test_room_is_taken_again(self) -> None:
-        """One that is woken when the room is gone already waits on."""
+        """An upload that is woken when the room is gone again keeps waiting."""
         intakes = [self.intake, Intake([ManualLane().consume], self.budget.share())]
         clients = [self.client, Client()]
         for intake, client in zip(intakes, clients, strict=True):
@@ -359,7 +361,7 @@ class RoomTests(IntakeTestCase):
         self.assertEqual([100_000, 100_000], [intake.size for intake in intakes])
 
     def test_last_bytes_without_room(self) -> None:
-        """A body that ends while others hold everything is complete all the same."""
+        """A body that ends while others hold everything is complete."""
         self.other.close()
         received = self.intake.receive(self.client)
         self.client.send(DATA[:1000])
@@ -375,7 +377,7 @@ class RoomTests(IntakeTestCase):
         self.assert_whole()
 
     def test_failure_while_waiting(self) -> None:
-        """One that fails while it waits for room is not resumed by it."""
+        """An upload that fails while it waits for room is not resumed when there is some."""
         received = self.intake.receive(self.client)
         self.intake.fail(Failure(BodyCut("gone")))
         self.failureResultOf(received, BodyCut)
@@ -384,10 +386,10 @@ class RoomTests(IntakeTestCase):
 
 
 class FailureTests(IntakeTestCase):
-    """Whoever fails, the upload ends once, when no lane is at work."""
+    """After any failure the upload ends once, when no lane is working."""
 
     def test_lane(self) -> None:
-        """A lane's failure stops the producer at once, and is told when the other lane is idle."""
+        """A failure of a lane stops the producer at once, and is reported when the other lane is idle."""
         received = self.intake.receive(self.client)
         for _ in range(3):
             self.client.send(DATA[:MIB])
@@ -399,7 +401,7 @@ class FailureTests(IntakeTestCase):
         self.assertEqual((0, [1, 1]), (self.share.held, [len(lane.calls) for lane in self.lanes]))
 
     def test_every_lane(self) -> None:
-        """Of several failures the first is told."""
+        """Of several failures the first is reported."""
         received = self.intake.receive(self.client)
         self.client.send(DATA[:MIB])
         self.lanes[1].finish(Failure(StoreFull("local", "no space")))
@@ -408,7 +410,7 @@ class FailureTests(IntakeTestCase):
         self.intake.fail(Failure(ZeroDivisionError()))
 
     def test_admit(self) -> None:
-        """What `admit` refuses reaches no lane, and is not held."""
+        """Bytes that `admit` refuses reach no lane, and are not held."""
 
         def admit(size: int) -> None:
             if size > 2000:
@@ -422,7 +424,7 @@ class FailureTests(IntakeTestCase):
         self.assertEqual((True, 0, []), (self.client.stopped, self.share.held, self.lanes[0].calls))
 
     def test_look(self) -> None:
-        """What `look` refuses reaches no lane, wherever in the block it stands."""
+        """Bytes that `look` refuses reach no lane, wherever they are in the block."""
         looked: list[int] = []
 
         def look(piece: Piece) -> None:
@@ -439,7 +441,7 @@ class FailureTests(IntakeTestCase):
         self.assertEqual((True, 0, []), (self.client.stopped, self.share.held, self.lanes[0].calls))
 
     def test_look_at_the_end(self) -> None:
-        """The last, short block is looked at too."""
+        """The last, short block is passed to `look` too."""
 
         def look(piece: Piece) -> None:
             raise ZeroDivisionError
@@ -451,7 +453,7 @@ class FailureTests(IntakeTestCase):
         self.failureResultOf(received, ZeroDivisionError)
 
     def test_body(self) -> None:
-        """A lost body is told when the lanes are idle; what was gathered goes nowhere."""
+        """A lost body is reported when the lanes are idle. Gathered bytes are dropped."""
         received = self.intake.receive(self.client)
         self.client.send(DATA[:MIB])
         self.client.send(DATA[:1000])
@@ -463,7 +465,7 @@ class FailureTests(IntakeTestCase):
         self.assertEqual((False, 0, 1), (self.intake.complete, self.share.held, len(self.lanes[0].calls)))
 
     def test_late_bytes(self) -> None:
-        """What comes after a failure is dropped."""
+        """Bytes that come after a failure are dropped."""
         received = self.intake.receive(self.client)
         self.intake.fail(Failure(BodyCut("gone")))
         self.intake.write(DATA)
@@ -472,7 +474,7 @@ class FailureTests(IntakeTestCase):
         self.assertEqual((0, 0), (self.share.held, self.intake.size))
 
     def test_refused_when_woken(self) -> None:
-        """A refusal of bytes that had waited for room does not disturb the transfer that made the room."""
+        """A refusal of bytes that waited for room does not disturb the transfer that made the room."""
 
         def refuse(size: int) -> None:
             raise TooLarge("too large")
@@ -490,7 +492,9 @@ class FailureTests(IntakeTestCase):
             self.failureResultOf(received, TooLarge)
 
     def test_order_of_the_end(self) -> None:
-        """The producer is stopped before the failure is told: nobody answers a request whose body still flows."""
+        """The producer is stopped before the failure is reported, so that no response is sent while the body is
+        still read.
+        """
         received = self.intake.receive(self.client)
         stopped: list[bool] = []
         received.addErrback(lambda failure: stopped.append(self.client.stopped))
@@ -503,7 +507,7 @@ class FailureTests(IntakeTestCase):
 
 
 class UploadsMachine(RuleBasedStateMachine):
-    """Uploads that share a small budget with somebody who takes and gives as he likes."""
+    """Uploads that share a small budget with a user of any behaviour."""
 
     budget: Budget
 
@@ -564,7 +568,7 @@ class UploadsMachine(RuleBasedStateMachine):
             assert self.budget.held <= self.budget.size + len(self.uploads) * self.largest
 
     def teardown(self) -> None:
-        """Nobody waits for ever: when the other one is gone and all lanes work, every upload ends."""
+        """Nobody waits forever: when the other user is gone and all lanes work, every upload ends."""
         if not hasattr(self, "uploads"):
             return
         self.other.close()
@@ -593,15 +597,15 @@ class UploadsMachineTests(SynchronousTestCase):
     """The machine above, run by trial."""
 
     def test_no_deadlock(self) -> None:
-        """Whatever uploads, lanes and others do to the budget, each upload ends, with all of its bytes or a failure."""
+        """Whatever uploads, lanes and others do to the budget, each upload ends with all of its bytes or a failure."""
         UploadsMachine.TestCase("runTest").runTest()
 
 
 class DepthTests(SynchronousTestCase):
-    """Waking is no recursion that grows with the number of those who wait."""
+    """Waking does not recurse with the number of waiting uploads."""
 
     def test_many_wait(self) -> None:
-        """A thousand uploads that wait for room are woken by one who frees it, and end."""
+        """A thousand uploads that wait for room are woken by one that frees it, and end."""
         budget = Budget(MIB)
         greedy = budget.share()
         greedy.hold(MIB)

@@ -1,4 +1,4 @@
-"""One consumer of an upload's blocks."""
+"""A single consumer of an upload's blocks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LaneTests(SynchronousTestCase):
         self.lane = Lane(self.consumer.consume, self.done.append, self.failures.append)
 
     def test_at_once(self) -> None:
-        """The first block goes to the consumer at once, and is let go of when that is done."""
+        """The first block is passed on at once, and released when the call has ended."""
         first = block(b"a", b"b")
         self.lane.put(first)
         self.assertEqual([[b"a", b"b"]], self.consumer.calls)
@@ -35,7 +35,7 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual(([first], True), (self.done, self.lane.idle))
 
     def test_one_call_at_a_time(self) -> None:
-        """What comes during a call goes together in the next one, in order."""
+        """Blocks that come during a call are passed on together in the next one, in order."""
         blocks = [block(b"1"), block(b"2"), block(b"3", b"4")]
         for each in blocks:
             self.lane.put(each)
@@ -47,7 +47,7 @@ class LaneTests(SynchronousTestCase):
         self.assertTrue(self.lane.idle)
 
     def test_most_pieces(self) -> None:
-        """A call takes no more pieces than a consumer wants at once, but a block is never torn apart."""
+        """A call gets at most as many pieces as the consumer wants at once, but a block is never split."""
         self.lane.put(block(b"0"))
         for _ in range(3):
             self.lane.put(block(*[b"x"] * (MOST_PIECES - 10)))
@@ -58,7 +58,7 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual([1, *[MOST_PIECES - 10] * 3, MOST_PIECES + 1], sizes)
 
     def test_failure(self) -> None:
-        """A failure is told once; all blocks are let go of, and later ones too, unseen."""
+        """A failure is reported once. All blocks are released, and later ones too, without a call."""
         blocks = [block(b"1"), block(b"2")]
         for each in blocks:
             self.lane.put(each)
@@ -71,7 +71,7 @@ class LaneTests(SynchronousTestCase):
         self.assertTrue(self.lane.idle)
 
     def test_raises(self) -> None:
-        """A consumer that raises is taken as one that fails."""
+        """A consumer that raises an error counts as failed."""
 
         def consume(pieces: list[Piece]) -> Deferred[None]:
             raise ZeroDivisionError
@@ -82,7 +82,7 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual((1, True), (len(self.done), lane.idle))
 
     def test_stop(self) -> None:
-        """Stopped, a lane drops what waits; the call that is under way ends, and its failure is nobody's."""
+        """A stopped lane drops waiting blocks. The running call ends, and its failure is ignored."""
         blocks = [block(b"1"), block(b"2")]
         for each in blocks:
             self.lane.put(each)
@@ -93,7 +93,7 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual(1, len(self.consumer.calls))
 
     def test_work_first(self) -> None:
-        """The next call begins before the last blocks are let go of, which may bring more blocks."""
+        """The next call begins before the last blocks are released, because the release may bring more blocks."""
         order: list[str] = []
         lane = Lane(
             lambda pieces: (order.append("call"), self.consumer.consume(pieces))[1],

@@ -1,4 +1,4 @@
-"""Uploads whose bytes come, whole or not."""
+"""Uploads whose data arrives, completely or not."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SIZE = "X-OpenStack-Image-Size"
 
 
 class WholeTests(ApiTestCase):
-    """All bytes arrive."""
+    """All data arrives."""
 
     def assert_active(self, image_id: str, data: bytes) -> None:
-        """The image has these bytes, and says so."""
+        """The image has this data, and the right fields."""
         shown = self.show(image_id)
         self.assertEqual(shown["status"], "active")
         self.assertEqual(shown["size"], len(data))
@@ -47,7 +47,7 @@ class WholeTests(ApiTestCase):
         self.assert_active(image, b"bytes of a disk")
 
     def test_late(self) -> None:
-        """A body that comes after its head, and in parts."""
+        """A body that comes after its head, in parts."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, 15)
         for piece in (b"bytes ", b"of a ", b"disk"):
@@ -63,13 +63,13 @@ class WholeTests(ApiTestCase):
         self.assert_active(image, b"bytes of a disk")
 
     def test_announced(self) -> None:
-        """A size that is announced and comes, whatever the framing."""
+        """An announced size that is right, with any framing."""
         image = self.server.image()["id"]
         self.assertEqual(self.server.put(image, chunked(b"bytes"), **CHUNKED, **{SIZE: "5"}).status, 204)
         self.assert_active(image, b"bytes")
 
     def test_zero_is_unknown(self) -> None:
-        """An announced size of 0 says nothing."""
+        """An announced size of 0 means unknown."""
         image = self.server.image()["id"]
         self.assertEqual(self.server.put(image, b"bytes", **{SIZE: "0"}).status, 204)
         self.assert_active(image, b"bytes")
@@ -85,14 +85,14 @@ class WholeTests(ApiTestCase):
                 self.assertEqual(self.show(image)["virtual_size"], virtual_size)
 
     def test_nothing_at_all(self) -> None:
-        """A PUT without any framing of a body has an empty one."""
+        """A PUT without a length and without chunks has an empty body."""
         image = self.server.image()["id"]
         headers = {"Content-Type": "application/octet-stream"}
         self.assertEqual(self.server.request("PUT", f"/v2/images/{image}/file", headers).status, 204)
         self.assert_active(image, b"")
 
     def test_qcow2(self) -> None:
-        """The virtual size is that of the disk within; other containers are not looked into."""
+        """The virtual size is that of the disk. In other containers it is unknown."""
         image = self.server.image(disk_format="qcow2")["id"]
         self.assertEqual(self.server.put(image, QCOW2).status, 204)
         self.assert_active(image, QCOW2)
@@ -110,7 +110,7 @@ class WholeTests(ApiTestCase):
     @settings(derandomize=True, deadline=None, max_examples=40)
     @given(st.lists(st.binary(min_size=1, max_size=3000), max_size=8), st.data())
     def test_any_pieces(self, pieces: list[bytes], data: st.DataObject) -> None:
-        """However the body is cut into chunks, and these into segments, the image has its bytes."""
+        """The image has its data, however the body is split into chunks, and these into segments."""
         image = self.server.image()["id"]
         body = chunked(*pieces)
         connection = self.server.connect()
@@ -127,10 +127,10 @@ class WholeTests(ApiTestCase):
 
 
 class SizeTests(ApiTestCase):
-    """More or fewer bytes than were announced."""
+    """Data that is longer or shorter than announced."""
 
     def test_too_few(self) -> None:
-        """Fewer than announced are 400 at their end."""
+        """Fewer bytes than announced are 400 at the end."""
         for headers, body in (({}, b"data"), (CHUNKED, chunked(b"data"))):
             image = self.server.image()["id"]
             self.assertEqual(self.server.put(image, body, **headers, **{SIZE: "5"}).status, 400)
@@ -138,13 +138,13 @@ class SizeTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_none(self) -> None:
-        """No byte where some were announced is 400."""
+        """No bytes, where some were announced, are 400."""
         image = self.server.image()["id"]
         self.assertEqual(self.server.put(image, chunked(), **CHUNKED, **{SIZE: "5"}).status, 400)
         self.assert_undone(image)
 
     def test_too_many(self) -> None:
-        """More than announced are 400 as soon as one too many is there."""
+        """More bytes than announced are 400 at the first byte too many."""
         image = self.server.image()["id"]
         connection = self.server.connect()
         connection.send(self.put_headers(image, "Transfer-Encoding: chunked", f"{SIZE}: 5"))
@@ -156,10 +156,10 @@ class SizeTests(ApiTestCase):
 
 
 class FormatTests(ApiTestCase):
-    """Bytes that are not what the image says."""
+    """Data that does not have the declared format."""
 
     def test_refused(self) -> None:
-        """Other formats than the declared one, and unsafe ones, are 415."""
+        """Data in another format than declared, and unsafe data, is 415."""
         for disk_format, data in (
             ("qcow2", b"not qcow2 at all" * 100),
             ("qcow2", QCOW2_ON_A_BACKING_FILE),
@@ -172,7 +172,9 @@ class FormatTests(ApiTestCase):
             self.assert_nothing_kept()
 
     def test_other_containers(self) -> None:
-        """Outside `bare` what is unsafe in the declared format is 415; other formats are taken."""
+        """In containers other than `bare`, data that is unsafe in the declared format is 415. Other formats are
+        accepted.
+        """
         for container, disk_format, data, status in (
             *(("ovf", "qcow2", QCOW2_ON_A_BACKING_FILE, 415), ("docker", "qcow2", QCOW2_ON_A_BACKING_FILE, 415)),
             *(("ami", "qcow2", QCOW2_ON_A_BACKING_FILE, 415), ("ovf", "qcow2", QCOW2[:300], 415)),
@@ -188,7 +190,7 @@ class FormatTests(ApiTestCase):
                 self.assertIsNone(self.show(image)["virtual_size"])
 
     def test_again(self) -> None:
-        """After a refusal the right bytes are taken."""
+        """After a refusal the right data is accepted."""
         image = self.server.image(disk_format="qcow2")["id"]
         self.assertEqual(self.server.put(image, b"not qcow2").status, 415)
         self.assertEqual(self.server.put(image, QCOW2).status, 204)
@@ -201,7 +203,7 @@ class UncheckedFormatTests(ApiTestCase):
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "images": {"check_format": False}}
 
     def test_taken(self) -> None:
-        """Any bytes are taken."""
+        """Any data is accepted."""
         image = self.server.image(disk_format="vmdk")["id"]
         self.assertEqual(self.server.put(image, QCOW2_ON_A_BACKING_FILE).status, 204)
 
@@ -212,7 +214,7 @@ class DisguisedTests(ApiTestCase):
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "images": {"refuse_disguised": True}}
 
     def test_refused(self) -> None:
-        """A raw disk that is really another one is 415, in every container."""
+        """A raw disk that has another format is 415, in every container."""
         for container in ("bare", "ovf", "docker"):
             image = self.server.image(disk_format="raw", container_format=container)["id"]
             self.assertEqual(self.server.put(image, QCOW2).status, 415)
@@ -221,7 +223,7 @@ class DisguisedTests(ApiTestCase):
 
 
 class LimitTests(ApiTestCase):
-    """Limits that are exceeded by bytes whose number was not announced."""
+    """Limits that are exceeded by data of unannounced size."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": {"local": {**MEMORY, "capacity": 3000}},
@@ -231,14 +233,14 @@ class LimitTests(ApiTestCase):
     }
 
     def made(self, headers: dict[str, str]) -> str:
-        """A new image."""
+        """Create an image."""
         made: str = self.server.request(
             "POST", "/v2/images", headers, b'{"disk_format": "raw", "container_format": "bare"}'
         ).json["id"]
         return made
 
     def begin(self, headers: dict[str, str]) -> tuple[str, Any]:
-        """An upload in chunks."""
+        """Begin an upload in chunks."""
         image = self.made(headers)
         connection = self.server.connect()
         lines = [f"{name}: {value}" for name, value in headers.items()]
@@ -246,7 +248,7 @@ class LimitTests(ApiTestCase):
         return image, connection
 
     def assert_refused_at(self, size: int, headers: dict[str, str]) -> None:
-        """That many bytes are taken, and with one more it is 413."""
+        """So many bytes are accepted, and one more is 413."""
         image, connection = self.begin(headers)
         connection.send(chunked(bytes(size), end=False))
         self.assertIsNone(self.final_status(connection))
@@ -256,11 +258,11 @@ class LimitTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_user_storage(self) -> None:
-        """More than what was left of the owner's storage when the upload began."""
+        """More than the rest of the owner's storage at the beginning of the upload."""
         self.assert_refused_at(1500, MEMBER)
 
     def test_size_cap(self) -> None:
-        """More than the size cap; images without an owner count against nobody's storage."""
+        """More than the size cap. Images without an owner count for no storage."""
         owner = {**MEMBER, "X-Roles": "admin"}
         del owner["X-Project-Id"]
         self.assert_refused_at(2000, owner)
@@ -282,12 +284,12 @@ class LimitTests(ApiTestCase):
 
 
 class FullStoreTests(ApiTestCase):
-    """A store that runs out of room while bytes arrive."""
+    """A store that becomes full while data arrives."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": {"local": {**MEMORY, "capacity": 1000}}}
 
     def test_full(self) -> None:
-        """413, and the room is free again."""
+        """The upload is 413, and its space is free again."""
         image = self.server.image()["id"]
         self.assertEqual(self.server.put(image, chunked(bytes(600), bytes(600)), **CHUNKED).status, 413)
         self.assert_undone(image)
@@ -304,7 +306,7 @@ class DigestTests(ApiTestCase):
         return f"{name}=:{base64.b64encode(digest).decode()}:"
 
     def put(self, *values: str, name: str = "Repr-Digest") -> tuple[str, int]:
-        """Upload with one header line for each value; the image's id and the status."""
+        """Upload with one header line for each value. Returns the image's id and the status."""
         image = self.server.image()["id"]
         lines = [f"{name}: {value}" for value in values]
         connection = self.begin_put(image, len(self.data), b"", *lines)
@@ -313,7 +315,7 @@ class DigestTests(ApiTestCase):
         return image, self.final_status(connection) or 0
 
     def test_right(self) -> None:
-        """Bytes that have the digest are taken."""
+        """Data with the right digest is accepted."""
         for name in ("Repr-Digest", "Content-Digest"):
             for algorithm in ("sha-256", "sha-512"):
                 self.assertEqual(self.put(self.member(algorithm), name=name)[1], 204)
@@ -322,7 +324,7 @@ class DigestTests(ApiTestCase):
         self.assertEqual(self.put(f"{unpadded};q=1, {self.member('sha-512')}; x")[1], 204)
 
     def test_wrong(self) -> None:
-        """Bytes that do not are 400, and nothing of them is kept."""
+        """Data with another digest is 400, and nothing is kept."""
         for name in ("Repr-Digest", "Content-Digest"):
             image, status = self.put(self.member("sha-256", b"others"), name=name)
             self.assertEqual(status, 400)
@@ -331,7 +333,7 @@ class DigestTests(ApiTestCase):
         self.assertEqual(self.put(self.member("sha-256"), name=name)[1], 204)
 
     def test_one_of_two_wrong(self) -> None:
-        """Every digest that is given must be right, in one line or in several, in one header or in both."""
+        """Every given digest must be right, in one line or in several, in one header or in both."""
         right, wrong = self.member("sha-256"), self.member("sha-512", b"others")
         self.assertEqual(self.put(f"{right}, {wrong}")[1], 400)
         self.assertEqual(self.put(f"{wrong}, {right}")[1], 400)
@@ -343,7 +345,7 @@ class DigestTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_malformed(self) -> None:
-        """A digest that cannot be read is 400 before the bytes are asked for."""
+        """A malformed digest is 400 before the body is requested."""
         digest = base64.b64encode(bytes(32)).decode()
         for value in (
             f"sha-256={digest}",
@@ -363,7 +365,7 @@ class DigestTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_others_are_ignored(self) -> None:
-        """Algorithms that the server does not check are passed over, as RFC 9530 has it."""
+        """Other algorithms are ignored, as RFC 9530 requires."""
         for value in ("md5=:AAAA:", "sha=:x:", "unixsum=30637", "sha-256-x=:AAAA:", "", "sha-384=:AAAA:"):
             self.assertEqual(self.put(value)[1], 204, value)
 
@@ -374,7 +376,7 @@ class ContentMd5Tests(ApiTestCase):
     data = b"bytes with a digest"
 
     def put(self, *values: str) -> tuple[str, int]:
-        """Upload with one header line for each value; the image's id and the status."""
+        """Upload with one header line for each value. Returns the image's id and the status."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, len(self.data), b"", *(f"Content-MD5: {value}" for value in values))
         if self.final_status(connection) is None:
@@ -382,12 +384,12 @@ class ContentMd5Tests(ApiTestCase):
         return image, self.final_status(connection) or 0
 
     def written(self, data: bytes) -> tuple[str, str, str]:
-        """The MD5 of data, in each way that it may be written."""
+        """The MD5 of data, in every accepted form."""
         digest = hashlib.md5(data, usedforsecurity=False)
         return base64.b64encode(digest.digest()).decode(), digest.hexdigest(), digest.hexdigest().upper()
 
     def test_right(self) -> None:
-        """Bytes that have it are taken."""
+        """Data with the right MD5 is accepted."""
         for value in self.written(self.data):
             image, status = self.put(value)
             self.assertEqual(status, 204, value)
@@ -395,7 +397,7 @@ class ContentMd5Tests(ApiTestCase):
         self.assertEqual(self.put(*self.written(self.data))[1], 204)
 
     def test_wrong(self) -> None:
-        """Bytes that have another one are 400, and nothing of them is kept."""
+        """Data with another MD5 is 400, and nothing is kept."""
         for value in self.written(b"others"):
             image, status = self.put(value)
             self.assertEqual(status, 400, value)
@@ -403,7 +405,7 @@ class ContentMd5Tests(ApiTestCase):
             self.server.request("DELETE", f"/v2/images/{image}")
 
     def test_beside_another(self) -> None:
-        """Both it and the digests of RFC 9530 must be right."""
+        """Content-MD5 and the digests of RFC 9530 must all be right."""
         digest = base64.b64encode(hashlib.sha256(self.data).digest()).decode()
         right, wrong = self.written(self.data)[0], self.written(b"others")[0]
         self.assertEqual(self.put(f"{right}\r\nRepr-Digest: sha-256=:{digest}:")[1], 204)
@@ -411,7 +413,7 @@ class ContentMd5Tests(ApiTestCase):
         self.assertEqual(self.put(f"{right}\r\nRepr-Digest: sha-256=:{digest[::-1][1:]}=:")[1], 400)
 
     def test_malformed(self) -> None:
-        """What is no MD5, or two, is 400 before the bytes are asked for."""
+        """A malformed MD5, or two, is 400 before the body is requested."""
         base, digits, _ = self.written(self.data)
         for value in (
             *("", "x", base[:-1], f"{base}=", base.replace("=", "A"), digits[:-1], f"{digits}0", "g" * 32),
@@ -424,7 +426,7 @@ class ContentMd5Tests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_nothing(self) -> None:
-        """An image of no bytes has an MD5, too."""
+        """Empty data has an MD5 too."""
         image = self.server.image()["id"]
         for value, status in ((self.written(b"x")[0], 400), (self.written(b"")[0], 204)):
             connection = self.begin_put(image, 0, b"", f"Content-MD5: {value}")
@@ -432,10 +434,10 @@ class ContentMd5Tests(ApiTestCase):
 
 
 class CutTests(ApiTestCase):
-    """Connections that end."""
+    """Connections that end during an upload."""
 
     def test_before_the_end(self) -> None:
-        """A client that is gone before its body was whole leaves the image queued, with nothing kept."""
+        """A client that disconnects before its body is complete leaves the image queued, and nothing is kept."""
         for lines, body in (
             (("Content-Length: 10",), b"12345"),
             (("Content-Length: 10",), b""),
@@ -456,7 +458,7 @@ class CutTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_broken_chunks(self) -> None:
-        """Chunks that are none are 400."""
+        """Malformed chunks are 400."""
         image = self.server.image()["id"]
         connection = self.server.connect()
         connection.send(self.put_headers(image, "Transfer-Encoding: chunked"))
@@ -467,7 +469,7 @@ class CutTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_silent_client(self) -> None:
-        """A client that sends nothing for the idle time-out is cut off, and its upload undone."""
+        """A client that is silent for the idle time-out is cut, and its upload is undone."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, 10, b"12345")
         self.server.clock.pump([1] * 61)
@@ -476,7 +478,7 @@ class CutTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_after_the_end(self) -> None:
-        """A client that is gone after its last byte does not stop what goes on: the image becomes active."""
+        """If the client disconnects after its last byte, the upload is completed and the image is active."""
         image = self.server.image()["id"]
         store = self.server.store()
         store.hang("commit")
@@ -488,7 +490,7 @@ class CutTests(ApiTestCase):
         self.assertEqual(self.server.server.core.uploads.running, set())
 
     def test_while_the_last_block_is_written(self) -> None:
-        """So too when the store has the last bytes still to write."""
+        """The same holds if the store still has to write the last bytes."""
         image = self.server.image()["id"]
         store = self.server.store()
         store.hang("write")
@@ -499,7 +501,7 @@ class CutTests(ApiTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
 
     def test_before_the_store_is_ready(self) -> None:
-        """A client that is gone before the store has a writer leaves nothing."""
+        """A client that disconnects before the store has a writer leaves nothing."""
         image = self.server.image()["id"]
         store = self.server.store()
         store.hang("writer")
@@ -509,7 +511,7 @@ class CutTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_while_a_block_is_written(self) -> None:
-        """A client that is gone while the store writes: the write ends, then it is undone."""
+        """If a client disconnects during a write, the write ends and the upload is undone."""
         image = self.server.image()["id"]
         store = self.server.store()
         store.hang("write")
@@ -521,10 +523,10 @@ class CutTests(ApiTestCase):
 
 
 class DeletedTests(ApiTestCase):
-    """Images that are deleted while their bytes arrive."""
+    """Images that are deleted while their data arrives."""
 
     def test_at_the_end(self) -> None:
-        """The upload is 410 at its end, and its bytes are gone."""
+        """The upload is 410 at its end, and its data is deleted."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, 4, b"da")
         self.assertEqual(self.server.request("DELETE", f"/v2/images/{image}").status, 204)
@@ -534,7 +536,7 @@ class DeletedTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_at_the_next_renewal(self) -> None:
-        """A long upload is told when its lease is renewed, not at its end."""
+        """A long upload ends when its lease is renewed, not at its end."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, 1000, b"da")
         self.server.request("DELETE", f"/v2/images/{image}")
@@ -545,7 +547,7 @@ class DeletedTests(ApiTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}").status, 404)
 
     def test_id_stays_taken(self) -> None:
-        """Neither upload nor id come back."""
+        """Neither the upload nor the id can be used again."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, 4, b"da")
         self.server.request("DELETE", f"/v2/images/{image}")
@@ -555,10 +557,10 @@ class DeletedTests(ApiTestCase):
 
 
 class TwoProcessesTests(ApiTestCase):
-    """Two servers on one catalogue."""
+    """Two servers with one catalogue."""
 
     def test_taken_over(self) -> None:
-        """An upload that another process took over is 410, and does not touch what came after it."""
+        """An upload that another process has taken over is 410, and does not touch the data of its successor."""
         image = self.server.image()["id"]
         slow = self.begin_put(image, 4, b"sl")
         self.server.expire_leases()
@@ -571,7 +573,7 @@ class TwoProcessesTests(ApiTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"fast")
 
     def test_same_status_for_all(self) -> None:
-        """What one process does, the other sees at once."""
+        """Each process sees the changes of the other at once."""
         other = MemoryServer(self.folder, {"stores": ONE_STORE})
         self.addCleanup(other.stop)
         image = self.server.image()["id"]

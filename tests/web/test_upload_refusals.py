@@ -1,4 +1,4 @@
-"""Uploads that are refused before their first byte, and in which order the reasons are looked at."""
+"""Uploads that are refused before their first byte, and the order of the checks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ABSENT = "11111111-2222-3333-4444-555555555555"
 
 
 class RequestTests(ApiTestCase):
-    """What the request itself says."""
+    """Refusals that depend on the request alone."""
 
     def test_content_type(self) -> None:
         """Anything but application/octet-stream is 415."""
@@ -36,7 +36,7 @@ class RequestTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_content_type_with_parameters(self) -> None:
-        """Parameters and case of the Content-Type do not matter."""
+        """Parameters and case of the Content-Type are ignored."""
         for given in ("application/octet-stream; charset=binary", "Application/Octet-Stream;q=1"):
             self.assertEqual(self.server.put(self.server.image()["id"], b"data", **{"Content-Type": given}).status, 204)
 
@@ -49,14 +49,14 @@ class RequestTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_part(self) -> None:
-        """What says that it is a part of the data is 400: it would make an active image of a part."""
+        """A request that names a part of the data is 400, because the image would become active with this part."""
         image = self.server.image()["id"]
         for given in ("bytes 0-3/10", "bytes 4-7/8", "bytes 0-3/4", "x"):
             self.assertEqual(self.server.put(image, b"data", **{"Content-Range": given}).status, 400, given)
         self.assert_undone(image)
 
     def test_content_encoding(self) -> None:
-        """Data that is encoded is 415, before any of it is asked for; `identity` is no encoding."""
+        """Encoded data is 415 before the body is requested. `identity` is not an encoding."""
         image = self.server.image()["id"]
         for given in (
             "gzip",
@@ -78,7 +78,7 @@ class RequestTests(ApiTestCase):
             )
 
     def test_http_1_0(self) -> None:
-        """HTTP/1.0 says how many bytes come, be it none: else the data would end before it began."""
+        """A request of HTTP/1.0 must have a length, even of 0. Otherwise the end of the data is unknown."""
         image = self.server.image()["id"]
         head = self.put_headers(image).replace(b"HTTP/1.1", b"HTTP/1.0")
         connection = self.server.connect()
@@ -94,7 +94,9 @@ class RequestTests(ApiTestCase):
             self.assertEqual((self.show(image)["status"], self.show(image)["size"]), ("active", len(data)))
 
     def test_http_1_1_without_length(self) -> None:
-        """In HTTP/1.1 no length and no chunks are no bytes (RFC 9112 section 6.3): an image of 0 bytes."""
+        """A request of HTTP/1.1 without a length and without chunks has no body (RFC 9112 section 6.3): an
+        image of 0 bytes.
+        """
         image = self.server.image()["id"]
         connection = self.server.connect()
         connection.send(self.put_headers(image))
@@ -102,7 +104,7 @@ class RequestTests(ApiTestCase):
         self.assertEqual(self.show(image)["size"], 0)
 
     def test_formats(self) -> None:
-        """An image whose formats are not both set takes no data: 400."""
+        """An image without both formats takes no data: 400."""
         for missing in (
             {"disk_format": None},
             {"container_format": None},
@@ -114,7 +116,7 @@ class RequestTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_absent_and_deleted(self) -> None:
-        """An image that never was, and one that is no more, are 404; so is an id that cannot be one."""
+        """An image that never existed or was deleted is 404, and so is an impossible id."""
         image = self.server.image()["id"]
         self.server.request("DELETE", f"/v2/images/{image}")
         for image_id in (ABSENT, image, "x", "x" * 100, "%F0%9F%92%BE"):
@@ -122,7 +124,7 @@ class RequestTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_store_is_left_alone(self) -> None:
-        """A refusal leaves the store alone."""
+        """A refused upload does not call the store."""
         self.server.put(ABSENT, b"data")
         self.assertNotIn("writer", self.server.store().calls)
 
@@ -131,13 +133,13 @@ class StatusTests(ApiTestCase):
     """Only a queued image takes data."""
 
     def set_status(self, image_id: str, status: str) -> None:
-        """As if something of another time had left the image so."""
+        """Set the status in the database."""
         with sqlite3.connect(self.folder / "imgsvc.sqlite") as connection:
             connection.execute("UPDATE images SET status = ? WHERE id = ?", (status, image_id))
         connection.close()
 
     def test_each(self) -> None:
-        """Every status but queued is 409, and stays."""
+        """Every status except queued is 409, and stays."""
         for status in ("saving", "uploading", "importing", "deactivated", "killed"):
             image = self.server.image()["id"]
             self.set_status(image, status)
@@ -146,7 +148,7 @@ class StatusTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_active(self) -> None:
-        """An image takes data once."""
+        """An image takes data only once."""
         image = self.server.image()["id"]
         self.assertEqual(self.server.put(image, b"data").status, 204)
         before = self.show(image)
@@ -155,7 +157,7 @@ class StatusTests(ApiTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
 
     def test_saving(self) -> None:
-        """A second upload meanwhile is 409, and does the first no harm."""
+        """A second upload at the same time is 409, and does not harm the first."""
         image = self.server.image()["id"]
         first = self.begin_put(image, 4, b"da")
         self.assertEqual(self.status(image), "saving")
@@ -165,13 +167,13 @@ class StatusTests(ApiTestCase):
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").body, b"data")
 
     def test_status_before_formats(self) -> None:
-        """An image that is not queued is 409 also when its formats are missing."""
+        """An image that is not queued is 409 even if its formats are missing."""
         image = self.server.image(disk_format=None)["id"]
         self.set_status(image, "importing")
         self.assertEqual(self.server.put(image, b"data").status, 409)
 
     def test_lost_race(self) -> None:
-        """Of two uploads that both have seen the image queued, the one that claims it later is 409."""
+        """Of two uploads that both found the image queued, the later claim is 409."""
         image = self.server.image()["id"]
         catalogue = self.server.server.core.catalogue
         claim = catalogue.claim
@@ -187,7 +189,7 @@ class StatusTests(ApiTestCase):
 
 
 class PermissionTests(ApiTestCase):
-    """Who may upload, behind a proxy that knows who everybody is."""
+    """Which callers may upload, behind an identifying proxy."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "identity": BEHIND_PROXY}
 
@@ -202,16 +204,16 @@ class PermissionTests(ApiTestCase):
         return made
 
     def put(self, image_id: str, who: dict[str, str]) -> int:
-        """Upload as somebody."""
+        """Upload as a caller."""
         return self.server.put(image_id, b"data", **who).status
 
     def test_member_and_admin(self) -> None:
-        """A member of the owning project and an administrator of any may upload."""
+        """A member of the owning project and an administrator of any project may upload."""
         self.assertEqual(self.put(self.made(), MEMBER), 204)
         self.assertEqual(self.put(self.made(), ADMIN), 204)
 
     def test_nobody(self) -> None:
-        """Without a confirmed identity it is 401, whatever else is wrong."""
+        """Without a confirmed identity the response is 401, whatever else is wrong."""
         image = self.made()
         for headers in ({}, {**MEMBER, "X-Identity-Status": "Invalid"}):
             self.assertEqual(self.put(image, headers), 401)
@@ -227,14 +229,14 @@ class PermissionTests(ApiTestCase):
         self.assert_nothing_kept()
 
     def test_visible_to_strangers(self) -> None:
-        """What a stranger sees, but may not write, is 403."""
+        """An image that a stranger sees, but may not write, is 403."""
         for visibility in ("public", "community"):
             image = self.made(visibility=visibility)
             self.assertEqual(self.put(image, STRANGER), 403, visibility)
             self.assert_queued(image, **MEMBER)
 
     def test_invisible_to_strangers(self) -> None:
-        """What a stranger does not see is 404, also when more is wrong with it."""
+        """An image that a stranger does not see is 404, whatever else is wrong."""
         for visibility in ("shared", "private"):
             image = self.made(visibility=visibility)
             self.assertEqual(self.put(image, STRANGER), 404, visibility)
@@ -242,18 +244,18 @@ class PermissionTests(ApiTestCase):
             self.assertEqual(self.put(image, STRANGER), 404, visibility)
 
     def test_without_reader_role(self) -> None:
-        """Who has no role at all sees nothing: 404."""
+        """A caller without a role sees no image: 404."""
         self.assertEqual(self.put(self.made(), identity("blue")), 404)
 
     def test_permission_before_status(self) -> None:
-        """A reader is 403 on an image that is active already."""
+        """A reader gets 403 also for an active image."""
         image = self.made()
         self.put(image, MEMBER)
         self.assertEqual(self.put(image, READER), 403)
 
 
 class LimitTestCase(ApiTestCase):
-    """Uploads of a project."""
+    """Uploads of one project."""
 
     def made(self) -> str:
         """A new image of the project blue."""
@@ -264,12 +266,12 @@ class LimitTestCase(ApiTestCase):
         return made
 
     def put(self, image_id: str, size: int, **headers: str) -> int:
-        """Upload that many bytes as a member."""
+        """Upload so many bytes as a member."""
         return self.server.put(image_id, bytes(size), **MEMBER, **headers).status
 
 
 class LimitTests(LimitTestCase):
-    """Limits that an announced size exceeds, or that are used up."""
+    """Limits that an announced size exceeds, or that are reached."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -279,7 +281,7 @@ class LimitTests(LimitTestCase):
     }
 
     def test_size_cap(self) -> None:
-        """A size over the cap is 413, the cap itself is not."""
+        """A size over the cap is 413. The cap itself is allowed."""
         image = self.made()
         self.assertEqual(self.put(image, 1001), 413)
         self.assertEqual(self.put(image, 0, **{"X-OpenStack-Image-Size": "1001"}), 413)
@@ -288,18 +290,18 @@ class LimitTests(LimitTestCase):
         self.assertEqual(self.put(image, 1000), 204)
 
     def test_size_total(self) -> None:
-        """What would exceed the project's total is 413 before the image is looked up."""
+        """A size that exceeds the project's total is 413 before the image is looked up."""
         self.assertEqual(self.put(self.made(), 1000), 204)
         self.assertEqual(self.put(ABSENT, 1001), 413)
         self.assertEqual(self.put(ABSENT, 1000), 404)
 
     def test_size_total_is_of_the_project(self) -> None:
-        """What others have used does not count."""
+        """The usage of other projects does not count."""
         self.assertEqual(self.put(self.made(), 1000), 204)
         self.assertEqual(self.server.put(ABSENT, bytes(1001), **STRANGER).status, 404)
 
     def test_count_uploading(self) -> None:
-        """As many uploads as a project may have at a time; one more is 413 before the image is looked up."""
+        """One upload more than the limit of concurrent ones is 413 before the image is looked up."""
         first, second = self.made(), self.made()
         lines = [f"{name}: {value}" for name, value in MEMBER.items()]
         connections = [self.begin_put(image, 10, b"12345", *lines) for image in (first, second)]
@@ -312,7 +314,7 @@ class LimitTests(LimitTestCase):
         self.assertEqual(self.put(self.made(), 4), 204)
 
     def test_order(self) -> None:
-        """Content-Type, size header, quota, store, image: what comes first is told."""
+        """Content-Type, size header, quota, store and image are checked in this order."""
         wrong = {"Content-Type": "text/plain", "X-OpenStack-Image-Size": "x"}
         self.assertEqual(self.server.put(ABSENT, b"", **MEMBER, **wrong).status, 415)
         del wrong["Content-Type"]
@@ -322,7 +324,7 @@ class LimitTests(LimitTestCase):
 
 
 class UserStorageTests(LimitTestCase):
-    """The storage of every owner, where projects have no limits of their own."""
+    """The storage of every owner, without limits of projects."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -331,7 +333,7 @@ class UserStorageTests(LimitTestCase):
     }
 
     def test_left(self) -> None:
-        """A size over what is left of the owner's storage is 413."""
+        """A size over the rest of the owner's storage is 413."""
         self.assertEqual(self.put(self.made(), 1000), 204)
         image = self.made()
         self.assertEqual(self.put(image, 801), 413)
@@ -340,7 +342,7 @@ class UserStorageTests(LimitTestCase):
 
 
 class UsedUpTests(ApiTestCase):
-    """A project that has already more than its total."""
+    """A project that exceeds its total already."""
 
     tables: ClassVar[dict[str, Any] | None] = {
         "stores": ONE_STORE,
@@ -349,7 +351,7 @@ class UsedUpTests(ApiTestCase):
     }
 
     def test_any(self) -> None:
-        """Where the total is used up, a size need not be announced: 413."""
+        """If the total is used up, any upload is 413, also without an announced size."""
         body = b'{"disk_format": "raw", "container_format": "bare"}'
         images = [self.server.request("POST", "/v2/images", MEMBER, body).json["id"] for _ in range(2)]
         self.assertEqual(self.server.put(images[0], b"data", **MEMBER).status, 204)
@@ -359,12 +361,12 @@ class UsedUpTests(ApiTestCase):
 
 
 class StoreIdTests(ApiTestCase):
-    """`X-Image-Meta-Store` where there are several stores."""
+    """`X-Image-Meta-Store` with several stores."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": THREE_STORES}
 
     def test_named_and_default(self) -> None:
-        """Bytes go to the store that is named, else to the default one; the image says where they are."""
+        """The data goes to the named store, or to the default store, and the image names it."""
         for headers, store_id in (({}, "fast"), ({"X-Image-Meta-Store": "cheap"}, "cheap")):
             image = self.server.image()["id"]
             self.assertEqual(self.server.put(image, b"data", **headers).status, 204)
@@ -372,7 +374,7 @@ class StoreIdTests(ApiTestCase):
         self.assertEqual(self.server.store("far").calls.count("writer"), 0)
 
     def test_unknown(self) -> None:
-        """A store that is not there, or not for clients, is 400, before the image is looked up."""
+        """A store that does not exist, or is reserved, is 400 before the image is looked up."""
         image = self.server.image()["id"]
         for store_id in ("slow", "os_glance_staging_store", "os_glance_tasks_store", "FAST", ""):
             self.assertEqual(self.server.put(image, b"data", **{"X-Image-Meta-Store": store_id}).status, 400, store_id)
@@ -382,19 +384,19 @@ class StoreIdTests(ApiTestCase):
 
 
 class OneStoreIdTests(ApiTestCase):
-    """`X-Image-Meta-Store` where there is one store."""
+    """`X-Image-Meta-Store` with one store."""
 
     def test_ignored(self) -> None:
-        """The header is not looked at."""
+        """The header is ignored."""
         image = self.server.image()["id"]
         self.assertEqual(self.server.put(image, b"data", **{"X-Image-Meta-Store": "elsewhere"}).status, 204)
 
 
 class RefusingStoreTests(ApiTestCase):
-    """Stores that will not begin an object."""
+    """Stores that refuse to begin an object."""
 
     def test_each(self) -> None:
-        """Read-only is 410, full 413, denied and unreachable 503; the image is queued again."""
+        """Read-only is 410, full 413, denied and unreachable 503. The image is queued again."""
         for error, status in (
             (StoreReadOnly("local", "takes no images."), 410),
             (StoreFull("local", "is full."), 413),
@@ -413,7 +415,7 @@ class RefusingStoreTests(ApiTestCase):
             self.server.request("DELETE", f"/v2/images/{image}")
 
     def test_announced_size_does_not_fit(self) -> None:
-        """A size that the store has no room for is 413 before its first byte is asked for."""
+        """A size for which the store has no space is 413 before the first byte is requested."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, MEMORY["capacity"] + 1, b"", "Expect: 100-continue")
         self.assertEqual([answer.status for answer in connection.answers()], [413])
@@ -421,7 +423,7 @@ class RefusingStoreTests(ApiTestCase):
 
 
 class CatalogueTests(ApiTestCase):
-    """A database that cannot answer."""
+    """A database that does not respond."""
 
     tables: ClassVar[dict[str, Any] | None] = {"stores": ONE_STORE, "database": {"busy_timeout": 0}}
 
@@ -436,7 +438,9 @@ class CatalogueTests(ApiTestCase):
         self.assert_undone(image)
 
     def test_locked_at_the_end(self) -> None:
-        """An upload that cannot be made active is 503; its bytes and its claim go when the database answers."""
+        """An upload that cannot be activated is 503. Its data and its claim are removed when the database
+        responds again.
+        """
         image = self.server.image()["id"]
         connection = self.begin_put(image, 4, b"da")
         other = sqlite3.connect(self.folder / "imgsvc.sqlite", isolation_level=None)
@@ -455,12 +459,12 @@ class ContinueTests(ApiTestCase):
     """`Expect: 100-continue`"""
 
     def answers(self, image_id: str, *lines: str) -> list[int]:
-        """The statuses that a client gets which sends nothing before 100."""
+        """The statuses that a client gets that sends nothing before 100 Continue."""
         connection = self.begin_put(image_id, 4, b"", "Expect: 100-continue", *lines)
         return [answer.status for answer in connection.answers()]
 
     def test_accepted(self) -> None:
-        """An upload that is taken is told to go on, and then answered."""
+        """An accepted upload gets 100 Continue, and then its response."""
         image = self.server.image()["id"]
         connection = self.begin_put(image, 4, b"", "Expect: 100-continue")
         self.assertEqual([answer.status for answer in connection.answers()], [100])
@@ -469,7 +473,7 @@ class ContinueTests(ApiTestCase):
         self.assertEqual([answer.status for answer in connection.answers()], [100, 204])
 
     def test_refused(self) -> None:
-        """A refusal comes without 100."""
+        """A refusal comes without 100 Continue."""
         image = self.server.image()["id"]
         self.assertEqual(self.answers(ABSENT), [404])
         self.assertEqual(self.answers(image, "Content-Type: text/plain"), [415])
