@@ -114,7 +114,7 @@ class ContextTests(SynchronousTestCase):
             self.assertEqual(headers_for_services(), {"X-Openstack-Request-Id": "req-1"})
         with working_for(RequestContext("req-3", Caller(), traceparent=TRACE)):
             self.assertEqual(headers_for_services(), {"X-Openstack-Request-Id": "req-3", "traceparent": TRACE})
-        for odd in ("req-\x1b[31m", "req-\xe9", "req-a\tb"):  # as clients may choose them
+        for odd in ("req-\x1b[31m", "req-\xe9", "req-a\tb"):  # clients may choose such ids
             with working_for(RequestContext(odd, Caller(), traceparent=TRACE)):
                 self.assertEqual(headers_for_services(), {"traceparent": TRACE})
 

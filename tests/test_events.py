@@ -75,7 +75,7 @@ class EventsTests(SynchronousTestCase):
             [turn] = self.clock.getDelayedCalls()
             deliver = turn.func
             turn.cancel()
-            deliver()  # a reactor calls what is due, but not what that makes due
+            deliver()  # a reactor makes the calls that are due, but not those that they schedule
             delivered.append(len(self.seen))
         self.assertEqual(delivered, [DELIVERED_AT_ONCE, 2 * DELIVERED_AT_ONCE, 2 * DELIVERED_AT_ONCE + 1])
 

@@ -45,7 +45,7 @@ OF_IMAGES = set(FIELDS) - {
 LISTS = {
     "imgsvc/image_fields.py",  # the table
     "imgsvc/client/command/uploading.py",  # the options of a command, each with its own text
-    "imgsvc/catalogue/holdings.py",  # what a Record holds
+    "imgsvc/catalogue/holdings.py",  # the fields of a Record
 }
 """Modules that may name more fields in one list than MOST_NAMES."""
 MOST_NAMES = 3

@@ -50,7 +50,7 @@ class DependencyTests(SynchronousTestCase):
     def test_client(self) -> None:
         """The packages that the client imports are declared without an extra."""
         packages = packages_distributions()
-        # tests/test_architecture.py knows that the client imports no other module of ours.
+        # tests/test_architecture.py checks that the client imports no other module of imgsvc.
         names = ("__init__", "extras", "image_fields", "interrupts", "logger", "model")
         ours = [ROOT / "imgsvc" / f"{name}.py" for name in names]
         libraries = _libraries([*(ROOT / "imgsvc" / "client").rglob("*.py"), *ours])
@@ -149,7 +149,7 @@ class WheelTests(SynchronousTestCase):
         folder, wheel, python = self.build()
         self.check_names(zipfile.ZipFile(wheel).namelist())
         site = Path(self.run_in(folder, python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-        # Only the libraries are borrowed: pth files in there, as that of an editable install, are not read again.
+        # Only libraries are used from there. Its pth files, such as that of an editable install, are not read.
         (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
         pip = (sys.executable, "-m", "pip", "--python", python)
         self.run_in(folder, *pip, "install", "-q", "--no-deps", "--no-index", "--ignore-installed", wheel)

@@ -28,7 +28,7 @@ class BatchTest(CatalogueTestCase):
         started = self.held.start()
         self.threads.release()
         self.successResultOf(started)
-        # Whatever comes next finds the thread at work.
+        # Later calls find the thread busy.
         self.first = self.held.add(new_image())
 
     def tearDown(self) -> None:
@@ -127,7 +127,7 @@ class FailureTest(CatalogueTestCase):
         def set_page_limit(connection: Connection, pages: int) -> int:
             return int(connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").scalar_one())
 
-        # SQLite takes no limit below what there is: this one is what there is.
+        # SQLite raises a limit below the current size to that size, so this is the current size.
         pages = self.successResultOf(self.database.write(lambda connection: set_page_limit(connection, 1)))
         large = new_image(properties={"large": "x" * 100_000}, tags=("a",))
         failure = self.failureResultOf(self.catalogue.add(large), CatalogueUnavailable)

@@ -321,7 +321,7 @@ class PageTest(QueryTestCase):
         @given(st.dictionaries(ids, values, max_size=8), sorts, st.integers(1, 4))
         def pages(rows: dict[UUID, dict[str, Any]], sort: tuple[tuple[str, bool], ...], limit: int) -> None:
             number = next(projects)
-            # Ids of earlier examples are taken; their number in front makes them others, and keeps their order.
+            # Ids of earlier examples are taken. The number of the example before them makes new ones in order.
             images = [
                 self.add(id=f"{number:08d}{str(image_id)[8:]}{place:02d}"[-36:], owner=f"project {number}", **fields)
                 for place, (image_id, fields) in enumerate(rows.items())
@@ -342,7 +342,7 @@ def in_order(images: list[Image], sort: tuple[tuple[str, bool], ...]) -> list[Im
     """The order that the API requires, by plain sorting: stable, from the last key to the first."""
     descending = sort[0][1] if len(sort) == 1 else True
     keys = dict(reversed((*sort, ("created_at", descending), ("id", descending))))
-    # A key given again is a tie breaker that breaks nothing: the first counts.
+    # A repeated key has no effect: the first counts.
     order = [(name, keys[name]) for name in dict.fromkeys(name for name, _ in (*sort, ("created_at", 0), ("id", 0)))]
     for name, down in reversed(order):
         images = sorted(images, key=lambda image: rank(getattr(image, name)), reverse=down)

@@ -310,7 +310,7 @@ class StatementsTest(CatalogueTestCase):
         there are.
         """
         images = [self.add_active(tags=("a", "b"), properties={"a": "1", "b": "2"}) for _ in range(20)]
-        # Whether anything has changed is one more than the read, and all that a read of the same image takes.
+        # The check for changes is one statement more. A second read of the same image is only this check.
         self.assertEqual(self.count(lambda: self.catalogue.image(images[0].id)), 2)
         self.assertEqual(self.count(lambda: self.catalogue.image(images[0].id)), 1)
         query = ImageQuery(ADMIN, 15)

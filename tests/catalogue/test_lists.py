@@ -134,7 +134,7 @@ def passes(condition: Filter, image: Image) -> bool:
         return image.properties.get(condition.field.removeprefix("property:")) == condition.values[0]
     value, wanted = getattr(image, condition.field), condition.values[0]
     if isinstance(value, datetime):
-        value = value.replace(microsecond=0)  # what clients are shown
+        value = value.replace(microsecond=0)  # as clients see it
     if condition.operator == "in":
         return value in condition.values
     if condition.operator in ("eq", "neq"):

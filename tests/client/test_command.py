@@ -61,7 +61,7 @@ class Terminal:
             while more := os.read(self._master, 4096):
                 self.shown += more
         except OSError:
-            pass  # the other side of a terminal is closed: Linux has no other word for its end
+            pass  # Linux reports the end of a terminal only by this error
         return self.process.wait(LIMIT)
 
 

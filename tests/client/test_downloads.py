@@ -128,7 +128,7 @@ class ExactnessTests(DownloadTestCase):
     def test_file(self, size: int, piece_size: int, connections: int, block: int, breaks: Any, ranges: bool) -> None:
         """For any sizes and breaks, the file has the image's data, and every body is closed."""
         content = bytes(number % 251 for number in range(size))
-        # Fewer breaks in a row than patience, so that each download ends well.
+        # Fewer breaks in a row than attempts, so that each download succeeds.
         source = MemorySource(content, block, breaks[:RETRIES], ranges)
         folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, folder)

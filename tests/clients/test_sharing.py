@@ -198,7 +198,7 @@ class OpenstackSharingTests(SharingTestCase):
         self.assertEqual(["a", "c,d", 'e"f', "g;h&i", "in:a"], usual)
         queries: list[tuple[tuple[str, ...], list[str]]] = [
             ((), usual),
-            (("--limit", "2"), ['e"f', "g;h&i"]),  # the newest; the client sorts what it has
+            (("--limit", "2"), ['e"f', "g;h&i"]),  # the newest; the client sorts the page
             (("--max-items", "3"), ["c,d", 'e"f', "g;h&i"]),
             (("--limit", "1", "--marker", "c,d"), ["in:a"]),
             (("--sort", "name:desc", "--long"), usual[::-1]),

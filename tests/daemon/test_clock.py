@@ -37,7 +37,7 @@ class ClockTest(DaemonTestCase):
         clock.write_text(f"+{HOURS}h")
         after = daemon.show(daemon.image())["created_at"]
         self.assertGreater(after, before, "the daemon sees the new time")
-        for number in range(2):  # what no upload claims is removed by a round of the reaper: wait for two of them
+        for number in range(2):  # a round of the reaper removes objects without an upload: wait for two rounds
             leftover = daemon.data / "images" / f".leftover-{number}.000001-a.part"
             leftover.touch()
             self.wait(lambda path=leftover: not path.exists(), "a round of the reaper")

@@ -223,7 +223,7 @@ class ChosenCrashTests(CrashTestCase):
         other = self.daemon(LONG_LEASE, "other", self.victim.data)
         for crash, points in ((self.crash_in_upload, IN_UPLOADS), (self.crash_in_delete, IN_DELETES)):
             for point in points:
-                if point is IN_COMMIT:  # whether it counts is for the others to say, if there are any, and they say no
+                if point is IN_COMMIT:  # the other process decides whether it counts, and it does not
                     point = evolve(point, status="queued")
                 image_id, data = crash(point)
                 expire_leases(self.victim)
@@ -249,7 +249,7 @@ class StopTests(CrashTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        # It has no work of its own, in which a stop would hold the lock of the database.
+        # It has no other work, in which a stop could hold the lock of the database.
         self.slow = self.daemon('[server]\nupload_lease = "1 h"\nreaper_interval = "1 h"\n')
         self.other = self.daemon(LONG_LEASE, "other", self.slow.data)
 

@@ -41,7 +41,7 @@ class SlowReaderTests(TlsTestCase):
     def test_download(self) -> None:
         """Another download succeeds too, and all of them together stay within their limit of memory."""
         self.assertEqual(self.ask(self.head(f"GET /v2/images/{self.image_id}/file")).body, self.data)
-        # Beside the budget, each connection costs what OpenSSL and its buffers need.
+        # In addition to the budget, each connection needs memory for OpenSSL and its buffers.
         self.assertLess(self.memory() - self.before, 8 * MIB + self.readers * (MIB // 4))
 
 
@@ -64,7 +64,7 @@ class ConnectionTests(HostileTestCase):
 
     def test_busy_ones(self) -> None:
         """If each connection has a running request, a new client is told so, and the others go on."""
-        images = [self.image() for _ in range(86)]  # half of 300, less what the daemon keeps for itself
+        images = [self.image() for _ in range(86)]  # half of the rest of 300, without the daemon's own files
         uploads = []
         for image_id in images:
             uploads.append(self.connect())

@@ -74,7 +74,7 @@ class StoreFaultTests(FaultTestCase):
 
     def test_no_inodes(self) -> None:
         """No inode left is 413."""
-        mount = self.mount("8m,nr_inodes=5")  # the root, the folder, the lock, and the two of the test at the start
+        mount = self.mount("8m,nr_inodes=5")  # the root, the folder, the lock, and two of the test
         daemon = self.on(mount)
         (mount / "one").touch()
         (mount / "two").touch()
@@ -175,7 +175,7 @@ class StoreFaultTests(FaultTestCase):
         upload.send(b"x" * 7 * MIB)
         self.wait(lambda: hanging_threads(daemon.pid, part), "a thread that hangs")
         daemon.signal(signal.SIGTERM)
-        # It has ended but for the thread that strace still holds.
+        # It has ended, except the thread that strace still holds.
         self.wait(lambda: "State:\tZ" in Path(f"/proc/{daemon.pid}/status").read_text(), "the end")
         end(strace)
         self.assertEqual(daemon.stop(), 0)
@@ -249,7 +249,7 @@ class ReadingTests(FaultTestCase):
         self.assertEqual(daemon.put(cold, data), 204)
         self.assertEqual(daemon.put(warm, data[:MIB]), 204)
         self.throttle(daemon, device, 2 * MIB)
-        self.when_unused("umount", str(mount))  # which also forgets all that is in memory of it
+        self.when_unused("umount", str(mount))  # which also drops its pages from memory
         subprocess.run(["mount", device, str(mount)], check=True)
         self.assertEqual(daemon.get(warm), data[:MIB])
         waits = []
@@ -263,7 +263,7 @@ class ReadingTests(FaultTestCase):
                 waits.append(time.monotonic() - asked)
             taken = time.monotonic() - begun
         self.assertEqual(slow.result(), data)
-        self.assertGreater(taken, 2)  # or it was no slow disk
+        self.assertGreater(taken, 2)  # otherwise the disk was not slow
         self.assertGreater(len(waits), 10)
         self.assertLess(max(waits), 1.5)  # 4 MiB, which are read at a time, take 2
 
@@ -367,7 +367,7 @@ class DatabaseFaultTests(FaultTestCase):
         with self.locked(daemon):
             upload.send(b"x" * MIB)
             self.wait(lambda: image_id in files(daemon.data / "images"), "the bytes have their name")
-            time.sleep(0.5)  # and the catalogue is to learn of it
+            time.sleep(0.5)  # and the catalogue must be changed
         self.assertEqual(upload.status(), 204)
         self.assertEqual(daemon.get(image_id), b"x" * 2 * MIB)
 
@@ -394,7 +394,7 @@ class DatabaseFaultTests(FaultTestCase):
             while True:
                 file.write(bytes(4096))
         status = 201
-        for _ in range(300):  # what the write-ahead log has room for already
+        for _ in range(300):  # writes that fit into the existing write-ahead log
             if status == 201:
                 status = self.create(daemon)
         self.assertEqual(status, 503)
@@ -431,7 +431,7 @@ class DatabaseFaultTests(FaultTestCase):
             while True:
                 file.write(bytes(4096))
         while self.create(daemon) == 201:
-            pass  # what the write-ahead log has room for already
+            pass  # writes that fit into the existing write-ahead log
         for image_id in reversed(images):
             self.assertEqual(daemon.request("DELETE", f"/v2/images/{image_id}")[0], 204)
         self.wait(lambda: not files(data / "images"), "the bytes gone")
@@ -449,7 +449,7 @@ class DatabaseFaultTests(FaultTestCase):
         self.wait(lambda: log.stat().st_size > size, "the claim written, and not on the disk")
         daemon.signal(signal.SIGTERM)
         self.wait_for_log(daemon, "Server Shut Down", patience=30)
-        end(strace)  # which holds on to the thread that hangs
+        end(strace)  # which holds the thread that hangs
         assert daemon.process is not None
         self.assertEqual(daemon.process.wait(20), 0)
         self.assertEqual(upload.status(), 0)

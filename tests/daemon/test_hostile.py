@@ -347,7 +347,7 @@ class MemoryTests(HostileTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.ask(self.head("GET /v2/images"))
-        Path(f"/proc/{self.server.pid}/clear_refs").write_text("5")  # the high-water mark begins anew
+        Path(f"/proc/{self.server.pid}/clear_refs").write_text("5")  # reset the high-water mark
         self.before = self.memory("VmRSS")
 
     def memory(self, name: str) -> int:
@@ -501,7 +501,7 @@ class TimeTests(HostileTestCase):
         """A head that comes too slowly is cut after the time-out for the whole head."""
         connection = self.connect()
         with self.assertRaises((BrokenPipeError, ConnectionResetError)):
-            for byte in self.head("GET /healthcheck", "X: " + "y" * 200):  # for 25 s, were it not cut off
+            for byte in self.head("GET /healthcheck", "X: " + "y" * 200):  # 25 s in all, if it were not cut
                 connection.sendall(bytes([byte]))
                 time.sleep(0.1)  # the client is slow
 

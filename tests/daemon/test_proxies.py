@@ -278,4 +278,4 @@ class HaproxyIdentityTests(Haproxy, IdentityTests):
     """Identity behind HAProxy."""
 
 
-del TransferTests, IdentityTests  # which have no proxy, and are none to be run
+del TransferTests, IdentityTests  # these have no proxy, and must not run

@@ -44,7 +44,7 @@ class SchemathesisTests(DaemonTestCase):
                 *(sys.executable, "-m", "schemathesis.cli", "--config-file", SETTINGS, "--no-color"),
                 *("run", f"{daemon.endpoint}/v2/openapi.json"),
             ],
-            cwd=self.folder,  # where it leaves what a failed test needs to be repeated
+            cwd=self.folder,  # where it keeps the data to repeat a failed test
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -78,7 +78,7 @@ class VerifyTests(DaemonTestCase):
         slow, coming = self.running.image(), self.running.image()
         upload = Transfer(self.running, slow, len(DATA)).send(DATA[:100])
         self.part(slow, self.images)
-        (self.images / "left").write_bytes(DATA)  # so that the look takes a while
+        (self.images / "left").write_bytes(DATA)  # so that the verification takes a while
 
         def work(running: subprocess.Popen[str]) -> None:
             self.assertEqual(self.running.put(coming, DATA), 204)

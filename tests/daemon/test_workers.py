@@ -183,7 +183,7 @@ class WorkersTests(DaemonTestCase):
             numbers = port.fileno(), log.fileno()
             command = f'exec "{sys.executable}" -c "{COMMAND}" 4<&{numbers[0]} 3>&{numbers[1]}'
             worker = subprocess.run(
-                ["bash", "-c", command],  # others have no descriptors beyond 9
+                ["bash", "-c", command],  # other shells have no descriptors above 9
                 input=json.dumps(told).encode() + b"\n",
                 stdout=writer,
                 pass_fds=numbers,

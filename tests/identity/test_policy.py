@@ -179,7 +179,9 @@ class OperatorsPolicyTests(PolicyTestCase):
         """Replace the file, and ask the policy again after its interval."""
         self.write(text)
         self.stamp += 1
-        os.utime(self.path, ns=(self.stamp, self.stamp))  # the clock of the file system may stand still meanwhile
+        os.utime(
+            self.path, ns=(self.stamp, self.stamp)
+        )  # the file system's clock may be too coarse to show a difference
         self.clock.advance(1)
 
     def test_own_rules(self) -> None:

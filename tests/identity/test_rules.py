@@ -138,7 +138,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(self.logged("get_image: role:x\n"), [])
 
 
-# --- the oracle
+# --- comparison with oslo.policy
 
 PROJECTS = st.sampled_from(["red", "blue", None])
 ROLES = st.frozensets(st.sampled_from(["admin", "member", "reader", "service", "chief"]))
@@ -249,7 +249,7 @@ class OracleTests(SynchronousTestCase):
             for caller in callers:
                 for image in images:
                     expected = enforcer.enforce(action, target(caller, image), credentials(caller))
-                    for _ in range(2):  # the second answer is a kept one
+                    for _ in range(2):  # the second decision is a kept one
                         self.assertEqual(
                             policy.permits(action, caller, image), expected, (path.read_text(), action, caller, image)
                         )

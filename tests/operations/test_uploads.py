@@ -154,7 +154,7 @@ class StalledTests(ApiTestCase):
         self.server.run_reaper()  # another process undoes it while this one hangs
         self.assert_queued(image["id"])
         self.assertEqual(self.server.put(image["id"], b"new", **{"X-Image-Meta-Store": "other"}).status, 204)
-        self.server.store().heal()  # and then the late write comes, which must do no harm
+        self.server.store().heal()  # then the late write is done, which must do no harm
         self.assertEqual(self.server.request("GET", f"/v2/images/{image['id']}/file").body, b"new")
         self.assertEqual(self.server.server.core.uploads.running, set())
         self.assert_nothing_kept(["local"])

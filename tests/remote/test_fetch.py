@@ -313,7 +313,7 @@ class BodyTests(FetchTestCase):
         got = self.open()
         consumer = Consumer(pausing=True)
         reading = got.startProducing(consumer)
-        self.network.pump([1] * 30)  # longer than the time-out: it is the consumer who waits
+        self.network.pump([1] * 30)  # longer than the time-out, but the consumer waits
         self.assertNoResult(reading)
         self.assertLessEqual(len(consumer.data), 2 * PIECE)
         self.assertEqual(self.network.exchanges[0].transport.producerState, "paused")

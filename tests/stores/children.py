@@ -31,7 +31,7 @@ class Child:
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                # A worker of trial tells its parent of every line, by a pipe that belongs to this process no longer.
+                # A worker of trial writes every line to a pipe, which this process must not use.
                 for observer in list(globalLogPublisher._observers):
                     globalLogPublisher.removeObserver(observer)
                 function()

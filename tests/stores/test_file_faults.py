@@ -27,7 +27,7 @@ class FaultTests(SynchronousTestCase):
     """Every fault raises its own error, and leaves nothing behind."""
 
     def setUp(self) -> None:
-        # Not below the folder of the tests, which others than its owner may not be able to enter.
+        # Not below the folder of the tests, which other users may not be able to enter.
         self.folder = Path(mkdtemp())
         self.addCleanup(FilePath(str(self.folder)).remove)
         self.folder.chmod(0o777)
@@ -202,7 +202,7 @@ class InjectedFaultTests(SynchronousTestCase):
         folder = Path(self.mktemp()).absolute()
         part = folder / "images" / ".image.1.part"
         images = folder / "images"
-        marking = make(StoreSettings("local"), {}, store_services(folder))  # the child finds a folder that is marked
+        marking = make(StoreSettings("local"), {}, store_services(folder))  # so that the child finds a marked folder
         result_of(marking.start())
         result_of(marking.stop())
         traced = ["strace", "-f", "-qq", "-o", str(folder) + ".trace", "-P", str(part), "-P", str(images)]
@@ -223,7 +223,7 @@ class InjectedFaultTests(SynchronousTestCase):
 
     def test_short_write(self) -> None:
         """The rest of a short write is written by the next one, in its place."""
-        # The kernel writes nothing here and says that it wrote 4096 bytes, which are a hole then.
+        # The kernel writes nothing here and reports 4096 bytes, which become a hole.
         self.assertEqual("True\n", self.outcome("pwritev,pwritev2:retval=4096:when=1"))
 
     def test_sync(self) -> None:

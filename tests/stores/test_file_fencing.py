@@ -110,7 +110,7 @@ class FencingTests(SynchronousTestCase):
             writer = result_of(write(self.store, NAME, LATER, DATA))
             try:
                 self.patiently(writer.commit())
-            except StoreUnavailable:  # it was stopped with the lock in its hands
+            except StoreUnavailable:  # it was stopped while it held the lock
                 child.go_on()
                 child.finish()
                 result_of(writer.abort())

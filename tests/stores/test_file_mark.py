@@ -40,7 +40,7 @@ class FileMarkTests(MarkContract, SynchronousTestCase):
         self.images.mkdir()
 
     def return_medium(self) -> None:
-        self.images.rmdir()  # which shows that nothing was put there
+        self.images.rmdir()  # which shows that nothing was written there
         os.rename(self.folder / "away", self.images)
 
     def add_object(self, name: str) -> None:

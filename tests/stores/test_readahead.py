@@ -118,7 +118,9 @@ class ReadAheadTests(SynchronousTestCase):
         hungry.hold(2 * BLOCK)
         self.assertEqual(4 * BLOCK, self.budget.held)
         wanting = other.startProducing(Consumer())
-        self.assertEqual([BLOCK, 0], [read[0] for read in self.asked])  # the second block of the first is on its way
+        self.assertEqual(
+            [BLOCK, 0], [read[0] for read in self.asked]
+        )  # the second block of the first reader is being read
         self.assertEqual(4 * BLOCK, self.budget.held)
         self.answer()
         self.assertEqual((b"", 3 * BLOCK), (self.consumer.data, self.budget.held))

@@ -97,7 +97,7 @@ class Daemon:
                 return self
             if self.process.poll() is not None:
                 break
-            time.sleep(0.02)  # the one way to wait for a process that says it is ready in a file
+            time.sleep(0.02)  # the only way to wait for a process that reports in a file
         self.kill()
         raise AssertionError(f"the daemon does not start:\n{self.log(start)}")
 
@@ -136,7 +136,7 @@ class Daemon:
             self.signal(signal.SIGTERM)
         return self.process.wait(patience)
 
-    # --- a client that does no more than it is told
+    # --- a simple client
 
     def request(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None, timeout: float = 60.0

@@ -98,7 +98,7 @@ class DatabaseServer:
                     raise AssertionError(
                         f"no server: {error}\n{self.log_file.read_text('utf-8', 'replace')}"
                     ) from error
-                time.sleep(0.02)  # the one way to wait for a server that says nothing
+                time.sleep(0.02)  # the only way to wait for a server that reports nothing
 
     def stop(self) -> None:
         """Stop the server in order, without waiting for connections. May be repeated."""
@@ -212,7 +212,7 @@ class MariaDB(DatabaseServer):
         return [
             *("/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self.folder / 'data'}"),
             *("--skip-networking", f"--socket={self._socket}", "--max-connections=150", "--skip-log-bin"),
-            f"--tmpdir={self.folder}",  # at its start a server removes the temporary tables of any other that are there
+            f"--tmpdir={self.folder}",  # otherwise a server removes temporary tables of others at its start
             *([] if self.durable else self._careless),
             *("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--innodb-fast-shutdown=2"),
             *("--character-set-server=latin1", "--collation-server=latin1_swedish_ci"),

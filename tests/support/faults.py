@@ -62,7 +62,7 @@ class FaultyStore:
         if name in self._hanging:
             answer: Deferred[Any] = Deferred()
             self._hung.append((call, answer))
-            return shielded(answer)  # what hangs cannot be called off
+            return shielded(answer)  # a hanging call cannot be cancelled
         error, done = self._errors.get(name, (None, False))
         if error is None:
             return call()

@@ -30,7 +30,7 @@ __all__ = ["LOOKS", "MarkContract"]
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _Case
 else:
-    _Case = object  # or it would be taken for a test wherever it is imported
+    _Case = object  # otherwise it would count as a test wherever it is imported
 
 LOOKS = 60.0
 """Seconds within which a store checks again whether its medium is there."""

@@ -183,7 +183,7 @@ class MemoryServer:
         self.start()
 
     def _wrap(self, wrap: Callable[[IStore], IStore]) -> None:
-        registry: Any = self.server.core.stores  # which all that use stores share
+        registry: Any = self.server.core.stores  # which all users of stores share
         registry._stores = {store.store_id: wrap(store) for store in registry.every()}
         registry.default = registry.get(registry.default.store_id)
 
@@ -253,7 +253,7 @@ class MemoryServer:
             raise AssertionError(f"{method} {path}: {len(answers)} answers")
         (answer,) = answers
         complaint = self._description.complaint(method, path, answer.status, answer.headers, answer.body)
-        if complaint is not None and answer.status != 500:  # what is wrong with that, the test says
+        if complaint is not None and answer.status != 500:  # the test itself reports a 500
             raise AssertionError(f"{complaint}: see what describes the route")
         return answer
 

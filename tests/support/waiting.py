@@ -28,7 +28,7 @@ def wait_for(condition: Callable[[], T], what: str, patience: float = PATIENCE) 
             return value
         if time.monotonic() > until:
             raise AssertionError(f"in {patience} s not: {what}")
-        time.sleep(0.02)  # there is nothing to be told by another process
+        time.sleep(0.02)  # the other process cannot report it
 
 
 def is_running(pid: int) -> bool:

@@ -321,7 +321,7 @@ class ReaperTests(CatalogueTestCase):
         self.round()
         self.assertRaises(NotFound, lambda: fired(self.catalogue.task(lease.task_id)))
 
-    # --- objects that no claim stands for
+    # --- objects without a claim
 
     def test_not_finalized(self) -> None:
         """The object of an active image is finalized, and stays."""

@@ -70,7 +70,7 @@ class VerificationTests(CatalogueTestCase):
     def made(self) -> Any:
         return MeddledMemoryStore(StoreSettings("local"), 0, Budget(1 << 20))
 
-    # --- what others do
+    # --- concurrent changes
 
     def active(self, data: bytes = DATA, lease_id: str | None = None) -> tuple[str, Location]:
         """The id of an image with data, and its location."""
@@ -101,7 +101,7 @@ class VerificationTests(CatalogueTestCase):
         result_of(put(self.store, image_id, "000001-other", data))
         return image_id
 
-    # --- what is found
+    # --- findings
 
     def begin(self, store: Any = None, **rules: Any) -> tuple[Deferred[None], Findings, list[Finding]]:
         """A running verification, and its findings."""
@@ -220,7 +220,7 @@ class VerificationTests(CatalogueTestCase):
         self.assertEqual([problem for problem, *_ in self.found(repair=True)], ["unfinished"])
         self.assertEqual(self.names(), set())
 
-    # --- what goes on meanwhile
+    # --- concurrent uploads and deletions
 
     def test_under_way(self) -> None:
         """Uploads at every step, and deletions, are no findings and not harmed."""
@@ -315,7 +315,7 @@ class VerificationTests(CatalogueTestCase):
         """From now on, let others do this whenever the store is asked."""
         self.store.before = before
 
-    # --- what cannot be looked at
+    # --- stores and objects that cannot be read
 
     def test_away(self) -> None:
         """A store that is away, or goes away meanwhile, has no findings and is reported as unreadable."""

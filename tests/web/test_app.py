@@ -59,7 +59,7 @@ class ErrorBodyTests(AppTestCase):
             "application/*",
             "application/json, text/plain",
             "text/html;q=0.1, application/json",
-            "",  # openstacksdk, which reads no plain text
+            "",  # openstacksdk, which does not read plain text
         ):
             answer = self.get(MISSING, {"Accept": accept})
             self.assertEqual(answer.headers["content-type"], "application/json", accept)

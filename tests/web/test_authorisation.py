@@ -17,7 +17,7 @@ from attrs import frozen
 from tests.web.location_rigs import DATA, URL, V21, LocationTestCase
 from tests.web.rigs import identity
 
-# --- who asks
+# --- callers
 
 
 @frozen
@@ -55,7 +55,7 @@ CALLERS: Final[Mapping[str, Who]] = {
 ADMIN: Final = CALLERS["admin"].headers
 
 
-# --- what is asked for
+# --- targets
 
 
 @frozen
@@ -77,7 +77,7 @@ NAMESPACES: Final = (Target("private"), Target("public"))
 NOTHING: Final = Target()
 
 
-# --- what the contract says
+# --- the contract
 
 RULES: Final[Mapping[str, Callable[[Who, Target], bool]]] = {
     "A": lambda who, target: "admin" in who.roles,
@@ -308,7 +308,7 @@ ON_NOTHING: Final[Mapping[str, Request]] = {
 }
 
 
-# --- asking
+# --- requests
 
 
 class AuthorisationTestCase(LocationTestCase):

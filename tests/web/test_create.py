@@ -224,7 +224,7 @@ class RefusedTests(CreateTestCase):
             *({"tags": "a"}, {"tags": [1]}, {"tags": ["x" * 256]}, {"tags": None}, {"tags": {}}),
             *({"x": 1}, {"x": None}, {"x": True}, {"x": ["a"]}, {"x": {}}, {"k" * 256: "v"}, {"kernel_id": "x"}),
             *({"cinder_encryption_key_deletion_policy": "maybe"}, {"os_distro": None}),
-            *({"": "x"}, {" ": "x"}, {"\t\u00a0": "x"}),  # a patch strips keys, and takes no empty one
+            *({"": "x"}, {" ": "x"}, {"\t\u00a0": "x"}),  # a patch strips blanks from keys, and refuses empty ones
         ):
             self.assertEqual(self.post(fields).status, 400, fields)
         self.assertEqual(self.number_of_images(), 0)

@@ -196,7 +196,7 @@ class DetailTests(HealthTestCase):
             connection.execute(f"{statement} FROM image_locations")
         cheap.fail("reader", ObjectMissing("cheap", "x"))
         self.assertEqual(self.server.request("GET", f"/v2/images/{image}/file").status, 200)
-        self.assertEqual(self.found(), (200, []))  # it is there when it is looked for
+        self.assertEqual(self.found(), (200, []))  # it exists when it is checked
         self.server.request("GET", f"/v2/images/{image}/file")
         cheap.inner._objects.clear()
         self.assertEqual(self.found(), (503, ["store cheap: OBJECTS MISSING"]))

@@ -223,7 +223,7 @@ class SlowClientTests(LargeAnswerTestCase):
             held.append(self.budget.held)
             connection.lose()
 
-        self.server.clock.callLater(0, lose)  # before the turn that goes on with what is begun now
+        self.server.clock.callLater(0, lose)  # before the turn that continues the work that begins now
         connection.send(f"GET {LIST} HTTP/1.1\r\nHost: imgsvc-test\r\n\r\n".encode())
         self.turn()
         self.assertGreater(held[0], 3 * MIB)

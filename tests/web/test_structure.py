@@ -53,7 +53,7 @@ class StructureTests(SynchronousTestCase):
             document = json.loads(data.decode())
         except ValueError:
             return
-        kept = model(document)  # less than what is there, where a key is there twice
+        kept = model(document)  # fewer than the text has, if a key is repeated
         self.assertGreaterEqual(found.values, kept.values)
         self.assertGreaterEqual(found.depth, kept.depth)
 
