@@ -77,7 +77,7 @@ class Server:
         reload=True,
     )
     send_timeout: Seconds = option(
-        "Disconnect a client that reads nothing of its answer for this time.", 60.0, at_least=1, reload=True
+        "Disconnect a client that reads nothing of its response for this time.", 60.0, at_least=1, reload=True
     )
     service_timeout: Seconds = option(
         "How long a request waits at most for other services, such as Barbican, counted from its beginning.",

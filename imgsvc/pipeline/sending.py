@@ -54,7 +54,7 @@ class Answers:
 
 
 def _gave_up(result: object, seconds: float) -> Reservation:
-    raise Overloaded(f"The server has had no memory for an answer of this size for {seconds:.0f} seconds.")
+    raise Overloaded(f"The server has had no memory for a response of this size for {seconds:.0f} seconds.")
 
 
 @implementer(IPushProducer)

@@ -41,7 +41,7 @@ class HttpOptions:
     """[stores.NAME] with kind = "http"."""
 
     timeout: Seconds = option(
-        "How long to wait for a connection, for the beginning of the answer, and between two pieces of it.",
+        "How long to wait for a connection, for the beginning of the response, and between two pieces of it.",
         30.0,
         at_least=0.1,
     )
