@@ -97,7 +97,7 @@ async def _verify_store(core: Core, store: IStore, rules: VerifyRules, printer: 
         findings=findings,
         rules=rules,
         clock=reactor,
-        budget=core.budgets.downloads,
+        budget=core.budgets.uploads,
         digest_scheduler=core.digest_scheduler,
     )
     try:

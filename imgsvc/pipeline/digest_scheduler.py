@@ -50,6 +50,7 @@ class DigestScheduler:
       takes as many of them as the hasher has lanes, in the order in which they began to wait. A stream whose pieces are
       more than MOST_IN_COMMON waits with the rest behind the others, if there are any.
     - While a thread is idle, pieces wait for others for PATIENCE at most, and only if enough streams had pieces lately.
+      A thread is not idle in this sense while no core is, and another call is running.
     - Fewer streams than `common_from` get calls of their own.
 
     Without such lanes each stream has its own calls at once. They wait in the pool for a thread.
@@ -137,13 +138,19 @@ class DigestScheduler:
 
     def _can_call(self) -> bool:
         """Whether streams that wait are to be hashed now."""
-        return not self._gathers or (self._calls < self._size and not self._wait_for_others())
-
-    def _wait_for_others(self) -> bool:
-        """Whether streams that are likely to have pieces in a moment are waited for."""
+        if not self._gathers:
+            return True
+        if self._calls >= self._size:
+            return False
         expected = min(self._hasher.lanes, self._expected())
         if expected < self._hasher.common_from or len(self._waiting) >= expected:
-            return False
+            return True
+        if self._calls >= self._usable_threads():
+            return False  # two calls at once would share a core, and each would have fewer streams
+        return not self._wait_for_others()
+
+    def _wait_for_others(self) -> bool:
+        """Whether the streams that wait have to wait for others, which are likely to have pieces in a moment."""
         patience = self._waiting[0].since + PATIENCE - self._clock.seconds()
         if patience < SHORTEST:
             return False
@@ -193,8 +200,11 @@ class DigestScheduler:
 
     def _idle_threads(self) -> int:
         """Threads for one call more. The streams that wait need threads, too."""
-        usable = round(min(self._size, self._cores.left(self._used))) if self._gathers else self._size
-        return max(1, usable - self._calls - len(self._waiting))
+        return max(1, self._usable_threads() - self._calls - len(self._waiting))
+
+    def _usable_threads(self) -> int:
+        """Threads that have a core for themselves, at least 1."""
+        return max(1, round(min(self._size, self._cores.left(self._used))))
 
     def _called(self, result: float | Failure, ended: _Round) -> None:
         self._calls -= 1

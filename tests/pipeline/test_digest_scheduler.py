@@ -10,21 +10,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imgsvc.hashing.reference import HashlibHasher
-from imgsvc.pipeline.cores import Cores
 from imgsvc.pipeline.digest_scheduler import MOST_IN_COMMON, PATIENCE, RECENT, DigestScheduler
 from imgsvc.pipeline.digests import Digests
-from tests.support.hashing import LanesHasher
+from tests.support.hashing import FixedCores, LanesHasher
 from tests.support.threads import ImmediateThreads, ManualThreads
-
-
-class FixedCores(Cores):
-    """As many as the test says."""
-
-    def __init__(self, left: float) -> None:
-        self.now = left
-
-    def left(self, used: float) -> float:
-        return self.now
 
 
 class SchedulerTestCase(SynchronousTestCase):
@@ -191,6 +180,30 @@ class CompanyTests(SchedulerTestCase):
         self.assertEqual(self.threads.most, 2)
         self.threads.finish(1)
         self.assertEqual(self.hasher.sizes[4:], [[6]])
+        self.finish_all()
+
+    def test_busy_cores(self) -> None:
+        """While no core is idle for a second call, a call is waited for, so that the next one has more streams."""
+        self.cores.now = 1.4
+        streams = self.active(6)
+        for stream in streams[:4]:
+            stream.consume([b"1"])
+        streams[4].consume([b"22"])
+        streams[5].consume([b"22"])
+        self.clock.advance(PATIENCE * 2)
+        self.assertEqual(self.hasher.sizes, [[1] * 4])
+        self.threads.finish()
+        self.clock.advance(PATIENCE)
+        self.assertEqual(self.hasher.sizes[1:], [[2]])
+        self.finish_all()
+        self.assertEqual(self.hasher.sizes[2:], [[2]])
+
+    def test_busy_cores_and_all_lanes(self) -> None:
+        """As many streams as there are lanes do not wait for that: the call would have no more of them."""
+        self.cores.now = 0.0
+        for stream in self.active(8):
+            stream.consume([b"1"])
+        self.assertEqual((self.hasher.sizes, len(self.threads)), ([[1] * 4] * 2, 2))
         self.finish_all()
 
     def test_owners_answer(self) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from random import Random
 
 from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from imgsvc.hashing import IHasher
+from imgsvc.hashing.choose import choose_hasher
 from imgsvc.hashing.reference import HashlibHasher
 from imgsvc.pipeline.cores import Cores
 from imgsvc.pipeline.digest_scheduler import MOST_IN_COMMON, PATIENCE, DigestScheduler
 from imgsvc.pipeline.digests import Digests
-from tests.support.hashing import LanesHasher
+from imgsvc.threads import ReactorThreads
+from tests.support.hashing import FixedCores, LanesHasher
 from tests.support.threads import ManualThreads
 
 ALGORITHMS = ({"md5"}, {"md5", "sha512"}, {"sha256", "md5", "sha1"})
@@ -52,11 +57,11 @@ class Stream:
 class Run:
     """A scheduler and its streams."""
 
-    def __init__(self, hasher: IHasher, size: int) -> None:
+    def __init__(self, hasher: IHasher, size: int, cores: float) -> None:
         self.clock = Clock()
         self.hasher = hasher
         self.threads = ManualThreads(size)
-        self.scheduler = DigestScheduler(hasher, self.threads, size, self.clock, Cores(self.clock))
+        self.scheduler = DigestScheduler(hasher, self.threads, size, self.clock, FixedCores(cores))
         self.streams: list[Stream] = []
         self.errors: list[Failure] = []
         self.failed: set[int] = set()
@@ -145,10 +150,12 @@ class StreamTests(SynchronousTestCase):
     """Each stream gets its own digests, or its failure; nothing hangs, and nothing is held."""
 
     @settings(derandomize=True, deadline=None, max_examples=150)
-    @given(st.integers(2, 8), st.integers(1, 4), st.integers(1, 3), ACTIONS)
-    def test_lanes(self, lanes: int, common_from: int, size: int, actions: list[tuple[object, ...]]) -> None:
+    @given(st.integers(2, 8), st.integers(1, 4), st.integers(1, 3), st.integers(0, 3), ACTIONS)
+    def test_lanes(
+        self, lanes: int, common_from: int, size: int, cores: int, actions: list[tuple[object, ...]]
+    ) -> None:
         """With any number of lanes and threads. There are never more calls than threads."""
-        run = Run(LanesHasher(lanes, min(common_from + 1, lanes)), size)
+        run = Run(LanesHasher(lanes, min(common_from + 1, lanes)), size, cores)
         for action in actions:
             run.take(action)
             run.check_progress()
@@ -159,7 +166,7 @@ class StreamTests(SynchronousTestCase):
     @given(st.integers(1, 3), ACTIONS.map(lambda actions: [each for each in actions if each[0] != "fail"]))
     def test_one_lane(self, size: int, actions: list[tuple[object, ...]]) -> None:
         """With hashlib."""
-        run = Run(HashlibHasher(), size)
+        run = Run(HashlibHasher(), size, 0)
         for action in actions:
             run.take(action)
             run.check_progress()
@@ -170,7 +177,7 @@ class StreamTests(SynchronousTestCase):
     @given(ACTIONS)
     def test_stop(self, actions: list[tuple[object, ...]]) -> None:
         """When scheduler and threads are stopped, all that is under way ends."""
-        run = Run(LanesHasher(4, 2), 2)
+        run = Run(LanesHasher(4, 2), 2, 2)
         for action in actions:
             run.take(action)
         streams = [stream for stream in run.streams if stream.sending is not None]
@@ -183,3 +190,31 @@ class StreamTests(SynchronousTestCase):
             [*_, result] = stream.results
             assert isinstance(result, Failure)
             result.trap(CancelledError)
+
+
+class RealTests(TestCase):
+    """Real threads, the real clock, and what computes digests on this machine, without and with the accelerator."""
+
+    async def test_many_streams(self) -> None:
+        """Streams of many sizes at the same time have the digests of their bytes."""
+        for wanted in (False, True):
+            threads = ReactorThreads(reactor, "test", 2)
+            self.addCleanup(threads.stop)
+            clock = IReactorTime(reactor)
+            scheduler = DigestScheduler(choose_hasher(wanted).hasher, threads, 2, clock, Cores(clock))
+            streams = [self.stream(scheduler, number) for number in range(20)]
+            await gatherResults([Deferred.fromCoroutine(stream) for stream in streams])
+            scheduler.stop()
+
+    async def stream(self, scheduler: DigestScheduler, number: int) -> None:
+        """One stream, which ends at its own time."""
+        random = Random(number)
+        algorithms = {"md5", random.choice(("sha256", "sha512", "sha3_256"))}
+        digests = scheduler.digests(algorithms)
+        expected = [hashlib.new(each) for each in algorithms]
+        for _ in range(number):
+            pieces = [random.randbytes(random.choice((0, 1, 127, 5000, 65536))) for _ in range(random.randrange(8))]
+            await digests.consume(pieces)
+            for each in expected:
+                each.update(b"".join(pieces))
+        self.assertEqual([digests.hexdigest(each.name) for each in expected], [each.hexdigest() for each in expected])

@@ -15,7 +15,7 @@ from imgsvc.pipeline.cores import Cores
 from imgsvc.pipeline.digest_scheduler import DigestScheduler
 from tests.support.threads import ImmediateThreads
 
-__all__ = ["LanesHasher", "WholeHash", "plain_scheduler"]
+__all__ = ["FixedCores", "LanesHasher", "WholeHash", "plain_scheduler"]
 
 
 @implementer(IRunningHash)
@@ -85,6 +85,16 @@ class LanesHasher:
                     running.data += piece
 
         return [call]
+
+
+class FixedCores(Cores):
+    """As many as the test says."""
+
+    def __init__(self, left: float) -> None:
+        self.now = left
+
+    def left(self, used: float) -> float:
+        return self.now
 
 
 def plain_scheduler(clock: IReactorTime) -> DigestScheduler:
