@@ -15,6 +15,9 @@ from attrs import evolve, field, frozen
 
 from imgsvc.endpoints import advice, is_local
 from imgsvc.errors import ConfigurationError
+from imgsvc.identity_options import Identity as Identity
+from imgsvc.identity_options import IdentityProxy as IdentityProxy
+from imgsvc.identity_options import IdentityUsers as IdentityUsers
 from imgsvc.options import Seconds as Seconds
 from imgsvc.options import Size as Size
 from imgsvc.options import converter
@@ -284,33 +287,6 @@ class Policy:
 
 
 @frozen
-class IdentityProxy:
-    """[identity.proxy]"""
-
-    peers: tuple[str, ...] = option(
-        "Proxies whose identity headers are trusted: addresses, networks as `10.0.0.0/8`, `unix` for unix sockets.",
-        ("127.0.0.1",),
-        reload=True,
-    )
-
-
-@frozen
-class Identity:
-    """[identity]"""
-
-    mode: str = option(
-        "`none`: every client is the administrator. `proxy`: a proxy in front identifies the client by headers.",
-        "none",
-        choices=("none", "proxy"),
-        reload=True,
-    )
-    allow_remote: bool = option(
-        "Allow mode `none` to listen on addresses that other machines can reach.", False, reload=True
-    )
-    proxy: IdentityProxy = field(factory=IdentityProxy)
-
-
-@frozen
 class Config:
     """The whole configuration. Raises ConfigurationError if one option does not fit another."""
 
@@ -340,22 +316,27 @@ class Config:
                 if not is_local(endpoint):
                     raise ConfigurationError(
                         f"server.listen = {endpoint!r}: with identity.mode = 'none' must be a loopback address,"
-                        " as tcp:9292:interface=127.0.0.1, or a unix socket, unless identity.allow_remote = true"
+                        " as tcp:9292:interface=127.0.0.1, or a unix socket, unless identity.allow_remote = true."
+                        " To serve other machines, add --first-user NAME: it asks for a password, and everybody needs"
+                        " a user and a password then (identity.mode = 'users')"
                     )
 
 
 # --- reading and handing on
 
 
-def load(path: Path | None = None, listen: Sequence[str] = ()) -> Config:
+def load(path: Path | None = None, listen: Sequence[str] = (), mode: str | None = None) -> Config:
     """Read the configuration.
 
     path: of a TOML file; None for the defaults. listen: endpoints, strings; if there are any, they replace
-    `server.listen`.
+    `server.listen`. mode: replaces `identity.mode`; None: it does not.
 
     Raises ConfigurationError.
     """
-    config = structure(Config, {} if path is None else _read(path), "")
+    table = {} if path is None else _read(path)
+    if mode is not None and isinstance(table.get("identity", {}), dict):
+        table["identity"] = {**table.get("identity", {}), "mode": mode}
+    config = structure(Config, table, "")
     return evolve(config, server=evolve(config.server, listen=tuple(listen))) if listen else config
 
 

@@ -68,6 +68,14 @@ class Unauthenticated(ImgsvcError):
     """The request carries no valid identity."""
 
 
+class TooManyAttempts(ImgsvcError):
+    """Too many wrong passwords came from an address, or for a user. pause: seconds until another may be tried."""
+
+    def __init__(self, pause: int) -> None:
+        super().__init__(f"Too many wrong passwords, or too many at once: try again in {pause} s.")
+        self.retry_after = pause
+
+
 class Forbidden(ImgsvcError):
     """The caller may see the object, but may not do this with it."""
 

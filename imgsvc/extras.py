@@ -9,6 +9,7 @@ __all__ = ["SERVER_MODULES", "require_server"]
 
 SERVER_MODULES: Final = (
     "alembic",
+    "bcrypt",
     "cattrs",
     "cryptography",
     "fastjsonschema",

@@ -37,10 +37,23 @@ class Peers:
         return isinstance(peer, UNIXAddress) and self._unix
 
     def _look_up(self, host: str) -> bool:
-        address: IPv4Address | IPv6Address = ip_address(host.partition("%")[0])
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
+        address = _address(host)
         return any(address in network for network in self._networks)
+
+
+def counted_as(host: str) -> str:
+    """The key by which one client is counted: an IPv4 address, or an IPv6 network of /64, which one client often has.
+
+    host: an address. Raises ValueError: it is none.
+    """
+    address = _address(host)
+    return str(ip_network((address, 64), strict=False) if isinstance(address, IPv6Address) else address)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address:
+    """Read an address, with or without a zone. Raises ValueError."""
+    address = ip_address(host.partition("%")[0])
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
 def _network(text: str, option: str) -> IPv4Network | IPv6Network:

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from functools import partial
+from getpass import getpass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +16,7 @@ from twisted.python import usage
 
 from imgsvc import __version__, config, log
 from imgsvc.daemon.launch import Launch
-from imgsvc.errors import ConfigurationError
+from imgsvc.errors import ConfigurationError, ImgsvcError, Invalid
 from imgsvc.output import abandon_output
 
 
@@ -27,6 +28,7 @@ class Options(usage.Options):
     optParameters = [
         ["config", "c", None, "TOML file with the configuration; without it the defaults hold"],
         ["data", "d", "imgsvc-data", "folder that relative paths of the configuration are in; made if absent"],
+        ["first-user", None, None, 'use identity.mode "users"; without any user yet, ask for the password of this one'],
         ["log-format", None, "text", "how the log is written: text or json"],
     ]
 
@@ -54,14 +56,25 @@ class Options(usage.Options):
             if self["log-format"] not in ("text", "json"):
                 raise ConfigurationError(f"--log-format = {self['log-format']!r}: must be text or json")
             path = Path(self["config"]) if self["config"] else None
-            self.configuration = config.load(path, self["listen"])
-            self.read_again = partial(config.load, path and path.absolute(), self["listen"])
+            mode = "users" if self["first-user"] else None
+            self.configuration = config.load(path, self["listen"], mode)
+            self.read_again = partial(config.load, path and path.absolute(), self["listen"], mode)
             self.data_folder = Path(self["data"]).absolute()
             _check_folder(self.data_folder)
             self._choose_log()
-        except ConfigurationError as error:
+            if self["first-user"]:
+                self._make_first_user(self["first-user"])
+        except ImgsvcError as error:
             raise _refusal(error) from error
         self._choose_pid_file()
+
+    def _make_first_user(self, name: str) -> None:
+        """Make the user, if there is none yet. Raises ImgsvcError."""
+        from imgsvc.identity.users.first import make_first_user
+
+        path = self.data_folder / self.configuration.identity.users.file
+        if make_first_user(path, name, _ask_for_password) and sys.stderr is not None:
+            sys.stderr.write(f"imgsvc: made the administrator {name!r}: see `imgsvc-admin user --help`.\n")
 
     def _choose_pid_file(self) -> None:
         """Write no pid file in the foreground, unless twistd was told to.
@@ -93,6 +106,23 @@ def _print(text: str) -> NoReturn:
         abandon_output(error)
         raise SystemExit(1) from None
     raise SystemExit(0)
+
+
+def _ask_for_password() -> str:
+    """Ask for a new password at the terminal, or read one line of standard input. Raises Invalid."""
+    from imgsvc.identity.users.passwords import read_password
+
+    if sys.stdin is None:
+        raise Invalid("There is no standard input to read the password of --first-user from.")
+    if not sys.stdin.isatty():
+        return read_password(sys.stdin.buffer)
+    try:
+        password = getpass("Password: ")
+        if getpass("Repeat for confirmation: ") != password:
+            raise Invalid("The two passwords are not the same.")
+    except (EOFError, KeyboardInterrupt):
+        raise SystemExit(130) from None
+    return password
 
 
 _chosen: list[log.LogOutput] = []
@@ -145,6 +175,6 @@ def makeService(options: Options) -> IService:
         raise _refusal(error) from error
 
 
-def _refusal(error: ConfigurationError) -> SystemExit:
+def _refusal(error: ImgsvcError) -> SystemExit:
     """The exception that ends twistd with this line and status 1. For a UsageError it would print its help as well."""
     return SystemExit(f"imgsvc: {error}")

@@ -17,8 +17,8 @@ PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
     *("interfaces", "model", "store_model", "lease_model", "metadef_model", "event_model", "image_fields", "errors"),
-    *("context", "folders", "lease_keeper", "page_cache", "peers", "producers", "rates", "response_body", "shield"),
-    *("threads", "words"),
+    *("context", "folders", "forwarded", "lease_keeper", "page_cache", "peers", "producers", "rates", "response_body"),
+    *("shield", "threads", "words"),
 }
 """The packages that each package of the server may import."""
 
@@ -36,6 +36,7 @@ ARROWS = {
     "extras": set(),
     "interfaces": {"errors", "event_model", "lease_model", "metadef_model", "model", "store_model"},
     "folders": set(),
+    "forwarded": set(),
     "log": {"context", "words"},
     "context": {"model"},
     "interrupts": set(),
@@ -50,7 +51,8 @@ ARROWS = {
     "words": set(),
     "hashing": set(),
     "options": {"errors"},
-    "config": {"endpoints", "errors", "options", "store_options"},
+    "config": {"endpoints", "errors", "identity_options", "options", "store_options"},
+    "identity_options": {"options"},
     "store_options": {"errors", "options", "store_model"},
     "endpoints": set(),
     "web": GROUND | {"operations"},
@@ -124,6 +126,7 @@ LIBRARIES = {
     "treq": {"client", "remote"},
     "cryptography": {"pipeline"},
     "click": {"client", "admin"},
+    "bcrypt": {"identity"},
     "cattrs": {"options"},
     "oslo_policy": {"identity"},
     "oslo_config": {"identity"},

@@ -19,6 +19,7 @@ from imgsvc.admin.quota import quota
 from imgsvc.admin.running import INTERRUPTED
 from imgsvc.admin.setting import Setting
 from imgsvc.admin.store import store
+from imgsvc.admin.user import user
 from imgsvc.errors import ImgsvcError
 from imgsvc.output import abandon_output
 
@@ -73,6 +74,7 @@ imgsvc_admin.add_command(metadefs)
 imgsvc_admin.add_command(policy)
 imgsvc_admin.add_command(quota)
 imgsvc_admin.add_command(store)
+imgsvc_admin.add_command(user)
 
 
 def main() -> None:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
 
 from imgsvc.config import Config
 from imgsvc.daemon.core import Core, placed
 from imgsvc.identity.administrators import Administrators
-from imgsvc.identity.none import LocalAdministrator
-from imgsvc.identity.proxy import Proxy
-from imgsvc.interfaces import IIdentity
 from imgsvc.peers import Peers
 from imgsvc.web.actions import ActionRoutes
 from imgsvc.web.app import ImageApi
@@ -71,7 +67,7 @@ def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime)
         schemas,
     ]
     return ImageApi(
-        Callers(Administrators(_identity(config), core.policy)),
+        Callers(Administrators(core.identities.make(config), core.policy)),
         [*groups, DescriptionRoutes(groups, schemas.documents)],
         versions=versions,
         cors=Cors(server.cors_origins),
@@ -79,14 +75,6 @@ def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime)
         clock=clock,
         service_timeout=server.service_timeout,
     )
-
-
-def _identity(config: Config) -> IIdentity:
-    if config.identity.mode == "proxy":
-        return Proxy(config.identity.proxy.peers)
-    server = config.server
-    names = "*" if config.identity.allow_remote else urlsplit(server.public_endpoint).hostname or "localhost"
-    return LocalAdministrator(server.cors_origins, [names])
 
 
 def _about_images(

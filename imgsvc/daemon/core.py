@@ -19,6 +19,7 @@ from imgsvc.events import Events
 from imgsvc.folders import Folders
 from imgsvc.hashing import IHasher
 from imgsvc.hashing.choose import choose_hasher
+from imgsvc.identity.maker import Identities
 from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
 from imgsvc.interfaces import ICertificates, IThreads
@@ -60,7 +61,7 @@ class Core:
     threads: the thread pools that belong to no store. budgets: the memory for bytes in flight. digest_threads: compute
     digests and signatures. digest_scheduler: the digests of all transfers, in these threads. hashing_choice: what
     computes them. json_threads: one thread, for large JSON bodies. answers: sends large JSON answers.
-    background: services to start when the server serves.
+    identities: makes the identity of a configuration. background: services to start when the server serves.
 
     When the configuration changes, `renewed` builds the objects that follow its rules again. The objects that have a
     state stay.
@@ -139,6 +140,7 @@ class Core:
                 catalogue=None if file is None else file.parent,
             ),
         )
+        self.identities = Identities(data_folder, reactor, self._own_threads, self.json_threads)
         self.losses = Losses(self.catalogue, self.stores)
         self.events = Events(reactor)
         self.health = Health(self.catalogue, self.stores, self.losses, self.events, reactor)

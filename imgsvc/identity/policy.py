@@ -16,6 +16,7 @@ from zope.interface import implementer
 from imgsvc.errors import ConfigurationError
 from imgsvc.identity.actions import OWNERS_ACTIONS
 from imgsvc.identity.default_rules import DefaultRules
+from imgsvc.identity.stamps import stamp_of
 from imgsvc.image_fields import names_of
 from imgsvc.interfaces import IPolicy, Owned
 from imgsvc.logger import make_logger
@@ -62,7 +63,7 @@ class Policy:
         """
         self._path = path
         self._seconds = seconds
-        self._stamp = _stamp(path)
+        self._stamp = stamp_of(path)
         self._look_at = seconds() + LOOK_INTERVAL if path else float("inf")
         self._rules = _rules(path)
         self._decisions: dict[str, _Decisions] = {}
@@ -104,7 +105,7 @@ class Policy:
     def _look(self) -> None:
         """Read the file again if it has changed. If the new file is wrong, the old rules stay in force."""
         self._look_at = self._seconds() + LOOK_INTERVAL
-        stamp = _stamp(self._path)
+        stamp = stamp_of(self._path)
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -170,15 +171,6 @@ def _rules(path: Path | None) -> DefaultRules | Rules:
     from imgsvc.identity.rules import Rules  # imports oslo.policy, which the defaults do not need
 
     return Rules.load(path)
-
-
-def _stamp(path: Path | None) -> tuple[int, ...] | None:
-    """A value that changes when the content of the file changes. None: there is no path, or no file."""
-    try:
-        status = path.stat() if path else None
-    except OSError:
-        return None
-    return (status.st_ino, status.st_size, status.st_mtime_ns) if status else None
 
 
 # --- the values that rules depend on

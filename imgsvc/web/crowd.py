@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final, Protocol
 
 from attrs import field, frozen
@@ -12,7 +11,7 @@ from twisted.internet.address import IPv6Address as TCP6
 from twisted.internet.interfaces import IReactorTime
 
 from imgsvc.logger import make_logger
-from imgsvc.peers import Peers
+from imgsvc.peers import Peers, counted_as
 
 log = make_logger()
 
@@ -141,10 +140,7 @@ class Crowd:
         address = connection.transport.getPeer()
         if not isinstance(address, TCP4 | TCP6) or address in self.limits.exempt:
             return None
-        host = ip_address(address.host.partition("%")[0])
-        if isinstance(host, IPv6Address) and host.ipv4_mapped is None:
-            return str(ip_network((host, 64), strict=False))
-        return str(getattr(host, "ipv4_mapped", None) or host)
+        return counted_as(address.host)
 
     def _tell_of_refusal(self, connection: Connection) -> None:
         self._not_logged += 1

@@ -37,6 +37,7 @@ STATUS: Final[dict[type[errors.ImgsvcError], int]] = {
     errors.UnsupportedType: 415,
     errors.FormatMismatch: 415,
     errors.RangeNotSatisfiable: 416,
+    errors.TooManyAttempts: 429,
     errors.HeaderTooLarge: 431,
     errors.StoreWriteDenied: 503,
     errors.StoreUnavailable: 503,

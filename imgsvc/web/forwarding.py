@@ -8,6 +8,7 @@ from typing import Final
 from attrs import define
 
 from imgsvc.errors import ConfigurationError
+from imgsvc.forwarded import last_value, parameters
 from imgsvc.peers import Peers
 from imgsvc.web.request import StreamingRequest
 
@@ -48,26 +49,15 @@ class PublicAddress:
         host = (request.getHeader(b"host") or b"localhost").decode("latin-1")
         if self.proxies is None or request.client not in self.proxies:
             return f"{scheme}://{host}"
-        forwarded = _forwarded(_last(request, "forwarded"))
-        scheme = _valid(_SCHEME, forwarded.get("proto"), _last(request, "x-forwarded-proto"), scheme).lower()
-        host = _valid(_HOST, forwarded.get("host"), _last(request, "x-forwarded-host"), host)
-        port = _valid(_PORT, _last(request, "x-forwarded-port"))
+        headers = request.requestHeaders
+        forwarded = parameters(last_value(headers, "forwarded"))
+        scheme = _valid(_SCHEME, forwarded.get("proto"), last_value(headers, "x-forwarded-proto"), scheme).lower()
+        host = _valid(_HOST, forwarded.get("host"), last_value(headers, "x-forwarded-host"), host)
+        port = _valid(_PORT, last_value(headers, "x-forwarded-port"))
         if port:
             name = re.sub(r":[0-9]*$", "", host)
             host = name if port == _DEFAULT_PORTS[scheme] else f"{name}:{port}"
-        return f"{scheme}://{host}{_valid(_PREFIX, _last(request, 'x-forwarded-prefix').rstrip('/'))}"
-
-
-def _last(request: StreamingRequest, name: str) -> str:
-    """The last value of a header that may be a list; empty if there is none."""
-    lines = request.requestHeaders.getRawHeaders(name.encode()) or [b""]
-    return lines[-1].decode("latin-1").rpartition(",")[2].strip()
-
-
-def _forwarded(element: str) -> dict[str, str]:
-    """The parameters of one element of `Forwarded`."""
-    pairs = (pair.partition("=") for pair in element.split(";"))
-    return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+        return f"{scheme}://{host}{_valid(_PREFIX, last_value(headers, 'x-forwarded-prefix').rstrip('/'))}"
 
 
 def _valid(pattern: re.Pattern[str], *values: str | None) -> str:

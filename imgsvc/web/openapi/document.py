@@ -68,7 +68,7 @@ def describe(groups: Iterable[RouteGroup], published: Mapping[str, Json]) -> Jso
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"token": []}, {}],
+        "security": [{"token": []}, {"password": []}, {}],
         "tags": [{"name": name, "description": description} for name, description in PARTS.items()],
         "paths": _paths(found),
         "components": {
@@ -94,7 +94,8 @@ def describe(groups: Iterable[RouteGroup], published: Mapping[str, Json]) -> Jso
                     "in": "header",
                     "name": "X-Auth-Token",
                     "description": "The operator chooses whether an identity is needed, and which one.",
-                }
+                },
+                "password": {"type": "http", "scheme": "basic", "description": "If the server has its own users."},
             },
         },
     }

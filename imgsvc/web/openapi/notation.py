@@ -20,7 +20,8 @@ EVERYWHERE: Final = {
 }
 IDENTIFIED: Final = {
     401: "The request carries no valid identity",
-    403: "Without identities: the request comes from a page of another origin, or has a foreign host name",
+    403: "The request comes from a page of another origin, or has a foreign host name",
+    429: "Too many wrong passwords came from this address, or for this user",
     503: (
         "The catalogue, a store or the identity service does not answer, or there is no memory for a body of that size"
     ),

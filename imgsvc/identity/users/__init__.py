@@ -1,0 +1,1 @@
+"""Mode `users`: the server has its own users, in a file."""
