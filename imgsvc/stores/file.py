@@ -17,6 +17,7 @@ from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Location, Span, StoredObject, StoreUsage, Survey, UnfinishedObject
 from imgsvc.shield import ignore, shielded
 from imgsvc.store_model import Scope, StoreInfo, StoreSettings
+from imgsvc.stores.direct import DirectWrites
 from imgsvc.stores.disk import Disk, Fault
 from imgsvc.stores.faults import delete_fault, read_fault, write_fault
 from imgsvc.stores.file_locations import SCHEMES, FileLocations
@@ -26,7 +27,7 @@ from imgsvc.stores.file_writer import FileWriter, WriteOptions
 from imgsvc.stores.folder import Folder, share_folder
 from imgsvc.stores.mark import fault_of
 from imgsvc.stores.objects import Objects
-from imgsvc.stores.pieces import UNIT
+from imgsvc.stores.pieces import UNIT, write_all
 from imgsvc.stores.presence import Presence
 from imgsvc.stores.readahead import ReadAhead
 from imgsvc.stores.services import StoreServices
@@ -50,7 +51,8 @@ class FileStore:
         """mode: options.file_perm as a number."""
         self.store_id = settings.id
         self._options = options
-        self._write_options = WriteOptions(options.fsync, mode, options.thin_provisioning)
+        write = DirectWrites(self.store_id).write if options.direct_writes and options.fsync else write_all
+        self._write_options = WriteOptions(options.fsync, mode, options.thin_provisioning, write=write)
         self._services = services
         self._folder = Folder(os.path.abspath(services.data_folder / options.path), options.fsync)
         self.info = StoreInfo(

@@ -21,6 +21,11 @@ class FileOptions:
     )
     file_perm: str = option('Permissions of the files, octal, as "0640". 0: as the umask allows.', "0600")
     thin_provisioning: bool = option("Write blocks of zeros as holes in the files.", False)
+    direct_writes: bool = option(
+        "Write past the page cache, if fsync is true and the file system can. Uploads take less CPU time, and leave the"
+        " cache to images that are downloaded. The first download of an image reads the disk.",
+        False,
+    )
     threads: int = option("Most calls to the file system at the same time.", 8, at_least=1)
     min_free: Size = option(
         "Refuse images that would leave less free space than this. At least 32 MiB stay free on the file system of an"

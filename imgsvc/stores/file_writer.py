@@ -18,7 +18,7 @@ from imgsvc.shield import shielded
 from imgsvc.store_model import Buffer
 from imgsvc.stores.disk import Disk
 from imgsvc.stores.faults import delete_fault, write_fault
-from imgsvc.stores.pieces import copy_all, copy_sparse, write_all, write_sparse
+from imgsvc.stores.pieces import Write, copy_all, copy_sparse, write_all, write_sparse
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -34,13 +34,14 @@ class WriteOptions:
     """How files are written.
 
     durable: whether to flush to the disk. mode: permissions of the file; 0: those that the umask leaves. sparse:
-    whether to write zeros as holes. min_free: bytes of the file system that stay free.
+    whether to write zeros as holes. min_free: bytes of the file system that stay free. write: what writes the bytes.
     """
 
     durable: bool = True
     mode: int = 0
     sparse: bool = False
     min_free: int = 0
+    write: Write = write_all
 
 
 @implementer(IResumableWriter, ICopyingWriter)
@@ -130,7 +131,8 @@ class FileWriter:
     def _put(self, fd: int, offset: int, pieces: Sequence[Buffer]) -> int:
         """Write if there is room. Returns the new end of the file. Runs in a thread."""
         self._disk.folder.check_room(sum(len(piece) for piece in pieces), self._options.min_free)
-        return (write_sparse if self._options.sparse else write_all)(fd, offset, pieces)
+        write = self._options.write
+        return write_sparse(fd, offset, pieces, write) if self._options.sparse else write(fd, offset, pieces)
 
     def _put_copy(self, fd: int, offset: int, source: int, start: int, length: int) -> int:
         """Do as `_put`, with bytes of another file."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from errno import EINVAL, EIO, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV
 from typing import Final
 
 from imgsvc.store_model import Buffer
+
+Write = Callable[[int, int, Sequence[Buffer]], int]
+"""Writes all bytes of some buffers to a file. Takes a descriptor, the offset, and the buffers; see `write_all`."""
 
 UNIT: Final = 64 * 1024
 """Bytes of an aligned unit, which becomes a hole if all its bytes are zero: a chunk of Glance's file store."""
@@ -34,10 +37,10 @@ def write_all(fd: int, offset: int, pieces: Sequence[Buffer]) -> int:
     return offset
 
 
-def write_sparse(fd: int, offset: int, pieces: Sequence[Buffer]) -> int:
-    """Do as `write_all`, but leave holes for zeros. The caller must set the size of the file in the end."""
+def write_sparse(fd: int, offset: int, pieces: Sequence[Buffer], write: Write = write_all) -> int:
+    """Do as `write`, but leave holes for zeros. The caller must set the size of the file in the end."""
     for start, run in runs_of_data(offset, pieces):
-        write_all(fd, start, run)
+        write(fd, start, run)
     return offset + sum(map(len, pieces))
 
 
