@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
+
 from imgsvc.daemon.bounded import UNDO_TIME
 from tests.support.faults import FaultyStore
 from tests.support.network import Network
@@ -26,6 +28,14 @@ class StopTests(ServerTestCase):
         self.hanging.stop()
         self.assertLess(self.hanging.clock.seconds() - began, 2 * UNDO_TIME)
         self.hanging.store().heal()
+
+    def test_digests(self) -> None:
+        """What comes to be hashed after the stop fails, so that nobody waits for it."""
+        scheduler = self.hanging.server.core.digest_scheduler
+        digests = scheduler.digests({"md5"})
+        self.successResultOf(digests.consume([b"abc"]))
+        self.hanging.stop()
+        self.failureResultOf(digests.consume([b"abc"]), CancelledError)
 
     def test_certificate_that_does_not_come(self) -> None:
         """An upload that waits for a certificate fails at once, and its image is queued."""

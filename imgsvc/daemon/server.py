@@ -107,6 +107,7 @@ class Server:
         self.core.background.startService()
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]
+        log.info("digests are computed by {hasher}", hasher=str(self.core.hashing_choice))
         log.info(
             "imgsvc {version} on {addresses}; database {database}; stores {stores}, default {default};"
             " identity {identity}",
@@ -117,7 +118,6 @@ class Server:
             default=self.core.stores.default.store_id,
             identity=self._config.identity.mode,
         )
-        log.info("digests are computed by {hasher}", hasher=str(self.core.hashing_choice))
 
     def _make_data_folder(self) -> None:
         try:

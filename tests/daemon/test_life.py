@@ -14,6 +14,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from imgsvc.hashing.choose import choose_hasher
 from imgsvc.tap import Options
 from tests.daemon.rig import TWISTD, DaemonTestCase, Download, Transfer, twistd
 from tests.support.daemon import SERVING, Daemon
@@ -58,18 +59,19 @@ class StartTests(DaemonTestCase):
         return process
 
     def test_first_lines(self) -> None:
-        """The log begins with the version, the addresses, the database, the stores and the identity, and nothing
-        else.
+        """The log begins with what computes digests, the version, the addresses, the database, the stores and the
+        identity, and nothing else.
 
         At the first start it also says that catalogue and store are new.
         """
         daemon = self.daemon()
         lines = daemon.log().splitlines()
-        self.assertEqual(len(lines), 6, lines)
+        self.assertEqual(len(lines), 7, lines)
         self.assertIn("There was no catalogue: a new, empty one is in", lines[2])
         self.assertIn("is marked as its own", lines[3])
+        self.assertTrue(lines[5].endswith(f"digests are computed by {choose_hasher(True)}"), lines[5])
         self.assertRegex(
-            lines[5],
+            lines[6],
             rf"info imgsvc.daemon.server imgsvc \S+ on http://127\.0\.0\.1:{daemon.port}; "
             rf"database sqlite:///{daemon.data}/imgsvc.sqlite; stores local \(file\), default local; identity none$",
         )
@@ -77,7 +79,7 @@ class StartTests(DaemonTestCase):
         self.assertNotIn("log_legacy", daemon.log())
         start = daemon.log_file.stat().st_size
         daemon.start()
-        self.assertEqual(len(daemon.log(start).splitlines()), 4)
+        self.assertEqual(len(daemon.log(start).splitlines()), 5)
 
     def test_json(self) -> None:
         """With --log-format json every line is a JSON object."""
