@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer
 
@@ -16,64 +17,73 @@ from imgsvc.client.digests import MD5, SHA512
 from imgsvc.client.downloads import CONNECTIONS, PIECE_SIZE, download_in_order, download_to_file, verify_file
 from imgsvc.client.errors import BadResponse, NoData
 from imgsvc.client.files import ThreadedFile, open_for_reading
+from imgsvc.client.identity.access import make_access
+from imgsvc.client.identity.login import Basic, Login, Nobody
 from imgsvc.client.patience import Notice, no_notice
 from imgsvc.client.producers import DigestingProducer, FileSource, Source, StreamSource
 from imgsvc.client.progress import Progress, no_progress
 from imgsvc.client.sending import send
 from imgsvc.client.session import Session
 from imgsvc.client.settling import settled
+from imgsvc.client.transport import Transport
 from imgsvc.client.uploads import upload_headers, upload_producer, upload_source
+from imgsvc.client.urls import check_endpoint
 from imgsvc.client.view import ImageView
 
 
 class ImageClient(ImageCalls):
     """A client of one Image API v2.
 
-    endpoint: a string, the URL of the service, as `http://127.0.0.1:9292`, with or without `/v2`.
+    endpoint: a string, the URL of the service, as `http://127.0.0.1:9292`, with or without `/v2`. None: that of
+    `login`, or the one in Keystone's catalogue.
     reactor: makes the connections and keeps the time; its threads read and write files and compute digests.
     token: a string, sent as X-Auth-Token. headers: strings by name, sent with every request.
     auth: a pair of strings, user and password for HTTP Basic.
+    login: a Login, instead of token and auth. `find_login` makes one of OS_CLOUD or the other OS_* variables.
     agent: an IAgent that makes all requests except uploads, for tests and proxies.
     stall_limit: seconds of silence after which an answer or a transfer counts as interrupted.
     notice: a Notice, called before something is tried again, or waited for.
 
     It owns its connections: `close` it, or use it in `async with`. Every method raises Unreachable when there is no
     server, TransferInterrupted when an answer is cut off, RequestRefused when the server refuses, and BadResponse when
-    the answer is not one of the Image API.
+    the answer is not one of the Image API. With a login it also raises LoginRefused and NoImageEndpoint.
     """
 
     def __init__(
         self,
-        endpoint: str,
+        endpoint: str | None,
         reactor: Any,
         *,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
+        login: Login | None = None,
         agent: IAgent | None = None,
         stall_limit: float = 60.0,
         notice: Notice = no_notice,
     ) -> None:
+        """Raises ValueError: the endpoint is no URL, or there are two logins.
+
+        Raises LoginUnusable: no URL is known. Raises LocalFileError: a file of `login.tls` cannot be used.
+        """
+        if endpoint is not None:
+            check_endpoint(endpoint)
+        if login is not None and (token is not None or auth is not None):
+            raise ValueError("login cannot be given together with token or auth")
+        who = login or Login(Nobody() if auth is None else Basic(*auth))
         sent = dict(headers or {})
         if token is not None:
             sent["X-Auth-Token"] = token
         self._reactor = reactor
-        super().__init__(
-            Session(
-                endpoint,
-                reactor,
-                headers=sent,
-                auth=auth,
-                agent=agent,
-                connections=max(CONNECTIONS, 8),
-                stall_limit=stall_limit,
-                notice=notice,
-            )
+        transport = Transport(
+            reactor, agent=agent, connections=max(CONNECTIONS, 8), stall_limit=stall_limit, tls=who.tls
         )
+        access = make_access(evolve(who, endpoint=endpoint or who.endpoint), transport)
+        super().__init__(Session(access, transport, headers=sent, notice=notice))
 
     @property
-    def endpoint(self) -> str:
-        """The URL of the service, without `/v2`."""
+    def endpoint(self) -> str | None:
+        """The URL of the service, without `/v2`. None before the first request, if it is in Keystone's catalogue."""
         return self._session.endpoint
 
     async def close(self) -> None:
@@ -124,7 +134,7 @@ class ImageClient(ImageCalls):
             length = size if producer.length is UNKNOWN_LENGTH else producer.length
             headers = upload_headers(length, store, known)
             path = image_path(image_id) + "/file"
-            await send(self._session, path, producer, headers=headers, reactor=self._reactor)
+            await send(self._session, path, producer, headers=headers)
 
         def begin(source: Source) -> DigestingProducer:
             moved: Callable[[int], None] = lambda sent: progress("upload", sent, source.size)  # noqa: E731
@@ -142,7 +152,7 @@ class ImageClient(ImageCalls):
         patience = self._session.patience(retries) if retries else None
         try:
             return await upload_source(
-                put, settle, lambda: begin(FileSource(file, whole)), known=known, patience=patience
+                put, settle, lambda: begin(FileSource(file, whole)), known=known, patience=patience, rereadable=True
             )
         finally:
             file.close()

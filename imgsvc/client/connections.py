@@ -10,17 +10,17 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
-from twisted.web.iweb import IAgent, IAgentEndpointFactory
+from twisted.web.client import URI, Agent, HTTPConnectionPool
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
 CONNECT_LIMIT: Final = 30.0
 """Seconds until a connection must be made."""
 
 
-def make_agent(reactor: Any, pool: HTTPConnectionPool) -> IAgent:
-    """Make an agent that keeps its connections in a pool."""
-    agent: IAgent = Agent(reactor, BrowserLikePolicyForHTTPS(), connectTimeout=CONNECT_LIMIT, pool=pool)
+def make_agent(reactor: Any, pool: HTTPConnectionPool, policy: IPolicyForHTTPS) -> IAgent:
+    """Make an agent that keeps its connections in a pool. policy: of TLS."""
+    agent: IAgent = Agent(reactor, policy, connectTimeout=CONNECT_LIMIT, pool=pool)
     return agent
 
 
@@ -30,10 +30,12 @@ class UploadConnection:
     Twisted's HTTP client stops reading after the headers of an answer until somebody asks for the body. Nobody can ask
     for it while the request is still being written, so an early refusal would not be read. Therefore this connection
     goes on reading while the request is written.
+
+    policy: of TLS.
     """
 
-    def __init__(self, reactor: Any) -> None:
-        self.agent: IAgent = Agent.usingEndpointFactory(reactor, _UploadEndpoints(reactor, self))
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS) -> None:
+        self.agent: IAgent = Agent.usingEndpointFactory(reactor, _UploadEndpoints(reactor, self, policy))
         self._transport: _ReadingTransport | None = None
 
     def opened(self, transport: _ReadingTransport) -> None:
@@ -92,10 +94,10 @@ class _UploadEndpoint:
 
 @implementer(IAgentEndpointFactory)
 class _UploadEndpoints:
-    def __init__(self, reactor: Any, connection: UploadConnection) -> None:
+    def __init__(self, reactor: Any, connection: UploadConnection, policy: IPolicyForHTTPS) -> None:
         self._reactor = reactor
         self._connection = connection
-        self._policy = BrowserLikePolicyForHTTPS()
+        self._policy = policy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         endpoint: IStreamClientEndpoint = HostnameEndpoint(

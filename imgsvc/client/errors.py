@@ -26,6 +26,10 @@ class RequestRefused(ClientError):
         self.retry_after = retry_after
 
 
+class TokenRefused(RequestRefused):
+    """The server refused the token of a request (401), but the next request will have a new one."""
+
+
 class NoSuchImage(ClientError):
     """No image has that id or name."""
 
@@ -64,10 +68,27 @@ class NoData(ClientError):
 
 
 class Unreachable(ClientError):
-    """No connection to the server could be made."""
+    """No connection to a server could be made: to the Image API, or to Keystone."""
 
-    def __init__(self, endpoint: str, reason: str) -> None:
-        super().__init__(f"Cannot reach the Image API at {endpoint}: {reason}")
+    def __init__(self, endpoint: str, reason: str, service: str = "the Image API") -> None:
+        super().__init__(f"Cannot reach {service} at {endpoint}: {reason}")
+
+
+class LoginUnusable(ClientError):
+    """The settings for a login contradict each other, lack something, or have a value that the client cannot use."""
+
+
+class LoginRefused(ClientError):
+    """Keystone does not give a token. status: the HTTP status code of its answer."""
+
+    def __init__(self, url: str, who: str, status: int, message: str) -> None:
+        text = f"Keystone at {url} refuses to log in {who} ({status})"
+        super().__init__(f"{text}: {message}" if message else f"{text}.")
+        self.status = status
+
+
+class NoImageEndpoint(ClientError):
+    """The catalogue of Keystone does not say where the Image API is."""
 
 
 class TransferInterrupted(ClientError):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IDelayedCall, IReactorTime
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from imgsvc.client.connections import UploadConnection
 from imgsvc.client.errors import TransferInterrupted
 from imgsvc.client.session import Session
 
@@ -59,7 +58,6 @@ async def send(
     producer: IBodyProducer,
     *,
     headers: Mapping[str, str],
-    reactor: Any,
 ) -> None:
     """PUT the bytes of a producer to the data of an image.
 
@@ -68,7 +66,7 @@ async def send(
     An answer that comes before all bytes were sent is read, and ends the sending. Raises RequestRefused,
     TransferInterrupted, Unreachable, and what the producer fails with.
     """
-    connection = UploadConnection(reactor)
+    connection = session.transport.upload_connection()
     stalled = False
 
     def give_up() -> None:

@@ -9,7 +9,14 @@ from typing import Final
 from twisted.web.iweb import IBodyProducer
 
 from imgsvc.client.digests import DIGEST_FIELDS, MD5
-from imgsvc.client.errors import ClientError, RequestRefused, TransferInterrupted, Unreachable, VerificationFailed
+from imgsvc.client.errors import (
+    ClientError,
+    RequestRefused,
+    TokenRefused,
+    TransferInterrupted,
+    Unreachable,
+    VerificationFailed,
+)
 from imgsvc.client.patience import Patience, is_passing
 from imgsvc.client.producers import DigestingProducer
 from imgsvc.client.view import ImageView
@@ -29,21 +36,29 @@ async def upload_source(
     *,
     known: Mapping[str, str],
     patience: Patience | None,
+    rereadable: bool = False,
 ) -> ImageView:
     """Upload bytes and compare the size and the digests of the image with them.
 
     send: sends a producer. settle: finds out what became of the upload. begin: makes a new producer of the bytes.
     known: hex strings by hashlib's name, digests that were known beforehand. patience: decides about further tries;
-    None if the bytes can be read only once.
+    None for no further tries. rereadable: whether the bytes can be read twice.
 
     An upload whose answer was lost is complete if the image is active with the right size and digests. One that was
-    interrupted is sent again when the image is `queued`.
+    interrupted is sent again when the image is `queued`. If the server refuses a token that can be renewed, rereadable
+    bytes are sent once more.
 
     Returns the image. Raises VerificationFailed, and the last error of `send` or `settle`.
     """
     while True:
         producer = begin()
-        problem = await _attempt(send, producer)
+        try:
+            problem = await _attempt(send, producer)
+        except TokenRefused:
+            if not rereadable:
+                raise
+            rereadable = False
+            continue
         if problem is not None and patience is None and not producer.complete:
             raise problem  # an incomplete upload never becomes active
         image = await _settled(settle, problem)

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
@@ -107,6 +107,8 @@ class MemoryImageApi(ThreadingHTTPServer):
         self.members: dict[str, dict[str, str]] = {}
         """The statuses that projects give an image, by its id."""
         self.seen: list[Seen] = []
+        self.accepts: Callable[[Mapping[str, str]], bool] = lambda headers: True
+        """Whether a request with these headers, which have lower-case names, may be made."""
         self.faults = Faults()
         self.stopping = threading.Event()
         self.deleting = threading.Event()
@@ -197,6 +199,9 @@ class _Handler(BaseHTTPRequestHandler):
         faults = self.server.faults
         if faults.refuse_all is not None:
             return self._refuse(*faults.refuse_all)
+        if not self.server.accepts(self.server.seen[-1].headers):
+            self._refuse(401, "This server could not verify who asks.")
+            return self._linger() if self.command == "PUT" else None
         with self.server.lock:
             busy, faults.busy = faults.busy, max(0, faults.busy - 1)
         if busy:

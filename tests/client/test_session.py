@@ -14,7 +14,11 @@ from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from imgsvc.client.errors import BadResponse, TransferInterrupted, Unreachable
-from imgsvc.client.session import Session, check_endpoint
+from imgsvc.client.identity.grants import FixedAccess
+from imgsvc.client.identity.login import Tls
+from imgsvc.client.session import Session
+from imgsvc.client.transport import Transport
+from imgsvc.client.urls import check_endpoint
 
 
 @implementer(IAgent)
@@ -43,7 +47,8 @@ class DeafAgent:
 
 def session(endpoint: str, agent: IAgent) -> Session:
     """A session whose requests `agent` makes."""
-    return Session(endpoint, Clock(), headers={}, auth=None, agent=agent, connections=1, stall_limit=60)
+    transport = Transport(Clock(), agent=agent, connections=1, stall_limit=60, tls=Tls())
+    return Session(FixedAccess(endpoint, {}), transport, headers={})
 
 
 class EndpointTests(SynchronousTestCase):

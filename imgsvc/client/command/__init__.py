@@ -37,7 +37,14 @@ class CommandGroup(click.Group):
 @settings_options
 @click.version_option(__version__)
 @click.pass_context
-def main(context: click.Context, endpoint: str, token: str | None, headers: dict[str, str], user: str | None) -> None:
+def main(
+    context: click.Context,
+    endpoint: str | None,
+    cloud: str | None,
+    token: str | None,
+    headers: dict[str, str],
+    user: str | None,
+) -> None:
     """Keep disk images on a server that speaks the OpenStack Image API v2.
 
     \b
@@ -51,7 +58,7 @@ def main(context: click.Context, endpoint: str, token: str | None, headers: dict
       6  a local file cannot be read or written
       130  interrupted by Ctrl-C (143: by SIGTERM)
     """
-    context.obj = read_settings(endpoint, token, headers, user)
+    context.obj = read_settings(endpoint, cloud, token, headers, user)
 
 
 for _command in (

@@ -22,6 +22,7 @@ from imgsvc.client.errors import (
     BadResponse,
     ClientError,
     LocalFileError,
+    NoImageEndpoint,
     NoSuchStore,
     RequestRefused,
     TransferInterrupted,
@@ -44,12 +45,15 @@ EXIT_CODES: Final[tuple[tuple[type[ClientError], int], ...]] = (
     (VerificationFailed, WRONG_BYTES),
     (TransferInterrupted, INCOMPLETE),
     (LocalFileError, LOCAL_FILE),
+    (NoImageEndpoint, UNREACHABLE),
 )
 """The exit code of each error; the first kind that fits counts. All other ClientErrors have the code REFUSED.
 
 Wrong usage has the code 2, which is click's.
 """
-WHO_ASKS: Final = "Say who you are, before the subcommand: --token, or --user with the variable IMGSVC_PASSWORD."
+WHO_ASKS: Final = (
+    "Say who you are, before the subcommand: --token, or --user with the variable IMGSVC_PASSWORD, or --os-cloud."
+)
 ONE_STORE: Final = "Leave out the option --store."
 
 
@@ -133,14 +137,13 @@ class _Interruption:
 async def _react(reactor: Any, settings: Settings, work: Work) -> NoReturn:
     progress = ProgressLine(sys.stderr or StringIO(), reactor)  # None: closed by whoever started the command
     reporter = Reporter(progress)
-    client = ImageClient(
-        settings.endpoint,
-        reactor,
-        token=settings.token,
-        headers=settings.headers,
-        auth=settings.auth,
-        notice=reporter.retrying,
-    )
+    try:
+        client = ImageClient(
+            settings.endpoint, reactor, headers=settings.headers, login=settings.login, notice=reporter.retrying
+        )
+    except ClientError as problem:  # a file of TLS
+        reporter.problem(problem)
+        raise SystemExit(exit_code(problem)) from None
     working = Deferred.fromCoroutine(work(Tools(client, reactor, progress, reporter)))
     interruption = _Interruption(reactor, working)
     reactor.callWhenRunning(interruption.heed)
