@@ -21,6 +21,7 @@ SELDOM = {
     "imgsvc.certificates.barbican",
     "imgsvc.client",
     "imgsvc.identity.rules",
+    "imgsvc.identity.users",
     "imgsvc.pipeline.formats",
     "imgsvc.remote",
     "imgsvc.stores.http",

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -23,8 +24,19 @@ MOST_KEPT: Final = 1024
 MOST_WAITING: Final = 64
 """Passwords that may be checked, or wait for a thread, at one time."""
 
+MOST_OF_ADDRESS: Final = 8
+"""How many of these may come from one address, so that all others need not wait long."""
+
 PAUSE: Final = 5
 """Seconds after which a client shall come again if too many wait."""
+
+
+@frozen
+class Check:
+    """A check that runs or waits for a thread. answers: fire with its result."""
+
+    attempt: Attempt
+    answers: list[Deferred[bool]] = field(factory=list)
 
 
 class PasswordChecker:
@@ -42,7 +54,7 @@ class PasswordChecker:
         self._key = secrets.token_bytes(32)
         self._kept: dict[bytes, float] = {}  # ordered by the time of the check
         self._attempts = Attempts(seconds)
-        self._waiting: dict[bytes, list[Deferred[bool]]] = {}
+        self._waiting: dict[bytes, Check] = {}
 
     def is_kept(self, name: str, password: str, hashed: str, time: float) -> bool:
         """Whether this password was right within the last `time` seconds."""
@@ -59,25 +71,31 @@ class PasswordChecker:
         """
         mark = self._mark(name, password, hashed)
         answer: Deferred[bool] = Deferred()
-        if mark in self._waiting:
-            self._waiting[mark].append(answer)
+        check = self._waiting.get(mark)
+        if check is not None:
+            check.answers.append(answer)
             return answer
-        if len(self._waiting) >= MOST_WAITING:
-            raise TooManyAttempts(PAUSE)
-        attempt = self._attempts.begin(name, address)
-        self._waiting[mark] = [answer]
+        self._require_place(address)
+        self._waiting[mark] = Check(self._attempts.begin(name, address), [answer])
         checked = self._threads.run(is_password, password, hashed)
         checked.addCallback(lambda is_equal: is_equal and is_real)
-        checked.addBoth(self._checked, mark, attempt)
+        checked.addBoth(self._checked, mark)
         return answer
 
-    def _checked(self, result: bool | Failure, mark: bytes, attempt: Attempt) -> None:
+    def _require_place(self, address: str | None) -> None:
+        """Raise TooManyAttempts if one more check of this address may not wait."""
+        of_address = sum(check.attempt.address == address for check in self._waiting.values())
+        if len(self._waiting) >= MOST_WAITING or (address is not None and of_address >= MOST_OF_ADDRESS):
+            raise TooManyAttempts(PAUSE)
+
+    def _checked(self, result: bool | Failure, mark: bytes) -> None:
+        check = self._waiting.pop(mark)
         if isinstance(result, Failure):
-            self._attempts.give_back(attempt)
+            self._attempts.give_back(check.attempt)
         elif result:
-            self._attempts.succeeded(attempt)
+            self._attempts.succeeded(check.attempt)
             self._keep(mark)
-        for answer in self._waiting.pop(mark):
+        for answer in check.answers:
             if not answer.called:  # else the client has gone
                 answer.callback(result)
 

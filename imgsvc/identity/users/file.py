@@ -78,10 +78,18 @@ def _turn(lock: Path) -> Iterator[None]:
     """Hold a lock file, which stays."""
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        _give(descriptor, lock.parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def _give(descriptor: int, like: Path) -> None:
+    """Give a file that root has opened to the owner of another file or folder."""
+    if os.geteuid() == 0:
+        owner = like.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _replace(path: Path, text: bytes) -> None:
@@ -92,9 +100,7 @@ def _replace(path: Path, text: bytes) -> None:
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            if os.geteuid() == 0:
-                owner = (path if path.exists() else path.parent).stat()
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            _give(descriptor, path if path.exists() else path.parent)
             file.write(text)
             file.flush()
             os.fsync(descriptor)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imgsvc.errors import TooManyAttempts
 from imgsvc.identity.users.attempts import MOST_KEPT, OF_ADDRESS, OF_USER, Allowance, Attempts, Rate
 from imgsvc.identity.users.checker import MOST_KEPT as MOST_PASSWORDS
-from imgsvc.identity.users.checker import MOST_WAITING, PasswordChecker
+from imgsvc.identity.users.checker import MOST_OF_ADDRESS, MOST_WAITING, PasswordChecker
 from tests.support.threads import ImmediateThreads, ManualThreads
 from tests.support.users import PASSWORD, quick_hash
 
@@ -145,12 +145,17 @@ class CheckerTests(SynchronousTestCase):
 
     def test_counted_from_the_beginning(self) -> None:
         """Different passwords at the same time are limited before the first was found to be wrong."""
-        checked = [self.check(f"wrong {number}") for number in range(OF_USER.burst)]
-        self.assertRaises(TooManyAttempts, self.check, PASSWORD)
+
+        def check(number: int) -> Deferred[bool]:
+            address = f"192.0.2.{number}"
+            return self.checker.check("alice", f"wrong {number}", quick_hash(PASSWORD), True, address)
+
+        checked = [check(number) for number in range(OF_USER.burst)]
+        self.assertRaises(TooManyAttempts, check, 99)
         for one in checked:
             self.threads.finish()
             self.assertFalse(self.successResultOf(one))
-        self.assertRaises(TooManyAttempts, self.check, PASSWORD)
+        self.assertRaises(TooManyAttempts, check, 99)
 
     def test_most_waiting(self) -> None:
         """So many wait for a thread, and no more."""
@@ -159,6 +164,15 @@ class CheckerTests(SynchronousTestCase):
         self.assertRaises(TooManyAttempts, self.checker.check, "alice", PASSWORD, quick_hash(PASSWORD), True, None)
         self.threads.finish()
         self.checker.check("alice", PASSWORD, quick_hash(PASSWORD), True, None)
+
+    def test_most_of_address(self) -> None:
+        """One address has some of these places, so that others need not wait long."""
+        for number in range(MOST_OF_ADDRESS):
+            self.check("x", f"user {number}")
+        self.assertRaises(TooManyAttempts, self.check, PASSWORD)
+        self.checker.check("alice", PASSWORD, quick_hash(PASSWORD), True, "192.0.2.2")
+        self.threads.finish()
+        self.check(PASSWORD)
 
     def test_stopped(self) -> None:
         """When the threads stop, all who wait are told."""

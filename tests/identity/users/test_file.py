@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from imgsvc.errors import ConfigurationError, Conflict, Invalid
 from imgsvc.identity.users.accounts import Accounts
@@ -49,6 +49,19 @@ class UserFileTests(SynchronousTestCase):
         self.assertIn(b"alice", before.read())
         self.assertEqual(list(read_accounts(self.path).users), ["bob"])
         self.assertEqual(sorted(os.listdir(self.path.parent)), [".users.json.lock", "users.json"])
+
+    def test_owner(self) -> None:
+        """What root writes belongs to the owner of the folder, or of the file that is there."""
+        if os.geteuid() != 0:
+            raise SkipTest("only root can give files away")
+        folder = self.path.parent
+        os.chown(folder, 12345, 23456)
+        os.unlink(folder / ".users.json.lock")
+        self.path.unlink()
+        for _ in range(2):
+            write_users(self.path, a_user("bob", red="member"))
+            for path in (self.path, folder / ".users.json.lock"):
+                self.assertEqual((path.stat().st_uid, path.stat().st_gid), (12345, 23456))
 
     def test_refused_change(self) -> None:
         """A change that fails changes nothing."""
