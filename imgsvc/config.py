@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 from imgsvc.endpoints import advice, is_local
 from imgsvc.errors import ConfigurationError
 from imgsvc.identity_options import Identity as Identity
+from imgsvc.identity_options import IdentityKeystone as IdentityKeystone
 from imgsvc.identity_options import IdentityProxy as IdentityProxy
 from imgsvc.identity_options import IdentityUsers as IdentityUsers
 from imgsvc.options import Seconds as Seconds

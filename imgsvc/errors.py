@@ -280,11 +280,17 @@ class RemoteUnavailable(ImgsvcError):
 
 
 class ServiceUnavailable(ImgsvcError):
-    """A service that the operator has configured does not answer, or answers wrongly. service: its name."""
+    """A service that the operator has configured does not answer, or answers wrongly.
 
-    def __init__(self, service: str, reason: str) -> None:
+    service: its name. is_down: whether other requests to it would fail, too, as far as is known; False: it has answered
+    this one wrongly. retry_after: see ImgsvcError.
+    """
+
+    def __init__(self, service: str, reason: str, is_down: bool = True, retry_after: int | None = None) -> None:
         super().__init__(reason)
         self.service = service
+        self.is_down = is_down
+        self.retry_after = retry_after
 
 
 class ServiceAnswerTooLarge(ServiceUnavailable):

@@ -58,23 +58,27 @@ def option(
     at_least: float | None = None,
     choices: Sequence[str] = (),
     reload: bool = False,
+    secret: bool = False,
 ) -> Any:
     """A field of an options class. Without `default` the option is required.
 
     default: a value of the field's type; of a Size or Seconds a number, because the default is not converted.
     The field's type is one of bool, int, float, str, tuple[str, ...], tuple[int, ...], Size, Seconds. help: a sentence
     for the operator. at_least: lowest value; for a tuple, lowest length. choices: the allowed values; for a tuple, of
-    its elements. reload: whether a change takes effect without a restart (`daemon/reload.py`).
+    its elements. reload: whether a change takes effect without a restart (`daemon/reload.py`). secret: whether messages
+    and `repr` leave out the value.
     """
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
         measure = len(value) if isinstance(value, tuple) else value
         chosen = set(value) if isinstance(value, tuple) else {value}
         if (at_least is not None and measure < at_least) or (choices and not chosen <= set(choices)):
-            raise _OutOfRange(f"{attribute.name} = {value!r}: must be {allowed(type(instance), attribute.name)}")
+            raise _OutOfRange(
+                f"{attribute.name} = {_shown(attribute, value)}: must be {allowed(type(instance), attribute.name)}"
+            )
 
-    metadata = {"help": help, "at_least": at_least, "choices": tuple(choices), "reload": reload}
-    return field(default=default, metadata=metadata, validator=check)
+    metadata = {"help": help, "at_least": at_least, "choices": tuple(choices), "reload": reload, "secret": secret}
+    return field(default=default, metadata=metadata, validator=check, repr=not secret)
 
 
 def allowed(cls: type[Any], name: str) -> str:
@@ -118,7 +122,12 @@ def _complaint(error: ClassValidationError, table: Mapping[str, Any], path: str)
         return f"{prefix}{name}: must be given: {allowed(error.cl, name)}"
     if isinstance(first, ClassValidationError):
         return _complaint(first, table[name], f"{prefix}{name}")
-    return f"{prefix}{name} = {table[name]!r}: must be {allowed(error.cl, name)}"
+    return f"{prefix}{name} = {_shown(options[name], table[name])}: must be {allowed(error.cl, name)}"
+
+
+def _shown(attribute: Attribute[Any], value: object) -> str:
+    """The value of an option in a message."""
+    return "(not shown)" if attribute.metadata.get("secret") else repr(value)
 
 
 def _quantity(value: object, units: Mapping[str, float]) -> float:

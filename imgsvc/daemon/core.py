@@ -102,8 +102,9 @@ class Core:
         core._make_operations()
         return core
 
-    async def stop_certificates(self) -> None:
-        """Stop fetching certificates. Uploads that wait for one fail."""
+    async def stop_requests(self) -> None:
+        """Stop asking other servers for certificates and identities. Requests that wait for one fail."""
+        await self.identities.stop()
         for certificates in list(self._certificates):
             await certificates.stop()
 

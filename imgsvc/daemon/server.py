@@ -132,7 +132,7 @@ class Server:
         self.site.finish_connections()
         await self._until_idle(self._grace)
         self.site.cut_connections()
-        await within(UNDO_TIME, Deferred.fromCoroutine(self.core.stop_certificates()), self._reactor)
+        await within(UNDO_TIME, Deferred.fromCoroutine(self.core.stop_requests()), self._reactor)
         await self._until_idle(UNDO_TIME)
         await self.core.background.stopService()
         self.core.events.stop()

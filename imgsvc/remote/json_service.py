@@ -16,9 +16,15 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError, Conne
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, RequestTransmissionFailed, ResponseFailed
+from twisted.web.client import (
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent
+from twisted.web.iweb import IAgent, IPolicyForHTTPS
 
 from imgsvc import __version__
 from imgsvc.context import bound, headers_for_services, seconds_left
@@ -133,7 +139,7 @@ class JsonService:
                 seconds = max(self._limits.pause * 2 ** (attempt - 1), again.retry_after)
                 in_time = self._clock.seconds() + seconds < end
                 if attempt >= self._limits.attempts or not again.may_repeat(request) or not in_time:
-                    raise self._failure(request, again.reason) from again.__cause__
+                    raise self._failure(request, again.reason, is_down=not again.answered) from again.__cause__
                 await self._pause(request, seconds, again.reason)
                 attempt += 1
 
@@ -168,7 +174,7 @@ class JsonService:
             body = await read_body(response, self._limits.largest)
         except TooMuch:
             raise ServiceAnswerTooLarge(
-                self.name, f"{self.name} has answered more than {self._limits.largest} bytes."
+                self.name, f"{self.name} has answered more than {self._limits.largest} bytes.", is_down=False
             ) from None
         except _CANCELLED as error:
             raise CancelledError from error
@@ -185,8 +191,8 @@ class JsonService:
             return answer
         reason = f"{self.name} has answered {answer.status}."
         if 300 <= answer.status < 400:
-            raise self._failure(request, reason)
-        raise _Again(reason, retry_after=_seconds(answer.headers))
+            raise self._failure(request, reason, is_down=False)
+        raise _Again(reason, answered=True, retry_after=_seconds(answer.headers))
 
     def _headers(self, request: ServiceRequest, token: str | None) -> Headers:
         headers = Headers({"Accept": [request.accept], "User-Agent": [f"imgsvc/{__version__}"]})
@@ -206,9 +212,9 @@ class JsonService:
             "path": request.path.partition("?")[0],
         }
 
-    def _failure(self, request: ServiceRequest, reason: str) -> ServiceUnavailable:
+    def _failure(self, request: ServiceRequest, reason: str, is_down: bool = True) -> ServiceUnavailable:
         log.error("{service}: {method} {path}: {reason}", **self._about(request), reason=reason)
-        return ServiceUnavailable(self.name, reason)
+        return ServiceUnavailable(self.name, reason, is_down)
 
     def _late(self, request: ServiceRequest) -> ServiceAnswer:
         raise self._failure(request, f"{self.name} does not answer in time.")
@@ -218,15 +224,28 @@ class JsonService:
 
 
 def connect(
-    name: str, endpoint: str, reactor: Any, limits: ServiceLimits, *, option: str, tokens: TokenSource | None = None
+    name: str,
+    endpoint: str,
+    reactor: Any,
+    limits: ServiceLimits,
+    *,
+    option: str,
+    tokens: TokenSource | None = None,
+    tls: IPolicyForHTTPS | None = None,
 ) -> JsonService:
     """The service at a URL. It keeps up to two idle connections for later calls.
 
-    reactor: provides IReactorTime, IReactorTCP and IReactorPluggableNameResolver. For the others see JsonService.
+    reactor: provides IReactorTime, IReactorTCP and IReactorPluggableNameResolver. tls: which certificates to trust;
+    None: those that the system trusts. For the others see JsonService.
     Raises ConfigurationError: the endpoint is not a URL.
     """
     pool = HTTPConnectionPool(reactor)
-    agent = Agent(reactor, connectTimeout=limits.timeout, pool=pool)
+    agent = Agent(
+        reactor,
+        BrowserLikePolicyForHTTPS() if tls is None else tls,
+        connectTimeout=limits.timeout,
+        pool=pool,
+    )
     return JsonService(
         name, endpoint, agent, reactor, limits, option=option, tokens=tokens, close=pool.closeCachedConnections
     )
@@ -235,13 +254,15 @@ def connect(
 class _Again(Exception):
     """An attempt has failed, and another one may succeed.
 
-    sent: whether the service may have received the request. retry_after: seconds that the service asks to wait.
+    sent: whether the service may have received the request. answered: whether it has answered. retry_after: seconds
+    that the service asks to wait.
     """
 
-    def __init__(self, reason: str, sent: bool = True, retry_after: float = 0.0) -> None:
+    def __init__(self, reason: str, sent: bool = True, answered: bool = False, retry_after: float = 0.0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.sent = sent
+        self.answered = answered
         self.retry_after = retry_after
 
     def may_repeat(self, request: ServiceRequest) -> bool:

@@ -43,9 +43,9 @@ class ServiceRequest:
     method: str
     path: str
     accept: str = "application/json"
-    document: object = None
+    document: object = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(factory=dict)
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
     repeatable: bool = False
 
 
@@ -55,15 +55,17 @@ class ServiceAnswer:
 
     service: str
     status: int
-    headers: Headers
-    body: bytes
+    headers: Headers = field(repr=False)
+    body: bytes = field(repr=False)
 
     def document(self) -> object:
         """The body, parsed as JSON. Raises ServiceUnavailable: it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            raise ServiceUnavailable(self.service, f"The answer of {self.service} is not JSON.") from None
+            raise ServiceUnavailable(
+                self.service, f"The answer of {self.service} is not JSON.", is_down=False
+            ) from None
 
 
 class TokenSource(Protocol):

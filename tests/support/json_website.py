@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -79,11 +79,11 @@ class JsonWebsite(Site):
         return DeferredList(list(self.open.values()))
 
     def close(self) -> Deferred[Any]:
-        """Stop the site, and close all its connections."""
+        """Stop the site, and close all its connections. Works any number of times."""
         ended = self.idle()
         for channel in list(self.open):
             channel.transport.abortConnection()
-        stopped: Deferred[Any] = self._port.stopListening()
+        stopped: Deferred[Any] = maybeDeferred(self._port.stopListening)
         return DeferredList([ended, stopped])
 
     def _answer(self, request: Request) -> bytes | int:
@@ -92,9 +92,10 @@ class JsonWebsite(Site):
         }
         content: Any = request.content
         self.asked.append(Asked(request.method.decode(), request.uri.decode(), headers, content.read()))
-        self._tell()
         behaviour = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]
-        return behaviour(request)
+        answer = behaviour(request)
+        self._tell()
+        return answer
 
     def _tell(self) -> None:
         due = [done for count, done in self._waiting if count <= len(self.asked)]

@@ -1,0 +1,1 @@
+"""Identity by the tokens of Keystone, OpenStack's identity service."""
