@@ -85,7 +85,7 @@ def allowed(cls: type[Any], name: str) -> str:
     """The allowed values of the option `name` of an options class, in words."""
     attribute = attrs.fields_dict(attrs.resolve_types(cls))[name]
     if attribute.metadata.get("choices"):
-        choices = ", ".join(attribute.metadata["choices"])
+        choices = ", ".join(choice or '""' for choice in attribute.metadata["choices"])
         return f"a list of {choices}" if attribute.type == tuple[str, ...] else f"one of {choices}"
     text = _ALLOWED.get(attribute.type, "a table")
     if attribute.metadata.get("at_least") is not None:

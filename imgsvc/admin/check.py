@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from attrs import evolve, frozen
 
 from imgsvc import config as configuration
+from imgsvc.admin.running import with_reactor
 from imgsvc.admin.setting import Setting
 from imgsvc.catalogue import Schema, sqlite_file, without_password
 from imgsvc.daemon.listening import read_certificates
@@ -47,7 +48,7 @@ class Finding:
 @click.command()
 @click.pass_obj
 def check(setting: Setting) -> None:
-    """Check whether a daemon can serve with the configuration, its files, the database and the stores.
+    """Check whether a daemon can serve with the configuration, its files, the database, the stores and Keystone.
 
     Prints one line for each. The exit status is 1 if anything is wrong. Changes nothing; the daemon may run.
     """
@@ -74,6 +75,8 @@ def _findings(setting: Setting) -> Iterator[Finding]:
     stores: list[IStore] = []
     yield _looked_at("configuration", partial(_wire, rest, folder, stores))
     yield _looked_at("database", partial(_database, setting))
+    if config.identity.mode == "keystone":
+        yield _looked_at("keystone", partial(_keystone, config.identity.keystone, folder))
     for store in stores:
         yield _looked_at(f"store {store.store_id}", partial(_store, setting, store))
 
@@ -145,6 +148,24 @@ def _database(setting: Setting) -> str:
             f"{name}, version {found or 'none'}, needed {schema.head}: `imgsvc-admin database upgrade`"
         )
     return f"{name}, version {found}"
+
+
+def _keystone(options: configuration.IdentityKeystone, folder: Path) -> str:
+    """Log in at Keystone with the account of the server. Raises ConfigurationError, ServiceUnavailable."""
+    from imgsvc.identity.keystone.maker import make_keystone
+    from imgsvc.identity.keystone.settings import settings_of
+
+    settings = settings_of(options, folder)
+
+    async def log_in(reactor: Any) -> None:
+        client = make_keystone(settings, reactor).client
+        try:
+            await client.check_account()
+        finally:
+            await client.stop()
+
+    with_reactor(log_in)
+    return f"{settings.account.auth_url} accepts the account, and lets it check tokens"
 
 
 def _store(setting: Setting, store: IStore) -> str:

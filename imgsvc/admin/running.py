@@ -16,7 +16,7 @@ from imgsvc.folders import Folders
 from imgsvc.interfaces import IThreads
 from imgsvc.threads import ReactorThreads
 
-__all__ = ["with_core", "with_database"]
+__all__ = ["with_core", "with_database", "with_reactor"]
 
 T = TypeVar("T")
 
@@ -24,6 +24,19 @@ INTERRUPTED: Final = 130
 """The exit status after SIGINT, as in shells."""
 
 MakeThreads = Callable[[str, int], IThreads]
+
+
+def with_reactor(work: Callable[[Any], Coroutine[Deferred[Any], Any, T]]) -> T:
+    """Run the reactor for some work. Works once in a process.
+
+    work: a coroutine function that takes the reactor. SIGINT and SIGTERM cancel it. Returns its result, and raises what
+    it raises.
+    """
+
+    async def main(reactor: Any, make_threads: MakeThreads) -> T:
+        return await work(reactor)
+
+    return _run(main)
 
 
 def with_database(setting: Setting, work: Callable[[Database], Coroutine[Deferred[Any], Any, T]]) -> T:

@@ -67,9 +67,12 @@ class KeystoneClient:
         is_down = answer.status in (401, 403)
         raise ServiceUnavailable(KEYSTONE, f"Keystone has answered {answer.status}.", is_down)
 
-    async def login(self) -> None:
-        """See whether Keystone accepts the server's own account. Raises ServiceUnavailable."""
-        await self._own.token()
+    async def check_account(self) -> None:
+        """Log in, and check the server's own token. Raises ServiceUnavailable: the account is of no use."""
+        token = await self._own.token()
+        assert token is not None
+        if (await self.check(token, False)).facts is None:
+            raise ServiceUnavailable(KEYSTONE, "Keystone does not know the token that it has given.")
 
     def stop(self) -> Deferred[None]:
         """End all requests. They and all later ones fail with ServiceUnavailable."""
