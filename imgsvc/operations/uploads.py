@@ -218,7 +218,10 @@ class Upload:
             look=inspection.feed if inspection else None,
         )
         self._keeper.watch(self._movement)
-        await intake.receive(body)
+        try:
+            await intake.receive(body)
+        finally:
+            digests.close()
 
         if expected is not None and intake.size != expected:
             raise SizeMismatch(image.id, expected, intake.size)

@@ -27,7 +27,7 @@ PATIENCE: Final = 0.0015
 SHORTEST: Final = 0.0001
 """Seconds that are not waited for. The sums of times are not exact."""
 RECENT: Final = 0.02
-"""A stream that had pieces less than so many seconds ago is expected to get more soon."""
+"""A stream that had pieces less than so many seconds ago, and was not closed, is expected to get more soon."""
 MOST_IN_COMMON: Final = 2 << 20
 """Bytes of each stream in a call while there are others: as many as one read of an upload gives, at most."""
 

@@ -35,7 +35,7 @@ class Digests:
     """All digests of one stream.
 
     running: the digests so far. arrived: called when there are pieces to take, and none is in a call. left: called when
-    no more pieces are expected soon, or the waiting ones were dropped.
+    no more pieces come, or the waiting ones were dropped.
     """
 
     def __init__(
@@ -69,12 +69,21 @@ class Digests:
 
     def digest(self, algorithm: str) -> bytes:
         """The raw digest of all bytes so far. Call it when nothing is being consumed."""
-        self._left(self)
         return self.running.digest(algorithm)
 
     def hexdigest(self, algorithm: str) -> str:
         """The same in lower-case hexadecimal."""
         return self.digest(algorithm).hex()
+
+    def close(self) -> None:
+        """No more pieces come, so other streams need not wait for them. What waits is dropped, see `consume`.
+
+        The digests can still be read.
+        """
+        if self._consumption is None:
+            self._left(self)
+        else:
+            self.give_up()
 
     def export(self) -> bytes | None:
         """The state so far, for `DigestScheduler.restore` in another process. Call it when nothing is being consumed.

@@ -112,6 +112,7 @@ class LocationHashing:
             await work.wait(lambda: intake.receive(reader), lambda why: intake.fail(Failure(why)))
         finally:
             reader.stopProducing()
+            digests.close()
             share.close()
         if inspection is not None:
             inspection.finish()

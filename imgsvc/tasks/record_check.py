@@ -101,6 +101,7 @@ class RecordCheck:
             await Intake([digests.consume], share, look=self._count).receive(reader)
         finally:
             reader.stopProducing()
+            digests.close()
             share.close()
         wrong = [
             f"{name} is {found}, its record says {value}"

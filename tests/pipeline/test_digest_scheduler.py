@@ -91,7 +91,7 @@ class AloneTests(SchedulerTestCase):
     def test_after_others(self) -> None:
         """A stream whose company has ended, or has paused for a while, is alone."""
         first, second, third = self.active(3)
-        second.digest("md5")
+        second.close()
         self.successResultOf(self.hashed(first))
         others = self.active(2)
         self.clock.advance(RECENT + PATIENCE)
@@ -344,12 +344,24 @@ class EndTests(SchedulerTestCase):
         done[0].cancel()
         self.failureResultOf(done[0], CancelledError)
         self.assertEqual(len(self.threads), 0)
-        streams[3].digest("md5")
+        streams[3].close()
         done[1].cancel()
         self.failureResultOf(done[1], CancelledError)
         self.assertEqual(self.hasher.sizes, [[1]])
         self.threads.finish()
         self.successResultOf(done[2])
+
+    def test_close(self) -> None:
+        """A stream that is closed drops what waits, as if it were cancelled. Its digests can still be read."""
+        streams = self.active(4)
+        done = [stream.consume([b"1"]) for stream in streams[:2]]
+        for stream in streams:
+            stream.close()
+            stream.close()
+        for each in done:
+            self.failureResultOf(each, CancelledError)
+        self.assertEqual({stream.digest("md5") for stream in streams}, {hashlib.md5(b"before").digest()})
+        self.assertEqual(self.hasher.sizes, [])
 
     def test_cancel_in_a_call(self) -> None:
         """A call cannot be ended: the owner is told when it has ended, and the rest of the pieces is dropped."""

@@ -94,9 +94,8 @@ class Run:
                     stream.given_up = True
                     stream.sending.cancel()
             case ("leave", int(number)) if stream := self.stream(number):
-                if stream.sending is None:
-                    self.check(stream)
-                    self.streams.remove(stream)
+                stream.given_up = True
+                self.leave(stream)
 
     def stream(self, number: int) -> Stream | None:
         return self.streams[number] if number < len(self.streams) else None
@@ -118,6 +117,13 @@ class Run:
 
         stream.sending = done = stream.digests.consume([memoryview(buffer) for buffer in buffers])
         done.addBoth(sent).addErrback(self.errors.append)
+
+    def leave(self, stream: Stream) -> None:
+        """Close it, also in the middle."""
+        if stream.sending is None:
+            self.check(stream)
+            self.streams.remove(stream)
+        stream.digests.close()
 
     def check(self, stream: Stream) -> None:
         """Its digests are those of its bytes."""
