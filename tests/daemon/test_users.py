@@ -95,6 +95,10 @@ class UsersTests(DaemonTestCase):
         done = self.command("download", "disk", "-o", "copy", **token)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual((self.folder / "copy").read_bytes(), source.read_bytes())
+        login = {"OS_AUTH_TYPE": "http_basic", "OS_USERNAME": "alice", "OS_PASSWORD": PASSWORD}
+        done = self.command("list", OS_ENDPOINT=f"{daemon.endpoint}/v2", **login)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("disk", done.stdout)
         done = self.command("list", **{**password, "IMGSVC_PASSWORD": "wrong"})
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("401", done.stderr)
