@@ -199,7 +199,11 @@ class CatalogueTests(LoginTestCase):
             self.assertIn("admin in R1, admin in R2, internal in R1", str(caught.exception))
         with self.assertRaises(NoImageEndpoint) as caught:
             await self.found(service_type="dns")
-        self.assertIn("there is none at all", str(caught.exception))
+        self.assertTrue(str(caught.exception).endswith("there is none at all."))
+        self.keystone.catalogue = []
+        with self.assertRaises(NoImageEndpoint) as caught:
+            await self.list(self.client(evolve(self.login, scope=Scope())))
+        self.assertIn("perhaps because the login names no project", str(caught.exception))
 
     async def test_useless(self) -> None:
         """A URL of the catalogue that nothing can be sent to is refused, and so is a catalogue of another form."""

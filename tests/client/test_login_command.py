@@ -1,4 +1,4 @@
-"""The command logs in, by variables, by a cloud, and without Keystone at a real daemon."""
+"""The command logs in, by variables, by a cloud, and without Keystone at real daemons."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.client.memory_api import MemoryImageApi
 from tests.client.scenarios import LIMIT, ROOT, environment
 from tests.support.daemon import Daemon
 from tests.support.identity_service import IdentityService
+from tests.support.users import a_user, with_token, write_users
 
 SECRET = "alice's secret"
 
@@ -137,7 +138,35 @@ class DaemonTests(CommandTestCase):
         (self.folder / "clouds.yaml").write_text(json.dumps({"clouds": {"local": entry}}))
         self.assertEqual(self.imgsvc("--os-cloud", "local", "list", "--json").stdout, "[]\n")
 
+
+class UsersTests(CommandTestCase):
+    """A real daemon with users of its own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        daemon = Daemon(self.folder / "daemon", '[identity]\nmode = "users"\n', environment={"PYTHONPATH": str(ROOT)})
+        alice, token = with_token(a_user("alice", SECRET, blue="member"), "blue")
+        self.token = token.text
+        write_users(daemon.data / "users.json", alice)
+        self.addCleanup(daemon.kill)
+        self.endpoint = daemon.start().endpoint
+
     def test_http_basic(self) -> None:
-        """OS_AUTH_TYPE=http_basic is taken by a server that needs no password."""
-        variables = {"OS_USERNAME": "alice", "OS_PASSWORD": SECRET, "OS_ENDPOINT": self.endpoint}
-        self.assertEqual(self.imgsvc("list", "--json", OS_AUTH_TYPE="http_basic", **variables).stdout, "[]\n")
+        """OS_AUTH_TYPE=http_basic, or an entry of clouds.yaml with it, does the life of an image as its user."""
+        variables = {"OS_USERNAME": "alice", "OS_PASSWORD": SECRET, "OS_ENDPOINT": f"{self.endpoint}/v2"}
+        variables["OS_AUTH_TYPE"] = "http_basic"
+        (self.folder / "source").write_bytes(b"some bytes")
+        image_id = self.imgsvc("upload", "source", **variables).stdout.strip()
+        auth = {"endpoint": self.endpoint, "username": "alice", "password": SECRET}
+        entry = {"auth_type": "http_basic", "auth": auth}
+        (self.folder / "clouds.yaml").write_text(json.dumps({"clouds": {"local": entry}}))
+        shown = json.loads(self.imgsvc("--os-cloud", "local", "show", image_id, "--json").stdout)
+        self.assertEqual((shown["owner"], shown["status"]), ("blue", "active"))
+        self.assertIn("(401)", self.imgsvc("list", code=1, **{**variables, "OS_PASSWORD": "wrong"}).stderr)
+        self.imgsvc("delete", image_id, **variables)
+
+    def test_token(self) -> None:
+        """A personal token is sent as it is, by OS_TOKEN and OS_ENDPOINT or by the type `admin_token`."""
+        variables = {"OS_TOKEN": self.token, "OS_ENDPOINT": self.endpoint}
+        self.assertEqual(self.imgsvc("list", "--json", **variables).stdout, "[]\n")
+        self.assertEqual(self.imgsvc("list", "--json", OS_AUTH_TYPE="admin_token", **variables).stdout, "[]\n")

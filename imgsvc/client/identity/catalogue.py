@@ -8,7 +8,7 @@ from attrs import frozen
 
 from imgsvc.client.answers import printable
 from imgsvc.client.errors import NoImageEndpoint
-from imgsvc.client.identity.login import Login
+from imgsvc.client.identity.login import Login, Scope
 from imgsvc.client.urls import check_endpoint
 
 
@@ -41,6 +41,8 @@ def find_endpoint(catalogue: Iterable[Mapping[str, object]], login: Login, keyst
     wanted = f"the interface {login.interface!r}" + (f" in the region {login.region!r}" if login.region else "")
     known = ", ".join(sorted({f"{entry.interface} in {entry.region}" for entry in entries}))
     there = f"there is {printable(known)}" if known else "there is none at all"
+    if not known and login.scope == Scope():
+        there += ", perhaps because the login names no project"
     raise NoImageEndpoint(
         f"Keystone at {keystone} knows no endpoint of the service {login.service_type!r} with {wanted} for this login: "
         f"{there}."
