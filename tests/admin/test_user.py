@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -15,6 +19,7 @@ from imgsvc.identity.users.accounts import User
 from imgsvc.identity.users.file import read_accounts
 from imgsvc.identity.users.passwords import is_password
 
+ROOT = Path(__file__).parent.parent.parent
 SECRET = "correct horse"
 
 
@@ -105,6 +110,40 @@ class UserCommandTests(SynchronousTestCase):
             self.assertRegex(listed, rf"^{token_id}\talice\tred\t\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ\tCI\n$")
         self.assertEqual(self.run_command("token", "remove", token_id), (0, ""))
         self.assertEqual(self.run_command("token", "list"), (0, ""))
+
+    def test_terminal(self) -> None:
+        """At a terminal the password is asked for twice, and not shown."""
+        main, other = pty.openpty()
+        self.addCleanup(os.close, main)
+        program = [sys.executable, "-c", "from imgsvc.admin.command import main; main()"]
+        command = [
+            *program,
+            "--config",
+            str(self.config),
+            "--data",
+            str(self.folder),
+            "user",
+            "add",
+            "alice",
+            "-p",
+            "b",
+        ]
+        try:
+            process = subprocess.Popen(
+                command, env={"PYTHONPATH": str(ROOT)}, stdin=other, stdout=other, stderr=other, start_new_session=True
+            )
+        finally:
+            os.close(other)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        text = ""
+        for prompt in ("Password: ", "confirmation: "):
+            while prompt not in text:
+                text += os.read(main, 1000).decode()
+            os.write(main, f"{SECRET}\n".encode())
+        self.assertEqual(process.wait(60), 0)
+        self.assertNotIn(SECRET, text)
+        self.assertTrue(is_password(SECRET, self.user("alice").password))
 
     def test_without_mode(self) -> None:
         """If the configuration has another mode, a note says that the user has no effect."""

@@ -23,7 +23,7 @@ from imgsvc.interfaces import IIdentity, RequestHead
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller
 
-__all__ = ["Users"]
+__all__ = ["Users", "decoy"]
 
 log = make_logger()
 
@@ -68,7 +68,7 @@ class Users:
         accounts = self.file.accounts
         name, password = credentials.name, credentials.password
         user = accounts.users.get(name)
-        hashed = _decoy(accounts, name) if user is None else user.password
+        hashed = decoy(accounts, name) if user is None else user.password
         if user is not None and self.checker.is_kept(name, password, hashed, self.keep):
             return _caller(user, project)
         address = self.addresses.of(headers, peer)
@@ -109,7 +109,7 @@ def _caller(user: User, project: str | None) -> Caller:
     return Caller(user_id=user.name, project_id=project, roles=roles)
 
 
-def _decoy(accounts: Accounts, name: str) -> str:
+def decoy(accounts: Accounts, name: str) -> str:
     """The hash that is checked for an unknown user, always the same for one name. It costs what those of users cost."""
     hashes = [user.password for user in accounts.users.values()] or [NO_USER]
     number = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())

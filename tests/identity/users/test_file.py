@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from twisted.internet.task import Clock
@@ -62,6 +63,16 @@ class UserFileTests(SynchronousTestCase):
             write_users(self.path, a_user("bob", red="member"))
             for path in (self.path, folder / ".users.json.lock"):
                 self.assertEqual((path.stat().st_uid, path.stat().st_gid), (12345, 23456))
+
+    def test_turns(self) -> None:
+        """Of several changes at the same time, none is lost."""
+
+        def add(number: int) -> None:
+            change_accounts(self.path, lambda accounts: accounts.with_user(a_user(f"user {number}", blue="member")))
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(add, range(40)))
+        self.assertEqual(len(read_accounts(self.path).users), 41)
 
     def test_refused_change(self) -> None:
         """A change that fails changes nothing."""

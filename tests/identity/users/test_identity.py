@@ -16,11 +16,13 @@ from zope.interface.verify import verifyObject
 
 from imgsvc.errors import Forbidden, ImgsvcError, TooManyAttempts, Unauthenticated
 from imgsvc.identity.pages import PageGuard
+from imgsvc.identity.users.accounts import Accounts
 from imgsvc.identity.users.addresses import ClientAddresses
 from imgsvc.identity.users.attempts import OF_ADDRESS, OF_USER
 from imgsvc.identity.users.checker import PasswordChecker
 from imgsvc.identity.users.file import UserFile
-from imgsvc.identity.users.identity import Users
+from imgsvc.identity.users.identity import Users, decoy
+from imgsvc.identity.users.passwords import is_password
 from imgsvc.interfaces import IIdentity, RequestHead
 from imgsvc.model import Caller
 from imgsvc.peers import THIS_MACHINE, Peers
@@ -114,6 +116,15 @@ class UsersTests(SynchronousTestCase):
             messages.add(self.refused(Unauthenticated, basic(name, password)))
             self.assertEqual(self.threads.calls, before + 1)
         self.assertEqual(messages, {"The user or the password is wrong."})
+
+    def test_decoys(self) -> None:
+        """For an unknown user the hash of a user is checked, always the same for one name, and none that is cheaper."""
+        accounts = Accounts({"alice": a_user("alice"), "bob": a_user("bob", "another one")})
+        hashes = {user.password for user in accounts.users.values()}
+        chosen = [decoy(accounts, f"user {number}") for number in range(50)]
+        self.assertEqual(set(chosen), hashes)
+        self.assertEqual(chosen, [decoy(accounts, f"user {number}") for number in range(50)])
+        self.assertFalse(is_password("", decoy(Accounts(), "nobody")))
 
     def test_malformed(self) -> None:
         """What is not Basic, in Base64 and UTF-8, is refused before any password is checked."""
