@@ -51,7 +51,9 @@ class DigestScheduler:
       more than MOST_IN_COMMON waits with the rest behind the others, if there are any.
     - While a thread is idle, pieces wait for others for PATIENCE at most, and only if enough streams had pieces lately.
       A thread is not idle in this sense while no core is, and another call is running.
-    - Fewer streams than `common_from` get calls of their own.
+    - Fewer streams than `common_from` get calls of their own. One call for all digests of a stream takes less of the
+      processors than one for each. So a stream gets several threads only if they are idle, and its pieces come faster
+      than one thread hashes them.
 
     Without such lanes each stream has its own calls at once. They wait in the pool for a thread.
 
@@ -188,7 +190,7 @@ class DigestScheduler:
         started = _Round(streams)
         calls: list[Callable[[], None]] = []
         try:
-            calls = self._hasher.calls(work, self._idle_threads())
+            calls = self._hasher.calls(work, self._idle_threads() if streams[0].behind else 1)
         except Exception:
             started.failure = Failure()
         started.calls_left = len(calls)

@@ -44,6 +44,8 @@ class Digests:
         self.running = running
         self.since = 0.0
         """When it began to wait, or to rest, by the scheduler's clock."""
+        self.behind = False
+        """Whether the owner had the pieces that wait before the last ones were consumed: they come faster than that."""
         self.outcome: Failure | None = None
         """Why its pieces are not consumed."""
         self._arrived = arrived
@@ -51,6 +53,7 @@ class Digests:
         self._waiting: list[Piece] = []
         self._taken: list[Piece] = []
         self._in_call = False
+        self._firing = False
         self._consumption: Consumption | None = None
 
     # --- for the owner of the stream
@@ -64,6 +67,7 @@ class Digests:
             raise RuntimeError("the last pieces are not consumed yet")
         consumption = self._consumption = Consumption(self.give_up)
         self._waiting = list(pieces)
+        self.behind = self._firing
         self._arrived(self)
         return consumption
 
@@ -115,13 +119,16 @@ class Digests:
         if failure is not None:
             self._waiting = []
             self.outcome = failure
-        return bool(self._waiting)
+        self.behind = bool(self._waiting)
+        return self.behind
 
     def fire(self) -> None:
         """Tell the owner that its pieces are consumed, or why they are not."""
         consumption, self._consumption = self._consumption, None
         if consumption is not None:
+            self._firing = True
             consumption.callback(self.outcome)
+            self._firing = False
 
 
 def _split(pieces: list[Piece], most: int) -> tuple[list[Piece], list[Piece]]:

@@ -256,13 +256,46 @@ class CompanyTests(SchedulerTestCase):
 class ThreadTests(SchedulerTestCase):
     """How many threads a call is told of."""
 
-    def test_idle(self) -> None:
-        """A lone stream may use all threads; what waits besides, and other calls, leave fewer."""
-        first, second = self.streams(2)
-        first.consume([b"1"])
-        second.consume([b"1"])
-        self.assertEqual(self.hasher.threads, [2, 1])
+    def hurry(self, stream: Digests) -> None:
+        """Give a stream pieces, and the next ones as soon as these are consumed."""
+        stream.consume([b"1"]).addCallback(lambda _: stream.consume([b"2"]) and None)
+
+    def test_one_is_enough(self) -> None:
+        """A stream that waits for its pieces uses one thread: one call for all digests takes less of the processors."""
+        [stream] = self.streams(1)
+        for _ in range(3):
+            stream.consume([b"1"])
+            self.finish_all()
+        self.assertEqual(self.hasher.threads, [1, 1, 1])
+
+    def test_behind(self) -> None:
+        """One whose next pieces wait for the last ones uses two, for as long as that is so."""
+        [stream] = self.streams(1)
+        self.hurry(stream)
         self.finish_all()
+        self.assertEqual(self.hasher.threads, [1, 2])
+        stream.consume([b"3"])
+        self.finish_all()
+        self.assertEqual(self.hasher.threads, [1, 2, 1])
+
+    def test_rest_of_a_call(self) -> None:
+        """So does one of whose pieces a call has left some."""
+        first, second = self.streams(2)
+        first.consume([bytes(2 * MOST_IN_COMMON)])
+        self.finish_all()
+        second.consume([bytes(2 * MOST_IN_COMMON)])
+        self.finish_all()
+        self.assertEqual(self.hasher.sizes[1:], [[MOST_IN_COMMON], [MOST_IN_COMMON]])
+        self.assertEqual(self.hasher.threads[1:], [1, 2])
+
+    def test_others(self) -> None:
+        """What waits besides, and other calls, leave fewer threads."""
+        first, second = self.streams(2)
+        self.hurry(first)
+        self.hurry(second)
+        self.finish_all()
+        self.assertEqual(self.hasher.threads, [1, 1, 1, 1])
+        self.hasher.threads.clear()
         for stream in self.active(4)[:2]:
             stream.consume([b"1"])
         self.clock.advance(PATIENCE)
@@ -274,9 +307,9 @@ class ThreadTests(SchedulerTestCase):
         [stream] = self.streams(1)
         for left, threads in ((2.4, 2), (1.7, 2), (1.4, 1), (0.9, 1), (0.0, 1), (float("inf"), 2)):
             self.cores.now = left
-            stream.consume([b"1"])
-            self.assertEqual(self.hasher.threads.pop(), threads, left)
+            self.hurry(stream)
             self.finish_all()
+            self.assertEqual(self.hasher.threads.pop(), threads, left)
 
     def test_used(self) -> None:
         """The cores are asked with the processor time that was used for digests."""
@@ -290,8 +323,9 @@ class ThreadTests(SchedulerTestCase):
         scheduler = DigestScheduler(self.hasher, ImmediateThreads(), 2, self.clock, AskedCores(1))
         stream = scheduler.digests({"md5"})
         for _ in range(3):
-            self.successResultOf(stream.consume([bytes(100_000)]))
-        self.assertEqual(seen[0], 0.0)
+            self.hurry(stream)
+        self.assertEqual(len(seen), 3)
+        self.assertGreater(seen[0], 0.0)
         self.assertEqual(seen, sorted(set(seen)), "each call has used some")
 
 
