@@ -331,7 +331,7 @@ class SdkTests(CloudTestCase):
             for ours, by_id, by_name in zip((domain, home), wanted, names, strict=True):
                 self.assertEqual((ours.id, ours.name), (by_id, None if by_id else by_name))
 
-    @settings(deadline=None, max_examples=100)
+    @settings(deadline=None, max_examples=60)
     @given(
         entries=st.lists(st.tuples(st.sampled_from(["work", "home", "site"]), ENTRIES), min_size=1, max_size=3),
         secrets=st.lists(st.tuples(st.sampled_from(["work", "home", "site"]), ENTRIES), max_size=2),

@@ -20,13 +20,18 @@ REFUSED = {"error": {"code": 401, "title": "Unauthorized", "message": "The reque
 
 @define
 class Reply:
-    """An answer that a test chooses. cut: the connection ends in its place. silent: nothing comes until the end."""
+    """An answer that a test chooses.
+
+    cut: the connection ends in its place. silent: nothing comes until the end. half: nothing comes after half of the
+    body.
+    """
 
     status: int = 201
     body: bytes = b""
     headers: dict[str, str] = field(factory=dict)
     cut: bool = False
     silent: bool = False
+    half: bool = False
 
 
 class IdentityService(ThreadingHTTPServer):
@@ -34,7 +39,8 @@ class IdentityService(ThreadingHTTPServer):
 
     users: passwords by user name. credentials: secrets by the id of an application credential. asked: the bodies of
     all logins so far, and `paths` where they were sent to. replies: what the next logins are answered with. life:
-    seconds of a token. catalogue: the services of each token. good: the tokens that are good now.
+    seconds of a token. catalogue: the services of each token. good: the tokens that are good now. given: all tokens so
+    far.
     """
 
     daemon_threads = True
@@ -50,6 +56,7 @@ class IdentityService(ThreadingHTTPServer):
         self.life = 3600.0
         self.catalogue: list[Any] = []
         self.good: set[str] = set()
+        self.given: list[str] = []
         self.stopping = threading.Event()
         self.silent = threading.Event()
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -115,6 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reply(Reply(401, json.dumps(REFUSED).encode()))
         token = uuid.uuid4().hex
         self.server.good.add(token)
+        self.server.given.append(token)
         self._reply(Reply(201, json.dumps(self.server.document()).encode(), {"X-Subject-Token": token}))
 
     def _reply(self, reply: Reply) -> None:
@@ -129,4 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
+        if reply.half:
+            self.wfile.write(reply.body[: len(reply.body) // 2])
+            self.server.silent.set()
+            self.server.stopping.wait()
+            self.close_connection = True
+            return
         self.wfile.write(reply.body)

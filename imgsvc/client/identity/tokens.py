@@ -15,10 +15,12 @@ from imgsvc.client.identity.grants import Grant
 from imgsvc.client.identity.keystone import KEYSTONE, Keystone
 from imgsvc.client.identity.login import Login
 
-MARGIN: Final = 60.0
-"""Seconds. A token is renewed when less than this, or a fifth of its life, is left."""
+MARGIN: Final = 120.0
+"""Seconds. A token is renewed when less than this, or a fifth of its life, is left. It is longer than LOGIN_LIMIT, so
+that a renewal which is not answered leaves a token that is still good.
+"""
 LOGIN_LIMIT: Final = 60.0
-"""Seconds that a login may take, however Keystone sends its answer."""
+"""Seconds that a login may take, however slowly Keystone sends its answer."""
 PAUSE: Final = 5.0
 """Seconds between two renewals of a token that is still good, if the first one failed."""
 
