@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from attrs import evolve, field, frozen
@@ -120,13 +121,14 @@ def normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+@lru_cache(maxsize=1024)
 def check_name(kind: str, name: str) -> str:
     """The normal form of the name of a user, project or role. kind: which of these. Raises Invalid.
 
     HTTP Basic cannot carry a user name with a colon (RFC 7617, section 2).
     """
     name = normal(name)
-    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip() or set(name) & set(":=,"):
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip() or any(mark in name for mark in ":=,"):
         raise Invalid(
             f"{name!r} cannot be the name of a {kind}: it must have 1 to {LONGEST_NAME} printable characters,"
             " without ':', '=' and ',', and no blank at its ends."
