@@ -128,7 +128,8 @@ def check_name(kind: str, name: str) -> str:
     HTTP Basic cannot carry a user name with a colon (RFC 7617, section 2).
     """
     name = normal(name)
-    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip() or any(mark in name for mark in ":=,"):
+    is_clean = name.isprintable() and name == name.strip() and not any(mark in name for mark in ":=,")
+    if not 0 < len(name) <= LONGEST_NAME or not is_clean:
         raise Invalid(
             f"{name!r} cannot be the name of a {kind}: it must have 1 to {LONGEST_NAME} printable characters,"
             " without ':', '=' and ',', and no blank at its ends."
