@@ -62,6 +62,18 @@ class Server:
         ("127.0.0.1", "::1", "unix"),
         reload=True,
     )
+    accelerated: str = option(
+        "`x-accel`: let nginx in front of the server send images of file stores by itself, after each download was"
+        " authorised. nginx needs a location for each store.",
+        "off",
+        choices=("off", "x-accel"),
+        reload=True,
+    )
+    accelerated_peers: tuple[str, ...] = option(
+        "The proxies that may be asked so, if they send `X-Imgsvc-Accelerated`: addresses, networks, `unix`.",
+        ("127.0.0.1", "::1", "unix"),
+        reload=True,
+    )
     cors_origins: tuple[str, ...] = option(
         "Origins whose pages may use the API in a browser, as `https://dashboard.example`. `*`: all others too.",
         (),

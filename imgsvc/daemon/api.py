@@ -8,10 +8,11 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from imgsvc.config import Config
+from imgsvc.config import Config, Server
 from imgsvc.daemon.core import Core, placed
 from imgsvc.identity.administrators import Administrators
 from imgsvc.peers import Peers
+from imgsvc.web.acceleration import METHOD, Acceleration
 from imgsvc.web.actions import ActionRoutes
 from imgsvc.web.app import ImageApi
 from imgsvc.web.bodies import JsonBodies
@@ -85,7 +86,7 @@ def _about_images(
     renderer = ImageRenderer(core.stores, core.protections, images.show_direct_url, images.show_locations)
     answers = ImageResponses(core.images, renderer, core.answers)
     return [
-        DataRoutes(core.uploads, core.downloads, core.stores.several),
+        DataRoutes(core.uploads, core.downloads, core.stores.several, _acceleration(config.server)),
         ImageRoutes(
             core.images,
             core.deletion,
@@ -103,6 +104,11 @@ def _about_images(
         LocationRoutes(core.locations, bodies),
         StoreRoutes(core.copies),
     ]
+
+
+def _acceleration(server: Server) -> Acceleration | None:
+    peers = Peers(server.accelerated_peers, "server.accelerated_peers")
+    return Acceleration(peers) if server.accelerated == METHOD else None
 
 
 def _about_definitions(config: Config, core: Core, address: PublicAddress, bodies: JsonBodies) -> list[RouteGroup]:

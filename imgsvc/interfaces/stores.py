@@ -24,6 +24,7 @@ __all__ = [
     "IStoreReader",
     "IStoreRegistry",
     "IStoreWriter",
+    "IStoredFile",
 ]
 
 
@@ -111,6 +112,14 @@ class IFileBacked(Interface):
 
         Fails: ObjectDamaged if the file ends before them; StoreUnavailable if it cannot be read.
         """
+
+
+class IStoredFile(Interface):
+    """A reader of an object that is a file of its own, which other processes of this machine can open by its name."""
+
+    store_id: str = Attribute("The store that has the object.")
+    name: str = Attribute("The name of the file in the folder of the store: the object's name.")
+    length: int = Attribute("Bytes in the span.")
 
 
 class IHoldings(Interface):

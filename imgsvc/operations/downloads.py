@@ -104,3 +104,8 @@ class Downloads:
         """Write all bytes of a reader of the image to the client. See Delivery.send."""
         await self.delivery.send(reader, sink)
         self.events.publish(ImageSent(image, reader.length))
+
+    def handed_over(self, image: Image, reader: IStoreReader) -> None:
+        """End a reader of the image whose bytes the proxy sends. It does not say whether the client receives them."""
+        reader.stopProducing()
+        self.events.publish(ImageSent(image, reader.length))

@@ -224,7 +224,7 @@ class FileStore:
             file.close()
             raise ObjectDamaged(self.store_id, f"the object has {found} bytes, not {size or span.stop}.")
         if disk.local:
-            return FileReader(self.store_id, file, span, self._services.budget)
+            return FileReader(self.store_id, name, file, span, self._services.budget)
         return ReadAhead(self.store_id, file.read, file.close, span, self._services.budget)
 
     def size(self, location: Location) -> Deferred[int]:

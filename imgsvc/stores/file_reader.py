@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from imgsvc import page_cache
 from imgsvc.errors import ObjectDamaged, StoreError
-from imgsvc.interfaces import IBudget, IFileBacked
+from imgsvc.interfaces import IBudget, IFileBacked, IStoredFile
 from imgsvc.model import Span
 from imgsvc.shield import shielded
 from imgsvc.stores.disk import Disk
@@ -95,13 +95,16 @@ class OpenFile:
             offset += count
 
 
-@implementer(IFileBacked)
+@implementer(IFileBacked, IStoredFile)
 class FileReader(ReadAhead):
-    """A reader whose file can also be sent by sendfile(2)."""
+    """A reader whose file can also be sent by sendfile(2), or by a proxy."""
 
-    def __init__(self, store_id: str, file: OpenFile, span: Span, budget: IBudget) -> None:
+    def __init__(self, store_id: str, name: str, file: OpenFile, span: Span, budget: IBudget) -> None:
+        """name: of the object, which is that of the file."""
         super().__init__(store_id, file.read, file.close, span, budget)
         self._file = file
+        self.store_id = store_id
+        self.name = name
         self.fd = file.fd
         self.offset = span.start
 

@@ -13,6 +13,7 @@ from imgsvc.errors import Invalid, UnsupportedType
 from imgsvc.model import Image, RequestContext, Span
 from imgsvc.operations.downloads import Downloads
 from imgsvc.operations.uploads import UploadRequest, Uploads
+from imgsvc.web.acceleration import Acceleration
 from imgsvc.web.conditions import has_current, joined
 from imgsvc.web.digests import parse_digests, parse_md5
 from imgsvc.web.disposition import content_disposition
@@ -25,13 +26,17 @@ from imgsvc.web.routes import Route
 
 @define
 class DataRoutes:
-    """Uploads and downloads. several_stores: whether a client can choose the store."""
+    """Uploads and downloads.
+
+    several_stores: whether a client can choose the store. acceleration: hands downloads over to a proxy; None: never.
+    """
 
     part: ClassVar[str] = "data"
 
     uploads: Uploads
     downloads: Downloads
     several_stores: bool
+    acceleration: Acceleration | None = None
 
     def routes(self) -> list[Route]:
         """See RouteGroup."""
@@ -80,6 +85,9 @@ class DataRoutes:
         _describe(request, image, source.size, span)
         if request.method == b"HEAD":
             reader.stopProducing()
+            return b""
+        if self.acceleration is not None and self.acceleration.hand_over(request, reader):
+            self.downloads.handed_over(source.image, reader)
             return b""
         await self.downloads.send(image, reader, request)
         return None

@@ -220,7 +220,10 @@ class IdentityTests(ProxyTestCase):
 
 
 class Nginx(ProxyTestCase):
-    """nginx."""
+    """nginx. replaced: more texts of the example, and what they are replaced by. account: whose its workers are."""
+
+    replaced: tuple[tuple[str, str], ...] = ()
+    account = "root"
 
     @property
     def kept(self) -> list[Path]:
@@ -237,8 +240,9 @@ class Nginx(ProxyTestCase):
             ("/etc/ssl/imgsvc/key.pem", str(self.certificate)),
             ("http {", f"http {{ access_log off; {folders}"),
             ("worker_processes auto;", "worker_processes 1;"),
+            *self.replaced,
         )
-        user = " user root;" if os.geteuid() == 0 else ""
+        user = f" user {self.account};" if os.geteuid() == 0 else ""
         return [
             *(self.program("nginx"), "-p", str(self.folder), "-c", str(file), "-e", str(self.folder / "nginx.log")),
             *("-g", f"daemon off; pid {self.folder / 'nginx.pid'};{user}"),

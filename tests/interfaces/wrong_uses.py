@@ -41,6 +41,7 @@ from imgsvc.interfaces import (
     IResumableWriter,
     IShare,
     IStore,
+    IStoredFile,
     IStoreReader,
     IStoreRegistry,
     IStoreWriter,
@@ -249,6 +250,12 @@ async def file_backed(of: IFileBacked) -> None:
     """Has a file descriptor."""
     await of.load("start", 10)  # wrong: arg-type
     text(of.fd)  # wrong: arg-type
+
+
+async def stored_file(of: IStoredFile) -> None:
+    """Has the name of a file."""
+    number(of.name)  # wrong: arg-type
+    text(of.length)  # wrong: arg-type
 
 
 async def registry(stores: IStoreRegistry) -> None:
