@@ -13,7 +13,7 @@ from imgsvc.hashing.reference import HashlibHasher
 from imgsvc.pipeline.digest_scheduler import MOST_IN_COMMON, PATIENCE, RECENT, DigestScheduler
 from imgsvc.pipeline.digests import Digests
 from tests.support.hashing import FixedCores, LanesHasher
-from tests.support.threads import ImmediateThreads, ManualThreads
+from tests.support.threads import ManualThreads
 
 
 class SchedulerTestCase(SynchronousTestCase):
@@ -320,10 +320,11 @@ class ThreadTests(SchedulerTestCase):
                 seen.append(used)
                 return 1.0
 
-        scheduler = DigestScheduler(self.hasher, ImmediateThreads(), 2, self.clock, AskedCores(1))
+        scheduler = DigestScheduler(self.hasher, self.threads, 2, self.clock, AskedCores(1))
         stream = scheduler.digests({"md5"})
         for _ in range(3):
             self.hurry(stream)
+            self.finish_all()
         self.assertEqual(len(seen), 3)
         self.assertGreater(seen[0], 0.0)
         self.assertEqual(seen, sorted(set(seen)), "each call has used some")
