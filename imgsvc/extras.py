@@ -19,7 +19,6 @@ SERVER_MODULES: Final = (
     "oslo_utils",
     "sqlalchemy",
     "werkzeug",
-    "yaml",
 )
 """Modules of the packages of the extra `server` in pyproject.toml. They are searched for, but not imported."""
 
