@@ -19,6 +19,8 @@ from imgsvc.identity_options import Identity as Identity
 from imgsvc.identity_options import IdentityKeystone as IdentityKeystone
 from imgsvc.identity_options import IdentityProxy as IdentityProxy
 from imgsvc.identity_options import IdentityUsers as IdentityUsers
+from imgsvc.notification_options import Audit as Audit
+from imgsvc.notification_options import Notifications as Notifications
 from imgsvc.options import Seconds as Seconds
 from imgsvc.options import Size as Size
 from imgsvc.options import converter
@@ -312,6 +314,8 @@ class Config:
     identity: Identity = field(factory=Identity)
     policy: Policy = field(factory=Policy)
     signatures: Signatures = field(factory=Signatures)
+    audit: Audit = field(factory=Audit)
+    notifications: Notifications = field(factory=Notifications)
 
     def __attrs_post_init__(self) -> None:
         names = ", ".join(self.stores.stores)

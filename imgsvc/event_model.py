@@ -5,7 +5,7 @@ A class that adds no value of its own is frozen because its base is. `frozen` wo
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from imgsvc.lease_model import Task, TaskEnd
 from imgsvc.model import Image, Member, Status
@@ -27,8 +27,11 @@ class ImageCreated(ImageEvent):
     """The record of an image was created."""
 
 
+@frozen
 class ImageUpdated(ImageEvent):
-    """Fields, properties, tags or locations were changed."""
+    """Fields, properties, tags or locations were changed. changed: the names of these attributes of Image."""
+
+    changed: tuple[str, ...] = ()
 
 
 class ImageQueued(ImageEvent):
@@ -41,6 +44,14 @@ class ImageUploading(ImageEvent):
 
 class ImageActivated(ImageEvent):
     """The image is active: its data has arrived, or it was reactivated."""
+
+
+class ImageUploaded(ImageActivated):
+    """The image is active, because a client has uploaded its data."""
+
+
+class ImageReactivated(ImageActivated):
+    """The image was deactivated, and is active again."""
 
 
 class ImageDeactivated(ImageEvent):
@@ -56,6 +67,17 @@ class ImageSent(ImageEvent):
     """A client has received all the data of the image that it asked for. size: bytes."""
 
     size: int
+
+
+@frozen
+class ImageNotSent(ImageEvent):
+    """A client has received only a part of the data of the image that it asked for.
+
+    size: bytes that it asked for. sent: bytes that were given to its connection.
+    """
+
+    size: int
+    sent: int
 
 
 @frozen
@@ -108,6 +130,21 @@ class TaskEnded(TaskEvent):
 
 
 @frozen
+class RequestFailed(Event):
+    """A request to the API was answered with an error.
+
+    method: in upper case. path: as the client sent it. image_id: of the image in the path; None: there is none. status:
+    of the response. reason: what the client was told.
+    """
+
+    method: str
+    path: str
+    image_id: str | None
+    status: int
+    reason: str
+
+
+@frozen
 class StoreEvent(Event):
     """An event of one store."""
 
@@ -138,5 +175,13 @@ _OF_STATUS: dict[Status, type[ImageEvent]] = {
 def event_of_change(before: Image, now: Image) -> ImageEvent:
     """The event for a change of an image: that of its new status if the status changed, else ImageUpdated."""
     if before.status is now.status:
-        return ImageUpdated(now)
+        return ImageUpdated(now, _differences(before, now))
+    if before.status is Status.DEACTIVATED and now.status is Status.ACTIVE:
+        return ImageReactivated(now)
     return _OF_STATUS.get(now.status, ImageUpdated)(now)
+
+
+def _differences(before: Image, now: Image) -> tuple[str, ...]:
+    """The names of the attributes that differ, without the time of the change, which always does."""
+    names = (attribute.name for attribute in fields(Image) if attribute.name != "updated_at")
+    return tuple(name for name in names if getattr(before, name) != getattr(now, name))

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from imgsvc.context import bound
 from imgsvc.event_model import Event
 from imgsvc.interfaces import IEvents
 from imgsvc.logger import make_logger
@@ -37,7 +38,7 @@ class Events:
         """See IEvents. Cheap while the event has no subscribers."""
         for kind in type(event).__mro__:
             for subscriber in self._subscribers.get(kind, ()):
-                self._waiting.append((subscriber, event))
+                self._waiting.append((bound(subscriber), event))
         self._go_on()
 
     def subscribe(self, kind: type[E], subscriber: Callable[[E], None]) -> Callable[[], None]:

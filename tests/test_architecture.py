@@ -16,7 +16,17 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
-    *("interfaces", "model", "store_model", "lease_model", "metadef_model", "event_model", "image_fields", "errors"),
+    *(
+        "interfaces",
+        "model",
+        "store_model",
+        "lease_model",
+        "metadef_model",
+        "event_model",
+        "notification_model",
+        "image_fields",
+        "errors",
+    ),
     *("context", "folders", "forwarded", "lease_keeper", "page_cache", "peers", "producers", "rates", "response_body"),
     *("shield", "threads", "words"),
 }
@@ -31,10 +41,13 @@ ARROWS = {
     "metadef_model": {"model"},
     "image_fields": {"model"},
     "event_model": {"lease_model", "model"},
-    "events": {"event_model", "interfaces", "logger"},
+    "notification_model": set(),
+    "events": {"context", "event_model", "interfaces", "logger"},
     "entry": {"admin", "client", "extras", "interrupts"},
     "extras": set(),
-    "interfaces": {"errors", "event_model", "lease_model", "metadef_model", "model", "store_model"},
+    "interfaces": {
+        *("errors", "event_model", "lease_model", "metadef_model", "model", "notification_model", "store_model"),
+    },
     "folders": set(),
     "forwarded": set(),
     "log": {"context", "words"},
@@ -51,8 +64,9 @@ ARROWS = {
     "words": set(),
     "hashing": set(),
     "options": {"errors"},
-    "config": {"endpoints", "errors", "identity_options", "options", "store_options"},
+    "config": {"endpoints", "errors", "identity_options", "notification_options", "options", "store_options"},
     "identity_options": {"options"},
+    "notification_options": {"options"},
     "store_options": {"errors", "options", "store_model"},
     "endpoints": set(),
     "web": GROUND | {"operations"},
@@ -64,6 +78,7 @@ ARROWS = {
     "stores": GROUND | {"config", "options", "remote"},
     "identity": GROUND | {"config", "options", "remote"},
     "certificates": GROUND | {"config", "options", "remote"},
+    "notifications": GROUND | {"config", "remote"},
     "output": set(),
     "client": {"image_fields", "interrupts", "model", "output", "producers", "response_body"},
     "admin": GROUND

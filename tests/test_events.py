@@ -6,9 +6,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from imgsvc.context import current_request, working_for
 from imgsvc.event_model import Event, StoreDown, StoreEvent, StoreUp
 from imgsvc.events import DELIVERED_AT_ONCE, Events
 from imgsvc.interfaces import IEvents
+from imgsvc.model import Caller, RequestContext
 
 
 class EventsTests(SynchronousTestCase):
@@ -56,6 +58,17 @@ class EventsTests(SynchronousTestCase):
         self.assertEqual(self.seen, [StoreUp("a"), StoreUp("b")])
         self.assertEqual(others, self.seen)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
+    def test_request(self) -> None:
+        """A subscriber is called with the request of the publisher, and the next one with its own."""
+        seen: list[RequestContext | None] = []
+        self.events.subscribe(StoreUp, lambda event: seen.append(current_request()))
+        request = RequestContext("req-1", Caller("ann"))
+        with working_for(request):
+            self.events.publish(StoreUp("a"))
+        self.events.publish(StoreUp("b"))
+        self.clock.advance(0)
+        self.assertEqual(seen, [request, None])
 
     def test_unsubscribed(self) -> None:
         """After the end of a subscription no later event is delivered. Ending it twice has no effect."""

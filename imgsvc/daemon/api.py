@@ -75,6 +75,7 @@ def make_api(config: Config, core: Core, data_folder: Path, clock: IReactorTime)
         answers=LargeResponses(core.answers, bodies.turns),
         clock=clock,
         service_timeout=server.service_timeout,
+        events=core.events,
     )
 
 

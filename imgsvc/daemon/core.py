@@ -24,6 +24,8 @@ from imgsvc.identity.policy import Policy
 from imgsvc.identity.protections import Protections
 from imgsvc.interfaces import ICertificates, IThreads
 from imgsvc.model import ProjectLimits
+from imgsvc.notifications.audit import make_audit
+from imgsvc.notifications.maker import make_publisher
 from imgsvc.operations.access import Access
 from imgsvc.operations.activation import Activation
 from imgsvc.operations.changes import Changes
@@ -144,6 +146,8 @@ class Core:
         self.identities = Identities(data_folder, reactor, self._own_threads, self.json_threads)
         self.losses = Losses(self.catalogue, self.stores)
         self.events = Events(reactor)
+        self.audit = make_audit(config.audit, data_folder, self.events, self._own_threads, reactor)
+        self.publisher = make_publisher(config.notifications, self.events, reactor)
         self.health = Health(self.catalogue, self.stores, self.losses, self.events, reactor)
         self.background = Background(reactor)
         self._running: set[Upload] = set()

@@ -136,6 +136,9 @@ class Server:
         await self._until_idle(UNDO_TIME)
         await self.core.background.stopService()
         self.core.events.stop()
+        for observer in (self.core.audit, self.core.publisher):
+            if observer is not None:
+                await within(UNDO_TIME, observer.stop(), self._reactor)
         await within(UNDO_TIME, self.core.catalogue.stop(), self._reactor)
         await within(UNDO_TIME, self.core.stores.stop(), self._reactor)
         self.core.digest_scheduler.stop()

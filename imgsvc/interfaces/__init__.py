@@ -18,6 +18,7 @@ from imgsvc.interfaces.catalogue import (
     IUploadCatalogue,
 )
 from imgsvc.interfaces.events import IEvents
+from imgsvc.interfaces.notifications import INotifier
 from imgsvc.interfaces.resources import IBudget, IJsonBudget, IReservation, IShare, IThreads
 from imgsvc.interfaces.responses import IAnswers, IResponseSink
 from imgsvc.interfaces.stores import (
@@ -58,6 +59,7 @@ __all__ = [
     "IMarkedStore",
     "IMemberCatalogue",
     "IMetadefCatalogue",
+    "INotifier",
     "IPolicy",
     "IProjectCatalogue",
     "IProtections",

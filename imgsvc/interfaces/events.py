@@ -23,7 +23,8 @@ class IEvents(Interface):
     def subscribe(kind: type[E], subscriber: Callable[[E], None]) -> Callable[[], None]:
         """Call `subscriber(event)` for each event of the class `kind` or of a subclass, in the order of publication.
 
-        An exception from a subscriber is logged and has no other effect. A subscriber must return soon; longer work
-        must go on after it has returned.
+        The subscriber is called with the request of the publisher (`context.current_request`), so it knows who has
+        caused the event. An exception from a subscriber is logged and has no other effect. A subscriber must return
+        soon; longer work must go on after it has returned.
         Returns a function that ends the subscription.
         """

@@ -19,6 +19,8 @@ class IResponseSink(IConsumer):
 
     started: bool = Attribute("Whether any byte of the response was written.")
 
+    sent: int = Attribute("Bytes of the body that were written.")
+
     def plain_transport() -> FileDescriptor | None:
         """Return the transport if it is a plain socket, to which the kernel can send a file; else None."""
 

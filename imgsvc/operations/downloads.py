@@ -8,7 +8,7 @@ from attrs import define, frozen
 
 from imgsvc.context import lift_deadline
 from imgsvc.errors import DataMissing, Forbidden, Invalid, ObjectDamaged, ObjectMissing, PartUnavailable, StoreError
-from imgsvc.event_model import ImageSent
+from imgsvc.event_model import ImageNotSent, ImageSent
 from imgsvc.interfaces import IEvents, IResponseSink, IStoreReader, IStoreRegistry
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, Image, Location, Span, Status
@@ -102,7 +102,11 @@ class Downloads:
 
     async def send(self, image: Image, reader: IStoreReader, sink: IResponseSink) -> None:
         """Write all bytes of a reader of the image to the client. See Delivery.send."""
-        await self.delivery.send(reader, sink)
+        try:
+            await self.delivery.send(reader, sink)
+        except Exception:
+            self.events.publish(ImageNotSent(image, reader.length, sink.sent))
+            raise
         self.events.publish(ImageSent(image, reader.length))
 
     def handed_over(self, image: Image, reader: IStoreReader) -> None:

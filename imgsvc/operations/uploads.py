@@ -22,7 +22,7 @@ from imgsvc.errors import (
     StoreUnavailable,
     WrongStatus,
 )
-from imgsvc.event_model import ImageActivated, ImageQueued, ImageUploading
+from imgsvc.event_model import ImageQueued, ImageUploaded, ImageUploading
 from imgsvc.interfaces import (
     IBudget,
     IEvents,
@@ -256,7 +256,7 @@ class Upload:
             size=data.size,
             store=self._store.store_id,
         )
-        self._uploads.events.publish(ImageActivated(_activated(self.image, data)))
+        self._uploads.events.publish(ImageUploaded(_activated(self.image, data)))
         self._tell(None)
         await self._finalize()
 

@@ -16,11 +16,14 @@ from werkzeug.exceptions import HTTPException
 
 from imgsvc.context import begin
 from imgsvc.errors import ImgsvcError, Invalid
+from imgsvc.event_model import RequestFailed
+from imgsvc.interfaces import IEvents
 from imgsvc.logger import make_logger
 from imgsvc.model import Caller, RequestContext
 from imgsvc.web.bodies import require_identity_encoding
 from imgsvc.web.callers import Callers
 from imgsvc.web.cors import Cors
+from imgsvc.web.errors import status_of
 from imgsvc.web.failures import FailureResponses
 from imgsvc.web.large import SMALL, LargeResponse, LargeResponses
 from imgsvc.web.paths import OUTSIDE, V2, VERSIONS, Versions, decoded, first_segment, is_utf8
@@ -53,11 +56,12 @@ class ImageApi(Resource):
         answers: LargeResponses,
         clock: IReactorTime,
         service_timeout: float,
+        events: IEvents,
     ) -> None:
         """groups: the parts of the API. versions: the group that also answers paths outside all versions.
 
         answers: sends large responses. service_timeout: seconds for which a request may wait for trusted services,
-        from its beginning; see RequestContext.deadline.
+        from its beginning; see RequestContext.deadline. events: learn which requests fail.
         """
         super().__init__()
         self.groups = list(groups)
@@ -69,6 +73,7 @@ class ImageApi(Resource):
         self._answers = answers
         self._clock = clock
         self._service_timeout = service_timeout
+        self._events = events
         self._failures = FailureResponses(callers)
         self._klein = Klein()
         self._klein.url_map.merge_slashes = False  # otherwise Werkzeug answers with redirects
@@ -100,6 +105,15 @@ class ImageApi(Resource):
 
     def _mount(self, route: Route | OpenRoute) -> None:
         async def handle(request: StreamingRequest, **arguments: str) -> bytes | None:
+            try:
+                return await handled(request, **arguments)
+            except CancelledError:  # nobody gets a response
+                raise
+            except Exception as error:
+                self._publish_failure(request, error, arguments.get("image_id"))
+                raise
+
+        async def handled(request: StreamingRequest, **arguments: str) -> bytes | None:
             check_request_id(request)
             context = self._context_of(request)
             begin(context)
@@ -118,6 +132,16 @@ class ImageApi(Resource):
 
         # Werkzeug accepts HEAD wherever it accepts GET.
         self._klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(handle)
+
+    def _publish_failure(self, request: StreamingRequest, error: Exception, image_id: str | None) -> None:
+        if request.startedWriting:  # the client has another status, and the operation tells of broken data
+            return
+        if isinstance(error, ImgsvcError):
+            status, reason = status_of(error), str(error)
+        else:
+            status, reason = 500, type(error).__name__
+        method, path = request.method.decode("latin-1"), request.path.decode("latin-1")
+        self._events.publish(RequestFailed(method, path, image_id, status, reason))
 
     def _context_of(self, request: StreamingRequest) -> RequestContext:
         """The context of the work for a request that begins now, and whose caller is not known yet."""

@@ -119,6 +119,11 @@ class StreamingRequest(server.Request):
         """See IResponseSink."""
         return bool(self.startedWriting)
 
+    @property
+    def sent(self) -> int:
+        """See IResponseSink."""
+        return int(self.sentLength)
+
     def plain_transport(self) -> FileDescriptor | None:
         """See IResponseSink."""
         transport = getattr(self.channel, "transport", None)

@@ -31,6 +31,7 @@ from imgsvc.interfaces import (
     IMarkedStore,
     IMemberCatalogue,
     IMetadefCatalogue,
+    INotifier,
     IPolicy,
     IProjectCatalogue,
     IProtections,
@@ -55,6 +56,7 @@ from imgsvc.interfaces import (
 from imgsvc.lease_model import Lease, Task, TaskStatus
 from imgsvc.metadef_model import Namespace, NamespaceQuery
 from imgsvc.model import Caller, Image, Location, RequestContext, Span, Status, StoredData, StoredObject
+from imgsvc.notification_model import Notification
 from imgsvc.store_model import Purpose
 from imgsvc.stores.maker import IStoreMaker
 from imgsvc.web.request import StreamingRequest
@@ -321,6 +323,12 @@ def events(of: IEvents) -> None:
     of.publish("image created")  # wrong: arg-type
     of.subscribe(ImageCreated, sent)  # wrong: arg-type
     number(of.subscribe(ImageSent, sent))  # wrong: arg-type
+
+
+def notifier(to: INotifier, notification: Notification) -> None:
+    """Notifications are values."""
+    to.notify("image.create")  # wrong: arg-type
+    number(to.stop())  # wrong: arg-type
 
 
 # --- answers

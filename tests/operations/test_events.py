@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from imgsvc.errors import StoreUnavailable
-from imgsvc.event_model import Event, ImageEvent, ImageSent, MemberEvent, MemberRemoved, StoreDown
+from imgsvc.event_model import Event, ImageEvent, ImageSent, MemberEvent, MemberRemoved, RequestFailed, StoreDown
 from tests.web.rigs import ONE_STORE, ApiTestCase
 
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
@@ -38,7 +38,7 @@ class PublishedTests(ApiTestCase):
         image_id = self.server.image()["id"]
         self.assertEqual(self.published(), ["ImageCreated"])
         self.assertEqual(self.server.put(image_id, b"data").status, 204)
-        self.assertEqual(self.published(), ["ImageUploading", "ImageActivated"])
+        self.assertEqual(self.published(), ["ImageUploading", "ImageUploaded"])
         self.assertEqual(self.statuses(), ["saving", "active"])
         activated = self.latest[-1]
         assert isinstance(activated, ImageEvent)
@@ -59,28 +59,32 @@ class PublishedTests(ApiTestCase):
         self.assertEqual(self.published(), [], "nothing has changed")
         self.server.request("POST", f"/v2/images/{image_id}/actions/deactivate")
         self.server.request("POST", f"/v2/images/{image_id}/actions/reactivate")
-        self.assertEqual(self.published(), ["ImageDeactivated", "ImageActivated"])
+        self.assertEqual(self.published(), ["ImageDeactivated", "ImageReactivated"])
         self.server.request("DELETE", f"/v2/images/{image_id}")
         self.assertEqual(self.published(), ["ImageDeleted"])
 
     def test_failed_upload(self) -> None:
-        """A failed upload publishes that the image is queued."""
+        """A failed upload publishes that the image is queued, and that the request has failed."""
         image_id = self.server.image()["id"]
         self.published()
         self.server.store().fail("write", StoreUnavailable("local", "does not answer."))
         self.assertEqual(self.server.put(image_id, b"data").status, 503)
         self.server.store().heal()
-        self.assertEqual(self.published(), ["ImageUploading", "ImageQueued"])
+        self.assertEqual(self.published(), ["ImageUploading", "ImageQueued", "RequestFailed"])
         self.assertEqual(self.statuses(), ["saving", "queued"])
 
     def test_refused(self) -> None:
-        """A refused request publishes nothing."""
+        """A refused request publishes that it has failed, and nothing else."""
         image_id = self.server.image()["id"]
         self.published()
         self.server.request("DELETE", f"/v2/images/{image_id}/tags/none")
         self.server.request("GET", f"/v2/images/{image_id}/file")
         self.server.request("POST", f"/v2/images/{image_id}/actions/deactivate")
-        self.assertEqual(self.published(), [])
+        self.assertEqual(self.published(), ["RequestFailed", "RequestFailed"])
+        failed = self.latest[-1]
+        assert isinstance(failed, RequestFailed)
+        self.assertEqual((failed.method, failed.image_id, failed.status), ("POST", image_id, 403))
+        self.assertIn("it is queued", failed.reason)
 
     def test_members(self) -> None:
         """The events of a member that is added, accepts, and is removed."""

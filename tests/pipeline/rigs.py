@@ -148,6 +148,10 @@ class Sink:
         self.started = True
         self.data += data
 
+    @property
+    def sent(self) -> int:
+        return len(self.data) + self.counted
+
     def plain_transport(self) -> Any:
         return self._transport
 

@@ -1,0 +1,1 @@
+"""Tells operators and other programs of events: the audit, and notifications."""
