@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from types import MappingProxyType
 
+from bench.accelerated import accelerated
 from bench.client import Address, ask, side_by_side, upload
 from bench.digests import digests
 from bench.load import Request, drive
@@ -232,6 +233,7 @@ PARTS: Mapping[str, Callable[[Bench], Table]] = MappingProxyType(
         "upload": uploads,
         "digests": digests,
         "download": downloads,
+        "accelerated": accelerated,
         "range": ranges,
         "requests": requests,
         "databases": databases,

@@ -90,20 +90,21 @@ def settle(pid: int, patience: float = 20.0) -> None:
 
 
 class Meter:
-    """Measures what a server and the benchmark itself use during the block.
+    """Measures what servers and the benchmark itself use during the block.
 
-    After the block: `seconds` of wall time; `cpu`, CPU seconds of the server, or None if its process is unknown;
+    After the block: `seconds` of wall time; `cpu`, CPU seconds of the servers, or None if a process is unknown;
     `client`, CPU seconds of the benchmark.
     """
 
-    def __init__(self, pid: int | None) -> None:
-        self._pid = pid
+    def __init__(self, *pids: int | None) -> None:
+        self._pids = pids
         self.seconds = 0.0
         self.cpu: float | None = None
         self.client = 0.0
 
     def __enter__(self) -> Meter:
-        self.cpu = None if self._pid is None else -cpu_seconds(self._pid)
+        before = self._cpu()
+        self.cpu = None if before is None else -before
         self.client = -own_cpu_seconds()
         self.seconds = -time.perf_counter()
         return self
@@ -111,8 +112,13 @@ class Meter:
     def __exit__(self, *_: object) -> None:
         self.seconds += time.perf_counter()
         self.client += own_cpu_seconds()
-        if self._pid is not None and self.cpu is not None:
-            self.cpu += cpu_seconds(self._pid)
+        after = self._cpu()
+        if after is not None and self.cpu is not None:
+            self.cpu += after
+
+    def _cpu(self) -> float | None:
+        known = [cpu_seconds(pid) for pid in self._pids if pid is not None]
+        return sum(known) if len(known) == len(self._pids) else None
 
 
 class Process:

@@ -118,6 +118,7 @@ IMGSVC = """
 [server]
 workers = {workers}
 memory_budget = "{budget}MiB"
+accelerated = "{accelerated_answers}"
 
 [identity]
 mode = "{identity}"
@@ -152,13 +153,14 @@ def imgsvc(
     descriptors: int = 0,
     accelerated: bool = True,
     image_hash: str = "sha512",
+    x_accel: bool = False,
 ) -> Iterator[ImageServer]:
     """Run the daemon with its data in the folder. Other options have their defaults, so it writes an access log.
 
     certificate: a PEM file with certificate and key; with it, the daemon also listens with TLS. database: the URL of an
     empty database. budget: MiB. identity: the headers that say who a client is; None: everybody is the administrator.
     descriptors: the most open files of the daemon; 0: the limit of the benchmark. accelerated, image_hash:
-    images.accelerated_hashing and images.hash.
+    images.accelerated_hashing and images.hash. x_accel: server.accelerated.
     """
     folder.mkdir()
     options = IMGSVC.format(
@@ -168,6 +170,7 @@ def imgsvc(
         identity="none" if identity is None else "proxy",
         accelerated="true" if accelerated else "false",
         hash=image_hash,
+        accelerated_answers="x-accel" if x_accel else "off",
     )
     if database:
         options += DATABASE.format(url=database)

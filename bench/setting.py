@@ -88,10 +88,11 @@ class Bench:
         descriptors: int = 0,
         accelerated: bool = True,
         image_hash: str = "sha512",
+        x_accel: bool = False,
     ) -> AbstractContextManager[servers.ImageServer]:
         """Run a new daemon. See servers.imgsvc."""
         return servers.imgsvc(
-            self._new_folder("imgsvc"),
+            self.new_folder("imgsvc"),
             fsync=fsync,
             workers=workers,
             certificate=self.certificate if tls else None,
@@ -100,6 +101,7 @@ class Bench:
             descriptors=descriptors,
             accelerated=accelerated,
             image_hash=image_hash,
+            x_accel=x_accel,
         )
 
     @contextmanager
@@ -115,7 +117,7 @@ class Bench:
             stack.callback(database.close)
             database.start()
             url = database.url(database.new_database())
-            imgsvc = stack.enter_context(servers.imgsvc(self._new_folder("imgsvc"), workers=2, database=url))
+            imgsvc = stack.enter_context(servers.imgsvc(self.new_folder("imgsvc"), workers=2, database=url))
             assert database.process is not None
             imgsvc.name, imgsvc.database_pid = kind, database.process.pid
             yield imgsvc
@@ -126,12 +128,12 @@ class Bench:
         if not servers.find_nginx():
             yield None
             return
-        with servers.nginx(self._new_folder("nginx"), None, self.certificate) as nginx:
+        with servers.nginx(self.new_folder("nginx"), None, self.certificate) as nginx:
             yield nginx
 
     def floor(self, fsync: bool) -> AbstractContextManager[servers.Floor]:
         """Run a new floor."""
-        return servers.floor(self._new_folder("floor"), fsync)
+        return servers.floor(self.new_folder("floor"), fsync)
 
     def upload_source(self, server: servers.ImageServer) -> str:
         """Upload the source to a new image. Returns the path of its data."""
@@ -149,7 +151,7 @@ class Bench:
             imgsvc = stack.enter_context(self.imgsvc(tls=True))
             found = [Source("imgsvc", imgsvc.address, self.upload_source(imgsvc), imgsvc.pid, imgsvc.tls)]
             if servers.find_nginx():
-                nginx = stack.enter_context(servers.nginx(self._new_folder("nginx"), self.source, self.certificate))
+                nginx = stack.enter_context(servers.nginx(self.new_folder("nginx"), self.source, self.certificate))
                 found.append(Source("nginx", nginx.address, servers.FILE_PATH, nginx.pid, nginx.tls))
             for server in self.others:
                 found.append(Source(server.name, server.address, self.upload_source(server), server.pid, None))
@@ -170,7 +172,8 @@ class Bench:
             took = time.perf_counter() - began
         return {"MB/s": self.size / 1e6 / took}
 
-    def _new_folder(self, name: str) -> Path:
+    def new_folder(self, name: str) -> Path:
+        """The path of a new folder."""
         return self.folder / f"{name}-{next(self._numbers)}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from bench.client import Address, download, side_by_side, upload
@@ -78,15 +78,20 @@ def downloads(bench: Bench) -> Table:
 
 
 def _download(bench: Bench, source: Source, address: Address, clients: int) -> Sample:
+    return download_by(bench, address, source.path, (source.pid,), clients)
+
+
+def download_by(bench: Bench, address: Address, path: str, pids: Sequence[int | None], clients: int) -> Sample:
+    """Download the whole source again and again, by so many clients at once. pids: the processes that serve it."""
     sizes: list[int] = []
 
     def again_and_again() -> None:  # one download may be too short to measure
         until = time.monotonic() + bench.seconds / 5
         while time.monotonic() < until:
-            download(address, source.path, bench.size)
+            download(address, path, bench.size)
             sizes.append(bench.size)
 
-    with Meter(source.pid) as meter:
+    with Meter(*pids) as meter:
         side_by_side([again_and_again] * clients)
     return throughput(meter, sum(sizes))
 

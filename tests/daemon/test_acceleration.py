@@ -6,7 +6,6 @@ import grp
 import hashlib
 import http.client
 import os
-import re
 import signal
 import ssl
 import stat
@@ -16,19 +15,13 @@ from pathlib import Path
 from attrs import field, frozen
 
 from tests.daemon.test_proxies import DASHBOARD, Nginx
+from tests.support.documents import block
 
-DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "operations.md").read_text()
-SECTION = DOCUMENT.partition("\n## Accelerated downloads\n")[2].partition("\n## ")[0]
+SECTION = "Accelerated downloads"
 FOLDER = "/srv/images"
 DATA = os.urandom(300_001)
 ETAG = f'"{hashlib.sha512(DATA).hexdigest()[:64]}"'
 OLD, NEW = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
-
-
-def block(language: str) -> str:
-    """The text of the only block in this language in the section of the document."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
-    return str(found)
 
 
 @frozen
@@ -97,13 +90,13 @@ class AccelerationTests(Nginx):
     def toml(self) -> str:  # type: ignore[override]
         """The configuration of the document."""
         server = f'[server]\nproxy_headers = true\ncors_origins = ["{DASHBOARD}"]\n'
-        text = block("toml").replace("[server]\n", server).replace(FOLDER, str(self.images))
+        text = block(SECTION, "toml").replace("[server]\n", server).replace(FOLDER, str(self.images))
         return f"[identity]\nallow_remote = true\n{text}"
 
     @property
     def replaced(self) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
         """The text of the document."""
-        return (('set $accelerated "";', block("nginx").replace(FOLDER, str(self.images))),)
+        return (('set $accelerated "";', block(SECTION, "nginx").replace(FOLDER, str(self.images))),)
 
     @property
     def images(self) -> Path:
