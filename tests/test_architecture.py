@@ -16,19 +16,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
-    *(
-        "interfaces",
-        "model",
-        "store_model",
-        "lease_model",
-        "metadef_model",
-        "event_model",
-        "notification_model",
-        "image_fields",
-        "errors",
-    ),
-    *("context", "folders", "forwarded", "lease_keeper", "page_cache", "peers", "producers", "rates", "response_body"),
-    *("shield", "threads", "words"),
+    *("interfaces", "model", "store_model", "lease_model", "metadef_model", "event_model", "notification_model"),
+    *("image_fields", "errors", "context", "folders", "forwarded", "joined", "lease_keeper", "page_cache", "peers"),
+    *("producers", "rates", "response_body", "shield", "threads", "words"),
 }
 """The packages that each package of the server may import."""
 
@@ -50,6 +40,7 @@ ARROWS = {
     },
     "folders": set(),
     "forwarded": set(),
+    "joined": set(),
     "log": {"context", "words"},
     "context": {"model"},
     "interrupts": set(),
@@ -80,7 +71,7 @@ ARROWS = {
     "certificates": GROUND | {"config", "options", "remote"},
     "notifications": GROUND | {"config", "remote"},
     "output": set(),
-    "client": {"image_fields", "interrupts", "model", "output", "producers", "response_body"},
+    "client": {"image_fields", "interrupts", "joined", "model", "output", "producers", "response_body"},
     "admin": GROUND
     | {"config", "daemon", "hashing", "options", "output", "catalogue", "identity", "operations", "tasks", "web"},
 }

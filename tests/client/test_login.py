@@ -51,7 +51,7 @@ PROJECT = Scope(project_name="blue")
 class LoginTestCase(TestCase):
     """An Identity API, and an Image API that accepts its tokens."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.api, self.keystone = MemoryImageApi(), IdentityService()
@@ -75,7 +75,7 @@ class LoginTestCase(TestCase):
 
     def client(self, login: Login | None = None, endpoint: str | None = None, **more: Any) -> ImageClient:
         """Make a client, which is closed at the end."""
-        client = ImageClient(endpoint, reactor, login=login or self.login, stall_limit=5, **more)
+        client = ImageClient(endpoint, reactor, login=login or self.login, stall_limit=50, **more)
         self.addCleanup(lambda: Deferred.fromCoroutine(client.close()))
         return client
 
@@ -233,7 +233,7 @@ class CatalogueTests(LoginTestCase):
 class RenewalTests(LoginTestCase):
     def access(self, clock: Clock, **more: Any) -> KeystoneAccess:
         """Make an Access whose clock is the test's, while its requests are real."""
-        transport = Transport(reactor, agent=None, connections=2, stall_limit=5, tls=Tls())
+        transport = Transport(reactor, agent=None, connections=2, stall_limit=50, tls=Tls())
         self.addCleanup(lambda: Deferred.fromCoroutine(transport.close()))
         return KeystoneAccess(Keystone(transport, self.login), self.login, clock)
 

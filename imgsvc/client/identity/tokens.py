@@ -7,13 +7,13 @@ from typing import Final
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from imgsvc.client.errors import BadResponse, Unreachable
 from imgsvc.client.identity.catalogue import find_endpoint
 from imgsvc.client.identity.grants import Grant
 from imgsvc.client.identity.keystone import KEYSTONE, Keystone
 from imgsvc.client.identity.login import Login
+from imgsvc.joined import Joined
 
 MARGIN: Final = 120.0
 """Seconds. A token is renewed when less than this, or a fifth of its life, is left. It is longer than LOGIN_LIMIT, so
@@ -49,8 +49,7 @@ class KeystoneAccess:
         self._login = login
         self._clock = clock
         self._kept: _Kept | None = None
-        self._running: Deferred[Grant] | None = None
-        self._waiting: list[Deferred[Grant]] = []
+        self._logins: Joined[None, Grant] = Joined()
 
     async def grant(self) -> Grant:
         """See Access. While Keystone is away, a token that is still good is used on."""
@@ -58,7 +57,7 @@ class KeystoneAccess:
         if kept is not None and self._clock.seconds() < kept.renewal:
             return kept.grant
         try:
-            return await self._join()
+            return await self._logins.wait(None, self._begin)
         except (Unreachable, BadResponse):
             kept = self._kept
             if kept is None or self._clock.seconds() >= kept.end:
@@ -72,26 +71,8 @@ class KeystoneAccess:
             self._kept = None
         return True
 
-    def _join(self) -> Deferred[Grant]:
-        """Wait for the login that is under way, or begin one."""
-        waiter: Deferred[Grant] = Deferred(self._gone)
-        self._waiting.append(waiter)
-        if self._running is None:
-            running = self._running = Deferred.fromCoroutine(self._log_in())
-            running.addTimeout(LOGIN_LIMIT, self._clock, self._late)
-            running.addBoth(self._ended)
-        return waiter
-
-    def _gone(self, waiter: Deferred[Grant]) -> None:
-        self._waiting.remove(waiter)
-        if not self._waiting and self._running is not None:
-            self._running.cancel()
-
-    def _ended(self, result: Grant | Failure) -> None:
-        self._running = None
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(result)
+    def _begin(self) -> Deferred[Grant]:
+        return Deferred.fromCoroutine(self._log_in()).addTimeout(LOGIN_LIMIT, self._clock, self._late)
 
     async def _log_in(self) -> Grant:
         begin = self._clock.seconds()

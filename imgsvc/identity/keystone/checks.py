@@ -17,8 +17,8 @@ from imgsvc.errors import ServiceUnavailable
 from imgsvc.identity.keystone.back_off import BackOff
 from imgsvc.identity.keystone.client import Finding
 from imgsvc.identity.keystone.facts import KEYSTONE
-from imgsvc.identity.keystone.joined import Joined
 from imgsvc.identity.keystone.kept import Kept
+from imgsvc.joined import Joined
 
 __all__ = ["TokenChecks"]
 

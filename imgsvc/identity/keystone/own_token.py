@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from imgsvc.errors import ServiceUnavailable
 from imgsvc.identity.keystone.facts import KEYSTONE, expiry_of, token_of
-from imgsvc.identity.keystone.joined import Joined
+from imgsvc.joined import Joined
 from imgsvc.logger import make_logger
 from imgsvc.remote.json_service import JsonService
 from imgsvc.remote.service_calls import ServiceRequest
