@@ -21,6 +21,7 @@ from imgsvc.identity_options import IdentityProxy as IdentityProxy
 from imgsvc.identity_options import IdentityUsers as IdentityUsers
 from imgsvc.notification_options import Audit as Audit
 from imgsvc.notification_options import Notifications as Notifications
+from imgsvc.notification_options import NotificationsWebhook as NotificationsWebhook
 from imgsvc.options import Seconds as Seconds
 from imgsvc.options import Size as Size
 from imgsvc.options import converter
