@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Final
 
-from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
@@ -16,9 +14,6 @@ from imgsvc.notifications.messages import message_of
 
 log = make_logger()
 
-LARGEST: Final = 64 << 10
-"""Bytes of a notification that is logged whole. A larger one is logged without `properties` and `tags`."""
-
 
 @implementer(INotifier)
 class LogNotifier:
@@ -26,9 +21,6 @@ class LogNotifier:
 
     def notify(self, notification: Notification) -> None:
         """See INotifier."""
-        if notification.size > LARGEST:
-            payload = {key: value for key, value in notification.payload.items() if key not in ("properties", "tags")}
-            notification = evolve(notification, payload=payload)
         message = message_of(notification)
         log.info(
             "{event_type} {text}",
