@@ -17,8 +17,8 @@ PACKAGE = ROOT / "imgsvc"
 
 GROUND = {
     *("interfaces", "model", "store_model", "lease_model", "metadef_model", "event_model", "notification_model"),
-    *("image_fields", "errors", "context", "folders", "forwarded", "joined", "lease_keeper", "page_cache", "peers"),
-    *("producers", "rates", "response_body", "shield", "threads", "words"),
+    *("image_fields", "errors", "clouds", "context", "folders", "forwarded", "joined", "lease_keeper", "page_cache"),
+    *("peers", "producers", "rates", "response_body", "shield", "threads", "words"),
 }
 """The packages that each package of the server may import."""
 
@@ -40,6 +40,7 @@ ARROWS = {
     },
     "folders": set(),
     "forwarded": set(),
+    "clouds": set(),
     "joined": set(),
     "log": {"context", "words"},
     "context": {"model"},
@@ -71,7 +72,7 @@ ARROWS = {
     "certificates": GROUND | {"config", "options", "remote"},
     "notifications": GROUND | {"config", "remote"},
     "output": set(),
-    "client": {"image_fields", "interrupts", "joined", "model", "output", "producers", "response_body"},
+    "client": {"clouds", "image_fields", "interrupts", "joined", "model", "output", "producers", "response_body"},
     "admin": GROUND
     | {"config", "daemon", "hashing", "options", "output", "catalogue", "identity", "operations", "tasks", "web"},
 }

@@ -51,7 +51,7 @@ class DependencyTests(SynchronousTestCase):
         """The packages that the client imports are declared without an extra."""
         packages = packages_distributions()
         # tests/test_architecture.py checks that the client imports no other module of imgsvc.
-        names = ("__init__", "extras", "image_fields", "interrupts", "joined", "logger", "model")
+        names = ("__init__", "clouds", "extras", "image_fields", "interrupts", "joined", "logger", "model")
         ours = [ROOT / "imgsvc" / f"{name}.py" for name in names]
         libraries = _libraries([*(ROOT / "imgsvc" / "client").rglob("*.py"), *ours])
         self.assertLessEqual({"treq", "click", "txaio"}, libraries)

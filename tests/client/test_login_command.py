@@ -76,7 +76,7 @@ class KeystoneTests(CommandTestCase):
             self.assertEqual(self.imgsvc(*arguments, "list", "--json", **variables).stdout, "[]\n")
         self.assertEqual(self.keystone.asked[-1]["auth"]["scope"]["project"]["name"], "blue")
         done = self.imgsvc("list", code=2, OS_CLOUD="other")
-        self.assertIn("clouds.yaml: there is no cloud 'other'; there are mine.", done.stderr)
+        self.assertIn("clouds.yaml: cloud 'other': no such cloud; there are mine.", done.stderr)
         self.assertIn("leave out --token", self.imgsvc("--os-cloud", "mine", "--token", "x", "list", code=2).stderr)
         (self.folder / "clouds.yaml").write_text("clouds: [")
         self.assertIn("clouds.yaml: is not YAML", self.imgsvc("list", code=6, OS_CLOUD="mine").stderr)

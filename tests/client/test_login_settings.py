@@ -230,11 +230,11 @@ class CloudFileTests(CloudTestCase):
 
     def test_wrong(self) -> None:
         """Every entry or file that cannot be used is told in one line without secrets."""
-        self.assertIn("there is no cloud 'mine'; there is none", str(self.assertRaises(LoginUnusable, self.cloud)))
+        self.assertIn("there is no clouds.yaml in this folder, ", str(self.assertRaises(LoginUnusable, self.cloud)))
         path = self.work / "clouds.yaml"
         for value, told in (
-            (entry(profile="vexxhost"), "knows no profiles of vendors"),
-            (entry(cloud="vexxhost"), "knows no profiles of vendors"),
+            (entry(profile="vexxhost"), "profiles of vendors are not known"),
+            (entry(cloud="vexxhost"), "profiles of vendors are not known"),
             ("text", "it must be a table"),
             ({"auth": "text"}, "auth must be a table"),
             (entry(interface=["internal", "public"]), "interface must be one name"),
@@ -243,7 +243,7 @@ class CloudFileTests(CloudTestCase):
             self.write(path, mine=value)
             self.assertIn(told, str(self.assertRaises(LoginUnusable, self.cloud)))
         self.write(path, a=entry(), b=entry())
-        self.assertIn("there is no cloud 'mine'; there are a, b", str(self.assertRaises(LoginUnusable, self.cloud)))
+        self.assertIn("cloud 'mine': no such cloud; there are a, b.", str(self.assertRaises(LoginUnusable, self.cloud)))
         for text, told in (
             (f"clouds:\n  mine: {{password: *{SECRET}\n", "is not YAML, in line 2"),
             (f"clouds: !!python/object:{SECRET} x", "is not YAML, in line 1"),

@@ -10,12 +10,15 @@ from typing import Final
 
 from attrs import field, frozen
 
+from imgsvc.clouds import CloudsError, read_cloud
 from imgsvc.config import IdentityKeystone
 from imgsvc.errors import ConfigurationError
 
 __all__ = ["Account", "Settings", "account_of", "settings_of", "versioned"]
 
 TABLE: Final = "identity.keystone"
+HOME_FOLDER: Final = ".config/openstack"
+SITE_FOLDER: Final = "/etc/openstack"
 INTERFACES: Final = ("", "public", "internal", "admin")
 DEFAULT_PROJECT: Final = "service"
 FIRST_DOMAIN: Final = "default"
@@ -57,10 +60,7 @@ def settings_of(options: IdentityKeystone, data_folder: Path, environment: Mappi
     """
     cloud: Mapping[str, str] = {}
     if options.cloud:
-        # Imported here, because few configurations need it.
-        from imgsvc.identity.keystone.clouds import cloud_settings
-
-        cloud = cloud_settings(options.cloud, data_folder, environment, f"{TABLE}.cloud")
+        cloud = _cloud(options.cloud, data_folder, environment)
     account = account_of(options, cloud)
     public_url = options.www_authenticate_uri or account.auth_url
     if not re.fullmatch(r"https?://[!-~]+", public_url) or '"' in public_url:
@@ -72,6 +72,16 @@ def settings_of(options: IdentityKeystone, data_folder: Path, environment: Mappi
     except OSError as error:
         raise ConfigurationError(f"{TABLE}.ca_file = {str(ca_file)!r}: cannot be read: {error.strerror}") from error
     return Settings(options, account, public_url, ca_file, authorities)
+
+
+def _cloud(name: str, data_folder: Path, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The settings of an entry of clouds.yaml in the data folder, in the home folder of the account, or of the site."""
+    home = environment.get("HOME")
+    folders = [data_folder, *([Path(home) / HOME_FOLDER] if home else []), Path(SITE_FOLDER)]
+    try:
+        return read_cloud(name, folders, environment).values
+    except CloudsError as problem:
+        raise ConfigurationError(f"{TABLE}.cloud = {name!r}: {problem}") from problem
 
 
 def account_of(options: IdentityKeystone, cloud: Mapping[str, str]) -> Account:
