@@ -64,7 +64,10 @@ class ImageDeleted(ImageEvent):
 
 @frozen
 class ImageSent(ImageEvent):
-    """A client has received all the data of the image that it asked for. size: bytes."""
+    """A client has received all the data of the image that it asked for, or a proxy was told to send it.
+
+    size: bytes.
+    """
 
     size: int
 
