@@ -74,6 +74,8 @@ def _findings(setting: Setting) -> Iterator[Finding]:
     yield _looked_at("digests", partial(_digests, config.images))
     stores: list[IStore] = []
     yield _looked_at("configuration", partial(_wire, rest, folder, stores))
+    if config.audit.output == "file":
+        yield _looked_at("audit", partial(_audit_file, folder / config.audit.file, folder))
     yield _looked_at("database", partial(_database, setting))
     if config.identity.mode == "keystone":
         yield _looked_at("keystone", partial(_keystone, config.identity.keystone, folder))
@@ -101,6 +103,18 @@ def _folder(path: Path) -> str:
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         raise ConfigurationError(f"{path}: {there} may not be written by this account")
     return str(path) if there == path else f"{path}, {NEW}"
+
+
+def _audit_file(path: Path, data_folder: Path) -> str:
+    """Check that the audit can be written, or made in its folder. Raises ConfigurationError."""
+    if path.exists():
+        if path.is_dir() or not os.access(path, os.W_OK):
+            raise ConfigurationError(f"{path}: may not be written by this account")
+        return str(path)
+    if path.parent != data_folder and not path.parent.is_dir():
+        raise ConfigurationError(f"{path}: {path.parent} is not a folder")
+    _folder(path.parent)
+    return f"{path}, {NEW}"
 
 
 def _policy(setting: Setting) -> str:

@@ -100,6 +100,8 @@ class Server:
             self._make_data_folder()
             await self.core.catalogue.start()
             await self.core.stores.start()
+            if self.core.audit is not None:
+                self.core.audit.start()
         except BaseException:
             self._folders.undo()
             raise

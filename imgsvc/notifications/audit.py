@@ -12,13 +12,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from imgsvc.config import Audit as AuditOptions
+from imgsvc.errors import ConfigurationError
 from imgsvc.event_model import Event
 from imgsvc.interfaces import IEvents, IThreads
 from imgsvc.logger import make_logger
 from imgsvc.notifications.actors import actor_of
 from imgsvc.notifications.audit_records import Record, record_of
 from imgsvc.notifications.drops import Drops
-from imgsvc.notifications.line_file import LineFile
+from imgsvc.notifications.line_file import LineFile, append
 
 __all__ = ["Audit", "make_audit"]
 
@@ -31,10 +32,15 @@ def _now() -> datetime:
 
 @define(eq=False)
 class Audit:
-    """Writes the records of events. write: takes a record. end: writes what waits, and fires then."""
+    """Writes the records of events.
+
+    write: takes a record. end: writes what waits, and fires then. check: raises ConfigurationError if nothing can be
+    written.
+    """
 
     write: Callable[[Record], None]
     end: Callable[[], Deferred[None]]
+    check: Callable[[], None]
     now: Callable[[], datetime] = _now
 
     def heard(self, event: Event) -> None:
@@ -43,6 +49,10 @@ class Audit:
         record = record_of(event, actor_of(event), time)
         if record is not None:
             self.write(record)
+
+    def start(self) -> None:
+        """To be called when the data folder exists. Raises ConfigurationError: the file cannot be written."""
+        self.check()
 
     def stop(self) -> Deferred[None]:
         """Write what waits. Fires when all is written, or cannot be written."""
@@ -63,13 +73,21 @@ def make_audit(
     if options.output == "none":
         return None
     if options.output == "log":
-        audit = Audit(_log, lambda: succeed(None))
+        audit = Audit(_log, lambda: succeed(None), lambda: None)
     else:
         path = data_folder / options.file
         file = LineFile(path, make_threads("audit", 1), clock, options.queue, Drops("lines of the audit"))
-        audit = Audit(lambda record: file.write(_line(record)), lambda: Deferred.fromCoroutine(file.stop()))
+        audit = Audit(
+            lambda record: file.write(_line(record)), lambda: Deferred.fromCoroutine(file.stop()), lambda: _check(path)
+        )
     events.subscribe(Event, audit.heard)
     return audit
+
+
+def _check(path: Path) -> None:
+    _, error = append(path, b"")
+    if error is not None:
+        raise ConfigurationError(f"audit.file: {path} cannot be written: {error.strerror}")
 
 
 def _text(record: Record) -> str:

@@ -151,6 +151,17 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(status, 1)
         self.assertRegex(found["data folder"], "^NOT OK: .*/data is not a folder$")
 
+    def test_audit(self) -> None:
+        """The file of the audit, if there is one, or the folder in which it will be."""
+        status, found = self.check('[audit]\noutput = "file"\n')
+        self.assertEqual((status, found["audit"]), (0, f"ok: {self.data}/audit.log, which the daemon makes"))
+        (self.folder / "who.log").touch()
+        status, found = self.check(f'[audit]\noutput = "file"\nfile = "{self.folder}/who.log"\n')
+        self.assertEqual((status, found["audit"]), (0, f"ok: {self.folder}/who.log"))
+        self.assert_bad("audit", r".*is not a folder$", '[audit]\noutput = "file"\nfile = "none/audit.log"\n')
+        self.assert_bad("audit", r".*may not be written", f'[audit]\noutput = "file"\nfile = "{self.folder}"\n')
+        self.assertNotIn("audit", self.check()[1])
+
     def test_policy(self) -> None:
         """An invalid policy does not hide other faults."""
         self.data.mkdir()
