@@ -176,11 +176,12 @@ class RealKeystone:
 
     def kill(self) -> None:
         """End it with all its processes, as a power cut would. Any number of times."""
-        if self.process is not None and self.process.poll() is None:
-            for pid in children(self.process.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        self._end(signal.SIGKILL)
+        is_up = self.process is not None and self.process.poll() is None
+        workers = children(self.process.pid) if self.process is not None and is_up else []
+        self._end(signal.SIGKILL)  # first, because it would start other workers
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
         if self.process is not None:
