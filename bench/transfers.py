@@ -9,7 +9,7 @@ from functools import partial
 from bench.client import Address, download, side_by_side, upload
 from bench.processes import Meter
 from bench.servers import Floor, ImageServer
-from bench.setting import MIB, Bench, Source, quieten
+from bench.setting import MIB, Bench, Source, quieten, take_memory
 from bench.table import Sample, Table, Target, interleaved, median_ratio
 
 GIB = 1 << 30
@@ -51,6 +51,7 @@ def upload_by(bench: Bench, taker: ImageServer | Floor, clients: int, chunked: b
         for number in range(clients)
     ]
     quieten()
+    take_memory(bench.folder, bench.size)
     with Meter(taker.pid) as meter:
         side_by_side(calls)
     taker.clear()
