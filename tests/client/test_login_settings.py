@@ -267,14 +267,14 @@ NAMES = st.sampled_from(["a", "b", "7"])
 OUTER = st.dictionaries(
     st.sampled_from(
         [
-            *("region_name", "cacert", "project-name", "project_id", "tenant_name", "domain_id"),
-            *("user_domain_id", "user-domain-name", "project_domain_id"),
+            *("region_name", "cacert", "project_name", "project_id", "tenant_name", "domain_id"),
+            *("user_domain_id", "user_domain_name", "project_domain_id"),
         ]
     ),
     NAMES,
 )
 INNER = st.dictionaries(
-    st.sampled_from(["project_name", "tenant-name", "user_domain_name", "project_domain_name", "domain_name"]), NAMES
+    st.sampled_from(["project_name", "tenant_name", "user_domain_name", "project_domain_name", "domain_name"]), NAMES
 )
 CHOSEN = st.fixed_dictionaries(
     {},
@@ -287,6 +287,15 @@ USERS = st.fixed_dictionaries({"auth_url": st.just(KEYSTONE)}, optional={"userna
 ENTRIES = st.builds(
     lambda outer, chosen, inner, user: {**outer, **chosen, "auth": {**inner, **user}}, OUTER, CHOSEN, INNER, USERS
 )
+
+
+def _with_dashes(entry: dict[str, Any]) -> dict[str, Any]:
+    """The same entry, with dashes in the names of its settings but for those that openstacksdk writes as they are."""
+    kept = ("auth_url", "image_endpoint_override", "region_name")
+    return {
+        key if key in kept else key.replace("_", "-"): _with_dashes(value) if key == "auth" else value
+        for key, value in entry.items()
+    }
 
 
 class SdkTests(CloudTestCase):
@@ -336,9 +345,13 @@ class SdkTests(CloudTestCase):
         entries=st.lists(st.tuples(st.sampled_from(["work", "home", "site"]), ENTRIES), min_size=1, max_size=3),
         secrets=st.lists(st.tuples(st.sampled_from(["work", "home", "site"]), ENTRIES), max_size=2),
         suffixes=st.lists(st.sampled_from([".yaml", ".yml", ".json"]), min_size=5, max_size=5),
+        dash=st.booleans(),
     )
-    def test_same(self, entries: list[Any], secrets: list[Any], suffixes: list[str]) -> None:
-        """Files in several folders give the same user, scope, endpoint and files as openstacksdk finds."""
+    def test_same(self, entries: list[Any], secrets: list[Any], suffixes: list[str], dash: bool) -> None:
+        """Files in several folders give the same user, scope, endpoint and files as openstacksdk finds.
+
+        Names are written with underscores or with dashes. An entry that has one name in both ways has no sense.
+        """
         folders = {"work": self.work, "home": self.home / ".config" / "openstack", "site": self.site}
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
@@ -346,6 +359,6 @@ class SdkTests(CloudTestCase):
         os.chdir(self.work)
         for stem, several in (("clouds", entries), ("secure", secrets)):
             for (place, value), suffix in zip(several, suffixes, strict=False):
-                self.write(folders[place] / f"{stem}{suffix}", mine=value)
+                self.write(folders[place] / f"{stem}{suffix}", mine=_with_dashes(value) if dash else value)
         with patch.dict(os.environ, clear=True):
             self.check()
