@@ -46,6 +46,7 @@ LISTS = {
     "imgsvc/image_fields.py",  # the table
     "imgsvc/client/command/uploading.py",  # the options of a command, each with its own text
     "imgsvc/catalogue/holdings.py",  # the fields of a Record
+    "imgsvc/notifications/payloads.py",  # the keys of Glance's notifications, which have some of the fields
 }
 """Modules that may name more fields in one list than MOST_NAMES."""
 MOST_NAMES = 3

@@ -11,13 +11,20 @@ from imgsvc.event_model import Event
 from imgsvc.interfaces import IEvents, INotifier
 from imgsvc.notifications.log_notifier import LogNotifier
 from imgsvc.notifications.publisher import Publisher
-from imgsvc.notifications.webhook import make_webhook
 
 __all__ = ["make_publisher"]
 
+
+def _webhook(options: Notifications, reactor: Any) -> INotifier:
+    # This imports an HTTP client, which a server without a webhook does not need.
+    from imgsvc.notifications.webhook import make_webhook
+
+    return make_webhook(options.webhook, reactor)
+
+
 MAKERS: Final[Mapping[str, Callable[[Notifications, Any], INotifier]]] = {
     "log": lambda options, reactor: LogNotifier(),
-    "webhook": lambda options, reactor: make_webhook(options.webhook, reactor),
+    "webhook": _webhook,
 }
 """By the name in `notifications.drivers`: makes a notifier of the options, with the reactor."""
 
