@@ -10,22 +10,33 @@ typedef u8 NAME(octets_32) __attribute__((vector_size(32)));
 typedef u32 NAME(lane) __attribute__((vector_size(16)));
 typedef u32 NAME(unaligned_lane) __attribute__((vector_size(16), aligned(1), may_alias));
 
+/* Four words with their octets in reverse order. */
+static inline TARGET __attribute__((always_inline)) NAME(four) NAME(reversed_four)(NAME(four) x)
+{
+    NAME(octets_32) o = (NAME(octets_32))x;
+    return (NAME(four))SHUFFLE(o, o, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8, 23, 22, 21, 20, 19, 18, 17, 16,
+                               31, 30, 29, 28, 27, 26, 25, 24);
+}
+
+/* Four words of each of four rows: columns[i] has word i of all rows. */
+static inline TARGET __attribute__((always_inline)) void NAME(transpose)(const NAME(four) *rows, NAME(four) *columns)
+{
+    NAME(four) even01 = SHUFFLE(rows[0], rows[1], 0, 4, 2, 6), odd01 = SHUFFLE(rows[0], rows[1], 1, 5, 3, 7);
+    NAME(four) even23 = SHUFFLE(rows[2], rows[3], 0, 4, 2, 6), odd23 = SHUFFLE(rows[2], rows[3], 1, 5, 3, 7);
+    columns[0] = SHUFFLE(even01, even23, 0, 1, 4, 5);
+    columns[1] = SHUFFLE(odd01, odd23, 0, 1, 4, 5);
+    columns[2] = SHUFFLE(even01, even23, 2, 3, 6, 7);
+    columns[3] = SHUFFLE(odd01, odd23, 2, 3, 6, 7);
+}
+
 /* Words 0 to 15 of four blocks, and their sums with the constants. */
 static inline TARGET __attribute__((always_inline)) void NAME(begin_schedule)(const u8 *block, NAME(four) *w, NAME(four) *sums)
 {
     for (int i = 0; i < 16; i += 4) {
         NAME(four) r[4];
-        for (int j = 0; j < 4; j++) {
-            NAME(octets_32) o = (NAME(octets_32))*(const NAME(unaligned_four) *)(block + 128 * j + 8 * i);
-            r[j] = (NAME(four))SHUFFLE(o, o, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8, 23, 22, 21, 20, 19, 18,
-                                       17, 16, 31, 30, 29, 28, 27, 26, 25, 24);
-        }
-        NAME(four) even01 = SHUFFLE(r[0], r[1], 0, 4, 2, 6), odd01 = SHUFFLE(r[0], r[1], 1, 5, 3, 7);
-        NAME(four) even23 = SHUFFLE(r[2], r[3], 0, 4, 2, 6), odd23 = SHUFFLE(r[2], r[3], 1, 5, 3, 7);
-        w[i] = SHUFFLE(even01, even23, 0, 1, 4, 5);
-        w[i + 1] = SHUFFLE(odd01, odd23, 0, 1, 4, 5);
-        w[i + 2] = SHUFFLE(even01, even23, 2, 3, 6, 7);
-        w[i + 3] = SHUFFLE(odd01, odd23, 2, 3, 6, 7);
+        for (int j = 0; j < 4; j++)
+            r[j] = NAME(reversed_four)(*(const NAME(unaligned_four) *)(block + 128 * j + 8 * i));
+        NAME(transpose)(r, w + i);
         for (int j = i; j < i + 4; j++)
             sums[j] = w[j] + SHA512_K[j];
     }

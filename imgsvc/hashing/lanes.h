@@ -8,18 +8,19 @@
 #define GROUPS (LANES / WIDTH)
 
 /* The words of SHA-512 of one block of WIDTH streams, and so twice as many words of MD5. */
+#if WIDTH == 4
+typedef NAME(four) NAME(words);
+#else
 typedef u64 NAME(words) __attribute__((vector_size(8 * WIDTH)));
+#endif
 typedef u64 NAME(unaligned_words) __attribute__((vector_size(8 * WIDTH), aligned(1), may_alias));
-typedef u8 NAME(octets) __attribute__((vector_size(8 * WIDTH)));
 typedef u32 NAME(lanes_32) __attribute__((vector_size(4 * LANES)));
 
 #if WIDTH == 4
 
 static inline TARGET __attribute__((always_inline)) NAME(words) NAME(reversed)(NAME(words) x)
 {
-    NAME(octets) o = (NAME(octets))x;
-    return (NAME(words))SHUFFLE(o, o, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8, 23, 22, 21, 20, 19, 18, 17, 16,
-                                31, 30, 29, 28, 27, 26, 25, 24);
+    return NAME(reversed_four)(x);
 }
 
 /* 16 words of each stream, from the blocks at `data[i] + offset`, as they are in memory. */
@@ -29,16 +30,13 @@ static inline TARGET __attribute__((always_inline)) void NAME(load)(NAME(words) 
         NAME(words) r[4];
         for (int s = 0; s < 4; s++)
             r[s] = *(const NAME(unaligned_words) *)(data[s] + offset + 8 * i);
-        NAME(words) even01 = SHUFFLE(r[0], r[1], 0, 4, 2, 6), odd01 = SHUFFLE(r[0], r[1], 1, 5, 3, 7);
-        NAME(words) even23 = SHUFFLE(r[2], r[3], 0, 4, 2, 6), odd23 = SHUFFLE(r[2], r[3], 1, 5, 3, 7);
-        w[i] = SHUFFLE(even01, even23, 0, 1, 4, 5);
-        w[i + 1] = SHUFFLE(odd01, odd23, 0, 1, 4, 5);
-        w[i + 2] = SHUFFLE(even01, even23, 2, 3, 6, 7);
-        w[i + 3] = SHUFFLE(odd01, odd23, 2, 3, 6, 7);
+        NAME(transpose)(r, w + i);
     }
 }
 
 #else
+
+typedef u8 NAME(octets) __attribute__((vector_size(8 * WIDTH)));
 
 static inline TARGET __attribute__((always_inline)) NAME(words) NAME(reversed)(NAME(words) x)
 {
